@@ -1,0 +1,1 @@
+//! SimCLR checkpoints: safetensors in and out, TensorFlow checkpoints read natively

@@ -1,0 +1,1 @@
+//! Image folders, splits, folds, label budgets, the view loader and synthetic core images for SimCLR

@@ -1,0 +1,1 @@
+//! ResNets, projection and supervised heads of SimCLRv2 on candle

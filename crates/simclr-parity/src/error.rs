@@ -1,0 +1,23 @@
+//! The errors of the comparison.
+
+/// Why a case could not be judged.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The recorded material is not as expected.
+    #[error(transparent)]
+    Golden(#[from] simclr_testkit::Error),
+    /// A tensor operation failed.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+    /// The case asks for something that its kind does not define.
+    #[error("{case}: {reason}")]
+    Unsupported {
+        /// The case.
+        case: String,
+        /// What it asks for.
+        reason: String,
+    },
+}
+
+/// The result of judging.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

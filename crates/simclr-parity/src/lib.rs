@@ -1,0 +1,35 @@
+//! Judges the simclr crates by tensors recorded from the original TensorFlow code.
+//!
+//! Every case names its kind; every kind has a module here that repeats the
+//! recorded computation with our crates and compares the outcome within the
+//! case's own tolerance.
+//!
+//! ```
+//! let report = simclr_parity::CaseReport::default();
+//! assert!(!report.passed(), "a case that checked nothing has not passed");
+//! ```
+
+mod error;
+mod report;
+
+pub use error::{Error, Result};
+pub use report::{CaseReport, Check};
+
+use simclr_testkit::GoldenCase;
+
+/// Repeats a recorded case and compares.
+type Checker = fn(&GoldenCase) -> Result<CaseReport>;
+
+/// The kinds of case that can be judged, each with its module.
+const KINDS: &[(&str, Checker)] = &[];
+
+/// The names of all kinds that can be judged.
+pub fn kinds() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().map(|&(kind, _)| kind)
+}
+
+/// Judges one case; `None` if its kind is unknown.
+pub fn check(case: &GoldenCase) -> Option<Result<CaseReport>> {
+    let (_, checker) = KINDS.iter().find(|(kind, _)| *kind == case.kind)?;
+    Some(checker(case))
+}

@@ -1,0 +1,95 @@
+//! What a comparison with recorded tensors found.
+
+use simclr_testkit::{Comparison, Tolerance};
+
+/// One compared quantity.
+#[derive(Debug, Clone)]
+pub struct Check {
+    /// What was compared.
+    pub name: String,
+    /// How close it was.
+    pub comparison: Comparison,
+}
+
+/// All compared quantities of a case.
+#[derive(Debug, Clone, Default)]
+pub struct CaseReport {
+    checks: Vec<Check>,
+}
+
+impl CaseReport {
+    /// Compares and records f32 values.
+    pub fn compare(&mut self, name: &str, tolerance: Tolerance, result: &[f32], reference: &[f32]) {
+        self.record(name, tolerance.compare(result, reference));
+    }
+
+    /// Compares and records f64 values.
+    pub fn compare_f64(
+        &mut self,
+        name: &str,
+        tolerance: Tolerance,
+        result: &[f64],
+        reference: &[f64],
+    ) {
+        self.record(name, tolerance.compare_f64(result, reference));
+    }
+
+    /// Records a requirement that either holds or does not.
+    pub fn require(&mut self, name: &str, holds: bool) {
+        let gap = if holds { 0.0 } else { f64::INFINITY };
+        self.record(
+            name,
+            Comparison {
+                max_absolute: gap,
+                max_relative: gap,
+                relative_l2: gap,
+                passed: holds,
+            },
+        );
+    }
+
+    /// Records a comparison made elsewhere.
+    pub fn record(&mut self, name: &str, comparison: Comparison) {
+        self.checks.push(Check {
+            name: name.to_owned(),
+            comparison,
+        });
+    }
+
+    /// Whether everything compared is within tolerance, and anything was compared.
+    pub fn passed(&self) -> bool {
+        !self.checks.is_empty() && self.checks.iter().all(|check| check.comparison.passed)
+    }
+
+    /// The quantities that are out of tolerance.
+    pub fn failures(&self) -> impl Iterator<Item = &Check> {
+        self.checks.iter().filter(|check| check.comparison.failed())
+    }
+
+    /// How many quantities were compared.
+    pub fn len(&self) -> usize {
+        self.checks.len()
+    }
+
+    /// Whether nothing was compared.
+    pub fn is_empty(&self) -> bool {
+        self.checks.is_empty()
+    }
+
+    /// The largest absolute error.
+    pub fn max_absolute(&self) -> f64 {
+        self.largest(|comparison| comparison.max_absolute)
+    }
+
+    /// The largest error relative to its reference's maximum.
+    pub fn max_relative(&self) -> f64 {
+        self.largest(|comparison| comparison.max_relative)
+    }
+
+    fn largest(&self, of: impl Fn(&Comparison) -> f64) -> f64 {
+        self.checks
+            .iter()
+            .map(|check| of(&check.comparison))
+            .fold(0.0, f64::max)
+    }
+}

@@ -1,0 +1,174 @@
+//! Reads the cases recorded from the original TensorFlow code.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use candle_core::{DType, Device, Tensor};
+use serde_json::Value;
+
+use crate::{Error, Result};
+
+/// One recorded case: its parameters, its tensors and how exactly they must be met.
+#[derive(Debug, Clone)]
+pub struct GoldenCase {
+    /// The family, for example `resnet`.
+    pub kind: String,
+    /// The case's name within its kind.
+    pub name: String,
+    /// The folder it lives in.
+    pub directory: PathBuf,
+    /// The manifest's tolerance entry.
+    pub tolerance: Value,
+    /// The manifest's noise entry (null where none was measured).
+    pub noise: Value,
+    /// The whole of `case.json`; null where the case has none.
+    pub description: Value,
+    tensors: HashMap<String, Tensor>,
+}
+
+/// All cases that `root/manifest.json` lists, with their tensors read.
+pub fn golden_cases(root: impl AsRef<Path>) -> Result<Vec<GoldenCase>> {
+    let path = root.as_ref().join("manifest.json");
+    let manifest = read_json(&path)?;
+    let entries = manifest["cases"].as_array().ok_or_else(|| Error::Golden {
+        path: path.clone(),
+        reason: "expected a list `cases`".into(),
+    })?;
+    entries
+        .iter()
+        .map(|entry| GoldenCase::read(root.as_ref(), &path, entry))
+        .collect()
+}
+
+impl GoldenCase {
+    fn read(root: &Path, manifest: &Path, entry: &Value) -> Result<Self> {
+        let text = |key: &str| {
+            entry[key]
+                .as_str()
+                .map(str::to_owned)
+                .ok_or_else(|| Error::Golden {
+                    path: manifest.to_owned(),
+                    reason: format!("expected a text `{key}` in {entry}"),
+                })
+        };
+        let directory = root.join(text("path")?);
+        let tensors_file = directory.join("tensors.safetensors");
+        let case_file = directory.join("case.json");
+        Ok(Self {
+            kind: text("kind")?,
+            name: text("name")?,
+            tolerance: entry["tolerance"].clone(),
+            noise: entry["noise"].clone(),
+            description: if case_file.exists() {
+                read_json(&case_file)?
+            } else {
+                Value::Null
+            },
+            tensors: if tensors_file.exists() {
+                candle_core::safetensors::load(&tensors_file, &Device::Cpu)?
+            } else {
+                HashMap::new()
+            },
+            directory,
+        })
+    }
+
+    /// The case's parameters.
+    pub fn params(&self) -> &Value {
+        &self.description["params"]
+    }
+
+    /// Whether the tensor was recorded.
+    pub fn has(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
+
+    /// The recorded names, sorted.
+    pub fn names(&self) -> Vec<&str> {
+        let mut names: Vec<_> = self.tensors.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// A recorded tensor, as it is.
+    pub fn tensor(&self, name: &str) -> Result<&Tensor> {
+        self.tensors
+            .get(name)
+            .ok_or_else(|| self.error(format!("expected a tensor `{name}`")))
+    }
+
+    /// The values of a recorded tensor as f32, flat.
+    pub fn values(&self, name: &str) -> Result<Vec<f32>> {
+        Ok(self
+            .tensor(name)?
+            .flatten_all()?
+            .to_dtype(DType::F32)?
+            .to_vec1()?)
+    }
+
+    /// The values of a recorded tensor as f64, flat.
+    pub fn values_f64(&self, name: &str) -> Result<Vec<f64>> {
+        Ok(self
+            .tensor(name)?
+            .flatten_all()?
+            .to_dtype(DType::F64)?
+            .to_vec1()?)
+    }
+
+    /// The values of a recorded integer tensor, flat.
+    pub fn integers(&self, name: &str) -> Result<Vec<i64>> {
+        Ok(self
+            .tensor(name)?
+            .flatten_all()?
+            .to_dtype(DType::I64)?
+            .to_vec1()?)
+    }
+
+    /// A number among the parameters.
+    pub fn number(&self, key: &str) -> Result<f64> {
+        self.params()[key]
+            .as_f64()
+            .ok_or_else(|| self.error(format!("expected a number `params.{key}`")))
+    }
+
+    /// A count among the parameters.
+    pub fn count(&self, key: &str) -> Result<usize> {
+        self.params()[key]
+            .as_u64()
+            .map(|value| value as usize)
+            .ok_or_else(|| self.error(format!("expected a count `params.{key}`")))
+    }
+
+    /// A switch among the parameters.
+    pub fn flag(&self, key: &str) -> Result<bool> {
+        self.params()[key]
+            .as_bool()
+            .ok_or_else(|| self.error(format!("expected a switch `params.{key}`")))
+    }
+
+    /// A number of the tolerance entry.
+    pub fn bound(&self, key: &str) -> Result<f64> {
+        self.tolerance[key]
+            .as_f64()
+            .ok_or_else(|| self.error(format!("expected a number `tolerance.{key}`")))
+    }
+
+    /// An error about this case.
+    pub fn error(&self, reason: impl Into<String>) -> Error {
+        Error::Golden {
+            path: self.directory.clone(),
+            reason: reason.into(),
+        }
+    }
+}
+
+fn read_json(path: &Path) -> Result<Value> {
+    let bytes = std::fs::read(path).map_err(|source| Error::Io {
+        path: path.to_owned(),
+        source,
+    })?;
+    serde_json::from_slice(&bytes).map_err(|error| Error::Golden {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })
+}

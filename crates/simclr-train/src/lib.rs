@@ -1,0 +1,1 @@
+//! Optimizers, schedules, training loops, probes, metrics and run folders for SimCLR

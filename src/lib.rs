@@ -1,0 +1,21 @@
+//! SimCLRv2 for geological images: contrastive pretraining, probes and reports on candle.
+//!
+//! This package is the facade over the workspace's crates:
+//!
+//! | module | crate | what it is for |
+//! | --- | --- | --- |
+//! | [`kernels`] | `simclr-kernels` | fast CPU kernels as differentiable candle ops |
+//! | [`augment`] | `simclr-augment` | image operations and augmentation policies |
+//! | [`data`] | `simclr-data` | image folders, splits, folds, the view loader |
+//! | [`model`] | `simclr-model` | ResNets, projection head, supervised head, freezing |
+//! | [`loss`] | `simclr-loss` | NT-Xent and the other losses |
+//! | [`checkpoint`] | `simclr-checkpoint` | safetensors and TensorFlow checkpoints |
+//! | [`train`] | `simclr-train` | optimizers, schedules, loops, probes, run folders |
+
+pub use simclr_augment as augment;
+pub use simclr_checkpoint as checkpoint;
+pub use simclr_data as data;
+pub use simclr_kernels as kernels;
+pub use simclr_loss as loss;
+pub use simclr_model as model;
+pub use simclr_train as train;
