@@ -1,0 +1,302 @@
+//! The folder of a run.
+
+use std::fs;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::atomic::{read_json, remove_leftovers, write_json};
+use super::configuration::differences;
+use super::lock::FolderLock;
+use super::{Checkpoints, Manifest, MetricsLog, MetricsTable, RunFacts, Session};
+use crate::{Error, Result};
+
+const CONFIG: &str = "config.json";
+const MANIFEST: &str = "manifest.json";
+const METRICS: &str = "metrics.csv";
+const RESULT: &str = "result.json";
+const CHECKPOINTS: &str = "checkpoints";
+
+/// A run folder that this process may write to.
+///
+/// | file | content |
+/// | --- | --- |
+/// | `config.json` | everything that decides the result |
+/// | `manifest.json` | seeds, data digests, versions, commands |
+/// | `metrics.csv` | figures by step, see [`MetricsLog`] |
+/// | `checkpoints/` | see [`Checkpoints`] |
+/// | `result.json` | there once the run is finished |
+/// | `run.lock` | keeps a second process away |
+///
+/// ```
+/// # fn main() -> simclr_train::Result<()> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let dir = dir.path().join("run");
+/// use simclr_train::run::{RunFacts, RunFolder};
+///
+/// #[derive(serde::Serialize)]
+/// struct Settings {
+///     epochs: usize,
+///     learning_rate: f64,
+/// }
+///
+/// let settings = Settings { epochs: 2, learning_rate: 0.3 };
+/// let run = RunFolder::open(&dir, &settings, &RunFacts::default().seed("views", 1))?;
+/// let mut log = run.metrics(&["loss"], None)?;
+/// log.append(1, &[("loss", 5.2)])?;
+/// run.write_result(&0.75)?;
+/// drop(run);
+///
+/// // Later: the same settings open it again, others do not.
+/// let run = RunFolder::open(&dir, &settings, &RunFacts::default().seed("views", 1))?;
+/// assert_eq!(run.result::<f64>()?, Some(0.75));
+/// drop(run);
+/// let other = Settings { epochs: 3, learning_rate: 0.3 };
+/// let error = RunFolder::open(&dir, &other, &RunFacts::default().seed("views", 1)).unwrap_err();
+/// assert!(error.to_string().ends_with("epochs was 2, is 3"));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct RunFolder {
+    dir: PathBuf,
+    _lock: FolderLock,
+}
+
+impl RunFolder {
+    /// Opens the folder `dir` for the run with this configuration and these
+    /// seeds and data, making it if needed.
+    ///
+    /// A folder that is there already must belong to the same run. `config`
+    /// should hold everything that decides the result, and nothing else: the
+    /// number of threads or of checkpoints to keep may change from session to
+    /// session.
+    ///
+    /// # Errors
+    /// [`Error::RunDiffers`] names the fields in which the recorded run
+    /// differs; [`Error::RunLocked`] if another process works on it;
+    /// [`Error::Io`] and [`Error::Json`].
+    pub fn open(
+        dir: impl Into<PathBuf>,
+        config: &impl Serialize,
+        facts: &RunFacts,
+    ) -> Result<Self> {
+        let dir = dir.into();
+        fs::create_dir_all(&dir).map_err(Error::io(&dir))?;
+        let lock = FolderLock::take(&dir)?;
+        remove_leftovers(&dir)?;
+
+        let recorded: Option<Value> = read_json(&dir.join(CONFIG))?;
+        let manifest: Option<Manifest> = read_json(&dir.join(MANIFEST))?;
+        let mut different = Vec::new();
+        if let Some(recorded) = &recorded {
+            let now = as_read_back(&dir.join(CONFIG), config)?;
+            different.extend(differences(recorded, &now));
+        }
+        if let Some(manifest) = &manifest {
+            different.extend(differences(&manifest.facts.identity(), &facts.identity()));
+        }
+        if !different.is_empty() {
+            return Err(Error::RunDiffers {
+                dir,
+                differences: different,
+            });
+        }
+
+        let mut manifest = manifest.unwrap_or_default();
+        manifest.facts = facts.clone();
+        manifest.sessions.push(Session::current());
+        write_json(&dir.join(MANIFEST), &manifest)?;
+        if recorded.is_none() {
+            write_json(&dir.join(CONFIG), config)?;
+        }
+        Ok(Self { dir, _lock: lock })
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// `metrics.csv` with these columns; with `Some(step)` the rows up to and
+    /// including that step are kept.
+    ///
+    /// # Errors
+    /// As [`MetricsLog::open`].
+    pub fn metrics(&self, columns: &[&str], after: Option<u64>) -> Result<MetricsLog> {
+        MetricsLog::open(self.dir.join(METRICS), columns, after)
+    }
+
+    /// The checkpoints, of which the newest `keep` stay.
+    ///
+    /// # Errors
+    /// As [`Checkpoints::open`].
+    pub fn checkpoints(&self, keep: NonZeroUsize) -> Result<Checkpoints> {
+        Checkpoints::open(self.dir.join(CHECKPOINTS), keep)
+    }
+
+    /// The result of a finished run; `None` before [`write_result`](Self::write_result).
+    ///
+    /// # Errors
+    /// [`Error::Json`] if it is not a `T`; [`Error::Io`].
+    pub fn result<T: DeserializeOwned>(&self) -> Result<Option<T>> {
+        read_json(&self.dir.join(RESULT))
+    }
+
+    /// Records the result, which marks the run as finished.
+    ///
+    /// # Errors
+    /// [`Error::Json`] if it cannot be serialised; [`Error::Io`].
+    pub fn write_result(&self, result: &impl Serialize) -> Result<()> {
+        write_json(&self.dir.join(RESULT), result)
+    }
+}
+
+/// A run folder as it lies on the disk, for reports: needs no lock, so a run
+/// may be looked at while it is going on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunRecord {
+    /// `config.json`.
+    pub config: Value,
+    /// `manifest.json`.
+    pub manifest: Manifest,
+    /// `metrics.csv`, if anything was logged.
+    pub metrics: Option<MetricsTable>,
+    /// `result.json`, if the run is finished.
+    pub result: Option<Value>,
+}
+
+impl RunRecord {
+    /// Reads the folder `dir`.
+    ///
+    /// # Errors
+    /// [`Error::RunFile`] if it is not a run folder; [`Error::Io`] and
+    /// [`Error::Json`].
+    pub fn read(dir: &Path) -> Result<Self> {
+        let missing = |file: &str| Error::RunFile {
+            path: dir.join(file),
+            reason: "is missing, so this is not a run folder".into(),
+        };
+        let metrics = dir.join(METRICS);
+        Ok(Self {
+            config: read_json(&dir.join(CONFIG))?.ok_or_else(|| missing(CONFIG))?,
+            manifest: read_json(&dir.join(MANIFEST))?.ok_or_else(|| missing(MANIFEST))?,
+            metrics: metrics
+                .exists()
+                .then(|| MetricsTable::read(metrics))
+                .transpose()?,
+            result: read_json(&dir.join(RESULT))?,
+        })
+    }
+}
+
+/// The configuration as it will read from its file: numbers take the way
+/// through text, so that rounding on that way is no difference.
+fn as_read_back(path: &Path, config: &impl Serialize) -> Result<Value> {
+    serde_json::to_vec_pretty(config)
+        .and_then(|text| serde_json::from_slice(&text))
+        .map_err(Error::json(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::DatasetFacts;
+    use super::*;
+    use serde_json::json;
+
+    fn facts(digest: &str) -> RunFacts {
+        RunFacts::default().seed("views", 3).dataset(
+            "train",
+            DatasetFacts {
+                source: "cores".into(),
+                images: 2,
+                digest: digest.into(),
+            },
+        )
+    }
+
+    #[test]
+    fn a_run_is_recorded_and_read_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().join("a/b");
+        let config = json!({"rate": 0.1f32, "sizes": [1, 2]});
+        {
+            let run = RunFolder::open(&dir, &config, &facts("x")).unwrap();
+            assert_eq!(run.result::<Value>().unwrap(), None);
+            let mut log = run.metrics(&["loss"], None).unwrap();
+            log.append(1, &[("loss", 2.0)]).unwrap();
+            let checkpoints = run.checkpoints(NonZeroUsize::MIN).unwrap();
+            assert_eq!(checkpoints.list().unwrap(), []);
+        }
+        let run = RunFolder::open(&dir, &config, &facts("x")).unwrap();
+        run.write_result(&json!({"accuracy": 0.5})).unwrap();
+        let record = RunRecord::read(run.dir()).unwrap();
+        assert_eq!(record.config["sizes"], json!([1, 2]));
+        assert_eq!(record.manifest.facts, facts("x"));
+        assert_eq!(record.manifest.sessions.len(), 2);
+        assert_eq!(
+            record.metrics.unwrap().series("loss").unwrap(),
+            [(1.0, 2.0)]
+        );
+        assert_eq!(record.result, Some(json!({"accuracy": 0.5})));
+    }
+
+    #[test]
+    fn awkward_numbers_are_not_taken_for_differences() {
+        let dir = tempfile::tempdir().unwrap();
+        let numbers: Vec<f64> = (0..2000)
+            .map(|i| (f64::from(i) * 0.618_033_988_75).sin() * 10f64.powi(i % 60 - 30))
+            .collect();
+        let config = (numbers, 0.1f32, f64::INFINITY);
+        drop(RunFolder::open(dir.path(), &config, &facts("x")).unwrap());
+        RunFolder::open(dir.path(), &config, &facts("x")).unwrap();
+    }
+
+    #[test]
+    fn another_configuration_seed_or_data_set_is_refused_and_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(RunFolder::open(dir.path(), &json!({"rate": 0.1}), &facts("x")).unwrap());
+        let before = RunRecord::read(dir.path()).unwrap();
+        let error = RunFolder::open(
+            dir.path(),
+            &json!({"rate": 0.2, "blur": true}),
+            &facts("y").seed("views", 4),
+        )
+        .unwrap_err();
+        let Error::RunDiffers { differences, .. } = &error else {
+            panic!("{error}");
+        };
+        assert_eq!(
+            *differences,
+            [
+                "blur was absent, is true",
+                "rate was 0.1, is 0.2",
+                "dataset digest.train was \"x\", is \"y\"",
+                "seeds.views was 3, is 4",
+            ]
+        );
+        assert!(error.to_string().contains("rate was 0.1, is 0.2; dataset"));
+        assert_eq!(RunRecord::read(dir.path()).unwrap(), before);
+    }
+
+    #[test]
+    fn two_writers_at_once_are_refused_but_a_reader_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = RunFolder::open(dir.path(), &1, &facts("x")).unwrap();
+        let second = RunFolder::open(dir.path(), &1, &facts("x")).unwrap_err();
+        assert!(matches!(second, Error::RunLocked { .. }), "{second}");
+        RunRecord::read(dir.path()).unwrap();
+        drop(run);
+        RunFolder::open(dir.path(), &1, &facts("x")).unwrap();
+    }
+
+    #[test]
+    fn a_folder_of_something_else_is_no_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = RunRecord::read(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("not a run folder"), "{error}");
+    }
+}

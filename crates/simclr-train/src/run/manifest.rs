@@ -1,0 +1,138 @@
+//! What is needed, beside the configuration, to repeat a run.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// What the caller knows about a run beside its configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunFacts {
+    /// The seeds, by what they are for.
+    pub seeds: BTreeMap<String, u64>,
+    /// The data sets, by their part in the run: `unlabelled`, `train`, ...
+    pub datasets: BTreeMap<String, DatasetFacts>,
+}
+
+/// Which images a run works on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatasetFacts {
+    /// Where they come from: a folder, or the name of a generator.
+    pub source: String,
+    /// How many there are.
+    pub images: usize,
+    /// A digest of names, labels and contents: another digest is another data
+    /// set, wherever it lies.
+    pub digest: String,
+}
+
+impl RunFacts {
+    /// Adds a seed.
+    pub fn seed(mut self, purpose: impl Into<String>, seed: u64) -> Self {
+        self.seeds.insert(purpose.into(), seed);
+        self
+    }
+
+    /// Adds a data set.
+    pub fn dataset(mut self, part: impl Into<String>, facts: DatasetFacts) -> Self {
+        self.datasets.insert(part.into(), facts);
+        self
+    }
+
+    /// What must be the same in every session of a run. The data may move, so
+    /// their place is not in it.
+    pub(super) fn identity(&self) -> Value {
+        let digests: BTreeMap<_, _> = self
+            .datasets
+            .iter()
+            .map(|(part, facts)| (part, &facts.digest))
+            .collect();
+        json!({ "seeds": self.seeds, "dataset digest": digests })
+    }
+}
+
+/// One process that worked on a run: a resumed run has several.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// When it began, as RFC 3339 in UTC.
+    pub started: String,
+    /// Name and version of this library.
+    pub library: String,
+    /// Operating system and processor architecture.
+    pub platform: String,
+    /// Threads that compute.
+    pub threads: usize,
+    /// The command line, program first.
+    pub command: Vec<String>,
+}
+
+impl Session {
+    /// The process that calls.
+    pub fn current() -> Self {
+        Self {
+            started: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+            library: format!("{} {}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")),
+            platform: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+            threads: rayon::current_num_threads(),
+            command: std::env::args_os()
+                .map(|argument| argument.to_string_lossy().into_owned())
+                .collect(),
+        }
+    }
+}
+
+/// `manifest.json` of a run folder.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Seeds and data.
+    #[serde(flatten)]
+    pub facts: RunFacts,
+    /// The processes that worked on the run, oldest first.
+    pub sessions: Vec<Session>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manifest_survives_a_round_trip_and_names_this_process() {
+        let facts = RunFacts::default().seed("views", 7).dataset(
+            "train",
+            DatasetFacts {
+                source: "cores/".into(),
+                images: 12,
+                digest: "abc".into(),
+            },
+        );
+        let manifest = Manifest {
+            facts,
+            sessions: vec![Session::current()],
+        };
+        let text = serde_json::to_string(&manifest).unwrap();
+        assert_eq!(serde_json::from_str::<Manifest>(&text).unwrap(), manifest);
+        let session = &manifest.sessions[0];
+        assert!(session.library.starts_with("simclr-train "));
+        assert!(session.started.ends_with('Z') && session.started.len() == 20);
+        assert!(!session.command.is_empty());
+    }
+
+    #[test]
+    fn moving_the_data_does_not_change_the_run_but_other_data_do() {
+        let facts = |source: &str, digest: &str| {
+            RunFacts::default()
+                .dataset(
+                    "train",
+                    DatasetFacts {
+                        source: source.into(),
+                        images: 1,
+                        digest: digest.into(),
+                    },
+                )
+                .identity()
+        };
+        assert_eq!(facts("/a", "1"), facts("/b", "1"));
+        assert_ne!(facts("/a", "1"), facts("/a", "2"));
+    }
+}
