@@ -58,12 +58,62 @@ pub enum Error {
         /// What the row holds and what was expected.
         reason: String,
     },
+    /// A setting is outside what it may be.
+    #[error("{setting}: expected {expected}, got {actual}")]
+    Setting {
+        /// The setting's name.
+        setting: &'static str,
+        /// What it may be.
+        expected: String,
+        /// What it was.
+        actual: String,
+    },
+    /// Saved optimizer state does not belong to this optimizer and these variables.
+    #[error("optimizer state `{key}`: {reason}")]
+    OptimizerState {
+        /// The entry.
+        key: String,
+        /// What was found and what was expected.
+        reason: String,
+    },
+    /// Features, labels or scores do not fit together.
+    #[error("{operation}: {reason}")]
+    Evaluation {
+        /// What was to be computed.
+        operation: &'static str,
+        /// What was found and what was expected.
+        reason: String,
+    },
+    /// A tensor operation failed.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
 }
 
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
+    /// A setting that is outside what it may be.
+    pub(crate) fn setting(
+        setting: &'static str,
+        expected: impl Into<String>,
+        actual: impl ToString,
+    ) -> Self {
+        Self::Setting {
+            setting,
+            expected: expected.into(),
+            actual: actual.to_string(),
+        }
+    }
+
+    /// Features, labels or scores that do not fit together.
+    pub(crate) fn evaluation(operation: &'static str, reason: impl Into<String>) -> Self {
+        Self::Evaluation {
+            operation,
+            reason: reason.into(),
+        }
+    }
+
     /// For `map_err`: an input/output error together with the path it is about.
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + use<> {
         let path = path.to_owned();

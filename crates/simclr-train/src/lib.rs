@@ -1,6 +1,10 @@
 //! Optimizers, schedules, training loops, probes, metrics and run folders for SimCLR
 
 mod error;
+pub mod metrics;
+pub mod optimizer;
 pub mod run;
+pub mod schedule;
+pub mod weight_decay;
 
 pub use error::{Error, Result};

@@ -1,0 +1,150 @@
+//! Everything about one evaluation, for people and for files.
+
+use comfy_table::{CellAlignment, Table, presets};
+use serde::{Deserialize, Serialize};
+
+use super::{BatchMeans, ClassScores, ConfusionMatrix, PAPER_BATCH_SIZE, arg_max, top_k_accuracy};
+use crate::{Error, Result};
+
+/// The figures of a classifier on a set of samples. Prints as tables.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClassificationReport {
+    /// The names of the classes.
+    pub class_names: Vec<String>,
+    /// The number of samples.
+    pub samples: u64,
+    /// The share of samples that are classified right.
+    pub accuracy: f64,
+    /// The share of samples with fewer than five classes scored higher than the true one.
+    pub top_5_accuracy: f64,
+    /// F1, weighted by the classes' sizes.
+    pub weighted_f1: f64,
+    /// F1, every class alike.
+    pub macro_f1: f64,
+    /// Precision, recall and F1 of every class.
+    pub per_class: Vec<ClassScores>,
+    /// How often each class was taken for each class.
+    pub confusion: ConfusionMatrix,
+    /// Means of per-batch figures, to compare with the paper.
+    pub paper_compatible: BatchMeans,
+}
+
+impl ClassificationReport {
+    /// Judges `scores` (`[samples, classes]`, flat; the highest is the prediction)
+    /// by the true classes.
+    ///
+    /// # Errors
+    /// No samples, lists that do not fit together, a label without a class name.
+    pub fn new(scores: &[f32], labels: &[u32], class_names: &[String]) -> Result<Self> {
+        let classes = class_names.len();
+        let predictions = arg_max(scores, classes)?;
+        let confusion = ConfusionMatrix::new(labels, &predictions, classes)?;
+        Ok(Self {
+            class_names: class_names.to_vec(),
+            samples: confusion.total(),
+            accuracy: confusion.accuracy(),
+            top_5_accuracy: top_k_accuracy(scores, labels, classes, 5)?,
+            weighted_f1: confusion.weighted_f1(),
+            macro_f1: confusion.macro_f1(),
+            per_class: confusion.per_class(),
+            paper_compatible: BatchMeans::new(labels, &predictions, classes, PAPER_BATCH_SIZE)?,
+            confusion,
+        })
+    }
+
+    /// Names for classes that have none: their numbers.
+    ///
+    /// # Errors
+    /// More classes than 32 bits can count.
+    pub fn numbered_classes(classes: usize) -> Result<Vec<String>> {
+        let classes = u32::try_from(classes)
+            .map_err(|_| Error::setting("classes", "at most 2^32 - 1", classes))?;
+        Ok((0..classes).map(|class| class.to_string()).collect())
+    }
+}
+
+impl std::fmt::Display for ClassificationReport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(
+            f,
+            "accuracy {}, top-5 {}, weighted F1 {}, macro F1 {} ({} samples)",
+            percent(self.accuracy),
+            percent(self.top_5_accuracy),
+            percent(self.weighted_f1),
+            percent(self.macro_f1),
+            self.samples
+        )?;
+        writeln!(f, "{}", self.class_table())?;
+        write!(f, "{}", self.confusion_table())
+    }
+}
+
+impl ClassificationReport {
+    fn class_table(&self) -> Table {
+        let mut table = plain_table();
+        table.set_header(["class", "precision", "recall", "F1", "samples"]);
+        for (name, scores) in self.class_names.iter().zip(&self.per_class) {
+            table.add_row([
+                name.clone(),
+                percent(scores.precision),
+                percent(scores.recall),
+                percent(scores.f1),
+                scores.support.to_string(),
+            ]);
+        }
+        align_numbers(&mut table);
+        table
+    }
+
+    fn confusion_table(&self) -> Table {
+        let mut table = plain_table();
+        table.set_header(
+            std::iter::once("true \\ predicted".to_owned()).chain(self.class_names.iter().cloned()),
+        );
+        for (name, counts) in self.class_names.iter().zip(self.confusion.counts()) {
+            table.add_row(
+                std::iter::once(name.clone()).chain(counts.iter().map(ToString::to_string)),
+            );
+        }
+        align_numbers(&mut table);
+        table
+    }
+}
+
+fn plain_table() -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN);
+    table
+}
+
+fn align_numbers(table: &mut Table) {
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_every_class_and_survives_json() {
+        let names = ["none", "crack"].map(str::to_owned);
+        let report =
+            ClassificationReport::new(&[1.0, 0.0, 0.2, 0.4, 0.9, 0.1], &[0, 1, 1], &names).unwrap();
+        let text = report.to_string();
+        assert!(text.starts_with("accuracy 66.7 %"), "{text}");
+        for part in ["none", "crack", "true \\ predicted", "100.0 %"] {
+            assert!(text.contains(part), "{part} not in:\n{text}");
+        }
+        let json = serde_json::to_string(&report).unwrap();
+        assert_eq!(
+            serde_json::from_str::<ClassificationReport>(&json).unwrap(),
+            report
+        );
+    }
+}

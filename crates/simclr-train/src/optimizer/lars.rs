@@ -1,0 +1,303 @@
+//! Layer-wise adaptive rate scaling.
+
+use std::collections::BTreeMap;
+
+use candle_core::{Tensor, Var};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::fused::{for_each_element, in_place, norm_of};
+use super::slots::{Book, Slots, Update};
+use super::{
+    Gradients, NamedVariable, Optimizer, check_fraction, check_learning_rate, check_not_negative,
+};
+use crate::Result;
+
+/// What the momentum of [`Lars`] runs over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MomentumForm {
+    /// Over gradients that are already scaled by learning rate and trust ratio (the original's choice).
+    #[default]
+    Classic,
+    /// Over raw gradients; the scaling follows.
+    Popular,
+}
+
+/// The names excluded by default, in this library's terms and in the original's:
+/// batch norms, biases and the supervised head.
+pub fn default_exclusions() -> Vec<String> {
+    ["batch_norm", "bias", "supervised_head", "head_supervised"]
+        .map(str::to_owned)
+        .to_vec()
+}
+
+/// The settings of [`Lars`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LarsConfig {
+    /// Momentum. Default 0.9.
+    pub momentum: f64,
+    /// Nesterov's form of momentum. Default false.
+    pub nesterov: bool,
+    /// The multiple of the weight that joins the gradient. Default 0.
+    pub weight_decay: f64,
+    /// The factor of the trust ratio. Default 0.001.
+    pub trust_coefficient: f64,
+    /// What the momentum runs over. Default [`MomentumForm::Classic`].
+    pub momentum_form: MomentumForm,
+    /// Variables whose name contains one of these get no weight decay.
+    /// Default [`default_exclusions`].
+    pub exclude_from_weight_decay: Vec<String>,
+    /// Variables whose name contains one of these get no trust ratio; with `None`
+    /// the same as above. Default `None`.
+    pub exclude_from_layer_adaptation: Option<Vec<String>>,
+}
+
+impl Default for LarsConfig {
+    fn default() -> Self {
+        Self {
+            momentum: 0.9,
+            nesterov: false,
+            weight_decay: 0.0,
+            trust_coefficient: 0.001,
+            momentum_form: MomentumForm::Classic,
+            exclude_from_weight_decay: default_exclusions(),
+            exclude_from_layer_adaptation: None,
+        }
+    }
+}
+
+/// LARS (You, Gitman, Ginsburg 2017) as in the original's `lars_optimizer.py`.
+///
+/// With weight `w`, gradient `g`, learning rate `r`, momentum `m` and velocity `v`:
+///
+/// ```text
+/// g <- g + weight_decay * w                      (unless excluded)
+/// classic:  t = trust(w, g);  v <- m v + r t g;  w <- w - v           (Nesterov: w - (m v + r t g))
+/// popular:  v <- m v + g;  u = v (Nesterov: m v + g);  w <- w - r trust(w, u) u
+/// trust(w, x) = coefficient * ||w|| / ||x||, 1 if a norm is zero or the variable is excluded
+/// ```
+#[derive(Debug)]
+pub struct Lars {
+    config: LarsConfig,
+    book: Book<1>,
+}
+
+impl Lars {
+    /// LARS over these variables.
+    ///
+    /// # Errors
+    /// A name that occurs twice; momentum outside [0, 1); negative weight decay or trust coefficient.
+    pub fn new<V: Into<NamedVariable>>(
+        variables: impl IntoIterator<Item = V>,
+        config: LarsConfig,
+    ) -> Result<Self> {
+        check_fraction("momentum", config.momentum)?;
+        check_not_negative("weight decay", config.weight_decay)?;
+        check_not_negative("trust coefficient", config.trust_coefficient)?;
+        Ok(Self {
+            config,
+            book: Book::new(variables, ["momentum"])?,
+        })
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &LarsConfig {
+        &self.config
+    }
+}
+
+impl Optimizer for Lars {
+    fn step(&mut self, gradients: &dyn Gradients, learning_rate: f64) -> Result<()> {
+        check_learning_rate(learning_rate)?;
+        let config = &self.config;
+        self.book.entries.par_iter_mut().try_for_each(|entry| {
+            let rule = Rule::new(config, &entry.variable.name, learning_rate);
+            match entry.prepare(gradients)? {
+                Some(update) => rule.apply(update),
+                None => Ok(()),
+            }
+        })?;
+        self.book.steps += 1;
+        Ok(())
+    }
+
+    fn variables(&self) -> Vec<&NamedVariable> {
+        self.book.variables()
+    }
+
+    fn steps_taken(&self) -> u64 {
+        self.book.steps
+    }
+
+    fn state(&self) -> Result<BTreeMap<String, Tensor>> {
+        self.book.state()
+    }
+
+    fn load_state(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()> {
+        self.book.load_state(state)
+    }
+}
+
+/// The update of one variable.
+struct Rule {
+    momentum: f64,
+    nesterov: bool,
+    form: MomentumForm,
+    learning_rate: f64,
+    /// 0 where the variable is excluded.
+    weight_decay: f64,
+    /// `None` where the variable is excluded.
+    trust_coefficient: Option<f64>,
+}
+
+impl Rule {
+    fn new(config: &LarsConfig, name: &str, learning_rate: f64) -> Self {
+        let listed = |list: &[String]| list.iter().any(|part| name.contains(part.as_str()));
+        let undecayed = listed(&config.exclude_from_weight_decay);
+        let unadapted = match &config.exclude_from_layer_adaptation {
+            Some(list) => listed(list),
+            None => undecayed,
+        };
+        Self {
+            momentum: config.momentum,
+            nesterov: config.nesterov,
+            form: config.momentum_form,
+            learning_rate,
+            weight_decay: if undecayed { 0.0 } else { config.weight_decay },
+            trust_coefficient: (!unadapted).then_some(config.trust_coefficient),
+        }
+    }
+
+    fn apply(&self, update: Update<'_, 1>) -> Result<()> {
+        let Update {
+            variable,
+            gradient,
+            slots,
+        } = update;
+        match slots {
+            Slots::Host([velocity]) => {
+                Ok(in_place(
+                    variable,
+                    &gradient,
+                    |weight, gradient| match self.form {
+                        MomentumForm::Classic => self.classic(weight, velocity, gradient),
+                        MomentumForm::Popular => self.popular(weight, velocity, gradient),
+                    },
+                )?)
+            }
+            Slots::Device([velocity]) => self.composite(variable, velocity, &gradient),
+        }
+    }
+
+    fn trust_ratio(&self, weight_norm: f64, update_norm: f64) -> f64 {
+        match self.trust_coefficient {
+            Some(coefficient) if weight_norm > 0.0 && update_norm > 0.0 => {
+                coefficient * weight_norm / update_norm
+            }
+            _ => 1.0,
+        }
+    }
+
+    fn classic(&self, weight: &mut [f32], velocity: &mut [f32], gradient: &[f32]) {
+        let (decay, momentum) = (self.weight_decay as f32, self.momentum as f32);
+        let trust = if self.trust_coefficient.is_some() {
+            let weight_norm = norm_of([weight], |[w]| w);
+            self.trust_ratio(
+                weight_norm,
+                norm_of([weight, gradient], |[w, g]| g + decay * w),
+            )
+        } else {
+            1.0
+        };
+        let rate = (self.learning_rate * trust) as f32;
+        for_each_element(weight, [velocity], gradient, |w, [v], g| {
+            let scaled = rate * (g + decay * *w);
+            *v = momentum * *v + scaled;
+            *w -= if self.nesterov {
+                momentum * *v + scaled
+            } else {
+                *v
+            };
+        });
+    }
+
+    fn popular(&self, weight: &mut [f32], velocity: &mut [f32], gradient: &[f32]) {
+        let (decay, momentum) = (self.weight_decay as f32, self.momentum as f32);
+        for_each_element(weight, [velocity], gradient, |w, [v], g| {
+            *v = momentum * *v + (g + decay * *w);
+        });
+        if self.nesterov {
+            self.descend(weight, velocity, gradient, |w, v, g| {
+                momentum * v + (g + decay * w)
+            });
+        } else {
+            self.descend(weight, velocity, gradient, |_, v, _| v);
+        }
+    }
+
+    /// `w <- w - r trust(w, u) u` with `u = direction(w, v, g)`.
+    fn descend(
+        &self,
+        weight: &mut [f32],
+        velocity: &mut [f32],
+        gradient: &[f32],
+        direction: impl Fn(f32, f32, f32) -> f32 + Sync,
+    ) {
+        let trust = if self.trust_coefficient.is_some() {
+            let weight_norm = norm_of([weight], |[w]| w);
+            self.trust_ratio(
+                weight_norm,
+                norm_of([weight, velocity, gradient], |[w, v, g]| direction(w, v, g)),
+            )
+        } else {
+            1.0
+        };
+        let rate = (self.learning_rate * trust) as f32;
+        for_each_element(weight, [velocity], gradient, |w, [v], g| {
+            *w -= rate * direction(*w, *v, g);
+        });
+    }
+
+    fn composite(&self, variable: &Var, velocity: &mut Tensor, gradient: &Tensor) -> Result<()> {
+        let weight = variable.as_detached_tensor();
+        let gradient = if self.weight_decay == 0.0 {
+            gradient.clone()
+        } else {
+            (gradient + (&weight * self.weight_decay)?)?
+        };
+        let trust = |update: &Tensor| -> Result<f64> {
+            if self.trust_coefficient.is_none() {
+                return Ok(1.0);
+            }
+            Ok(self.trust_ratio(norm(&weight)?, norm(update)?))
+        };
+        let (scale, step_scale) = match self.form {
+            MomentumForm::Classic => (self.learning_rate * trust(&gradient)?, None),
+            MomentumForm::Popular => (1.0, Some(self.learning_rate)),
+        };
+        let scaled = (gradient * scale)?;
+        let next = ((velocity.clone() * self.momentum)? + &scaled)?;
+        let update = if self.nesterov {
+            ((&next * self.momentum)? + &scaled)?
+        } else {
+            next.clone()
+        };
+        let update = match step_scale {
+            Some(rate) => (&update * (rate * trust(&update)?))?,
+            None => update,
+        };
+        variable.set(&(&weight - update)?)?;
+        *velocity = next;
+        Ok(())
+    }
+}
+
+fn norm(tensor: &Tensor) -> Result<f64> {
+    let squares = tensor.sqr()?.sum_all()?;
+    Ok(squares
+        .to_dtype(candle_core::DType::F64)?
+        .to_scalar::<f64>()?
+        .sqrt())
+}

@@ -1,0 +1,189 @@
+//! The learning rate at each step: linear warm-up, then a cosine down to zero.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// How the learning rate grows with the batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LearningRateScaling {
+    /// `base * batch / 256` (the original's default).
+    #[default]
+    Linear,
+    /// `base * sqrt(batch)`, which the authors advise for small batches.
+    Sqrt,
+    /// `base`, whatever the batch.
+    None,
+}
+
+impl LearningRateScaling {
+    /// The learning rate for a batch of this size.
+    pub fn apply(self, base: f64, batch_size: usize) -> f64 {
+        let batch = batch_size as f64;
+        match self {
+            Self::Linear => base * batch / 256.0,
+            Self::Sqrt => base * batch.sqrt(),
+            Self::None => base,
+        }
+    }
+}
+
+/// What a [`WarmupCosine`] schedule is made from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ScheduleConfig {
+    /// The learning rate before scaling. Default 1.0.
+    pub learning_rate: f64,
+    /// How it grows with the batch. Default linear.
+    pub scaling: LearningRateScaling,
+    /// Epochs of linear warm-up; parts of an epoch are allowed. Default 10.
+    pub warmup_epochs: f64,
+    /// Epochs in all. Default 100.
+    pub epochs: usize,
+    /// Steps in all, instead of counting them from the epochs. Default `None`.
+    pub steps: Option<usize>,
+}
+
+impl Default for ScheduleConfig {
+    fn default() -> Self {
+        Self {
+            learning_rate: 1.0,
+            scaling: LearningRateScaling::Linear,
+            warmup_epochs: 10.0,
+            epochs: 100,
+            steps: None,
+        }
+    }
+}
+
+/// Linear warm-up and cosine decay, the original's `WarmUpAndCosineDecay`.
+///
+/// With `n` images and batches of `b`:
+///
+/// ```text
+/// warmup = floor(warmup_epochs * n / b)        total = steps, or floor(n * epochs / b) + 1
+/// rate(s) = scaled * s / warmup                                                  for s < warmup
+/// rate(s) = scaled * (1 + cos(pi * min(s - warmup, total - warmup) / (total - warmup))) / 2
+/// ```
+///
+/// The step counts from 0 and is the one *before* the update: with a warm-up
+/// the first step has learning rate 0.
+///
+/// ```
+/// use simclr_train::schedule::{ScheduleConfig, WarmupCosine};
+///
+/// let schedule = WarmupCosine::new(&ScheduleConfig::default(), 12_827, 256)?;
+/// assert_eq!((schedule.warmup_steps(), schedule.total_steps()), (501, 5011));
+/// assert_eq!(schedule.at(0), 0.0);
+/// assert_eq!(schedule.at(501), 1.0);
+/// # Ok::<(), simclr_train::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct WarmupCosine {
+    peak: f64,
+    warmup_steps: usize,
+    total_steps: usize,
+}
+
+impl WarmupCosine {
+    /// The schedule for a data set of `examples` images in batches of `batch_size`.
+    ///
+    /// # Errors
+    /// No examples, a batch of 0, no epochs or steps, or a learning rate or
+    /// warm-up that is negative or not finite.
+    pub fn new(config: &ScheduleConfig, examples: usize, batch_size: usize) -> Result<Self> {
+        let positive = |name, value: usize| match value {
+            0 => Err(Error::setting(name, "at least 1", 0)),
+            _ => Ok(value),
+        };
+        let not_negative = |name, value: f64| {
+            if value >= 0.0 && value.is_finite() {
+                Ok(value)
+            } else {
+                Err(Error::setting(name, "a finite number, at least 0", value))
+            }
+        };
+        let examples = positive("examples", examples)?;
+        let batch_size = positive("batch size", batch_size)?;
+        let base = not_negative("learning rate", config.learning_rate)?;
+        let warmup = not_negative("warm-up epochs", config.warmup_epochs)?;
+        let total_steps = match config.steps {
+            Some(steps) => positive("steps", steps)?,
+            None => positive("epochs", config.epochs)? * examples / batch_size + 1,
+        };
+        Ok(Self {
+            peak: config.scaling.apply(base, batch_size),
+            warmup_steps: (warmup * examples as f64 / batch_size as f64).floor() as usize,
+            total_steps,
+        })
+    }
+
+    /// The learning rate of the step with this index, counted from 0.
+    pub fn at(&self, step: usize) -> f64 {
+        if step < self.warmup_steps {
+            return self.peak * step as f64 / self.warmup_steps as f64;
+        }
+        // A warm-up as long as the run leaves one step to decay over.
+        let decay_steps = self.total_steps.saturating_sub(self.warmup_steps).max(1);
+        let done = (step - self.warmup_steps).min(decay_steps) as f64 / decay_steps as f64;
+        self.peak * 0.5 * (1.0 + (std::f64::consts::PI * done).cos())
+    }
+
+    /// The highest learning rate, reached at the end of the warm-up.
+    pub fn peak(&self) -> f64 {
+        self.peak
+    }
+
+    /// The number of steps with a rising learning rate.
+    pub fn warmup_steps(&self) -> usize {
+        self.warmup_steps
+    }
+
+    /// The step at which the learning rate has fallen to zero.
+    pub fn total_steps(&self) -> usize {
+        self.total_steps
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_a_step_of_warmup_are_dropped() {
+        let config = ScheduleConfig {
+            warmup_epochs: 0.5,
+            epochs: 7,
+            ..Default::default()
+        };
+        let schedule = WarmupCosine::new(&config, 1525, 100).unwrap();
+        assert_eq!((schedule.warmup_steps(), schedule.total_steps()), (7, 107));
+        assert_eq!(schedule.at(7), schedule.peak());
+    }
+
+    #[test]
+    fn the_end_is_zero_and_stays_so() {
+        let config = ScheduleConfig {
+            steps: Some(77),
+            ..Default::default()
+        };
+        let schedule = WarmupCosine::new(&config, 100, 64).unwrap();
+        assert!(schedule.at(77).abs() < 1e-15);
+        assert_eq!(schedule.at(78), schedule.at(77));
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        let config = ScheduleConfig::default();
+        assert!(WarmupCosine::new(&config, 0, 1).is_err());
+        assert!(WarmupCosine::new(&config, 10, 0).is_err());
+        for rate in [-1.0, f64::NAN, f64::INFINITY] {
+            let config = ScheduleConfig {
+                learning_rate: rate,
+                ..Default::default()
+            };
+            assert!(WarmupCosine::new(&config, 10, 1).is_err());
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! Saved optimizer state goes on as if nothing had happened, and only where it belongs.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Device, Tensor, Var};
+use simclr_testkit::Tolerance;
+use simclr_train::optimizer::{
+    AdamConfig, LarsConfig, MomentumForm, NamedVariable, Optimizer, OptimizerConfig, SgdConfig,
+};
+
+const NAMES: [&str; 3] = [
+    "encoder.stem.conv.kernel",
+    "encoder.stem.batch_norm.gamma",
+    "supervised_head.dense.bias",
+];
+
+fn configurations() -> Vec<OptimizerConfig> {
+    let mut all = vec![
+        OptimizerConfig::Adam(AdamConfig::default()),
+        OptimizerConfig::Momentum(SgdConfig::default()),
+        OptimizerConfig::Momentum(SgdConfig {
+            nesterov: false,
+            ..Default::default()
+        }),
+    ];
+    for nesterov in [false, true] {
+        for momentum_form in [MomentumForm::Classic, MomentumForm::Popular] {
+            all.push(OptimizerConfig::Lars(LarsConfig {
+                nesterov,
+                momentum_form,
+                weight_decay: 1e-2,
+                ..Default::default()
+            }));
+        }
+    }
+    all
+}
+
+/// Values that are uneven and differ per tensor; large enough for several chunks.
+fn values(salt: usize, dtype: DType) -> Tensor {
+    let values: Vec<f32> = (0..40_000)
+        .map(|i| ((i * 31 + salt * 17) % 97) as f32 / 97.0 - 0.4)
+        .collect();
+    Tensor::from_vec(values, (200, 200), &Device::Cpu)
+        .unwrap()
+        .to_dtype(dtype)
+        .unwrap()
+}
+
+fn variables(dtype: DType) -> Vec<NamedVariable> {
+    NAMES
+        .iter()
+        .enumerate()
+        .map(|(salt, name)| NamedVariable {
+            name: (*name).to_owned(),
+            variable: Var::from_tensor(&values(salt, dtype)).unwrap(),
+        })
+        .collect()
+}
+
+fn gradients(step: usize, dtype: DType) -> BTreeMap<String, Tensor> {
+    NAMES
+        .iter()
+        .enumerate()
+        .map(|(index, name)| ((*name).to_owned(), values(7 * step + index + 3, dtype)))
+        .collect()
+}
+
+fn flat(tensor: &Tensor) -> Vec<f64> {
+    tensor
+        .to_dtype(DType::F64)
+        .unwrap()
+        .flatten_all()
+        .unwrap()
+        .to_vec1()
+        .unwrap()
+}
+
+fn run(optimizer: &mut dyn Optimizer, steps: std::ops::Range<usize>, dtype: DType) {
+    for step in steps {
+        optimizer.step(&gradients(step, dtype), 0.1).unwrap();
+    }
+}
+
+#[test]
+fn in_place_and_composite_updates_agree() {
+    for config in configurations() {
+        let [single, double] = [DType::F32, DType::F64].map(|dtype| {
+            let variables = variables(dtype);
+            let mut optimizer = config.build(variables.clone()).unwrap();
+            run(optimizer.as_mut(), 0..4, dtype);
+            let mut all: Vec<_> = variables
+                .iter()
+                .map(|variable| flat(variable.variable.as_tensor()))
+                .collect();
+            all.extend(optimizer.state().unwrap().values().map(flat));
+            all
+        });
+        for (single, double) in single.iter().zip(&double) {
+            let comparison = Tolerance::relative_to_max(2e-5).compare_f64(single, double);
+            assert!(comparison.passed, "{config:?}: {comparison:?}");
+        }
+    }
+}
+
+#[test]
+fn a_resumed_optimizer_goes_on_exactly() {
+    for config in configurations() {
+        let whole = variables(DType::F32);
+        let mut optimizer = config.build(whole.clone()).unwrap();
+        run(optimizer.as_mut(), 0..5, DType::F32);
+
+        let resumed = variables(DType::F32);
+        let mut first = config.build(resumed.clone()).unwrap();
+        run(first.as_mut(), 0..2, DType::F32);
+        let state = first.state().unwrap();
+        let mut second = config.build(resumed.clone()).unwrap();
+        second.load_state(&state).unwrap();
+        assert_eq!(second.steps_taken(), 2);
+        run(second.as_mut(), 2..5, DType::F32);
+
+        for (a, b) in whole.iter().zip(&resumed) {
+            assert_eq!(flat(&a.variable), flat(&b.variable), "{config:?}");
+        }
+    }
+}
+
+#[test]
+fn the_result_does_not_depend_on_the_number_of_threads() {
+    for config in configurations() {
+        let [one, three] = [1, 3].map(|threads| {
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap();
+            let variables = variables(DType::F32);
+            let mut optimizer = config.build(variables.clone()).unwrap();
+            pool.install(|| run(optimizer.as_mut(), 0..3, DType::F32));
+            variables
+                .iter()
+                .map(|variable| flat(&variable.variable))
+                .collect::<Vec<_>>()
+        });
+        assert_eq!(one, three, "{config:?}");
+    }
+}
+
+#[test]
+fn variables_without_a_gradient_stay_and_have_no_slot() {
+    let variables = variables(DType::F32);
+    let before = flat(&variables[1].variable);
+    let config = OptimizerConfig::default();
+    let mut optimizer = config.build(variables.clone()).unwrap();
+    let mut gradients = gradients(0, DType::F32);
+    gradients.remove(NAMES[1]);
+    optimizer.step(&gradients, 0.1).unwrap();
+    assert_eq!(flat(&variables[1].variable), before);
+    let state = optimizer.state().unwrap();
+    assert_eq!(
+        state.keys().collect::<Vec<_>>(),
+        [
+            "encoder.stem.conv.kernel.momentum",
+            "optimizer.step",
+            "supervised_head.dense.bias.momentum"
+        ]
+    );
+}
+
+#[test]
+fn foreign_state_is_refused_and_changes_nothing() {
+    let build = |config: &OptimizerConfig| config.build(variables(DType::F32)).unwrap();
+    let lars = OptimizerConfig::default();
+    let mut source = build(&lars);
+    run(source.as_mut(), 0..2, DType::F32);
+    let good = source.state().unwrap();
+
+    let mut target = build(&lars);
+    let refused = |target: &mut dyn Optimizer, state: &BTreeMap<String, Tensor>| {
+        let message = target.load_state(state).unwrap_err().to_string();
+        assert_eq!(target.steps_taken(), 0);
+        assert_eq!(target.state().unwrap().len(), 1);
+        message
+    };
+
+    let mut extra = good.clone();
+    extra.insert(
+        "nobody.momentum".into(),
+        Tensor::new(1f32, &Device::Cpu).unwrap(),
+    );
+    assert!(refused(target.as_mut(), &extra).contains("nobody.momentum"));
+
+    let mut wrong_shape = good.clone();
+    let key = format!("{}.momentum", NAMES[0]);
+    wrong_shape.insert(key.clone(), Tensor::new(1f32, &Device::Cpu).unwrap());
+    assert!(refused(target.as_mut(), &wrong_shape).contains(&key));
+
+    let mut no_counter = good.clone();
+    no_counter.remove("optimizer.step");
+    assert!(refused(target.as_mut(), &no_counter).contains("optimizer.step"));
+
+    // The velocities of SGD have the opposite sign: another name, so never mixed up.
+    let mut sgd = build(&OptimizerConfig::Momentum(SgdConfig::default()));
+    assert!(refused(sgd.as_mut(), &good).contains("velocity"));
+
+    let mut half = build(&OptimizerConfig::Adam(AdamConfig::default()));
+    run(half.as_mut(), 0..1, DType::F32);
+    let mut state = half.state().unwrap();
+    state.remove(&format!("{}.second_moment", NAMES[2]));
+    let mut adam = build(&OptimizerConfig::Adam(AdamConfig::default()));
+    assert!(refused(adam.as_mut(), &state).contains(NAMES[2]));
+}
+
+#[test]
+fn nonsense_settings_are_refused() {
+    let bad = [
+        OptimizerConfig::Lars(LarsConfig {
+            momentum: 1.0,
+            ..Default::default()
+        }),
+        OptimizerConfig::Lars(LarsConfig {
+            weight_decay: f64::NAN,
+            ..Default::default()
+        }),
+        OptimizerConfig::Adam(AdamConfig {
+            beta2: -0.1,
+            ..Default::default()
+        }),
+    ];
+    for config in bad {
+        assert!(config.build(variables(DType::F32)).is_err(), "{config:?}");
+    }
+    let twice = [variables(DType::F32), variables(DType::F32)].concat();
+    assert!(OptimizerConfig::default().build(twice).is_err());
+    let mut optimizer = OptimizerConfig::default()
+        .build(variables(DType::F32))
+        .unwrap();
+    assert!(optimizer.step(&gradients(0, DType::F32), f64::NAN).is_err());
+}
