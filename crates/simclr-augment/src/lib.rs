@@ -1,1 +1,44 @@
-//! SimCLR image operations and augmentation policies as pure functions of image and random stream
+//! SimCLR's image operations and augmentation policies, as pure functions of an
+//! image and a random stream.
+//!
+//! ```
+//! use simclr_augment::{DecodedImage, Policy, Stream, View};
+//!
+//! // As it came out of a decoder: height, width, bytes.
+//! let decoded = DecodedImage::new(300, 400, vec![127; 300 * 400 * 3])?;
+//!
+//! let policy = Policy::simclr_v2(224).color_jitter_strength(0.5).without_blur();
+//! let stream = Stream::new(1).epoch(3).sample(17);
+//! let first = policy.apply(&decoded, &stream.view(View::First))?;
+//! let second = policy.apply(&decoded, &stream.view(View::Second))?;
+//!
+//! assert_eq!((first.height(), first.width()), (224, 224));
+//! assert_ne!(first, second);
+//! // The same address always gives the same view.
+//! assert_eq!(first, policy.apply(&decoded, &stream.view(View::First))?);
+//! # Ok::<(), simclr_augment::Error>(())
+//! ```
+//!
+//! * [`Image`] is RGB in `f32`, values in [0, 1]; [`DecodedImage`] is RGB in `u8`.
+//!   Everything that reads an image takes either.
+//! * [`Policy`] says what happens to images, with presets for SimCLR, SimCLRv2, the
+//!   geology paper, evaluation and the linear probe. [`Plan`] is a policy after its
+//!   dice have fallen.
+//! * [`Stream`] addresses random numbers by (seed, epoch, sample, view, purpose).
+//! * [`ops`] has every operation by itself.
+//!
+//! The arithmetic is that of the original TensorFlow code, down to the 1/1024 steps
+//! of its bicubic weights. Loops are compiled for the processor's vector
+//! instructions and chosen at run time, but nothing is fused or reordered, so every
+//! processor gives the same bits.
+
+mod error;
+mod image;
+pub mod ops;
+mod policy;
+mod random;
+
+pub use error::{Error, Result};
+pub use image::{CHANNELS, DecodedImage, Image, Pixels};
+pub use policy::{CENTER_CROP_PROPORTION, Crop, Plan, Policy};
+pub use random::{Purpose, Stream, View};

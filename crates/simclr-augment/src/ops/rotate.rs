@@ -1,0 +1,265 @@
+//! Rotations, which rock images bear and photographs of cats do not.
+
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::ops::color::uniform;
+use crate::{CHANNELS, Error, Image, Result};
+
+/// How a view is rotated at random.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rotation {
+    /// Not at all. The default, as in the original.
+    #[default]
+    None,
+    /// By 0, 1, 2 or 3 quarter turns, equally likely. Needs square views.
+    QuarterTurns,
+    /// By any angle within `degrees` to either side.
+    Within {
+        /// The largest angle.
+        degrees: f64,
+        /// What turns in from outside the view.
+        border: Border,
+    },
+}
+
+/// A rotation with its angle decided.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RotationValues {
+    /// See [`rotate_quarter_turns`].
+    QuarterTurns(u32),
+    /// See [`rotate`].
+    Degrees {
+        /// The angle, counter-clockwise.
+        degrees: f32,
+        /// What turns in from outside.
+        border: Border,
+    },
+}
+
+impl Rotation {
+    /// Checks the angle.
+    ///
+    /// # Errors
+    /// If the angle is negative or not finite.
+    pub fn validate(&self) -> Result<()> {
+        match *self {
+            Self::Within { degrees, .. } if !(degrees >= 0.0 && degrees.is_finite()) => Err(
+                Error::parameter("rotation", "degrees", "at least 0 and finite", degrees),
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// Draws the angle; `None` where nothing is to be rotated.
+    ///
+    /// # Errors
+    /// As [`Self::validate`].
+    pub fn sample(&self, rng: &mut impl Rng) -> Result<Option<RotationValues>> {
+        self.validate()?;
+        Ok(match *self {
+            Self::None => None,
+            Self::QuarterTurns => match rng.random_range(0..4) {
+                0 => None,
+                turns => Some(RotationValues::QuarterTurns(turns)),
+            },
+            Self::Within { degrees, border } => Some(RotationValues::Degrees {
+                degrees: uniform(-degrees, degrees, rng),
+                border,
+            }),
+        })
+    }
+}
+
+impl RotationValues {
+    /// The rotated image.
+    ///
+    /// # Errors
+    /// As [`rotate`].
+    pub fn apply(&self, image: &Image) -> Result<Image> {
+        match *self {
+            Self::QuarterTurns(turns) => rotate_quarter_turns(image, turns),
+            Self::Degrees { degrees, border } => rotate(image, degrees, border),
+        }
+    }
+}
+
+/// Rotates counter-clockwise by `turns` quarter turns (`tf.image.rot90`); after an
+/// odd number of them height and width have changed places.
+///
+/// # Errors
+/// None for an image that exists; the signature is that of [`rotate`].
+pub fn rotate_quarter_turns(image: &Image, turns: u32) -> Result<Image> {
+    const OP: &str = "rotate by quarter turns";
+    let (height, width) = (image.height(), image.width());
+    let (rows, columns) = if turns.is_multiple_of(2) {
+        (height, width)
+    } else {
+        (width, height)
+    };
+    let (pixels, _) = image.data().as_chunks::<CHANNELS>();
+    let mut rotated = Image::zeros(OP, rows, columns)?;
+    let (targets, _) = rotated.data_mut().as_chunks_mut::<CHANNELS>();
+    for (y, row) in targets.chunks_exact_mut(columns).enumerate() {
+        for (x, target) in row.iter_mut().enumerate() {
+            let (from_y, from_x) = match turns % 4 {
+                0 => (y, x),
+                1 => (x, width - 1 - y),
+                2 => (height - 1 - y, width - 1 - x),
+                _ => (height - 1 - x, y),
+            };
+            *target = pixels[from_y * width + from_x];
+        }
+    }
+    Ok(rotated)
+}
+
+/// What lies outside an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Border {
+    /// The image, mirrored at its edge without repeating the edge itself: rock
+    /// goes on as rock, without corners that a network could learn from.
+    #[default]
+    Reflect,
+    /// The nearest pixel of the edge.
+    Nearest,
+    /// Black.
+    Black,
+}
+
+impl Border {
+    /// The pixel that stands at `position` along a side, or `None` for black.
+    fn resolve(self, position: i64, side: usize) -> Option<usize> {
+        let last = side as i64 - 1;
+        match self {
+            Self::Nearest => Some(position.clamp(0, last) as usize),
+            Self::Black => (0..=last).contains(&position).then_some(position as usize),
+            Self::Reflect if last == 0 => Some(0),
+            Self::Reflect => {
+                let around = position.rem_euclid(2 * last);
+                Some(around.min(2 * last - around) as usize)
+            }
+        }
+    }
+}
+
+/// Rotates counter-clockwise by `degrees` about the image's centre, size kept,
+/// bilinear between pixels; `border` is what turns in from outside.
+///
+/// # Errors
+/// If `degrees` is not finite.
+pub fn rotate(image: &Image, degrees: f32, border: Border) -> Result<Image> {
+    if !degrees.is_finite() {
+        return Err(Error::parameter("rotate", "degrees", "finite", degrees));
+    }
+    let (sin, cos) = f64::from(degrees).to_radians().sin_cos();
+    let (center_y, center_x) = center(image);
+    warp(image, border, |y, x| {
+        let (dy, dx) = (y - center_y, x - center_x);
+        (
+            center_y + dx * sin + dy * cos,
+            center_x + dx * cos - dy * sin,
+        )
+    })
+}
+
+/// The middle of an image in pixel coordinates.
+fn center(image: &Image) -> (f64, f64) {
+    let middle = |side: usize| (side as f64 - 1.0) / 2.0;
+    (middle(image.height()), middle(image.width()))
+}
+
+/// An image of the same size whose pixel (y, x) is the source's at `origin(y, x)`,
+/// bilinear between pixels.
+fn warp(image: &Image, border: Border, origin: impl Fn(f64, f64) -> (f64, f64)) -> Result<Image> {
+    let mut warped = Image::zeros("warp", image.height(), image.width())?;
+    let (targets, _) = warped.data_mut().as_chunks_mut::<CHANNELS>();
+    for (y, row) in targets.chunks_exact_mut(image.width()).enumerate() {
+        for (x, target) in row.iter_mut().enumerate() {
+            let (from_y, from_x) = origin(y as f64, x as f64);
+            *target = between_pixels(image, border, from_y, from_x);
+        }
+    }
+    Ok(warped)
+}
+
+/// The bilinear mean of the four pixels around a position.
+fn between_pixels(image: &Image, border: Border, y: f64, x: f64) -> [f32; CHANNELS] {
+    let (floor_y, floor_x) = (y.floor(), x.floor());
+    let (fraction_y, fraction_x) = ((y - floor_y) as f32, (x - floor_x) as f32);
+    let mut mean = [0.0; CHANNELS];
+    for (step_y, weight_y) in [(0, 1.0 - fraction_y), (1, fraction_y)] {
+        for (step_x, weight_x) in [(0, 1.0 - fraction_x), (1, fraction_x)] {
+            let row = border.resolve(floor_y as i64 + step_y, image.height());
+            let column = border.resolve(floor_x as i64 + step_x, image.width());
+            let pixel = row
+                .zip(column)
+                .and_then(|(row, column)| image.pixel(row, column));
+            for (sum, value) in mean.iter_mut().zip(pixel.unwrap_or_default()) {
+                *sum += weight_y * weight_x * value;
+            }
+        }
+    }
+    mean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ramp(height: usize, width: usize) -> Image {
+        let data = (0..height * width * CHANNELS).map(|i| i as f32).collect();
+        Image::new(height, width, data).unwrap()
+    }
+
+    fn reds(image: &Image) -> Vec<f32> {
+        image
+            .data()
+            .iter()
+            .step_by(CHANNELS)
+            .map(|v| v / 3.0)
+            .collect()
+    }
+
+    #[test]
+    fn quarter_turns_move_pixels() {
+        let image = ramp(2, 3);
+        let turned = rotate_quarter_turns(&image, 1).unwrap();
+        assert_eq!((turned.height(), turned.width()), (3, 2));
+        assert_eq!(reds(&turned), [2., 5., 1., 4., 0., 3.]);
+        let half = rotate_quarter_turns(&image, 2).unwrap();
+        assert_eq!(reds(&half), [5., 4., 3., 2., 1., 0.]);
+        assert_eq!(rotate_quarter_turns(&turned, 3).unwrap(), image);
+    }
+
+    #[test]
+    fn any_angle_agrees_with_quarter_turns() {
+        let image = ramp(5, 5);
+        for (degrees, turns) in [(0.0, 0), (90.0, 1), (180.0, 2), (-90.0, 3)] {
+            for border in [Border::Reflect, Border::Nearest, Border::Black] {
+                let rotated = rotate(&image, degrees, border).unwrap();
+                let expected = rotate_quarter_turns(&image, turns).unwrap();
+                for (a, b) in rotated.data().iter().zip(expected.data()) {
+                    assert!((a - b).abs() < 1e-3, "{degrees} {border:?}: {a} {b}");
+                }
+            }
+        }
+        assert!(rotate(&image, f32::NAN, Border::Reflect).is_err());
+    }
+
+    #[test]
+    fn borders_are_what_they_say() {
+        let at = |border: Border| [-2, -1, 0, 3, 4, 5].map(|p| border.resolve(p, 4));
+        let some = |p: [usize; 6]| p.map(Some);
+        assert_eq!(at(Border::Reflect), some([2, 1, 0, 3, 2, 1]));
+        assert_eq!(at(Border::Nearest), some([0, 0, 0, 3, 3, 3]));
+        assert_eq!(
+            at(Border::Black),
+            [None, None, Some(0), Some(3), None, None]
+        );
+        assert_eq!(Border::Reflect.resolve(9, 1), Some(0));
+    }
+}

@@ -1,0 +1,168 @@
+//! Which source pixels an output pixel is made of, and with what weights.
+
+use serde::{Deserialize, Serialize};
+
+/// How an image is resampled. None of the forms smooths before it shrinks, as the
+/// original does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resampling {
+    /// `tf.image.resize(method=BICUBIC)` of TensorFlow 2: Keys' kernel with
+    /// a = -0.5, half-pixel centres, taps outside the image dropped and the rest
+    /// renormalised.
+    #[default]
+    Bicubic,
+    /// `tf.compat.v1.image.resize_bicubic`, which TF1 SimCLR and the linear probe's
+    /// script call: a = -0.75, no half-pixel centres, taps outside the image take
+    /// the border pixel.
+    BicubicLegacy,
+    /// `tf.image.resize` by default: linear, half-pixel centres.
+    Bilinear,
+}
+
+/// Source pixels that make up one output pixel: four neighbours in a row (or
+/// column), the first at `start`. Weights of pixels that do not exist are 0.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Taps {
+    pub(crate) start: usize,
+    pub(crate) weights: [f32; Taps::COUNT],
+}
+
+impl Taps {
+    pub(crate) const COUNT: usize = 4;
+
+    fn new(input: usize, pixels_and_weights: [(usize, f32); Self::COUNT]) -> Self {
+        let first = pixels_and_weights[0].0;
+        let start = first.min(input.saturating_sub(Self::COUNT));
+        let mut weights = [0.0; Self::COUNT];
+        for (pixel, weight) in pixels_and_weights {
+            weights[pixel - start] += weight;
+        }
+        Self { start, weights }
+    }
+
+    /// The taps of every output position along one side. The arithmetic is `f32`
+    /// throughout, because the original's is: another rounding of the scale picks
+    /// another row of the weight table.
+    pub(crate) fn along(resampling: Resampling, input: usize, output: usize) -> Vec<Self> {
+        let scale = input as f32 / output as f32;
+        (0..output)
+            .map(|position| match resampling {
+                Resampling::Bicubic => bicubic(input, (position as f32 + 0.5) * scale - 0.5),
+                Resampling::BicubicLegacy => bicubic_legacy(input, position as f32 * scale),
+                Resampling::Bilinear => bilinear(input, (position as f32 + 0.5) * scale - 0.5),
+            })
+            .collect()
+    }
+}
+
+/// Steps to which the original's table rounds the position between two pixels.
+const TABLE_STEPS: f32 = 1024.0;
+
+/// Keys' cubic at the distances 1 + f, f, 1 - f, 2 - f of the four taps.
+fn keys_weights(a: f32, fraction: f32) -> [f32; 4] {
+    let near = |x: f32| ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0;
+    let far = |x: f32| ((a * x - 5.0 * a) * x + 8.0 * a) * x - 4.0 * a;
+    let f = (fraction * TABLE_STEPS).round_ties_even() / TABLE_STEPS;
+    [far(1.0 + f), near(f), near(1.0 - f), far(2.0 - f)]
+}
+
+/// The four pixels around `floor`, each with whether it lies inside the image.
+fn neighbours(input: usize, floor: f32) -> [(usize, bool); 4] {
+    let last = input as i64 - 1;
+    [-1, 0, 1, 2].map(|step| {
+        let pixel = floor as i64 + step;
+        let bounded = pixel.clamp(0, last);
+        (bounded as usize, bounded == pixel)
+    })
+}
+
+fn bicubic(input: usize, position: f32) -> Taps {
+    let floor = position.floor();
+    let pixels = neighbours(input, floor);
+    let mut weights = keys_weights(-0.5, position - floor);
+    for (weight, (_, inside)) in weights.iter_mut().zip(pixels) {
+        if !inside {
+            *weight = 0.0;
+        }
+    }
+    let sum = weights[0] + weights[1] + weights[2] + weights[3];
+    // At least one of the two nearest pixels is inside, so the sum is never near 0.
+    let normalise = 1.0 / sum;
+    Taps::new(
+        input,
+        [0, 1, 2, 3].map(|i| (pixels[i].0, weights[i] * normalise)),
+    )
+}
+
+fn bicubic_legacy(input: usize, position: f32) -> Taps {
+    let floor = position.floor();
+    let pixels = neighbours(input, floor);
+    let weights = keys_weights(-0.75, position - floor);
+    Taps::new(input, [0, 1, 2, 3].map(|i| (pixels[i].0, weights[i])))
+}
+
+fn bilinear(input: usize, position: f32) -> Taps {
+    let floor = position.floor();
+    let fraction = position - floor;
+    let pixels = neighbours(input, floor);
+    Taps::new(
+        input,
+        [
+            (pixels[0].0, 0.0),
+            (pixels[1].0, 1.0 - fraction),
+            (pixels[2].0, fraction),
+            (pixels[3].0, 0.0),
+        ],
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ALL: [Resampling; 3] = [
+        Resampling::Bicubic,
+        Resampling::BicubicLegacy,
+        Resampling::Bilinear,
+    ];
+
+    #[test]
+    fn equal_sizes_copy() {
+        for resampling in ALL {
+            for input in [1, 2, 3, 4, 5, 40] {
+                for (position, taps) in Taps::along(resampling, input, input).iter().enumerate() {
+                    let mut expected = [0.0; 4];
+                    expected[position - taps.start] = 1.0;
+                    assert_eq!(taps.weights, expected, "{resampling:?} {input} {position}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn halving_takes_the_middle_of_two_pixels() {
+        let taps = Taps::along(Resampling::Bicubic, 8, 4);
+        assert_eq!(taps[1].start, 1);
+        assert_eq!(taps[1].weights, [-0.0625, 0.5625, 0.5625, -0.0625]);
+        let taps = Taps::along(Resampling::BicubicLegacy, 8, 4);
+        assert_eq!((taps[1].start, taps[1].weights), (1, [0.0, 1.0, 0.0, 0.0]));
+    }
+
+    proptest! {
+        #[test]
+        fn weights_sum_to_one_and_stay_inside(input in 1usize..700, output in 1usize..400) {
+            for resampling in ALL {
+                for taps in Taps::along(resampling, input, output) {
+                    let sum: f32 = taps.weights.iter().sum();
+                    prop_assert!((sum - 1.0).abs() < 1e-5);
+                    for (k, weight) in taps.weights.iter().enumerate() {
+                        prop_assert!(*weight == 0.0 || taps.start + k < input);
+                    }
+                }
+            }
+        }
+    }
+}
