@@ -9,6 +9,9 @@ pub enum Error {
     /// A tensor operation failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
+    /// Training or evaluation failed.
+    #[error(transparent)]
+    Train(#[from] simclr_train::Error),
     /// The case asks for something that its kind does not define.
     #[error("{case}: {reason}")]
     Unsupported {

@@ -10,7 +10,10 @@
 //! ```
 
 mod error;
+mod lars;
+mod metrics;
 mod report;
+mod schedule;
 
 pub use error::{Error, Result};
 pub use report::{CaseReport, Check};
@@ -21,7 +24,11 @@ use simclr_testkit::GoldenCase;
 type Checker = fn(&GoldenCase) -> Result<CaseReport>;
 
 /// The kinds of case that can be judged, each with its module.
-const KINDS: &[(&str, Checker)] = &[];
+const KINDS: &[(&str, Checker)] = &[
+    ("lars", lars::check),
+    ("metrics", metrics::check),
+    ("schedule", schedule::check),
+];
 
 /// The names of all kinds that can be judged.
 pub fn kinds() -> impl Iterator<Item = &'static str> {

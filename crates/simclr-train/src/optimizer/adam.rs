@@ -69,22 +69,16 @@ impl Adam {
     pub fn config(&self) -> &AdamConfig {
         &self.config
     }
-
-    fn corrected(&self, learning_rate: f64) -> f64 {
-        let step = (self.book.steps + 1) as f64;
-        let AdamConfig { beta1, beta2, .. } = self.config;
-        learning_rate * (1.0 - beta2.powf(step)).sqrt() / (1.0 - beta1.powf(step))
-    }
 }
 
 impl Optimizer for Adam {
     fn step(&mut self, gradients: &dyn Gradients, learning_rate: f64) -> Result<()> {
         check_learning_rate(learning_rate)?;
-        let rate = self.corrected(learning_rate);
+        let step = self.book.steps + 1;
         let config = &self.config;
         self.book.entries.par_iter_mut().try_for_each(|entry| {
             match entry.prepare(gradients)? {
-                Some(update) => apply(config, rate, update),
+                Some(update) => apply(config, learning_rate, step, update),
                 None => Ok(()),
             }
         })?;
@@ -109,39 +103,54 @@ impl Optimizer for Adam {
     }
 }
 
-fn apply(config: &AdamConfig, rate: f64, update: Update<'_, 2>) -> Result<()> {
+fn apply(config: &AdamConfig, learning_rate: f64, step: u64, update: Update<'_, 2>) -> Result<()> {
     let Update {
         variable,
         gradient,
         slots,
     } = update;
     match slots {
-        Slots::Host([first, second]) => {
-            let keep = [config.beta1 as f32, config.beta2 as f32];
-            let take = [(1.0 - config.beta1) as f32, (1.0 - config.beta2) as f32];
-            let (rate, epsilon) = (rate as f32, config.epsilon as f32);
-            in_place(variable, &gradient, |weight, gradient| {
-                for_each_element(
-                    weight,
-                    [first.as_mut_slice(), second.as_mut_slice()],
-                    gradient,
-                    |w, [m, v], g| {
-                        *m = keep[0] * *m + take[0] * g;
-                        *v = keep[1] * *v + take[1] * (g * g);
-                        *w -= rate * *m / (v.sqrt() + epsilon);
-                    },
-                );
-            })?;
-        }
+        Slots::Host([first, second]) => in_place(variable, &gradient, |weight, gradient| {
+            let slots = [first.as_mut_slice(), second.as_mut_slice()];
+            update_f32(config, learning_rate, step, weight, slots, gradient);
+        })?,
         Slots::Device([first, second]) => {
-            let next_first =
-                ((first.clone() * config.beta1)? + (&gradient * (1.0 - config.beta1))?)?;
-            let next_second =
-                ((second.clone() * config.beta2)? + (gradient.sqr()? * (1.0 - config.beta2))?)?;
-            let update = ((&next_first * rate)? / (next_second.sqrt()? + config.epsilon)?)?;
+            let AdamConfig {
+                beta1,
+                beta2,
+                epsilon,
+            } = *config;
+            let correction =
+                (1.0 - beta2.powf(step as f64)).sqrt() / (1.0 - beta1.powf(step as f64));
+            let next_first = ((first.clone() * beta1)? + (&gradient * (1.0 - beta1))?)?;
+            let next_second = ((second.clone() * beta2)? + (gradient.sqr()? * (1.0 - beta2))?)?;
+            let update =
+                ((&next_first * (learning_rate * correction))? / (next_second.sqrt()? + epsilon)?)?;
             variable.set(&(variable.as_detached_tensor() - update)?)?;
             (*first, *second) = (next_first, next_second);
         }
     }
     Ok(())
+}
+
+fn update_f32(
+    config: &AdamConfig,
+    learning_rate: f64,
+    step: u64,
+    weight: &mut [f32],
+    slots: [&mut [f32]; 2],
+    gradient: &[f32],
+) {
+    // `1 - beta` of a beta already rounded to f32, as Keras has it: for .999 it
+    // is 1.3e-5 off, which the second moment shows and the update cancels.
+    let beta = [config.beta1 as f32, config.beta2 as f32];
+    let take = beta.map(|beta| 1.0 - beta);
+    let [first_power, second_power] = beta.map(|beta| beta.powf(step as f32));
+    let rate = learning_rate as f32 * (1.0 - second_power).sqrt() / (1.0 - first_power);
+    let epsilon = config.epsilon as f32;
+    for_each_element(weight, slots, gradient, |w, [m, v], g| {
+        *m = beta[0] * *m + take[0] * g;
+        *v = beta[1] * *v + take[1] * (g * g);
+        *w -= rate * *m / (v.sqrt() + epsilon);
+    });
 }

@@ -1,0 +1,137 @@
+//! Trajectories of optimizers: weights and slots after every step.
+
+use std::collections::BTreeMap;
+
+use candle_core::{Tensor, Var};
+use serde_json::Value;
+use simclr_testkit::{GoldenCase, Tolerance};
+use simclr_train::optimizer::{
+    AdamConfig, LarsConfig, MomentumForm, NamedVariable, Optimizer, OptimizerConfig, SgdConfig,
+};
+
+use crate::{CaseReport, Error, Result};
+
+pub(crate) fn check(case: &GoldenCase) -> Result<CaseReport> {
+    let tolerance = Tolerance::relative_to_max(case.bound("rel_to_max_abs")?);
+    let variables = variables(case)?;
+    let mut optimizer = configuration(case)?.build(variables.clone())?;
+    let rates = case.params()["lr_per_step"]
+        .as_array()
+        .ok_or_else(|| case.error("expected a list `params.lr_per_step`"))?;
+
+    let mut trajectory: BTreeMap<String, Vec<f32>> = BTreeMap::new();
+    for (step, rate) in rates.iter().enumerate() {
+        let rate = rate
+            .as_f64()
+            .ok_or_else(|| case.error("expected numbers in `params.lr_per_step`"))?;
+        optimizer.step(&gradients(case, &variables, step)?, rate)?;
+        for (name, values) in snapshot(&variables, optimizer.as_ref())? {
+            trajectory.entry(name).or_default().extend(values);
+        }
+    }
+
+    let mut report = CaseReport::default();
+    for name in case.names() {
+        let Some(quantity) = name.strip_prefix("traj/") else {
+            continue;
+        };
+        let result = trajectory.get(quantity).map_or(&[][..], Vec::as_slice);
+        report.compare(quantity, tolerance, result, &case.values(name)?);
+    }
+    Ok(report)
+}
+
+fn variables(case: &GoldenCase) -> Result<Vec<NamedVariable>> {
+    let names = case.params()["variables"]
+        .as_array()
+        .ok_or_else(|| case.error("expected a list `params.variables`"))?;
+    names
+        .iter()
+        .filter_map(Value::as_str)
+        .map(|name| {
+            Ok(NamedVariable {
+                name: name.to_owned(),
+                variable: Var::from_tensor(case.tensor(&format!("init/{name}"))?)?,
+            })
+        })
+        .collect()
+}
+
+fn configuration(case: &GoldenCase) -> Result<OptimizerConfig> {
+    let kind = case.params()["kind"].as_str().unwrap_or_default();
+    Ok(match kind {
+        "lars" => OptimizerConfig::Lars(LarsConfig {
+            momentum: case.number("momentum")?,
+            nesterov: case.flag("use_nesterov")?,
+            weight_decay: case.number("weight_decay")?,
+            trust_coefficient: case.number("eeta")?,
+            momentum_form: if case.flag("classic_momentum")? {
+                MomentumForm::Classic
+            } else {
+                MomentumForm::Popular
+            },
+            exclude_from_weight_decay: case.params()["exclude"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect(),
+            exclude_from_layer_adaptation: None,
+        }),
+        "sgd" => OptimizerConfig::Momentum(SgdConfig {
+            momentum: case.number("momentum")?,
+            nesterov: true,
+        }),
+        "adam" => OptimizerConfig::Adam(AdamConfig {
+            beta1: case.number("adam_beta1")?,
+            beta2: case.number("adam_beta2")?,
+            epsilon: case.number("adam_eps")?,
+        }),
+        _ => {
+            return Err(Error::Unsupported {
+                case: case.name.clone(),
+                reason: format!("no optimizer `{kind}`"),
+            });
+        }
+    })
+}
+
+fn gradients(
+    case: &GoldenCase,
+    variables: &[NamedVariable],
+    step: usize,
+) -> Result<BTreeMap<String, Tensor>> {
+    variables
+        .iter()
+        .map(|variable| {
+            let all = case.tensor(&format!("grads/{}", variable.name))?;
+            Ok((variable.name.clone(), all.get(step)?))
+        })
+        .collect()
+}
+
+/// The weights and slots by the names of the recording.
+fn snapshot(
+    variables: &[NamedVariable],
+    optimizer: &dyn Optimizer,
+) -> Result<Vec<(String, Vec<f32>)>> {
+    const SLOTS: [(&str, &str); 4] = [
+        ("momentum", "Momentum"),
+        ("velocity", "momentum"),
+        ("first_moment", "m"),
+        ("second_moment", "v"),
+    ];
+    let state = optimizer.state()?;
+    let flat = |tensor: &Tensor| -> Result<Vec<f32>> { Ok(tensor.flatten_all()?.to_vec1()?) };
+    let mut snapshot = Vec::new();
+    for NamedVariable { name, variable } in variables {
+        snapshot.push((format!("{name}/w"), flat(variable.as_tensor())?));
+        for (ours, theirs) in SLOTS {
+            if let Some(slot) = state.get(&format!("{name}.{ours}")) {
+                snapshot.push((format!("{name}/{theirs}"), flat(slot)?));
+            }
+        }
+    }
+    Ok(snapshot)
+}

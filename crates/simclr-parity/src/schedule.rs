@@ -1,0 +1,55 @@
+//! The learning rate of every step.
+
+use simclr_testkit::{GoldenCase, Tolerance};
+use simclr_train::schedule::{LearningRateScaling, ScheduleConfig, WarmupCosine};
+
+use crate::{CaseReport, Error, Result};
+
+pub(crate) fn check(case: &GoldenCase) -> Result<CaseReport> {
+    let params = case.params();
+    let config = ScheduleConfig {
+        learning_rate: case.number("lr")?,
+        scaling: scaling(case, "scaling")?,
+        warmup_epochs: case.number("warmup")?,
+        epochs: case.count("epochs")?,
+        steps: params["train_steps"].as_u64().map(|steps| steps as usize),
+    };
+    let schedule = WarmupCosine::new(&config, case.count("n")?, case.count("bs")?)?;
+
+    let mut report = CaseReport::default();
+    let bound = Tolerance::relative_to_max(case.bound("rel_to_max_abs")?);
+    for reference in ["lr", "f64_formula"] {
+        let reference_values = case.values_f64(reference)?;
+        let rates: Vec<f64> = (0..reference_values.len())
+            .map(|step| schedule.at(step))
+            .collect();
+        report.compare_f64(reference, bound, &rates, &reference_values);
+    }
+    report.require(
+        "total_steps",
+        schedule.total_steps() == case.count("total_steps")?,
+    );
+    report.require(
+        "warmup_steps",
+        schedule.warmup_steps() == case.count("warmup_steps")?,
+    );
+    report.compare_f64(
+        "scaled_lr",
+        bound,
+        &[schedule.peak()],
+        &[case.number("scaled_lr")?],
+    );
+    Ok(report)
+}
+
+/// The scaling rule that a parameter names.
+pub(crate) fn scaling(case: &GoldenCase, key: &str) -> Result<LearningRateScaling> {
+    match case.params()[key].as_str() {
+        Some("linear") => Ok(LearningRateScaling::Linear),
+        Some("sqrt") => Ok(LearningRateScaling::Sqrt),
+        other => Err(Error::Unsupported {
+            case: case.name.clone(),
+            reason: format!("no learning rate scaling {other:?}"),
+        }),
+    }
+}
