@@ -1,0 +1,183 @@
+//! What a file says about itself.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{Error, Result};
+
+/// The version of the format that this library writes. Files of a later version are refused.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// The version of this library, recorded in the files that it writes.
+pub const LIBRARY_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+const FORMAT_NAME: &str = "simclr";
+
+/// Everything about a checkpoint that is not a tensor.
+///
+/// In the file it is the safetensors' `__metadata__`: one entry per field, the structured ones
+/// as JSON text. Whatever else is found there is kept in [`Self::extra`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Metadata {
+    /// Version of the format. Default: [`FORMAT_VERSION`].
+    pub format_version: u32,
+    /// Version of the library that wrote the file. Default: [`LIBRARY_VERSION`].
+    pub library_version: String,
+    /// The model's configuration (of `simclr_model::SimClrConfig`), as JSON. Default: none.
+    pub architecture: Option<Value>,
+    /// Where the values came from. Default: none.
+    pub source: Option<Source>,
+    /// What has to be done to an image before it enters the model. Default: none.
+    pub preprocessing: Option<Preprocessing>,
+    /// Further entries, for example the state of a training run. Default: empty.
+    pub extra: BTreeMap<String, Value>,
+}
+
+impl Default for Metadata {
+    fn default() -> Self {
+        Self {
+            format_version: FORMAT_VERSION,
+            library_version: LIBRARY_VERSION.to_owned(),
+            architecture: None,
+            source: None,
+            preprocessing: None,
+            extra: BTreeMap::new(),
+        }
+    }
+}
+
+/// Where the values of a checkpoint came from.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Source {
+    /// The kind of file or process, for example `TensorFlow, name-based` or `simclr pretraining`.
+    pub kind: String,
+    /// The file's or folder's name (not its whole path, which is nobody else's business).
+    pub name: String,
+    /// Number of training steps taken, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub global_step: Option<i64>,
+    /// Whether the values are the exponential moving average of the trained ones.
+    #[serde(default)]
+    pub moving_average: bool,
+}
+
+/// What has to be done to an image before it enters the model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preprocessing {
+    /// Layout and range of the values. Default: `NHWC, RGB, f32 in [0, 1]`.
+    pub input: String,
+    /// Whether the model itself normalises its input. Default: false.
+    pub normalized_by_model: bool,
+}
+
+impl Default for Preprocessing {
+    fn default() -> Self {
+        Self {
+            input: "NHWC, RGB, f32 in [0, 1]".to_owned(),
+            normalized_by_model: false,
+        }
+    }
+}
+
+impl Metadata {
+    /// A further entry, read as a value of any type; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if it is there, but of another form.
+    pub fn entry<T: DeserializeOwned>(&self, path: &Path, name: &str) -> Result<Option<T>> {
+        self.extra
+            .get(name)
+            .map(|value| parse(path, name, value.clone()))
+            .transpose()
+    }
+
+    /// The entries of the file's `__metadata__`.
+    pub(crate) fn to_entries(&self) -> BTreeMap<String, String> {
+        let mut entries = BTreeMap::from([
+            ("format".to_owned(), FORMAT_NAME.to_owned()),
+            ("format_version".to_owned(), self.format_version.to_string()),
+            ("library_version".to_owned(), self.library_version.clone()),
+        ]);
+        let source = self.source.as_ref().map(|source| serde_json::json!(source));
+        let preprocessing = self.preprocessing.as_ref().map(|p| serde_json::json!(p));
+        let structured = [
+            ("architecture", self.architecture.clone()),
+            ("source", source),
+            ("preprocessing", preprocessing),
+        ];
+        for (name, value) in structured {
+            if let Some(value) = value {
+                entries.insert(name.to_owned(), value.to_string());
+            }
+        }
+        for (name, value) in &self.extra {
+            entries
+                .entry(name.clone())
+                .or_insert_with(|| value.to_string());
+        }
+        entries
+    }
+
+    /// Reads the entries of a file's `__metadata__`.
+    pub(crate) fn from_entries(path: &Path, mut entries: HashMap<String, String>) -> Result<Self> {
+        if entries.remove("format").as_deref() != Some(FORMAT_NAME) {
+            return Err(Error::malformed(
+                path,
+                format!(
+                    "safetensors, but not a {FORMAT_NAME} checkpoint (no entry `format`); \
+                     a foreign network has to be imported first"
+                ),
+            ));
+        }
+        let format_version = entries
+            .remove("format_version")
+            .and_then(|text| text.parse().ok())
+            .ok_or_else(|| Error::malformed(path, "expected a number `format_version`"))?;
+        if !(1..=FORMAT_VERSION).contains(&format_version) {
+            return Err(Error::malformed(
+                path,
+                format!(
+                    "format version {format_version}; this library ({LIBRARY_VERSION}) reads \
+                     versions 1 to {FORMAT_VERSION}"
+                ),
+            ));
+        }
+        let library_version = entries.remove("library_version").unwrap_or_default();
+        let mut take = |name: &str| -> Result<Option<Value>> {
+            let Some(text) = entries.remove(name) else {
+                return Ok(None);
+            };
+            serde_json::from_str(&text).map(Some).map_err(|error| {
+                Error::malformed(path, format!("metadata entry `{name}`: {error}"))
+            })
+        };
+        let architecture = take("architecture")?;
+        let source = take("source")?;
+        let preprocessing = take("preprocessing")?;
+        Ok(Self {
+            format_version,
+            library_version,
+            architecture,
+            source: source.map(|v| parse(path, "source", v)).transpose()?,
+            preprocessing: preprocessing
+                .map(|v| parse(path, "preprocessing", v))
+                .transpose()?,
+            extra: entries.into_iter().map(as_json).collect(),
+        })
+    }
+}
+
+/// Entries that other tools have added need not be JSON.
+fn as_json((name, text): (String, String)) -> (String, Value) {
+    let value = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    (name, value)
+}
+
+fn parse<T: DeserializeOwned>(path: &Path, name: &str, value: Value) -> Result<T> {
+    serde_json::from_value(value)
+        .map_err(|error| Error::malformed(path, format!("metadata entry `{name}`: {error}")))
+}

@@ -1,0 +1,149 @@
+//! Safetensors read by range.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use crate::element::ElementType;
+use crate::ranged_file::RangedFile;
+use crate::{Array, Error, Result, Values};
+
+/// Length of the header's length.
+const PREFIX: u64 = 8;
+
+/// Longest header, that of the safetensors library.
+const MAXIMUM_HEADER: u64 = 100_000_000;
+
+/// One tensor of a safetensors file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorEntry {
+    /// The type of its elements.
+    pub element: ElementType,
+    /// The size of each axis.
+    pub shape: Vec<usize>,
+    offset: u64,
+    length: u64,
+}
+
+/// An open safetensors file of any origin. Opening reads the header only.
+#[derive(Debug)]
+pub struct SafetensorsReader {
+    file: RangedFile,
+    tensors: BTreeMap<String, TensorEntry>,
+    metadata: HashMap<String, String>,
+}
+
+impl SafetensorsReader {
+    /// Reads and checks the header: all tensors must lie inside the file, without gaps.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] says what is wrong with the file.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let file = RangedFile::open(path.as_ref())?;
+        let (header, data) = read_header(&file)?;
+        let mut tensors = BTreeMap::new();
+        for (name, info) in header.tensors() {
+            let element =
+                ElementType::of_safetensors(info.dtype).ok_or_else(|| Error::Unsupported {
+                    path: file.path().to_owned(),
+                    what: format!("tensor `{name}`"),
+                    reason: format!("elements of type {:?}", info.dtype),
+                })?;
+            let (start, end) = info.data_offsets;
+            let entry = TensorEntry {
+                element,
+                shape: info.shape.clone(),
+                offset: data + start as u64,
+                length: (end - start) as u64,
+            };
+            tensors.insert(name, entry);
+        }
+        Ok(Self {
+            tensors,
+            metadata: header.metadata().clone().unwrap_or_default(),
+            file,
+        })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// All tensors, by name.
+    pub fn tensors(&self) -> &BTreeMap<String, TensorEntry> {
+        &self.tensors
+    }
+
+    /// The entries of the file's `__metadata__`.
+    pub fn metadata(&self) -> &HashMap<String, String> {
+        &self.metadata
+    }
+
+    /// Reads a tensor.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no such tensor.
+    pub fn read(&self, name: &str) -> Result<Array> {
+        let entry = self.entry(name)?;
+        let count = entry.shape.iter().product();
+        let mut values = Values::with_capacity(entry.element, count);
+        self.for_each_chunk(name, |bytes| {
+            values.extend_from_le_bytes(bytes);
+            Ok(())
+        })?;
+        Ok(Array {
+            shape: entry.shape.clone(),
+            values,
+        })
+    }
+
+    /// Passes the bytes of a tensor on in pieces, each a whole number of elements.
+    pub(crate) fn for_each_chunk(
+        &self,
+        name: &str,
+        visit: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let entry = self.entry(name)?;
+        self.file
+            .for_each_chunk(name, entry.offset, entry.length, visit)
+    }
+
+    fn entry(&self, name: &str) -> Result<&TensorEntry> {
+        self.tensors.get(name).ok_or_else(|| Error::NotFound {
+            path: self.path().to_owned(),
+            name: name.to_owned(),
+            hint: String::new(),
+        })
+    }
+}
+
+/// The header and the offset of the data behind it.
+fn read_header(file: &RangedFile) -> Result<(safetensors::tensor::Metadata, u64)> {
+    let malformed = |reason: String| Error::malformed(file.path(), reason);
+    if file.length() < PREFIX {
+        let length = file.length();
+        return Err(malformed(format!(
+            "not a safetensors file: {length} bytes, too short for a header"
+        )));
+    }
+    let prefix = file.read("header length", 0, PREFIX)?;
+    let length = prefix.try_into().map_or(0, u64::from_le_bytes);
+    if length > MAXIMUM_HEADER || length > file.length() - PREFIX {
+        return Err(malformed(format!(
+            "not a safetensors file or cut off: header of {length} bytes in a file of {} bytes",
+            file.length()
+        )));
+    }
+    let text = file.read("header", PREFIX, length)?;
+    let header: safetensors::tensor::Metadata = serde_json::from_slice(&text)
+        .map_err(|error| malformed(format!("safetensors header: {error}")))?;
+    let data = PREFIX + length;
+    let expected = data + header.data_len() as u64;
+    if expected != file.length() {
+        return Err(malformed(format!(
+            "cut off or damaged: {} bytes, the header describes {expected}",
+            file.length()
+        )));
+    }
+    Ok((header, data))
+}
