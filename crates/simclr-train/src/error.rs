@@ -58,6 +58,14 @@ pub enum Error {
         /// What the row holds and what was expected.
         reason: String,
     },
+    /// A figure could not be drawn.
+    #[error("figure \"{figure}\": {reason}")]
+    Plot {
+        /// The title of the figure.
+        figure: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A setting is outside what it may be.
     #[error("{setting}: expected {expected}, got {actual}")]
     Setting {

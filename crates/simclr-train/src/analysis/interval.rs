@@ -1,0 +1,177 @@
+//! Means over folds and seeds, and how far to trust them.
+
+use serde::{Deserialize, Serialize};
+
+use super::student;
+use crate::{Error, Result};
+
+/// Mean, spread and confidence interval of repeated measurements.
+///
+/// With n values, mean m and sample standard deviation s (divisor n - 1) the
+/// interval is m +- t s / sqrt(n), where t is the quantile of Student's
+/// distribution with n - 1 degrees of freedom. It takes the values for
+/// independent; folds that share training images are not quite, and their
+/// intervals come out somewhat too narrow.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// How many values.
+    pub count: usize,
+    /// Their mean.
+    pub mean: f64,
+    /// Their sample standard deviation; `None` for a single value.
+    pub standard_deviation: Option<f64>,
+    /// The ends of the confidence interval; `None` for a single value.
+    pub interval: Option<(f64, f64)>,
+    /// The confidence level of the interval.
+    pub level: f64,
+}
+
+impl Summary {
+    /// Sums up `values` with a confidence interval of 95 %.
+    ///
+    /// # Errors
+    /// As [`with_level`](Self::with_level).
+    pub fn of(values: &[f64]) -> Result<Self> {
+        Self::with_level(values, 0.95)
+    }
+
+    /// Sums up `values` with a confidence interval of `level`, in (0, 1).
+    ///
+    /// # Errors
+    /// [`Error::Evaluation`] if there are no values, one is not finite, or the
+    /// level is no probability.
+    pub fn with_level(values: &[f64], level: f64) -> Result<Self> {
+        if !(level > 0.0 && level < 1.0) {
+            return Err(wrong(format!("level {level} is not between 0 and 1")));
+        }
+        if values.is_empty() || values.iter().any(|value| !value.is_finite()) {
+            return Err(wrong(format!("finite values expected, got {values:?}")));
+        }
+        let count = values.len();
+        let mean = values.iter().sum::<f64>() / count as f64;
+        let standard_deviation = (count > 1).then(|| {
+            let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+            (squares / (count as f64 - 1.0)).sqrt()
+        });
+        let interval = standard_deviation.map(|deviation| {
+            let half = student::quantile(level, count - 1) * deviation / (count as f64).sqrt();
+            (mean - half, mean + half)
+        });
+        Ok(Self {
+            count,
+            mean,
+            standard_deviation,
+            interval,
+            level,
+        })
+    }
+}
+
+/// Two arms of an experiment on the same folds and seeds: what matters is the
+/// difference within each pair, which does not contain what the folds differ
+/// by.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct PairedComparison {
+    /// The differences, first arm minus second.
+    pub difference: Summary,
+    /// In how many pairs the first arm is ahead.
+    pub wins: usize,
+    /// The probability of a mean difference at least this large, either way,
+    /// if the arms were equal (paired t test); `None` for a single pair.
+    pub p_value: Option<f64>,
+}
+
+impl PairedComparison {
+    /// Compares `first[i]` with `second[i]`.
+    ///
+    /// # Errors
+    /// [`Error::Evaluation`] if the arms differ in length, are empty or hold
+    /// something that is not finite.
+    pub fn of(first: &[f64], second: &[f64]) -> Result<Self> {
+        if first.len() != second.len() {
+            return Err(wrong(format!(
+                "{} values are to be paired with {}",
+                first.len(),
+                second.len()
+            )));
+        }
+        let differences: Vec<f64> = first.iter().zip(second).map(|(a, b)| a - b).collect();
+        let difference = Summary::of(&differences)?;
+        let p_value = difference.standard_deviation.map(|deviation| {
+            let error = deviation / (differences.len() as f64).sqrt();
+            match difference.mean.abs() {
+                mean if error > 0.0 => 1.0 - student::within(mean / error, differences.len() - 1),
+                // All differences are the same.
+                0.0 => 1.0,
+                _ => 0.0,
+            }
+        });
+        Ok(Self {
+            difference,
+            wins: differences.iter().filter(|value| **value > 0.0).count(),
+            p_value,
+        })
+    }
+}
+
+fn wrong(reason: String) -> Error {
+    Error::evaluation("summary of repeated measurements", reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn close(a: f64, b: f64) -> bool {
+        (a - b).abs() < 1e-6 * b.abs().max(1.0)
+    }
+
+    #[test]
+    fn three_folds_are_summed_up_as_by_hand() {
+        let summary = Summary::of(&[0.80, 0.83, 0.86]).unwrap();
+        assert_eq!(summary.count, 3);
+        assert!(close(summary.mean, 0.83));
+        assert!(close(summary.standard_deviation.unwrap(), 0.03));
+        let (low, high) = summary.interval.unwrap();
+        let half = 4.302_652_730 * 0.03 / 3f64.sqrt();
+        assert!(close(low, 0.83 - half) && close(high, 0.83 + half));
+    }
+
+    #[test]
+    fn a_single_value_has_no_spread_and_bad_values_are_refused() {
+        let single = Summary::of(&[0.5]).unwrap();
+        assert_eq!((single.standard_deviation, single.interval), (None, None));
+        assert_eq!(single.mean, 0.5);
+        for (values, level) in [
+            (vec![], 0.95),
+            (vec![1.0, f64::NAN], 0.95),
+            (vec![1.0], 1.0),
+            (vec![1.0], f64::NAN),
+        ] {
+            assert!(
+                Summary::with_level(&values, level).is_err(),
+                "{values:?} {level}"
+            );
+        }
+    }
+
+    #[test]
+    fn pairs_are_compared_by_their_differences() {
+        let comparison = PairedComparison::of(&[0.80, 0.70, 0.90], &[0.76, 0.67, 0.85]).unwrap();
+        assert_eq!(comparison.wins, 3);
+        assert!(close(comparison.difference.mean, 0.04));
+        let t = 0.04 / (0.01 / 3f64.sqrt());
+        // The distribution with two degrees of freedom has a closed form.
+        let expected = 1.0 - t / (2.0 + t * t).sqrt();
+        assert!(close(comparison.p_value.unwrap(), expected));
+    }
+
+    #[test]
+    fn equal_arms_and_constant_differences_have_p_values_too() {
+        let same = PairedComparison::of(&[1.0, 2.0], &[1.0, 2.0]).unwrap();
+        assert_eq!((same.wins, same.p_value), (0, Some(1.0)));
+        let ahead = PairedComparison::of(&[2.0, 3.0], &[1.0, 2.0]).unwrap();
+        assert_eq!((ahead.wins, ahead.p_value), (2, Some(0.0)));
+        assert!(PairedComparison::of(&[1.0], &[1.0, 2.0]).is_err());
+    }
+}

@@ -1,0 +1,13 @@
+//! Small mathematics for reports: embedding maps, intervals over folds,
+//! calibration and nearest neighbours.
+
+mod calibration;
+mod interval;
+mod neighbours;
+mod principal;
+mod student;
+
+pub use calibration::{Calibration, CalibrationBin};
+pub use interval::{PairedComparison, Summary};
+pub use neighbours::{Neighbour, nearest_neighbours};
+pub use principal::PrincipalComponents;

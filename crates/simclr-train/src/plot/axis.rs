@@ -1,0 +1,313 @@
+//! Axes: ranges, ticks and the frame they make.
+
+use std::ops::Range;
+
+use plotters::chart::ChartBuilder;
+use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, ValueFormatter};
+use plotters::prelude::{Color, Ranged, TRANSPARENT};
+
+use super::canvas::{Align, Canvas, Pixel, font};
+use super::style::{GRID, INK, TextSize, text_width};
+use super::svg::DrawError;
+use crate::Result;
+
+/// How values become positions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Scale {
+    #[default]
+    Linear,
+    /// Values that are not positive have no place on it.
+    Log10,
+}
+
+impl Scale {
+    /// The position of `value`; `None` if it has none.
+    pub(super) fn position(self, value: f64) -> Option<f64> {
+        match self {
+            Self::Linear => Some(value),
+            Self::Log10 => (value > 0.0).then(|| value.log10()),
+        }
+        .filter(|position| position.is_finite())
+    }
+}
+
+/// An axis that is ready to be drawn: its range and ticks are positions on the
+/// scale.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Axis {
+    pub(super) label: String,
+    pub(super) scale: Scale,
+    pub(super) range: (f64, f64),
+    pub(super) ticks: Vec<(f64, String)>,
+    /// Whether a line crosses the figure at each tick.
+    pub(super) grid: bool,
+}
+
+impl Axis {
+    /// An axis that has room for all `values` and for `at_least`.
+    pub(super) fn around(
+        label: &str,
+        scale: Scale,
+        values: impl Iterator<Item = f64>,
+        at_least: Option<(f64, f64)>,
+    ) -> Self {
+        let required = at_least.into_iter().flat_map(|(low, high)| [low, high]);
+        let (low, high) = values
+            .chain(required)
+            .filter_map(|value| scale.position(value))
+            .fold(
+                (f64::INFINITY, f64::NEG_INFINITY),
+                |(low, high), position| (low.min(position), high.max(position)),
+            );
+        let range = match (low, high) {
+            _ if low > high => (0.0, 1.0),
+            _ if low == high => (low - 0.5, high + 0.5),
+            // Data that end at a round number, as shares do, need no margin.
+            _ if at_least.is_some() => (low, high),
+            _ => (low - 0.03 * (high - low), high + 0.03 * (high - low)),
+        };
+        let ticks = match scale {
+            Scale::Linear => linear_ticks(range),
+            Scale::Log10 => log_ticks(range),
+        };
+        Self {
+            label: label.to_owned(),
+            scale,
+            range,
+            ticks,
+            grid: true,
+        }
+    }
+
+    /// Takes these values, with these texts, as ticks.
+    pub(super) fn with_ticks(mut self, ticks: &[(f64, String)]) -> Self {
+        self.ticks = ticks
+            .iter()
+            .filter_map(|(value, text)| Some((self.scale.position(*value)?, text.clone())))
+            .collect();
+        self
+    }
+
+    fn widest_tick(&self) -> i32 {
+        let widths = self
+            .ticks
+            .iter()
+            .map(|(_, text)| text_width(text, TextSize::Small));
+        widths.max().unwrap_or(0)
+    }
+}
+
+impl Ranged for Axis {
+    type FormatOption = NoDefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, position: &f64, (first, last): (i32, i32)) -> i32 {
+        let share = (position - self.range.0) / (self.range.1 - self.range.0);
+        first + (share * f64::from(last - first)).round() as i32
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
+        // Every tick has a text; there are no lines between them.
+        if hint.weight().allow_light_points() {
+            return Vec::new();
+        }
+        self.ticks.iter().map(|tick| tick.0).collect()
+    }
+
+    fn range(&self) -> Range<f64> {
+        self.range.0..self.range.1
+    }
+}
+
+impl ValueFormatter<f64> for Axis {
+    fn format_ext(&self, position: &f64) -> String {
+        let tick = self.ticks.iter().find(|tick| tick.0 == *position);
+        tick.map_or_else(String::new, |(_, text)| text.clone())
+    }
+}
+
+/// The space around the plotted area, in pixels.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Margins {
+    pub(super) top: u32,
+    pub(super) right: u32,
+    pub(super) left: u32,
+}
+
+/// Draws the axes `x` and `y` with their grid and returns the function from
+/// values to pixels; a value without a place on its scale gives `None`.
+pub(super) fn draw_frame<'c>(
+    canvas: &Canvas<'c>,
+    x: &Axis,
+    y: &Axis,
+    margins: Margins,
+) -> Result<impl Fn(f64, f64) -> Option<Pixel> + use<'c>, DrawError> {
+    let tick_space = y.widest_tick().unsigned_abs() + 10;
+    let label_space = if y.label.is_empty() { 6 } else { 26 };
+    let mut chart = ChartBuilder::on(canvas.area())
+        .margin_top(margins.top)
+        .margin_right(margins.right)
+        .margin_left(margins.left + label_space)
+        .margin_bottom(if x.label.is_empty() { 6 } else { 28 })
+        .x_label_area_size(26)
+        .y_label_area_size(tick_space)
+        .build_cartesian_2d(x.clone(), y.clone())?;
+    let mut mesh = chart.configure_mesh();
+    if !x.grid {
+        mesh.disable_x_mesh();
+    }
+    if !y.grid {
+        mesh.disable_y_mesh();
+    }
+    mesh.axis_style(INK.mix(0.7))
+        .bold_line_style(GRID)
+        .light_line_style(TRANSPARENT)
+        .label_style(font(TextSize::Small))
+        .draw()?;
+
+    let (columns, rows) = chart.plotting_area().get_pixel_range();
+    let (_, height) = canvas.area().dim_in_pixel();
+    let middle = (columns.start + columns.end) / 2;
+    let bottom = height as i32 - 14;
+    canvas.aligned(
+        &x.label,
+        (middle, bottom),
+        Align::Centre,
+        TextSize::Body,
+        &INK,
+    )?;
+    let centre = (margins.left as i32 + 10, (rows.start + rows.end) / 2);
+    canvas.aligned(&y.label, centre, Align::UpwardsCentre, TextSize::Body, &INK)?;
+
+    let (x_scale, y_scale) = (x.scale, y.scale);
+    Ok(move |x_value: f64, y_value: f64| {
+        let position = (x_scale.position(x_value)?, y_scale.position(y_value)?);
+        Some(chart.backend_coord(&position))
+    })
+}
+
+/// About five round numbers in the range.
+fn linear_ticks((low, high): (f64, f64)) -> Vec<(f64, String)> {
+    let rough = (high - low) / 5.0;
+    let magnitude = 10f64.powf(rough.log10().floor());
+    let step = [1.0, 2.0, 2.5, 5.0, 10.0]
+        .into_iter()
+        .map(|factor| factor * magnitude)
+        .find(|step| *step >= rough * 0.999)
+        .unwrap_or(10.0 * magnitude);
+    // A little tolerance, so that the ends of 0..1 get their ticks.
+    let first = (low / step - 1e-9).ceil() as i64;
+    let last = (high / step + 1e-9).floor() as i64;
+    (first..=last)
+        .map(|multiple| multiple as f64 * step)
+        .map(|value| (value, number(value, step)))
+        .collect()
+}
+
+/// Powers of ten, and their multiples by two and five if there is room.
+fn log_ticks((low, high): (f64, f64)) -> Vec<(f64, String)> {
+    let factors: &[f64] = match high - low {
+        decades if decades > 3.0 => &[1.0],
+        decades if decades > 1.5 => &[1.0, 3.0],
+        _ => &[1.0, 2.0, 5.0],
+    };
+    (low.floor() as i32..=high.ceil() as i32)
+        .flat_map(|power| factors.iter().map(move |factor| factor * 10f64.powi(power)))
+        .map(|value| (value.log10(), number(value, value)))
+        .filter(|(position, _)| (low - 1e-9..=high + 1e-9).contains(position))
+        .collect()
+}
+
+/// `value` with the decimals that steps of `step` need.
+pub(super) fn number(value: f64, step: f64) -> String {
+    let largest = value.abs().max(step.abs());
+    if !(1e-3..1e6).contains(&largest) {
+        return if value == 0.0 {
+            "0".into()
+        } else {
+            trimmed(&format!("{value:.2e}"))
+        };
+    }
+    let decimals = (0..8)
+        .find(|decimals| {
+            let scaled = step * 10f64.powi(*decimals);
+            (scaled - scaled.round()).abs() < 1e-6 * scaled
+        })
+        .unwrap_or(8);
+    format!("{value:.*}", decimals as usize)
+}
+
+/// Without the zeros at the end of the mantissa.
+fn trimmed(text: &str) -> String {
+    let Some((mantissa, exponent)) = text.split_once('e') else {
+        return text.to_owned();
+    };
+    let mantissa = mantissa.trim_end_matches('0').trim_end_matches('.');
+    format!("{mantissa}e{exponent}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(ticks: &[(f64, String)]) -> Vec<&str> {
+        ticks.iter().map(|(_, text)| text.as_str()).collect()
+    }
+
+    #[test]
+    fn linear_ticks_are_round_and_include_the_ends() {
+        assert_eq!(
+            texts(&linear_ticks((0.0, 1.0))),
+            ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]
+        );
+        assert_eq!(
+            texts(&linear_ticks((0.0, 100.0))),
+            ["0", "20", "40", "60", "80", "100"]
+        );
+        assert_eq!(
+            texts(&linear_ticks((3.9, 5.13))),
+            ["4.00", "4.25", "4.50", "4.75", "5.00"]
+        );
+        assert_eq!(
+            texts(&linear_ticks((0.0, 4.2e-4))),
+            ["0", "1e-4", "2e-4", "3e-4", "4e-4"]
+        );
+        assert_eq!(
+            texts(&linear_ticks((-2.0, 2.0))),
+            ["-2", "-1", "0", "1", "2"]
+        );
+    }
+
+    #[test]
+    fn log_ticks_suit_the_number_of_decades() {
+        assert_eq!(
+            texts(&log_ticks((-2.0, 0.0))),
+            ["0.01", "0.03", "0.1", "0.3", "1"]
+        );
+        assert_eq!(texts(&log_ticks((0.0, 1.0))), ["1", "2", "5", "10"]);
+        assert_eq!(
+            texts(&log_ticks((-5.0, 0.0))),
+            ["1e-5", "1e-4", "0.001", "0.01", "0.1", "1"]
+        );
+    }
+
+    #[test]
+    fn an_axis_has_room_for_everything_that_has_a_place_on_it() {
+        let values = [f64::NAN, 2.0, f64::INFINITY, -1.0];
+        let axis = Axis::around("", Scale::Linear, values.into_iter(), None);
+        assert!(axis.range.0 < -1.0 && axis.range.1 > 2.0);
+        let shares = Axis::around("", Scale::Linear, [0.5].into_iter(), Some((0.0, 1.0)));
+        assert_eq!(shares.range, (0.0, 1.0));
+        let log = Axis::around("", Scale::Log10, [0.0, 0.1, 10.0].into_iter(), None);
+        assert!((log.range.0 + 1.06).abs() < 1e-9, "{:?}", log.range);
+    }
+
+    #[test]
+    fn no_values_and_a_single_one_give_a_range_too() {
+        let none = Axis::around("", Scale::Linear, std::iter::empty(), None);
+        assert_eq!(none.range, (0.0, 1.0));
+        let one = Axis::around("", Scale::Linear, [7.0].into_iter(), None);
+        assert_eq!(one.range, (6.5, 7.5));
+        assert!(!one.ticks.is_empty());
+    }
+}

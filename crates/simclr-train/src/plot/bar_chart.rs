@@ -1,0 +1,234 @@
+//! Bars: figures by class.
+
+use plotters::prelude::Color;
+
+use super::axis::{Axis, Margins, Scale, draw_frame};
+use super::canvas::{Canvas, Marker};
+use super::legend::{self, Symbol};
+use super::style::{FAINT_INK, TextSize, colour, fit};
+use super::svg::{DrawError, Svg};
+use crate::{Error, Result};
+
+const WIDTH: u32 = 720;
+const BAR: u32 = 13;
+const GAP: u32 = 12;
+const WIDEST_LABEL: i32 = 190;
+
+/// Horizontal bars, a group per class and a bar per measure in each, so that
+/// class names can be read without turning the head.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BarChart {
+    title: String,
+    x_label: String,
+    categories: Vec<String>,
+    measures: Vec<(String, Vec<f64>)>,
+    x_range: Option<(f64, f64)>,
+}
+
+impl BarChart {
+    /// A chart for these categories, from the top down, without measures.
+    pub fn new(title: impl Into<String>, categories: Vec<String>) -> Self {
+        Self {
+            title: title.into(),
+            x_label: String::new(),
+            categories,
+            measures: Vec::new(),
+            x_range: None,
+        }
+    }
+
+    /// Names the axis of the values.
+    pub fn x_label(mut self, label: impl Into<String>) -> Self {
+        self.x_label = label.into();
+        self
+    }
+
+    /// Makes the axis of the values cover at least `low..=high`.
+    pub fn x_range(mut self, low: f64, high: f64) -> Self {
+        self.x_range = Some((low, high));
+        self
+    }
+
+    /// Adds a bar to each category. A value that is not finite has none.
+    pub fn measure(mut self, name: impl Into<String>, values: Vec<f64>) -> Self {
+        self.measures.push((name.into(), values));
+        self
+    }
+
+    /// Draws the chart.
+    ///
+    /// # Errors
+    /// [`Error::Plot`] if a measure has more or fewer values than there are
+    /// categories, or if the drawing fails.
+    pub fn render(&self) -> Result<Svg> {
+        for (name, values) in &self.measures {
+            if values.len() != self.categories.len() {
+                return Err(Error::Plot {
+                    figure: self.title.clone(),
+                    reason: format!(
+                        "{} values of {name} for {} categories",
+                        values.len(),
+                        self.categories.len()
+                    ),
+                });
+            }
+        }
+        let legend = if self.measures.len() > 1 {
+            legend::width(self.measures.iter().map(|measure| measure.0.as_str()))
+        } else {
+            0
+        };
+        let group = BAR * self.bars() + GAP;
+        let height = (group * self.rows() + 40 + 60).max(legend::height(self.measures.len()) + 90);
+        Svg::draw(&self.title, (WIDTH, height), |canvas| {
+            canvas.title(&self.title)?;
+            let margins = Margins {
+                top: 40,
+                right: legend + 44,
+                left: 8,
+            };
+            self.draw_bars(canvas, margins)?;
+            let corner = ((WIDTH - legend) as i32, 52);
+            let entries = self.measures.iter().enumerate();
+            let entries = entries.map(|(index, (name, _))| (name.as_str(), symbol(index)));
+            legend::draw(
+                canvas,
+                corner,
+                entries.take(if legend > 0 { usize::MAX } else { 0 }),
+            )
+        })
+    }
+
+    fn bars(&self) -> u32 {
+        u32::try_from(self.measures.len().max(1)).unwrap_or(u32::MAX)
+    }
+
+    fn rows(&self) -> u32 {
+        u32::try_from(self.categories.len().max(1)).unwrap_or(u32::MAX)
+    }
+
+    fn draw_bars(&self, canvas: &Canvas<'_>, margins: Margins) -> Result<(), DrawError> {
+        let values = || {
+            self.measures
+                .iter()
+                .flat_map(|(_, values)| values.iter().copied())
+        };
+        // Bars begin at zero.
+        let x_range = self.x_range.unwrap_or((0.0, 0.0));
+        let x = Axis::around(
+            &self.x_label,
+            Scale::Linear,
+            values().chain([0.0]),
+            Some(x_range),
+        );
+        let counts = values().all(|value| value.fract() == 0.0) && self.x_range.is_none();
+        let pixel = draw_frame(canvas, &x, &self.category_axis(), margins)?;
+        let height = BAR as i32;
+        for (row, centre) in self.centres().enumerate() {
+            for (index, (_, values)) in self.measures.iter().enumerate() {
+                let value = values.get(row).copied().unwrap_or(f64::NAN);
+                let ends = (pixel(0.0, centre), pixel(value, centre));
+                let (Some((zero, middle)), Some((end, _))) = ends else {
+                    continue;
+                };
+                let top = middle - height * self.bars() as i32 / 2 + height * index as i32;
+                let corners = [(zero.min(end), top), (zero.max(end), top + height - 2)];
+                canvas.rectangle(corners, colour(index).filled())?;
+                let text = format!("{value:.*}", if counts { 0 } else { 2 });
+                let at = (zero.max(end) + 4, top + height / 2 - 1);
+                canvas.text(&text, at, TextSize::Small, &FAINT_INK)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The vertical positions of the categories, the first at the top.
+    fn centres(&self) -> impl Iterator<Item = f64> {
+        let count = self.categories.len();
+        (0..count).map(move |row| (count - row) as f64 - 0.5)
+    }
+
+    fn category_axis(&self) -> Axis {
+        let names = self.categories.iter();
+        let names = names.map(|name| fit(name, WIDEST_LABEL, TextSize::Small));
+        Axis {
+            label: String::new(),
+            scale: Scale::Linear,
+            range: (0.0, f64::from(self.rows())),
+            ticks: self.centres().zip(names).collect(),
+            grid: false,
+        }
+    }
+}
+
+fn symbol(index: usize) -> Symbol {
+    Symbol {
+        colour: colour(index),
+        line: None,
+        marker: Some(Marker::Square),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_support::{assert_well_formed, count, texts};
+    use super::*;
+
+    fn chart() -> BarChart {
+        BarChart::new(
+            "By class",
+            vec!["none".into(), "fall-in & <flow-in>".into()],
+        )
+    }
+
+    #[test]
+    fn every_value_has_a_bar_and_is_written_beside_it() {
+        let svg = chart()
+            .x_range(0.0, 1.0)
+            .measure("precision", vec![0.5, 1.0])
+            .measure("recall", vec![0.25, f64::NAN])
+            .render()
+            .unwrap();
+        assert_well_formed(svg.as_str());
+        // Two bars and an entry in the legend; one bar and an entry.
+        assert_eq!(count(svg.as_str(), "fill=\"#0072B2\""), 2 + 1);
+        assert_eq!(count(svg.as_str(), "fill=\"#D55E00\""), 1 + 1);
+        let texts = texts(svg.as_str());
+        for text in ["0.50", "1.00", "0.25", "fall-in & <flow-in>", "recall"] {
+            assert!(
+                texts.iter().any(|found| found == text),
+                "{text} in {texts:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn counts_are_written_as_counts() {
+        let svg = chart()
+            .measure("images", vec![1200.0, 37.0])
+            .render()
+            .unwrap();
+        let texts = texts(svg.as_str());
+        assert!(texts.contains(&"1200".to_owned()) && texts.contains(&"37".to_owned()));
+        assert!(
+            !texts.contains(&"images".to_owned()),
+            "no legend for one measure"
+        );
+    }
+
+    #[test]
+    fn a_measure_that_does_not_fit_the_categories_is_refused() {
+        let error = chart().measure("recall", vec![1.0]).render().unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("1 values of recall for 2 categories"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_chart_without_categories_is_a_frame() {
+        assert_well_formed(BarChart::new("", vec![]).render().unwrap().as_str());
+    }
+}

@@ -1,0 +1,265 @@
+//! Confusion matrices.
+
+use plotters::prelude::{Color, RGBColor, WHITE};
+
+use super::canvas::{Align, Canvas, Pixel};
+use super::style::{FAINT_INK, GRID, INK, TextSize, fit, heat, text_width};
+use super::svg::{DrawError, Svg};
+use crate::metrics::ConfusionMatrix;
+use crate::{Error, Result};
+
+const WIDEST_LABEL: i32 = 150;
+const TITLE: i32 = 40;
+const AXIS_NAME: i32 = 26;
+/// The colour scale and its numbers.
+const SCALE: i32 = 84;
+
+/// A confusion matrix as a figure: rows are the true classes, columns the
+/// predicted ones. Each cell shows its count; its colour is the share of the
+/// true class that it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfusionPlot {
+    title: String,
+    classes: Vec<String>,
+    counts: Vec<Vec<u64>>,
+}
+
+impl ConfusionPlot {
+    /// The figure of `matrix`, with these names for its classes.
+    ///
+    /// # Errors
+    /// [`Error::Plot`] unless there is a name for each class.
+    pub fn new(
+        title: impl Into<String>,
+        classes: &[String],
+        matrix: &ConfusionMatrix,
+    ) -> Result<Self> {
+        let title = title.into();
+        if classes.is_empty() || classes.len() != matrix.classes() {
+            return Err(Error::Plot {
+                figure: title,
+                reason: format!("{} names for {} classes", classes.len(), matrix.classes()),
+            });
+        }
+        Ok(Self {
+            title,
+            classes: classes.to_vec(),
+            counts: matrix.counts().to_vec(),
+        })
+    }
+
+    /// Draws the figure.
+    ///
+    /// # Errors
+    /// [`Error::Plot`] if the drawing fails.
+    pub fn render(&self) -> Result<Svg> {
+        let layout = Layout::of(&self.title, &self.classes);
+        Svg::draw(&self.title, layout.size(), |canvas| {
+            canvas.title(&self.title)?;
+            self.draw_labels(canvas, &layout)?;
+            for (row, counts) in self.counts.iter().enumerate() {
+                let total: u64 = counts.iter().sum();
+                for (column, count) in counts.iter().enumerate() {
+                    draw_cell(canvas, &layout, (row, column), *count, total)?;
+                }
+            }
+            canvas.rectangle(
+                [layout.corner(0, 0), layout.corner(layout.side, layout.side)],
+                FAINT_INK.stroke_width(1),
+            )?;
+            draw_scale(canvas, &layout)
+        })
+    }
+
+    fn draw_labels(&self, canvas: &Canvas<'_>, layout: &Layout) -> Result<(), DrawError> {
+        let half = layout.cell / 2;
+        let (left, top) = layout.corner(0, 0);
+        let (right, bottom) = layout.corner(layout.side, layout.side);
+        for (index, class) in self.classes.iter().enumerate() {
+            let class = fit(class, WIDEST_LABEL, TextSize::Body);
+            let (x, y) = layout.corner(index, index);
+            let row = (left - 8, y + half);
+            canvas.aligned(&class, row, Align::Right, TextSize::Body, &INK)?;
+            let (at, align) = if layout.upright {
+                ((x + half, top - 8), Align::Upwards)
+            } else {
+                ((x + half, top - 12), Align::Centre)
+            };
+            canvas.aligned(&class, at, align, TextSize::Body, &INK)?;
+        }
+        let middle = ((left + right) / 2, TITLE + AXIS_NAME / 2);
+        canvas.aligned(
+            "predicted class",
+            middle,
+            Align::Centre,
+            TextSize::Body,
+            &FAINT_INK,
+        )?;
+        let middle = (16, (top + bottom) / 2);
+        canvas.aligned(
+            "true class",
+            middle,
+            Align::UpwardsCentre,
+            TextSize::Body,
+            &FAINT_INK,
+        )
+    }
+}
+
+/// Where things are, in pixels.
+struct Layout {
+    side: usize,
+    cell: i32,
+    labels: i32,
+    /// The height of the column labels.
+    head: i32,
+    /// Whether the column labels read upwards.
+    upright: bool,
+    title: i32,
+}
+
+impl Layout {
+    fn of(title: &str, classes: &[String]) -> Self {
+        let side = classes.len();
+        let cell = (520 / i32::try_from(side).unwrap_or(i32::MAX)).clamp(34, 72);
+        let widths = classes
+            .iter()
+            .map(|class| text_width(class, TextSize::Body));
+        let labels = widths.max().unwrap_or(0).min(WIDEST_LABEL);
+        let upright = labels + 6 > cell;
+        Self {
+            side,
+            cell,
+            labels,
+            head: if upright { labels + 14 } else { 26 },
+            upright,
+            title: text_width(title, TextSize::Title),
+        }
+    }
+
+    /// The upper left corner of a cell.
+    fn corner(&self, row: usize, column: usize) -> Pixel {
+        (
+            30 + self.labels + 10 + column as i32 * self.cell,
+            TITLE + AXIS_NAME + self.head + row as i32 * self.cell,
+        )
+    }
+
+    fn size(&self) -> (u32, u32) {
+        let (right, bottom) = self.corner(self.side, self.side);
+        let width = (right + SCALE).max(self.title + 28);
+        let height = (bottom + 16).max(self.corner(0, 0).1 + 130);
+        (width.unsigned_abs(), height.unsigned_abs())
+    }
+}
+
+fn draw_cell(
+    canvas: &Canvas<'_>,
+    layout: &Layout,
+    (row, column): (usize, usize),
+    count: u64,
+    total: u64,
+) -> Result<(), DrawError> {
+    let share = count as f64 / total.max(1) as f64;
+    let (x, y) = layout.corner(row, column);
+    let corners = [(x, y), (x + layout.cell, y + layout.cell)];
+    canvas.rectangle(corners, heat(share).filled())?;
+    canvas.rectangle(corners, GRID.stroke_width(1))?;
+    let ink = ink_on(share);
+    let (centre, middle) = (x + layout.cell / 2, y + layout.cell / 2);
+    if count > 0 && layout.cell >= 50 {
+        let at = (centre, middle - 8);
+        canvas.aligned(&count.to_string(), at, Align::Centre, TextSize::Body, &ink)?;
+        let percent = format!("{:.0} %", 100.0 * share);
+        let at = (centre, middle + 9);
+        return canvas.aligned(&percent, at, Align::Centre, TextSize::Small, &ink);
+    }
+    let ink = if count == 0 { FAINT_INK } else { ink };
+    let at = (centre, middle);
+    canvas.aligned(&count.to_string(), at, Align::Centre, TextSize::Small, &ink)
+}
+
+/// Dark on light and white on dark.
+fn ink_on(share: f64) -> RGBColor {
+    if share > 0.6 { WHITE } else { INK }
+}
+
+fn draw_scale(canvas: &Canvas<'_>, layout: &Layout) -> Result<(), DrawError> {
+    const STEPS: i32 = 50;
+    let (left, top) = layout.corner(0, layout.side);
+    let height = (layout.side as i32 * layout.cell).clamp(100, 200);
+    let x = left + 18;
+    let level = |step: i32| top + height - step * height / STEPS;
+    for step in 0..STEPS {
+        let share = (f64::from(step) + 0.5) / f64::from(STEPS);
+        let corners = [(x, level(step + 1)), (x + 14, level(step))];
+        canvas.rectangle(corners, heat(share).filled())?;
+    }
+    canvas.rectangle(
+        [(x, level(STEPS)), (x + 14, level(0))],
+        FAINT_INK.stroke_width(1),
+    )?;
+    for (step, text) in [(0, "0 %"), (STEPS / 2, "50 %"), (STEPS, "100 %")] {
+        let at = (x + 19, level(step));
+        canvas.text(text, at, TextSize::Small, &INK)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_support::{assert_well_formed, count, texts};
+    use super::*;
+
+    /// The figure of the pairs (true class, predicted class, how often).
+    fn svg(names: &[&str], pairs: &[(u32, u32, usize)]) -> String {
+        let of = |pick: fn(&(u32, u32, usize)) -> u32| -> Vec<u32> {
+            let repeat = |pair| std::iter::repeat_n(pick(pair), pair.2);
+            pairs.iter().flat_map(repeat).collect()
+        };
+        let matrix = ConfusionMatrix::new(&of(|p| p.0), &of(|p| p.1), names.len()).unwrap();
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let plot = ConfusionPlot::new("Test set", &names, &matrix).unwrap();
+        let svg = plot.render().unwrap().as_str().to_owned();
+        assert_well_formed(&svg);
+        svg
+    }
+
+    #[test]
+    fn every_count_and_class_is_shown() {
+        let classes = ["none", "crack & <fracture>"];
+        let texts = texts(&svg(&classes, &[(0, 0, 17), (0, 1, 3), (1, 1, 25)]));
+        for text in ["17", "3", "0", "25", "85 %", "15 %", "predicted class"] {
+            assert!(
+                texts.iter().any(|found| found == text),
+                "{text} in {texts:?}"
+            );
+        }
+        let named = |name: &str| texts.iter().filter(|text| *text == name).count();
+        assert_eq!(named("none"), 2);
+        assert_eq!(named("crack & <fracture>"), 2);
+    }
+
+    #[test]
+    fn long_column_labels_read_upwards_and_short_ones_lie() {
+        let rotated = |names: &[&str]| count(&svg(names, &[(0, 0, 1)]), "rotate(270");
+        // The name of the vertical axis is always turned.
+        assert_eq!(rotated(&["a", "b"]), 1);
+        assert_eq!(rotated(&["a", "brecciated core"]), 3);
+    }
+
+    #[test]
+    fn a_class_without_images_is_no_division_by_zero() {
+        svg(&["a", "b"], &[(1, 0, 1)]);
+    }
+
+    #[test]
+    fn names_that_do_not_fit_the_matrix_are_refused() {
+        let matrix = ConfusionMatrix::new(&[0], &[1], 2).unwrap();
+        let error = ConfusionPlot::new("Test", &["a".to_owned()], &matrix).unwrap_err();
+        assert!(
+            error.to_string().contains("1 names for 2 classes"),
+            "{error}"
+        );
+    }
+}

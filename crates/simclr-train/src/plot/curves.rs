@@ -1,0 +1,190 @@
+//! The line charts that classification reports are made of.
+
+use super::{LineChart, Series, Svg};
+use crate::Result;
+use crate::analysis::Calibration;
+use crate::metrics::{PrecisionRecallCurve, RocCurve};
+
+/// Precision over recall, one line per (name, curve).
+///
+/// # Errors
+/// [`Error::Plot`](crate::Error::Plot) if the drawing fails.
+pub fn precision_recall(title: &str, curves: &[(String, PrecisionRecallCurve)]) -> Result<Svg> {
+    let chart = shares(title, "recall", "precision");
+    curves
+        .iter()
+        .map(|(name, curve)| {
+            let name = format!("{name} (AP {:.2})", curve.average_precision);
+            Series::new(name, pairs(&curve.recall, &curve.precision))
+        })
+        .fold(chart, LineChart::series)
+        .render()
+}
+
+/// The receiver operating characteristic, true over false positive rate, one
+/// line per (name, curve).
+///
+/// # Errors
+/// [`Error::Plot`](crate::Error::Plot) if the drawing fails.
+pub fn roc(title: &str, curves: &[(String, RocCurve)]) -> Result<Svg> {
+    let chance = Series::new("chance", vec![(0.0, 0.0), (1.0, 1.0)]).reference();
+    let chart = shares(title, "false positive rate", "true positive rate").series(chance);
+    curves
+        .iter()
+        .map(|(name, curve)| {
+            let name = format!("{name} (area {:.2})", curve.area);
+            let rates = pairs(&curve.false_positive_rate, &curve.true_positive_rate);
+            Series::new(name, rates)
+        })
+        .fold(chart, LineChart::series)
+        .render()
+}
+
+/// The reliability diagram: accuracy over confidence, by bins.
+///
+/// # Errors
+/// [`Error::Plot`](crate::Error::Plot) if the drawing fails.
+pub fn reliability(title: &str, calibration: &Calibration) -> Result<Svg> {
+    shares(title, "confidence", "accuracy")
+        .series(Series::new("ideal", vec![(0.0, 0.0), (1.0, 1.0)]).reference())
+        .series(Series::new("measured", calibration.points()).markers())
+        .render()
+}
+
+fn pairs(x: &[f64], y: &[f64]) -> Vec<(f64, f64)> {
+    x.iter().copied().zip(y.iter().copied()).collect()
+}
+
+fn shares(title: &str, x: &str, y: &str) -> LineChart {
+    LineChart::new(title)
+        .x_label(x)
+        .y_label(y)
+        .x_range(0.0, 1.0)
+        .y_range(0.0, 1.0)
+}
+
+/// A method that was tried with several label budgets.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Arm {
+    /// Its name.
+    pub name: String,
+    /// Its results.
+    pub points: Vec<BudgetPoint>,
+}
+
+/// A figure at one label budget.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BudgetPoint {
+    /// The fraction of the labels used, in (0, 1].
+    pub fraction: f64,
+    /// The mean over folds and seeds.
+    pub mean: f64,
+    /// The ends of its confidence interval, if there is one.
+    pub interval: Option<(f64, f64)>,
+}
+
+/// A figure of merit over the fraction of labels used, on a logarithmic axis,
+/// one line per arm with its confidence intervals.
+///
+/// # Errors
+/// [`Error::Plot`](crate::Error::Plot) if the drawing fails.
+pub fn label_efficiency(title: &str, y_label: &str, arms: &[Arm]) -> Result<Svg> {
+    let mut fractions: Vec<f64> = arms
+        .iter()
+        .flat_map(|arm| arm.points.iter().map(|point| point.fraction))
+        .collect();
+    fractions.sort_by(f64::total_cmp);
+    fractions.dedup();
+    let ticks = fractions
+        .iter()
+        .map(|fraction| (*fraction, format!("{} %", round(100.0 * fraction))))
+        .collect();
+    let chart = LineChart::new(title)
+        .x_label("share of the labels used")
+        .y_label(y_label)
+        .log_x()
+        .x_ticks(ticks);
+    arms.iter()
+        .enumerate()
+        .map(|(index, arm)| arm.series(index, arms.len()))
+        .fold(chart, LineChart::series)
+        .render()
+}
+
+impl Arm {
+    /// The arms stand side by side, a little apart, so that their intervals do
+    /// not cover each other.
+    fn series(&self, index: usize, arms: usize) -> Series {
+        let offset = index as f64 - (arms as f64 - 1.0) / 2.0;
+        let place = |point: &BudgetPoint| point.fraction * 1.02f64.powf(offset);
+        let points = self.points.iter().map(|point| (place(point), point.mean));
+        let intervals = self
+            .points
+            .iter()
+            .filter_map(|point| point.interval.map(|(low, high)| (place(point), low, high)));
+        Series::new(self.name.clone(), points.collect())
+            .markers()
+            .intervals(intervals.collect())
+    }
+}
+
+/// To three decimals, without needless zeros.
+fn round(percent: f64) -> f64 {
+    (percent * 1000.0).round() / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_support::{assert_well_formed, count, texts};
+    use super::*;
+
+    #[test]
+    fn the_curves_say_what_they_are() {
+        let positive = [true, false, true, false];
+        let scores = [0.9, 0.8, 0.7, 0.1];
+        let curve = PrecisionRecallCurve::new(&positive, &scores).unwrap();
+        let svg = precision_recall("Precision and recall", &[("crack".into(), curve)]).unwrap();
+        assert_well_formed(svg.as_str());
+        let found = texts(svg.as_str());
+        assert!(found.contains(&"crack (AP 0.83)".to_owned()), "{found:?}");
+
+        let curve = RocCurve::new(&positive, &scores).unwrap();
+        let svg = roc("ROC", &[("crack".into(), curve)]).unwrap();
+        assert_well_formed(svg.as_str());
+        let found = texts(svg.as_str());
+        for text in ["crack (area 0.75)", "chance", "false positive rate"] {
+            assert!(found.contains(&text.to_owned()), "{text} in {found:?}");
+        }
+
+        let calibration = Calibration::of(&scores, &positive, 5).unwrap();
+        let svg = reliability("Calibration", &calibration).unwrap();
+        assert_well_formed(svg.as_str());
+        assert!(texts(svg.as_str()).contains(&"measured".to_owned()));
+    }
+
+    #[test]
+    fn budgets_are_ticks_in_percent_and_intervals_are_drawn() {
+        let arm = |name: &str, mean| Arm {
+            name: name.into(),
+            points: [0.05, 0.1, 1.0]
+                .map(|fraction| BudgetPoint {
+                    fraction,
+                    mean,
+                    interval: (fraction < 1.0).then_some((mean - 0.1, mean + 0.1)),
+                })
+                .to_vec(),
+        };
+        let arms = [arm("pretrained", 0.8), arm("untrained", 0.5)];
+        let svg = label_efficiency("Few labels", "accuracy", &arms).unwrap();
+        assert_well_formed(svg.as_str());
+        let found = texts(svg.as_str());
+        for text in ["5 %", "10 %", "100 %", "pretrained", "untrained"] {
+            assert!(found.contains(&text.to_owned()), "{text} in {found:?}");
+        }
+        // Two intervals of three strokes each.
+        assert_eq!(
+            count(svg.as_str(), "stroke=\"#0072B2\" stroke-width=\"1\""),
+            6
+        );
+    }
+}

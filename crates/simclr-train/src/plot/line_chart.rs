@@ -1,0 +1,354 @@
+//! Lines over a number: losses, accuracies, learning rates, trade-offs.
+
+use plotters::prelude::Color;
+
+use super::axis::{Axis, Margins, Scale, draw_frame};
+use super::canvas::{Align, Canvas, Marker, Pixel};
+use super::legend::{self, Dash, Symbol};
+use super::style::{FAINT_INK, TextSize, colour};
+use super::svg::{DrawError, Svg};
+use crate::Result;
+
+const WIDTH: u32 = 720;
+const HEIGHT: u32 = 380;
+const DASHES: [Dash; 3] = [(1, 0), (8, 5), (2, 4)];
+
+/// A line of a [`LineChart`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Series {
+    name: String,
+    points: Vec<(f64, f64)>,
+    intervals: Vec<(f64, f64, f64)>,
+    markers: bool,
+    reference: bool,
+}
+
+impl Series {
+    /// The line through `points`, from left to right. It is interrupted where
+    /// a coordinate is not finite, or not positive on a logarithmic axis.
+    pub fn new(name: impl Into<String>, points: Vec<(f64, f64)>) -> Self {
+        Self {
+            name: name.into(),
+            points,
+            intervals: Vec::new(),
+            markers: false,
+            reference: false,
+        }
+    }
+
+    /// Marks each point: for series of few points.
+    pub fn markers(mut self) -> Self {
+        self.markers = true;
+        self
+    }
+
+    /// Adds a vertical bar for each (x, lower end, upper end).
+    pub fn intervals(mut self, intervals: Vec<(f64, f64, f64)>) -> Self {
+        self.intervals = intervals;
+        self
+    }
+
+    /// Draws the line thin and grey: chance, the ideal, a baseline.
+    pub fn reference(mut self) -> Self {
+        self.reference = true;
+        self
+    }
+
+    fn symbol(&self, index: usize) -> Symbol {
+        if self.reference {
+            return Symbol {
+                colour: FAINT_INK,
+                line: Some((4, 4)),
+                marker: None,
+            };
+        }
+        Symbol {
+            colour: colour(index),
+            line: Some(DASHES[index % DASHES.len()]),
+            marker: self.markers.then(|| Marker::of(index)),
+        }
+    }
+}
+
+/// A figure of lines.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LineChart {
+    title: String,
+    x_label: String,
+    y_label: String,
+    x_scale: Scale,
+    y_scale: Scale,
+    x_range: Option<(f64, f64)>,
+    y_range: Option<(f64, f64)>,
+    x_ticks: Option<Vec<(f64, String)>>,
+    series: Vec<Series>,
+}
+
+impl LineChart {
+    /// A chart without lines and labels, with linear axes.
+    pub fn new(title: impl Into<String>) -> Self {
+        Self {
+            title: title.into(),
+            ..Self::default()
+        }
+    }
+
+    /// Names the horizontal axis.
+    pub fn x_label(mut self, label: impl Into<String>) -> Self {
+        self.x_label = label.into();
+        self
+    }
+
+    /// Names the vertical axis.
+    pub fn y_label(mut self, label: impl Into<String>) -> Self {
+        self.y_label = label.into();
+        self
+    }
+
+    /// Makes the horizontal axis logarithmic.
+    pub fn log_x(mut self) -> Self {
+        self.x_scale = Scale::Log10;
+        self
+    }
+
+    /// Makes the vertical axis logarithmic.
+    pub fn log_y(mut self) -> Self {
+        self.y_scale = Scale::Log10;
+        self
+    }
+
+    /// Makes the horizontal axis cover at least `low..=high`.
+    pub fn x_range(mut self, low: f64, high: f64) -> Self {
+        self.x_range = Some((low, high));
+        self
+    }
+
+    /// Makes the vertical axis cover at least `low..=high`.
+    pub fn y_range(mut self, low: f64, high: f64) -> Self {
+        self.y_range = Some((low, high));
+        self
+    }
+
+    /// Puts ticks with these texts on the horizontal axis.
+    pub fn x_ticks(mut self, ticks: Vec<(f64, String)>) -> Self {
+        self.x_ticks = Some(ticks);
+        self
+    }
+
+    /// Adds a line. The first eight differ in colour, all in colour or dash.
+    pub fn series(mut self, series: Series) -> Self {
+        self.series.push(series);
+        self
+    }
+
+    /// Draws the chart.
+    ///
+    /// # Errors
+    /// [`Error::Plot`](crate::Error::Plot) if the drawing fails.
+    pub fn render(&self) -> Result<Svg> {
+        let named = |series: &Series| !series.name.is_empty();
+        let legend = if self.series.iter().any(named) {
+            legend::width(self.series.iter().map(|series| series.name.as_str()))
+        } else {
+            0
+        };
+        let height = HEIGHT.max(legend::height(self.series.len()) + 80);
+        Svg::draw(&self.title, (WIDTH, height), |canvas| {
+            canvas.title(&self.title)?;
+            let margins = Margins {
+                top: 40,
+                right: legend + 20,
+                left: 8,
+            };
+            let (x, y) = self.axes();
+            let pixel = draw_frame(canvas, &x, &y, margins)?;
+            let drawable =
+                |series: &Series| series.points.iter().any(|p| pixel(p.0, p.1).is_some());
+            if !self.series.iter().any(drawable) {
+                let middle = ((WIDTH - legend) as i32 / 2, height as i32 / 2);
+                canvas.aligned("no data", middle, Align::Centre, TextSize::Body, &FAINT_INK)?;
+            }
+            for (series, symbol) in self.symbols() {
+                draw_series(canvas, series, symbol, &pixel)?;
+            }
+            if legend > 0 {
+                let corner = ((WIDTH - legend) as i32, 52);
+                let entries = self
+                    .symbols()
+                    .map(|(series, symbol)| (series.name.as_str(), symbol));
+                legend::draw(canvas, corner, entries)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Reference lines do not use up colours.
+    fn symbols(&self) -> impl Iterator<Item = (&Series, Symbol)> {
+        let mut coloured = 0;
+        self.series.iter().map(move |series| {
+            let symbol = series.symbol(coloured);
+            coloured += usize::from(!series.reference);
+            (series, symbol)
+        })
+    }
+
+    fn axes(&self) -> (Axis, Axis) {
+        let points = || self.series.iter().flat_map(|series| &series.points);
+        let intervals = || self.series.iter().flat_map(|series| &series.intervals);
+        let xs = points()
+            .map(|point| point.0)
+            .chain(intervals().map(|interval| interval.0));
+        let ys = points()
+            .map(|point| point.1)
+            .chain(intervals().flat_map(|interval| [interval.1, interval.2]));
+        let x = Axis::around(&self.x_label, self.x_scale, xs, self.x_range);
+        let x = match &self.x_ticks {
+            Some(ticks) => x.with_ticks(ticks),
+            None => x,
+        };
+        let y = Axis::around(&self.y_label, self.y_scale, ys, self.y_range);
+        (x, y)
+    }
+}
+
+fn draw_series(
+    canvas: &Canvas<'_>,
+    series: &Series,
+    symbol: Symbol,
+    pixel: &impl Fn(f64, f64) -> Option<Pixel>,
+) -> Result<(), DrawError> {
+    for (x, low, high) in &series.intervals {
+        if let (Some(low), Some(high)) = (pixel(*x, *low), pixel(*x, *high)) {
+            draw_interval(canvas, low, high, symbol)?;
+        }
+    }
+    let pixels: Vec<_> = series.points.iter().map(|(x, y)| pixel(*x, *y)).collect();
+    for stretch in pixels.split(Option::is_none) {
+        let stretch: Vec<Pixel> = stretch.iter().copied().flatten().collect();
+        match stretch.as_slice() {
+            [] => {}
+            // A lone point has no line, but must be seen.
+            [single] if symbol.marker.is_none() => {
+                canvas.marker(Marker::Circle, *single, 3, symbol.colour.to_rgba())?;
+            }
+            _ => {
+                symbol.draw_line(canvas, stretch.clone())?;
+                for at in stretch {
+                    symbol.draw_marker(canvas, at)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn draw_interval(
+    canvas: &Canvas<'_>,
+    low: Pixel,
+    high: Pixel,
+    symbol: Symbol,
+) -> Result<(), DrawError> {
+    const CAP: i32 = 4;
+    let style = symbol.colour.stroke_width(1);
+    canvas.path(vec![low, high], style)?;
+    for (x, y) in [low, high] {
+        canvas.path(vec![(x - CAP, y), (x + CAP, y)], style)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_support::{assert_well_formed, count, texts};
+    use super::*;
+
+    #[test]
+    fn lines_labels_and_legend_are_there() {
+        let chart = LineChart::new("Loss & accuracy")
+            .x_label("epoch")
+            .y_label("value")
+            .series(Series::new("training", vec![(0.0, 5.0), (10.0, 4.0)]))
+            .series(Series::new("validation <x>", vec![(0.0, 4.0), (10.0, 3.0)]).markers());
+        let svg = chart.render().unwrap();
+        assert_well_formed(svg.as_str());
+        let texts = texts(svg.as_str());
+        for text in [
+            "Loss & accuracy",
+            "epoch",
+            "value",
+            "training",
+            "validation <x>",
+        ] {
+            assert!(
+                texts.iter().any(|found| found == text),
+                "{text} in {texts:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_line_without_a_name_needs_no_legend() {
+        let width_of_line = |name| {
+            let series = Series::new(name, vec![(0.0, 1.0), (1.0, 2.0)]);
+            let svg = LineChart::new("Loss").series(series).render().unwrap();
+            pixels(svg.as_str()).iter().map(|point| point.0).max()
+        };
+        assert!(width_of_line("") > Some(600));
+        assert!(width_of_line("a name that takes room") < Some(600));
+    }
+
+    /// The points of the first line in the first colour.
+    fn pixels(svg: &str) -> Vec<(i32, i32)> {
+        let line = svg.lines().find(|line| line.contains("#0072B2")).unwrap();
+        let points = line.split("points=\"").nth(1).unwrap();
+        let points = points.split('"').next().unwrap();
+        points
+            .split_whitespace()
+            .map(|point| {
+                let (x, y) = point.split_once(',').unwrap();
+                (x.parse().unwrap(), y.parse().unwrap())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_line_is_interrupted_where_it_has_no_value() {
+        let line = |points| {
+            let chart = LineChart::new("Loss").series(Series::new("", points));
+            let svg = chart.render().unwrap();
+            count(svg.as_str(), "stroke=\"#0072B2\"")
+        };
+        let whole = (0..6).map(|i| (f64::from(i), 1.0)).collect();
+        assert_eq!(line(whole), 1);
+        let broken = (0..6)
+            .map(|i| (f64::from(i), if i == 3 { f64::NAN } else { 1.0 }))
+            .collect();
+        assert_eq!(line(broken), 2);
+    }
+
+    #[test]
+    fn a_chart_without_values_says_so() {
+        let nothing = LineChart::new("Loss")
+            .log_y()
+            .series(Series::new("", vec![(1.0, -1.0)]));
+        let svg = nothing.render().unwrap();
+        assert!(texts(svg.as_str()).contains(&"no data".to_owned()));
+        assert_well_formed(LineChart::new("").render().unwrap().as_str());
+    }
+
+    #[test]
+    fn every_point_lies_inside_the_figure_whatever_the_range_asked_for() {
+        let points = vec![(-5.0, -100.0), (200.0, 1e4)];
+        let chart = LineChart::new("Wide")
+            .x_range(0.0, 1.0)
+            .y_range(0.0, 1.0)
+            .series(Series::new("", points));
+        let svg = chart.render().unwrap();
+        let points = pixels(svg.as_str());
+        assert_eq!(points.len(), 2);
+        for (x, y) in points {
+            assert!((0..WIDTH as i32).contains(&x), "{x}");
+            assert!((40..HEIGHT as i32).contains(&y), "{y}");
+        }
+    }
+}

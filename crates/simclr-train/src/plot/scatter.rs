@@ -1,0 +1,159 @@
+//! Points in the plane, coloured by class.
+
+use plotters::prelude::Color;
+
+use super::axis::{Axis, Margins, Scale, draw_frame};
+use super::canvas::Marker;
+use super::legend::{self, Symbol};
+use super::style::colour;
+use super::svg::Svg;
+use crate::Result;
+
+const WIDTH: u32 = 760;
+const HEIGHT: u32 = 520;
+
+/// The points of one class.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScatterGroup {
+    /// The class.
+    pub name: String,
+    /// Where its points are.
+    pub points: Vec<(f64, f64)>,
+}
+
+/// A scatter plot, as of an embedding's first two principal components.
+/// Classes differ in colour and shape.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ScatterPlot {
+    title: String,
+    x_label: String,
+    y_label: String,
+    groups: Vec<ScatterGroup>,
+}
+
+impl ScatterPlot {
+    /// A plot without points.
+    pub fn new(title: impl Into<String>) -> Self {
+        Self {
+            title: title.into(),
+            ..Self::default()
+        }
+    }
+
+    /// A plot of `points`, grouped by `labels` (indices into `classes`; a point
+    /// without a label, or with one that is no class, is left out).
+    pub fn by_class(
+        title: impl Into<String>,
+        classes: &[String],
+        points: &[(f64, f64)],
+        labels: &[u32],
+    ) -> Self {
+        let groups = classes
+            .iter()
+            .enumerate()
+            .map(|(class, name)| ScatterGroup {
+                name: name.clone(),
+                points: points
+                    .iter()
+                    .zip(labels)
+                    .filter(|(_, label)| usize::try_from(**label) == Ok(class))
+                    .map(|(point, _)| *point)
+                    .collect(),
+            });
+        groups.fold(Self::new(title), Self::group)
+    }
+
+    /// Names the axes.
+    pub fn labels(mut self, x: impl Into<String>, y: impl Into<String>) -> Self {
+        self.x_label = x.into();
+        self.y_label = y.into();
+        self
+    }
+
+    /// Adds a class.
+    pub fn group(mut self, group: ScatterGroup) -> Self {
+        self.groups.push(group);
+        self
+    }
+
+    /// Draws the plot. Points that are not finite are left out.
+    ///
+    /// # Errors
+    /// [`Error::Plot`](crate::Error::Plot) if the drawing fails.
+    pub fn render(&self) -> Result<Svg> {
+        let legend = legend::width(self.groups.iter().map(|group| group.name.as_str()));
+        let height = HEIGHT.max(legend::height(self.groups.len()) + 80);
+        Svg::draw(&self.title, (WIDTH, height), |canvas| {
+            canvas.title(&self.title)?;
+            let margins = Margins {
+                top: 40,
+                right: legend + 20,
+                left: 8,
+            };
+            let points = || self.groups.iter().flat_map(|group| &group.points);
+            let xs = points().map(|point| point.0);
+            let ys = points().map(|point| point.1);
+            let x = Axis::around(&self.x_label, Scale::Linear, xs, None);
+            let y = Axis::around(&self.y_label, Scale::Linear, ys, None);
+            let pixel = draw_frame(canvas, &x, &y, margins)?;
+            // One point of each class in turn, so that no class covers another.
+            let most = self.groups.iter().map(|group| group.points.len()).max();
+            for round in 0..most.unwrap_or(0) {
+                for (index, group) in self.groups.iter().enumerate() {
+                    let point = group.points.get(round);
+                    if let Some(at) = point.and_then(|(x, y)| pixel(*x, *y)) {
+                        canvas.marker(Marker::of(index), at, 4, colour(index).mix(0.75))?;
+                    }
+                }
+            }
+            let corner = ((WIDTH - legend) as i32, 52);
+            let entries = self.groups.iter().enumerate();
+            let entries = entries.map(|(index, group)| (group.name.as_str(), symbol(index)));
+            legend::draw(canvas, corner, entries)
+        })
+    }
+}
+
+fn symbol(index: usize) -> Symbol {
+    Symbol {
+        colour: colour(index),
+        line: None,
+        marker: Some(Marker::of(index)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_support::{assert_well_formed, count, texts};
+    use super::*;
+
+    #[test]
+    fn each_point_is_drawn_in_the_colour_of_its_class() {
+        let classes = ["none".to_owned(), "<crack>".to_owned()];
+        let points = [
+            (0.0, 0.0),
+            (1.0, 2.0),
+            (2.0, 1.0),
+            (f64::NAN, 0.0),
+            (9.0, 9.0),
+        ];
+        let plot = ScatterPlot::by_class("Embedding", &classes, &points, &[0, 1, 1, 1, 7]);
+        let svg = plot.labels("component 1", "component 2").render().unwrap();
+        assert_well_formed(svg.as_str());
+        // Points and the entry in the legend.
+        assert_eq!(count(svg.as_str(), "fill=\"#0072B2\""), 1 + 1);
+        assert_eq!(count(svg.as_str(), "fill=\"#D55E00\""), 2 + 1);
+        let texts = texts(svg.as_str());
+        for text in ["component 1", "component 2", "none", "<crack>"] {
+            assert!(
+                texts.iter().any(|found| found == text),
+                "{text} in {texts:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_plot_without_points_is_a_frame() {
+        assert_well_formed(ScatterPlot::new("Nothing").render().unwrap().as_str());
+    }
+}

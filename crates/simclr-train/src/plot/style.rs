@@ -1,0 +1,139 @@
+//! Colours, sizes and the width of words.
+
+use plotters::prelude::RGBColor;
+
+/// Okabe and Ito's palette, darkest against white first.
+pub const OKABE_ITO: [(&str, RGBColor); 8] = [
+    ("blue", RGBColor(0, 114, 178)),
+    ("vermillion", RGBColor(213, 94, 0)),
+    ("bluish green", RGBColor(0, 158, 115)),
+    ("reddish purple", RGBColor(204, 121, 167)),
+    ("black", RGBColor(0, 0, 0)),
+    ("orange", RGBColor(230, 159, 0)),
+    ("sky blue", RGBColor(86, 180, 233)),
+    ("yellow", RGBColor(240, 228, 66)),
+];
+
+/// Text and axes.
+pub(super) const INK: RGBColor = RGBColor(34, 34, 34);
+/// Less important text.
+pub(super) const FAINT_INK: RGBColor = RGBColor(96, 96, 96);
+/// Grid lines.
+pub(super) const GRID: RGBColor = RGBColor(226, 226, 226);
+
+/// Fonts that are as wide as [`text_width`] says, as far as there are any.
+pub(super) const FONT: &str = "Helvetica, Arial, 'Liberation Sans', sans-serif";
+
+/// The colour of the series or class `index`: the palette, then its darker
+/// shades, then from the start again.
+pub(super) fn colour(index: usize) -> RGBColor {
+    let RGBColor(red, green, blue) = OKABE_ITO[index % OKABE_ITO.len()].1;
+    let dark = (index / OKABE_ITO.len()) % 2 == 1;
+    let shade = |channel: u8| if dark { channel / 2 } else { channel };
+    RGBColor(shade(red), shade(green), shade(blue))
+}
+
+/// Font sizes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TextSize {
+    Title,
+    Body,
+    Small,
+}
+
+impl TextSize {
+    /// In pixels.
+    pub(super) fn pixels(self) -> f64 {
+        match self {
+            Self::Title => 16.0,
+            Self::Body => 13.0,
+            Self::Small => 11.0,
+        }
+    }
+}
+
+/// The colour of a share between 0 and 1: white to dark blue.
+pub(super) fn heat(share: f64) -> RGBColor {
+    const STOPS: [[f64; 3]; 5] = [
+        [255.0, 255.0, 255.0],
+        [198.0, 219.0, 239.0],
+        [107.0, 174.0, 214.0],
+        [33.0, 113.0, 181.0],
+        [8.0, 48.0, 107.0],
+    ];
+    let last = STOPS.len() - 1;
+    let position = share.clamp(0.0, 1.0) * last as f64;
+    let below = (position as usize).min(last - 1);
+    let part = position - below as f64;
+    let channel = |c: usize| {
+        let (low, high) = (STOPS[below][c], STOPS[below + 1][c]);
+        (low + part * (high - low)).round() as u8
+    };
+    RGBColor(channel(0), channel(1), channel(2))
+}
+
+/// The width in pixels of `text`, from the widths of Helvetica's characters
+/// with a little to spare. The layout has to come out right without a font.
+pub(super) fn text_width(text: &str, size: TextSize) -> i32 {
+    let em: f64 = text.chars().map(character_width).sum();
+    (em * size.pixels() * 1.05).ceil() as i32
+}
+
+/// In em.
+fn character_width(character: char) -> f64 {
+    match character {
+        'i' | 'j' | 'l' | '\'' => 0.23,
+        ' ' | '.' | ',' | ':' | ';' | '!' | '|' | '/' | 'f' | 't' | 'I' | '[' | ']' => 0.28,
+        '(' | ')' | '-' | 'r' | '"' => 0.35,
+        'c' | 'k' | 's' | 'v' | 'x' | 'y' | 'z' | 'J' | '*' => 0.5,
+        'w' | 'C' | 'D' | 'H' | 'N' | 'R' | 'U' => 0.73,
+        'G' | 'O' | 'Q' => 0.78,
+        'm' | 'M' | '%' => 0.87,
+        'W' | '@' => 1.0,
+        'A'..='Z' | '&' => 0.67,
+        _ if character.is_ascii() => 0.56,
+        // Whatever else people name their classes in.
+        _ => 1.0,
+    }
+}
+
+/// `text` cut to at most `width` pixels, with an ellipsis if anything is lost.
+pub(super) fn fit(text: &str, width: i32, size: TextSize) -> String {
+    if text_width(text, size) <= width {
+        return text.to_owned();
+    }
+    let mut kept: Vec<char> = text.chars().collect();
+    loop {
+        kept.pop();
+        let candidate: String = kept.iter().chain(&['…']).collect();
+        if kept.is_empty() || text_width(&candidate, size) <= width {
+            return candidate;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_heat_ramp_gets_darker_all_the_way() {
+        let brightness = |share: f64| {
+            let RGBColor(r, g, b) = heat(share);
+            0.299 * f64::from(r) + 0.587 * f64::from(g) + 0.114 * f64::from(b)
+        };
+        let ramp: Vec<f64> = (0..=20).map(|i| brightness(f64::from(i) / 20.0)).collect();
+        assert!(ramp.windows(2).all(|pair| pair[1] < pair[0]), "{ramp:?}");
+        assert_eq!(heat(-1.0), heat(0.0));
+        assert_eq!(heat(2.0), heat(1.0));
+    }
+
+    #[test]
+    fn words_that_fit_stay_and_others_are_cut_to_fit() {
+        assert_eq!(fit("crack", 100, TextSize::Body), "crack");
+        let cut = fit("brecciated and biscuited", 80, TextSize::Body);
+        assert!(cut.ends_with('…') && cut.starts_with("brec"), "{cut}");
+        assert!(text_width(&cut, TextSize::Body) <= 80);
+        assert_eq!(fit("crack", 1, TextSize::Body), "…");
+    }
+}
