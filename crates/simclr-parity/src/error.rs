@@ -12,6 +12,17 @@ pub enum Error {
     /// Training or evaluation failed.
     #[error(transparent)]
     Train(#[from] simclr_train::Error),
+    /// An image operation failed.
+    #[error(transparent)]
+    Augment(#[from] simclr_augment::Error),
+    /// A recorded image file could not be decoded.
+    #[error("{path}: {source}")]
+    Decode {
+        /// The file.
+        path: std::path::PathBuf,
+        /// The decoder's reason.
+        source: image::ImageError,
+    },
     /// The case asks for something that its kind does not define.
     #[error("{case}: {reason}")]
     Unsupported {

@@ -9,7 +9,9 @@
 //! assert!(!report.passed(), "a case that checked nothing has not passed");
 //! ```
 
+mod crop_distribution;
 mod error;
+mod image_ops;
 mod lars;
 mod metrics;
 mod report;
@@ -25,6 +27,8 @@ type Checker = fn(&GoldenCase) -> Result<CaseReport>;
 
 /// The kinds of case that can be judged, each with its module.
 const KINDS: &[(&str, Checker)] = &[
+    ("crop_distribution", crop_distribution::check),
+    ("image_ops", image_ops::check),
     ("lars", lars::check),
     ("metrics", metrics::check),
     ("schedule", schedule::check),

@@ -1,0 +1,123 @@
+//! Crops, resizes, flips and blurs.
+
+use serde::Deserialize as _;
+use simclr_augment::ops::{self, CropBox, GaussianBlurValues, Resampling};
+use simclr_augment::{Crop, Policy, Stream};
+use simclr_testkit::{GoldenCase, Tolerance};
+
+use super::{image, size, suffixes, unsupported};
+use crate::{CaseReport, Result};
+
+/// Whole images resized to the sizes of the recorded results.
+pub(super) fn resize(case: &GoldenCase, report: &mut CaseReport) -> Result<()> {
+    let method = case.params()["method"].as_str();
+    let resampling = match (method, case.flag("half_pixel_centers")?) {
+        (Some("bicubic"), true) => Resampling::Bicubic,
+        (Some("bicubic"), false) => Resampling::BicubicLegacy,
+        (Some("bilinear"), true) => Resampling::Bilinear,
+        other => return Err(unsupported(case, format!("unknown resize {other:?}"))),
+    };
+    let tolerance = Tolerance::absolute(case.bound("abs")?);
+    for key in suffixes(case, "in_") {
+        let name = format!("out_{key}");
+        let (height, width) = size(case, &name)?;
+        let result = ops::resize(
+            &image(case, &format!("in_{key}"))?,
+            height,
+            width,
+            resampling,
+        )?;
+        report.compare(key, tolerance, result.data(), &case.values(&name)?);
+    }
+    Ok(())
+}
+
+/// Boxes cut out and resized.
+pub(super) fn crop_then_resize(case: &GoldenCase, report: &mut CaseReport) -> Result<()> {
+    let tolerance = Tolerance::absolute(case.bound("abs")?);
+    let input = image(case, "in")?;
+    let boxes = <Vec<[usize; 4]>>::deserialize(&case.params()["boxes_y_x_h_w"])
+        .map_err(|error| unsupported(case, format!("params.boxes_y_x_h_w: {error}")))?;
+    for (index, values) in boxes.into_iter().enumerate() {
+        let name = format!("out_{index}");
+        let (height, width) = size(case, &name)?;
+        let window = crop_box(values);
+        let result = ops::crop_and_resize(&input, window, height, width, Resampling::Bicubic)?;
+        report.compare(&name, tolerance, result.data(), &case.values(&name)?);
+    }
+    Ok(())
+}
+
+fn crop_box([y, x, height, width]: [usize; 4]) -> CropBox {
+    CropBox {
+        y,
+        x,
+        height,
+        width,
+    }
+}
+
+/// The centre crop: its box, its pixels, and `preprocess_for_eval` with it.
+pub(super) fn center_crop(case: &GoldenCase, report: &mut CaseReport) -> Result<()> {
+    let tolerance = Tolerance::absolute(case.bound("abs")?);
+    let proportion = case.number("crop_proportion")?;
+    for key in suffixes(case, "in_") {
+        let input = image(case, &format!("in_{key}"))?;
+        let name = format!("out_{key}");
+        let (height, width) = size(case, &name)?;
+        let result = ops::center_crop(&input, height, width, proportion, Resampling::Bicubic)?;
+        report.compare(&name, tolerance, result.data(), &case.values(&name)?);
+        let policy = Policy {
+            size: (height, width),
+            crop: Crop::Center { proportion },
+            ..Policy::evaluation(height)
+        };
+        let name = format!("eval_{key}");
+        let result = policy.apply(&input, &Stream::new(0))?;
+        report.compare(&name, tolerance, result.data(), &case.values(&name)?);
+    }
+    let shapes = case.integers("crop_shapes")?;
+    for row in shapes.as_chunks::<8>().0 {
+        let [in_h, in_w, out_h, out_w, height, width, y, x] = row.map(|value| value as usize);
+        let window = ops::center_crop_box((in_h, in_w), (out_h, out_w), proportion)?;
+        let name = format!("box of {in_h} x {in_w} for {out_h} x {out_w}");
+        report.require(&name, window == crop_box([y, x, height, width]));
+    }
+    Ok(())
+}
+
+pub(super) fn flip(case: &GoldenCase, report: &mut CaseReport) -> Result<()> {
+    let tolerance = Tolerance::absolute(case.bound("abs")?);
+    let result = ops::flip_left_right(&image(case, "in")?);
+    report.compare("out", tolerance, result.data(), &case.values("out")?);
+    Ok(())
+}
+
+/// Gaussian blur and its kernel.
+pub(super) fn blur(case: &GoldenCase, report: &mut CaseReport) -> Result<()> {
+    let tolerance = Tolerance::absolute(case.bound("abs")?);
+    let entries = case.params()["cases"]
+        .as_array()
+        .ok_or_else(|| unsupported(case, "expected a list `params.cases`"))?;
+    for entry in entries {
+        let key = entry["key"].as_str().zip(entry["kernel_size_arg"].as_u64());
+        let Some(((key, kernel_size), sigma)) = key.zip(entry["sigma"].as_f64()) else {
+            return Err(unsupported(
+                case,
+                format!("no key, kernel size and sigma in {entry}"),
+            ));
+        };
+        let values = GaussianBlurValues {
+            kernel_size: kernel_size as usize,
+            sigma: sigma as f32,
+        };
+        let name = format!("kernel_{key}");
+        let kernel = ops::gaussian_kernel(values.kernel_size, values.sigma)?;
+        report.compare(&name, tolerance, &kernel, &case.values(&name)?);
+        let mut result = image(case, &format!("in_{key}"))?;
+        ops::gaussian_blur(&mut result, &values)?;
+        let name = format!("out_{key}");
+        report.compare(&name, tolerance, result.data(), &case.values(&name)?);
+    }
+    Ok(())
+}
