@@ -1,0 +1,83 @@
+//! Distillation: a student learns a teacher's probabilities.
+
+use candle_core::{D, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::cross_entropy::log_softmax;
+use crate::error::check_temperature;
+use crate::{Error, Result, cross_entropy};
+
+const OPERATION: &str = "distillation";
+
+/// The mean over the batch of `T^2 * CE(softmax(teacher / T), softmax(student / T))`,
+/// the original's `add_kd_loss`. No gradient goes to the teacher.
+///
+/// Both logits are `[n, classes]`; the result is a scalar.
+///
+/// # Errors
+/// Shapes that are not the same, an empty batch, a temperature that is not a positive number.
+pub fn distillation_loss(student: &Tensor, teacher: &Tensor, temperature: f64) -> Result<Tensor> {
+    check_temperature(OPERATION, temperature)?;
+    let fits = student.rank() == 2 && student.elem_count() > 0;
+    if !fits || student.dims() != teacher.dims() {
+        return Err(Error::Shape {
+            operation: OPERATION,
+            expected: format!(
+                "student logits [samples, classes] as the teacher's, {:?}",
+                teacher.dims()
+            ),
+            shape: student.dims().to_vec(),
+        });
+    }
+    let teacher = log_softmax(&(teacher.detach() / temperature)?)?.exp()?;
+    let student = log_softmax(&(student / temperature)?)?;
+    let cross_entropy = (teacher * student)?.sum(D::Minus1)?.mean_all()?.neg()?;
+    Ok((cross_entropy * (temperature * temperature))?)
+}
+
+/// Distillation mixed with the loss of known labels:
+/// `(1 - weight) * cross_entropy + weight * distillation`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DistillationLoss {
+    /// The temperature of both softmaxes. Default 1.
+    pub temperature: f64,
+    /// The weight of the teacher; the labels have the rest. Default 1: labels are not needed.
+    pub weight: f64,
+}
+
+impl Default for DistillationLoss {
+    fn default() -> Self {
+        Self {
+            temperature: 1.0,
+            weight: 1.0,
+        }
+    }
+}
+
+impl DistillationLoss {
+    /// The loss of student logits `[n, classes]` with a teacher's and with labels `[n]`.
+    /// Without labels only the teacher counts, with its full weight.
+    ///
+    /// # Errors
+    /// As [`distillation_loss`] and [`cross_entropy`]; a weight outside [0, 1].
+    pub fn forward(
+        &self,
+        student: &Tensor,
+        teacher: &Tensor,
+        labels: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        if !(0.0..=1.0).contains(&self.weight) {
+            return Err(Error::Weight {
+                operation: OPERATION,
+                weight: self.weight,
+            });
+        }
+        let distillation = distillation_loss(student, teacher, self.temperature)?;
+        let Some(labels) = labels else {
+            return Ok(distillation);
+        };
+        let supervised = (cross_entropy(student, labels)? * (1.0 - self.weight))?;
+        Ok(((distillation * self.weight)? + supervised)?)
+    }
+}

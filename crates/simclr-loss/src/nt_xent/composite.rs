@@ -1,0 +1,95 @@
+//! NT-Xent of stock candle operations.
+
+use candle_core::{D, DType, Result, Tensor};
+
+use super::{NtXent, NtXentOutput};
+
+/// What the original subtracts from the similarity of a view with itself.
+const SELF_MASK: f64 = 1e9;
+/// What the original adds inside the logarithm of the entropy.
+pub(super) const ENTROPY_OFFSET: f64 = 1e-8;
+/// The least squared length that is divided by.
+pub(super) const SQUARED_LENGTH_FLOOR: f64 = 1e-12;
+
+/// The loss of `local` `[2m, d]` among `all` `[2n, d]`; local image `i` is image `offset + i` of all.
+pub(super) fn forward(
+    config: &NtXent,
+    local: &Tensor,
+    all: &Tensor,
+    offset: usize,
+) -> crate::Result<NtXentOutput> {
+    let (a, b) = views(config, local)?;
+    let (all_a, all_b) = views(config, all)?;
+    let own = own_columns(&a, all_a.dim(0)?, offset)?;
+    let masked = |x: &Tensor, all: &Tensor| similarities(config, x, all)? - (&own * SELF_MASK)?;
+    let ab = similarities(config, &a, &all_b)?;
+    let ba = similarities(config, &b, &all_a)?;
+    let loss_a = cross_entropy(&ab, &masked(&a, &all_a)?, &own)?;
+    let loss_b = cross_entropy(&ba, &masked(&b, &all_b)?, &own)?;
+    Ok(NtXentOutput {
+        loss: ((loss_a + loss_b)?.mean_all()? * config.factor())?,
+        accuracy: accuracy(&ab.detach(), offset)?,
+        entropy: entropy(&ab.detach())?,
+    })
+}
+
+pub(super) fn contrast_logits(config: &NtXent, embeddings: &Tensor) -> crate::Result<Tensor> {
+    let (a, b) = views(config, embeddings)?;
+    Ok(similarities(config, &a, &b)?)
+}
+
+/// First and second views, scaled to unit length if so configured.
+fn views(config: &NtXent, embeddings: &Tensor) -> Result<(Tensor, Tensor)> {
+    let embeddings = if config.normalize {
+        let squared = embeddings.sqr()?.sum_keepdim(1)?;
+        let length = squared.maximum(SQUARED_LENGTH_FLOOR)?.sqrt()?;
+        embeddings.broadcast_div(&length)?
+    } else {
+        embeddings.clone()
+    };
+    let images = embeddings.dim(0)? / 2;
+    Ok((
+        embeddings.narrow(0, 0, images)?,
+        embeddings.narrow(0, images, images)?,
+    ))
+}
+
+fn similarities(config: &NtXent, x: &Tensor, y: &Tensor) -> Result<Tensor> {
+    x.contiguous()?.matmul(&y.contiguous()?.t()?)? / config.temperature
+}
+
+/// `[m, n]`, 1 where the column is the row's own image.
+fn own_columns(local: &Tensor, images: usize, offset: usize) -> Result<Tensor> {
+    let rows = local.dim(0)?;
+    let device = local.device();
+    let row = Tensor::arange(offset as u32, (offset + rows) as u32, device)?.unsqueeze(1)?;
+    let column = Tensor::arange(0u32, images as u32, device)?.unsqueeze(0)?;
+    row.broadcast_eq(&column)?.to_dtype(local.dtype())
+}
+
+/// Per row, the cross-entropy of the softmax over `[other | same]` with the own
+/// column of `other` as the target.
+fn cross_entropy(other: &Tensor, same: &Tensor, own: &Tensor) -> Result<Tensor> {
+    let logits = Tensor::cat(&[other, same], 1)?;
+    let highest = logits.max_keepdim(1)?.detach();
+    let log_sum = logits.broadcast_sub(&highest)?.exp()?.sum(1)?.log()?;
+    let target = (other.broadcast_sub(&highest)? * own)?.sum(1)?;
+    log_sum - target
+}
+
+fn accuracy(ab: &Tensor, offset: usize) -> Result<Tensor> {
+    let rows = ab.dim(0)?;
+    let own = Tensor::arange(offset as u32, (offset + rows) as u32, ab.device())?;
+    let hits = ab.argmax(D::Minus1)?.eq(&own)?;
+    hits.to_dtype(DType::F32)?.mean_all()?.to_dtype(ab.dtype())
+}
+
+fn entropy(ab: &Tensor) -> Result<Tensor> {
+    let highest = ab.max_keepdim(1)?;
+    let exp = ab.broadcast_sub(&highest)?.exp()?;
+    let p = exp.broadcast_div(&exp.sum_keepdim(1)?)?;
+    (&p * (&p + ENTROPY_OFFSET)?.log()?)?
+        .sum(1)?
+        .mean_all()?
+        .neg()
+}

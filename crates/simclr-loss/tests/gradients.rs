@@ -1,0 +1,124 @@
+//! Gradients of every loss against finite differences, and fused against composite forms.
+#![allow(clippy::unwrap_used)]
+
+use candle_core::{DType, Device, Tensor};
+use simclr_loss::{DistillationLoss, LossScale, NtXent, cross_entropy, distillation_loss};
+use simclr_testkit::{Tolerance, check_gradients, formula_values, seeds};
+
+fn random(shape: (usize, usize), dtype: DType) -> Tensor {
+    let name = format!("inputs/{}", seeds::INPUTS);
+    let values = formula_values(&name, shape.0 * shape.1, -1.0, 1.0);
+    Tensor::from_vec(values, shape, &Device::Cpu)
+        .unwrap()
+        .to_dtype(dtype)
+        .unwrap()
+}
+
+const SHARP: Tolerance = Tolerance::relative_to_max(1e-6);
+
+#[test]
+fn nt_xent_against_finite_differences() {
+    for (temperature, normalize, scale) in [
+        (0.5, true, LossScale::Original),
+        (0.1, true, LossScale::Halved),
+        (1.0, false, LossScale::Original),
+    ] {
+        let nt_xent = NtXent {
+            temperature,
+            normalize,
+            scale,
+        };
+        check_gradients(&[random((10, 5), DType::F64)], 1e-5, SHARP, |x| {
+            candle(nt_xent.forward(&x[0]).map(|output| output.loss))
+        })
+        .unwrap();
+    }
+}
+
+#[test]
+fn replica_gradients_reach_both_tensors() {
+    let nt_xent = NtXent::default();
+    let all = random((12, 5), DType::F64);
+    let local = Tensor::cat(
+        &[all.narrow(0, 2, 2).unwrap(), all.narrow(0, 8, 2).unwrap()],
+        0,
+    )
+    .unwrap();
+    check_gradients(&[local, all], 1e-5, SHARP, |x| {
+        candle(
+            nt_xent
+                .forward_replica(&x[0], &x[1], 1)
+                .map(|output| output.loss),
+        )
+    })
+    .unwrap();
+}
+
+#[test]
+fn cross_entropy_against_finite_differences() {
+    let labels = Tensor::new(&[2u32, 0, 1, 2], &Device::Cpu).unwrap();
+    for (dtype, step, tolerance) in [
+        (DType::F64, 1e-5, SHARP),
+        (DType::F32, 1e-2, Tolerance::relative_to_max(2e-3)),
+    ] {
+        check_gradients(&[random((4, 3), dtype)], step, tolerance, |x| {
+            candle(cross_entropy(&x[0], &labels))
+        })
+        .unwrap();
+    }
+}
+
+#[test]
+fn cross_entropy_fused_and_composite_agree() {
+    let labels = Tensor::new(&[6u32, 0, 3], &Device::Cpu).unwrap();
+    let [(fused, fused_gradient), (composite, composite_gradient)] =
+        [DType::F32, DType::F64].map(|dtype| {
+            let logits = candle_core::Var::from_tensor(&(random((3, 7), dtype) * 30.0).unwrap());
+            let logits = logits.unwrap();
+            let loss = (cross_entropy(&logits, &labels).unwrap() * 0.7).unwrap();
+            let gradients = loss.backward().unwrap();
+            (flat(&loss), flat(gradients.get(&logits).unwrap()))
+        });
+    let tolerance = Tolerance::relative_to_max(1e-6);
+    assert!(tolerance.compare_f64(&fused, &composite).passed);
+    assert!(
+        tolerance
+            .compare_f64(&fused_gradient, &composite_gradient)
+            .passed
+    );
+}
+
+#[test]
+fn distillation_against_finite_differences() {
+    let teacher = (random((4, 3), DType::F64) * 2.0).unwrap();
+    let labels = Tensor::new(&[2u32, 0, 1, 2], &Device::Cpu).unwrap();
+    let mix = DistillationLoss {
+        temperature: 2.0,
+        weight: 0.3,
+    };
+    check_gradients(&[random((4, 3), DType::F64)], 1e-5, SHARP, |x| {
+        candle(mix.forward(&x[0], &teacher, Some(&labels)))
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_perfect_student_has_the_teachers_entropy() {
+    let teacher = random((4, 3), DType::F64);
+    let loss = distillation_loss(&teacher, &teacher, 1.0).unwrap();
+    let p = teacher.exp().unwrap();
+    let p = p.broadcast_div(&p.sum_keepdim(1).unwrap()).unwrap();
+    let entropy = (&p * p.log().unwrap()).unwrap().sum_all().unwrap();
+    let entropy = -entropy.to_scalar::<f64>().unwrap() / 4.0;
+    assert!((loss.to_scalar::<f64>().unwrap() - entropy).abs() < 1e-12);
+}
+
+/// The error type that the gradient check passes on.
+fn candle(result: simclr_loss::Result<Tensor>) -> candle_core::Result<Tensor> {
+    result.map_err(candle_core::Error::wrap)
+}
+
+fn flat(tensor: &Tensor) -> Vec<f64> {
+    let tensor = tensor.to_dtype(DType::F64).unwrap();
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
