@@ -1,0 +1,168 @@
+//! The errors of data sets, splits and loaders.
+
+use std::path::{Path, PathBuf};
+
+/// What can go wrong between a folder of images and a batch.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A folder that should hold images does not exist.
+    #[error("{}: there is no such folder", .0.display())]
+    MissingFolder(PathBuf),
+    /// A path that should be a folder is a file.
+    #[error("{}: this is a file, but a folder of images was expected", .0.display())]
+    NotAFolder(PathBuf),
+    /// A file or folder could not be read.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// Folders nested deeper than any collection of images is, such as a link to a parent.
+    #[error("{}: folders are nested more than {limit} deep; is there a link to a parent folder?", path.display())]
+    TooDeep {
+        /// The innermost folder.
+        path: PathBuf,
+        /// Levels that are followed.
+        limit: usize,
+    },
+    /// No image anywhere below a folder.
+    #[error("{}: no images here (JPEG, PNG, TIFF and BMP are read); {details}", path.display())]
+    NoImages {
+        /// The folder.
+        path: PathBuf,
+        /// What was found instead.
+        details: String,
+    },
+    /// Labels were asked for, but the folder has no folders inside.
+    #[error(
+        "{}: no class folders here; labelled images lie in one folder per class (<folder>/<class>/<image>)",
+        .0.display()
+    )]
+    NoClasses(PathBuf),
+    /// A class folder without a usable image.
+    #[error("{}: class '{class}' has no images; {details}", path.display())]
+    EmptyClass {
+        /// The class folder.
+        path: PathBuf,
+        /// The class.
+        class: String,
+        /// What was found instead.
+        details: String,
+    },
+    /// A file that is not an image, or is damaged.
+    #[error("{name}: {reason}")]
+    Unreadable {
+        /// The file.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An index past the end of a data set.
+    #[error("image {index} was asked for, but the data set has {len} images")]
+    Index {
+        /// The index.
+        index: usize,
+        /// Images there are.
+        len: usize,
+    },
+    /// Something that needs labels was asked of images that have none.
+    #[error("{operation} needs labels, but image '{name}' has none")]
+    Unlabelled {
+        /// What was asked.
+        operation: &'static str,
+        /// The first image without a label.
+        name: String,
+    },
+    /// A label without a class.
+    #[error("image '{name}' has label {label}, but there are {classes} classes")]
+    Label {
+        /// The image.
+        name: String,
+        /// Its label.
+        label: u32,
+        /// How many classes there are.
+        classes: usize,
+    },
+    /// A class too small for a split.
+    #[error("class '{class}' has {images} images, and {request} leaves none of them for {part}")]
+    ClassTooSmall {
+        /// The class.
+        class: String,
+        /// Images it has.
+        images: usize,
+        /// What was asked for.
+        request: String,
+        /// The part that would be empty.
+        part: &'static str,
+    },
+    /// A map of classes that does not fit the classes.
+    #[error("class map: {0}")]
+    ClassMap(String),
+    /// A parameter outside its range.
+    #[error("{name} must be {expected}, got {got}")]
+    Parameter {
+        /// The parameter.
+        name: &'static str,
+        /// Its range, in words.
+        expected: String,
+        /// Its value.
+        got: String,
+    },
+    /// More images per batch than there are images.
+    #[error(
+        "a batch of {batch_size} images was asked for, but the data set has {len}; \
+         use a batch size of at most {len}"
+    )]
+    BatchTooLarge {
+        /// Images per batch.
+        batch_size: usize,
+        /// Images there are.
+        len: usize,
+    },
+    /// An augmentation failed.
+    #[error("{name}: {source}")]
+    Augment {
+        /// The image.
+        name: String,
+        /// What the augmentation said.
+        source: simclr_augment::Error,
+    },
+    /// A worker thread panicked on an image.
+    #[error("{name}: the loader's worker failed on this image: {message}")]
+    Worker {
+        /// The image.
+        name: String,
+        /// The panic's message.
+        message: String,
+    },
+    /// A tensor could not be made.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}
+
+impl Error {
+    /// An input or output error at a path; a missing folder gets its own message.
+    pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
+        let path = path.to_path_buf();
+        Self::Io { path, source }
+    }
+
+    /// A parameter out of range.
+    pub(crate) fn parameter(
+        name: &'static str,
+        expected: impl Into<String>,
+        got: impl std::fmt::Display,
+    ) -> Self {
+        Self::Parameter {
+            name,
+            expected: expected.into(),
+            got: got.to_string(),
+        }
+    }
+}
+
+/// The result of anything in this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

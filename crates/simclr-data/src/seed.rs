@@ -1,0 +1,33 @@
+//! Seeds, and the random streams that this crate draws from.
+
+use rand::seq::SliceRandom;
+use serde::{Deserialize, Serialize};
+use simclr_augment::{Purpose, Stream};
+
+/// The seed of a split, of a set of synthetic images or of an order of images.
+///
+/// A type of its own so that a call reads `split(fractions, Seed(1))`.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Seed(pub u64);
+
+/// Streams of this crate beside those that `simclr_augment` names: each kind of
+/// draw has its own, so that a split never depends on the order of an epoch.
+pub(crate) const SPLIT: Purpose = Purpose::Custom(1);
+/// Which images a budget keeps.
+pub(crate) const BUDGET: Purpose = Purpose::Custom(2);
+
+/// `items` in a random order that depends on (seed, epoch, part, purpose) alone.
+pub(crate) fn shuffled(
+    mut items: Vec<usize>,
+    seed: Seed,
+    epoch: u64,
+    part: u64,
+    purpose: Purpose,
+) -> Vec<usize> {
+    let stream = Stream::new(seed.0).epoch(epoch).sample(part);
+    items.shuffle(&mut stream.rng(purpose));
+    items
+}

@@ -1,0 +1,168 @@
+//! Cross-validation in the paper's two forms.
+
+use std::sync::Arc;
+
+use super::{ROUNDING, Split, check_fraction, shuffled_classes, sorted};
+use crate::{Dataset, Error, Result, Seed, Subset};
+
+/// Folds with one common test set.
+///
+/// Each class is shuffled and `folds` chunks of `fraction` are cut from it; what
+/// is left is the test set of every fold. The folds differ in what the chunks are
+/// used for.
+///
+/// ```
+/// # use simclr_augment::DecodedImage;
+/// # use simclr_data::InMemory;
+/// use simclr_data::{Dataset, Folds, Seed};
+///
+/// # let images = vec![DecodedImage::new(1, 1, vec![0; 3])?; 40];
+/// # let labels = (0..40).map(|i| i % 2).collect();
+/// # let cores = InMemory::labelled(images, labels, vec!["crack".into(), "none".into()])?;
+/// let folds = Folds::small_train(&cores, 3, 0.1, Seed(2))?;
+/// let trained_on = folds.evaluate(|fold| Ok::<_, simclr_data::Error>(fold.train.len()))?;
+/// assert_eq!(trained_on, [4, 4, 4]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Folds {
+    folds: Vec<Split<Subset>>,
+}
+
+impl Folds {
+    /// Fold k trains on chunk k and validates on the others. The paper's: three
+    /// folds of 0.1.
+    ///
+    /// # Errors
+    /// If the images have no labels, there are fewer than two folds, the chunks
+    /// are more than everything, or a chunk of a class would be empty.
+    pub fn small_train<D>(dataset: &D, folds: usize, fraction: f64, seed: Seed) -> Result<Self>
+    where
+        D: Dataset + Clone + 'static,
+    {
+        Self::new(dataset, folds, fraction, seed, Small)
+    }
+
+    /// Fold k validates on chunk k and trains on the others. The paper's: four
+    /// folds of 0.225, so that 67.5 % are trained on ("70 %"), 22.5 % validate and
+    /// 10 % test.
+    ///
+    /// # Errors
+    /// As [`Folds::small_train`].
+    pub fn large_train<D>(dataset: &D, folds: usize, fraction: f64, seed: Seed) -> Result<Self>
+    where
+        D: Dataset + Clone + 'static,
+    {
+        Self::new(dataset, folds, fraction, seed, Large)
+    }
+
+    fn new<D>(dataset: &D, folds: usize, fraction: f64, seed: Seed, train: Train) -> Result<Self>
+    where
+        D: Dataset + Clone + 'static,
+    {
+        let shared: Arc<dyn Dataset> = Arc::new(dataset.clone());
+        let chunks = Chunks::cut(&shared, folds, fraction, seed)?;
+        let fold = |k| chunks.fold(k, train).of(shared.clone());
+        Ok(Self {
+            folds: (0..folds).map(fold).collect::<Result<_>>()?,
+        })
+    }
+
+    /// The folds in order.
+    pub fn iter(&self) -> std::slice::Iter<'_, Split<Subset>> {
+        self.folds.iter()
+    }
+
+    /// How many folds there are.
+    pub fn len(&self) -> usize {
+        self.folds.len()
+    }
+
+    /// Never: there are at least two folds.
+    pub fn is_empty(&self) -> bool {
+        self.folds.is_empty()
+    }
+
+    /// Does the same with every fold and collects what comes out.
+    ///
+    /// # Errors
+    /// The first that `evaluation` returns.
+    pub fn evaluate<R, E>(
+        &self,
+        evaluation: impl FnMut(&Split<Subset>) -> Result<R, E>,
+    ) -> Result<Vec<R>, E> {
+        self.folds.iter().map(evaluation).collect()
+    }
+}
+
+impl<'a> IntoIterator for &'a Folds {
+    type Item = &'a Split<Subset>;
+    type IntoIter = std::slice::Iter<'a, Split<Subset>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+/// What a fold's own chunk is for.
+#[derive(Clone, Copy)]
+enum Train {
+    /// It is trained on.
+    Small,
+    /// It is validated on.
+    Large,
+}
+use Train::{Large, Small};
+
+/// The chunks over all classes, and the rest.
+struct Chunks {
+    chunks: Vec<Vec<usize>>,
+    rest: Vec<usize>,
+}
+
+impl Chunks {
+    fn cut(dataset: &dyn Dataset, folds: usize, fraction: f64, seed: Seed) -> Result<Self> {
+        if folds < 2 {
+            return Err(Error::parameter("the number of folds", "at least 2", folds));
+        }
+        check_fraction("the fraction of a fold", fraction)?;
+        let sum = folds as f64 * fraction;
+        if sum > 1.0 + ROUNDING {
+            let name = "the number of folds times the fraction of a fold";
+            return Err(Error::parameter(name, "at most 1", sum));
+        }
+        let mut cut = Self {
+            chunks: vec![Vec::new(); folds],
+            rest: Vec::new(),
+        };
+        for class in shuffled_classes(dataset, "cross-validation", seed)? {
+            let mut start = 0;
+            for (k, chunk) in (1u32..).zip(&mut cut.chunks) {
+                let end = class.count(f64::from(k) * fraction);
+                class.check_some("folds of", fraction, end - start, "one of the folds")?;
+                chunk.extend(class.part(start, end));
+                start = end;
+            }
+            cut.rest.extend(class.part(start, class.images.len()));
+        }
+        Ok(cut)
+    }
+
+    fn fold(&self, k: usize, train: Train) -> Split<Vec<usize>> {
+        let chunks = self.chunks.iter().enumerate();
+        let (own, others): (Vec<_>, Vec<_>) = chunks.partition(|&(other, _)| other == k);
+        let join = |chunks: Vec<(usize, &Vec<usize>)>| -> Vec<usize> {
+            chunks.into_iter().flat_map(|(_, c)| c).copied().collect()
+        };
+        let (own, others) = (join(own), join(others));
+        let (train, validation) = match train {
+            Small => (own, others),
+            Large => (others, own),
+        };
+        sorted(Split {
+            train,
+            validation,
+            test: self.rest.clone(),
+        })
+    }
+}

@@ -1,0 +1,395 @@
+//! Folders of real files: every format, every kind of damage.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::io::Cursor;
+use std::path::Path;
+
+use image::{
+    DynamicImage, GrayImage, ImageBuffer, ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage,
+};
+use simclr_data::{Dataset, Error, ImageFolder, Labels, decode_file};
+use tempfile::TempDir;
+
+fn gradient(width: u32, height: u32) -> RgbImage {
+    RgbImage::from_fn(width, height, |x, y| {
+        Rgb([x as u8 * 5, y as u8 * 7, (x + y) as u8])
+    })
+}
+
+fn write(root: &TempDir, path: &str, content: &[u8]) {
+    let path = root.path().join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, content).unwrap();
+}
+
+fn encoded(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    image.into().write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+fn png(width: u32, height: u32) -> Vec<u8> {
+    encoded(gradient(width, height), ImageFormat::Png)
+}
+
+/// Two classes of two images each.
+fn two_classes() -> TempDir {
+    let root = TempDir::new().unwrap();
+    for path in [
+        "none/b.png",
+        "none/a.png",
+        "crack/z.png",
+        "crack/deeper/y.png",
+    ] {
+        write(&root, path, &png(9, 7));
+    }
+    root
+}
+
+fn message<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
+    result.unwrap_err().to_string()
+}
+
+#[test]
+fn class_folders_are_read_in_sorted_order() {
+    let root = two_classes();
+    let folder = ImageFolder::labelled(root.path()).unwrap();
+    assert_eq!(folder.class_names(), ["crack", "none"]);
+    let names: Vec<_> = (0..folder.len()).map(|i| folder.name(i)).collect();
+    assert_eq!(
+        names,
+        [
+            "crack/z.png",
+            "crack/deeper/y.png",
+            "none/a.png",
+            "none/b.png"
+        ]
+    );
+    assert_eq!(folder.labels("a test").unwrap(), [0, 0, 1, 1]);
+    assert_eq!(folder.class_counts(), [2, 2]);
+    assert!(folder.report().is_clean());
+    assert!(matches!(
+        folder.decode(4),
+        Err(Error::Index { index: 4, len: 4 })
+    ));
+}
+
+#[test]
+fn class_folders_can_be_used_without_labels() {
+    let root = two_classes();
+    write(&root, "loose.png", &png(3, 3));
+    let folder = ImageFolder::unlabelled(root.path()).unwrap();
+    assert_eq!(folder.len(), 5);
+    assert_eq!(folder.label(0), None);
+    assert!(folder.class_names().is_empty());
+    assert!(message(folder.labels("a probe")).starts_with("a probe needs labels"));
+}
+
+#[test]
+fn labels_are_detected() {
+    let root = two_classes();
+    assert!(ImageFolder::open(root.path()).unwrap().is_labelled());
+    write(&root, "LICENSE", b"text");
+    assert!(ImageFolder::open(root.path()).unwrap().is_labelled());
+    write(&root, "loose.png", &png(3, 3));
+    assert!(!ImageFolder::open(root.path()).unwrap().is_labelled());
+    assert!(
+        !ImageFolder::open(root.path().join("none"))
+            .unwrap()
+            .is_labelled()
+    );
+}
+
+#[test]
+fn hidden_empty_and_foreign_files_are_left_out() {
+    let root = two_classes();
+    write(&root, "none/.hidden.png", b"not an image");
+    write(&root, ".git/config.png", b"not an image");
+    write(&root, "none/empty.jpg", b"");
+    write(&root, "crack/notes.txt", b"text");
+    write(&root, "LICENSE", b"text");
+    let folder = ImageFolder::labelled(root.path()).unwrap();
+    assert_eq!(folder.len(), 4);
+    let report = folder.report();
+    assert_eq!(report.empty, [root.path().join("none/empty.jpg")]);
+    assert_eq!(
+        report.ignored,
+        [
+            root.path().join("crack/notes.txt"),
+            root.path().join("LICENSE")
+        ]
+    );
+    let line = report.to_string();
+    assert!(
+        line.contains("left out 1 file empty (") && line.contains("empty.jpg"),
+        "{line}"
+    );
+    assert!(
+        line.contains("left out 2 files of another type ("),
+        "{line}"
+    );
+}
+
+#[test]
+fn every_format_and_depth_is_decoded() {
+    let root = TempDir::new().unwrap();
+    let rgb = gradient(11, 6);
+    let exact = rgb.as_raw().clone();
+    for (name, format) in [
+        ("a.png", ImageFormat::Png),
+        ("a.bmp", ImageFormat::Bmp),
+        ("a.TIF", ImageFormat::Tiff),
+    ] {
+        write(&root, name, &encoded(rgb.clone(), format));
+        let image = decode_file(root.path().join(name)).unwrap();
+        assert_eq!((image.height(), image.width()), (6, 11), "{name}");
+        assert_eq!(image.data(), exact, "{name}");
+    }
+
+    write(&root, "a.jpg", &encoded(rgb.clone(), ImageFormat::Jpeg));
+    let image = decode_file(root.path().join("a.jpg")).unwrap();
+    let largest = image
+        .data()
+        .iter()
+        .zip(&exact)
+        .map(|(a, b)| a.abs_diff(*b))
+        .max()
+        .unwrap();
+    assert!(largest < 60, "{largest}");
+
+    // The content decides, not the name.
+    write(&root, "a.jpeg", &encoded(rgb.clone(), ImageFormat::Png));
+    assert_eq!(
+        decode_file(root.path().join("a.jpeg")).unwrap().data(),
+        exact
+    );
+}
+
+#[test]
+fn gray_alpha_and_sixteen_bits_become_rgb_bytes() {
+    let root = TempDir::new().unwrap();
+    let decode = |name: &str, bytes: Vec<u8>| {
+        write(&root, name, &bytes);
+        decode_file(root.path().join(name)).unwrap().into_data()
+    };
+    let gray = GrayImage::from_fn(3, 1, |x, _| Luma([x as u8 * 100]));
+    for (name, format) in [("g.png", ImageFormat::Png), ("g.tif", ImageFormat::Tiff)] {
+        assert_eq!(
+            decode(name, encoded(gray.clone(), format)),
+            [0, 0, 0, 100, 100, 100, 200, 200, 200]
+        );
+    }
+    let gray_jpeg = decode(
+        "g.jpg",
+        encoded(GrayImage::from_pixel(9, 9, Luma([77])), ImageFormat::Jpeg),
+    );
+    assert!(gray_jpeg.iter().all(|v| v.abs_diff(77) <= 1));
+
+    // Alpha is dropped and not blended.
+    let transparent = RgbaImage::from_pixel(1, 1, Rgba([10, 20, 30, 0]));
+    assert_eq!(
+        decode("alpha.png", encoded(transparent, ImageFormat::Png)),
+        [10, 20, 30]
+    );
+
+    let deep = ImageBuffer::<Rgb<u16>, _>::from_pixel(1, 1, Rgb([0, 128 * 257, 65535u16]));
+    for (name, format) in [
+        ("deep.png", ImageFormat::Png),
+        ("deep.tiff", ImageFormat::Tiff),
+    ] {
+        assert_eq!(decode(name, encoded(deep.clone(), format)), [0, 128, 255]);
+    }
+    let deep_gray = ImageBuffer::<Luma<u16>, _>::from_pixel(1, 1, Luma([200 * 257u16]));
+    assert_eq!(
+        decode("deep_gray.tif", encoded(deep_gray, ImageFormat::Tiff)),
+        [200, 200, 200]
+    );
+}
+
+#[test]
+fn wrong_folders_are_named() {
+    let root = TempDir::new().unwrap();
+    let missing = root.path().join("nowhere");
+    assert!(
+        matches!(ImageFolder::unlabelled(&missing), Err(Error::MissingFolder(p)) if p == missing)
+    );
+    assert!(matches!(
+        ImageFolder::labelled(&missing),
+        Err(Error::MissingFolder(_))
+    ));
+
+    write(&root, "file.png", &png(2, 2));
+    let file = root.path().join("file.png");
+    assert!(matches!(ImageFolder::open(&file), Err(Error::NotAFolder(p)) if p == file));
+    assert!(matches!(
+        ImageFolder::labelled(root.path()),
+        Err(Error::NoClasses(_))
+    ));
+}
+
+#[test]
+fn folders_without_images_are_named() {
+    let root = TempDir::new().unwrap();
+    let text = message(ImageFolder::open(root.path()));
+    assert!(
+        text.contains(&root.path().display().to_string()) && text.contains("no images"),
+        "{text}"
+    );
+
+    write(&root, "notes.txt", b"text");
+    write(&root, "empty.png", b"");
+    let text = message(ImageFolder::unlabelled(root.path()));
+    assert!(
+        text.contains("notes.txt") && text.contains("empty.png"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_class_without_images_is_named() {
+    let root = two_classes();
+    fs::create_dir(root.path().join("soupy")).unwrap();
+    let text = message(ImageFolder::labelled(root.path()));
+    assert!(text.contains("class 'soupy' has no images"), "{text}");
+
+    write(&root, "soupy/only.jpg", b"");
+    let text = message(ImageFolder::labelled(root.path()));
+    assert!(
+        text.contains("soupy") && text.contains("only.jpg"),
+        "{text}"
+    );
+}
+
+/// One damaged file of each kind, and what its message has to say.
+fn damaged_files() -> Vec<(&'static str, Vec<u8>, &'static str)> {
+    let whole = gradient(64, 64);
+    let truncated = |format| {
+        let bytes = encoded(whole.clone(), format);
+        bytes[..bytes.len() / 2].to_vec()
+    };
+    vec![
+        ("cut.jpg", truncated(ImageFormat::Jpeg), "truncated"),
+        ("cut.png", truncated(ImageFormat::Png), "damaged"),
+        ("cut.tif", truncated(ImageFormat::Tiff), "damaged"),
+        ("cut.bmp", truncated(ImageFormat::Bmp), "damaged"),
+        ("text.jpg", b"this is not an image".to_vec(), "not an image"),
+        (
+            "other.png",
+            b"GIF89a\x01\x00\x01\x00\x00\x00\x00;".to_vec(),
+            "not an image",
+        ),
+        ("start.jpg", vec![0xFF, 0xD8, 0xFF], "truncated"),
+    ]
+}
+
+#[test]
+fn damaged_files_are_errors_that_name_them() {
+    for (name, content, reason) in damaged_files() {
+        let root = two_classes();
+        write(&root, &format!("none/{name}"), &content);
+        let folder = ImageFolder::labelled(root.path()).unwrap();
+        let index = (0..folder.len())
+            .find(|&i| folder.name(i).ends_with(name))
+            .unwrap();
+        let decoding = message(folder.decode(index));
+        assert!(
+            decoding.contains(name) && decoding.contains(reason),
+            "{decoding}"
+        );
+
+        let verified = ImageFolder::builder(root.path()).verify(true).open();
+        assert_eq!(message(verified), decoding);
+    }
+}
+
+#[test]
+fn damaged_files_can_be_skipped_and_are_listed() {
+    let root = two_classes();
+    let damaged = damaged_files();
+    for (name, content, _) in &damaged {
+        write(&root, &format!("crack/{name}"), content);
+    }
+    let folder = ImageFolder::builder(root.path())
+        .skip_unreadable(true)
+        .open()
+        .unwrap();
+    assert_eq!(folder.len(), 4);
+    assert_eq!(folder.labels("a test").unwrap(), [0, 0, 1, 1]);
+    let unreadable = &folder.report().unreadable;
+    assert_eq!(unreadable.len(), damaged.len());
+    for (name, _, reason) in damaged {
+        assert!(
+            unreadable
+                .iter()
+                .any(|(p, r)| p.ends_with(Path::new(name)) && r.contains(reason))
+        );
+    }
+    assert!(
+        folder
+            .report()
+            .to_string()
+            .contains("left out 7 files unreadable")
+    );
+}
+
+#[test]
+fn skipping_everything_is_still_an_error() {
+    let root = two_classes();
+    write(&root, "soupy/bad.png", b"text");
+    let builder = ImageFolder::builder(root.path()).skip_unreadable(true);
+    let text = message(builder.clone().labels(Labels::Classes).open());
+    assert!(
+        text.contains("class 'soupy' has no images") && text.contains("bad.png"),
+        "{text}"
+    );
+    let text = message(
+        ImageFolder::builder(root.path().join("soupy"))
+            .skip_unreadable(true)
+            .open(),
+    );
+    assert!(
+        text.contains("no images here") && text.contains("bad.png"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_jpeg_with_a_thumbnail_is_complete_only_with_its_own_end() {
+    // An APP1 segment that holds a whole small JPEG, as cameras write it.
+    let thumbnail = encoded(gradient(8, 8), ImageFormat::Jpeg);
+    let photo = encoded(gradient(40, 40), ImageFormat::Jpeg);
+    let mut bytes = photo[..2].to_vec();
+    bytes.extend([0xFF, 0xE1]);
+    bytes.extend((thumbnail.len() as u16 + 2).to_be_bytes());
+    bytes.extend(&thumbnail);
+    bytes.extend(&photo[2..]);
+    let root = TempDir::new().unwrap();
+    write(&root, "whole.jpg", &bytes);
+    assert_eq!(
+        decode_file(root.path().join("whole.jpg")).unwrap().width(),
+        40
+    );
+    write(&root, "cut.jpg", &bytes[..bytes.len() - 20]);
+    assert!(message(decode_file(root.path().join("cut.jpg"))).contains("truncated"));
+}
+
+#[cfg(unix)]
+#[test]
+fn links_that_lead_back_or_nowhere_are_errors() {
+    use std::os::unix::fs::symlink;
+    let root = two_classes();
+    symlink(root.path(), root.path().join("none/loop")).unwrap();
+    assert!(matches!(
+        ImageFolder::unlabelled(root.path()),
+        Err(Error::TooDeep { .. })
+    ));
+
+    let root = two_classes();
+    symlink(
+        root.path().join("gone.png"),
+        root.path().join("none/dangling.png"),
+    )
+    .unwrap();
+    assert!(message(ImageFolder::unlabelled(root.path())).contains("dangling.png"));
+}
