@@ -66,6 +66,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A part of a report cannot be shown.
+    #[error("report, {part}: {reason}")]
+    Report {
+        /// The table, figure or image.
+        part: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A setting is outside what it may be.
     #[error("{setting}: expected {expected}, got {actual}")]
     Setting {

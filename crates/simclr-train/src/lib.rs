@@ -5,8 +5,10 @@ mod error;
 pub mod metrics;
 pub mod optimizer;
 pub mod plot;
+pub mod report;
 pub mod run;
 pub mod schedule;
+mod table;
 pub mod weight_decay;
 
 pub use error::{Error, Result};

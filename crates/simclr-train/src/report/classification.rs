@@ -1,0 +1,121 @@
+//! What a classifier's evaluation contributes to a report.
+
+use super::{Cell, Report, Table};
+use crate::Result;
+use crate::metrics::{ClassScores, ClassificationReport};
+use crate::plot::{BarChart, ConfusionPlot};
+
+impl Report {
+    /// Adds a classifier's figures, as a whole and by class, and its confusion
+    /// matrix. The names of the files begin with `name`; `what` says in a few
+    /// words what was judged on what, such as "linear probe, test set".
+    ///
+    /// # Errors
+    /// [`Error::Plot`](crate::Error::Plot) if the drawing fails.
+    pub fn classification(
+        self,
+        name: &str,
+        what: &str,
+        result: &ClassificationReport,
+    ) -> Result<Self> {
+        let confusion = ConfusionPlot::new(
+            format!("Confusion matrix: {what}"),
+            &result.class_names,
+            &result.confusion,
+        )?;
+        let measure =
+            |pick: fn(&ClassScores) -> f64| result.per_class.iter().map(pick).collect::<Vec<_>>();
+        let bars = BarChart::new(format!("By class: {what}"), result.class_names.clone())
+            .x_range(0.0, 1.0)
+            .measure("precision", measure(|scores| scores.precision))
+            .measure("recall", measure(|scores| scores.recall))
+            .measure("F1", measure(|scores| scores.f1));
+        Ok(self
+            .table(whole(name, what, result))
+            .figure(
+                format!("{name}-confusion"),
+                confusion.render()?,
+                format!("Rows are true classes; colours are shares of the true class ({what})."),
+            )
+            .figure(
+                format!("{name}-by-class"),
+                bars.render()?,
+                format!("Precision, recall and F1 of each class ({what})."),
+            )
+            .table(by_class(name, what, result)))
+    }
+}
+
+fn whole(name: &str, what: &str, result: &ClassificationReport) -> Table {
+    let batches = &result.paper_compatible;
+    Table::new(
+        name,
+        format!(
+            "{what}: figures of the whole set, and the means over batches that the paper's \
+             scripts report."
+        ),
+    )
+    .columns([
+        "images",
+        "accuracy",
+        "weighted F1",
+        "macro F1",
+        "accuracy (batch mean)",
+        "weighted F1 (batch mean)",
+    ])
+    .row([
+        result.samples.into(),
+        Cell::share(result.accuracy),
+        Cell::share(result.weighted_f1),
+        Cell::share(result.macro_f1),
+        Cell::share(batches.accuracy),
+        Cell::share(batches.weighted_f1),
+    ])
+}
+
+fn by_class(name: &str, what: &str, result: &ClassificationReport) -> Table {
+    let table = Table::new(
+        format!("{name}-by-class"),
+        format!("{what}: figures by class."),
+    )
+    .columns(["class", "images", "precision", "recall", "F1"]);
+    let classes = result.class_names.iter().zip(&result.per_class);
+    classes.fold(table, |table, (class, scores)| {
+        table.row([
+            class.as_str().into(),
+            scores.support.into(),
+            Cell::share(scores.precision),
+            Cell::share(scores.recall),
+            Cell::share(scores.f1),
+        ])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_figures_of_a_classifier_are_all_in_the_report() {
+        let names = ["none", "crack"].map(str::to_owned);
+        let scores = [1.0, 0.0, 0.2, 0.4, 0.9, 0.1];
+        let result = ClassificationReport::new(&scores, &[0, 1, 1], &names).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let report = Report::new("Probe", "");
+        let report = report
+            .classification("probe", "linear probe", &result)
+            .unwrap();
+        let page = std::fs::read_to_string(report.write(dir.path()).unwrap()).unwrap();
+        assert!(page.contains("66.7 %") && page.contains("Confusion matrix: linear probe"));
+        for file in [
+            "tables/probe.csv",
+            "tables/probe-by-class.csv",
+            "figures/probe-confusion.svg",
+            "figures/probe-by-class.svg",
+        ] {
+            assert!(dir.path().join(file).exists(), "{file}");
+        }
+        let table = std::fs::read_to_string(dir.path().join("tables/probe-by-class.csv")).unwrap();
+        assert!(table.contains("none,1,0.5,1,0.6666666666666666"), "{table}");
+    }
+}

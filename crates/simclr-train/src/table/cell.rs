@@ -1,0 +1,151 @@
+//! What a table cell holds, for people and for programs.
+
+use crate::analysis::Summary;
+
+/// A cell of a [`Table`](super::Table).
+#[derive(Debug, Clone, PartialEq)]
+pub enum Cell {
+    /// Words.
+    Text(String),
+    /// A whole number.
+    Count(u64),
+    /// A number, shown with three decimals.
+    Number(f64),
+    /// A share of one, shown in percent.
+    Share(f64),
+    /// A share of one over folds and seeds, shown in percent with its standard
+    /// deviation and confidence interval.
+    Shares(Summary),
+}
+
+impl Cell {
+    /// A share of one, shown in percent.
+    pub fn share(value: f64) -> Self {
+        Self::Share(value)
+    }
+
+    /// What people read.
+    pub(crate) fn show(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::Count(count) => count.to_string(),
+            Self::Number(number) => format!("{number:.3}"),
+            Self::Share(share) => percent(*share),
+            Self::Shares(summary) => {
+                let mut text = format!("{:.1}", 100.0 * summary.mean);
+                if let Some(deviation) = summary.standard_deviation {
+                    text += &format!(" ± {:.1}", 100.0 * deviation);
+                }
+                text += " %";
+                if let Some((low, high)) = summary.interval {
+                    text += &format!(" ({:.1} to {:.1})", 100.0 * low, 100.0 * high);
+                }
+                text
+            }
+        }
+    }
+
+    /// What programs read: [`CSV_PARTS`] cells for a column of summaries, one
+    /// for any other.
+    pub(super) fn csv(&self, summaries: bool) -> Vec<String> {
+        let plain = match self {
+            Self::Text(text) => text.clone(),
+            Self::Count(count) => count.to_string(),
+            Self::Number(value) | Self::Share(value) => value.to_string(),
+            Self::Shares(summary) => summary.mean.to_string(),
+        };
+        if !summaries {
+            return vec![plain];
+        }
+        let show = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
+        match self {
+            Self::Shares(summary) => vec![
+                plain,
+                show(summary.standard_deviation),
+                show(summary.interval.map(|interval| interval.0)),
+                show(summary.interval.map(|interval| interval.1)),
+                summary.count.to_string(),
+            ],
+            _ => {
+                let mut cells = vec![plain];
+                cells.resize(CSV_PARTS.len(), String::new());
+                cells
+            }
+        }
+    }
+
+    pub(super) fn is_number(&self) -> bool {
+        !matches!(self, Self::Text(_))
+    }
+}
+
+/// What the columns that a summary takes in CSV are called after the column's
+/// own name.
+pub(super) const CSV_PARTS: [&str; 5] = [
+    "",
+    " standard deviation",
+    " interval low",
+    " interval high",
+    " count",
+];
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
+}
+
+impl From<&str> for Cell {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<u64> for Cell {
+    fn from(count: u64) -> Self {
+        Self::Count(count)
+    }
+}
+
+impl From<usize> for Cell {
+    fn from(count: usize) -> Self {
+        Self::Count(count as u64)
+    }
+}
+
+impl From<f64> for Cell {
+    fn from(number: f64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl From<Summary> for Cell {
+    fn from(summary: Summary) -> Self {
+        Self::Shares(summary)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_is_shown_with_what_is_known() {
+        let three = Cell::from(Summary::of(&[0.80, 0.83, 0.86]).unwrap());
+        assert_eq!(three.show(), "83.0 ± 3.0 % (75.5 to 90.5)");
+        let one = Cell::from(Summary::of(&[0.8]).unwrap());
+        assert_eq!(one.show(), "80.0 %");
+        assert_eq!(one.csv(true), ["0.8", "", "", "", "1"]);
+    }
+
+    #[test]
+    fn programs_get_all_the_digits() {
+        assert_eq!(Cell::share(1.0 / 3.0).show(), "33.3 %");
+        assert_eq!(Cell::share(1.0 / 3.0).csv(false), ["0.3333333333333333"]);
+        assert_eq!(Cell::from(7usize).csv(true), ["7", "", "", "", ""]);
+    }
+}

@@ -1,0 +1,231 @@
+//! Tables for reports, terminals and programs.
+
+mod cell;
+
+use std::fmt;
+use std::io::Write;
+
+use comfy_table::CellAlignment;
+
+use cell::CSV_PARTS;
+pub use cell::Cell;
+
+use crate::{Error, Result};
+
+/// A table. It prints as Markdown, is a part of a [`Report`](crate::report::Report)
+/// and is written as CSV beside it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Table {
+    pub(crate) name: String,
+    pub(crate) caption: String,
+    pub(crate) columns: Vec<String>,
+    pub(crate) rows: Vec<Vec<Cell>>,
+}
+
+impl Table {
+    /// A table without columns and rows; `name` becomes the name of its file.
+    pub fn new(name: impl Into<String>, caption: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            caption: caption.into(),
+            columns: Vec::new(),
+            rows: Vec::new(),
+        }
+    }
+
+    /// Names the columns.
+    pub fn columns<S: Into<String>>(mut self, columns: impl IntoIterator<Item = S>) -> Self {
+        self.columns = columns.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Adds a row, which must have a cell for each column.
+    pub fn row(mut self, cells: impl IntoIterator<Item = Cell>) -> Self {
+        self.rows.push(cells.into_iter().collect());
+        self
+    }
+
+    /// How many images each class has in each split, with totals: `splits` are
+    /// the names of the splits and their counts by class.
+    pub fn class_counts(
+        name: impl Into<String>,
+        caption: impl Into<String>,
+        classes: &[String],
+        splits: &[(&str, Vec<usize>)],
+    ) -> Self {
+        let names = splits.iter().map(|split| split.0.to_owned());
+        let columns = ["class".to_owned()].into_iter().chain(names);
+        let of_row = |pick: &dyn Fn(&[usize]) -> usize| -> Vec<usize> {
+            splits.iter().map(|split| pick(&split.1)).collect()
+        };
+        let cells = |name: &str, counts: Vec<usize>| {
+            let total = counts.iter().sum::<usize>();
+            let counts = counts.into_iter().chain([total]).map(Cell::from);
+            [Cell::from(name)]
+                .into_iter()
+                .chain(counts)
+                .collect::<Vec<_>>()
+        };
+        let table = Self::new(name, caption).columns(columns.chain(["total".to_owned()]));
+        let table = classes
+            .iter()
+            .enumerate()
+            .fold(table, |table, (class, name)| {
+                let counts = of_row(&|counts| counts.get(class).copied().unwrap_or(0));
+                table.row(cells(name, counts))
+            });
+        table.row(cells("total", of_row(&|counts| counts.iter().sum())))
+    }
+
+    /// Writes the table as CSV: numbers with all their digits, shares as shares
+    /// of one, and a column of summaries as mean, standard deviation, ends of
+    /// the interval and count.
+    ///
+    /// # Errors
+    /// [`Error::Report`] if a row has more or fewer cells than there are
+    /// columns; [`Error::Io`] if `output` cannot be written to.
+    pub fn write_csv(&self, output: &mut dyn Write) -> Result<()> {
+        self.check()?;
+        let summaries: Vec<bool> = (0..self.columns.len())
+            .map(|column| {
+                let cell = |row: &Vec<Cell>| matches!(row.get(column), Some(Cell::Shares(_)));
+                self.rows.iter().any(cell)
+            })
+            .collect();
+        let header = self
+            .columns
+            .iter()
+            .zip(&summaries)
+            .flat_map(|(name, summary)| {
+                let parts = if *summary {
+                    &CSV_PARTS[..]
+                } else {
+                    &CSV_PARTS[..1]
+                };
+                parts.iter().map(move |part| format!("{name}{part}"))
+            });
+        let rows = self.rows.iter().map(|row| {
+            let cells = row.iter().zip(&summaries);
+            cells
+                .flat_map(|(cell, summary)| cell.csv(*summary))
+                .collect::<Vec<_>>()
+        });
+        let mut writer = csv::Writer::from_writer(output);
+        [header.collect()]
+            .into_iter()
+            .chain(rows)
+            .try_for_each(|record| writer.write_record(record))
+            .map_err(std::io::Error::from)
+            .and_then(|()| writer.flush())
+            .map_err(Error::io(self.name.as_ref()))
+    }
+
+    /// Whether each row has a cell for each column.
+    pub(crate) fn check(&self) -> Result<()> {
+        let columns = self.columns.len();
+        let wrong = self
+            .rows
+            .iter()
+            .enumerate()
+            .find(|(_, row)| row.len() != columns);
+        wrong.map_or(Ok(()), |(index, row)| {
+            Err(Error::Report {
+                part: format!("table `{}`", self.name),
+                reason: format!("row {index} has {} cells for {columns} columns", row.len()),
+            })
+        })
+    }
+
+    /// Whether a column holds numbers only, which are aligned to the right.
+    pub(crate) fn is_numeric(&self, column: usize) -> bool {
+        let mut cells = self.rows.iter().filter_map(|row| row.get(column));
+        cells.all(Cell::is_number)
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = comfy_table::Table::new();
+        table.load_style(comfy_table::presets::ASCII_MARKDOWN);
+        table.set_header(&self.columns);
+        for row in &self.rows {
+            table.add_row(row.iter().map(Cell::show));
+        }
+        for (index, column) in table.column_iter_mut().enumerate() {
+            if self.is_numeric(index) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        write!(f, "{table}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::Summary;
+
+    fn csv(table: &Table) -> String {
+        let mut output = Vec::new();
+        table.write_csv(&mut output).unwrap();
+        String::from_utf8(output).unwrap()
+    }
+
+    fn results() -> Table {
+        Table::new("results", "")
+            .columns(["arm", "accuracy", "images"])
+            .row(["untrained".into(), Cell::share(0.5), 12usize.into()])
+            .row([
+                "pretrained, \"task\"".into(),
+                Summary::of(&[0.5, 0.75]).unwrap().into(),
+                7usize.into(),
+            ])
+    }
+
+    #[test]
+    fn the_csv_has_all_the_digits_and_the_parts_of_summaries() {
+        let text = csv(&results());
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            lines[0],
+            "arm,accuracy,accuracy standard deviation,accuracy interval low,\
+             accuracy interval high,accuracy count,images"
+        );
+        assert_eq!(lines[1], "untrained,0.5,,,,,12");
+        assert!(
+            lines[2].starts_with("\"pretrained, \"\"task\"\"\",0.625,0.17677"),
+            "{text}"
+        );
+        assert!(lines[2].ends_with(",2,7"), "{text}");
+    }
+
+    #[test]
+    fn the_terminal_shows_rounded_figures_to_the_right() {
+        let text = results().to_string();
+        assert!(text.contains("| untrained          |"), "{text}");
+        assert!(text.contains(" 50.0 % |     12 |"), "{text}");
+    }
+
+    #[test]
+    fn class_counts_add_up() {
+        let classes = ["none".to_owned(), "crack".to_owned()];
+        let splits = [("train", vec![3, 1]), ("test", vec![20, 10])];
+        let table = Table::class_counts("counts", "", &classes, &splits);
+        assert_eq!(
+            csv(&table),
+            "class,train,test,total\nnone,3,20,23\ncrack,1,10,11\ntotal,4,30,34\n"
+        );
+    }
+
+    #[test]
+    fn a_row_of_the_wrong_length_is_reported() {
+        let table = Table::new("short", "")
+            .columns(["a", "b"])
+            .row(["x".into()]);
+        let error = table.write_csv(&mut Vec::new()).unwrap_err().to_string();
+        assert!(
+            error.contains("table `short`: row 0 has 1 cells for 2 columns"),
+            "{error}"
+        );
+    }
+}
