@@ -23,6 +23,7 @@ mod element;
 mod error;
 mod format;
 mod ranged_file;
+pub mod tensorflow;
 
 pub use element::{Array, ElementType, Values};
 pub use error::{Error, Result};

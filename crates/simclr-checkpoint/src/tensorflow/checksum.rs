@@ -1,0 +1,40 @@
+//! CRC-32C as LevelDB and TensorFlow store it: masked, so that the checksum of bytes that
+//! contain checksums stays a good one.
+
+use std::path::Path;
+
+use crate::{Error, Result};
+
+const MASK_DELTA: u32 = 0xa282_ead8;
+
+/// The checksum from its stored form.
+pub(crate) fn unmask(stored: u32) -> u32 {
+    stored.wrapping_sub(MASK_DELTA).rotate_left(15)
+}
+
+/// Fails unless the checksum is the one that was stored (masked).
+pub(crate) fn check(path: &Path, what: &str, stored: u32, computed: u32) -> Result<()> {
+    if unmask(stored) == computed {
+        return Ok(());
+    }
+    Err(Error::Checksum {
+        path: path.to_owned(),
+        what: what.to_owned(),
+        stored: unmask(stored),
+        computed,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mask_of_leveldb_is_undone() {
+        // LevelDB's own definition: rotate right by 15 bits and add a constant.
+        for value in [0u32, 1, 0xdead_beef, u32::MAX] {
+            let masked = value.rotate_right(15).wrapping_add(0xa282_ead8);
+            assert_eq!(unmask(masked), value);
+        }
+    }
+}

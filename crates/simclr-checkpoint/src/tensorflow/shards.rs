@@ -1,0 +1,124 @@
+//! The data files of a bundle.
+
+use std::path::Path;
+
+use super::checksum;
+use super::coding::take_varint;
+use crate::ranged_file::RangedFile;
+use crate::{Error, Result};
+
+/// Values somewhere in the data files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StoredRange {
+    pub(crate) shard: usize,
+    pub(crate) offset: u64,
+    pub(crate) size: u64,
+    /// Masked.
+    pub(crate) checksum: u32,
+}
+
+/// All data files, open.
+#[derive(Debug)]
+pub(crate) struct Shards {
+    files: Vec<RangedFile>,
+}
+
+impl Shards {
+    /// Opens `PREFIX.data-00000-of-NNNNN` and so on.
+    pub(crate) fn open(prefix: &Path, count: i32) -> Result<Self> {
+        let open = |shard: i32| {
+            let mut name = prefix.as_os_str().to_owned();
+            name.push(format!(".data-{shard:05}-of-{count:05}"));
+            RangedFile::open(Path::new(&name))
+        };
+        Ok(Self {
+            files: (0..count).map(open).collect::<Result<_>>()?,
+        })
+    }
+
+    /// The bytes of all files together.
+    pub(crate) fn total_length(&self) -> u64 {
+        let lengths = self.files.iter().map(RangedFile::length);
+        lengths.fold(0, u64::saturating_add)
+    }
+
+    /// The file that holds the range; an error unless all of it lies inside.
+    pub(crate) fn check(&self, index: &Path, what: &str, range: &StoredRange) -> Result<()> {
+        self.file(index, what, range)?
+            .check_range(what, range.offset, range.size)
+    }
+
+    fn file(&self, index: &Path, what: &str, range: &StoredRange) -> Result<&RangedFile> {
+        self.files.get(range.shard).ok_or_else(|| {
+            let shard = range.shard;
+            let count = self.files.len();
+            Error::malformed(index, format!("{what}: in shard {shard} of {count}"))
+        })
+    }
+
+    /// Passes the bytes on in pieces and compares the checksum at the end.
+    pub(crate) fn for_each_chunk(
+        &self,
+        index: &Path,
+        what: &str,
+        range: &StoredRange,
+        mut visit: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let file = self.file(index, what, range)?;
+        let mut computed = 0;
+        file.for_each_chunk(what, range.offset, range.size, |bytes| {
+            computed = crc32c::crc32c_append(computed, bytes);
+            visit(bytes)
+        })?;
+        checksum::check(file.path(), what, range.checksum, computed)
+    }
+
+    /// Reads strings: their lengths, the checksum of these, then the bytes of all of them.
+    pub(crate) fn read_strings(
+        &self,
+        index: &Path,
+        what: &str,
+        range: &StoredRange,
+        count: u64,
+    ) -> Result<Vec<Vec<u8>>> {
+        let file = self.file(index, what, range)?;
+        // Every length takes at least one byte.
+        if count > range.size {
+            let reason = format!("{what}: {count} strings in {} bytes", range.size);
+            return Err(Error::malformed(file.path(), reason));
+        }
+        let bytes = file.read(what, range.offset, range.size)?;
+        let mut rest = bytes.as_slice();
+        let cut = || Error::malformed(file.path(), format!("{what}: broken string lengths"));
+        let mut lengths = Vec::new();
+        let mut computed = 0;
+        for _ in 0..count {
+            let length = take_varint(&mut rest).ok_or_else(cut)?;
+            computed = match u32::try_from(length) {
+                Ok(length) => crc32c::crc32c_append(computed, &length.to_le_bytes()),
+                Err(_) => crc32c::crc32c_append(computed, &length.to_le_bytes()),
+            };
+            lengths.push(length);
+        }
+        let (stored, mut rest) = rest.split_first_chunk().ok_or_else(cut)?;
+        let lengths_of = format!("{what}, string lengths");
+        checksum::check(
+            file.path(),
+            &lengths_of,
+            u32::from_le_bytes(*stored),
+            computed,
+        )?;
+        computed = crc32c::crc32c_append(computed, stored);
+        computed = crc32c::crc32c_append(computed, rest);
+        checksum::check(file.path(), what, range.checksum, computed)?;
+        let mut strings = Vec::new();
+        for length in lengths {
+            let length = usize::try_from(length).ok();
+            let split = length.and_then(|length| rest.split_at_checked(length));
+            let (text, tail) = split.ok_or_else(cut)?;
+            strings.push(text.to_vec());
+            rest = tail;
+        }
+        Ok(strings)
+    }
+}

@@ -1,0 +1,573 @@
+//! The bundle reader: recorded files, files written here, and damaged files.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use candle_core::{DType, Device};
+use proptest::prelude::*;
+use simclr_checkpoint::tensorflow::{Bundle, DataType};
+use simclr_checkpoint::{ElementType, Error, Values};
+use support::{Layout, Part, Written, append, float_variable, write_bundle};
+
+fn toy() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/checkpoints/toy")
+}
+
+fn open_and_verify(path: &Path) -> simclr_checkpoint::Result<Bundle> {
+    let bundle = Bundle::open(path)?;
+    bundle.verify()?;
+    Ok(bundle)
+}
+
+#[test]
+fn integers_beyond_the_precision_of_doubles_are_exact() {
+    let bundle = open_and_verify(&toy().join("good")).unwrap();
+    let step = bundle.read("global_step").unwrap();
+    assert_eq!(step.values, Values::I64(vec![9_007_199_254_740_993]));
+    assert_eq!(step.shape, [0usize; 0]);
+}
+
+#[test]
+fn every_recorded_damage_is_named_with_its_file() {
+    let expected = [
+        ("bad_magic", "toy.index: not a checkpoint index"),
+        ("empty_index", "toy.index: 0 bytes"),
+        (
+            "flipped_byte_data",
+            "toy.data-00000-of-00001: a/float: checksum",
+        ),
+        (
+            "flipped_byte_index",
+            "toy.index: data block at offset 0: checksum",
+        ),
+        ("missing_shard", "toy.data-00000-of-00001: No such file"),
+        (
+            "offset_past_end",
+            "toy.data-00000-of-00001: h/scalar_float: 4 bytes from offset 16383",
+        ),
+        (
+            "size_not_matching_shape",
+            "toy.index: h/scalar_float: 9 bytes for f32 of shape []",
+        ),
+        (
+            "truncated_data",
+            "toy.data-00000-of-00001: f/uint8: 6 bytes from offset 178",
+        ),
+        ("truncated_index", "toy.index: not a checkpoint index"),
+        ("wrong_shard_count", "toy.data-00000-of-00003: No such file"),
+    ];
+    for (name, text) in expected {
+        let error = open_and_verify(&toy().join("bad").join(name))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(text), "{name}: {error}");
+    }
+}
+
+#[test]
+fn a_checkpoint_is_found_by_any_of_its_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let prefix = folder.path().join("model.ckpt-7");
+    write_bundle(
+        &prefix,
+        &[float_variable("a", &[1], &[7.0])],
+        Layout::default(),
+    );
+    let value = |path: &Path| {
+        Bundle::open(path)
+            .unwrap()
+            .read("a")
+            .unwrap()
+            .values
+            .to_f64()
+    };
+    let index = append(&prefix, ".index");
+    for path in [folder.path(), &prefix, &index] {
+        assert_eq!(value(path), [7.0], "{}", path.display());
+    }
+
+    let other = folder.path().join("model.ckpt-8");
+    write_bundle(
+        &other,
+        &[float_variable("a", &[1], &[8.0])],
+        Layout::default(),
+    );
+    let error = Bundle::open(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("2 checkpoints"), "{error}");
+
+    // The state file decides, even if it names the place where the files used to be.
+    let state = folder.path().join("checkpoint");
+    for place in ["", "/somewhere/else/", "gone/"] {
+        let text = format!(
+            "model_checkpoint_path: \"{place}model.ckpt-7\"\n\
+             all_model_checkpoint_paths: \"{place}model.ckpt-8\"\n"
+        );
+        std::fs::write(&state, text).unwrap();
+        assert_eq!(value(folder.path()), [7.0], "{place}");
+        assert_eq!(value(&state), [7.0], "{place}");
+    }
+    std::fs::write(&state, "model_checkpoint_path: \"model.ckpt-9\"\n").unwrap();
+    let error = Bundle::open(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("model.ckpt-9"), "{error}");
+
+    let saved_model = folder.path().join("saved");
+    std::fs::create_dir_all(saved_model.join("variables")).unwrap();
+    let prefix = saved_model.join("variables/variables");
+    write_bundle(
+        &prefix,
+        &[float_variable("a", &[1], &[9.0])],
+        Layout::default(),
+    );
+    assert_eq!(value(&saved_model), [9.0]);
+    assert_eq!(value(&saved_model.join("variables")), [9.0]);
+}
+
+#[test]
+fn what_is_not_there_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = Bundle::open(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("no checkpoint"), "{error}");
+    let error = Bundle::open(folder.path().join("nothing")).unwrap_err();
+    assert!(error.to_string().contains("nothing.index"), "{error}");
+    let bundle = Bundle::open(toy().join("good")).unwrap();
+    let error = bundle.read("x/float").unwrap_err();
+    assert!(matches!(&error, Error::NotFound { .. }));
+    assert!(error.to_string().contains("there are a/float"), "{error}");
+}
+
+#[test]
+fn odd_types_are_listed_and_refused_when_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut complex = float_variable("complex", &[1], &[1.0, 2.0]);
+    complex.data_type = 8;
+    write_bundle(&folder.path().join("m"), &[complex], Layout::default());
+    let bundle = open_and_verify(folder.path()).unwrap();
+    assert_eq!(
+        bundle.get("complex").unwrap().data_type(),
+        DataType::Other(8)
+    );
+    let error = bundle.read("complex").unwrap_err();
+    assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+}
+
+#[test]
+fn types_that_candle_lacks_become_wider() {
+    let bundle = Bundle::open(toy().join("good")).unwrap();
+    let dtype = |name: &str| {
+        let tensor = bundle
+            .read(name)
+            .unwrap()
+            .into_tensor(&Device::Cpu)
+            .unwrap();
+        tensor.dtype()
+    };
+    assert_eq!(dtype("a/float"), DType::F32);
+    assert_eq!(dtype("b/bf16"), DType::BF16);
+    assert_eq!(dtype("g/bool"), DType::U8);
+    assert_eq!(dtype("j/int8"), DType::I16);
+}
+
+/// TensorFlow's number and ours for every type of number.
+const TYPES: [(i32, ElementType); 13] = [
+    (1, ElementType::F32),
+    (2, ElementType::F64),
+    (3, ElementType::I32),
+    (4, ElementType::U8),
+    (5, ElementType::I16),
+    (6, ElementType::I8),
+    (9, ElementType::I64),
+    (10, ElementType::Bool),
+    (14, ElementType::BF16),
+    (17, ElementType::U16),
+    (19, ElementType::F16),
+    (22, ElementType::U32),
+    (23, ElementType::U64),
+];
+
+/// A variable, its bytes in row-major order, and where it is cut along each axis.
+fn any_variable() -> impl Strategy<Value = (usize, Vec<usize>, Vec<usize>, Vec<u8>)> {
+    let shape = prop::collection::vec(0usize..9, 0..4);
+    (0..TYPES.len(), shape).prop_flat_map(|(kind, shape)| {
+        let count: usize = shape.iter().product::<usize>() * TYPES[kind].1.size();
+        let cuts: Vec<_> = shape.iter().map(|&size| 0..=size).collect();
+        let bytes = match TYPES[kind].1 {
+            ElementType::Bool => prop::collection::vec(0u8..2, count).boxed(),
+            _ => prop::collection::vec(any::<u8>(), count).boxed(),
+        };
+        (Just(kind), Just(shape), cuts, bytes)
+    })
+}
+
+/// The block of `bytes` that begins at `start` and has `size`.
+fn block(bytes: &[u8], width: usize, shape: &[usize], start: &[usize], size: &[usize]) -> Vec<u8> {
+    let Some((&rows, inner)) = shape.split_first() else {
+        return bytes.to_vec();
+    };
+    let stride = inner.iter().product::<usize>() * width;
+    (0..rows)
+        .filter(|row| (start[0]..start[0] + size[0]).contains(row))
+        .flat_map(|row| {
+            let row = &bytes[row * stride..(row + 1) * stride];
+            block(row, width, inner, &start[1..], &size[1..])
+        })
+        .collect()
+}
+
+/// Cuts along every axis where the cut leaves two parts.
+fn parts(bytes: &[u8], width: usize, shape: &[usize], cuts: &[usize], shards: usize) -> Vec<Part> {
+    let mut blocks = vec![(Vec::new(), Vec::new())];
+    for (&size, &cut) in shape.iter().zip(cuts) {
+        let pieces = match cut == 0 || cut == size {
+            true => vec![(0, size)],
+            false => vec![(0, cut), (cut, size - cut)],
+        };
+        blocks = blocks
+            .iter()
+            .flat_map(|(start, sizes): &(Vec<usize>, Vec<usize>)| {
+                pieces.iter().map(|&(begin, length)| {
+                    (
+                        [&start[..], &[begin]].concat(),
+                        [&sizes[..], &[length]].concat(),
+                    )
+                })
+            })
+            .collect();
+    }
+    let signed = |values: &[usize]| values.iter().map(|&value| value as i64).collect();
+    let numbered = blocks.iter().enumerate();
+    numbered
+        .map(|(number, (start, size))| Part {
+            start: signed(start),
+            size: signed(size),
+            bytes: block(bytes, width, shape, start, size),
+            shard: number % shards,
+        })
+        .collect()
+}
+
+/// The bytes of values.
+fn bytes_of(values: &Values) -> Vec<u8> {
+    macro_rules! bytes {
+        ($($variant:ident),*) => {
+            match values {
+                $(Values::$variant(v) => v.iter().flat_map(|v| v.to_le_bytes()).collect(),)*
+                Values::Bool(v) => v.iter().map(|&v| u8::from(v)).collect(),
+                other => unreachable!("{other:?}"),
+            }
+        };
+    }
+    bytes!(F32, F64, F16, BF16, I8, I16, I32, I64, U8, U16, U32, U64)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn what_is_written_is_read_back(
+        variables in prop::collection::btree_map("[a-z/_0-9]{1,40}", any_variable(), 0..20),
+        shards in 1usize..4,
+        block_size in 1usize..500,
+        restart_interval in 1usize..20,
+        snappy: bool,
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let prefix = folder.path().join("model.ckpt");
+        let layout = Layout { shards, block_size, restart_interval, snappy };
+        let written: Vec<Written> = variables
+            .iter()
+            .map(|(name, (kind, shape, cuts, bytes))| Written {
+                name: name.clone(),
+                data_type: TYPES[*kind].0,
+                shape: shape.iter().map(|&size| size as i64).collect(),
+                parts: parts(bytes, TYPES[*kind].1.size(), shape, cuts, shards),
+            })
+            .collect();
+        write_bundle(&prefix, &written, layout);
+        let bundle = open_and_verify(&prefix).unwrap();
+        prop_assert!(bundle.variables().map(|(name, _)| name).eq(variables.keys()));
+        for (name, (kind, shape, _, bytes)) in &variables {
+            let array = bundle.read(name).unwrap();
+            prop_assert_eq!(&array.shape, shape);
+            prop_assert_eq!(array.values.element_type(), TYPES[*kind].1);
+            prop_assert!(bytes_of(&array.values) == *bytes, "{}", name);
+        }
+    }
+}
+
+/// A generator for the mutations below (xorshift).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % bound.max(1) as u64) as usize
+    }
+
+    /// Changes, inserts, removes or repeats a few bytes.
+    fn mutate(&mut self, bytes: &mut Vec<u8>) {
+        for _ in 0..=self.below(4) {
+            let position = self.below(bytes.len());
+            match self.below(6) {
+                0 => bytes.truncate(position),
+                1 => bytes.insert(position, self.below(256) as u8),
+                2 if !bytes.is_empty() => drop(bytes.remove(position)),
+                3 => {
+                    let piece = bytes[position..]
+                        .iter()
+                        .take(9)
+                        .copied()
+                        .collect::<Vec<_>>();
+                    bytes.splice(position..position, piece);
+                }
+                4 if !bytes.is_empty() => bytes[position] = [0, 0x7f, 0x80, 0xff][self.below(4)],
+                _ if !bytes.is_empty() => bytes[position] ^= 1 << self.below(8),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Rounds of each of the tests below; more for a long search by the environment variable.
+fn mutations() -> usize {
+    let rounds = std::env::var("SIMCLR_MUTATIONS").ok();
+    rounds.map_or(1_000, |rounds| rounds.parse().unwrap())
+}
+
+fn sample_variables() -> Vec<Written> {
+    let values: Vec<f32> = (0..60).map(|i| i as f32).collect();
+    let mut split = float_variable("p/w", &[10, 6], &values);
+    let bytes = split.parts[0].bytes.clone();
+    split.parts = parts(&bytes, 4, &[10, 6], &[4, 2], 2);
+    vec![
+        float_variable("base_model/conv2d/kernel", &[1, 1, 6, 10], &values),
+        float_variable("base_model/conv2d_1/kernel", &[60], &values),
+        float_variable("base_model/scalar", &[], &values[..1]),
+        split,
+    ]
+}
+
+/// Everything that can be asked of a checkpoint, without expectations.
+fn exercise(path: &Path) {
+    if let Ok(bundle) = Bundle::open(path) {
+        let names: Vec<String> = bundle
+            .variables()
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        for name in names {
+            let _ = bundle.read(&name);
+            let _ = bundle.read_strings(&name);
+        }
+        let _ = bundle.object_graph();
+        let _ = bundle.verify();
+    }
+}
+
+/// Damage behind correct checksums: keys and values are changed before the table is made.
+#[test]
+fn no_mutation_of_the_content_makes_the_reader_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let prefix = folder.path().join("m");
+    let layout = Layout {
+        shards: 2,
+        block_size: 100,
+        ..Default::default()
+    };
+    write_bundle(&prefix, &sample_variables(), layout);
+    let entries = read_entries(&prefix);
+    let mut random = Random(0x5eed);
+    for round in 0..mutations() {
+        let mut entries = entries.clone();
+        for _ in 0..=random.below(2) {
+            let which = random.below(entries.len());
+            let (key, value) = &mut entries[which];
+            match random.below(4) {
+                0 => random.mutate(key),
+                _ => random.mutate(value),
+            }
+        }
+        if random.below(4) == 0 {
+            entries.sort();
+        }
+        let snappy = round % 2 == 0;
+        let index = support::table(&entries, Layout { snappy, ..layout });
+        std::fs::write(append(&prefix, ".index"), index).unwrap();
+        exercise(&prefix);
+    }
+}
+
+/// Damage anywhere in the file, footer and blocks included.
+#[test]
+fn no_mutation_of_the_files_makes_the_reader_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let prefix = folder.path().join("m");
+    let layout = Layout {
+        shards: 2,
+        block_size: 100,
+        ..Default::default()
+    };
+    write_bundle(&prefix, &sample_variables(), layout);
+    let index = std::fs::read(append(&prefix, ".index")).unwrap();
+    let mut random = Random(0xface);
+    for _ in 0..mutations() {
+        let mut damaged = index.clone();
+        random.mutate(&mut damaged);
+        std::fs::write(append(&prefix, ".index"), &damaged).unwrap();
+        exercise(&prefix);
+    }
+}
+
+/// Blocks whose entries are arbitrary bytes, behind a correct checksum and a correct footer.
+#[test]
+fn no_block_makes_the_reader_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let prefix = folder.path().join("m");
+    write_bundle(
+        &prefix,
+        &sample_variables(),
+        Layout {
+            shards: 2,
+            ..Default::default()
+        },
+    );
+    let index = std::fs::read(append(&prefix, ".index")).unwrap();
+    let footer = &index[index.len() - 48..];
+    let mut random = Random(0xb10c);
+    for _ in 0..mutations() {
+        let mut body = index[..index.len() - 48].to_vec();
+        let length = random.below(400);
+        body.truncate(length);
+        random.mutate(&mut body);
+        let compression = random.below(3) as u8;
+        let mut file = body;
+        file.push(compression);
+        let crc = support::mask(crc32c::crc32c(&file));
+        let size = file.len() as u64 - 1;
+        file.extend(crc.to_le_bytes());
+        let mut handles = vec![0, 0, 0];
+        support::push_varint(&mut handles, size);
+        handles.resize(40, 0);
+        file.extend(handles);
+        file.extend(&footer[40..]);
+        std::fs::write(append(&prefix, ".index"), &file).unwrap();
+        exercise(&prefix);
+    }
+}
+
+/// A file that claims much and has little: nothing large may be allocated for it.
+#[test]
+fn claims_are_checked_before_memory_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let prefix = folder.path().join("m");
+    let huge = 1i64 << 61;
+    let error = |entry: support::Entry| {
+        let header = support::Header {
+            num_shards: 1,
+            ..Default::default()
+        };
+        let entries = [
+            (Vec::new(), encode(&header)),
+            (b"a".to_vec(), encode(&entry)),
+        ];
+        std::fs::write(append(&prefix, ".data-00000-of-00001"), [0; 64]).unwrap();
+        let index = support::table(&entries, Layout::default());
+        std::fs::write(append(&prefix, ".index"), index).unwrap();
+        open_and_verify(&prefix).unwrap_err().to_string()
+    };
+    let shape = |sizes: &[i64]| {
+        let dim = sizes.iter().map(|&size| support::Dim { size }).collect();
+        Some(support::Shape { dim })
+    };
+    let base = support::Entry {
+        dtype: 1,
+        size: 64,
+        ..Default::default()
+    };
+    let text = error(support::Entry {
+        shape: shape(&[huge, huge]),
+        ..base.clone()
+    });
+    assert!(text.contains("m.index: a: 64 bytes for f32"), "{text}");
+    let text = error(support::Entry {
+        shape: shape(&[huge, huge, 0]),
+        ..base.clone()
+    });
+    assert!(text.contains("m.index: a: 64 bytes for f32"), "{text}");
+    let text = error(support::Entry {
+        shape: shape(&[-1]),
+        ..base.clone()
+    });
+    assert!(text.contains("axis of size -1"), "{text}");
+    let large = support::Entry {
+        shape: shape(&[1 << 40]),
+        size: 1 << 42,
+        ..base.clone()
+    };
+    assert!(error(large).contains("more than all data files have"));
+    let strings = support::Entry {
+        dtype: 7,
+        shape: shape(&[huge]),
+        ..base
+    };
+    assert!(error(strings).contains("strings in 64 bytes"));
+}
+
+fn encode(message: &impl prost::Message) -> Vec<u8> {
+    message.encode_to_vec()
+}
+
+/// The keys and values of an index, in order (by way of the sample's own content).
+fn read_entries(prefix: &Path) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let index = std::fs::read(append(prefix, ".index")).unwrap();
+    let mut entries = BTreeMap::new();
+    for block in blocks(&index) {
+        entries.extend(block);
+    }
+    entries.into_iter().collect()
+}
+
+/// The data blocks of an uncompressed table.
+fn blocks(index: &[u8]) -> Vec<Vec<(Vec<u8>, Vec<u8>)>> {
+    let mut footer = &index[index.len() - 48..];
+    let _meta = (varint(&mut footer), varint(&mut footer));
+    let (offset, size) = (varint(&mut footer), varint(&mut footer));
+    let handles = entries_of(&index[offset..offset + size]);
+    handles
+        .iter()
+        .map(|(_, handle)| {
+            let mut handle = handle.as_slice();
+            let (offset, size) = (varint(&mut handle), varint(&mut handle));
+            entries_of(&index[offset..offset + size])
+        })
+        .collect()
+}
+
+fn entries_of(block: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let count = u32::from_le_bytes(*block.last_chunk().unwrap()) as usize;
+    let mut rest = &block[..block.len() - 4 * (count + 1)];
+    let mut entries: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    while !rest.is_empty() {
+        let (shared, unshared, value) = (varint(&mut rest), varint(&mut rest), varint(&mut rest));
+        let mut key = entries
+            .last()
+            .map_or(Vec::new(), |(key, _)| key[..shared].to_vec());
+        key.extend(&rest[..unshared]);
+        entries.push((key, rest[unshared..unshared + value].to_vec()));
+        rest = &rest[unshared + value..];
+    }
+    entries
+}
+
+fn varint(bytes: &mut &[u8]) -> usize {
+    let length = bytes.iter().position(|byte| byte & 0x80 == 0).unwrap() + 1;
+    let (number, rest) = bytes.split_at(length);
+    *bytes = rest;
+    number
+        .iter()
+        .rev()
+        .fold(0, |value, &byte| value << 7 | usize::from(byte & 0x7f))
+}
