@@ -1,0 +1,414 @@
+//! Every op against finite differences, and its fused form against its composite one.
+#![allow(clippy::panic, clippy::unwrap_used)]
+
+use candle_core::{Device, Tensor, Var};
+use simclr_kernels::{Activation, Backend, Conv2dConfig, DivisorRule, Padding, Result};
+use simclr_testkit::{Tolerance, check_gradients, formula_values};
+
+/// f32 forward passes limit a central difference to about three digits.
+const FINITE: Tolerance = Tolerance::relative_to_max(3e-3);
+/// Two orders of summation of the same f32 numbers.
+const FORMS: Tolerance = Tolerance::relative_to_max(2e-5);
+const STEP: f64 = 1e-2;
+
+fn values(name: &str, shape: &[usize]) -> Tensor {
+    let count = shape.iter().product();
+    Tensor::from_vec(formula_values(name, count, -1.0, 1.0), shape, &Device::Cpu).unwrap()
+}
+
+/// Values that keep their distance from each other, so that no step of a finite
+/// difference changes which one is the largest.
+fn distinct(name: &str, shape: &[usize]) -> Tensor {
+    let count: usize = shape.iter().product();
+    let noise = formula_values(name, count, 0.0, 1.0);
+    let mut order: Vec<usize> = (0..count).collect();
+    order.sort_by(|&a, &b| noise[a].total_cmp(&noise[b]));
+    let mut ranks = vec![0.0f32; count];
+    for (rank, &index) in order.iter().enumerate() {
+        ranks[index] = rank as f32 * 0.05 - count as f32 * 0.025;
+    }
+    Tensor::from_vec(ranks, shape, &Device::Cpu).unwrap()
+}
+
+fn flat(tensor: &Tensor) -> Vec<f32> {
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+/// Outputs and gradients of both forms.
+fn compare_forms(name: &str, inputs: &[Tensor], op: impl Fn(Backend, &[Tensor]) -> Result<Tensor>) {
+    let run = |backend| {
+        let variables: Vec<Var> = inputs
+            .iter()
+            .map(|x| Var::from_tensor(x).unwrap())
+            .collect();
+        let tracked: Vec<Tensor> = variables.iter().map(|v| v.as_tensor().clone()).collect();
+        let y = op(backend, &tracked).unwrap();
+        let weights = values("weights", y.dims());
+        let store = (&y * &weights)
+            .unwrap()
+            .sum_all()
+            .unwrap()
+            .backward()
+            .unwrap();
+        let mut all = vec![y];
+        all.extend(tracked.iter().map(|x| store.get(x).unwrap().clone()));
+        all
+    };
+    let (fused, composite) = (run(Backend::Fused), run(Backend::Composite));
+    for (index, (fused, composite)) in fused.iter().zip(&composite).enumerate() {
+        assert_eq!(fused.dims(), composite.dims(), "{name}, result {index}");
+        let comparison = FORMS.compare(&flat(fused), &flat(composite));
+        assert!(comparison.passed, "{name}, result {index}: {comparison:?}");
+    }
+}
+
+fn check(name: &str, inputs: &[Tensor], op: impl Fn(Backend, &[Tensor]) -> Result<Tensor>) {
+    compare_forms(name, inputs, &op);
+    let finite = |backend| {
+        check_gradients(inputs, STEP, FINITE, |x| {
+            op(backend, x)
+                .map_err(|error| simclr_testkit::Error::Candle(candle_core::Error::msg(error)))
+        })
+        .unwrap_or_else(|error| panic!("{name}, {backend:?}: {error}"));
+    };
+    finite(Backend::Fused);
+    finite(Backend::Composite);
+}
+
+#[test]
+fn convolutions() {
+    let explicit = Padding::Explicit {
+        top: 2,
+        bottom: 0,
+        left: 0,
+        right: 3,
+    };
+    let cases = [
+        ("1x1", (5, 4), (1, 1), (1, 1), Padding::Same),
+        ("1x1 stride 2", (5, 4), (1, 1), (2, 2), Padding::fixed(1)),
+        ("3x3", (5, 4), (3, 3), (1, 1), Padding::Same),
+        ("3x3 valid", (5, 4), (3, 3), (1, 1), Padding::Valid),
+        ("3x3 stride 2", (6, 5), (3, 3), (2, 2), Padding::fixed(3)),
+        ("3x3 stride 2 same", (6, 5), (3, 3), (2, 2), Padding::Same),
+        ("7x7 stem", (9, 8), (7, 7), (2, 2), Padding::fixed(7)),
+        ("2x3 uneven", (5, 6), (2, 3), (2, 1), explicit),
+        (
+            "kernel larger than the map",
+            (2, 2),
+            (5, 5),
+            (1, 1),
+            Padding::Same,
+        ),
+    ];
+    for (name, (h, w), (kh, kw), stride, padding) in cases {
+        let inputs = [
+            values("x", &[2, h, w, 3]),
+            values("kernel", &[kh, kw, 3, 5]),
+        ];
+        check(name, &inputs, |backend, x| {
+            backend.conv2d(&x[0], &x[1], Conv2dConfig { stride, padding })
+        });
+    }
+}
+
+/// Many blocks, channel counts that no vector length divides.
+#[test]
+fn larger_convolutions_agree_in_both_forms() {
+    let cases = [
+        ((3, 3), 1, 33, 37),
+        ((1, 1), 2, 64, 70),
+        ((3, 3), 2, 17, 40),
+        ((7, 7), 2, 3, 64),
+    ];
+    for ((kh, kw), stride, inputs, outputs) in cases {
+        let tensors = [
+            values("x", &[3, 23, 21, inputs]),
+            values("kernel", &[kh, kw, inputs, outputs]),
+        ];
+        let config = Conv2dConfig::original(kh, stride);
+        compare_forms("conv2d", &tensors, |backend, x| {
+            backend.conv2d(&x[0], &x[1], config)
+        });
+    }
+}
+
+#[test]
+fn batch_norms() {
+    let (x, gamma, beta) = (
+        values("x", &[3, 4, 2, 5]),
+        values("gamma", &[5]),
+        values("beta", &[5]),
+    );
+    let residual = values("residual", &[3, 4, 2, 5]);
+    let rows = values("rows", &[7, 5]);
+    let identity = Activation::Identity;
+    check(
+        "training",
+        &[x.clone(), gamma.clone(), beta.clone()],
+        |backend, x| {
+            Ok(backend
+                .batch_norm_training(&x[0], &x[1], &x[2], 1e-5, identity, None)?
+                .output)
+        },
+    );
+    check(
+        "training, rows",
+        &[rows, gamma.clone(), beta.clone()],
+        |backend, x| {
+            Ok(backend
+                .batch_norm_training(&x[0], &x[1], &x[2], 1e-5, identity, None)?
+                .output)
+        },
+    );
+    check(
+        "training, residual",
+        &[x.clone(), gamma.clone(), beta.clone(), residual.clone()],
+        |backend, x| {
+            Ok(backend
+                .batch_norm_training(&x[0], &x[1], &x[2], 1e-5, identity, Some(&x[3]))?
+                .output)
+        },
+    );
+    let (mean, variance) = (
+        values("mean", &[5]),
+        (values("variance", &[5]) + 1.5).unwrap(),
+    );
+    check(
+        "inference, residual",
+        &[x.clone(), gamma.clone(), beta.clone(), residual.clone()],
+        |backend, x| {
+            backend.batch_norm_inference(
+                &x[0],
+                &x[1],
+                &x[2],
+                &mean,
+                &variance,
+                1e-5,
+                identity,
+                Some(&x[3]),
+            )
+        },
+    );
+    // With ReLU a finite difference may step over the kink: both forms against each other.
+    let relu = Activation::Relu;
+    compare_forms(
+        "training, ReLU",
+        &[x.clone(), gamma.clone(), beta.clone()],
+        |backend, x| {
+            Ok(backend
+                .batch_norm_training(&x[0], &x[1], &x[2], 1e-5, relu, None)?
+                .output)
+        },
+    );
+    compare_forms(
+        "training, residual, ReLU",
+        &[x.clone(), gamma.clone(), beta.clone(), residual.clone()],
+        |backend, x| {
+            Ok(backend
+                .batch_norm_training(&x[0], &x[1], &x[2], 1e-5, relu, Some(&x[3]))?
+                .output)
+        },
+    );
+    compare_forms("inference, ReLU", &[x, gamma, beta], |backend, x| {
+        backend.batch_norm_inference(&x[0], &x[1], &x[2], &mean, &variance, 1e-5, relu, None)
+    });
+}
+
+#[test]
+fn batch_norm_moments_are_the_biased_ones_and_survive_a_large_mean() {
+    let x = (values("x", &[64, 8, 8, 6]).affine(2.0, 300.0)).unwrap();
+    let (gamma, beta) = (values("gamma", &[6]), values("beta", &[6]));
+    let norm =
+        simclr_kernels::batch_norm_training(&x, &gamma, &beta, 1e-5, Activation::Identity, None)
+            .unwrap();
+    let values = flat(&x);
+    for c in 0..6 {
+        let channel: Vec<f64> = values
+            .iter()
+            .skip(c)
+            .step_by(6)
+            .map(|&v| f64::from(v))
+            .collect();
+        let mean = channel.iter().sum::<f64>() / channel.len() as f64;
+        let variance =
+            channel.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / channel.len() as f64;
+        assert!((f64::from(flat(&norm.mean)[c]) - mean).abs() < 1e-4);
+        assert!((f64::from(flat(&norm.variance)[c]) / variance - 1.0).abs() < 1e-4);
+    }
+}
+
+#[test]
+fn pools() {
+    let same = Padding::Same;
+    for (name, size, window, stride, padding) in [
+        ("stem, even", (6, 8), (3, 3), (2, 2), same),
+        ("stem, odd", (7, 5), (3, 3), (2, 2), same),
+        (
+            "symmetric",
+            (6, 6),
+            (3, 3),
+            (2, 2),
+            Padding::Explicit {
+                top: 1,
+                bottom: 1,
+                left: 1,
+                right: 1,
+            },
+        ),
+        ("2x2", (4, 4), (2, 2), (2, 2), Padding::Valid),
+    ] {
+        let x = [distinct("x", &[2, size.0, size.1, 3])];
+        check(name, &x, |backend, x| {
+            backend.max_pool2d(&x[0], window, stride, padding)
+        });
+    }
+    let shortcut = Padding::Explicit {
+        top: 0,
+        bottom: 1,
+        left: 0,
+        right: 1,
+    };
+    for divisor in [DivisorRule::CountPadding, DivisorRule::ExcludePadding] {
+        let x = [values("x", &[2, 5, 4, 3])];
+        check("average", &x, |backend, x| {
+            backend.average_pool2d(&x[0], (2, 2), (2, 2), shortcut, divisor)
+        });
+        check("average same", &x, |backend, x| {
+            backend.average_pool2d(&x[0], (2, 2), (1, 1), same, divisor)
+        });
+    }
+    check("global", &[values("x", &[3, 4, 5, 6])], |backend, x| {
+        backend.global_average_pool(&x[0])
+    });
+}
+
+#[test]
+fn the_borders_of_averages_follow_the_recorded_facts() {
+    let ones = Tensor::ones((1, 5, 5, 1), candle_core::DType::F32, &Device::Cpu).unwrap();
+    let shortcut = Padding::Explicit {
+        top: 0,
+        bottom: 1,
+        left: 0,
+        right: 1,
+    };
+    for backend in [Backend::Fused, Backend::Composite] {
+        let counted = backend
+            .average_pool2d(&ones, (2, 2), (2, 2), shortcut, DivisorRule::CountPadding)
+            .unwrap();
+        assert_eq!(
+            flat(&counted),
+            [1.0, 1.0, 0.5, 1.0, 1.0, 0.5, 0.5, 0.5, 0.25]
+        );
+        let excluded = backend
+            .average_pool2d(
+                &ones,
+                (2, 2),
+                (1, 1),
+                Padding::Same,
+                DivisorRule::ExcludePadding,
+            )
+            .unwrap();
+        assert_eq!(flat(&excluded), [1.0; 25]);
+    }
+}
+
+#[test]
+fn ties_give_the_gradient_to_the_first_maximum() {
+    for backend in [Backend::Fused, Backend::Composite] {
+        let x = Var::ones((1, 2, 2, 1), candle_core::DType::F32, &Device::Cpu).unwrap();
+        let y = backend
+            .max_pool2d(x.as_tensor(), (2, 2), (2, 2), Padding::Valid)
+            .unwrap();
+        let store = y.sum_all().unwrap().backward().unwrap();
+        assert_eq!(flat(store.get(&x).unwrap()), [1.0, 0.0, 0.0, 0.0]);
+    }
+}
+
+#[test]
+fn dense_layers() {
+    let inputs = [
+        values("x", &[6, 7]),
+        values("kernel", &[7, 5]),
+        values("bias", &[5]),
+    ];
+    check("dense", &inputs, |backend, x| {
+        backend.dense(&x[0], &x[1], Some(&x[2]))
+    });
+    check("dense without bias", &inputs[..2], |backend, x| {
+        backend.dense(&x[0], &x[1], None)
+    });
+}
+
+#[test]
+fn the_gradient_of_relu_at_zero_is_zero() {
+    for backend in [Backend::Fused, Backend::Composite] {
+        let x = Var::new(&[-1.0f32, 0.0, 2.0], &Device::Cpu).unwrap();
+        let y = backend.relu(x.as_tensor()).unwrap();
+        let store = y.sum_all().unwrap().backward().unwrap();
+        assert_eq!(flat(&y), [0.0, 0.0, 2.0]);
+        assert_eq!(flat(store.get(&x).unwrap()), [0.0, 0.0, 1.0]);
+    }
+}
+
+#[test]
+fn the_number_of_threads_changes_nothing() {
+    let run = |threads: usize| {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap()
+            .install(|| {
+                let x = Var::from_tensor(&values("x", &[4, 14, 14, 24])).unwrap();
+                let kernel = Var::from_tensor(&values("kernel", &[3, 3, 24, 40])).unwrap();
+                let (gamma, beta) = (values("gamma", &[40]), values("beta", &[40]));
+                let maps = simclr_kernels::conv2d(&x, &kernel, Conv2dConfig::same()).unwrap();
+                let norm = simclr_kernels::batch_norm_training(
+                    &maps,
+                    &gamma,
+                    &beta,
+                    1e-5,
+                    Activation::Relu,
+                    None,
+                )
+                .unwrap();
+                let store = norm
+                    .output
+                    .sqr()
+                    .unwrap()
+                    .sum_all()
+                    .unwrap()
+                    .backward()
+                    .unwrap();
+                (
+                    flat(&norm.output),
+                    flat(store.get(&x).unwrap()),
+                    flat(store.get(&kernel).unwrap()),
+                )
+            })
+    };
+    assert!(run(1) == run(3));
+}
+
+#[test]
+fn shapes_that_do_not_fit_are_named() {
+    let x = values("x", &[1, 4, 4, 3]);
+    let message = |result: Result<Tensor>| result.unwrap_err().to_string();
+    let kernel = values("kernel", &[3, 3, 4, 5]);
+    let error = message(simclr_kernels::conv2d(&x, &kernel, Conv2dConfig::same()));
+    assert!(
+        error.contains("conv2d") && error.contains("[3, 3, 4, 5]"),
+        "{error}"
+    );
+    let error = message(simclr_kernels::dense(
+        &values("x", &[2, 3]),
+        &values("k", &[4, 5]),
+        None,
+    ));
+    assert!(
+        error.contains("[3, out]") && error.contains("[4, 5]"),
+        "{error}"
+    );
+    let double = x.to_dtype(candle_core::DType::F64).unwrap();
+    assert!(message(Backend::Fused.relu(&double)).contains("f32 on the CPU"));
+    assert!(simclr_kernels::relu(&double).is_ok());
+}
