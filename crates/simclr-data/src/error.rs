@@ -130,6 +130,9 @@ pub enum Error {
         /// What the augmentation said.
         source: simclr_augment::Error,
     },
+    /// A policy that cannot be applied to any image.
+    #[error(transparent)]
+    Policy(#[from] simclr_augment::Error),
     /// A worker thread panicked on an image.
     #[error("{name}: the loader's worker failed on this image: {message}")]
     Worker {

@@ -31,6 +31,7 @@ mod dataset;
 mod error;
 mod extension;
 mod folder;
+mod loader;
 mod seed;
 mod split;
 
@@ -39,5 +40,6 @@ pub use dataset::{Dataset, InMemory, Subset};
 pub use error::{Error, Result};
 pub use extension::DatasetExt;
 pub use folder::{ImageFolder, ImageFolderBuilder, Labels, ScanReport, decode_file};
+pub use loader::{Batch, Batches, LastBatch, LoaderConfig, LoaderTimes, Order, ViewLoader};
 pub use seed::Seed;
 pub use split::{Folds, Fractions, Split, label_budget, stratified_split, unlabelled_fraction};

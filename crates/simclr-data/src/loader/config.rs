@@ -1,0 +1,108 @@
+//! The loader's options.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result, Seed};
+
+/// In which order images come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// Shuffled anew each epoch, by (seed, epoch) (default).
+    #[default]
+    Shuffled,
+    /// As they stand in the set.
+    Sequential,
+}
+
+/// What happens to the images that do not fill the last batch of an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LastBatch {
+    /// They are left out of this epoch (default), as the original's fine-tuning and
+    /// probe do.
+    #[default]
+    Drop,
+    /// They come in a smaller batch.
+    Keep,
+    /// They open a batch that goes on with the next epoch's images, as the original
+    /// does in pretraining: no image is left out, and n epochs have
+    /// `n * images / batch_size` steps. A batch across the border can hold an image
+    /// twice.
+    Straddle,
+}
+
+/// The options of a [`ViewLoader`](crate::ViewLoader).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LoaderConfig {
+    /// Images per batch (default 128). A batch has `views` times as many rows.
+    pub batch_size: usize,
+    /// Views of each image (default 2).
+    pub views: usize,
+    /// Order of the images (default: shuffled).
+    pub order: Order,
+    /// What happens to an incomplete last batch (default: it is dropped).
+    pub last_batch: LastBatch,
+    /// Seed of the order and of the views (default 0).
+    pub seed: Seed,
+    /// Threads that decode and augment (default: `None`, as many as the machine has
+    /// cores). The result does not depend on it.
+    pub threads: Option<usize>,
+    /// Batches that are prepared ahead of the caller (default 2).
+    pub queue: usize,
+    /// Memory for images that are kept after their first use, in bytes (default 0:
+    /// none are kept). Images are kept decoded at 3 bytes per pixel, or squashed at
+    /// 12 bytes per pixel if the policy squashes first and that is smaller. When the
+    /// memory is used up, the images not yet in it are decoded each time.
+    pub cache_bytes: u64,
+}
+
+impl Default for LoaderConfig {
+    fn default() -> Self {
+        Self {
+            batch_size: 128,
+            views: 2,
+            order: Order::Shuffled,
+            last_batch: LastBatch::Drop,
+            seed: Seed(0),
+            threads: None,
+            queue: 2,
+            cache_bytes: 0,
+        }
+    }
+}
+
+impl LoaderConfig {
+    /// One view of each image in the set's order; the last batch is kept.
+    pub fn evaluation(batch_size: usize) -> Self {
+        Self {
+            batch_size,
+            views: 1,
+            order: Order::Sequential,
+            last_batch: LastBatch::Keep,
+            ..Self::default()
+        }
+    }
+
+    /// Fails unless batches can be made of `len` images.
+    pub(super) fn validate(&self, len: usize) -> Result<()> {
+        let positive = [
+            ("the batch size", self.batch_size),
+            ("the number of views", self.views),
+            ("the number of loader threads", self.threads.unwrap_or(1)),
+            ("the loader's queue", self.queue),
+            ("the number of images", len),
+        ];
+        if let Some((name, value)) = positive.into_iter().find(|&(_, value)| value == 0) {
+            return Err(Error::parameter(name, "at least 1", value));
+        }
+        if self.batch_size > len && self.last_batch != LastBatch::Keep {
+            return Err(Error::BatchTooLarge {
+                batch_size: self.batch_size,
+                len,
+            });
+        }
+        Ok(())
+    }
+}
