@@ -2,6 +2,7 @@
 //! calibration and nearest neighbours.
 
 mod calibration;
+mod eigen;
 mod interval;
 mod neighbours;
 mod principal;
@@ -9,5 +10,5 @@ mod student;
 
 pub use calibration::{Calibration, CalibrationBin};
 pub use interval::{PairedComparison, Summary};
-pub use neighbours::{Neighbour, nearest_neighbours};
+pub use neighbours::{Neighbour, nearest_neighbours, neighbours_within};
 pub use principal::PrincipalComponents;

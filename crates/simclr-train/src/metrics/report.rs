@@ -1,9 +1,9 @@
 //! Everything about one evaluation, for people and for files.
 
-use comfy_table::{CellAlignment, Table, presets};
 use serde::{Deserialize, Serialize};
 
 use super::{BatchMeans, ClassScores, ConfusionMatrix, PAPER_BATCH_SIZE, arg_max, top_k_accuracy};
+use crate::table::{Cell, Table, percent};
 use crate::{Error, Result};
 
 /// The figures of a classifier on a set of samples. Prints as tables.
@@ -74,57 +74,38 @@ impl std::fmt::Display for ClassificationReport {
             percent(self.macro_f1),
             self.samples
         )?;
-        writeln!(f, "{}", self.class_table())?;
+        writeln!(f, "{}", self.class_table("classes", ""))?;
         write!(f, "{}", self.confusion_table())
     }
 }
 
 impl ClassificationReport {
-    fn class_table(&self) -> Table {
-        let mut table = plain_table();
-        table.set_header(["class", "precision", "recall", "F1", "samples"]);
-        for (name, scores) in self.class_names.iter().zip(&self.per_class) {
-            table.add_row([
-                name.clone(),
-                percent(scores.precision),
-                percent(scores.recall),
-                percent(scores.f1),
-                scores.support.to_string(),
-            ]);
-        }
-        align_numbers(&mut table);
-        table
+    /// Precision, recall and F1 of each class, as a table.
+    pub(crate) fn class_table(&self, name: &str, caption: &str) -> Table {
+        let columns = ["class", "images", "precision", "recall", "F1"];
+        let table = Table::new(name, caption).columns(columns);
+        let classes = self.class_names.iter().zip(&self.per_class);
+        classes.fold(table, |table, (class, scores)| {
+            table.row([
+                class.as_str().into(),
+                scores.support.into(),
+                Cell::share(scores.precision),
+                Cell::share(scores.recall),
+                Cell::share(scores.f1),
+            ])
+        })
     }
 
     fn confusion_table(&self) -> Table {
-        let mut table = plain_table();
-        table.set_header(
-            std::iter::once("true \\ predicted".to_owned()).chain(self.class_names.iter().cloned()),
-        );
-        for (name, counts) in self.class_names.iter().zip(self.confusion.counts()) {
-            table.add_row(
-                std::iter::once(name.clone()).chain(counts.iter().map(ToString::to_string)),
-            );
-        }
-        align_numbers(&mut table);
-        table
+        let names = self.class_names.iter().map(String::as_str);
+        let columns = std::iter::once("true \\ predicted").chain(names);
+        let table = Table::new("confusion", "").columns(columns);
+        let classes = self.class_names.iter().zip(self.confusion.counts());
+        classes.fold(table, |table, (class, counts)| {
+            let counts = counts.iter().map(|count| Cell::from(*count));
+            table.row(std::iter::once(class.as_str().into()).chain(counts))
+        })
     }
-}
-
-fn plain_table() -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::ASCII_MARKDOWN);
-    table
-}
-
-fn align_numbers(table: &mut Table) {
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-}
-
-fn percent(share: f64) -> String {
-    format!("{:.1} %", 100.0 * share)
 }
 
 #[cfg(test)]

@@ -186,9 +186,9 @@ pub(super) fn draw_frame<'c>(
     })
 }
 
-/// About five round numbers in the range.
+/// Four to seven round numbers in the range.
 fn linear_ticks((low, high): (f64, f64)) -> Vec<(f64, String)> {
-    let rough = (high - low) / 5.0;
+    let rough = (high - low) / 6.0;
     let magnitude = 10f64.powf(rough.log10().floor());
     let step = [1.0, 2.0, 2.5, 5.0, 10.0]
         .into_iter()

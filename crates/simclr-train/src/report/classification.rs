@@ -42,7 +42,10 @@ impl Report {
                 bars.render()?,
                 format!("Precision, recall and F1 of each class ({what})."),
             )
-            .table(by_class(name, what, result)))
+            .table(result.class_table(
+                &format!("{name}-by-class"),
+                &format!("Figures by class ({what})."),
+            )))
     }
 }
 
@@ -51,8 +54,9 @@ fn whole(name: &str, what: &str, result: &ClassificationReport) -> Table {
     Table::new(
         name,
         format!(
-            "{what}: figures of the whole set, and the means over batches that the paper's \
-             scripts report."
+            "Figures of the whole set ({what}), and the means over batches of {} that the \
+             paper's scripts report.",
+            batches.batch_size
         ),
     )
     .columns([
@@ -71,24 +75,6 @@ fn whole(name: &str, what: &str, result: &ClassificationReport) -> Table {
         Cell::share(batches.accuracy),
         Cell::share(batches.weighted_f1),
     ])
-}
-
-fn by_class(name: &str, what: &str, result: &ClassificationReport) -> Table {
-    let table = Table::new(
-        format!("{name}-by-class"),
-        format!("{what}: figures by class."),
-    )
-    .columns(["class", "images", "precision", "recall", "F1"]);
-    let classes = result.class_names.iter().zip(&result.per_class);
-    classes.fold(table, |table, (class, scores)| {
-        table.row([
-            class.as_str().into(),
-            scores.support.into(),
-            Cell::share(scores.precision),
-            Cell::share(scores.recall),
-            Cell::share(scores.f1),
-        ])
-    })
 }
 
 #[cfg(test)]

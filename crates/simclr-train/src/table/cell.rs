@@ -89,7 +89,8 @@ pub(super) const CSV_PARTS: [&str; 5] = [
     " count",
 ];
 
-fn percent(share: f64) -> String {
+/// A share of one in percent, with one decimal.
+pub(crate) fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
 }
 

@@ -9,6 +9,7 @@ use comfy_table::CellAlignment;
 
 use cell::CSV_PARTS;
 pub use cell::Cell;
+pub(crate) use cell::percent;
 
 use crate::{Error, Result};
 
