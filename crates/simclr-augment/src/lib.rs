@@ -37,6 +37,7 @@ mod image;
 pub mod ops;
 mod policy;
 mod random;
+mod simd;
 
 pub use error::{Error, Result};
 pub use image::{CHANNELS, DecodedImage, Image, Pixels};

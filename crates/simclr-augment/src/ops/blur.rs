@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ops::color::{check_probability, happens, uniform};
 use crate::ops::pixel::clip;
+use crate::simd::{Kernel, vectorized};
 use crate::{CHANNELS, Error, Image, Result};
 
 /// Whether and how much a view is blurred.
@@ -126,66 +127,92 @@ pub(crate) fn blur_in_place<const CLIP: bool>(data: &mut [f32], row_length: usiz
     let Some((&middle, sides)) = half.split_first() else {
         return;
     };
-    pulp::Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            let horizontal = blur_rows(data, row_length, middle, sides);
-            blur_columns::<CLIP>(&horizontal, data, row_length, middle, sides);
-        },
-    );
+    vectorized(Blur::<CLIP> {
+        data,
+        row_length,
+        middle,
+        sides,
+    });
 }
 
-#[inline(always)]
-fn blur_rows(data: &[f32], row_length: usize, middle: f32, sides: &[f32]) -> Vec<f32> {
-    let margin = sides.len() * CHANNELS;
-    let mut padded = vec![0.0; row_length + 2 * margin];
-    let mut blurred = vec![0.0; data.len()];
-    let rows = data.chunks_exact(row_length);
-    for (row, target) in rows.zip(blurred.chunks_exact_mut(row_length)) {
-        padded[margin..margin + row_length].copy_from_slice(row);
-        for (t, v) in target.iter_mut().zip(row) {
-            *t = v * middle;
-        }
-        for (step, weight) in (1..).zip(sides) {
-            let before = &padded[margin - step * CHANNELS..][..row_length];
-            let after = &padded[margin + step * CHANNELS..][..row_length];
-            for ((t, a), b) in target.iter_mut().zip(before).zip(after) {
-                *t += (a + b) * weight;
+struct Blur<'a, const CLIP: bool> {
+    data: &'a mut [f32],
+    row_length: usize,
+    middle: f32,
+    /// The weights beside the middle, from the inside outwards.
+    sides: &'a [f32],
+}
+
+impl<const CLIP: bool> Kernel for Blur<'_, CLIP> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        // Rows blurred along themselves, as many as an output row needs.
+        let reach = self.sides.len();
+        let length = self.row_length;
+        let mut ring = vec![0.0; (2 * reach + 1) * length];
+        let place = |y: usize| (y % (2 * reach + 1)) * length;
+        let zeros = vec![0.0; length];
+        let margin = reach * CHANNELS;
+        let mut padded = vec![0.0; length + 2 * margin];
+        let height = self.data.len() / length;
+        for next in 0..height + reach {
+            if next < height {
+                let row = &self.data[next * length..][..length];
+                padded[margin..margin + length].copy_from_slice(row);
+                let offset = |step: isize| {
+                    &padded[margin.wrapping_add_signed(step * CHANNELS as isize)..][..length]
+                };
+                let target = &mut ring[place(next)..][..length];
+                weigh::<false>(self.middle, self.sides, offset, target);
+            }
+            if let Some(y) = next.checked_sub(reach) {
+                let row = |step: isize| match y.checked_add_signed(step) {
+                    Some(y) if y < height => &ring[place(y)..][..length],
+                    _ => &zeros,
+                };
+                let target = &mut self.data[y * length..][..length];
+                weigh::<CLIP>(self.middle, self.sides, row, target);
             }
         }
     }
-    blurred
 }
 
+/// Values that are summed in registers at a time.
+const LANES: usize = 32;
+
+/// `target = middle * row(0) + sum over k of sides[k - 1] * (row(-k) + row(k))`.
 #[inline(always)]
-fn blur_columns<const CLIP: bool>(
-    source: &[f32],
-    data: &mut [f32],
-    row_length: usize,
+fn weigh<'r, const CLIP: bool>(
     middle: f32,
     sides: &[f32],
+    row: impl Fn(isize) -> &'r [f32],
+    target: &mut [f32],
 ) {
-    let height = source.len() / row_length;
-    let zeros = vec![0.0; row_length];
-    let row = |y: Option<usize>| match y {
-        Some(y) if y < height => &source[y * row_length..(y + 1) * row_length],
-        _ => &zeros,
-    };
-    for (y, target) in data.chunks_exact_mut(row_length).enumerate() {
-        for (t, v) in target.iter_mut().zip(row(Some(y))) {
-            *t = v * middle;
+    let (chunks, rest) = target.as_chunks_mut::<LANES>();
+    let finish = |sum: f32| if CLIP { clip(sum) } else { sum };
+    let whole = chunks.len() * LANES;
+    for (index, chunk) in chunks.iter_mut().enumerate() {
+        let part = |step: isize| &row(step)[index * LANES..][..LANES];
+        let mut sums = [0.0; LANES];
+        for (sum, value) in sums.iter_mut().zip(part(0)) {
+            *sum = value * middle;
         }
         for (step, weight) in (1..).zip(sides) {
-            let (above, below) = (row(y.checked_sub(step)), row(y.checked_add(step)));
-            for ((t, a), b) in target.iter_mut().zip(above).zip(below) {
-                *t += (a + b) * weight;
+            let (before, after) = (part(-step), part(step));
+            for lane in 0..LANES {
+                sums[lane] += (before[lane] + after[lane]) * weight;
             }
         }
-        if CLIP {
-            for t in target {
-                *t = clip(*t);
-            }
+        *chunk = sums.map(finish);
+    }
+    for (index, target) in (whole..).zip(rest) {
+        let mut sum = row(0)[index] * middle;
+        for (step, weight) in (1..).zip(sides) {
+            sum += (row(-step)[index] + row(step)[index]) * weight;
         }
+        *target = finish(sum);
     }
 }
 

@@ -5,32 +5,21 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-use crate::ops::pixel::{PixelOp, Planes, apply_ops};
+use crate::ops::pixel::{BLOCK, PixelOp, Planes};
+use crate::ops::resize::Wide;
+use crate::simd::{Kernel, vectorized};
 use crate::{CHANNELS, Error, Image, Result};
 
 /// One operation on every pixel, without a clip.
 fn apply_one(image: &mut Image, op: PixelOp) {
-    pulp::Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            let (pixels, _) = image.data_mut().as_chunks_mut::<CHANNELS>();
-            apply_ops::<false, false>(pixels, &[op], &mut Planes::new());
-        },
-    );
+    let (pixels, _) = image.data_mut().as_chunks_mut::<CHANNELS>();
+    vectorized(OneOp { pixels, op });
 }
 
 /// The mean of each channel over the whole image.
 pub fn channel_means(image: &Image) -> [f32; CHANNELS] {
-    let (height, width) = (image.height(), image.width());
-    let mut pixels = image.data().to_vec();
-    pulp::Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            let (pixels, _) = pixels.as_chunks_mut::<CHANNELS>();
-            let sums = apply_ops::<false, true>(pixels, &[], &mut Planes::new());
-            means(sums, height * width)
-        },
-    )
+    let (pixels, _) = image.data().as_chunks::<CHANNELS>();
+    means(vectorized(ChannelSums { pixels }), pixels.len())
 }
 
 pub(crate) fn means(sums: [f64; CHANNELS], pixels: usize) -> [f32; CHANNELS] {
@@ -74,6 +63,66 @@ pub fn grayscale(image: &mut Image) {
 /// Limits every value to [0, 1].
 pub fn clip(image: &mut Image) {
     apply_one(image, PixelOp::Clip);
+}
+
+struct OneOp<'a> {
+    pixels: &'a mut [[f32; CHANNELS]],
+    op: PixelOp,
+}
+
+impl Kernel for OneOp<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let mut planes = Planes::new();
+        for block in self.pixels.chunks_mut(BLOCK) {
+            planes.load(block);
+            planes.apply::<false>(self.op);
+            planes.store(block);
+        }
+    }
+}
+
+struct ChannelSums<'a> {
+    pixels: &'a [[f32; CHANNELS]],
+}
+
+impl Kernel for ChannelSums<'_> {
+    type Output = [f64; CHANNELS];
+
+    #[inline(always)]
+    fn call(self) -> Self::Output {
+        let mut planes = Planes::new();
+        let mut sums = [0.0; CHANNELS];
+        for block in self.pixels.chunks(BLOCK) {
+            planes.load(block);
+            planes.add_sums(&mut sums);
+        }
+        sums
+    }
+}
+
+/// All stages on pixels that are there already.
+pub(crate) struct AllStages<'a> {
+    pub(crate) pixels: &'a mut [[f32; CHANNELS]],
+    pub(crate) stages: ColorStages,
+}
+
+impl Kernel for AllStages<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let mut planes = Planes::new();
+        let mut sums = [0.0; CHANNELS];
+        for block in self.pixels.chunks_mut(BLOCK) {
+            planes.load(block);
+            self.stages.block(0, block, &mut planes, &mut sums);
+        }
+        let row = self.pixels.len();
+        self.stages.rest(self.pixels, row, sums, &mut planes);
+    }
 }
 
 /// What brightness jitter does.
@@ -266,16 +315,9 @@ impl ColorJitterValues {
 /// The original's colour jitter with everything decided: the four steps in the
 /// given order, values clipped to [0, 1] after each.
 pub fn color_jitter(image: &mut Image, values: &ColorJitterValues) {
+    let (pixels, _) = image.data_mut().as_chunks_mut::<CHANNELS>();
     let stages = ColorStages::new(Some(values), false);
-    pulp::Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            let (pixels, _) = image.data_mut().as_chunks_mut::<CHANNELS>();
-            let mut planes = Planes::new();
-            let sums = stages.first(pixels, &mut planes);
-            stages.rest(pixels, sums, &mut planes);
-        },
-    );
+    vectorized(AllStages { pixels, stages });
 }
 
 /// All colour operations of a view, arranged for as few passes as possible: one
@@ -307,50 +349,66 @@ impl ColorStages {
         }
     }
 
-    /// The operations before the first contrast on some of the image's pixels;
-    /// gives the sums of their results, if a contrast follows.
+    /// The operations before the first contrast on a resized row, the results going
+    /// to `row`, their sums (if a contrast follows) added to `sums`.
     #[inline(always)]
     pub(crate) fn first(
         &self,
-        pixels: &mut [[f32; CHANNELS]],
+        resized: &[Wide],
+        row: &mut [[f32; CHANNELS]],
+        sums: &mut [f64; CHANNELS],
         planes: &mut Planes,
-    ) -> [f64; CHANNELS] {
-        self.stage(0, pixels, &self.stages[0], planes)
+    ) {
+        for (source, block) in resized.chunks(BLOCK).zip(row.chunks_mut(BLOCK)) {
+            planes.load(source);
+            self.block(0, block, planes, sums);
+        }
     }
 
-    /// The remaining operations on all pixels, `sums` being the total of what
-    /// [`Self::first`] gave.
+    /// The remaining operations on all pixels, which [`Self::first`] left in rows of
+    /// `row` pixels; `sums` is the total that it gave.
     #[inline(always)]
     pub(crate) fn rest(
         &self,
         pixels: &mut [[f32; CHANNELS]],
+        row: usize,
         mut sums: [f64; CHANNELS],
         planes: &mut Planes,
     ) {
-        for (index, ops) in self.stages.iter().enumerate().skip(1) {
+        for index in 1..self.stages.len() {
             let contrast = PixelOp::Contrast {
                 factor: self.contrast,
                 means: means(sums, pixels.len()),
             };
-            let ops: Vec<_> = std::iter::once(contrast)
-                .chain(ops.iter().copied())
-                .collect();
-            sums = self.stage(index, pixels, &ops, planes);
+            sums = [0.0; CHANNELS];
+            for row in pixels.chunks_mut(row) {
+                for block in row.chunks_mut(BLOCK) {
+                    planes.unpark(block);
+                    planes.apply::<true>(contrast);
+                    self.block(index, block, planes, &mut sums);
+                }
+            }
         }
     }
 
+    /// One stage on the block that `planes` holds; the results go to `block`, as
+    /// planes if another stage follows.
     #[inline(always)]
-    fn stage(
+    fn block(
         &self,
         index: usize,
-        pixels: &mut [[f32; CHANNELS]],
-        ops: &[PixelOp],
+        block: &mut [[f32; CHANNELS]],
         planes: &mut Planes,
-    ) -> [f64; CHANNELS] {
+        sums: &mut [f64; CHANNELS],
+    ) {
+        for &op in &self.stages[index] {
+            planes.apply::<true>(op);
+        }
         if index + 1 < self.stages.len() {
-            apply_ops::<true, true>(pixels, ops, planes)
+            planes.add_sums(sums);
+            planes.park(block);
         } else {
-            apply_ops::<true, false>(pixels, ops, planes)
+            planes.store(block);
         }
     }
 }

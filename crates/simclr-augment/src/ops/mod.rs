@@ -35,6 +35,7 @@ pub use rotate::{Border, Rotation, RotationValues, rotate, rotate_quarter_turns}
 pub use taps::Resampling;
 
 pub(crate) use blur::blur_in_place;
-pub(crate) use color::{ColorStages, check_probability, happens};
+pub(crate) use color::{AllStages, ColorStages, check_probability, happens};
 pub(crate) use pixel::Planes;
-pub(crate) use resize::Resizer;
+pub(crate) use resize::{AllRows, Resizer};
+pub(crate) use rotate::transpose_square;

@@ -32,44 +32,68 @@ const LUMA: [f32; CHANNELS] = [0.2989, 0.587, 0.114];
 /// Pixels that are handled at a time: three planes of them stay in the first cache.
 pub(crate) const BLOCK: usize = 256;
 
-/// A block of pixels as one array per channel.
+/// A block of at most [`BLOCK`] pixels as one array per channel.
 pub(crate) struct Planes {
-    planes: [[f32; BLOCK]; CHANNELS],
+    values: [[f32; BLOCK]; CHANNELS],
+    count: usize,
 }
 
 impl Planes {
     pub(crate) fn new() -> Self {
         Self {
-            planes: [[0.0; BLOCK]; CHANNELS],
+            values: [[0.0; BLOCK]; CHANNELS],
+            count: 0,
         }
     }
 
-    /// Takes at most [`BLOCK`] pixels in.
+    /// Takes pixels of three or more values in; those after the third are dropped.
     #[inline(always)]
-    fn load(&mut self, pixels: &[[f32; CHANNELS]]) {
-        let [red, green, blue] = &mut self.planes;
-        for (i, pixel) in pixels.iter().take(BLOCK).enumerate() {
-            red[i] = pixel[0];
-            green[i] = pixel[1];
-            blue[i] = pixel[2];
+    pub(crate) fn load<const N: usize>(&mut self, pixels: &[[f32; N]]) {
+        self.count = pixels.len().min(BLOCK);
+        let [red, green, blue] = &mut self.values;
+        for i in 0..self.count {
+            red[i] = pixels[i][0];
+            green[i] = pixels[i][1];
+            blue[i] = pixels[i][2];
         }
     }
 
+    /// Gives pixels out.
     #[inline(always)]
-    fn store(&self, pixels: &mut [[f32; CHANNELS]]) {
-        let [red, green, blue] = &self.planes;
-        for (i, pixel) in pixels.iter_mut().take(BLOCK).enumerate() {
-            *pixel = [red[i], green[i], blue[i]];
+    pub(crate) fn store(&self, pixels: &mut [[f32; CHANNELS]]) {
+        let [red, green, blue] = &self.values;
+        for i in 0..self.count.min(pixels.len()) {
+            pixels[i] = [red[i], green[i], blue[i]];
         }
     }
 
-    /// Adds the sums of the first `count` pixels. The order of additions is fixed
-    /// by the number of partial sums, not by the processor's vector length.
+    /// Takes a block in that [`Self::park`] left.
     #[inline(always)]
-    fn add_sums(&self, count: usize, sums: &mut [f64; CHANNELS]) {
+    pub(crate) fn unpark(&mut self, block: &[[f32; CHANNELS]]) {
+        self.count = block.len().min(BLOCK);
+        let parts = block.as_flattened().chunks_exact(self.count.max(1));
+        for (plane, part) in self.values.iter_mut().zip(parts) {
+            plane[..self.count].copy_from_slice(part);
+        }
+    }
+
+    /// Leaves the planes one after the other where the block's pixels will go; a
+    /// later pass need not take pixels apart again.
+    #[inline(always)]
+    pub(crate) fn park(&self, block: &mut [[f32; CHANNELS]]) {
+        let parts = block.as_flattened_mut().chunks_exact_mut(self.count.max(1));
+        for (plane, part) in self.values.iter().zip(parts) {
+            part.copy_from_slice(&plane[..self.count]);
+        }
+    }
+
+    /// Adds the sums of the channels. The order of additions is fixed by the number
+    /// of partial sums, not by the processor's vector length.
+    #[inline(always)]
+    pub(crate) fn add_sums(&self, sums: &mut [f64; CHANNELS]) {
         const PARTS: usize = 16;
-        for (plane, sum) in self.planes.iter().zip(sums) {
-            let (chunks, rest) = plane[..count].as_chunks::<PARTS>();
+        for (plane, sum) in self.values.iter().zip(sums) {
+            let (chunks, rest) = plane[..self.count].as_chunks::<PARTS>();
             let mut parts = [0.0f32; PARTS];
             for chunk in chunks {
                 for (part, value) in parts.iter_mut().zip(chunk) {
@@ -80,50 +104,52 @@ impl Planes {
         }
     }
 
+    /// Applies one operation, and the clip after it if `CLIP`.
     #[inline(always)]
-    fn apply(&mut self, op: PixelOp) {
-        let [red, green, blue] = &mut self.planes;
+    pub(crate) fn apply<const CLIP: bool>(&mut self, op: PixelOp) {
         match op {
-            PixelOp::Scale(factor) => each(&mut self.planes, |x, _| x * factor, [0.0; CHANNELS]),
-            PixelOp::Offset(delta) => each(&mut self.planes, |x, _| x + delta, [0.0; CHANNELS]),
-            PixelOp::Contrast { factor, means } => each(
-                &mut self.planes,
-                |x, mean| (x - mean) * factor + mean,
-                means,
-            ),
+            PixelOp::Scale(factor) => self.each::<CLIP>([factor; 3], |x, factor| x * factor),
+            PixelOp::Offset(delta) => self.each::<CLIP>([delta; 3], |x, delta| x + delta),
+            PixelOp::Contrast { factor, means } => {
+                self.each::<CLIP>(means, |x, mean| (x - mean) * factor + mean);
+            }
             PixelOp::Saturation(factor) => {
-                for ((r, g), b) in red.iter_mut().zip(green).zip(blue) {
-                    [*r, *g, *b] = saturate(*r, *g, *b, factor);
-                }
+                self.mix::<CLIP>(|r, g, b| saturate(r, g, b, factor));
             }
             PixelOp::Hue(delta) => {
                 // In sixths of a turn, within one turn.
                 let sixths = (delta * 6.0).rem_euclid(6.0);
-                for ((r, g), b) in red.iter_mut().zip(green).zip(blue) {
-                    [*r, *g, *b] = turn_hue(*r, *g, *b, sixths);
-                }
+                self.mix::<CLIP>(|r, g, b| turn_hue(r, g, b, sixths));
             }
             PixelOp::Grayscale => {
-                for ((r, g), b) in red.iter_mut().zip(green).zip(blue) {
-                    let luma = *r * LUMA[0] + *g * LUMA[1] + *b * LUMA[2];
-                    [*r, *g, *b] = [luma; CHANNELS];
-                }
+                self.mix::<CLIP>(|r, g, b| [r * LUMA[0] + g * LUMA[1] + b * LUMA[2]; CHANNELS]);
             }
-            PixelOp::Clip => each(&mut self.planes, |x, _| clip(x), [0.0; CHANNELS]),
+            PixelOp::Clip => self.each::<true>([0.0; CHANNELS], |x, _| x),
         }
     }
-}
 
-/// Applies `operation(value, constant of the channel)` everywhere.
-#[inline(always)]
-fn each(
-    planes: &mut [[f32; BLOCK]; CHANNELS],
-    operation: impl Fn(f32, f32) -> f32,
-    constants: [f32; CHANNELS],
-) {
-    for (plane, constant) in planes.iter_mut().zip(constants) {
-        for value in plane {
-            *value = operation(*value, constant);
+    /// Applies `operation(value, constant of the channel)` everywhere.
+    #[inline(always)]
+    fn each<const CLIP: bool>(
+        &mut self,
+        constants: [f32; CHANNELS],
+        operation: impl Fn(f32, f32) -> f32,
+    ) {
+        for (plane, constant) in self.values.iter_mut().zip(constants) {
+            for value in &mut plane[..self.count] {
+                *value = clip_if::<CLIP>(operation(*value, constant));
+            }
+        }
+    }
+
+    /// Applies `operation(red, green, blue)` everywhere.
+    #[inline(always)]
+    fn mix<const CLIP: bool>(&mut self, operation: impl Fn(f32, f32, f32) -> [f32; CHANNELS]) {
+        let count = self.count;
+        let [red, green, blue] = &mut self.values;
+        let (red, green, blue) = (&mut red[..count], &mut green[..count], &mut blue[..count]);
+        for ((r, g), b) in red.iter_mut().zip(green).zip(blue) {
+            [*r, *g, *b] = operation(*r, *g, *b).map(clip_if::<CLIP>);
         }
     }
 }
@@ -143,6 +169,11 @@ fn smaller(a: f32, b: f32) -> f32 {
 #[inline(always)]
 pub(crate) fn clip(x: f32) -> f32 {
     smaller(larger(x, 0.0), 1.0)
+}
+
+#[inline(always)]
+fn clip_if<const CLIP: bool>(x: f32) -> f32 {
+    if CLIP { clip(x) } else { x }
 }
 
 /// HSV saturation times `factor`, at most 1. With v = max(r, g, b) and
@@ -193,34 +224,4 @@ fn turn_hue(r: f32, g: f32, b: f32, sixths: f32) -> [f32; 3] {
     let blue = 2.0 * chroma - (hue - 4.0 * chroma).abs();
     let above = |x: f32| lowest + smaller(larger(x, 0.0), chroma);
     [above(red), above(green), above(blue)]
-}
-
-/// Applies `ops` in order to pixels in place, clipping after each if `CLIP`, and
-/// returns the sums of the results per channel if `SUM`.
-#[inline(always)]
-pub(crate) fn apply_ops<const CLIP: bool, const SUM: bool>(
-    pixels: &mut [[f32; CHANNELS]],
-    ops: &[PixelOp],
-    planes: &mut Planes,
-) -> [f64; CHANNELS] {
-    let mut sums = [0.0; CHANNELS];
-    if ops.is_empty() && !SUM {
-        return sums;
-    }
-    for block in pixels.chunks_mut(BLOCK) {
-        planes.load(block);
-        for &op in ops {
-            planes.apply(op);
-            if CLIP {
-                planes.apply(PixelOp::Clip);
-            }
-        }
-        if SUM {
-            planes.add_sums(block.len(), &mut sums);
-        }
-        if !ops.is_empty() {
-            planes.store(block);
-        }
-    }
-    sums
 }

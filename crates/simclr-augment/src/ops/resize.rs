@@ -3,6 +3,7 @@
 use crate::image::sealed::Sample;
 use crate::ops::crop::{CropBox, center_crop_box};
 use crate::ops::taps::{Resampling, Taps};
+use crate::simd::{Kernel, vectorized};
 use crate::{CHANNELS, Image, Pixels, Result};
 
 /// Resizes a whole image to `height` x `width`.
@@ -34,19 +35,8 @@ pub fn crop_and_resize(
 ) -> Result<Image> {
     let mut image = Image::zeros("crop and resize", height, width)?;
     let resizer = Resizer::new(source, window, (height, width), resampling)?;
-    pulp::Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            let mut scratch = resizer.scratch();
-            for (y, row) in image
-                .data_mut()
-                .chunks_exact_mut(width * CHANNELS)
-                .enumerate()
-            {
-                row.copy_from_slice(resizer.row(y, &mut scratch));
-            }
-        },
-    );
+    let output = image.data_mut();
+    vectorized(AllRows { resizer, output });
     Ok(image)
 }
 
@@ -70,24 +60,40 @@ pub fn center_crop(
 /// A crop-and-resize that produces one output row at a time, so that whatever
 /// follows finds the row in the cache.
 ///
-/// Each output row is made of four source rows, weighted (a pass over contiguous
-/// memory, widening bytes on the way), and then of four neighbouring pixels each.
+/// Each output row is made of up to four source rows, weighted (a pass over
+/// contiguous memory, widening bytes on the way), and then of up to four
+/// neighbouring pixels each. For the second step pixels are spread to four values,
+/// red, green, blue and one without meaning, so that a pixel is one short vector
+/// and two neighbours are one longer vector.
 pub(crate) struct Resizer<'a, S> {
     samples: &'a [S],
     /// Values per source row.
     stride: usize,
     window: CropBox,
     rows: Vec<Taps>,
-    columns: Vec<Taps>,
+    columns: Vec<Column>,
+    /// Whether no column needs more than two pixels.
+    narrow: bool,
+}
+
+/// A pixel with a fourth value that has no meaning.
+pub(crate) type Wide = [f32; CHANNELS + 1];
+
+/// The taps of an output column, each weight repeated for every value of a pixel.
+struct Column {
+    start: usize,
+    weights: [Wide; Taps::COUNT],
 }
 
 /// Buffers of one row, kept between rows.
 pub(crate) struct Scratch {
-    /// The weighted sum of the four source rows, padded so that four pixels can
-    /// always be read, with one value more.
+    /// The weighted sum of the source rows, with one value more than needed.
     blended: Vec<f32>,
-    /// The output row, with one value more.
-    output: Vec<f32>,
+    /// The same in wide pixels, with more than needed so that the last pixel too
+    /// has four neighbours.
+    spread: Vec<Wide>,
+    /// The output row.
+    output: Vec<Wide>,
 }
 
 impl<'a, S: Sample> Resizer<'a, S> {
@@ -105,12 +111,20 @@ impl<'a, S: Sample> Resizer<'a, S> {
             // Scaling here costs nothing per pixel.
             taps.weights = taps.weights.map(|weight| weight * S::STEP);
         }
+        let columns = Taps::along(resampling, window.width, width);
         Ok(Self {
             samples: source.samples(),
             stride: source.width() * CHANNELS,
             window,
             rows,
-            columns: Taps::along(resampling, window.width, width),
+            narrow: columns.iter().all(Taps::is_narrow),
+            columns: columns
+                .into_iter()
+                .map(|taps| Column {
+                    start: taps.start,
+                    weights: taps.weights.map(|weight| [weight; CHANNELS + 1]),
+                })
+                .collect(),
         })
     }
 
@@ -125,16 +139,22 @@ impl<'a, S: Sample> Resizer<'a, S> {
     }
 
     pub(crate) fn scratch(&self) -> Scratch {
-        let pixels = self.window.width.max(Taps::COUNT);
+        let width = self.window.width;
         Scratch {
-            blended: vec![0.0; pixels * CHANNELS + 1],
-            output: vec![0.0; self.columns.len() * CHANNELS + 1],
+            blended: vec![0.0; width * CHANNELS + 1],
+            spread: vec![Wide::default(); width + Taps::COUNT],
+            output: vec![Wide::default(); self.columns.len()],
         }
     }
 
     /// Output row `y`.
     #[inline(always)]
-    pub(crate) fn row<'s>(&self, y: usize, scratch: &'s mut Scratch) -> &'s mut [f32] {
+    pub(crate) fn row<'s>(&self, y: usize, scratch: &'s mut Scratch) -> &'s [Wide] {
+        let Scratch {
+            blended,
+            spread,
+            output,
+        } = scratch;
         let values = self.window.width * CHANNELS;
         let taps = self.rows[y];
         let source_row = |k: usize| {
@@ -143,17 +163,50 @@ impl<'a, S: Sample> Resizer<'a, S> {
             let start = (self.window.y + row) * self.stride + self.window.x * CHANNELS;
             &self.samples[start..start + values]
         };
-        let sources = [source_row(0), source_row(1), source_row(2), source_row(3)];
-        blend_rows(sources, taps.weights, &mut scratch.blended[..values]);
-        blend_pixels(&scratch.blended, &self.columns, &mut scratch.output);
-        let output = self.columns.len() * CHANNELS;
-        &mut scratch.output[..output]
+        let [wa, wb, wc, wd] = taps.weights;
+        if taps.is_narrow() {
+            let rows = [source_row(0), source_row(1)];
+            blend_two_rows(rows, [wa, wb], &mut blended[..values]);
+        } else {
+            let rows = [source_row(0), source_row(1), source_row(2), source_row(3)];
+            blend_four_rows(rows, [wa, wb, wc, wd], &mut blended[..values]);
+        }
+        spread_pixels(blended, &mut spread[..self.window.width]);
+        if self.narrow {
+            blend_two_pixels(spread, &self.columns, output);
+        } else {
+            blend_four_pixels(spread, &self.columns, output);
+        }
+        output
+    }
+}
+
+/// Nothing but resizing.
+pub(crate) struct AllRows<'a, S> {
+    pub(crate) resizer: Resizer<'a, S>,
+    pub(crate) output: &'a mut [f32],
+}
+
+impl<S: Sample> Kernel for AllRows<'_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let mut scratch = self.resizer.scratch();
+        let (pixels, _) = self.output.as_chunks_mut::<CHANNELS>();
+        let rows = pixels.chunks_exact_mut(self.resizer.columns.len());
+        for (y, row) in rows.enumerate() {
+            let resized = self.resizer.row(y, &mut scratch);
+            for (target, &[red, green, blue, _]) in row.iter_mut().zip(resized) {
+                *target = [red, green, blue];
+            }
+        }
     }
 }
 
 /// `output = sum of weights[k] * rows[k]`.
 #[inline(always)]
-fn blend_rows<S: Sample>(rows: [&[S]; 4], weights: [f32; 4], output: &mut [f32]) {
+fn blend_four_rows<S: Sample>(rows: [&[S]; 4], weights: [f32; 4], output: &mut [f32]) {
     let n = output.len();
     let [a, b, c, d] = rows.map(|row| &row[..n]);
     let [wa, wb, wc, wd] = weights;
@@ -163,21 +216,54 @@ fn blend_rows<S: Sample>(rows: [&[S]; 4], weights: [f32; 4], output: &mut [f32])
     }
 }
 
-/// Every output pixel from its four neighbours. Pixels are handled as four values,
-/// red, green, blue and the next one's red, which is a vector load; the fourth
-/// result is overwritten by the next pixel.
+/// `output = sum of weights[k] * rows[k]`.
 #[inline(always)]
-fn blend_pixels(input: &[f32], columns: &[Taps], output: &mut [f32]) {
-    const LANES: usize = CHANNELS + 1;
-    const SPAN: usize = (Taps::COUNT - 1) * CHANNELS + LANES;
-    for (x, taps) in columns.iter().enumerate() {
-        let start = taps.start * CHANNELS;
-        let window = &input[start..start + SPAN];
-        let target = &mut output[x * CHANNELS..x * CHANNELS + LANES];
-        let [wa, wb, wc, wd] = taps.weights;
-        for lane in 0..LANES {
-            target[lane] = (window[lane] * wa + window[CHANNELS + lane] * wb)
-                + (window[2 * CHANNELS + lane] * wc + window[3 * CHANNELS + lane] * wd);
+fn blend_two_rows<S: Sample>(rows: [&[S]; 2], weights: [f32; 2], output: &mut [f32]) {
+    let n = output.len();
+    let [a, b] = rows.map(|row| &row[..n]);
+    let [wa, wb] = weights;
+    for i in 0..n {
+        output[i] = a[i].widen() * wa + b[i].widen() * wb;
+    }
+}
+
+/// Three values per pixel to four. Copying four at a time takes the next pixel's
+/// red along, which does no harm and is one load and one store.
+#[inline(always)]
+fn spread_pixels(values: &[f32], pixels: &mut [Wide]) {
+    for (x, pixel) in pixels.iter_mut().enumerate() {
+        pixel.copy_from_slice(&values[x * CHANNELS..x * CHANNELS + CHANNELS + 1]);
+    }
+}
+
+const WIDE: usize = CHANNELS + 1;
+
+/// Every output pixel from four neighbours, two at a time.
+#[inline(always)]
+fn blend_four_pixels(input: &[Wide], columns: &[Column], output: &mut [Wide]) {
+    for (column, target) in columns.iter().zip(output) {
+        let pixels = input[column.start..column.start + 4].as_flattened();
+        let weights = column.weights.as_flattened();
+        let mut pairs = [0.0; 2 * WIDE];
+        for (lane, pair) in pairs.iter_mut().enumerate() {
+            *pair =
+                pixels[lane] * weights[lane] + pixels[2 * WIDE + lane] * weights[2 * WIDE + lane];
+        }
+        for lane in 0..WIDE {
+            target[lane] = pairs[lane] + pairs[WIDE + lane];
+        }
+    }
+}
+
+/// Every output pixel from two neighbours.
+#[inline(always)]
+fn blend_two_pixels(input: &[Wide], columns: &[Column], output: &mut [Wide]) {
+    for (column, target) in columns.iter().zip(output) {
+        let pixels = input[column.start..column.start + 2].as_flattened();
+        let weights = column.weights.as_flattened();
+        for lane in 0..WIDE {
+            target[lane] =
+                pixels[lane] * weights[lane] + pixels[WIDE + lane] * weights[WIDE + lane];
         }
     }
 }

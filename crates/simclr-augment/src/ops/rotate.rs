@@ -116,6 +116,21 @@ pub fn rotate_quarter_turns(image: &Image, turns: u32) -> Result<Image> {
     Ok(rotated)
 }
 
+/// Exchanges rows and columns of a square of `side` x `side` pixels, a tile at a
+/// time, so that both a tile and its mirror image stay in the cache.
+pub(crate) fn transpose_square(pixels: &mut [[f32; CHANNELS]], side: usize) {
+    const TILE: usize = 16;
+    for top in (0..side).step_by(TILE) {
+        for left in (top..side).step_by(TILE) {
+            for y in top..(top + TILE).min(side) {
+                for x in left.max(y + 1)..(left + TILE).min(side) {
+                    pixels.swap(y * side + x, x * side + y);
+                }
+            }
+        }
+    }
+}
+
 /// What lies outside an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -31,14 +31,20 @@ pub(crate) struct Taps {
 impl Taps {
     pub(crate) const COUNT: usize = 4;
 
-    fn new(input: usize, pixels_and_weights: [(usize, f32); Self::COUNT]) -> Self {
-        let first = pixels_and_weights[0].0;
-        let start = first.min(input.saturating_sub(Self::COUNT));
+    /// Gathers weights by pixel; no two pixels lie more than `span` - 1 apart.
+    fn new(input: usize, span: usize, pixels_and_weights: &[(usize, f32)]) -> Self {
+        let first = pixels_and_weights.first().map_or(0, |&(pixel, _)| pixel);
+        let start = first.min(input.saturating_sub(span));
         let mut weights = [0.0; Self::COUNT];
-        for (pixel, weight) in pixels_and_weights {
+        for &(pixel, weight) in pixels_and_weights {
             weights[pixel - start] += weight;
         }
         Self { start, weights }
+    }
+
+    /// Whether the first two taps are all that weighs anything.
+    pub(crate) fn is_narrow(&self) -> bool {
+        self.weights[2] == 0.0 && self.weights[3] == 0.0
     }
 
     /// The taps of every output position along one side. The arithmetic is `f32`
@@ -89,32 +95,23 @@ fn bicubic(input: usize, position: f32) -> Taps {
     let sum = weights[0] + weights[1] + weights[2] + weights[3];
     // At least one of the two nearest pixels is inside, so the sum is never near 0.
     let normalise = 1.0 / sum;
-    Taps::new(
-        input,
-        [0, 1, 2, 3].map(|i| (pixels[i].0, weights[i] * normalise)),
-    )
+    let taps = [0, 1, 2, 3].map(|i| (pixels[i].0, weights[i] * normalise));
+    Taps::new(input, 4, &taps)
 }
 
 fn bicubic_legacy(input: usize, position: f32) -> Taps {
     let floor = position.floor();
     let pixels = neighbours(input, floor);
     let weights = keys_weights(-0.75, position - floor);
-    Taps::new(input, [0, 1, 2, 3].map(|i| (pixels[i].0, weights[i])))
+    Taps::new(input, 4, &[0, 1, 2, 3].map(|i| (pixels[i].0, weights[i])))
 }
 
 fn bilinear(input: usize, position: f32) -> Taps {
     let floor = position.floor();
     let fraction = position - floor;
     let pixels = neighbours(input, floor);
-    Taps::new(
-        input,
-        [
-            (pixels[0].0, 0.0),
-            (pixels[1].0, 1.0 - fraction),
-            (pixels[2].0, fraction),
-            (pixels[3].0, 0.0),
-        ],
-    )
+    let taps = [(pixels[1].0, 1.0 - fraction), (pixels[2].0, fraction)];
+    Taps::new(input, 2, &taps)
 }
 
 #[cfg(test)]

@@ -3,10 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::image::check_value_count;
+use crate::image::sealed::Sample;
 use crate::ops::{
-    ColorJitterValues, ColorStages, CropBox, GaussianBlurValues, Planes, Resampling, Resizer,
-    RotationValues, blur_in_place, gaussian_kernel,
+    AllRows, AllStages, ColorJitterValues, ColorStages, CropBox, GaussianBlurValues, Planes,
+    Resampling, Resizer, RotationValues, blur_in_place, gaussian_kernel, rotate, transpose_square,
 };
+use crate::simd::{Kernel, vectorized};
 use crate::{CHANNELS, Error, Image, Pixels, Result};
 
 /// What happens to one image for one view: a [`Policy`](crate::Policy) after its
@@ -69,54 +71,73 @@ impl Plan {
 
     /// Everything between squash and blur.
     fn draw(&self, source: &impl Pixels, output: &mut [f32]) -> Result<()> {
-        let mut resizer = Resizer::new(source, self.window, self.size, self.resampling)?;
-        if self.flip_left_right {
-            resizer.flip_left_right();
-        }
-        if self.flip_up_down {
-            resizer.flip_up_down();
-        }
-        let colors = ColorStages::new(self.color_jitter.as_ref(), self.grayscale);
-        let row_length = self.size.1 * CHANNELS;
-        pulp::Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                let mut scratch = resizer.scratch();
-                let mut planes = Planes::new();
-                if let Some(rotation) = &self.rotation {
-                    for (y, row) in output.chunks_exact_mut(row_length).enumerate() {
-                        row.copy_from_slice(resizer.row(y, &mut scratch));
-                    }
-                    self.rotate(rotation, output)?;
-                    let (pixels, _) = output.as_chunks_mut::<CHANNELS>();
-                    let sums = colors.first(pixels, &mut planes);
-                    colors.rest(pixels, sums, &mut planes);
-                    return Ok(());
-                }
-                let mut sums = [0.0; CHANNELS];
-                for (y, row) in output.chunks_exact_mut(row_length).enumerate() {
-                    let resized = resizer.row(y, &mut scratch);
-                    let (pixels, _) = resized.as_chunks_mut::<CHANNELS>();
-                    for (sum, part) in sums.iter_mut().zip(colors.first(pixels, &mut planes)) {
-                        *sum += part;
-                    }
-                    row.copy_from_slice(resized);
-                }
-                let (pixels, _) = output.as_chunks_mut::<CHANNELS>();
-                colors.rest(pixels, sums, &mut planes);
-                Ok(())
-            },
-        )
-    }
-
-    fn rotate(&self, rotation: &RotationValues, output: &mut [f32]) -> Result<()> {
-        let (height, width) = self.size;
-        let rotated = rotation.apply(&Image::new(height, width, output.to_vec())?)?;
-        if (rotated.height(), rotated.width()) != self.size {
-            let size = format!("{height} x {width}");
+        let turns = match self.rotation {
+            Some(RotationValues::QuarterTurns(turns)) => turns % 4,
+            _ => 0,
+        };
+        if !turns.is_multiple_of(2) && self.size.0 != self.size.1 {
+            let size = format!("{} x {}", self.size.0, self.size.1);
             return Err(Error::parameter("quarter turns", "size", "square", size));
         }
-        output.copy_from_slice(rotated.data());
+        let mut resizer = Resizer::new(source, self.window, self.size, self.resampling)?;
+        // Quarter turns are flips, which cost nothing, and a transposition.
+        if self.flip_left_right != matches!(turns, 1 | 2) {
+            resizer.flip_left_right();
+        }
+        if self.flip_up_down != matches!(turns, 2 | 3) {
+            resizer.flip_up_down();
+        }
+        let width = self.size.1;
+        let colors = ColorStages::new(self.color_jitter.as_ref(), self.grayscale);
+        if let Some(RotationValues::Degrees { degrees, border }) = self.rotation {
+            vectorized(AllRows {
+                resizer,
+                output: &mut *output,
+            });
+            let upright = Image::new(self.size.0, width, output.to_vec())?;
+            output.copy_from_slice(rotate(&upright, degrees, border)?.data());
+            let (pixels, _) = output.as_chunks_mut::<CHANNELS>();
+            vectorized(AllStages {
+                pixels,
+                stages: colors,
+            });
+            return Ok(());
+        }
+        let (pixels, _) = output.as_chunks_mut::<CHANNELS>();
+        vectorized(Draw {
+            resizer,
+            colors,
+            pixels: &mut *pixels,
+            width,
+        });
+        if !turns.is_multiple_of(2) {
+            transpose_square(pixels, width);
+        }
         Ok(())
+    }
+}
+
+/// Resizes row by row, each row getting its first colour operations while it is in
+/// the cache, and then does what has to wait for the whole image.
+struct Draw<'a, S> {
+    resizer: Resizer<'a, S>,
+    colors: ColorStages,
+    pixels: &'a mut [[f32; CHANNELS]],
+    width: usize,
+}
+
+impl<S: Sample> Kernel for Draw<'_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let mut scratch = self.resizer.scratch();
+        let mut planes = Planes::new();
+        let mut sums = [0.0; CHANNELS];
+        for (y, row) in self.pixels.chunks_exact_mut(self.width).enumerate() {
+            let resized = self.resizer.row(y, &mut scratch);
+            self.colors.first(resized, row, &mut sums, &mut planes);
+        }
+        self.colors.rest(self.pixels, self.width, sums, &mut planes);
     }
 }
