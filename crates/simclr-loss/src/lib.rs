@@ -21,6 +21,7 @@ mod cross_entropy;
 mod distillation;
 mod error;
 mod nt_xent;
+mod vector;
 
 pub use cross_entropy::cross_entropy;
 pub use distillation::{DistillationLoss, distillation_loss};

@@ -9,6 +9,12 @@ pub enum Error {
     /// A tensor operation failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
+    /// A kernel failed.
+    #[error(transparent)]
+    Kernels(#[from] simclr_kernels::Error),
+    /// A loss failed.
+    #[error(transparent)]
+    Loss(#[from] simclr_loss::Error),
     /// Training or evaluation failed.
     #[error(transparent)]
     Train(#[from] simclr_train::Error),

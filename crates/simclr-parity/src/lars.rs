@@ -9,6 +9,7 @@ use simclr_train::optimizer::{
     AdamConfig, LarsConfig, MomentumForm, NamedVariable, Optimizer, OptimizerConfig, SgdConfig,
 };
 
+use crate::tensors::values;
 use crate::{CaseReport, Error, Result};
 
 pub(crate) fn check(case: &GoldenCase) -> Result<CaseReport> {
@@ -123,13 +124,12 @@ fn snapshot(
         ("second_moment", "v"),
     ];
     let state = optimizer.state()?;
-    let flat = |tensor: &Tensor| -> Result<Vec<f32>> { Ok(tensor.flatten_all()?.to_vec1()?) };
     let mut snapshot = Vec::new();
     for NamedVariable { name, variable } in variables {
-        snapshot.push((format!("{name}/w"), flat(variable.as_tensor())?));
+        snapshot.push((format!("{name}/w"), values(variable.as_tensor())?));
         for (ours, theirs) in SLOTS {
             if let Some(slot) = state.get(&format!("{name}.{ours}")) {
-                snapshot.push((format!("{name}/{theirs}"), flat(slot)?));
+                snapshot.push((format!("{name}/{theirs}"), values(slot)?));
             }
         }
     }

@@ -10,12 +10,15 @@
 //! ```
 
 mod crop_distribution;
+mod distill;
 mod error;
 mod image_ops;
 mod lars;
 mod metrics;
+mod nt_xent;
 mod report;
 mod schedule;
+mod tensors;
 
 pub use error::{Error, Result};
 pub use report::{CaseReport, Check};
@@ -28,9 +31,11 @@ type Checker = fn(&GoldenCase) -> Result<CaseReport>;
 /// The kinds of case that can be judged, each with its module.
 const KINDS: &[(&str, Checker)] = &[
     ("crop_distribution", crop_distribution::check),
+    ("distill", distill::check),
     ("image_ops", image_ops::check),
     ("lars", lars::check),
     ("metrics", metrics::check),
+    ("nt_xent", nt_xent::check),
     ("schedule", schedule::check),
 ];
 

@@ -1,8 +1,9 @@
 //! The normalised, temperature-scaled cross-entropy loss of contrastive learning.
 
 mod composite;
+mod fused;
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::check_temperature;
@@ -85,7 +86,11 @@ impl NtXent {
     /// number of rows, fewer than two images, no columns.
     pub fn forward(&self, embeddings: &Tensor) -> Result<NtXentOutput> {
         self.check(embeddings)?;
-        self.forward_composite(embeddings)
+        if embeddings.dtype() == DType::F32 && embeddings.device().is_cpu() {
+            fused::forward(self, embeddings)
+        } else {
+            self.forward_composite(embeddings)
+        }
     }
 
     /// [`Self::forward`] made of stock candle operations only: any device and

@@ -1,0 +1,239 @@
+//! NT-Xent: loss, metrics and gradient, on one device and over replicas, and
+//! batch norm over replicas.
+
+use candle_core::{DType, Tensor, Var};
+use simclr_kernels::{Activation, batch_norm_training};
+use simclr_loss::{NtXent, NtXentOutput};
+use simclr_testkit::{GoldenCase, Tolerance, formula_range, formula_values};
+
+use crate::tensors::{scalar, values};
+use crate::{CaseReport, Result};
+
+pub(crate) fn check(case: &GoldenCase) -> Result<CaseReport> {
+    if case.has("input") {
+        batch_norm_over_replicas(case)
+    } else if case.has("hidden_global") {
+        replicas(case)
+    } else {
+        one_device(case)
+    }
+}
+
+fn loss_of(case: &GoldenCase) -> Result<NtXent> {
+    Ok(NtXent {
+        temperature: case.number("temperature")?,
+        normalize: case.flag("hidden_norm")?,
+        ..NtXent::default()
+    })
+}
+
+fn result_number(case: &GoldenCase, key: &str) -> Result<f64> {
+    Ok(case.description["result"][key]
+        .as_f64()
+        .ok_or_else(|| case.error(format!("expected a number `result.{key}`")))?)
+}
+
+/// The loss and its gradient with respect to the embeddings.
+fn differentiate(
+    case: &GoldenCase,
+    embeddings: &Tensor,
+    forward: impl Fn(&Tensor) -> simclr_loss::Result<NtXentOutput>,
+) -> Result<(NtXentOutput, Tensor)> {
+    let variable = Var::from_tensor(embeddings)?;
+    let output = forward(variable.as_tensor())?;
+    let gradients = output.loss.backward()?;
+    let gradient = gradients
+        .get(variable.as_tensor())
+        .ok_or_else(|| case.error("the embeddings got no gradient"))?;
+    Ok((output, gradient.clone()))
+}
+
+/// Both forms, the fused and the composite, by the same case.
+fn one_device(case: &GoldenCase) -> Result<CaseReport> {
+    let loss = loss_of(case)?;
+    let hidden = case.tensor("hidden")?;
+    let mut report = CaseReport::default();
+    let fused = differentiate(case, hidden, |x| loss.forward(x))?;
+    compare(&mut report, case, "", &fused)?;
+    let composite = differentiate(case, hidden, |x| loss.forward_composite(x))?;
+    compare(&mut report, case, "composite ", &composite)?;
+    if case.has("logits_ab") {
+        let logits = loss.contrast_logits(hidden)?;
+        let recorded = case.values("logits_ab")?;
+        let bound = Tolerance::relative_to_max(case.bound("loss_rel")?);
+        report.compare("logits_ab", bound, &values(&logits)?, &recorded);
+    }
+    Ok(report)
+}
+
+/// `|loss - loss_f64| <= loss_rel |loss_f64| + loss_abs`, and so on for the gradient.
+fn compare(
+    report: &mut CaseReport,
+    case: &GoldenCase,
+    form: &str,
+    (output, gradient): &(NtXentOutput, Tensor),
+) -> Result<()> {
+    let loss_bound =
+        Tolerance::relative_to_max(case.bound("loss_rel")?).plus_absolute(case.bound("loss_abs")?);
+    report.compare_f64(
+        &format!("{form}loss"),
+        loss_bound,
+        &[scalar(&output.loss)?],
+        &[result_number(case, "loss_f64")?],
+    );
+    let gradient_bound =
+        Tolerance::relative_to_max(case.bound("grad_rel")?).plus_absolute(case.bound("grad_abs")?);
+    report.compare(
+        &format!("{form}grad"),
+        gradient_bound,
+        &values(gradient)?,
+        &case.values("f64/grad")?,
+    );
+    report.compare_f64(
+        &format!("{form}contrast_entropy"),
+        loss_bound,
+        &[scalar(&output.entropy)?],
+        &[result_number(case, "contrast_entropy")?],
+    );
+    report.compare_f64(
+        &format!("{form}contrast_acc"),
+        Tolerance::absolute(1e-6 + undecided_share(case)?),
+        &[scalar(&output.accuracy)?],
+        &[result_number(case, "contrast_acc")?],
+    );
+    Ok(())
+}
+
+/// The share of images whose hit or miss is decided by less than the rounding of
+/// f32 similarities: the original's answer is not a fact there. Rows that are
+/// equal bit for bit do not count, their order is defined.
+fn undecided_share(case: &GoldenCase) -> Result<f64> {
+    let hidden = case.tensor("hidden")?;
+    let logits = loss_of(case)?.contrast_logits(&hidden.to_dtype(DType::F64)?)?;
+    let images = logits.dim(0)?;
+    let logits: Vec<Vec<f64>> = logits.to_vec2()?;
+    let rows: Vec<Vec<f32>> = hidden.narrow(0, images, images)?.to_vec2()?;
+    let scale = logits.iter().flatten().fold(0.0f64, |m, x| m.max(x.abs()));
+    let undecided = (0..images).filter(|&image| {
+        let own = logits[image][image];
+        let close = |other: usize| (logits[image][other] - own).abs() <= 4e-7 * scale;
+        (0..images).any(|other| rows[other] != rows[image] && close(other))
+    });
+    Ok(undecided.count() as f64 / images as f64)
+}
+
+fn replicas(case: &GoldenCase) -> Result<CaseReport> {
+    let loss = loss_of(case)?;
+    let replicas = case.count("replicas")?;
+    let locals = (0..replicas)
+        .map(|replica| {
+            Ok(Var::from_tensor(
+                case.tensor(&format!("replica{replica}/hidden"))?,
+            )?)
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let gathered = gather(&locals)?;
+
+    let mut report = CaseReport::default();
+    let bound = Tolerance::relative_to_max(case.bound("loss_rel")?);
+    let mut losses = Vec::with_capacity(replicas);
+    for (replica, local) in locals.iter().enumerate() {
+        losses.push(
+            loss.forward_replica(local.as_tensor(), &gathered, replica)?
+                .loss,
+        );
+    }
+    let recorded: Vec<f64> = case.description["result"]["loss_per_replica"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(serde_json::Value::as_f64)
+        .collect();
+    let per_replica = losses.iter().map(scalar).collect::<Result<Vec<_>>>()?;
+    report.compare_f64("loss_per_replica", bound, &per_replica, &recorded);
+
+    let mean = (Tensor::stack(&losses, 0)?.sum_all()? / replicas as f64)?;
+    let gradients = mean.backward()?;
+    let global = loss.forward(case.tensor("hidden_global")?)?;
+    for (name, value) in [
+        ("mean_of_replica_losses", scalar(&mean)?),
+        ("loss_global", scalar(&global.loss)?),
+    ] {
+        report.compare_f64(name, bound, &[value], &[result_number(case, name)?]);
+    }
+
+    let bound = Tolerance::relative_to_max(case.bound("grad_rel_to_max_abs")?);
+    for (replica, local) in locals.iter().enumerate() {
+        let name = format!("replica{replica}/grad");
+        let gradient = gradients
+            .get(local.as_tensor())
+            .ok_or_else(|| case.error("a replica got no gradient"))?;
+        report.compare(&name, bound, &values(gradient)?, &case.values(&name)?);
+    }
+    let (_, gradient) = differentiate(case, case.tensor("hidden_global")?, |x| loss.forward(x))?;
+    report.compare(
+        "grad_global",
+        bound,
+        &values(&gradient)?,
+        &case.values("grad_global")?,
+    );
+    Ok(report)
+}
+
+/// All first views, replica by replica, then all second views.
+fn gather(locals: &[Var]) -> Result<Tensor> {
+    let mut views = Vec::with_capacity(2 * locals.len());
+    for view in 0..2 {
+        for local in locals {
+            let images = local.dim(0)? / 2;
+            views.push(local.narrow(0, view * images, images)?);
+        }
+    }
+    Ok(Tensor::cat(&views, 0)?)
+}
+
+/// Batch norm over replicas is the batch norm of the whole batch.
+fn batch_norm_over_replicas(case: &GoldenCase) -> Result<CaseReport> {
+    let input = case.tensor("input")?;
+    let channels = input.dim(input.rank() - 1)?;
+    let momentum = case.number("momentum")?;
+    let start = |variable: &str| -> Result<Tensor> {
+        let name = format!("base_model/batch_normalization/{variable}");
+        let (low, high) = formula_range(&name, &[channels]);
+        let values = formula_values(&name, channels, low, high);
+        Ok(Tensor::from_vec(values, channels, input.device())?)
+    };
+    let result = batch_norm_training(
+        input,
+        &start("gamma")?,
+        &start("beta")?,
+        case.number("eps")?,
+        Activation::Identity,
+        None,
+    )?;
+    let moved = |variable: &str, batch: &Tensor| -> Result<Vec<f32>> {
+        values(&((start(variable)? * momentum)? + (batch * (1.0 - momentum))?)?)
+    };
+
+    let bound = Tolerance::absolute(case.bound("abs")?);
+    let mut report = CaseReport::default();
+    report.compare(
+        "output",
+        bound,
+        &values(&result.output)?,
+        &case.values("output")?,
+    );
+    report.compare(
+        "moving_mean",
+        bound,
+        &moved("moving_mean", &result.mean)?,
+        &case.values("moving_mean")?,
+    );
+    report.compare(
+        "moving_variance",
+        bound,
+        &moved("moving_variance", &result.variance)?,
+        &case.values("moving_variance")?,
+    );
+    Ok(report)
+}
