@@ -6,7 +6,7 @@ use plotters::chart::ChartBuilder;
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, ValueFormatter};
 use plotters::prelude::{Color, Ranged, TRANSPARENT};
 
-use super::canvas::{Align, Canvas, Pixel, font};
+use super::canvas::{Align, Canvas, Pixel, font, pixels, stroke, units};
 use super::style::{GRID, INK, TextSize, text_width};
 use super::svg::DrawError;
 use crate::Result;
@@ -88,12 +88,12 @@ impl Axis {
         self
     }
 
-    fn widest_tick(&self) -> i32 {
+    fn widest_tick(&self) -> f64 {
         let widths = self
             .ticks
             .iter()
             .map(|(_, text)| text_width(text, TextSize::Small));
-        widths.max().unwrap_or(0)
+        widths.fold(0.0, f64::max)
     }
 }
 
@@ -129,9 +129,9 @@ impl ValueFormatter<f64> for Axis {
 /// The space around the plotted area, in pixels.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Margins {
-    pub(super) top: u32,
-    pub(super) right: u32,
-    pub(super) left: u32,
+    pub(super) top: f64,
+    pub(super) right: f64,
+    pub(super) left: f64,
 }
 
 /// Draws the axes `x` and `y` with their grid and returns the function from
@@ -142,15 +142,14 @@ pub(super) fn draw_frame<'c>(
     y: &Axis,
     margins: Margins,
 ) -> Result<impl Fn(f64, f64) -> Option<Pixel> + use<'c>, DrawError> {
-    let tick_space = y.widest_tick().unsigned_abs() + 10;
-    let label_space = if y.label.is_empty() { 6 } else { 26 };
+    let label_space = |axis: &Axis| if axis.label.is_empty() { 6.0 } else { 27.0 };
     let mut chart = ChartBuilder::on(canvas.area())
-        .margin_top(margins.top)
-        .margin_right(margins.right)
-        .margin_left(margins.left + label_space)
-        .margin_bottom(if x.label.is_empty() { 6 } else { 28 })
-        .x_label_area_size(26)
-        .y_label_area_size(tick_space)
+        .margin_top(units(margins.top))
+        .margin_right(units(margins.right))
+        .margin_left(units(margins.left + label_space(y)))
+        .margin_bottom(units(label_space(x)))
+        .x_label_area_size(units(26.0))
+        .y_label_area_size(units(y.widest_tick() + 12.0))
         .build_cartesian_2d(x.clone(), y.clone())?;
     let mut mesh = chart.configure_mesh();
     if !x.grid {
@@ -159,30 +158,29 @@ pub(super) fn draw_frame<'c>(
     if !y.grid {
         mesh.disable_y_mesh();
     }
-    mesh.axis_style(INK.mix(0.7))
-        .bold_line_style(GRID)
+    mesh.axis_style(stroke(INK.mix(0.7), 1.0))
+        .bold_line_style(stroke(GRID, 1.0))
+        .set_all_tick_mark_size(units(4.0))
         .light_line_style(TRANSPARENT)
         .label_style(font(TextSize::Small))
         .draw()?;
 
     let (columns, rows) = chart.plotting_area().get_pixel_range();
     let (_, height) = canvas.area().dim_in_pixel();
-    let middle = (columns.start + columns.end) / 2;
-    let bottom = height as i32 - 14;
-    canvas.aligned(
-        &x.label,
-        (middle, bottom),
-        Align::Centre,
-        TextSize::Body,
-        &INK,
-    )?;
-    let centre = (margins.left as i32 + 10, (rows.start + rows.end) / 2);
-    canvas.aligned(&y.label, centre, Align::UpwardsCentre, TextSize::Body, &INK)?;
+    let middle = |range: Range<i32>| 0.5 * (pixels(range.start) + pixels(range.end));
+    let below = (
+        middle(columns),
+        f64::from(height) / f64::from(units(1.0)) - 14.0,
+    );
+    canvas.aligned(&x.label, below, Align::Centre, TextSize::Body, &INK)?;
+    let beside = (margins.left + 10.0, middle(rows));
+    canvas.aligned(&y.label, beside, Align::UpwardsCentre, TextSize::Body, &INK)?;
 
     let (x_scale, y_scale) = (x.scale, y.scale);
     Ok(move |x_value: f64, y_value: f64| {
         let position = (x_scale.position(x_value)?, y_scale.position(y_value)?);
-        Some(chart.backend_coord(&position))
+        let (column, row) = chart.backend_coord(&position);
+        Some((pixels(column), pixels(row)))
     })
 }
 

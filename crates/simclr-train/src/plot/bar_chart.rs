@@ -1,7 +1,5 @@
 //! Bars: figures by class.
 
-use plotters::prelude::Color;
-
 use super::axis::{Axis, Margins, Scale, draw_frame};
 use super::canvas::{Canvas, Marker};
 use super::legend::{self, Symbol};
@@ -9,10 +7,10 @@ use super::style::{FAINT_INK, TextSize, colour, fit};
 use super::svg::{DrawError, Svg};
 use crate::{Error, Result};
 
-const WIDTH: u32 = 720;
-const BAR: u32 = 13;
-const GAP: u32 = 12;
-const WIDEST_LABEL: i32 = 190;
+const WIDTH: f64 = 720.0;
+const BAR: f64 = 13.0;
+const GAP: f64 = 12.0;
+const WIDEST_LABEL: f64 = 190.0;
 
 /// Horizontal bars, a group per class and a bar per measure in each, so that
 /// class names can be read without turning the head.
@@ -76,35 +74,35 @@ impl BarChart {
         let legend = if self.measures.len() > 1 {
             legend::width(self.measures.iter().map(|measure| measure.0.as_str()))
         } else {
-            0
+            0.0
         };
         let group = BAR * self.bars() + GAP;
-        let height = (group * self.rows() + 40 + 60).max(legend::height(self.measures.len()) + 90);
+        let height = (group * self.rows() + 100.0).max(legend::height(self.measures.len()) + 90.0);
         Svg::draw(&self.title, (WIDTH, height), |canvas| {
             canvas.title(&self.title)?;
             let margins = Margins {
-                top: 40,
-                right: legend + 44,
-                left: 8,
+                top: 40.0,
+                right: legend + 44.0,
+                left: 8.0,
             };
             self.draw_bars(canvas, margins)?;
-            let corner = ((WIDTH - legend) as i32, 52);
+            let corner = (WIDTH - legend, 52.0);
             let entries = self.measures.iter().enumerate();
             let entries = entries.map(|(index, (name, _))| (name.as_str(), symbol(index)));
             legend::draw(
                 canvas,
                 corner,
-                entries.take(if legend > 0 { usize::MAX } else { 0 }),
+                entries.take(if legend > 0.0 { usize::MAX } else { 0 }),
             )
         })
     }
 
-    fn bars(&self) -> u32 {
-        u32::try_from(self.measures.len().max(1)).unwrap_or(u32::MAX)
+    fn bars(&self) -> f64 {
+        self.measures.len().max(1) as f64
     }
 
-    fn rows(&self) -> u32 {
-        u32::try_from(self.categories.len().max(1)).unwrap_or(u32::MAX)
+    fn rows(&self) -> f64 {
+        self.categories.len().max(1) as f64
     }
 
     fn draw_bars(&self, canvas: &Canvas<'_>, margins: Margins) -> Result<(), DrawError> {
@@ -123,7 +121,6 @@ impl BarChart {
         );
         let counts = values().all(|value| value.fract() == 0.0) && self.x_range.is_none();
         let pixel = draw_frame(canvas, &x, &self.category_axis(), margins)?;
-        let height = BAR as i32;
         for (row, centre) in self.centres().enumerate() {
             for (index, (_, values)) in self.measures.iter().enumerate() {
                 let value = values.get(row).copied().unwrap_or(f64::NAN);
@@ -131,11 +128,11 @@ impl BarChart {
                 let (Some((zero, middle)), Some((end, _))) = ends else {
                     continue;
                 };
-                let top = middle - height * self.bars() as i32 / 2 + height * index as i32;
-                let corners = [(zero.min(end), top), (zero.max(end), top + height - 2)];
-                canvas.rectangle(corners, colour(index).filled())?;
+                let top = middle + BAR * (index as f64 - 0.5 * self.bars());
+                let corners = [(zero.min(end), top), (zero.max(end), top + BAR - 2.0)];
+                canvas.rectangle(corners, colour(index))?;
                 let text = format!("{value:.*}", if counts { 0 } else { 2 });
-                let at = (zero.max(end) + 4, top + height / 2 - 1);
+                let at = (zero.max(end) + 4.0, top + 0.5 * BAR - 1.0);
                 canvas.text(&text, at, TextSize::Small, &FAINT_INK)?;
             }
         }
@@ -154,7 +151,7 @@ impl BarChart {
         Axis {
             label: String::new(),
             scale: Scale::Linear,
-            range: (0.0, f64::from(self.rows())),
+            range: (0.0, self.rows()),
             ticks: self.centres().zip(names).collect(),
             grid: false,
         }

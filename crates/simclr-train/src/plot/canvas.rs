@@ -4,7 +4,8 @@ use plotters::backend::SVGBackend;
 use plotters::coord::Shift;
 use plotters::element::DashedPathElement;
 use plotters::prelude::{
-    Color, DrawingArea, PathElement, Polygon, RGBAColor, RGBColor, Rectangle, ShapeStyle, TextStyle,
+    Circle, Color, DrawingArea, PathElement, Polygon, RGBAColor, RGBColor, Rectangle, ShapeStyle,
+    TextStyle,
 };
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontTransform, IntoTextStyle};
@@ -13,8 +14,30 @@ use super::style::{FONT, INK, TextSize};
 use super::svg::DrawError;
 use crate::Result;
 
-/// A point in pixels from the upper left corner.
-pub(super) type Pixel = (i32, i32);
+/// A point, or a size, in pixels from the upper left corner.
+pub(super) type Pixel = (f64, f64);
+
+/// plotters' coordinates to the pixel.
+const UNITS: f64 = 10.0;
+
+/// A length in pixels in plotters' coordinates.
+pub(super) fn units(pixels: f64) -> i32 {
+    (pixels * UNITS).round() as i32
+}
+
+/// A length in plotters' coordinates in pixels.
+pub(super) fn pixels(units: i32) -> f64 {
+    f64::from(units) / UNITS
+}
+
+/// A line of this width in pixels.
+pub(super) fn stroke(colour: impl Color, width: f64) -> ShapeStyle {
+    colour.stroke_width(units(width).unsigned_abs())
+}
+
+fn unit_points(points: &[Pixel]) -> Vec<(i32, i32)> {
+    points.iter().map(|(x, y)| (units(*x), units(*y))).collect()
+}
 
 /// Where a text lies relative to its point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,30 +98,54 @@ impl<'a> Canvas<'a> {
         &self.area
     }
 
-    pub(super) fn path(&self, points: Vec<Pixel>, style: ShapeStyle) -> Result<(), DrawError> {
-        self.area.draw(&PathElement::new(points, style))
+    /// A line through `points`.
+    pub(super) fn path(&self, points: &[Pixel], style: ShapeStyle) -> Result<(), DrawError> {
+        self.area
+            .draw(&PathElement::new(unit_points(points), style))
     }
 
+    /// A line of dashes of these lengths, with gaps of these, in pixels.
     pub(super) fn dashed(
         &self,
-        points: Vec<Pixel>,
-        (dash, gap): (u32, u32),
+        points: &[Pixel],
+        (dash, gap): (f64, f64),
         style: ShapeStyle,
     ) -> Result<(), DrawError> {
+        let (dash, gap) = (units(dash), units(gap));
+        let dashes = DashedPathElement::new(unit_points(points), dash, gap, style);
+        self.area.draw(&dashes)
+    }
+
+    /// A filled polygon.
+    pub(super) fn polygon(&self, points: &[Pixel], colour: RGBAColor) -> Result<(), DrawError> {
         self.area
-            .draw(&DashedPathElement::new(points, dash, gap, style))
+            .draw(&Polygon::new(unit_points(points), colour.filled()))
     }
 
-    pub(super) fn polygon(&self, points: Vec<Pixel>, colour: RGBAColor) -> Result<(), DrawError> {
-        self.area.draw(&Polygon::new(points, colour.filled()))
-    }
-
+    /// A filled rectangle.
     pub(super) fn rectangle(
         &self,
-        corners: [Pixel; 2],
+        [(left, top), (right, bottom)]: [Pixel; 2],
+        colour: impl Color,
+    ) -> Result<(), DrawError> {
+        let corners = [(units(left), units(top)), (units(right), units(bottom))];
+        self.area.draw(&Rectangle::new(corners, colour.filled()))
+    }
+
+    /// The border of a rectangle.
+    pub(super) fn outline(
+        &self,
+        [(left, top), (right, bottom)]: [Pixel; 2],
         style: ShapeStyle,
     ) -> Result<(), DrawError> {
-        self.area.draw(&Rectangle::new(corners, style))
+        let round = [
+            (left, top),
+            (right, top),
+            (right, bottom),
+            (left, bottom),
+            (left, top),
+        ];
+        self.path(&round, style)
     }
 
     /// Text to the right of `at`.
@@ -128,51 +175,52 @@ impl<'a> Canvas<'a> {
             Align::Upwards => rotated(style, HPos::Left),
             Align::UpwardsCentre => rotated(style, HPos::Center),
         };
-        self.area.draw_text(text, &style, at)
+        self.area
+            .draw_text(text, &style, (units(at.0), units(at.1)))
     }
 
     /// The figure's title, at the upper left.
     pub(super) fn title(&self, text: &str) -> Result<(), DrawError> {
-        self.text(text, (14, 20), TextSize::Title, &INK)
+        self.text(text, (14.0, 20.0), TextSize::Title, &INK)
     }
 
     pub(super) fn marker(
         &self,
         marker: Marker,
         (x, y): Pixel,
-        radius: i32,
+        radius: f64,
         colour: RGBAColor,
     ) -> Result<(), DrawError> {
         let r = radius;
         match marker {
-            Marker::Circle => self.area.draw(&plotters::prelude::Circle::new(
-                (x, y),
-                r.unsigned_abs(),
+            Marker::Circle => self.area.draw(&Circle::new(
+                (units(x), units(y)),
+                units(r).unsigned_abs(),
                 colour.filled(),
             )),
             Marker::Square => {
-                let r = r - 1;
-                self.rectangle([(x - r, y - r), (x + r, y + r)], colour.filled())
+                let r = 0.85 * r;
+                self.rectangle([(x - r, y - r), (x + r, y + r)], colour)
             }
             Marker::Triangle => self.polygon(
-                vec![(x - r, y + r - 1), (x + r, y + r - 1), (x, y - r)],
+                &[(x - r, y + 0.8 * r), (x + r, y + 0.8 * r), (x, y - r)],
                 colour,
             ),
             Marker::InvertedTriangle => self.polygon(
-                vec![(x - r, y - r + 1), (x + r, y - r + 1), (x, y + r)],
+                &[(x - r, y - 0.8 * r), (x + r, y - 0.8 * r), (x, y + r)],
                 colour,
             ),
             Marker::Diamond => {
-                self.polygon(vec![(x - r, y), (x, y - r), (x + r, y), (x, y + r)], colour)
+                self.polygon(&[(x - r, y), (x, y - r), (x + r, y), (x, y + r)], colour)
             }
             Marker::Plus => {
-                self.path(vec![(x - r, y), (x + r, y)], colour.stroke_width(2))?;
-                self.path(vec![(x, y - r), (x, y + r)], colour.stroke_width(2))
+                self.path(&[(x - r, y), (x + r, y)], stroke(colour, 1.8))?;
+                self.path(&[(x, y - r), (x, y + r)], stroke(colour, 1.8))
             }
             Marker::Cross => {
-                let r = r - 1;
-                self.path(vec![(x - r, y - r), (x + r, y + r)], colour.stroke_width(2))?;
-                self.path(vec![(x - r, y + r), (x + r, y - r)], colour.stroke_width(2))
+                let r = 0.8 * r;
+                self.path(&[(x - r, y - r), (x + r, y + r)], stroke(colour, 1.8))?;
+                self.path(&[(x - r, y + r), (x + r, y - r)], stroke(colour, 1.8))
             }
         }
     }
@@ -181,7 +229,7 @@ impl<'a> Canvas<'a> {
 /// plotters' SVG backend divides sizes by 1.24 (it takes them for the height
 /// of a line); this undoes it.
 pub(super) fn font(size: TextSize) -> (&'static str, f64) {
-    (FONT, size.pixels() * 1.24)
+    (FONT, size.pixels() * UNITS * 1.24)
 }
 
 fn rotated(style: TextStyle<'_>, horizontal: HPos) -> TextStyle<'_> {

@@ -1,18 +1,18 @@
 //! Confusion matrices.
 
-use plotters::prelude::{Color, RGBColor, WHITE};
+use plotters::prelude::{RGBColor, WHITE};
 
-use super::canvas::{Align, Canvas, Pixel};
+use super::canvas::{Align, Canvas, Pixel, stroke};
 use super::style::{FAINT_INK, GRID, INK, TextSize, fit, heat, text_width};
 use super::svg::{DrawError, Svg};
 use crate::metrics::ConfusionMatrix;
 use crate::{Error, Result};
 
-const WIDEST_LABEL: i32 = 150;
-const TITLE: i32 = 40;
-const AXIS_NAME: i32 = 26;
+const WIDEST_LABEL: f64 = 150.0;
+const TITLE: f64 = 40.0;
+const AXIS_NAME: f64 = 26.0;
 /// The colour scale and its numbers.
-const SCALE: i32 = 84;
+const SCALE: f64 = 84.0;
 
 /// A confusion matrix as a figure: rows are the true classes, columns the
 /// predicted ones. Each cell shows its count; its colour is the share of the
@@ -63,31 +63,31 @@ impl ConfusionPlot {
                     draw_cell(canvas, &layout, (row, column), *count, total)?;
                 }
             }
-            canvas.rectangle(
+            canvas.outline(
                 [layout.corner(0, 0), layout.corner(layout.side, layout.side)],
-                FAINT_INK.stroke_width(1),
+                stroke(FAINT_INK, 1.0),
             )?;
             draw_scale(canvas, &layout)
         })
     }
 
     fn draw_labels(&self, canvas: &Canvas<'_>, layout: &Layout) -> Result<(), DrawError> {
-        let half = layout.cell / 2;
+        let half = layout.cell / 2.0;
         let (left, top) = layout.corner(0, 0);
         let (right, bottom) = layout.corner(layout.side, layout.side);
         for (index, class) in self.classes.iter().enumerate() {
             let class = fit(class, WIDEST_LABEL, TextSize::Body);
             let (x, y) = layout.corner(index, index);
-            let row = (left - 8, y + half);
+            let row = (left - 8.0, y + half);
             canvas.aligned(&class, row, Align::Right, TextSize::Body, &INK)?;
             let (at, align) = if layout.upright {
-                ((x + half, top - 8), Align::Upwards)
+                ((x + half, top - 8.0), Align::Upwards)
             } else {
-                ((x + half, top - 12), Align::Centre)
+                ((x + half, top - 12.0), Align::Centre)
             };
             canvas.aligned(&class, at, align, TextSize::Body, &INK)?;
         }
-        let middle = ((left + right) / 2, TITLE + AXIS_NAME / 2);
+        let middle = ((left + right) / 2.0, TITLE + AXIS_NAME / 2.0);
         canvas.aligned(
             "predicted class",
             middle,
@@ -95,7 +95,7 @@ impl ConfusionPlot {
             TextSize::Body,
             &FAINT_INK,
         )?;
-        let middle = (16, (top + bottom) / 2);
+        let middle = (16.0, (top + bottom) / 2.0);
         canvas.aligned(
             "true class",
             middle,
@@ -109,29 +109,29 @@ impl ConfusionPlot {
 /// Where things are, in pixels.
 struct Layout {
     side: usize,
-    cell: i32,
-    labels: i32,
+    cell: f64,
+    labels: f64,
     /// The height of the column labels.
-    head: i32,
+    head: f64,
     /// Whether the column labels read upwards.
     upright: bool,
-    title: i32,
+    title: f64,
 }
 
 impl Layout {
     fn of(title: &str, classes: &[String]) -> Self {
         let side = classes.len();
-        let cell = (520 / i32::try_from(side).unwrap_or(i32::MAX)).clamp(34, 72);
+        let cell = (520.0 / side as f64).floor().clamp(34.0, 72.0);
         let widths = classes
             .iter()
             .map(|class| text_width(class, TextSize::Body));
-        let labels = widths.max().unwrap_or(0).min(WIDEST_LABEL);
-        let upright = labels + 6 > cell;
+        let labels = widths.fold(0.0, f64::max).min(WIDEST_LABEL);
+        let upright = labels + 6.0 > cell;
         Self {
             side,
             cell,
             labels,
-            head: if upright { labels + 14 } else { 26 },
+            head: if upright { labels + 14.0 } else { 26.0 },
             upright,
             title: text_width(title, TextSize::Title),
         }
@@ -140,16 +140,16 @@ impl Layout {
     /// The upper left corner of a cell.
     fn corner(&self, row: usize, column: usize) -> Pixel {
         (
-            30 + self.labels + 10 + column as i32 * self.cell,
-            TITLE + AXIS_NAME + self.head + row as i32 * self.cell,
+            40.0 + self.labels + column as f64 * self.cell,
+            TITLE + AXIS_NAME + self.head + row as f64 * self.cell,
         )
     }
 
-    fn size(&self) -> (u32, u32) {
+    fn size(&self) -> Pixel {
         let (right, bottom) = self.corner(self.side, self.side);
-        let width = (right + SCALE).max(self.title + 28);
-        let height = (bottom + 16).max(self.corner(0, 0).1 + 130);
-        (width.unsigned_abs(), height.unsigned_abs())
+        let width = (right + SCALE).max(self.title + 28.0);
+        let height = (bottom + 16.0).max(self.corner(0, 0).1 + 130.0);
+        (width, height)
     }
 }
 
@@ -163,15 +163,15 @@ fn draw_cell(
     let share = count as f64 / total.max(1) as f64;
     let (x, y) = layout.corner(row, column);
     let corners = [(x, y), (x + layout.cell, y + layout.cell)];
-    canvas.rectangle(corners, heat(share).filled())?;
-    canvas.rectangle(corners, GRID.stroke_width(1))?;
+    canvas.rectangle(corners, heat(share))?;
+    canvas.outline(corners, stroke(GRID, 1.0))?;
     let ink = ink_on(share);
-    let (centre, middle) = (x + layout.cell / 2, y + layout.cell / 2);
-    if count > 0 && layout.cell >= 50 {
-        let at = (centre, middle - 8);
+    let (centre, middle) = (x + layout.cell / 2.0, y + layout.cell / 2.0);
+    if count > 0 && layout.cell >= 50.0 {
+        let at = (centre, middle - 8.0);
         canvas.aligned(&count.to_string(), at, Align::Centre, TextSize::Body, &ink)?;
         let percent = format!("{:.0} %", 100.0 * share);
-        let at = (centre, middle + 9);
+        let at = (centre, middle + 9.0);
         return canvas.aligned(&percent, at, Align::Centre, TextSize::Small, &ink);
     }
     let ink = if count == 0 { FAINT_INK } else { ink };
@@ -187,20 +187,20 @@ fn ink_on(share: f64) -> RGBColor {
 fn draw_scale(canvas: &Canvas<'_>, layout: &Layout) -> Result<(), DrawError> {
     const STEPS: i32 = 50;
     let (left, top) = layout.corner(0, layout.side);
-    let height = (layout.side as i32 * layout.cell).clamp(100, 200);
-    let x = left + 18;
-    let level = |step: i32| top + height - step * height / STEPS;
+    let height = (layout.side as f64 * layout.cell).clamp(100.0, 200.0);
+    let x = left + 18.0;
+    let level = |step: i32| top + height - height * f64::from(step) / f64::from(STEPS);
     for step in 0..STEPS {
         let share = (f64::from(step) + 0.5) / f64::from(STEPS);
-        let corners = [(x, level(step + 1)), (x + 14, level(step))];
-        canvas.rectangle(corners, heat(share).filled())?;
+        let corners = [(x, level(step + 1)), (x + 14.0, level(step))];
+        canvas.rectangle(corners, heat(share))?;
     }
-    canvas.rectangle(
-        [(x, level(STEPS)), (x + 14, level(0))],
-        FAINT_INK.stroke_width(1),
+    canvas.outline(
+        [(x, level(STEPS)), (x + 14.0, level(0))],
+        stroke(FAINT_INK, 1.0),
     )?;
     for (step, text) in [(0, "0 %"), (STEPS / 2, "50 %"), (STEPS, "100 %")] {
-        let at = (x + 19, level(step));
+        let at = (x + 19.0, level(step));
         canvas.text(text, at, TextSize::Small, &INK)?;
     }
     Ok(())

@@ -183,7 +183,7 @@ mod tests {
         }
         // Two intervals of three strokes each.
         assert_eq!(
-            count(svg.as_str(), "stroke=\"#0072B2\" stroke-width=\"1\""),
+            count(svg.as_str(), "stroke=\"#0072B2\" stroke-width=\"10\""),
             6
         );
     }

@@ -2,18 +2,18 @@
 
 use plotters::prelude::{Color, RGBColor};
 
-use super::canvas::{Canvas, Marker, Pixel};
+use super::canvas::{Canvas, Marker, Pixel, stroke};
 use super::style::{INK, TextSize, fit, text_width};
 use super::svg::DrawError;
 use crate::Result;
 
 /// The distance between two lines.
-const LINE: i32 = 20;
-const SYMBOL: i32 = 26;
-const WIDEST: i32 = 210;
+const LINE: f64 = 20.0;
+const SYMBOL: f64 = 26.0;
+const WIDEST: f64 = 210.0;
 
 /// How a series is drawn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Symbol {
     pub(super) colour: RGBColor,
     pub(super) line: Option<Dash>,
@@ -21,18 +21,14 @@ pub(super) struct Symbol {
 }
 
 /// Dash and gap in pixels; a gap of 0 is a whole line.
-pub(super) type Dash = (u32, u32);
+pub(super) type Dash = (f64, f64);
 
 impl Symbol {
     /// Draws the series' line through `points`.
-    pub(super) fn draw_line(
-        &self,
-        canvas: &Canvas<'_>,
-        points: Vec<Pixel>,
-    ) -> Result<(), DrawError> {
+    pub(super) fn draw_line(&self, canvas: &Canvas<'_>, points: &[Pixel]) -> Result<(), DrawError> {
         match self.line {
-            Some((_, 0)) => canvas.path(points, self.colour.stroke_width(2)),
-            Some(dash) => canvas.dashed(points, dash, self.colour.stroke_width(2)),
+            Some((_, 0.0)) => canvas.path(points, stroke(self.colour, 2.0)),
+            Some(dash) => canvas.dashed(points, dash, stroke(self.colour, 2.0)),
             None => Ok(()),
         }
     }
@@ -40,7 +36,7 @@ impl Symbol {
     /// Draws the series' marker.
     pub(super) fn draw_marker(&self, canvas: &Canvas<'_>, at: Pixel) -> Result<(), DrawError> {
         match self.marker {
-            Some(marker) => canvas.marker(marker, at, 5, self.colour.to_rgba()),
+            Some(marker) => canvas.marker(marker, at, 4.5, self.colour.to_rgba()),
             None => Ok(()),
         }
     }
@@ -48,18 +44,16 @@ impl Symbol {
 
 /// The room that a legend of these names takes, in pixels; nothing if there
 /// are none.
-pub(super) fn width<'n>(names: impl Iterator<Item = &'n str>) -> u32 {
-    let widest = names.map(|name| text_width(name, TextSize::Body)).max();
-    widest.map_or(0, |widest| {
-        (widest.min(WIDEST) + SYMBOL + 28).unsigned_abs()
-    })
+pub(super) fn width<'n>(names: impl Iterator<Item = &'n str>) -> f64 {
+    let widest = names
+        .map(|name| text_width(name, TextSize::Body))
+        .reduce(f64::max);
+    widest.map_or(0.0, |widest| widest.min(WIDEST) + SYMBOL + 28.0)
 }
 
 /// The height that `lines` lines take.
-pub(super) fn height(lines: usize) -> u32 {
-    u32::try_from(lines)
-        .unwrap_or(u32::MAX)
-        .saturating_mul(LINE.unsigned_abs())
+pub(super) fn height(lines: usize) -> f64 {
+    lines as f64 * LINE
 }
 
 /// Draws the legend downwards from `corner`.
@@ -69,10 +63,10 @@ pub(super) fn draw<'n>(
     entries: impl Iterator<Item = (&'n str, Symbol)>,
 ) -> Result<(), DrawError> {
     for (name, symbol) in entries {
-        symbol.draw_line(canvas, vec![(x, y), (x + SYMBOL - 4, y)])?;
-        symbol.draw_marker(canvas, (x + (SYMBOL - 4) / 2, y))?;
+        symbol.draw_line(canvas, &[(x, y), (x + SYMBOL - 4.0, y)])?;
+        symbol.draw_marker(canvas, (x + (SYMBOL - 4.0) / 2.0, y))?;
         let name = fit(name, WIDEST, TextSize::Body);
-        canvas.text(&name, (x + SYMBOL + 4, y), TextSize::Body, &INK)?;
+        canvas.text(&name, (x + SYMBOL + 4.0, y), TextSize::Body, &INK)?;
         y += LINE;
     }
     Ok(())

@@ -3,16 +3,16 @@
 use plotters::prelude::Color;
 
 use super::axis::{Axis, Margins, Scale, draw_frame};
-use super::canvas::{Align, Canvas, Marker, Pixel};
+use super::canvas::{Align, Canvas, Marker, Pixel, stroke};
 use super::legend::{self, Dash, Symbol};
 use super::style::{FAINT_INK, TextSize, colour};
 use super::svg::{DrawError, Svg};
 use crate::Result;
 use crate::run::MetricsTable;
 
-const WIDTH: u32 = 720;
-const HEIGHT: u32 = 380;
-const DASHES: [Dash; 3] = [(1, 0), (8, 5), (2, 4)];
+const WIDTH: f64 = 720.0;
+const HEIGHT: f64 = 380.0;
+const DASHES: [Dash; 3] = [(1.0, 0.0), (8.0, 5.0), (2.0, 3.5)];
 
 /// A line of a [`LineChart`].
 #[derive(Debug, Clone, PartialEq)]
@@ -59,7 +59,7 @@ impl Series {
         if self.reference {
             return Symbol {
                 colour: FAINT_INK,
-                line: Some((4, 4)),
+                line: Some((4.0, 4.0)),
                 marker: None,
             };
         }
@@ -164,29 +164,29 @@ impl LineChart {
         let legend = if self.series.iter().any(named) {
             legend::width(self.series.iter().map(|series| series.name.as_str()))
         } else {
-            0
+            0.0
         };
-        let height = HEIGHT.max(legend::height(self.series.len()) + 80);
+        let height = HEIGHT.max(legend::height(self.series.len()) + 80.0);
         Svg::draw(&self.title, (WIDTH, height), |canvas| {
             canvas.title(&self.title)?;
             let margins = Margins {
-                top: 40,
-                right: legend + 20,
-                left: 8,
+                top: 40.0,
+                right: legend + 20.0,
+                left: 8.0,
             };
             let (x, y) = self.axes();
             let pixel = draw_frame(canvas, &x, &y, margins)?;
             let drawable =
                 |series: &Series| series.points.iter().any(|p| pixel(p.0, p.1).is_some());
             if !self.series.iter().any(drawable) {
-                let middle = ((WIDTH - legend) as i32 / 2, height as i32 / 2);
+                let middle = ((WIDTH - legend) / 2.0, height / 2.0);
                 canvas.aligned("no data", middle, Align::Centre, TextSize::Body, &FAINT_INK)?;
             }
             for (series, symbol) in self.symbols() {
                 draw_series(canvas, series, symbol, &pixel)?;
             }
-            if legend > 0 {
-                let corner = ((WIDTH - legend) as i32, 52);
+            if legend > 0.0 {
+                let corner = (WIDTH - legend, 52.0);
                 let entries = self
                     .symbols()
                     .map(|(series, symbol)| (series.name.as_str(), symbol));
@@ -243,10 +243,10 @@ fn draw_series(
             [] => {}
             // A lone point has no line, but must be seen.
             [single] if symbol.marker.is_none() => {
-                canvas.marker(Marker::Circle, *single, 3, symbol.colour.to_rgba())?;
+                canvas.marker(Marker::Circle, *single, 3.0, symbol.colour.to_rgba())?;
             }
             _ => {
-                symbol.draw_line(canvas, stretch.clone())?;
+                symbol.draw_line(canvas, &stretch)?;
                 for at in stretch {
                     symbol.draw_marker(canvas, at)?;
                 }
@@ -262,17 +262,18 @@ fn draw_interval(
     high: Pixel,
     symbol: Symbol,
 ) -> Result<(), DrawError> {
-    const CAP: i32 = 4;
-    let style = symbol.colour.stroke_width(1);
-    canvas.path(vec![low, high], style)?;
+    const CAP: f64 = 4.0;
+    let style = stroke(symbol.colour, 1.0);
+    canvas.path(&[low, high], style)?;
     for (x, y) in [low, high] {
-        canvas.path(vec![(x - CAP, y), (x + CAP, y)], style)?;
+        canvas.path(&[(x - CAP, y), (x + CAP, y)], style)?;
     }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::canvas::units;
     use super::super::test_support::{assert_well_formed, count, texts};
     use super::*;
 
@@ -305,14 +306,14 @@ mod tests {
         let width_of_line = |name| {
             let series = Series::new(name, vec![(0.0, 1.0), (1.0, 2.0)]);
             let svg = LineChart::new("Loss").series(series).render().unwrap();
-            pixels(svg.as_str()).iter().map(|point| point.0).max()
+            first_line(svg.as_str()).iter().map(|point| point.0).max()
         };
-        assert!(width_of_line("") > Some(600));
-        assert!(width_of_line("a name that takes room") < Some(600));
+        assert!(width_of_line("") > Some(6000));
+        assert!(width_of_line("a name that takes room") < Some(6000));
     }
 
     /// The points of the first line in the first colour.
-    fn pixels(svg: &str) -> Vec<(i32, i32)> {
+    fn first_line(svg: &str) -> Vec<(i32, i32)> {
         let line = svg.lines().find(|line| line.contains("#0072B2")).unwrap();
         let points = line.split("points=\"").nth(1).unwrap();
         let points = points.split('"').next().unwrap();
@@ -378,11 +379,11 @@ mod tests {
             .y_range(0.0, 1.0)
             .series(Series::new("", points));
         let svg = chart.render().unwrap();
-        let points = pixels(svg.as_str());
-        assert_eq!(points.len(), 2);
-        for (x, y) in points {
-            assert!((0..WIDTH as i32).contains(&x), "{x}");
-            assert!((40..HEIGHT as i32).contains(&y), "{y}");
+        let drawn = first_line(svg.as_str());
+        assert_eq!(drawn.len(), 2);
+        for (x, y) in drawn {
+            assert!((0..units(WIDTH)).contains(&x), "{x}");
+            assert!((units(40.0)..units(HEIGHT)).contains(&y), "{y}");
         }
     }
 }

@@ -11,8 +11,8 @@ use super::svg::Svg;
 use crate::Result;
 use crate::analysis::PrincipalComponents;
 
-const WIDTH: u32 = 760;
-const HEIGHT: u32 = 520;
+const WIDTH: f64 = 760.0;
+const HEIGHT: f64 = 520.0;
 
 /// The points of one class.
 #[derive(Debug, Clone, PartialEq)]
@@ -109,13 +109,13 @@ impl ScatterPlot {
     /// [`Error::Plot`](crate::Error::Plot) if the drawing fails.
     pub fn render(&self) -> Result<Svg> {
         let legend = legend::width(self.groups.iter().map(|group| group.name.as_str()));
-        let height = HEIGHT.max(legend::height(self.groups.len()) + 80);
+        let height = HEIGHT.max(legend::height(self.groups.len()) + 80.0);
         Svg::draw(&self.title, (WIDTH, height), |canvas| {
             canvas.title(&self.title)?;
             let margins = Margins {
-                top: 40,
-                right: legend + 20,
-                left: 8,
+                top: 40.0,
+                right: legend + 20.0,
+                left: 8.0,
             };
             let points = || self.groups.iter().flat_map(|group| &group.points);
             let xs = points().map(|point| point.0);
@@ -129,11 +129,11 @@ impl ScatterPlot {
                 for (index, group) in self.groups.iter().enumerate() {
                     let point = group.points.get(round);
                     if let Some(at) = point.and_then(|(x, y)| pixel(*x, *y)) {
-                        canvas.marker(Marker::of(index), at, 4, colour(index).mix(0.75))?;
+                        canvas.marker(Marker::of(index), at, 4.0, colour(index).mix(0.75))?;
                     }
                 }
             }
-            let corner = ((WIDTH - legend) as i32, 52);
+            let corner = (WIDTH - legend, 52.0);
             let entries = self.groups.iter().enumerate();
             let entries = entries.map(|(index, group)| (group.name.as_str(), symbol(index)));
             legend::draw(canvas, corner, entries)

@@ -74,9 +74,9 @@ pub(super) fn heat(share: f64) -> RGBColor {
 
 /// The width in pixels of `text`, from the widths of Helvetica's characters
 /// with a little to spare. The layout has to come out right without a font.
-pub(super) fn text_width(text: &str, size: TextSize) -> i32 {
+pub(super) fn text_width(text: &str, size: TextSize) -> f64 {
     let em: f64 = text.chars().map(character_width).sum();
-    (em * size.pixels() * 1.05).ceil() as i32
+    (em * size.pixels() * 1.05).ceil()
 }
 
 /// In em.
@@ -98,7 +98,7 @@ fn character_width(character: char) -> f64 {
 }
 
 /// `text` cut to at most `width` pixels, with an ellipsis if anything is lost.
-pub(super) fn fit(text: &str, width: i32, size: TextSize) -> String {
+pub(super) fn fit(text: &str, width: f64, size: TextSize) -> String {
     if text_width(text, size) <= width {
         return text.to_owned();
     }
@@ -130,10 +130,10 @@ mod tests {
 
     #[test]
     fn words_that_fit_stay_and_others_are_cut_to_fit() {
-        assert_eq!(fit("crack", 100, TextSize::Body), "crack");
-        let cut = fit("brecciated and biscuited", 80, TextSize::Body);
+        assert_eq!(fit("crack", 100.0, TextSize::Body), "crack");
+        let cut = fit("brecciated and biscuited", 80.0, TextSize::Body);
         assert!(cut.ends_with('…') && cut.starts_with("brec"), "{cut}");
-        assert!(text_width(&cut, TextSize::Body) <= 80);
-        assert_eq!(fit("crack", 1, TextSize::Body), "…");
+        assert!(text_width(&cut, TextSize::Body) <= 80.0);
+        assert_eq!(fit("crack", 1.0, TextSize::Body), "…");
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use plotters::prelude::{DrawingAreaErrorKind, IntoDrawingArea, SVGBackend, WHITE};
 
-use super::canvas::Canvas;
+use super::canvas::{Canvas, Pixel, units};
 use crate::run::write_atomically;
 use crate::{Error, Result};
 
@@ -20,12 +20,16 @@ pub struct Svg {
 impl Svg {
     /// Draws a figure of `size` (width and height in pixels) on white; `title`
     /// also becomes the document's title, which screen readers read out.
+    ///
+    /// plotters draws on whole coordinates, so that the canvas has several of
+    /// them to the pixel.
     pub(super) fn draw(
         title: &str,
-        size: (u32, u32),
+        (width, height): Pixel,
         content: impl FnOnce(&Canvas<'_>) -> Result<(), DrawError>,
     ) -> Result<Self> {
         let mut text = String::new();
+        let size = (units(width).unsigned_abs(), units(height).unsigned_abs());
         {
             let area = SVGBackend::with_string(&mut text, size).into_drawing_area();
             area.fill(&WHITE)
@@ -36,10 +40,15 @@ impl Svg {
                     reason: error.to_string(),
                 })?;
         }
-        if let Some(end) = text.find('>') {
-            let head = format!("<title>{}</title>", escape(title));
-            text.insert_str(end + 1, &head);
-        }
+        // In place of plotters' root element, whose pixels are the units.
+        let body = text.split_once('>').map_or("", |(_root, body)| body);
+        let text = format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
+             viewBox=\"0 0 {} {}\"><title>{}</title>{body}",
+            size.0,
+            size.1,
+            escape(title)
+        );
         Ok(Self { text })
     }
 
@@ -72,8 +81,8 @@ mod tests {
     #[test]
     fn a_figure_is_well_formed_whatever_the_texts_in_it() {
         let title = "F1 < 0.5 & \"falling\"]]>";
-        let svg = Svg::draw(title, (200, 100), |canvas| {
-            canvas.text("a < b & c", (10, 10), TextSize::Body, &INK)
+        let svg = Svg::draw(title, (200.0, 100.0), |canvas| {
+            canvas.text("a < b & c", (10.0, 10.0), TextSize::Body, &INK)
         })
         .unwrap();
         assert_well_formed(svg.as_str());
@@ -88,7 +97,7 @@ mod tests {
     fn a_figure_is_saved_as_it_is() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("figure.svg");
-        let svg = Svg::draw("empty", (10, 10), |_| Ok(())).unwrap();
+        let svg = Svg::draw("empty", (10.0, 10.0), |_| Ok(())).unwrap();
         svg.save(&path).unwrap();
         assert_eq!(std::fs::read_to_string(path).unwrap(), svg.as_str());
     }
