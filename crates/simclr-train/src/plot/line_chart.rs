@@ -238,7 +238,7 @@ fn draw_series(
     }
     let pixels: Vec<_> = series.points.iter().map(|(x, y)| pixel(*x, *y)).collect();
     for stretch in pixels.split(Option::is_none) {
-        let stretch: Vec<Pixel> = stretch.iter().copied().flatten().collect();
+        let stretch = thin(stretch.iter().copied().flatten().collect());
         match stretch.as_slice() {
             [] => {}
             // A lone point has no line, but must be seen.
@@ -254,6 +254,28 @@ fn draw_series(
         }
     }
     Ok(())
+}
+
+/// The same line with at most four points per column of pixels: where it comes
+/// in, its lowest and highest point, and where it leaves. Logs of long runs have
+/// far more.
+fn thin(line: Vec<Pixel>) -> Vec<Pixel> {
+    if line.len() < 4 * WIDTH as usize {
+        return line;
+    }
+    let column = |point: &Pixel| point.0.round();
+    let mut kept: Vec<Pixel> = Vec::new();
+    for points in line.chunk_by(|a, b| column(a) == column(b)) {
+        let heights = || points.iter().enumerate();
+        let order = |a: &(usize, &Pixel), b: &(usize, &Pixel)| a.1.1.total_cmp(&b.1.1);
+        let extremes = [heights().min_by(order), heights().max_by(order)];
+        let mut chosen = vec![0, points.len() - 1];
+        chosen.extend(extremes.into_iter().flatten().map(|(index, _)| index));
+        chosen.sort_unstable();
+        chosen.dedup();
+        kept.extend(chosen.into_iter().filter_map(|index| points.get(index)));
+    }
+    kept
 }
 
 fn draw_interval(
@@ -339,6 +361,27 @@ mod tests {
             .map(|i| (f64::from(i), if i == 3 { f64::NAN } else { 1.0 }))
             .collect();
         assert_eq!(line(broken), 2);
+    }
+
+    #[test]
+    fn long_logs_are_thinned_without_losing_their_extremes() {
+        let many = 100_000;
+        let noise = |i: i32| f64::from((i * 7919) % 1009) / 1009.0;
+        let mut points: Vec<_> = (0..many).map(|i| (f64::from(i), noise(i))).collect();
+        points[54_321].1 = 5.0;
+        let thinned = thin(points.iter().map(|(x, y)| (x * 600.0 / 1e5, *y)).collect());
+        assert!(
+            (601..=4 * 601).contains(&thinned.len()),
+            "{}",
+            thinned.len()
+        );
+        assert!(thinned.windows(2).all(|pair| pair[0].0 <= pair[1].0));
+        assert_eq!(thinned.iter().filter(|point| point.1 == 5.0).count(), 1);
+        let lowest = |points: &[Pixel]| points.iter().map(|p| p.1).fold(f64::MAX, f64::min);
+        assert_eq!(lowest(&thinned), lowest(&points));
+
+        let chart = LineChart::new("Loss").series(Series::new("", points));
+        assert!(chart.render().unwrap().as_str().len() < 50_000);
     }
 
     #[test]

@@ -58,7 +58,7 @@ where
     temporary
         .persist(path)
         .map_err(|error| Error::io(path)(error.error))?;
-    Ok(())
+    sync_folder(path)
 }
 
 /// Lets `write` make a whole file under a temporary name in the folder of
@@ -76,7 +76,29 @@ pub(super) fn replace_atomically(
         .map_err(Error::io(path))?;
     temporary
         .persist(path)
-        .map_err(|error| Error::io(path)(error.error))
+        .map_err(|error| Error::io(path)(error.error))?;
+    sync_folder(path)
+}
+
+/// Brings the new name to the disk. Where folders cannot be synchronised, the
+/// file system sees to it.
+fn sync_folder(path: &Path) -> Result<()> {
+    #[cfg(unix)]
+    {
+        let folder = folder_of(path);
+        let synchronised = File::open(folder).and_then(|folder| folder.sync_all());
+        synchronised.map_err(Error::io(folder))?;
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+    Ok(())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
 }
 
 /// What the writing closure of [`write_atomically`] may fail with.
@@ -138,10 +160,6 @@ pub(super) fn remove_leftovers(dir: &Path) -> Result<()> {
 }
 
 fn temporary_beside(path: &Path) -> Result<NamedTempFile> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let prefix = format!(".{name}.");
     let mut builder = tempfile::Builder::new();
@@ -150,7 +168,9 @@ fn temporary_beside(path: &Path) -> Result<NamedTempFile> {
     // others may read: the process's umask decides, as for any new file.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder).map_err(Error::io(path))
+    builder
+        .tempfile_in(folder_of(path))
+        .map_err(Error::io(path))
 }
 
 #[cfg(test)]

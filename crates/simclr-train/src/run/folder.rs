@@ -121,8 +121,8 @@ impl RunFolder {
         &self.dir
     }
 
-    /// `metrics.csv` with these columns; with `Some(step)` the rows up to and
-    /// including that step are kept.
+    /// `metrics.csv` with these columns: the rows up to and including the step
+    /// `after` are kept, none at the beginning of a run (`None`, or step 0).
     ///
     /// # Errors
     /// As [`MetricsLog::open`].

@@ -28,8 +28,9 @@ pub struct MetricsLog {
 }
 
 impl MetricsLog {
-    /// Opens the log `path` with the columns `step` and `columns`: empty with
-    /// `None`, or with the rows up to and including step `after`.
+    /// Opens the log `path` with the columns `step` and `columns`: empty for a
+    /// run that begins (`None`, or step 0), or with the rows up to and
+    /// including step `after`.
     ///
     /// # Errors
     /// [`Error::RunFile`] if the rows of step `after` and before should be
@@ -40,7 +41,7 @@ impl MetricsLog {
         let path = path.into();
         let columns = with_step_column(&path, columns)?;
         let (kept, last_step) = match after {
-            None => (encode(&path, &columns)?, None),
+            None | Some(0) => (encode(&path, &columns)?, None),
             Some(step) => rows_through(&path, &columns, step)?,
         };
         write_atomically(&path, |file| file.write_all(&kept))?;
@@ -140,7 +141,14 @@ fn rows_through(path: &Path, columns: &[String], last: u64) -> Result<(Vec<u8>, 
         path: path.to_owned(),
         reason,
     };
-    let mut content = fs::read(path).map_err(Error::io(path))?;
+    let mut content = match fs::read(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(wrong(format!(
+                "missing, but the run goes on after step {last}"
+            )));
+        }
+        content => content.map_err(Error::io(path))?,
+    };
     // A killed process may have written the beginning of a row.
     let complete = content.iter().rposition(|byte| *byte == b'\n');
     content.truncate(complete.map_or(0, |position| position + 1));
@@ -236,11 +244,17 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("metrics.csv");
         write_steps(&mut MetricsLog::open(&path, &COLUMNS, None).unwrap(), 1..=3);
-        MetricsLog::open(&path, &COLUMNS, None).unwrap();
-        assert_eq!(
-            fs::read_to_string(path).unwrap(),
-            "step,epoch,loss,\"top 1, %\"\n"
-        );
+        for beginning in [None, Some(0)] {
+            write_steps(
+                &mut MetricsLog::open(&path, &COLUMNS, beginning).unwrap(),
+                1..=3,
+            );
+            MetricsLog::open(&path, &COLUMNS, beginning).unwrap();
+            assert_eq!(
+                fs::read_to_string(&path).unwrap(),
+                "step,epoch,loss,\"top 1, %\"\n"
+            );
+        }
     }
 
     #[test]
@@ -277,7 +291,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("metrics.csv");
         let missing = MetricsLog::open(&path, &COLUMNS, Some(1)).unwrap_err();
-        assert!(matches!(missing, Error::Io { .. }), "{missing}");
+        assert!(
+            missing
+                .to_string()
+                .contains("missing, but the run goes on after step 1"),
+            "{missing}"
+        );
         write_steps(&mut MetricsLog::open(&path, &COLUMNS, None).unwrap(), 1..=3);
         let other = MetricsLog::open(&path, &["epoch", "loss"], Some(1)).unwrap_err();
         assert!(
