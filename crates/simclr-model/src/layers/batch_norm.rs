@@ -1,0 +1,131 @@
+//! Batch norm with its moving statistics.
+
+use candle_core::{Tensor, Var};
+use simclr_kernels::{Activation, batch_norm_inference, batch_norm_training};
+
+use super::Pass;
+use crate::builder::Builder;
+use crate::{Initializer, ResNetConfig, Result, Role};
+
+/// What all batch norms of a network share.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BatchNormSettings {
+    pub(crate) decay: f64,
+    pub(crate) epsilon: f64,
+}
+
+impl BatchNormSettings {
+    pub(crate) fn of(config: &ResNetConfig) -> Self {
+        Self {
+            decay: config.batch_norm_decay,
+            epsilon: config.batch_norm_epsilon,
+        }
+    }
+}
+
+/// `gamma * (x - mean) / sqrt(variance + epsilon) + beta` over the last axis.
+#[derive(Debug, Clone)]
+pub(crate) struct BatchNorm {
+    gamma: Var,
+    beta: Offset,
+    moving_mean: Var,
+    moving_variance: Var,
+    settings: BatchNormSettings,
+}
+
+/// The last layer of the projection head has no beta.
+#[derive(Debug, Clone)]
+enum Offset {
+    Learned(Var),
+    Zero(Tensor),
+}
+
+/// How a batch norm differs from the usual one.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct BatchNormOptions {
+    /// Gamma starts at zero.
+    pub(crate) zero_gamma: bool,
+    /// There is no beta.
+    pub(crate) without_beta: bool,
+}
+
+impl BatchNorm {
+    /// A batch norm of the encoder, named by the encoder's counter.
+    pub(crate) fn new(
+        builder: &mut Builder<'_>,
+        path: &str,
+        channels: usize,
+        settings: BatchNormSettings,
+        options: BatchNormOptions,
+    ) -> Result<Self> {
+        let original = builder.next_batch_norm();
+        Self::named(builder, (path, &original), channels, settings, options)
+    }
+
+    /// A batch norm with both names given.
+    pub(crate) fn named(
+        builder: &mut Builder<'_>,
+        names: (&str, &str),
+        channels: usize,
+        settings: BatchNormSettings,
+        options: BatchNormOptions,
+    ) -> Result<Self> {
+        let mut variable = |leaf, role, value| {
+            builder.variable(names, leaf, &[channels], role, Initializer::Constant(value))
+        };
+        let start = if options.zero_gamma { 0.0 } else { 1.0 };
+        let gamma = variable("gamma", Role::Gamma, start)?;
+        let beta = if options.without_beta {
+            None
+        } else {
+            Some(variable("beta", Role::Beta, 0.0)?)
+        };
+        let moving_mean = variable("moving_mean", Role::MovingMean, 0.0)?;
+        let moving_variance = variable("moving_variance", Role::MovingVariance, 1.0)?;
+        let beta = match beta {
+            Some(beta) => Offset::Learned(beta),
+            None => Offset::Zero(builder.constant(&vec![0.0; channels])?),
+        };
+        Ok(Self {
+            gamma,
+            beta,
+            moving_mean,
+            moving_variance,
+            settings,
+        })
+    }
+
+    /// `activation(bn(x) + residual)`.
+    pub(crate) fn forward(
+        &self,
+        x: &Tensor,
+        pass: Pass,
+        activation: Activation,
+        residual: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        let gamma = pass.parameter(&self.gamma);
+        let beta = match &self.beta {
+            Offset::Learned(beta) => pass.parameter(beta),
+            Offset::Zero(zero) => zero.clone(),
+        };
+        let epsilon = self.settings.epsilon;
+        if !pass.batch_statistics {
+            let mean = self.moving_mean.as_detached_tensor();
+            let variance = self.moving_variance.as_detached_tensor();
+            return Ok(batch_norm_inference(
+                x, &gamma, &beta, &mean, &variance, epsilon, activation, residual,
+            )?);
+        }
+        let result = batch_norm_training(x, &gamma, &beta, epsilon, activation, residual)?;
+        self.move_towards(&self.moving_mean, &result.mean)?;
+        self.move_towards(&self.moving_variance, &result.variance)?;
+        Ok(result.output)
+    }
+
+    /// `old - (1 - decay) * (old - batch)`, in the original's order of operations.
+    fn move_towards(&self, moving: &Var, batch: &Tensor) -> Result<()> {
+        let old = moving.as_detached_tensor();
+        let step = ((&old - batch)? * (1.0 - self.settings.decay))?;
+        Ok(moving.set(&(old - step)?)?)
+    }
+}

@@ -1,0 +1,62 @@
+//! Convolution as the original pads it.
+
+use candle_core::{Tensor, Var};
+use simclr_kernels::{Conv2dConfig, Padding, conv2d};
+
+use super::Pass;
+use crate::builder::Builder;
+use crate::{Initializer, Result, Role};
+
+/// A square convolution's measures.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ConvShape {
+    pub(crate) size: usize,
+    pub(crate) stride: usize,
+    pub(crate) input: usize,
+    pub(crate) output: usize,
+}
+
+/// Convolution without bias: at stride 1 `SAME`, above that the original's fixed padding,
+/// which depends on the kernel and not on the image.
+#[derive(Debug, Clone)]
+pub(crate) struct Conv {
+    kernel: Var,
+    config: Conv2dConfig,
+}
+
+impl Conv {
+    pub(crate) fn new(builder: &mut Builder<'_>, path: &str, shape: ConvShape) -> Result<Self> {
+        let original = builder.next_convolution();
+        let ConvShape {
+            size,
+            stride,
+            input,
+            output,
+        } = shape;
+        let kernel = builder.variable(
+            (path, &original),
+            "kernel",
+            &[size, size, input, output],
+            Role::ConvKernel,
+            Initializer::VarianceScaling {
+                fan_in: size * size * input,
+            },
+        )?;
+        let padding = if stride == 1 {
+            Padding::Same
+        } else {
+            Padding::fixed(size)
+        };
+        Ok(Self {
+            kernel,
+            config: Conv2dConfig {
+                stride: (stride, stride),
+                padding,
+            },
+        })
+    }
+
+    pub(crate) fn forward(&self, x: &Tensor, pass: Pass) -> Result<Tensor> {
+        Ok(conv2d(x, &pass.parameter(&self.kernel), self.config)?)
+    }
+}

@@ -1,0 +1,123 @@
+//! The supervised head: one linear layer to the classes.
+
+use candle_core::Tensor;
+use candle_nn::VarBuilder;
+use serde::{Deserialize, Serialize};
+
+use crate::builder::{Builder, Parameter};
+use crate::config::check_count;
+use crate::layers::{Dense, Pass};
+use crate::projection_head::DENSE_STANDARD_DEVIATION;
+use crate::{Error, Freeze, Initializer, Mode, ParameterSpec, Part, Result};
+
+/// Keeps a broken file's sizes from overflowing.
+const MAXIMUM_CLASSES: usize = 1 << 20;
+
+/// The form of the supervised head.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SupervisedHeadConfig {
+    /// Number of classes, 1 to 2^20.
+    pub num_classes: usize,
+    /// Whether the kernel starts at zero instead of small random values. Default: false.
+    #[serde(default)]
+    pub zero_init_logits: bool,
+}
+
+impl SupervisedHeadConfig {
+    /// A head for this many classes.
+    pub fn classes(num_classes: usize) -> Self {
+        Self {
+            num_classes,
+            zero_init_logits: false,
+        }
+    }
+
+    /// The head's parameters for inputs of length `input_size`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for an invalid configuration.
+    pub fn parameter_specs(&self, input_size: usize) -> Result<Vec<ParameterSpec>> {
+        Builder::specs_of(|builder| SupervisedHead::layer(builder, self, input_size))
+    }
+}
+
+/// `logits = x * kernel + bias`.
+#[derive(Debug, Clone)]
+pub struct SupervisedHead {
+    config: SupervisedHeadConfig,
+    input_size: usize,
+    dense: Dense,
+    parameters: Vec<Parameter>,
+}
+
+impl SupervisedHead {
+    /// Builds the head on the variables that `variables` has below `supervised_head.`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for an invalid configuration; an error that names the variable if one
+    /// is missing or has another shape.
+    pub fn new(
+        config: &SupervisedHeadConfig,
+        input_size: usize,
+        variables: VarBuilder<'_>,
+    ) -> Result<Self> {
+        let mut builder = Builder::new(variables);
+        let dense = Self::layer(&mut builder, config, input_size)?;
+        Ok(Self {
+            config: config.clone(),
+            input_size,
+            dense,
+            parameters: builder.into_parameters(),
+        })
+    }
+
+    fn layer(
+        builder: &mut Builder<'_>,
+        config: &SupervisedHeadConfig,
+        input_size: usize,
+    ) -> Result<Dense> {
+        let classes = config.num_classes;
+        check_count("num_classes", classes, MAXIMUM_CLASSES)?;
+        builder.enter(Part::SupervisedHead);
+        let names = (
+            "supervised_head.dense",
+            "head_supervised/linear_layer/dense",
+        );
+        let initializer = if config.zero_init_logits {
+            Initializer::Constant(0.0)
+        } else {
+            Initializer::Normal {
+                standard_deviation: DENSE_STANDARD_DEVIATION,
+            }
+        };
+        Dense::new(builder, names, (input_size, classes), true, initializer)
+    }
+
+    /// The form of the head.
+    pub fn config(&self) -> &SupervisedHeadConfig {
+        &self.config
+    }
+
+    /// The parameters: kernel and bias.
+    pub fn parameters(&self) -> &[Parameter] {
+        &self.parameters
+    }
+
+    /// Logits `[n, num_classes]` of features `[n, input_size]`. The gradient flows on into the
+    /// features unless they are detached.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for another shape.
+    pub fn forward(&self, features: &Tensor, mode: Mode) -> Result<Tensor> {
+        if features.rank() != 2 || features.dim(1)? != self.input_size {
+            return Err(Error::Input {
+                layer: "supervised head",
+                shape: features.dims().to_vec(),
+                expected: format!("[n, {}]", self.input_size),
+            });
+        }
+        let pass = Pass::new(mode, Freeze::None, Part::SupervisedHead);
+        self.dense.forward(features, pass)
+    }
+}
