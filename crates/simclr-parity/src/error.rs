@@ -29,6 +29,9 @@ pub enum Error {
         /// The decoder's reason.
         source: image::ImageError,
     },
+    /// The model could not be built or run.
+    #[error(transparent)]
+    Model(#[from] simclr_model::Error),
     /// The case asks for something that its kind does not define.
     #[error("{case}: {reason}")]
     Unsupported {

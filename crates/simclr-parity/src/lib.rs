@@ -12,11 +12,14 @@
 mod crop_distribution;
 mod distill;
 mod error;
+mod formula_model;
 mod image_ops;
 mod lars;
 mod metrics;
 mod nt_xent;
+mod recorded;
 mod report;
+mod resnet;
 mod schedule;
 mod tensors;
 
@@ -36,6 +39,7 @@ const KINDS: &[(&str, Checker)] = &[
     ("lars", lars::check),
     ("metrics", metrics::check),
     ("nt_xent", nt_xent::check),
+    ("resnet", resnet::check),
     ("schedule", schedule::check),
 ];
 

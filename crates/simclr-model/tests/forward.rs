@@ -1,0 +1,276 @@
+//! Shapes and values of forward passes.
+
+#![allow(clippy::unwrap_used)]
+
+use candle_core::{DType, Device, Tensor};
+use simclr_model::{
+    Encoder, InputNormalization, Mode, Parameters, ProjectionHeadConfig, ProjectionKind,
+    ResNetConfig, SimClr, SimClrConfig, Stem, StemPooling, StridePlacement,
+};
+use simclr_testkit::{Tolerance, formula_values, seeds};
+
+fn images(batch: usize, side: usize) -> Tensor {
+    let values = formula_values("images", batch * side * side * 3, 0.0, 1.0);
+    Tensor::from_vec(values, (batch, side, side, 3), &Device::Cpu).unwrap()
+}
+
+fn encoder(config: &ResNetConfig) -> Encoder {
+    Encoder::initialize(config, seeds::WEIGHTS, &Device::Cpu).unwrap()
+}
+
+fn values(tensor: &Tensor) -> Vec<f32> {
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn assert_close(a: &Tensor, b: &Tensor) {
+    assert_eq!(a.dims(), b.dims());
+    let comparison = Tolerance::relative_to_max(1e-5).compare(&values(a), &values(b));
+    assert!(comparison.passed, "{comparison:?}");
+}
+
+fn assert_different(a: &Tensor, b: &Tensor) {
+    assert_eq!(a.dims(), b.dims());
+    assert!(
+        Tolerance::relative_to_max(1e-3)
+            .compare(&values(a), &values(b))
+            .failed()
+    );
+}
+
+#[test]
+fn every_architecture_has_its_shapes() {
+    let base = ResNetConfig::default;
+    let mut configs: Vec<_> = [18, 34, 50, 101, 152, 200].map(ResNetConfig::depth).into();
+    configs.push(base().with_width_multiplier(2));
+    configs.push(base().with_sk_ratio(0.0625));
+    configs.push(ResNetConfig::depth(18).with_sk_ratio(0.0625));
+    configs.push(base().with_se_ratio(0.25));
+    configs.push(ResNetConfig::depth(18).with_se_ratio(0.25));
+    configs.push(base().torchvision());
+    configs.push(ResNetConfig {
+        stride_placement: StridePlacement::First,
+        ..base().with_sk_ratio(0.0625).with_se_ratio(0.25)
+    });
+    for config in configs {
+        let output = encoder(&config)
+            .forward(&images(2, 19), Mode::Infer)
+            .unwrap();
+        let width = config.width_multiplier;
+        let expansion = if config.depth < 50 { 1 } else { 4 };
+        assert_eq!(
+            output.initial_conv.dims(),
+            [2, 10, 10, 64 * width],
+            "{config:?}"
+        );
+        assert_eq!(output.initial_max_pool.dims(), [2, 5, 5, 64 * width]);
+        let sides = [5, 3, 2, 1];
+        let filters = [64, 128, 256, 512];
+        for ((group, side), filters) in output.block_groups.iter().zip(sides).zip(filters) {
+            assert_eq!(group.dims(), [2, side, side, filters * width * expansion]);
+        }
+        assert_eq!(
+            output.final_avg_pool.dims(),
+            [2, config.feature_size().unwrap()]
+        );
+        assert!(
+            values(&output.final_avg_pool)
+                .iter()
+                .all(|value| value.is_finite())
+        );
+    }
+}
+
+#[test]
+fn the_cifar_stem_keeps_the_size() {
+    let config = ResNetConfig::depth(18).with_stem(Stem::Cifar);
+    let output = encoder(&config)
+        .forward(&images(2, 9), Mode::Infer)
+        .unwrap();
+    assert_eq!(output.initial_conv.dims(), [2, 9, 9, 64]);
+    assert_eq!(output.initial_max_pool.dims(), [2, 9, 9, 64]);
+    assert_eq!(output.block_groups[3].dims(), [2, 2, 2, 512]);
+}
+
+#[test]
+fn heads_have_their_shapes() {
+    let nonlinear = ProjectionHeadConfig::default();
+    let two_layers = ProjectionHeadConfig {
+        layers: 2,
+        output_size: 32,
+        ft_proj_selector: 1,
+        ..nonlinear.clone()
+    };
+    let last = ProjectionHeadConfig {
+        ft_proj_selector: -1,
+        ..ProjectionHeadConfig::linear()
+    };
+    for (head, levels, output_size, selected) in [
+        (ProjectionHeadConfig::none(), 1, 512, 512),
+        (ProjectionHeadConfig::linear(), 2, 128, 512),
+        (last, 2, 128, 128),
+        (nonlinear, 4, 128, 512),
+        (two_layers, 3, 32, 512),
+    ] {
+        let encoder = ResNetConfig::depth(18).with_stem(Stem::Cifar);
+        let config = SimClrConfig::new(encoder)
+            .with_projection_head(head.clone())
+            .with_classes(5);
+        let model = SimClr::initialize(&config, seeds::WEIGHTS, &Device::Cpu).unwrap();
+        let output = model.forward(&images(4, 8), Mode::Train).unwrap();
+        assert_eq!(output.levels.len(), levels, "{head:?}");
+        assert_eq!(output.z().dims(), [4, output_size]);
+        assert_eq!(output.h().dims(), [4, 512]);
+        assert_eq!(output.logits.unwrap().dims(), [4, 5]);
+        assert_eq!(config.supervised_input_size().unwrap(), selected);
+        assert_eq!(
+            values(output.levels.last().unwrap()),
+            values(&output.projection)
+        );
+        if head.kind == ProjectionKind::None {
+            assert_eq!(
+                values(&output.projection),
+                values(&output.encoder.final_avg_pool)
+            );
+        }
+    }
+}
+
+#[test]
+fn blocks_start_as_their_shortcuts() {
+    let config = ResNetConfig::depth(18).with_stem(Stem::Cifar);
+    let output = encoder(&config)
+        .forward(&images(2, 8), Mode::Infer)
+        .unwrap();
+    let plain = ResNetConfig {
+        zero_init_last_gamma: false,
+        ..config.clone()
+    };
+    let other = encoder(&plain).forward(&images(2, 8), Mode::Infer).unwrap();
+    assert_different(&output.block_groups[0], &other.block_groups[0]);
+
+    // With gamma 0 the first group is the 1x1 projection of its input, twice through ReLU.
+    let parameters = encoder(&config);
+    let kernel = "encoder.block_group1.block0.shortcut.conv.kernel";
+    let kernel = parameters
+        .parameters()
+        .iter()
+        .find(|p| p.spec.name == kernel)
+        .unwrap();
+    let kernel = kernel.variable.reshape((64, 64)).unwrap();
+    let input = output.initial_max_pool.reshape((2 * 8 * 8, 64)).unwrap();
+    let expected = (input.matmul(&kernel).unwrap() / (1.0f64 + 1e-5).sqrt()).unwrap();
+    let expected = expected.relu().unwrap().reshape((2, 8, 8, 64)).unwrap();
+    assert_close(&output.block_groups[0], &expected);
+}
+
+#[test]
+fn the_model_normalises_its_input() {
+    let plain = ResNetConfig::depth(18).with_stem(Stem::Cifar);
+    let normalising = ResNetConfig {
+        input_normalization: Some(InputNormalization {
+            mean: [0.4, 0.5, 0.6],
+            std: [0.1, 0.2, 1.0 / 255.0],
+        }),
+        ..plain.clone()
+    };
+    let mean = Tensor::new(&[0.4f32, 0.5, 0.6], &Device::Cpu).unwrap();
+    let std = Tensor::new(&[0.1f32, 0.2, 1.0 / 255.0], &Device::Cpu).unwrap();
+    let images = images(2, 8);
+    let by_hand = images
+        .broadcast_sub(&mean)
+        .unwrap()
+        .broadcast_div(&std)
+        .unwrap();
+    let expected = encoder(&plain).forward(&by_hand, Mode::Infer).unwrap();
+    let output = encoder(&normalising).forward(&images, Mode::Infer).unwrap();
+    assert_close(&output.final_avg_pool, &expected.final_avg_pool);
+}
+
+#[test]
+fn architecture_flags_change_the_results() {
+    // The same weights in all four networks: the flags change no shape.
+    let config = ResNetConfig::depth(50);
+    let parameters =
+        Parameters::initialize(&config.parameter_specs().unwrap(), 1, &Device::Cpu).unwrap();
+    let run = |config: &ResNetConfig| {
+        let encoder = Encoder::new(config, parameters.var_builder()).unwrap();
+        encoder.forward(&images(1, 32), Mode::Infer).unwrap()
+    };
+    let output = run(&config);
+    let symmetric = run(&ResNetConfig {
+        stem_pooling: StemPooling::Symmetric,
+        ..config.clone()
+    });
+    assert_close(&output.initial_conv, &symmetric.initial_conv);
+    assert_different(&output.initial_max_pool, &symmetric.initial_max_pool);
+}
+
+#[test]
+fn the_strides_place_counts() {
+    let middle = ResNetConfig {
+        zero_init_last_gamma: false,
+        ..ResNetConfig::depth(50)
+    };
+    let first = ResNetConfig {
+        stride_placement: StridePlacement::First,
+        ..middle.clone()
+    };
+    let middle = encoder(&middle)
+        .forward(&images(1, 32), Mode::Infer)
+        .unwrap();
+    let first = encoder(&first)
+        .forward(&images(1, 32), Mode::Infer)
+        .unwrap();
+    assert_close(&middle.block_groups[0], &first.block_groups[0]);
+    assert_different(&middle.block_groups[1], &first.block_groups[1]);
+}
+
+#[test]
+fn embedding_does_not_depend_on_the_batches() {
+    let encoder = encoder(&ResNetConfig::depth(18).with_stem(Stem::Cifar)).frozen();
+    let images = images(5, 8);
+    let whole = encoder.features(&images).unwrap().final_avg_pool;
+    for batch_size in [1, 2, 5, 8] {
+        assert_close(&encoder.embed(&images, batch_size).unwrap(), &whole);
+    }
+    assert!(
+        encoder
+            .embed(&images, 0)
+            .unwrap_err()
+            .to_string()
+            .starts_with("batch_size = 0")
+    );
+}
+
+#[test]
+fn training_twice_from_one_seed_gives_one_result() {
+    let config = ResNetConfig::depth(18)
+        .with_stem(Stem::Cifar)
+        .with_sk_ratio(0.0625);
+    let run = || {
+        encoder(&config)
+            .forward(&images(4, 8), Mode::Train)
+            .unwrap()
+            .final_avg_pool
+    };
+    assert_eq!(values(&run()), values(&run()));
+}
+
+#[test]
+fn double_precision_works() {
+    let config = ResNetConfig::depth(18).with_stem(Stem::Cifar);
+    let single = encoder(&config);
+    let doubled = single.parameters().iter().map(|parameter| {
+        let variable = parameter.variable.to_dtype(DType::F64).unwrap();
+        let variable = candle_core::Var::from_tensor(&variable).unwrap();
+        (parameter.spec.name.clone(), variable)
+    });
+    let parameters = Parameters::from_variables(doubled).unwrap();
+    let double = Encoder::new(&config, parameters.var_builder()).unwrap();
+    let images = images(3, 8);
+    let output = single.forward(&images, Mode::Train).unwrap().final_avg_pool;
+    let images = images.to_dtype(DType::F64).unwrap();
+    let precise = double.forward(&images, Mode::Train).unwrap().final_avg_pool;
+    assert_eq!(precise.dtype(), DType::F64);
+    assert_close(&output, &precise.to_dtype(DType::F32).unwrap());
+}
