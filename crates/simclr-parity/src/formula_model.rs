@@ -1,6 +1,6 @@
 //! Models filled with the weights that the recorded cases were computed with.
 
-use candle_core::{Device, Var};
+use candle_core::{DType, Device, Tensor, Var};
 use simclr_model::{
     ParameterSpec, Parameters, ProjectionHeadConfig, ResNetConfig, SimClr, SimClrConfig, Stem,
 };
@@ -38,18 +38,19 @@ pub(crate) fn config_of(case: &GoldenCase) -> Result<SimClrConfig> {
 }
 
 /// The model with every parameter from the formula, by its original name.
-pub(crate) fn formula_model(config: &SimClrConfig) -> Result<SimClr> {
+pub(crate) fn formula_model(config: &SimClrConfig, dtype: DType) -> Result<SimClr> {
     let variables = config
         .parameter_specs()?
         .into_iter()
-        .map(|spec| Ok((spec.name.clone(), formula_variable(&spec)?)))
+        .map(|spec| Ok((spec.name.clone(), formula_variable(&spec, dtype)?)))
         .collect::<Result<Vec<_>>>()?;
     let parameters = Parameters::from_variables(variables)?;
     Ok(SimClr::new(config, parameters.var_builder())?)
 }
 
-fn formula_variable(spec: &ParameterSpec) -> Result<Var> {
+fn formula_variable(spec: &ParameterSpec, dtype: DType) -> Result<Var> {
     let (low, high) = formula_range(&spec.original_name, &spec.shape);
     let values = formula_values(&spec.original_name, spec.element_count(), low, high);
-    Ok(Var::from_vec(values, spec.shape.as_slice(), &Device::Cpu)?)
+    let tensor = Tensor::from_vec(values, spec.shape.as_slice(), &Device::Cpu)?;
+    Ok(Var::from_tensor(&tensor.to_dtype(dtype)?)?)
 }

@@ -37,11 +37,13 @@ pub(crate) fn compare_activation(
 }
 
 /// Compares a gradient with what is recorded of it under `name`; the indices of samples are
-/// those of `index_name`. `relative_l2` bounds the relative distance.
+/// those of `index_name`. `relative_l2` bounds the relative distance; `label` goes before the
+/// name in the report.
 pub(crate) fn compare_gradient(
     report: &mut CaseReport,
     case: &GoldenCase,
     names: (&str, &str),
+    label: &str,
     result: &Tensor,
     relative_l2: f64,
 ) -> Result<()> {
@@ -49,13 +51,20 @@ pub(crate) fn compare_gradient(
     let tolerance = Tolerance::relative_l2(relative_l2);
     let values = flat(result)?;
     if case.has(name) {
-        report.compare(name, tolerance, &values, &case.values(name)?);
+        let reference = case.values(name)?;
+        report.compare(&format!("{label}{name}"), tolerance, &values, &reference);
         return Ok(());
     }
     let sampled = format!("{name}.val");
     if case.has(&sampled) {
         let samples = samples(case, index_name, &values)?;
-        report.compare(&sampled, tolerance, &samples, &case.values(&sampled)?);
+        let reference = case.values(&sampled)?;
+        report.compare(
+            &format!("{label}{sampled}"),
+            tolerance,
+            &samples,
+            &reference,
+        );
     }
     let (mean, deviation) = (format!("{name}.ch_mean"), format!("{name}.ch_std"));
     if case.has(&mean) && case.has(&deviation) {
@@ -63,7 +72,12 @@ pub(crate) fn compare_gradient(
         let moments = ChannelMoments::of(result)?;
         let result = root_mean_squares(&moments.mean, &moments.deviation);
         let reference = root_mean_squares(&case.values_f64(&mean)?, &case.values_f64(&deviation)?);
-        report.compare_f64(&format!("{name}.rms"), tolerance, &result, &reference);
+        report.compare_f64(
+            &format!("{label}{name}.rms"),
+            tolerance,
+            &result,
+            &reference,
+        );
     }
     Ok(())
 }

@@ -1,0 +1,167 @@
+//! The gradients of two losses with respect to all parameters and the images.
+
+use candle_core::Tensor;
+use candle_core::backprop::GradStore;
+use serde_json::Value;
+use simclr_testkit::GoldenCase;
+
+use super::{Run, compare_norms};
+use crate::recorded::{compare_gradient, norm};
+use crate::{CaseReport, Result};
+
+/// Compares the gradients of an f32 run within the case's bounds, with the recorded f64 run
+/// and, where there is a bound for it, with the recorded f32 run.
+pub(super) fn check_single(report: &mut CaseReport, case: &GoldenCase, run: &Run) -> Result<()> {
+    for loss in Loss::ALL {
+        let against_double = case.bound(loss.bound_against_double())?;
+        let against_single = match loss {
+            Loss::Contrastive => Some(case.bound("grad_rel_l2_vs_f32")?),
+            Loss::Features => None,
+        };
+        let check = GradientCheck {
+            case,
+            loss,
+            label: "",
+            against_single,
+            against_double: &|_| against_double,
+        };
+        check.run(report, run)?;
+    }
+    Ok(())
+}
+
+/// Compares the gradients of an f64 run with the recorded f64 run, each within the noise that
+/// was measured for its variable, and at most the case's bound.
+pub(super) fn check_double(report: &mut CaseReport, case: &GoldenCase, run: &Run) -> Result<()> {
+    for loss in Loss::ALL {
+        let bound = case.bound(loss.bound_against_double())?;
+        let noise = &case.description["noise"][loss.noise()];
+        let check = GradientCheck {
+            case,
+            loss,
+            label: "double/",
+            against_single: None,
+            against_double: &|variable| {
+                noise[variable]
+                    .as_f64()
+                    .map_or(bound, |noise| noise.min(bound))
+            },
+        };
+        check.run(report, run)?;
+    }
+    Ok(())
+}
+
+/// The two recorded losses.
+#[derive(Debug, Clone, Copy)]
+enum Loss {
+    /// `mean(projection * R)`, through the whole model.
+    Contrastive,
+    /// `mean(final_avg_pool * R2)`, through the encoder alone.
+    Features,
+}
+
+impl Loss {
+    const ALL: [Self; 2] = [Self::Contrastive, Self::Features];
+
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Contrastive => "grad",
+            Self::Features => "grad2",
+        }
+    }
+
+    fn bound_against_double(self) -> &'static str {
+        match self {
+            Self::Contrastive => "grad_rel_l2_vs_f64",
+            Self::Features => "grad2_rel_l2_vs_f64",
+        }
+    }
+
+    fn noise(self) -> &'static str {
+        match self {
+            Self::Contrastive => "grad_rel_l2_by_variable",
+            Self::Features => "grad2_rel_l2_by_variable",
+        }
+    }
+
+    fn norms(self, case: &GoldenCase) -> &Value {
+        match self {
+            Self::Contrastive => &case.description["grad_l2_f64"],
+            Self::Features => &case.description["grad2_l2_f64"],
+        }
+    }
+
+    fn backward(self, case: &GoldenCase, run: &Run) -> Result<GradStore> {
+        let (output, cotangent) = match self {
+            Self::Contrastive => (run.output.z(), "R"),
+            Self::Features => (run.output.h(), "R2"),
+        };
+        let cotangent = case.tensor(cotangent)?.to_dtype(output.dtype())?;
+        Ok((output * cotangent)?.mean_all()?.backward()?)
+    }
+}
+
+struct GradientCheck<'a> {
+    case: &'a GoldenCase,
+    loss: Loss,
+    /// What the run is called in the report.
+    label: &'a str,
+    /// Relative distance from the recorded f32 run, which is noisy itself.
+    against_single: Option<f64>,
+    /// Relative distance from the recorded f64 run, by variable.
+    against_double: &'a dyn Fn(&str) -> f64,
+}
+
+impl GradientCheck<'_> {
+    fn run(&self, report: &mut CaseReport, run: &Run) -> Result<()> {
+        let gradients = self.loss.backward(self.case, run)?;
+        let prefix = self.loss.prefix();
+        let norms = self.loss.norms(self.case);
+        for parameter in run.model.parameters() {
+            let original = &parameter.spec.original_name;
+            let name = format!("{prefix}/{original}");
+            let label = format!("{}{name}", self.label);
+            let gradient = gradients.get(&parameter.variable);
+            let (Some(gradient), Some(reference)) = (gradient, norms[original].as_f64()) else {
+                // What had no way to the loss in the original must have none here.
+                report.require(&label, gradient.is_none() && norms[original].is_null());
+                continue;
+            };
+            let bound = (self.against_double)(original);
+            compare_norms(report, &label, norm(gradient)?, reference, bound);
+            self.compare(report, &name, gradient, bound)?;
+        }
+        match gradients.get(&run.images) {
+            Some(gradient) => {
+                let name = format!("{prefix}_input");
+                self.compare(report, &name, gradient, (self.against_double)(&name))
+            }
+            None => Err(self.case.error("no gradient reached the images").into()),
+        }
+    }
+
+    fn compare(
+        &self,
+        report: &mut CaseReport,
+        name: &str,
+        gradient: &Tensor,
+        bound: f64,
+    ) -> Result<()> {
+        let double = format!("f64/{name}");
+        compare_gradient(
+            report,
+            self.case,
+            (&double, name),
+            self.label,
+            gradient,
+            bound,
+        )?;
+        match self.against_single {
+            Some(bound) => {
+                compare_gradient(report, self.case, (name, name), self.label, gradient, bound)
+            }
+            None => Ok(()),
+        }
+    }
+}
