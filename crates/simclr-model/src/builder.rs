@@ -1,5 +1,7 @@
 //! Building layers, or only listing what they would need.
 
+use std::sync::Arc;
+
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
 
@@ -12,6 +14,13 @@ pub struct Parameter {
     pub spec: ParameterSpec,
     /// Its values.
     pub variable: Var,
+}
+
+/// A layer, and the variables that a gradient may reach in it.
+#[derive(Debug, Clone)]
+pub(crate) struct Section<L> {
+    pub(crate) layer: Arc<L>,
+    pub(crate) variables: Vec<Var>,
 }
 
 /// Hands variables to the layers' constructors, in the original's order of calls, and notes
@@ -53,6 +62,19 @@ impl<'a> Builder<'a> {
     /// Everything handed out so far.
     pub(crate) fn into_parameters(self) -> Vec<Parameter> {
         self.parameters
+    }
+
+    /// Builds a layer and notes the variables that a gradient may reach in it.
+    pub(crate) fn section<L>(
+        &mut self,
+        build: impl FnOnce(&mut Self) -> Result<L>,
+    ) -> Result<Section<L>> {
+        let start = self.parameters.len();
+        let layer = Arc::new(build(self)?);
+        let parameters = self.parameters.iter().skip(start);
+        let trainable = parameters.filter(|p| p.spec.role.is_trainable());
+        let variables = trainable.map(|p| p.variable.clone()).collect();
+        Ok(Section { layer, variables })
     }
 
     /// The part that the following variables belong to.

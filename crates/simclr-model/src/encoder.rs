@@ -3,8 +3,9 @@
 use candle_core::{Device, Tensor, Var};
 use candle_nn::VarBuilder;
 
-use crate::builder::{Builder, Parameter};
-use crate::layers::{Block, BlockShape, IMAGE_CHANNELS, Pass, Stem};
+use crate::builder::{Builder, Parameter, Section};
+use crate::layers::{Block, BlockShape, IMAGE_CHANNELS, Pass, Stem, StemOutput};
+use crate::recompute::{ActivationMemory, attach};
 use crate::{Error, Freeze, Mode, ParameterSpec, Parameters, Part, ResNetConfig, Result};
 
 /// A ResNet without a classifier.
@@ -26,10 +27,11 @@ use crate::{Error, Freeze, Mode, ParameterSpec, Parameters, Part, ResNetConfig, 
 pub struct Encoder {
     config: ResNetConfig,
     normalization: Option<Normalization>,
-    stem: Stem,
-    groups: [Vec<Block>; 4],
+    stem: Section<Stem>,
+    groups: [Vec<Section<Block>>; 4],
     parameters: Vec<Parameter>,
     freeze: Freeze,
+    memory: ActivationMemory,
 }
 
 /// The encoder's intermediate and final results, under the original's names.
@@ -91,6 +93,7 @@ impl Encoder {
             groups,
             parameters: builder.into_parameters(),
             freeze: Freeze::None,
+            memory: ActivationMemory::Keep,
         })
     }
 
@@ -103,10 +106,7 @@ impl Encoder {
         Self::new(config, parameters.var_builder())
     }
 
-    fn layers(
-        builder: &mut Builder<'_>,
-        config: &ResNetConfig,
-    ) -> Result<(Option<Normalization>, Stem, [Vec<Block>; 4])> {
+    fn layers(builder: &mut Builder<'_>, config: &ResNetConfig) -> Result<Layers> {
         config.validate()?;
         let normalization = match &config.input_normalization {
             Some(normalization) => Some(Normalization {
@@ -116,7 +116,7 @@ impl Encoder {
             None => None,
         };
         builder.enter(Part::Stem);
-        let stem = Stem::new(builder, config)?;
+        let stem = builder.section(|builder| Stem::new(builder, config))?;
         let (kind, counts) = config.structure()?;
         let mut groups = [const { Vec::new() }; 4];
         let mut input = config.filters(1);
@@ -132,7 +132,8 @@ impl Encoder {
                     first: index == 0,
                 };
                 let path = format!("encoder.block_group{group}.block{index}");
-                blocks.push(Block::new(builder, &path, shape, config)?);
+                let block = |builder: &mut Builder<'_>| Block::new(builder, &path, shape, config);
+                blocks.push(builder.section(block)?);
                 input = filters * kind.expansion();
             }
         }
@@ -174,6 +175,16 @@ impl Encoder {
         Ok(())
     }
 
+    /// What training passes keep for their backward passes.
+    pub fn activation_memory(&self) -> ActivationMemory {
+        self.memory
+    }
+
+    /// Sets what all later training passes keep for their backward passes.
+    pub fn set_activation_memory(&mut self, memory: ActivationMemory) {
+        self.memory = memory;
+    }
+
     /// The encoder as a plain function from images to features: whatever is done with it,
     /// it stays as it is. It shares the variables, so if they are trained elsewhere, it
     /// follows.
@@ -192,8 +203,7 @@ impl Encoder {
             Some(normalization) => &normalization.apply(images)?,
             None => images,
         };
-        let pass = Pass::new(mode, self.freeze, Part::Stem);
-        let stem = self.stem.forward(x, pass)?;
+        let stem = self.stem_forward(x, mode)?;
         let initial_max_pool = self.stop_if_frozen(stem.initial_max_pool, Part::Stem);
         let group1 = self.group_forward(1, &initial_max_pool, mode)?;
         let group2 = self.group_forward(2, &group1, mode)?;
@@ -208,14 +218,41 @@ impl Encoder {
         })
     }
 
+    fn stem_forward(&self, x: &Tensor, mode: Mode) -> Result<StemOutput> {
+        let pass = Pass::new(mode, self.freeze, Part::Stem);
+        let Section { layer, variables } = &self.stem;
+        if !self.recomputes(pass) {
+            return layer.forward(x, pass);
+        }
+        let output = layer.forward(&x.detach(), pass.untracked())?;
+        let layer = layer.clone();
+        let rerun = move |x: &Tensor| Ok(layer.forward(x, pass.again())?.initial_max_pool);
+        Ok(StemOutput {
+            initial_conv: output.initial_conv,
+            initial_max_pool: attach(output.initial_max_pool, x, variables, rerun)?,
+        })
+    }
+
     fn group_forward(&self, group: usize, x: &Tensor, mode: Mode) -> Result<Tensor> {
         let part = Part::BlockGroup(group);
         let pass = Pass::new(mode, self.freeze, part);
         let mut x = x.clone();
-        for block in self.groups.iter().skip(group - 1).take(1).flatten() {
-            x = block.forward(&x, pass)?;
+        for Section { layer, variables } in self.groups.iter().skip(group - 1).take(1).flatten() {
+            x = if self.recomputes(pass) {
+                let output = layer.forward(&x.detach(), pass.untracked())?;
+                let layer = layer.clone();
+                attach(output, &x, variables, move |x| {
+                    layer.forward(x, pass.again())
+                })?
+            } else {
+                layer.forward(&x, pass)?
+            };
         }
         Ok(self.stop_if_frozen(x, part))
+    }
+
+    fn recomputes(&self, pass: Pass) -> bool {
+        pass.tracked && self.memory == ActivationMemory::RecomputeBlocks
     }
 
     /// No gradient passes from the trained layers into the frozen ones.
@@ -240,6 +277,12 @@ impl Encoder {
         }
     }
 }
+
+type Layers = (
+    Option<Normalization>,
+    Section<Stem>,
+    [Vec<Section<Block>>; 4],
+);
 
 /// Names and variables that the policy leaves to train.
 pub(crate) fn trainable<'a>(

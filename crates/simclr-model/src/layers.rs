@@ -19,4 +19,4 @@ pub(crate) use dense::Dense;
 pub(crate) use pass::Pass;
 pub(crate) use selective_kernel::SelectiveKernel;
 pub(crate) use squeeze_excitation::SqueezeExcitation;
-pub(crate) use stem::{IMAGE_CHANNELS, Stem};
+pub(crate) use stem::{IMAGE_CHANNELS, Stem, StemOutput};

@@ -66,6 +66,12 @@
 //! [`Freeze::AfterBlockOriginal`] does what the original does, whose frozen layers still move
 //! their batch statistics. [`Encoder::frozen`] gives a type that can do nothing but infer.
 
+//!
+//! # Memory
+//! A training pass keeps its intermediate results for the backward pass.
+//! [`ActivationMemory::RecomputeBlocks`] keeps the blocks' inputs alone and computes the rest
+//! twice, with the same gradients to the last bit.
+
 mod builder;
 mod config;
 mod encoder;
@@ -76,6 +82,7 @@ mod layers;
 mod parameter;
 mod parameters;
 mod projection_head;
+mod recompute;
 mod simclr;
 mod supervised_head;
 
@@ -87,5 +94,6 @@ pub use freeze::{Freeze, Mode};
 pub use parameter::{Initializer, ParameterSpec, Part, Role};
 pub use parameters::{LoadReport, Parameters, ShapeDifference};
 pub use projection_head::{ProjectionHead, ProjectionHeadConfig, ProjectionKind, ProjectionOutput};
+pub use recompute::ActivationMemory;
 pub use simclr::{SimClr, SimClrConfig, SimClrOutput};
 pub use supervised_head::{SupervisedHead, SupervisedHeadConfig};

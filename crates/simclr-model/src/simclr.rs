@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::builder::Parameter;
 use crate::encoder::trainable;
 use crate::{
-    Encoder, EncoderOutput, Freeze, Mode, ParameterSpec, Parameters, ProjectionHead,
-    ProjectionHeadConfig, ProjectionOutput, ResNetConfig, Result, SupervisedHead,
+    ActivationMemory, Encoder, EncoderOutput, Freeze, Mode, ParameterSpec, Parameters,
+    ProjectionHead, ProjectionHeadConfig, ProjectionOutput, ResNetConfig, Result, SupervisedHead,
     SupervisedHeadConfig,
 };
 
@@ -179,6 +179,11 @@ impl SimClr {
     /// [`crate::Error::Config`] if there is no such block group.
     pub fn set_freeze(&mut self, freeze: Freeze) -> Result<()> {
         self.encoder.set_freeze(freeze)
+    }
+
+    /// Sets what all later training passes of the encoder keep for their backward passes.
+    pub fn set_activation_memory(&mut self, memory: ActivationMemory) {
+        self.encoder.set_activation_memory(memory);
     }
 
     /// All parameters in the original's order of calls.

@@ -117,8 +117,10 @@ impl BatchNorm {
             )?);
         }
         let result = batch_norm_training(x, &gamma, &beta, epsilon, activation, residual)?;
-        self.move_towards(&self.moving_mean, &result.mean)?;
-        self.move_towards(&self.moving_variance, &result.variance)?;
+        if pass.moves_statistics {
+            self.move_towards(&self.moving_mean, &result.mean)?;
+            self.move_towards(&self.moving_variance, &result.variance)?;
+        }
         Ok(result.output)
     }
 

@@ -7,10 +7,12 @@ use crate::{Freeze, Mode, Part};
 /// Mode and freeze policy, boiled down to what concerns one layer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pass {
-    /// Whether batch norm uses the batch's statistics (and moves the moving ones).
+    /// Whether batch norm uses the batch's statistics.
     pub(crate) batch_statistics: bool,
+    /// Whether batch norm, if it uses the batch's statistics, moves the moving ones.
+    pub(crate) moves_statistics: bool,
     /// Whether gradients reach the parameters.
-    tracked: bool,
+    pub(crate) tracked: bool,
 }
 
 impl Pass {
@@ -19,7 +21,24 @@ impl Pass {
         let fully_frozen = frozen && matches!(freeze, Freeze::AfterBlock(_));
         Self {
             batch_statistics: mode == Mode::Train && !fully_frozen,
+            moves_statistics: true,
             tracked: mode == Mode::Train && !frozen,
+        }
+    }
+
+    /// The same pass, keeping nothing for a backward pass.
+    pub(crate) fn untracked(self) -> Self {
+        Self {
+            tracked: false,
+            ..self
+        }
+    }
+
+    /// The same pass once more, after the moving statistics have moved.
+    pub(crate) fn again(self) -> Self {
+        Self {
+            moves_statistics: false,
+            ..self
         }
     }
 
