@@ -1,5 +1,6 @@
 //! What a network looks like.
 
+use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -348,4 +349,16 @@ pub(crate) fn check_count(field: &'static str, value: usize, maximum: usize) -> 
     check(field, value, &expected, |count| {
         (1..=maximum).contains(count)
     })
+}
+
+/// An error unless the features are `[n, size]`.
+pub(crate) fn check_features(layer: &'static str, features: &Tensor, size: usize) -> Result<()> {
+    match features.dims() {
+        &[_, length] if length == size => Ok(()),
+        dims => Err(Error::Input {
+            layer,
+            shape: dims.to_vec(),
+            expected: format!("[n, {size}]"),
+        }),
+    }
 }

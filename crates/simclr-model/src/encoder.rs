@@ -205,10 +205,11 @@ impl Encoder {
         };
         let stem = self.stem_forward(x, mode)?;
         let initial_max_pool = self.stop_if_frozen(stem.initial_max_pool, Part::Stem);
-        let group1 = self.group_forward(1, &initial_max_pool, mode)?;
-        let group2 = self.group_forward(2, &group1, mode)?;
-        let group3 = self.group_forward(3, &group2, mode)?;
-        let group4 = self.group_forward(4, &group3, mode)?;
+        let [first, second, third, fourth] = &self.groups;
+        let group1 = self.group_forward((1, first), &initial_max_pool, mode)?;
+        let group2 = self.group_forward((2, second), &group1, mode)?;
+        let group3 = self.group_forward((3, third), &group2, mode)?;
+        let group4 = self.group_forward((4, fourth), &group3, mode)?;
         let final_avg_pool = simclr_kernels::global_average_pool(&group4)?;
         Ok(EncoderOutput {
             initial_conv: stem.initial_conv,
@@ -233,11 +234,16 @@ impl Encoder {
         })
     }
 
-    fn group_forward(&self, group: usize, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        let part = Part::BlockGroup(group);
+    fn group_forward(
+        &self,
+        (number, blocks): (usize, &[Section<Block>]),
+        x: &Tensor,
+        mode: Mode,
+    ) -> Result<Tensor> {
+        let part = Part::BlockGroup(number);
         let pass = Pass::new(mode, self.freeze, part);
         let mut x = x.clone();
-        for Section { layer, variables } in self.groups.iter().skip(group - 1).take(1).flatten() {
+        for Section { layer, variables } in blocks {
             x = if self.recomputes(pass) {
                 let output = layer.forward(&x.detach(), pass.untracked())?;
                 let layer = layer.clone();

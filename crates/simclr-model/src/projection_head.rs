@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use simclr_kernels::Activation;
 
 use crate::builder::{Builder, Parameter};
-use crate::config::check_count;
+use crate::config::{check_count, check_features};
 use crate::layers::{BatchNorm, BatchNormOptions, BatchNormSettings, Dense, Pass};
 use crate::{Error, Freeze, Initializer, Mode, ParameterSpec, Part, ResNetConfig, Result};
 
@@ -141,6 +141,7 @@ impl ProjectionHeadConfig {
 #[derive(Debug, Clone)]
 pub struct ProjectionHead {
     config: ProjectionHeadConfig,
+    feature_size: usize,
     layers: Vec<Layer>,
     parameters: Vec<Parameter>,
 }
@@ -180,6 +181,7 @@ impl ProjectionHead {
         let layers = Self::layers(&mut builder, config, encoder)?;
         Ok(Self {
             config: config.clone(),
+            feature_size: encoder.feature_size()?,
             layers,
             parameters: builder.into_parameters(),
         })
@@ -228,8 +230,9 @@ impl ProjectionHead {
     /// Computes all levels from representations `[n, d]`.
     ///
     /// # Errors
-    /// A kernel's error if d is not the encoder's feature size.
+    /// [`Error::Input`] if d is not the encoder's feature size.
     pub fn forward(&self, representation: &Tensor, mode: Mode) -> Result<ProjectionOutput> {
+        check_features("projection head", representation, self.feature_size)?;
         let pass = Pass::new(mode, Freeze::None, Part::ProjectionHead);
         let mut projection = representation.clone();
         let mut levels = vec![projection.clone()];

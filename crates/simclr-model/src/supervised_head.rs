@@ -5,10 +5,10 @@ use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 
 use crate::builder::{Builder, Parameter};
-use crate::config::check_count;
+use crate::config::{check_count, check_features};
 use crate::layers::{Dense, Pass};
 use crate::projection_head::DENSE_STANDARD_DEVIATION;
-use crate::{Error, Freeze, Initializer, Mode, ParameterSpec, Part, Result};
+use crate::{Freeze, Initializer, Mode, ParameterSpec, Part, Result};
 
 /// Keeps a broken file's sizes from overflowing.
 const MAXIMUM_CLASSES: usize = 1 << 20;
@@ -36,7 +36,7 @@ impl SupervisedHeadConfig {
     /// The head's parameters for inputs of length `input_size`.
     ///
     /// # Errors
-    /// [`Error::Config`] for an invalid configuration.
+    /// [`crate::Error::Config`] for an invalid configuration.
     pub fn parameter_specs(&self, input_size: usize) -> Result<Vec<ParameterSpec>> {
         Builder::specs_of(|builder| SupervisedHead::layer(builder, self, input_size))
     }
@@ -55,7 +55,7 @@ impl SupervisedHead {
     /// Builds the head on the variables that `variables` has below `supervised_head.`.
     ///
     /// # Errors
-    /// [`Error::Config`] for an invalid configuration; an error that names the variable if one
+    /// [`crate::Error::Config`] for an invalid configuration; an error that names the variable if one
     /// is missing or has another shape.
     pub fn new(
         config: &SupervisedHeadConfig,
@@ -108,15 +108,9 @@ impl SupervisedHead {
     /// features unless they are detached.
     ///
     /// # Errors
-    /// [`Error::Input`] for another shape.
+    /// [`crate::Error::Input`] for another shape.
     pub fn forward(&self, features: &Tensor, mode: Mode) -> Result<Tensor> {
-        if features.rank() != 2 || features.dim(1)? != self.input_size {
-            return Err(Error::Input {
-                layer: "supervised head",
-                shape: features.dims().to_vec(),
-                expected: format!("[n, {}]", self.input_size),
-            });
-        }
+        check_features("supervised head", features, self.input_size)?;
         let pass = Pass::new(mode, Freeze::None, Part::SupervisedHead);
         self.dense.forward(features, pass)
     }

@@ -109,6 +109,28 @@ fn images_that_do_not_fit_are_refused() {
 }
 
 #[test]
+fn features_that_do_not_fit_are_refused() {
+    let config = SimClrConfig::new(ResNetConfig::depth(18)).with_classes(3);
+    let model = SimClr::initialize(&config, 1, &Device::Cpu).unwrap();
+    let features = Tensor::zeros((2, 511), DType::F32, &Device::Cpu).unwrap();
+    let error = model
+        .projection_head()
+        .forward(&features, Mode::Infer)
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "projection head: input of shape [2, 511], expected [n, 512]"
+    );
+    let head = model.supervised_head().unwrap();
+    let error = head.forward(&features, Mode::Infer).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("supervised head: input of shape [2, 511]")
+    );
+}
+
+#[test]
 fn freeze_knows_its_range() {
     let config = SimClrConfig::new(ResNetConfig::depth(18));
     let mut model = SimClr::initialize(&config, 1, &Device::Cpu).unwrap();

@@ -187,8 +187,8 @@ fn the_model_normalises_its_input() {
 }
 
 #[test]
-fn architecture_flags_change_the_results() {
-    // The same weights in all four networks: the flags change no shape.
+fn the_stems_pooling_counts() {
+    // The same weights in both networks: the flag changes no shape.
     let config = ResNetConfig::depth(50);
     let parameters =
         Parameters::initialize(&config.parameter_specs().unwrap(), 1, &Device::Cpu).unwrap();
