@@ -1,8 +1,18 @@
 //! Images for SimCLR: folders, splits, folds, label budgets, the view loader and a
 //! synthetic set of core images.
 //!
-//! A set of images is anything that implements [`Dataset`]. [`ImageFolder`] reads
-//! class folders or unlabelled ones, [`InMemory`] holds decoded images.
+//! A set of images is anything that implements [`Dataset`]:
+//!
+//! * [`ImageFolder`]: class folders, or any folder without labels;
+//! * [`SyntheticCores`]: sediment cores with ten kinds of drilling disturbance, drawn
+//!   on demand, so that everything runs without data;
+//! * [`InMemory`]: decoded images; with the feature `candle-datasets`, the module
+//!   `benchmark` reads CIFAR-10 and MNIST into it;
+//! * [`Subset`] and [`Mapped`]: some images of a set, or the same with other classes.
+//!
+//! [`DatasetExt`] splits, reduces and regroups them, [`Folds`] cross-validates, and
+//! [`ViewLoader`] makes batches of augmented views on threads of its own. Everything
+//! random depends on a [`Seed`] and on nothing else.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -26,20 +36,26 @@
 //! # }
 //! ```
 
+#[cfg(feature = "candle-datasets")]
+pub mod benchmark;
 mod class_map;
 mod dataset;
 mod error;
 mod extension;
 mod folder;
+mod grid;
 mod loader;
 mod seed;
 mod split;
+mod synthetic;
 
 pub use class_map::{ClassMap, Mapped, ResolvedClasses};
 pub use dataset::{Dataset, InMemory, Subset};
 pub use error::{Error, Result};
 pub use extension::DatasetExt;
 pub use folder::{ImageFolder, ImageFolderBuilder, Labels, ScanReport, decode_file};
+pub use grid::{image_grid, save_png};
 pub use loader::{Batch, Batches, LastBatch, LoaderConfig, LoaderTimes, Order, ViewLoader};
 pub use seed::Seed;
 pub use split::{Folds, Fractions, Split, label_budget, stratified_split, unlabelled_fraction};
+pub use synthetic::{Disturbance, SyntheticCores};

@@ -18,6 +18,8 @@ pub struct Seed(pub u64);
 pub(crate) const SPLIT: Purpose = Purpose::Custom(1);
 /// Which images a budget keeps.
 pub(crate) const BUDGET: Purpose = Purpose::Custom(2);
+/// How a synthetic image looks.
+pub(crate) const SYNTHETIC: Purpose = Purpose::Custom(3);
 
 /// `items` in a random order that depends on (seed, epoch, part, purpose) alone.
 pub(crate) fn shuffled(

@@ -1,0 +1,113 @@
+//! Smooth random fields and cells: pure functions of a point and a seed.
+
+/// A point of the core, in core half-widths: x across, y down.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Point {
+    pub(super) x: f32,
+    pub(super) y: f32,
+}
+
+impl Point {
+    pub(super) fn new(x: f32, y: f32) -> Self {
+        Self { x, y }
+    }
+
+    pub(super) fn plus(self, x: f32, y: f32) -> Self {
+        Self::new(self.x + x, self.y + y)
+    }
+
+    pub(super) fn scaled(self, x: f32, y: f32) -> Self {
+        Self::new(self.x * x, self.y * y)
+    }
+
+    /// Turned by `angle` (radians) about `center`.
+    pub(super) fn turned(self, center: Self, angle: f32) -> Self {
+        let (sin, cos) = angle.sin_cos();
+        let (x, y) = (self.x - center.x, self.y - center.y);
+        Self::new(center.x + cos * x - sin * y, center.y + sin * x + cos * y)
+    }
+}
+
+/// A well-mixed 32-bit hash of a lattice point.
+pub(super) fn hash(seed: u32, i: i32, j: i32) -> u32 {
+    let mut h = seed ^ (i as u32).wrapping_mul(0x9E37_79B1) ^ (j as u32).wrapping_mul(0x85EB_CA77);
+    h = (h ^ (h >> 15)).wrapping_mul(0x2C1B_3C6D);
+    h = (h ^ (h >> 12)).wrapping_mul(0x297A_2D39);
+    h ^ (h >> 15)
+}
+
+/// A number in [0, 1) that belongs to a lattice point.
+pub(super) fn unit(seed: u32, i: i32, j: i32) -> f32 {
+    (hash(seed, i, j) >> 8) as f32 / (1 << 24) as f32
+}
+
+/// Value noise in [-1, 1] with features of size 1.
+pub(super) fn smooth(seed: u32, p: Point) -> f32 {
+    let (i, j) = (p.x.floor(), p.y.floor());
+    let ease = |t: f32| t * t * (3.0 - 2.0 * t);
+    let (u, v) = (ease(p.x - i), ease(p.y - j));
+    let (i, j) = (i as i32, j as i32);
+    let mix = |a: f32, b: f32, t: f32| a + (b - a) * t;
+    let upper = mix(unit(seed, i, j), unit(seed, i + 1, j), u);
+    let lower = mix(unit(seed, i, j + 1), unit(seed, i + 1, j + 1), u);
+    2.0 * mix(upper, lower, v) - 1.0
+}
+
+/// Three octaves of [`smooth`], about within [-1, 1].
+pub(super) fn rough(seed: u32, p: Point) -> f32 {
+    let octave = |k: u32, scale: f32, weight: f32| {
+        weight * smooth(seed.wrapping_add(k), p.scaled(scale, scale))
+    };
+    octave(0, 1.0, 0.6) + octave(1, 2.1, 0.3) + octave(2, 4.3, 0.15)
+}
+
+/// The cell of a random tiling that a point lies in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cell {
+    /// A hash that tells cells apart.
+    pub(super) id: u32,
+    /// The cell's centre.
+    pub(super) center: Point,
+    /// Distance to the centre.
+    pub(super) distance: f32,
+    /// How much further the next centre is: 0 on the border.
+    pub(super) border: f32,
+}
+
+/// The cell of a Voronoi tiling of irregular cells of about `size`.
+pub(super) fn cell(seed: u32, p: Point, size: f32) -> Cell {
+    let (i0, j0) = ((p.x / size).floor() as i32, (p.y / size).floor() as i32);
+    let mut best = Cell {
+        id: 0,
+        center: p,
+        distance: f32::INFINITY,
+        border: f32::INFINITY,
+    };
+    for (i, j) in (i0 - 1..=i0 + 1).flat_map(|i| (j0 - 1..=j0 + 1).map(move |j| (i, j))) {
+        let jitter = |k: u32| 0.1 + 0.8 * unit(seed.wrapping_add(k), i, j);
+        let center = Point::new((i as f32 + jitter(1)) * size, (j as f32 + jitter(2)) * size);
+        let distance = (center.x - p.x).hypot(center.y - p.y);
+        if distance < best.distance {
+            best = Cell {
+                id: hash(seed, i, j),
+                center,
+                distance,
+                border: best.distance - distance,
+            };
+        } else {
+            best.border = best.border.min(distance - best.distance);
+        }
+    }
+    best
+}
+
+/// 0 below `low`, 1 above `high`, smooth in between.
+pub(super) fn step(low: f32, high: f32, value: f32) -> f32 {
+    let t = ((value - low) / (high - low)).clamp(0.0, 1.0);
+    t * t * (3.0 - 2.0 * t)
+}
+
+/// Something in [-1, 1] that belongs to a hash, one of several by `k`.
+pub(super) fn signed(id: u32, k: i32) -> f32 {
+    2.0 * unit(id, k, 0) - 1.0
+}
