@@ -32,6 +32,7 @@ mod builder;
 mod classification;
 mod html;
 mod settings;
+mod training;
 
 pub use crate::table::{Cell, Table};
 pub use builder::Report;
