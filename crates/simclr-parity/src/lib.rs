@@ -15,6 +15,7 @@ mod error;
 mod formula_model;
 mod image_ops;
 mod lars;
+mod linear_probe;
 mod metrics;
 mod nt_xent;
 mod recorded;
@@ -37,6 +38,7 @@ const KINDS: &[(&str, Checker)] = &[
     ("distill", distill::check),
     ("image_ops", image_ops::check),
     ("lars", lars::check),
+    ("linear_probe", linear_probe::check),
     ("metrics", metrics::check),
     ("nt_xent", nt_xent::check),
     ("resnet", resnet::check),

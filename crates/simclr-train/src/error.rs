@@ -100,6 +100,12 @@ pub enum Error {
         /// What was found and what was expected.
         reason: String,
     },
+    /// A kernel failed.
+    #[error(transparent)]
+    Kernels(#[from] simclr_kernels::Error),
+    /// A loss failed.
+    #[error(transparent)]
+    Loss(#[from] simclr_loss::Error),
     /// A tensor operation failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),

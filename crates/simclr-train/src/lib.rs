@@ -2,6 +2,7 @@
 
 pub mod analysis;
 mod error;
+pub mod evaluation;
 pub mod metrics;
 pub mod optimizer;
 pub mod plot;

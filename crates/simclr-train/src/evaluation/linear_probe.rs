@@ -1,0 +1,271 @@
+//! The paper's linear probe: one dense layer, trained by momentum SGD.
+
+use candle_core::Tensor;
+use rand::seq::SliceRandom;
+use serde::{Deserialize, Serialize};
+use simclr_augment::{Purpose, Stream};
+use simclr_loss::cross_entropy;
+
+use super::probe_report::{LinearProbeReport, ProbeEpoch, SetFigures};
+use super::{Examples, LinearHead};
+use crate::metrics::{BatchMeans, ClassificationReport, ConfusionMatrix, arg_max};
+use crate::optimizer::{Lars, LarsConfig, NamedVariable, Optimizer};
+use crate::{Error, Result};
+
+const OPERATION: &str = "linear probe";
+
+/// The settings of the paper's linear probe.
+///
+/// The paper trains it with LARS, but its variables are among those that LARS
+/// leaves alone: in fact it is plain momentum SGD, without weight decay.
+///
+/// ```
+/// use simclr_train::evaluation::{Examples, LinearProbe};
+///
+/// let (features, labels) = ([0.0, 1.0, 0.1, 0.9, 1.0, 0.0, 0.9, 0.2], [0, 0, 1, 1]);
+/// let examples = Examples::new(&features, 2, &labels)?;
+/// let probe = LinearProbe { batch_size: 4, ..LinearProbe::paper() };
+/// let names = ["sandstone".to_owned(), "mudstone".to_owned()];
+/// let report = probe.fit(examples, examples, examples, &names)?;
+/// assert_eq!(report.test.accuracy, 1.0);
+/// # Ok::<(), simclr_train::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LinearProbe {
+    /// The learning rate of all steps. Default 0.1.
+    pub learning_rate: f64,
+    /// Momentum. Default 0.9.
+    pub momentum: f64,
+    /// Images per step; what does not fill a batch is left out, in another order each
+    /// epoch. A training set that is smaller is one batch. Default 64.
+    pub batch_size: usize,
+    /// Epochs. Default 25.
+    pub epochs: usize,
+    /// Draws the initial weights and the order of images. Default 0.
+    pub seed: u64,
+}
+
+impl Default for LinearProbe {
+    fn default() -> Self {
+        Self::paper()
+    }
+}
+
+impl LinearProbe {
+    /// The paper's settings.
+    pub fn paper() -> Self {
+        Self {
+            learning_rate: 0.1,
+            momentum: 0.9,
+            batch_size: 64,
+            epochs: 25,
+            seed: 0,
+        }
+    }
+
+    /// Trains on `train` and reports, after each epoch, all sets.
+    ///
+    /// # Errors
+    /// Sets with rows of different lengths; a label without a class name; no epochs
+    /// or a batch of 0; a momentum outside [0, 1).
+    pub fn fit(
+        &self,
+        train: Examples<'_>,
+        validation: Examples<'_>,
+        test: Examples<'_>,
+        class_names: &[String],
+    ) -> Result<LinearProbeReport> {
+        self.check(&train, &[&validation, &test])?;
+        let head = LinearHead::initial(train.width(), class_names.len(), self.seed)?;
+        let mut training = ProbeTraining::new(head, self)?;
+        let mut epochs = Vec::with_capacity(self.epochs);
+        let mut best: Option<Best> = None;
+        for epoch in 1..=self.epochs {
+            let (train_loss, train_accuracy) = self.train_epoch(&mut training, &train, epoch)?;
+            let scores = [&validation, &test].map(|set| training.head.scores(set));
+            let [validation_scores, test_scores] = scores;
+            let (validation_scores, test_scores) = (validation_scores?, test_scores?);
+            let figures = |set: &Examples<'_>, scores: &[f32]| {
+                set_figures(set, scores, class_names.len(), self.batch_size)
+            };
+            let record = ProbeEpoch {
+                epoch,
+                train_loss,
+                train_accuracy,
+                validation: figures(&validation, &validation_scores)?,
+                test: figures(&test, &test_scores)?,
+            };
+            let improved = |best: &Best| record.validation.accuracy > best.accuracy;
+            if best.as_ref().is_none_or(improved) {
+                best = Some(Best {
+                    epoch,
+                    accuracy: record.validation.accuracy,
+                    validation_scores,
+                    test_scores,
+                });
+            }
+            epochs.push(record);
+        }
+        let best = best.ok_or_else(|| Error::setting("epochs", "at least 1", 0))?;
+        Ok(LinearProbeReport {
+            epochs,
+            best_epoch: best.epoch,
+            test: ClassificationReport::new(&best.test_scores, test.labels(), class_names)?,
+            validation: ClassificationReport::new(
+                &best.validation_scores,
+                validation.labels(),
+                class_names,
+            )?,
+            test_scores: best.test_scores,
+        })
+    }
+
+    fn check(&self, train: &Examples<'_>, others: &[&Examples<'_>]) -> Result<()> {
+        if self.batch_size == 0 {
+            return Err(Error::setting("batch size", "at least 1", 0));
+        }
+        others
+            .iter()
+            .try_for_each(|other| train.check_alike(OPERATION, other))
+    }
+
+    fn train_epoch(
+        &self,
+        training: &mut ProbeTraining,
+        train: &Examples<'_>,
+        epoch: usize,
+    ) -> Result<(f64, f64)> {
+        let mut rows: Vec<usize> = (0..train.len()).collect();
+        let stream = Stream::new(self.seed).epoch(epoch as u64);
+        rows.shuffle(&mut stream.rng(Purpose::Shuffle));
+        let (mut loss, mut accuracy, mut steps) = (0.0, 0.0, 0);
+        for batch in rows.chunks_exact(self.batch_size.min(train.len())) {
+            let (step_loss, step_accuracy) = training.step(train, batch)?;
+            loss += step_loss;
+            accuracy += step_accuracy;
+            steps += 1;
+        }
+        let steps = f64::from(steps.max(1));
+        Ok((loss / steps, accuracy / steps))
+    }
+}
+
+struct Best {
+    epoch: usize,
+    accuracy: f64,
+    validation_scores: Vec<f32>,
+    test_scores: Vec<f32>,
+}
+
+/// A linear head in training, step by step.
+pub struct ProbeTraining {
+    head: LinearHead,
+    optimizer: Lars,
+    learning_rate: f64,
+}
+
+impl ProbeTraining {
+    /// Starts from this head, with the learning rate and momentum of `settings`.
+    ///
+    /// # Errors
+    /// A momentum outside [0, 1).
+    pub fn new(head: LinearHead, settings: &LinearProbe) -> Result<Self> {
+        let variable = |name: &str, variable| NamedVariable {
+            name: format!("supervised_head.dense.{name}"),
+            variable,
+        };
+        let variables = [
+            variable("kernel", head.kernel.clone()),
+            variable("bias", head.bias.clone()),
+        ];
+        let config = LarsConfig {
+            momentum: settings.momentum,
+            ..LarsConfig::default()
+        };
+        Ok(Self {
+            head,
+            optimizer: Lars::new(variables, config)?,
+            learning_rate: settings.learning_rate,
+        })
+    }
+
+    /// Takes one step on these rows; returns loss and accuracy before the update.
+    ///
+    /// # Errors
+    /// A row that is not there, a label that is no class.
+    pub fn step(&mut self, examples: &Examples<'_>, rows: &[usize]) -> Result<(f64, f64)> {
+        let (features, labels) = examples.batch(rows)?;
+        let logits = self.head.logits(&features)?;
+        let loss = cross_entropy(&logits, &labels)?;
+        self.optimizer.step(&loss.backward()?, self.learning_rate)?;
+        let loss = f64::from(loss.to_scalar::<f32>()?);
+        Ok((loss, accuracy(&logits, &labels)?))
+    }
+
+    /// The head as it is now.
+    pub fn head(&self) -> &LinearHead {
+        &self.head
+    }
+
+    /// The optimizer as it is now.
+    pub fn optimizer(&self) -> &dyn Optimizer {
+        &self.optimizer
+    }
+
+    /// The figures of a set; `batch_size` is that of the per-batch means.
+    ///
+    /// # Errors
+    /// Features of another width, a label that is no class, a batch of 0.
+    pub fn evaluate(&self, examples: &Examples<'_>, batch_size: usize) -> Result<SetFigures> {
+        let scores = self.head.scores(examples)?;
+        set_figures(examples, &scores, self.head.classes(), batch_size)
+    }
+
+    /// The predicted classes.
+    ///
+    /// # Errors
+    /// Features of another width.
+    pub fn predict(&self, examples: &Examples<'_>) -> Result<Vec<u32>> {
+        arg_max(&self.head.scores(examples)?, self.head.classes())
+    }
+}
+
+fn accuracy(logits: &Tensor, labels: &Tensor) -> Result<f64> {
+    let hits = logits.argmax(1)?.eq(labels)?;
+    let share = hits.to_dtype(candle_core::DType::F32)?.mean_all()?;
+    Ok(f64::from(share.to_scalar::<f32>()?))
+}
+
+fn set_figures(
+    examples: &Examples<'_>,
+    scores: &[f32],
+    classes: usize,
+    batch_size: usize,
+) -> Result<SetFigures> {
+    let labels = examples.labels();
+    let predictions = arg_max(scores, classes)?;
+    let confusion = ConfusionMatrix::new(labels, &predictions, classes)?;
+    let losses: Vec<f64> = scores
+        .chunks_exact(classes)
+        .zip(labels)
+        .map(|(row, &label)| surprise(row, label))
+        .collect();
+    let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
+    let batches: Vec<f64> = losses.chunks(batch_size.max(1)).map(mean).collect();
+    Ok(SetFigures {
+        loss: mean(&losses),
+        accuracy: confusion.accuracy(),
+        weighted_f1: confusion.weighted_f1(),
+        batch_mean_loss: mean(&batches),
+        paper_compatible: BatchMeans::new(labels, &predictions, classes, batch_size)?,
+    })
+}
+
+/// The cross-entropy of one row of logits; its label has been checked.
+fn surprise(row: &[f32], label: u32) -> f64 {
+    let highest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = row.iter().map(|x| f64::from(x - highest).exp()).sum();
+    let own = row.get(label as usize).copied().unwrap_or(f32::NAN);
+    sum.ln() - f64::from(own - highest)
+}
