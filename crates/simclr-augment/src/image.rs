@@ -23,8 +23,7 @@ pub struct Image {
 /// An RGB image of `u8` as a decoder delivers it, rows of pixels of three channels.
 ///
 /// Keeping images in this form takes a quarter of the memory, and
-/// [`Policy::apply_decoded`](crate::Policy::apply_decoded) crops and resizes
-/// straight from it.
+/// a [`Policy`](crate::Policy) crops and resizes straight from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DecodedImage {
     height: usize,

@@ -26,12 +26,14 @@
 //!   dice have fallen.
 //! * [`Stream`] addresses random numbers by (seed, epoch, sample, view, purpose).
 //! * [`ops`] has every operation by itself.
+//! * [`enlarge`] makes more images of small classes before training.
 //!
 //! The arithmetic is that of the original TensorFlow code, down to the 1/1024 steps
 //! of its bicubic weights. Loops are compiled for the processor's vector
 //! instructions and chosen at run time, but nothing is fused or reordered, so every
 //! processor gives the same bits.
 
+pub mod enlarge;
 mod error;
 mod image;
 pub mod ops;

@@ -44,6 +44,7 @@ mod error;
 mod extension;
 mod folder;
 mod grid;
+mod jpeg;
 mod loader;
 mod seed;
 mod split;

@@ -21,17 +21,12 @@ pub enum Error {
     /// An image operation failed.
     #[error(transparent)]
     Augment(#[from] simclr_augment::Error),
-    /// A recorded image file could not be decoded.
-    #[error("{path}: {source}")]
-    Decode {
-        /// The file.
-        path: std::path::PathBuf,
-        /// The decoder's reason.
-        source: image::ImageError,
-    },
     /// The model could not be built or run.
     #[error(transparent)]
     Model(#[from] simclr_model::Error),
+    /// A recorded image file could not be read.
+    #[error(transparent)]
+    Data(#[from] simclr_data::Error),
     /// The case asks for something that its kind does not define.
     #[error("{case}: {reason}")]
     Unsupported {

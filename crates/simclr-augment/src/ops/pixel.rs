@@ -27,7 +27,7 @@ pub(crate) enum PixelOp {
 }
 
 /// Weights of red, green and blue in the luma of `tf.image.rgb_to_grayscale`.
-const LUMA: [f32; CHANNELS] = [0.2989, 0.587, 0.114];
+pub(crate) const LUMA: [f32; CHANNELS] = [0.2989, 0.587, 0.114];
 
 /// Pixels that are handled at a time: three planes of them stay in the first cache.
 pub(crate) const BLOCK: usize = 256;

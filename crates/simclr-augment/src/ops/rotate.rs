@@ -167,13 +167,41 @@ impl Border {
 /// # Errors
 /// If `degrees` is not finite.
 pub fn rotate(image: &Image, degrees: f32, border: Border) -> Result<Image> {
+    shift_scale_rotate(image, (0.0, 0.0), 1.0, degrees, border)
+}
+
+/// Enlarges by `scale` and rotates counter-clockwise by `degrees` about the
+/// image's centre, then shifts by `shift` = (down, right) as parts of height and
+/// width. The size is kept; bilinear between pixels; `border` is what comes in from
+/// outside.
+///
+/// # Errors
+/// If a number is not finite, or `scale` not positive.
+pub fn shift_scale_rotate(
+    image: &Image,
+    shift: (f32, f32),
+    scale: f32,
+    degrees: f32,
+    border: Border,
+) -> Result<Image> {
+    const OP: &str = "rotate";
     if !degrees.is_finite() {
-        return Err(Error::parameter("rotate", "degrees", "finite", degrees));
+        return Err(Error::parameter(OP, "degrees", "finite", degrees));
+    }
+    if !(scale > 0.0 && scale.is_finite()) {
+        return Err(Error::parameter(OP, "scale", "positive and finite", scale));
+    }
+    if !(shift.0.is_finite() && shift.1.is_finite()) {
+        let got = format!("{}, {}", shift.0, shift.1);
+        return Err(Error::parameter(OP, "shift", "finite", got));
     }
     let (sin, cos) = f64::from(degrees).to_radians().sin_cos();
+    let (sin, cos) = (sin / f64::from(scale), cos / f64::from(scale));
     let (center_y, center_x) = center(image);
+    let down = f64::from(shift.0) * image.height() as f64;
+    let right = f64::from(shift.1) * image.width() as f64;
     warp(image, border, |y, x| {
-        let (dy, dx) = (y - center_y, x - center_x);
+        let (dy, dx) = (y - center_y - down, x - center_x - right);
         (
             center_y + dx * sin + dy * cos,
             center_x + dx * cos - dy * sin,
@@ -263,6 +291,27 @@ mod tests {
             }
         }
         assert!(rotate(&image, f32::NAN, Border::Reflect).is_err());
+    }
+
+    #[test]
+    fn shifts_and_scales_move_pixels() {
+        let image = ramp(4, 4);
+        let shifted = shift_scale_rotate(&image, (0.25, 0.5), 1.0, 0.0, Border::Black).unwrap();
+        assert_eq!(shifted.pixel(1, 2), image.pixel(0, 0));
+        assert_eq!(shifted.pixel(3, 3), image.pixel(2, 1));
+        assert_eq!(shifted.pixel(0, 3), Some([0.0; 3]));
+        // At twice the size, the centre of the corner quarter is the corner.
+        let larger = shift_scale_rotate(&image, (0.0, 0.0), 2.0, 0.0, Border::Black).unwrap();
+        let middle = |image: &Image| {
+            (0..2)
+                .map(|i| image.pixel(1 + i, 1 + i).unwrap()[0])
+                .sum::<f32>()
+        };
+        assert!((middle(&larger) - middle(&image)).abs() < 1e-4);
+        assert!(larger.pixel(0, 0).unwrap()[0] > image.pixel(0, 0).unwrap()[0]);
+        for (shift, scale) in [((f32::NAN, 0.0), 1.0), ((0.0, 0.0), 0.0)] {
+            assert!(shift_scale_rotate(&image, shift, scale, 0.0, Border::Black).is_err());
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::Path;
 use image::{DynamicImage, ImageFormat};
 use simclr_augment::DecodedImage;
 
+use crate::jpeg::{self, JpegError};
 use crate::{Error, Result};
 
 /// Reads and decodes an image file: JPEG, PNG, TIFF or BMP, found out from its
@@ -13,9 +14,9 @@ use crate::{Error, Result};
 /// Grey becomes three equal channels, 16-bit values are rounded to 8 bits, an
 /// alpha channel is dropped (not blended), palettes are resolved, and the
 /// orientation that a camera noted is not applied: what `decode_jpeg` and
-/// `decode_png` of the original do. The JPEG decoder uses the accurate inverse
-/// transform; the original's default is the fast one, which differs by about one
-/// level on average.
+/// `decode_png` of the original do. JPEG files give the bytes that TensorFlow's
+/// decoder gives, its fast inverse transform included; only rare kinds (CMYK,
+/// arithmetic coding, 12 bits, fractional sampling) are decoded accurately instead.
 ///
 /// # Errors
 /// If the file cannot be read, is empty, is not an image, or is truncated. The
@@ -41,6 +42,17 @@ pub(crate) fn decode_bytes(bytes: &[u8]) -> Result<DecodedImage, String> {
     // The decoder fills what is missing with grey and says nothing.
     if format == ImageFormat::Jpeg && !jpeg_is_complete(bytes) {
         return Err("the JPEG file is truncated: its end marker is missing".into());
+    }
+    if format == ImageFormat::Jpeg {
+        match jpeg::decode(bytes) {
+            Ok(image) => return Ok(image),
+            Err(JpegError::Damaged(reason)) => {
+                return Err(format!("the JPEG file is damaged: {reason}"));
+            }
+            Err(JpegError::Unsupported(kind)) => {
+                tracing::debug!("rare JPEG ({kind}): decoded with an accurate transform");
+            }
+        }
     }
     let decoded = image::load_from_memory_with_format(bytes, format)
         .map_err(|error| format!("the {format:?} file is damaged: {error}"))?;

@@ -20,7 +20,7 @@ const OPERATIONS: &[(&str, Operation)] = &[
     ("color_jitter", color::jitter),
     ("contrast", color::factors),
     ("crop_then_bicubic", geometry::crop_then_resize),
-    ("decode_jpeg", loading::decode),
+    ("decode_jpeg", loading::files),
     ("finetuning_preprocess", loading::probe),
     ("flip", geometry::flip),
     ("gaussian_blur", geometry::blur),

@@ -1,0 +1,121 @@
+//! Bits of entropy-coded data, most significant first, byte stuffing undone.
+
+/// Reads bits up to the next marker; after it there are only zeros.
+pub(super) struct Bits<'a> {
+    data: &'a [u8],
+    position: usize,
+    buffer: u64,
+    /// Valid bits, at the top of `buffer`.
+    count: u32,
+    /// Bits left that the file really has, once its end is known.
+    real: Option<i64>,
+}
+
+impl<'a> Bits<'a> {
+    pub(super) fn new(data: &'a [u8], position: usize) -> Self {
+        Self {
+            data,
+            position,
+            buffer: 0,
+            count: 0,
+            real: None,
+        }
+    }
+
+    /// Makes at least 32 bits available.
+    #[inline]
+    fn fill(&mut self) {
+        while self.count <= 56 {
+            let byte = match (
+                self.data.get(self.position),
+                self.data.get(self.position + 1),
+            ) {
+                (Some(0xFF), Some(0)) => {
+                    self.position += 2;
+                    0xFF
+                }
+                (Some(0xFF), _) | (None, _) => {
+                    self.real.get_or_insert(i64::from(self.count));
+                    0
+                }
+                (Some(&byte), _) => {
+                    self.position += 1;
+                    byte
+                }
+            };
+            self.buffer |= u64::from(byte) << (56 - self.count);
+            self.count += 8;
+        }
+    }
+
+    /// The next 16 bits, not yet consumed.
+    #[inline]
+    pub(super) fn peek(&mut self) -> u16 {
+        if self.count < 32 {
+            self.fill();
+        }
+        (self.buffer >> 48) as u16
+    }
+
+    /// Consumes bits that [`Self::peek`] has shown.
+    #[inline]
+    pub(super) fn consume(&mut self, bits: u32) {
+        self.buffer <<= bits;
+        self.count -= bits;
+        if let Some(real) = &mut self.real {
+            *real -= i64::from(bits);
+        }
+    }
+
+    /// The next `bits` (at most 16) as a number.
+    #[inline]
+    pub(super) fn take(&mut self, bits: u32) -> u32 {
+        let value = u32::from(self.peek()) >> (16 - bits);
+        self.consume(bits);
+        value
+    }
+
+    /// A number of `bits` bits, negative ones coded by a leading 0.
+    #[inline]
+    pub(super) fn take_signed(&mut self, bits: u32) -> i32 {
+        if bits == 0 {
+            return 0;
+        }
+        let value = self.take(bits) as i32;
+        if value < 1 << (bits - 1) {
+            value - (1 << bits) + 1
+        } else {
+            value
+        }
+    }
+
+    /// Whether more bits were consumed than the file has.
+    pub(super) fn overran(&self) -> bool {
+        self.real.is_some_and(|real| real < 0)
+    }
+
+    /// The position of the next marker that is not a restart marker.
+    pub(super) fn next_marker(&self) -> Option<usize> {
+        self.marker(|code| !(0xD0..=0xD7).contains(&code))
+    }
+
+    /// Continues after the next restart marker; false if there is none.
+    pub(super) fn restart(&mut self) -> bool {
+        let Some(position) = self.marker(|_| true) else {
+            return false;
+        };
+        if !matches!(self.data.get(position + 1), Some(0xD0..=0xD7)) {
+            return false;
+        }
+        *self = Self::new(self.data, position + 2);
+        true
+    }
+
+    fn marker(&self, wanted: impl Fn(u8) -> bool) -> Option<usize> {
+        let rest = self.data.get(self.position..)?;
+        let offset = rest
+            .windows(2)
+            .position(|pair| pair[0] == 0xFF && !matches!(pair[1], 0 | 0xFF) && wanted(pair[1]))?;
+        Some(self.position + offset)
+    }
+}

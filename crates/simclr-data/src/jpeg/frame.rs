@@ -1,0 +1,162 @@
+//! The picture as its file describes it: components and their coefficients.
+
+use super::{JpegError, damaged, unsupported};
+
+/// Coefficients of a block, in natural (not zigzag) order.
+pub(super) type Block = [i16; 64];
+
+/// One colour component.
+pub(super) struct Component {
+    pub(super) id: u8,
+    /// Sampling factors.
+    pub(super) horizontal: usize,
+    pub(super) vertical: usize,
+    /// Number of its quantisation table.
+    table: usize,
+    /// The table itself, in natural order, as it was when the component's first
+    /// scan began.
+    pub(super) quantization: Option<[u16; 64]>,
+    /// Samples that belong to the picture.
+    pub(super) width: usize,
+    pub(super) height: usize,
+    /// Blocks that hold samples of the picture.
+    pub(super) blocks_wide: usize,
+    pub(super) blocks_high: usize,
+    /// Blocks per stored row; whole groups of blocks are stored.
+    pub(super) stride: usize,
+    pub(super) blocks: Vec<Block>,
+}
+
+/// The whole picture.
+pub(super) struct Frame {
+    pub(super) width: usize,
+    pub(super) height: usize,
+    pub(super) progressive: bool,
+    pub(super) components: Vec<Component>,
+    /// Largest sampling factors.
+    pub(super) horizontal: usize,
+    pub(super) vertical: usize,
+    /// Whether the three components are red, green and blue as they are.
+    pub(super) rgb: bool,
+}
+
+/// Coefficients (of 2 bytes) that are held at most, about a 300 megapixel photo.
+const MAX_COEFFICIENTS: usize = 1 << 29;
+
+impl Frame {
+    /// From the content of a start-of-frame segment.
+    pub(super) fn read(segment: &[u8], progressive: bool) -> Result<Self, JpegError> {
+        let &[precision, h1, h0, w1, w0, count, ref specifications @ ..] = segment else {
+            return damaged("the frame header is too short");
+        };
+        if precision != 8 {
+            return unsupported(format!("{precision} bits per sample"));
+        }
+        if !matches!(count, 1 | 3) {
+            return unsupported(format!("{count} components"));
+        }
+        let height = usize::from(u16::from_be_bytes([h1, h0]));
+        let width = usize::from(u16::from_be_bytes([w1, w0]));
+        if width == 0 {
+            return damaged("the picture has no columns");
+        }
+        if height == 0 {
+            return unsupported("a height that is told later");
+        }
+        let (specifications, _) = specifications.as_chunks::<3>();
+        if specifications.len() < usize::from(count) {
+            return damaged("the frame header is too short");
+        }
+        let specifications = &specifications[..usize::from(count)];
+        let factors = |packed: u8| (usize::from(packed >> 4), usize::from(packed & 15));
+        let (mut horizontal, mut vertical) = (1, 1);
+        for &[_, packed, _] in specifications {
+            let (h, v) = factors(packed);
+            if !(1..=4).contains(&h) || !(1..=4).contains(&v) {
+                return damaged("a sampling factor is not 1 to 4");
+            }
+            (horizontal, vertical) = (horizontal.max(h), vertical.max(v));
+        }
+        let mut frame = Self {
+            width,
+            height,
+            progressive,
+            components: Vec::new(),
+            horizontal,
+            vertical,
+            rgb: false,
+        };
+        for &[id, packed, table] in specifications {
+            // A single component is never interleaved, whatever its factors say.
+            let (h, v) = match count {
+                1 => (horizontal, vertical),
+                _ => factors(packed),
+            };
+            frame.add_component(id, (h, v), usize::from(table))?;
+        }
+        Ok(frame)
+    }
+
+    fn add_component(
+        &mut self,
+        id: u8,
+        (horizontal, vertical): (usize, usize),
+        table: usize,
+    ) -> Result<(), JpegError> {
+        if !self.horizontal.is_multiple_of(horizontal) || !self.vertical.is_multiple_of(vertical) {
+            return unsupported("chroma sampled at a fractional rate");
+        }
+        let width = (self.width * horizontal).div_ceil(self.horizontal);
+        let height = (self.height * vertical).div_ceil(self.vertical);
+        let stride = self.groups_wide() * horizontal;
+        let rows = self.groups_high() * vertical;
+        let held: usize = self.components.iter().map(|c| c.blocks.len()).sum();
+        if (held + stride * rows) * 64 > MAX_COEFFICIENTS {
+            return unsupported(format!("{} x {} pixels", self.height, self.width));
+        }
+        self.components.push(Component {
+            id,
+            horizontal,
+            vertical,
+            table,
+            quantization: None,
+            width,
+            height,
+            blocks_wide: width.div_ceil(8),
+            blocks_high: height.div_ceil(8),
+            stride,
+            blocks: vec![[0; 64]; stride * rows],
+        });
+        Ok(())
+    }
+
+    /// Groups of interleaved blocks in a row.
+    pub(super) fn groups_wide(&self) -> usize {
+        self.width.div_ceil(8 * self.horizontal)
+    }
+
+    /// Groups of interleaved blocks in a column.
+    pub(super) fn groups_high(&self) -> usize {
+        self.height.div_ceil(8 * self.vertical)
+    }
+
+    /// Remembers the quantisation tables of components whose first scan begins.
+    pub(super) fn settle_quantization(
+        &mut self,
+        components: &[usize],
+        tables: &[Option<[u16; 64]>; 4],
+    ) -> Result<(), JpegError> {
+        for &index in components {
+            let Some(component) = self.components.get_mut(index) else {
+                return damaged("a scan names a component that the frame has not");
+            };
+            if component.quantization.is_none() {
+                component.quantization = tables.get(component.table).copied().flatten();
+            }
+            if component.quantization.is_none() {
+                return damaged("a quantisation table is missing");
+            }
+        }
+        Ok(())
+    }
+}

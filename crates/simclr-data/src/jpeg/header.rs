@@ -1,0 +1,182 @@
+//! The segments of a file.
+
+use super::bits::Bits;
+use super::frame::Frame;
+use super::huffman::HuffmanTable;
+use super::scan::Scan;
+use super::{JpegError, damaged, unsupported};
+
+/// Where each coefficient of the file's zigzag order belongs.
+pub(super) const ZIGZAG: [usize; 64] = [
+    0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20,
+    13, 6, 7, 14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59,
+    52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
+];
+
+/// What segments define for the scans after them.
+#[derive(Default)]
+struct State {
+    quantization: [Option<[u16; 64]>; 4],
+    dc: [Option<HuffmanTable>; 4],
+    ac: [Option<HuffmanTable>; 4],
+    restart_interval: usize,
+    /// The transform that an Adobe segment names.
+    adobe_transform: Option<u8>,
+    /// Whether a JFIF segment says that the colours are YCbCr.
+    jfif: bool,
+    frame: Option<Frame>,
+}
+
+/// Reads a whole file up to the coefficients.
+pub(super) fn read(bytes: &[u8]) -> Result<Frame, JpegError> {
+    if !bytes.starts_with(&[0xFF, 0xD8]) {
+        return damaged("the start marker is missing");
+    }
+    let mut state = State::default();
+    let mut position = 2;
+    loop {
+        let Some(&[first, marker]) = bytes.get(position..position + 2) else {
+            return damaged("the file ends before its end marker");
+        };
+        match (first, marker) {
+            (0xFF, 0xD9) => break,
+            // Fill bytes, and markers without content.
+            (0xFF, 0xFF) => position += 1,
+            (0xFF, 0x01 | 0xD0..=0xD8) => position += 2,
+            (0xFF, _) => {
+                let segment = segment(bytes, position + 2)?;
+                position += 4 + segment.len();
+                if marker == 0xDA {
+                    position = state.scan(bytes, segment, position)?;
+                } else {
+                    state.define(marker, segment)?;
+                }
+            }
+            _ => return damaged("there is no marker where one should be"),
+        }
+    }
+    state.finish()
+}
+
+/// The content of the segment whose length stands at `position`.
+fn segment(bytes: &[u8], position: usize) -> Result<&[u8], JpegError> {
+    let content = bytes.get(position..).and_then(|rest| match rest {
+        [high, low, ..] => rest.get(2..usize::from(u16::from_be_bytes([*high, *low]))),
+        _ => None,
+    });
+    content.map_or_else(|| damaged("a segment is longer than the file"), Ok)
+}
+
+impl State {
+    fn define(&mut self, marker: u8, segment: &[u8]) -> Result<(), JpegError> {
+        match marker {
+            0xC0..=0xC2 if self.frame.is_some() => damaged("there are two frames"),
+            0xC0..=0xC2 => {
+                self.frame = Some(Frame::read(segment, marker == 0xC2)?);
+                Ok(())
+            }
+            0xC4 => self.huffman(segment),
+            0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF => {
+                unsupported(format!("coding process {}", marker - 0xC0))
+            }
+            0xCC => unsupported("arithmetic coding"),
+            0xDB => self.quantization(segment),
+            0xDD => match *segment {
+                [high, low, ..] => {
+                    self.restart_interval = usize::from(u16::from_be_bytes([high, low]));
+                    Ok(())
+                }
+                _ => damaged("the restart interval is too short"),
+            },
+            0xE0 => {
+                self.jfif |= segment.starts_with(b"JFIF\0");
+                Ok(())
+            }
+            0xEE => {
+                if segment.starts_with(b"Adobe") {
+                    self.adobe_transform = segment.get(11).copied();
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn quantization(&mut self, mut segment: &[u8]) -> Result<(), JpegError> {
+        while let [head, rest @ ..] = segment {
+            let size = if head >> 4 == 0 { 1 } else { 2 };
+            let (Some(values), Some(slot)) = (
+                rest.get(..64 * size),
+                self.quantization.get_mut(usize::from(head & 15)),
+            ) else {
+                return damaged("a quantisation table is too short or badly numbered");
+            };
+            let mut table = [0; 64];
+            for (&place, value) in ZIGZAG.iter().zip(values.chunks_exact(size)) {
+                table[place] = value
+                    .iter()
+                    .fold(0, |sum, &byte| sum << 8 | u16::from(byte));
+            }
+            *slot = Some(table);
+            segment = &rest[64 * size..];
+        }
+        Ok(())
+    }
+
+    fn huffman(&mut self, mut segment: &[u8]) -> Result<(), JpegError> {
+        while let [head, rest @ ..] = segment {
+            let Some((counts, rest)) = rest.split_first_chunk::<16>() else {
+                return damaged("a Huffman table is too short");
+            };
+            let total = counts.iter().map(|&count| usize::from(count)).sum();
+            let tables = if head >> 4 == 0 {
+                &mut self.dc
+            } else {
+                &mut self.ac
+            };
+            let (Some(symbols), Some(slot)) =
+                (rest.get(..total), tables.get_mut(usize::from(head & 15)))
+            else {
+                return damaged("a Huffman table is too short or badly numbered");
+            };
+            *slot = Some(HuffmanTable::new(counts, symbols)?);
+            segment = &rest[total..];
+        }
+        Ok(())
+    }
+
+    /// Reads a scan and gives the position of the marker after it.
+    fn scan(&mut self, bytes: &[u8], segment: &[u8], start: usize) -> Result<usize, JpegError> {
+        let Some(frame) = &mut self.frame else {
+            return damaged("a scan comes before the frame");
+        };
+        let scan = Scan::read(segment, frame, &self.dc, &self.ac, self.restart_interval)?;
+        frame.settle_quantization(&scan.component_indices(), &self.quantization)?;
+        let mut bits = Bits::new(bytes, start);
+        scan.decode(frame, &mut bits)?;
+        if bits.overran() {
+            return damaged("the compressed data end early");
+        }
+        match bits.next_marker() {
+            Some(position) => Ok(position),
+            None => damaged("the file ends before its end marker"),
+        }
+    }
+
+    fn finish(self) -> Result<Frame, JpegError> {
+        let Some(mut frame) = self.frame else {
+            return damaged("there is no picture");
+        };
+        if frame.components.iter().any(|c| c.quantization.is_none()) {
+            return damaged("a component has no scan");
+        }
+        // libjpeg's guesses, in its order.
+        let ids: Vec<u8> = frame.components.iter().map(|c| c.id).collect();
+        frame.rgb = match self.adobe_transform {
+            _ if self.jfif => false,
+            Some(transform) => transform == 0,
+            None => ids == *b"RGB",
+        };
+        Ok(frame)
+    }
+}

@@ -1,0 +1,87 @@
+//! JPEG files give the bytes that TensorFlow gives, and broken ones an error.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+use simclr_data::decode_file;
+use simclr_testkit::{GoldenCase, golden_cases};
+
+fn golden() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden")
+}
+
+fn recorded() -> GoldenCase {
+    golden_cases(golden())
+        .unwrap()
+        .into_iter()
+        .find(|case| case.name == "decode_jpeg")
+        .unwrap()
+}
+
+#[test]
+fn every_byte_is_tensorflows() {
+    let case = recorded();
+    let mut files = 0;
+    for name in case.names() {
+        let Some(file) = name.strip_prefix("decoded/") else {
+            continue;
+        };
+        let decoded = decode_file(case.directory.join(file)).unwrap();
+        let expected: Vec<u8> = case
+            .integers(name)
+            .unwrap()
+            .iter()
+            .map(|&v| v as u8)
+            .collect();
+        assert!(decoded.data() == expected, "{file} differs");
+        files += 1;
+    }
+    assert!(files >= 6);
+}
+
+fn decode_bytes(bytes: &[u8]) -> Result<(), String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("broken.jpg");
+    std::fs::write(&path, bytes).unwrap();
+    decode_file(&path)
+        .map(|_| ())
+        .map_err(|error| error.to_string())
+}
+
+#[test]
+fn truncated_files_are_errors_that_name_the_file() {
+    for file in ["rgb420.jpg", "progressive.jpg", "gray.jpg"] {
+        let bytes = std::fs::read(recorded().directory.join(file)).unwrap();
+        for keep in (1..20).map(|part| bytes.len() * part / 20) {
+            let mut cut = bytes[..keep].to_vec();
+            let error = decode_bytes(&cut).unwrap_err();
+            assert!(error.contains("broken.jpg"), "{error}");
+            // An end marker does not make up for what is missing.
+            cut.extend([0xFF, 0xD9]);
+            assert!(
+                decode_bytes(&cut).is_err() || file == "progressive.jpg",
+                "{file} {keep}"
+            );
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn damage_never_panics(
+        which in 0usize..6,
+        hits in prop::collection::vec((0.0f64..1.0, any::<u8>()), 1..8),
+    ) {
+        let names = ["rgb420.jpg", "progressive.jpg", "gray.jpg", "rgb422.jpg", "rgb444.jpg", "odd_size.jpg"];
+        let mut bytes = std::fs::read(recorded().directory.join(names[which])).unwrap();
+        for (place, value) in hits {
+            let place = (place * bytes.len() as f64) as usize;
+            bytes[place] = value;
+        }
+        // Either outcome is fine; it only must be one.
+        let _ = decode_bytes(&bytes);
+    }
+}
