@@ -329,3 +329,24 @@ impl Array {
         self.values.into_tensor(&self.shape, device)
     }
 }
+
+/// Appends floating-point values, given by their little-endian bytes, as those of `f32`.
+/// `false`, and nothing appended, if the element type is not a floating-point type.
+pub(crate) fn append_as_f32(element: ElementType, bytes: &[u8], out: &mut Vec<u8>) -> bool {
+    macro_rules! convert {
+        ($type:ty, $to:expr) => {{
+            let (pieces, _) = bytes.as_chunks();
+            for &piece in pieces {
+                out.extend_from_slice(&$to(<$type>::from_le_bytes(piece)).to_le_bytes());
+            }
+        }};
+    }
+    match element {
+        ElementType::F32 => out.extend_from_slice(bytes),
+        ElementType::F16 => convert!(f16, f16::to_f32),
+        ElementType::BF16 => convert!(bf16, bf16::to_f32),
+        ElementType::F64 => convert!(f64, |value: f64| value as f32),
+        _ => return false,
+    }
+    true
+}

@@ -54,6 +54,32 @@ pub enum Error {
         /// Names that are close, if any.
         hint: String,
     },
+    /// The variables are not those of the network that they resemble most.
+    #[error("{path}: does not fit {network}: {differences}")]
+    DoesNotFit {
+        /// The file.
+        path: PathBuf,
+        /// The closest network.
+        network: String,
+        /// What is missing, left over or of another shape.
+        differences: String,
+    },
+    /// The network cannot be built, or the tensors do not fill it.
+    #[error("{path}: {source}")]
+    Model {
+        /// The file.
+        path: PathBuf,
+        /// The model's reason.
+        source: Box<simclr_model::Error>,
+    },
+    /// The file holds another network than the one that was expected.
+    #[error("{path}: another architecture: {differences}")]
+    Architecture {
+        /// The file.
+        path: PathBuf,
+        /// Each setting that differs, in the file and as expected.
+        differences: String,
+    },
     /// A tensor operation failed.
     #[error("{path}: {source}")]
     Tensor {
@@ -77,6 +103,14 @@ impl Error {
         Self::Malformed {
             path: path.to_owned(),
             reason: reason.into(),
+        }
+    }
+
+    pub(crate) fn model(path: &Path) -> impl FnOnce(simclr_model::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::Model {
+            path,
+            source: Box::new(source),
         }
     }
 

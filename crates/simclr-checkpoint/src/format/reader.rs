@@ -24,6 +24,13 @@ pub struct TensorEntry {
     length: u64,
 }
 
+impl TensorEntry {
+    /// The bytes that it takes in the file.
+    pub fn byte_count(&self) -> u64 {
+        self.length
+    }
+}
+
 /// An open safetensors file of any origin. Opening reads the header only.
 #[derive(Debug)]
 pub struct SafetensorsReader {

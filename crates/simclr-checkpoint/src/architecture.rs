@@ -1,0 +1,258 @@
+//! Recognises a network from its variables' names and shapes.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use simclr_model::{
+    ParameterSpec, ProjectionHeadConfig, ProjectionKind, ResNetConfig, Role, SimClrConfig, Stem,
+    SupervisedHeadConfig,
+};
+
+/// The shapes of a network's variables (in this workspace's layouts), by name.
+pub(crate) type Shapes = BTreeMap<String, Vec<usize>>;
+
+/// How a checkpoint names a parameter; `None` if it has no name for it.
+pub(crate) type Naming = fn(&ParameterSpec) -> Option<String>;
+
+const DEPTHS: [usize; 6] = [50, 18, 34, 101, 152, 200];
+
+/// SimCLRv2's, which explains most gates; others are derived from a gate's width.
+const USUAL_SK_RATIO: f64 = 0.0625;
+const USUAL_SE_RATIO: f64 = 0.25;
+
+/// What does not agree between a network and a checkpoint's variables.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Differences {
+    /// Our names of parameters that have no variable.
+    pub(crate) missing: Vec<String>,
+    /// Variables that belong to no parameter.
+    pub(crate) unexpected: Vec<String>,
+    /// Our name, our shape, the variable's shape.
+    pub(crate) shapes: Vec<(String, Vec<usize>, Vec<usize>)>,
+}
+
+impl Differences {
+    pub(crate) fn between(specs: &[ParameterSpec], variables: &Shapes, naming: Naming) -> Self {
+        let mut differences = Self::default();
+        let mut names = std::collections::BTreeSet::new();
+        for spec in specs {
+            let name = naming(spec);
+            let found = name.as_ref().and_then(|name| variables.get(name));
+            match found {
+                None => differences.missing.push(spec.name.clone()),
+                Some(shape) if *shape != spec.shape => {
+                    let shapes = (spec.name.clone(), spec.shape.clone(), shape.clone());
+                    differences.shapes.push(shapes);
+                }
+                Some(_) => {}
+            }
+            names.extend(name);
+        }
+        let unexpected = variables.keys().filter(|name| !names.contains(*name));
+        differences.unexpected = unexpected.cloned().collect();
+        differences
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.missing.len() + self.unexpected.len() + self.shapes.len()
+    }
+}
+
+impl fmt::Display for Differences {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        for (what, names) in [("missing", &self.missing), ("left over", &self.unexpected)] {
+            if let Some(first) = names.first() {
+                parts.push(format!("{} {what} (first: {first})", names.len()));
+            }
+        }
+        if let Some((name, expected, found)) = self.shapes.first() {
+            let count = self.shapes.len();
+            parts.push(format!(
+                "{count} of another shape (first: {name}: {found:?}, the network has {expected:?})"
+            ));
+        }
+        f.write_str(&parts.join(", "))
+    }
+}
+
+/// The ResNet that the variables fit best, and what does not agree.
+///
+/// `stem` is the name of the first convolution; `base` has the flags that no variable tells.
+/// `None` if there is no such convolution, or not one of a ResNet's.
+pub(crate) fn recognize_encoder(
+    variables: &Shapes,
+    naming: Naming,
+    stem: &str,
+    base: &ResNetConfig,
+) -> Option<(ResNetConfig, Differences)> {
+    let has_gate_biases = variables.keys().any(|name| name.ends_with("/bias"));
+    let se_ratio = if has_gate_biases { USUAL_SE_RATIO } else { 0.0 };
+    let mut best: Option<(ResNetConfig, Differences)> = None;
+    for (stem, width_multiplier, sk_ratio) in stems(variables.get(stem)?) {
+        for depth in DEPTHS {
+            let guess = ResNetConfig {
+                depth,
+                width_multiplier,
+                stem,
+                sk_ratio,
+                se_ratio,
+                ..base.clone()
+            };
+            let Some((config, differences)) = fit(guess, variables, naming) else {
+                continue;
+            };
+            let count = differences.count();
+            if best.as_ref().is_none_or(|(_, found)| count < found.count()) {
+                best = Some((config, differences));
+            }
+            if count == 0 {
+                return best;
+            }
+        }
+    }
+    best
+}
+
+/// Stem, width and whether there are selective kernels, for a first convolution's shape.
+fn stems(kernel: &[usize]) -> Vec<(Stem, usize, f64)> {
+    let width = |channels: usize, unit: usize| {
+        (channels > 0 && channels.is_multiple_of(unit)).then_some(channels / unit)
+    };
+    let candidates = match *kernel {
+        [7, 7, 3, channels] => vec![(Stem::ImageNet, width(channels, 64), 0.0)],
+        [3, 3, 3, channels] => vec![
+            (Stem::ImageNet, width(channels, 32), USUAL_SK_RATIO),
+            (Stem::Cifar, width(channels, 64), 0.0),
+            (Stem::Cifar, width(channels, 64), USUAL_SK_RATIO),
+        ],
+        _ => Vec::new(),
+    };
+    let known = |(stem, width, ratio)| Some((stem, width?, ratio));
+    candidates.into_iter().filter_map(known).collect()
+}
+
+/// Compares with a guess whose gates' widths are taken from the variables.
+fn fit(
+    mut config: ResNetConfig,
+    variables: &Shapes,
+    naming: Naming,
+) -> Option<(ResNetConfig, Differences)> {
+    let mut specs = config.parameter_specs().ok()?;
+    let mut differences = Differences::between(&specs, variables, naming);
+    let gates = [
+        ("selective_kernel.reduce.kernel", config.sk_ratio),
+        ("squeeze_excitation.reduce.kernel", config.se_ratio),
+    ];
+    for (gate, usual) in gates {
+        let wrong = differences
+            .shapes
+            .iter()
+            .any(|(name, ..)| name.ends_with(gate));
+        if usual == 0.0 || !wrong {
+            continue;
+        }
+        if let Some(ratio) = gate_ratio(&specs, variables, naming, gate) {
+            match gate.starts_with("selective") {
+                true => config.sk_ratio = ratio,
+                false => config.se_ratio = ratio,
+            }
+            specs = config.parameter_specs().ok()?;
+            differences = Differences::between(&specs, variables, naming);
+        }
+    }
+    Some((config, differences))
+}
+
+/// Width of the last (widest) gate as a share of its block's filters.
+fn gate_ratio(
+    specs: &[ParameterSpec],
+    variables: &Shapes,
+    naming: Naming,
+    gate: &str,
+) -> Option<f64> {
+    let position = specs.iter().rposition(|spec| spec.name.ends_with(gate))?;
+    let spec = specs.get(position)?;
+    let width = *variables.get(&naming(spec)?)?.last()?;
+    // The block's filters are the channels that leave its first convolution.
+    let block = spec.name.strip_suffix(gate)?;
+    let first = specs
+        .iter()
+        .find(|spec| spec.name.strip_prefix(block) == Some("conv1.kernel"))?;
+    let filters = *first.shape.last()?;
+    // In the middle between this width and the next, against rounding in the product.
+    Some(((width as f64 + 0.5) / filters as f64).min(1.0)).map(|ratio| {
+        let exact = width as f64 / filters as f64;
+        match (filters as f64 * exact) as usize == width {
+            true => exact,
+            false => ratio,
+        }
+    })
+}
+
+/// The projection head, by canonical names; kind none if there is none.
+pub(crate) fn recognize_projection_head(variables: &Shapes) -> ProjectionHeadConfig {
+    let kernel = |prefix: &str, layer: usize| {
+        let name = format!("head_contrastive/{prefix}_{layer}/dense/kernel");
+        variables.get(&name)?.last().copied()
+    };
+    if let Some(output_size) = kernel("l", 0) {
+        return ProjectionHeadConfig {
+            output_size,
+            ..ProjectionHeadConfig::linear()
+        };
+    }
+    let sizes: Vec<usize> = (0..).map_while(|layer| kernel("nl", layer)).collect();
+    match sizes.last() {
+        None => ProjectionHeadConfig::none(),
+        Some(&output_size) => ProjectionHeadConfig {
+            kind: ProjectionKind::Nonlinear,
+            layers: sizes.len(),
+            output_size,
+            ..Default::default()
+        },
+    }
+}
+
+/// The supervised head, by the shape of its kernel.
+pub(crate) fn recognize_supervised_head(
+    kernel: Option<&Vec<usize>>,
+) -> Option<SupervisedHeadConfig> {
+    let classes = *kernel?.last()?;
+    Some(SupervisedHeadConfig::classes(classes))
+}
+
+/// A name for people: `ResNet-50 2x, SK 0.0625`.
+pub(crate) fn describe(config: &SimClrConfig) -> String {
+    let encoder = &config.encoder;
+    let mut text = format!("ResNet-{} {}x", encoder.depth, encoder.width_multiplier);
+    let mut add = |holds: bool, part: String| {
+        if holds {
+            text.push_str(", ");
+            text.push_str(&part);
+        }
+    };
+    add(encoder.stem == Stem::Cifar, "CIFAR stem".into());
+    add(encoder.sk_ratio > 0.0, format!("SK {}", encoder.sk_ratio));
+    add(encoder.se_ratio > 0.0, format!("SE {}", encoder.se_ratio));
+    let head = &config.projection_head;
+    let depth = head.depth();
+    add(
+        depth > 0,
+        format!("projection head of {depth} layers to {}", head.output_size),
+    );
+    if let Some(head) = &config.supervised_head {
+        add(true, format!("{} classes", head.num_classes));
+    }
+    text
+}
+
+/// The canonical name, for TensorFlow's checkpoints.
+pub(crate) fn canonical(spec: &ParameterSpec) -> Option<String> {
+    Some(spec.original_name.clone())
+}
+
+/// Whether a parameter has no gradient and so no average of its own.
+pub(crate) fn is_statistic(role: Role) -> bool {
+    !role.is_trainable()
+}

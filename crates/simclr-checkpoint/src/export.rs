@@ -1,0 +1,118 @@
+//! Our networks for users of PyTorch.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use simclr_model::{
+    ParameterSpec, ProjectionHeadConfig, SimClrConfig, Stem, StemPooling, StridePlacement,
+};
+
+use crate::element::ElementType;
+use crate::format::{LIBRARY_VERSION, TensorPlan, write_safetensors};
+use crate::import::for_each_chunk_of;
+use crate::model_file::ModelFile;
+use crate::torch::{Layout, name_of};
+use crate::{Error, Result};
+
+/// Writes the encoder and the supervised head of one of our files as a safetensors file with
+/// torchvision's names and layouts, ready for `load_state_dict`.
+///
+/// torchvision's own ResNets compute the same function only where their form is the same: no
+/// selective kernels, no squeeze-excitation, a stem for images of 64 pixels and more, width 1.
+/// Networks of SimCLR pad their first pooling as TensorFlow does (`SAME`); the file's metadata
+/// says so under `stem_pool`, and the PyTorch side has to pad its max-pool by hand:
+/// `F.max_pool2d(F.pad(x, (0, 1, 0, 1), value=-inf), 3, 2)` on even sizes. The metadata also
+/// has the `variant` (where the stride is) and `mean` and `std` of the input, so that
+/// [`import`](crate::import) gives the same network back.
+///
+/// # Errors
+/// [`Error::Unsupported`] for networks that torchvision has no names for.
+pub fn export_torchvision(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
+    let (from, to) = (from.as_ref(), to.as_ref());
+    let file = ModelFile::open(from)?;
+    let config = exported(from, &file.config)?;
+    let specs = config.parameter_specs().map_err(Error::model(from))?;
+    file.check(&specs, false)?;
+    let plans = specs.iter().map(|spec| plan(from, spec));
+    let plans = plans.collect::<Result<Vec<_>>>()?;
+    write_safetensors(to, &metadata(&config), &plans, |index, out| {
+        let Some(spec) = specs.get(index) else {
+            return Ok(());
+        };
+        let values = file.reader.read(&spec.name)?.values.into_f32();
+        let values = Layout::of(spec.role).export_values(values, &spec.shape);
+        for_each_chunk_of(&values, |bytes| out.write_all(bytes).map_err(Error::io(to)))
+    })
+}
+
+/// The part of the network that has a name there.
+fn exported(path: &Path, config: &SimClrConfig) -> Result<SimClrConfig> {
+    let encoder = &config.encoder;
+    let obstacles = [
+        (encoder.sk_ratio > 0.0, "selective kernels"),
+        (encoder.se_ratio > 0.0, "squeeze-excitation"),
+        (encoder.stem == Stem::Cifar, "the CIFAR stem"),
+    ];
+    if let Some((_, what)) = obstacles.into_iter().find(|(present, _)| *present) {
+        return Err(Error::Unsupported {
+            path: path.to_owned(),
+            what: format!("export of {what}"),
+            reason: "torchvision's ResNets have no such part".into(),
+        });
+    }
+    let head = &config.projection_head;
+    let on_encoder = head.selected_level().map_err(Error::model(path))? == 0;
+    Ok(SimClrConfig {
+        encoder: encoder.clone(),
+        projection_head: ProjectionHeadConfig::none(),
+        // A head that stands on the projection head is of no use without it.
+        supervised_head: config.supervised_head.clone().filter(|_| on_encoder),
+    })
+}
+
+fn plan(path: &Path, spec: &ParameterSpec) -> Result<TensorPlan> {
+    let name = name_of(spec).ok_or_else(|| Error::Unsupported {
+        path: path.to_owned(),
+        what: format!("export of `{}`", spec.name),
+        reason: "torchvision has no name for it".into(),
+    })?;
+    Ok(TensorPlan {
+        name,
+        element: ElementType::F32,
+        shape: Layout::of(spec.role).export_shape(&spec.shape),
+    })
+}
+
+/// The flags, in the words that the importer understands.
+fn metadata(config: &SimClrConfig) -> BTreeMap<String, String> {
+    let encoder = &config.encoder;
+    let variant = match encoder.stride_placement {
+        StridePlacement::First => "v1 (stride 2 in the first 1x1 of a block)",
+        StridePlacement::Middle => "v1.5 (stride 2 in the 3x3 of a block)",
+    };
+    let stem_pool = match encoder.stem_pooling {
+        StemPooling::Same => "3x3/2, SAME as in TensorFlow: even sizes are padded at the end only",
+        StemPooling::Symmetric => "3x3/2, symmetric: padded by 1 on every side",
+    };
+    // Without normalisation, the neutral one says so.
+    let (mean, std) = encoder
+        .input_normalization
+        .map_or(([0.0; 3], [1.0; 3]), |normalization| {
+            (normalization.mean, normalization.std)
+        });
+    let entries = [
+        ("architecture", format!("resnet{}", encoder.depth)),
+        ("width_multiplier", encoder.width_multiplier.to_string()),
+        ("variant", variant.to_owned()),
+        ("stem_pool", stem_pool.to_owned()),
+        ("input", "RGB in [0, 1]; x = (x - mean) / std".to_owned()),
+        ("mean", format!("{mean:?}")),
+        ("std", format!("{std:?}")),
+        ("bn_eps", format!("{:?}", encoder.batch_norm_epsilon)),
+        ("written_by", format!("simclr {LIBRARY_VERSION}")),
+    ];
+    entries
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}

@@ -1,0 +1,64 @@
+//! What to import, and what the source does not say itself.
+
+use simclr_model::{InputNormalization, StemPooling, StridePlacement};
+
+/// The heads to import with the encoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Heads {
+    /// Whatever is there.
+    #[default]
+    All,
+    /// The projection head only.
+    Projection,
+    /// The supervised head only.
+    Supervised,
+    /// None: the encoder alone.
+    Drop,
+}
+
+impl Heads {
+    pub(crate) fn projection(self) -> bool {
+        matches!(self, Self::All | Self::Projection)
+    }
+
+    pub(crate) fn supervised(self) -> bool {
+        matches!(self, Self::All | Self::Supervised)
+    }
+}
+
+/// What to import.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ImportOptions {
+    /// The heads to keep. Default: all.
+    pub heads: Heads,
+    /// Take the exponential moving averages of the parameters instead of the parameters.
+    /// Default: false.
+    pub moving_average: bool,
+    /// Keep what the optimizer has stored, so that training can go on. Default: false.
+    pub optimizer_state: bool,
+    /// Parameters (their names or beginnings of names) that may be missing in the source and
+    /// then get initial values. Default: none.
+    pub allow_missing: Vec<String>,
+    /// The level of the projection head that the supervised head stands on (0 the encoder's
+    /// output, 1 behind the first layer, ..., -1 the last), which no variable tells.
+    /// Default: 0; in SimCLRv2's fine-tuning it was 1.
+    pub ft_proj_selector: i64,
+    /// Where a PyTorch network takes its stride. Default: what the file's metadata says, else
+    /// torchvision's, in the middle.
+    pub stride_placement: Option<StridePlacement>,
+    /// How a PyTorch network pads its first pooling. Default: what the file's metadata says,
+    /// else torchvision's, symmetric.
+    pub stem_pooling: Option<StemPooling>,
+    /// How a PyTorch network wants its input normalised; `Some(None)` for not at all.
+    /// Default: what the file's metadata says, else ImageNet's statistics.
+    pub input_normalization: Option<Option<InputNormalization>>,
+}
+
+impl From<Heads> for ImportOptions {
+    fn from(heads: Heads) -> Self {
+        Self {
+            heads,
+            ..Self::default()
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! What the tensors of a PyTorch ResNet are.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use simclr_model::{
+    InputNormalization, ParameterSpec, ProjectionHeadConfig, ResNetConfig, SimClrConfig,
+    StemPooling, StridePlacement,
+};
+
+use super::source::{SourceFile, SourceVariable};
+use super::{ImportOptions, Plan, assign, display_name};
+use crate::architecture::{Shapes, recognize_encoder, recognize_supervised_head};
+use crate::format::Source;
+use crate::torch::{CLASSIFIER, Layout, STEM, name_of};
+use crate::{Error, Result};
+
+/// A counter that PyTorch keeps for each batch norm and that momentum makes superfluous.
+const BATCH_COUNTER: &str = "num_batches_tracked";
+
+pub(super) fn plan(
+    source: &SourceFile,
+    kind: &str,
+    metadata: &HashMap<String, String>,
+    options: &ImportOptions,
+) -> Result<Plan> {
+    let path = source.path();
+    if metadata.contains_key("format_version") {
+        let reason = "a simclr checkpoint: there is nothing to import, load it";
+        return Err(Error::malformed(path, reason));
+    }
+    if options.moving_average || options.optimizer_state {
+        let reason = "moving averages and optimizer state are read from TensorFlow only";
+        return Err(Error::malformed(path, reason));
+    }
+    let variables = source.variables();
+    let prefix = prefix(path, &variables)?;
+    let mut assumptions = Vec::new();
+    let base = flags(path, metadata, options, &mut assumptions)?;
+    let named: BTreeMap<&str, &SourceVariable> = variables
+        .iter()
+        .filter_map(|(name, variable)| Some((name.strip_prefix(&prefix)?, variable)))
+        .filter(|(name, _)| !name.ends_with(BATCH_COUNTER))
+        .collect();
+    let config = recognize(path, &named, &base, options)?;
+    let find = |spec: &ParameterSpec| name_of(spec).map(|name| format!("{prefix}{name}"));
+    let tensors = assign(path, &config, options, &variables, find, Layout::of)?;
+    Ok(Plan {
+        source: Source {
+            kind: kind.to_owned(),
+            name: display_name(path),
+            global_step: None,
+            moving_average: false,
+        },
+        unused: unused(&variables, &prefix),
+        assumptions,
+        config,
+        tensors,
+    })
+}
+
+/// What stands before all of the network's names, such as `module.` or `backbone.`.
+fn prefix(path: &Path, variables: &BTreeMap<String, SourceVariable>) -> Result<String> {
+    let is_stem = |(name, variable): &(&String, &SourceVariable)| {
+        let whole = name.len() == STEM.len() || name.ends_with(&format!(".{STEM}"));
+        whole && name.ends_with(STEM) && matches!(variable.shape[..], [_, 3, _, _])
+    };
+    let mut prefixes = variables
+        .iter()
+        .filter(is_stem)
+        .filter_map(|(name, _)| name.strip_suffix(STEM));
+    let reason = match (prefixes.next(), prefixes.next()) {
+        (Some(prefix), None) => return Ok(prefix.to_owned()),
+        (Some(first), Some(second)) => {
+            format!("two networks, `{first}{STEM}` and `{second}{STEM}`")
+        }
+        (None, _) => format!("no ResNet with torchvision's names: no tensor `{STEM}`"),
+    };
+    Err(Error::malformed(path, reason))
+}
+
+fn recognize(
+    path: &Path,
+    named: &BTreeMap<&str, &SourceVariable>,
+    base: &ResNetConfig,
+    options: &ImportOptions,
+) -> Result<SimClrConfig> {
+    let shape = |variable: &SourceVariable| {
+        Layout::of_rank(variable.shape.len()).import_shape(&variable.shape)
+    };
+    let encoder: Shapes = named
+        .iter()
+        .filter(|(name, _)| !name.starts_with("fc."))
+        .map(|(name, variable)| ((*name).to_owned(), shape(variable)))
+        .collect();
+    let found = recognize_encoder(&encoder, name_of, STEM, base);
+    let (encoder, mut differences) = found.ok_or_else(|| {
+        let reason = format!("no ResNet: `{STEM}` is not a 7 x 7 or 3 x 3 convolution");
+        Error::malformed(path, reason)
+    })?;
+    let classifier = named.get(CLASSIFIER).filter(|_| options.heads.supervised());
+    let config = SimClrConfig {
+        encoder,
+        projection_head: ProjectionHeadConfig::none(),
+        supervised_head: recognize_supervised_head(classifier.map(|v| shape(v)).as_ref()),
+    };
+    differences.missing.clear();
+    match differences.count() {
+        0 => Ok(config),
+        _ => Err(Error::does_not_fit(path, &config, &differences)),
+    }
+}
+
+/// What no tensor tells: the options decide, then the file's metadata, then torchvision's ways.
+fn flags(
+    path: &Path,
+    metadata: &HashMap<String, String>,
+    options: &ImportOptions,
+    assumptions: &mut Vec<String>,
+) -> Result<ResNetConfig> {
+    let stride = match options.stride_placement {
+        Some(placement) => Some(placement),
+        None => stride_placement(path, metadata)?,
+    };
+    let pooling = match options.stem_pooling {
+        Some(pooling) => Some(pooling),
+        None => stem_pooling(path, metadata)?,
+    };
+    let normalization = match options.input_normalization {
+        Some(normalization) => Some(normalization),
+        None => input_normalization(path, metadata)?,
+    };
+    let mut assume = |missing: bool, what: &str| {
+        if missing {
+            assumptions.push(format!("{what}, as in torchvision; the file does not say"));
+        }
+    };
+    assume(stride.is_none(), "stride in the middle of a block");
+    assume(pooling.is_none(), "symmetric padding of the first pooling");
+    assume(
+        normalization.is_none(),
+        "input normalised by ImageNet's statistics",
+    );
+    Ok(ResNetConfig {
+        stride_placement: stride.unwrap_or(StridePlacement::Middle),
+        stem_pooling: pooling.unwrap_or(StemPooling::Symmetric),
+        input_normalization: normalization.unwrap_or(Some(InputNormalization::IMAGENET)),
+        ..ResNetConfig::default()
+    })
+}
+
+fn stride_placement(
+    path: &Path,
+    metadata: &HashMap<String, String>,
+) -> Result<Option<StridePlacement>> {
+    let Some(variant) = metadata.get("variant") else {
+        return Ok(None);
+    };
+    match variant.split_whitespace().next() {
+        Some("v1") => Ok(Some(StridePlacement::First)),
+        Some("v1.5") => Ok(Some(StridePlacement::Middle)),
+        _ => Err(unknown(path, "variant", variant, "`v1` or `v1.5`")),
+    }
+}
+
+fn stem_pooling(path: &Path, metadata: &HashMap<String, String>) -> Result<Option<StemPooling>> {
+    let Some(pooling) = metadata.get("stem_pool") else {
+        return Ok(None);
+    };
+    let lower = pooling.to_lowercase();
+    if lower.contains("every side") || lower.contains("symmetric") {
+        return Ok(Some(StemPooling::Symmetric));
+    }
+    if lower.contains("same") {
+        return Ok(Some(StemPooling::Same));
+    }
+    Err(unknown(path, "stem_pool", pooling, "`symmetric` or `same`"))
+}
+
+fn input_normalization(
+    path: &Path,
+    metadata: &HashMap<String, String>,
+) -> Result<Option<Option<InputNormalization>>> {
+    let parse = |key: &str| {
+        let Some(text) = metadata.get(key) else {
+            return Ok(None);
+        };
+        serde_json::from_str::<[f64; 3]>(text)
+            .map(Some)
+            .map_err(|_| unknown(path, key, text, "three numbers, `[r, g, b]`"))
+    };
+    match (parse("mean")?, parse("std")?) {
+        // Written by our own export for a network that takes images as they are.
+        (Some(mean), Some(std)) if mean == [0.0; 3] && std == [1.0; 3] => Ok(Some(None)),
+        (Some(mean), Some(std)) => Ok(Some(Some(InputNormalization { mean, std }))),
+        (None, None) => Ok(None),
+        _ => Err(Error::malformed(
+            path,
+            "metadata has only one of `mean` and `std`",
+        )),
+    }
+}
+
+fn unknown(path: &Path, key: &str, value: &str, expected: &str) -> Error {
+    Error::malformed(
+        path,
+        format!("metadata `{key}`: `{value}`, expected {expected}"),
+    )
+}
+
+fn unused(variables: &BTreeMap<String, SourceVariable>, prefix: &str) -> Vec<(String, String)> {
+    let reason = |name: &String| {
+        if name.ends_with(BATCH_COUNTER) {
+            return "counter of batches, not needed".to_owned();
+        }
+        match name.strip_prefix(prefix) {
+            Some(rest) if rest.starts_with("fc.") => "the head was not asked for".to_owned(),
+            Some(_) => "no such parameter in this network".to_owned(),
+            None => format!("outside the network under `{prefix}`"),
+        }
+    };
+    variables
+        .keys()
+        .map(|name| (name.clone(), reason(name)))
+        .collect()
+}

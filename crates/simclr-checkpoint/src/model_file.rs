@@ -1,0 +1,263 @@
+//! Whole networks in our format.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use candle_core::{Device, Tensor, Var};
+use serde_json::Value;
+use simclr_model::{Encoder, LoadReport, ParameterSpec, Parameters, SimClr, SimClrConfig};
+
+use crate::architecture::{Differences, Shapes, describe};
+use crate::format::{Metadata, Preprocessing, SafetensorsReader, Source};
+use crate::{CheckpointFile, Error, Result};
+
+/// A network read from one of our files.
+#[derive(Debug)]
+pub struct LoadedModel {
+    /// The network, with its values.
+    pub model: SimClr,
+    /// What the file says about itself.
+    pub metadata: Metadata,
+    /// The file's other tensors: an optimizer's state, if it was kept.
+    pub state: BTreeMap<String, Tensor>,
+}
+
+/// Puts a network into a checkpoint, to be saved as it is or with more in it.
+///
+/// # Errors
+/// Fails if the model's parameters have two of one name.
+pub fn model_checkpoint(model: &SimClr, source: Source) -> Result<CheckpointFile> {
+    let path = Path::new(&source.name);
+    let architecture = serde_json::to_value(model.config())
+        .map_err(|error| Error::malformed(path, error.to_string()))?;
+    let parameters = model.store().map_err(Error::model(path))?;
+    let tensors = parameters
+        .iter()
+        .map(|(name, variable)| (name.to_owned(), variable.as_tensor().clone()));
+    Ok(CheckpointFile {
+        tensors: tensors.collect(),
+        metadata: Metadata {
+            architecture: Some(architecture),
+            preprocessing: Some(Preprocessing {
+                normalized_by_model: model.config().encoder.input_normalization.is_some(),
+                ..Preprocessing::default()
+            }),
+            source: Some(source),
+            ..Metadata::default()
+        },
+    })
+}
+
+/// Saves a network.
+///
+/// ```
+/// use candle_core::Device;
+/// use simclr_checkpoint::{Source, load_encoder, save_model};
+/// use simclr_model::{ResNetConfig, SimClr, SimClrConfig, Stem};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let config = SimClrConfig::new(ResNetConfig::depth(18).with_stem(Stem::Cifar));
+/// let model = SimClr::initialize(&config, 1, &Device::Cpu)?;
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("model.safetensors");
+/// save_model(&path, &model, Source::default())?;
+/// let encoder = load_encoder(&path, &Device::Cpu)?;
+/// assert_eq!(encoder.config(), &config.encoder);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// Fails if the folder cannot be written to.
+pub fn save_model(path: impl AsRef<Path>, model: &SimClr, source: Source) -> Result<()> {
+    model_checkpoint(model, source)?.save(path)
+}
+
+/// Reads a network: the one that the file describes, strictly.
+///
+/// # Errors
+/// [`Error::DoesNotFit`] if a tensor is missing, left over or of another shape than the
+/// architecture in the file's metadata wants. Tensors of an optimizer's state, whose names
+/// begin with a parameter's name or `optimizer.`, are not left over.
+pub fn load_model(path: impl AsRef<Path>, device: &Device) -> Result<LoadedModel> {
+    let path = path.as_ref();
+    let file = ModelFile::open(path)?;
+    let specs = file.config.parameter_specs().map_err(Error::model(path))?;
+    file.check(&specs, true)?;
+    let parameters = file.parameters(&specs, device)?;
+    let model = SimClr::new(&file.config, parameters.var_builder()).map_err(Error::model(path))?;
+    let others = file.reader.tensors().keys();
+    let state = others
+        .filter(|name| parameters.get(name).is_none())
+        .map(|name| {
+            let tensor = file.reader.read(name)?.into_tensor(device);
+            Ok((name.clone(), tensor.map_err(Error::tensor(path))?))
+        })
+        .collect::<Result<_>>()?;
+    Ok(LoadedModel {
+        model,
+        metadata: file.metadata,
+        state,
+    })
+}
+
+/// Reads the encoder of a network, whatever heads are in the file.
+///
+/// # Errors
+/// As [`load_model`], for the encoder's tensors.
+pub fn load_encoder(path: impl AsRef<Path>, device: &Device) -> Result<Encoder> {
+    let path = path.as_ref();
+    let file = ModelFile::open(path)?;
+    let config = &file.config.encoder;
+    let specs = config.parameter_specs().map_err(Error::model(path))?;
+    file.check(&specs, false)?;
+    let parameters = file.parameters(&specs, device)?;
+    Encoder::new(config, parameters.var_builder()).map_err(Error::model(path))
+}
+
+/// Reads the values of an existing network, which must be the one in the file.
+///
+/// # Errors
+/// [`Error::Architecture`] if the file holds another network, setting by setting;
+/// [`Error::Model`] if its tensors and the parameters do not match one to one, with the first
+/// of those that differ and both shapes. Then nothing has changed.
+pub fn load_parameters(
+    path: impl AsRef<Path>,
+    expected: &SimClrConfig,
+    parameters: &Parameters,
+) -> Result<LoadReport> {
+    let path = path.as_ref();
+    let checkpoint = CheckpointFile::load(path, &Device::Cpu)?;
+    check_architecture(path, &checkpoint.metadata, expected)?;
+    let is_state = |name: &str| is_state(name, |name| parameters.get(name).is_some());
+    let tensors: Vec<(&str, &Tensor)> = checkpoint
+        .tensors
+        .iter()
+        .map(|(name, tensor)| (name.as_str(), tensor))
+        .filter(|(name, _)| !is_state(name))
+        .collect();
+    parameters.load(tensors).map_err(Error::model(path))
+}
+
+/// Compares the network that a file describes with the expected one.
+///
+/// # Errors
+/// [`Error::Architecture`] names each setting that differs, with both values.
+pub fn check_architecture(path: &Path, metadata: &Metadata, expected: &SimClrConfig) -> Result<()> {
+    let found = serde_json::to_value(config_of(path, metadata)?);
+    let wanted = serde_json::to_value(expected);
+    let (Ok(found), Ok(wanted)) = (found, wanted) else {
+        return Err(Error::malformed(
+            path,
+            "the architecture is not a JSON value",
+        ));
+    };
+    let mut differences = Vec::new();
+    compare("", &found, &wanted, &mut differences);
+    match differences.is_empty() {
+        true => Ok(()),
+        false => Err(Error::Architecture {
+            path: path.to_owned(),
+            differences: differences.join(", "),
+        }),
+    }
+}
+
+/// Lists the paths at which two values differ.
+fn compare(at: &str, found: &Value, wanted: &Value, differences: &mut Vec<String>) {
+    if let (Value::Object(found), Value::Object(wanted)) = (found, wanted) {
+        let names = found
+            .keys()
+            .chain(wanted.keys().filter(|k| !found.contains_key(*k)));
+        for name in names {
+            let at = match at {
+                "" => name.clone(),
+                at => format!("{at}.{name}"),
+            };
+            let value = |side: &serde_json::Map<String, Value>| {
+                side.get(name).cloned().unwrap_or(Value::Null)
+            };
+            compare(&at, &value(found), &value(wanted), differences);
+        }
+    } else if !same(found, wanted) {
+        differences.push(format!("{at} is {found}, expected {wanted}"));
+    }
+}
+
+/// Equal, up to the last digit of a number, which JSON may cost.
+fn same(a: &Value, b: &Value) -> bool {
+    const LAST_DIGIT: f64 = 1e-15;
+    match (a.as_f64(), b.as_f64()) {
+        (Some(a), Some(b)) => (a - b).abs() <= LAST_DIGIT * a.abs().max(b.abs()),
+        _ => a == b,
+    }
+}
+
+/// The network that a file describes.
+pub(crate) fn config_of(path: &Path, metadata: &Metadata) -> Result<SimClrConfig> {
+    let architecture = metadata.architecture.clone();
+    let architecture = architecture.ok_or_else(|| {
+        Error::malformed(path, "no `architecture` in the metadata: not a network")
+    })?;
+    serde_json::from_value(architecture)
+        .map_err(|error| Error::malformed(path, format!("metadata `architecture`: {error}")))
+}
+
+/// Whether a tensor belongs to an optimizer: `optimizer.*`, or a parameter's name and a word.
+fn is_state(name: &str, is_parameter: impl Fn(&str) -> bool) -> bool {
+    let owner = name.rsplit_once('.').map(|(owner, _)| owner);
+    name.starts_with("optimizer.") || owner.is_some_and(is_parameter)
+}
+
+/// An open file of ours with a network in it.
+pub(crate) struct ModelFile {
+    pub(crate) reader: SafetensorsReader,
+    pub(crate) metadata: Metadata,
+    pub(crate) config: SimClrConfig,
+}
+
+impl ModelFile {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let reader = SafetensorsReader::open(path)?;
+        let metadata = Metadata::from_entries(path, reader.metadata().clone())?;
+        Ok(Self {
+            config: config_of(path, &metadata)?,
+            metadata,
+            reader,
+        })
+    }
+
+    /// Fails unless all parameters are there, in their shapes (and nothing else, if `strict`).
+    pub(crate) fn check(&self, specs: &[ParameterSpec], strict: bool) -> Result<()> {
+        let known: std::collections::BTreeSet<&str> =
+            specs.iter().map(|spec| spec.name.as_str()).collect();
+        let shapes: Shapes = self
+            .reader
+            .tensors()
+            .iter()
+            .filter(|(name, _)| known.contains(name.as_str()) || strict)
+            .filter(|(name, _)| !is_state(name, |name| known.contains(name)))
+            .map(|(name, entry)| (name.clone(), entry.shape.clone()))
+            .collect();
+        let differences = Differences::between(specs, &shapes, |spec| Some(spec.name.clone()));
+        match differences.count() {
+            0 => Ok(()),
+            _ => Err(Error::DoesNotFit {
+                path: self.reader.path().to_owned(),
+                network: describe(&self.config),
+                differences: differences.to_string(),
+            }),
+        }
+    }
+
+    fn parameters(&self, specs: &[ParameterSpec], device: &Device) -> Result<Parameters> {
+        let path = self.reader.path();
+        let variable = |spec: &ParameterSpec| {
+            let values = self.reader.read(&spec.name)?.values.into_f32();
+            let variable = Var::from_vec(values, spec.shape.as_slice(), device);
+            Ok((spec.name.clone(), variable.map_err(Error::tensor(path))?))
+        };
+        let variables = specs.iter().map(variable).collect::<Result<Vec<_>>>()?;
+        Parameters::from_variables(variables).map_err(Error::model(path))
+    }
+}

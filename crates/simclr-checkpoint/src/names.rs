@@ -1,0 +1,203 @@
+//! From the names in a TensorFlow checkpoint to those of the original's first version, which
+//! serve as canonical: `base_model/conv2d_3/kernel`, `head_contrastive/nl_0/dense/kernel`.
+//!
+//! There are three ways to name the same variable:
+//!
+//! | form | example |
+//! | --- | --- |
+//! | name-based (TensorFlow 1) | `base_model/conv2d_3/kernel` |
+//! | path in the object graph | `model/resnet_model/block_groups/0/layers/0/conv2d_bn_layers/2/conv2d/kernel/.ATTRIBUTES/VARIABLE_VALUE` |
+//! | full name in the object graph | `resnet/block_group1/residual_block/conv2d_fixed_padding_3/conv2d_3/kernel` |
+//!
+//! Numbers in names count layers in the order of construction, from wherever the program's
+//! counters stood; so their order matters and their distance, not where they begin. Paths say
+//! where a layer is; sorted (the shortcut before the main path) they give the same order.
+
+mod full_name;
+mod object_path;
+mod place;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use place::{Kind, Parsed, Place};
+
+/// What a variable of a checkpoint is, apart from its place in the network.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Collection {
+    /// A parameter or a moving statistic.
+    Weights,
+    /// The moving average of a parameter.
+    MovingAverage,
+    /// What an optimizer keeps for a parameter, by our name for it.
+    Slot(&'static str),
+}
+
+/// The variables of a checkpoint by their canonical names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CanonicalNames {
+    /// Canonical name of each parameter and moving statistic, and the name in the checkpoint.
+    pub weights: BTreeMap<String, String>,
+    /// The same for the moving averages of parameters.
+    pub moving_averages: BTreeMap<String, String>,
+    /// The same for what an optimizer keeps; the keys have the optimizer's word for it, in
+    /// this workspace's terms, as their second part (`momentum`, `velocity`, `first_moment`,
+    /// `second_moment`).
+    pub slots: BTreeMap<(String, String), String>,
+    /// Names in the checkpoint that belong to no parameter of a SimCLR network.
+    pub others: Vec<String>,
+    /// Two names in the checkpoint for one parameter: canonical name, the one that counts,
+    /// the other.
+    pub conflicts: Vec<(String, String, String)>,
+}
+
+/// Finds the canonical names of a checkpoint's variables, each given by its name there and, if
+/// there is an object graph, its full name.
+///
+/// ```
+/// let names = simclr_checkpoint::canonical_names([
+///     ("trainable_variables_list/0/.ATTRIBUTES/VARIABLE_VALUE", Some("resnet/conv2d_8/kernel")),
+///     ("trainable_variables_list/3/.ATTRIBUTES/VARIABLE_VALUE", Some("resnet/conv2d_9/kernel")),
+/// ]);
+/// assert!(names.weights["base_model/conv2d/kernel"].starts_with("trainable_variables_list/0/"));
+/// assert!(names.weights["base_model/conv2d_1/kernel"].starts_with("trainable_variables_list/3/"));
+/// ```
+pub fn canonical_names<'a>(
+    variables: impl IntoIterator<Item = (&'a str, Option<&'a str>)>,
+) -> CanonicalNames {
+    let variables: Vec<_> = variables.into_iter().collect();
+    let by_path: Vec<_> = variables
+        .iter()
+        .map(|(key, _)| object_path::parse(key))
+        .collect();
+    let full_name = |(key, full_name): &(&str, Option<&str>)| match full_name {
+        Some(full_name) => full_name::parse(full_name),
+        None if object_path::is_object_key(key) => None,
+        None => full_name::parse(key),
+    };
+    let by_name: Vec<_> = variables.iter().map(full_name).collect();
+    // Paths and numbers do not mix: whichever explains more variables is taken for all.
+    let explained = |parsed: &[Option<Parsed>]| parsed.iter().flatten().count();
+    let parsed = match explained(&by_path) >= explained(&by_name) {
+        true => by_path,
+        false => by_name,
+    };
+    let numbers = Numbers::of(parsed.iter().flatten());
+    let projection_prefix = projection_prefix(parsed.iter().flatten());
+    let mut names = CanonicalNames::default();
+    for ((key, _), parsed) in variables.iter().zip(&parsed) {
+        let canonical = parsed
+            .as_ref()
+            .and_then(|parsed| numbers.canonical(&parsed.place, projection_prefix));
+        match (parsed, canonical) {
+            (Some(parsed), Some(canonical)) => names.insert(key, &parsed.collection, canonical),
+            _ => names.others.push((*key).to_owned()),
+        }
+    }
+    names
+}
+
+impl CanonicalNames {
+    fn insert(&mut self, key: &str, collection: &Collection, canonical: String) {
+        let key = key.to_owned();
+        let name = canonical.clone();
+        let before = match collection {
+            Collection::Weights => self.weights.insert(canonical, key.clone()),
+            Collection::MovingAverage => self.moving_averages.insert(canonical, key.clone()),
+            Collection::Slot(slot) => {
+                let slot = (canonical, (*slot).to_owned());
+                self.slots.insert(slot, key.clone())
+            }
+        };
+        if let Some(before) = before {
+            self.conflicts.push((name, key, before));
+        }
+    }
+}
+
+/// The canonical numbers of the encoder's convolutions and batch norms.
+struct Numbers {
+    convolutions: BTreeMap<Vec<u64>, u64>,
+    batch_norms: BTreeMap<Vec<u64>, u64>,
+}
+
+impl Numbers {
+    fn of<'a>(parsed: impl Iterator<Item = &'a Parsed>) -> Self {
+        let mut units = [BTreeSet::new(), BTreeSet::new()];
+        for parsed in parsed {
+            if let Place::Encoder { unit, kind, .. } = &parsed.place {
+                let [convolutions, batch_norms] = &mut units;
+                let set = match kind {
+                    Kind::Layer => convolutions,
+                    Kind::BatchNorm => batch_norms,
+                };
+                set.insert(unit.clone());
+            }
+        }
+        let [convolutions, batch_norms] = units.map(number);
+        Self {
+            convolutions,
+            batch_norms,
+        }
+    }
+
+    fn canonical(&self, place: &Place, projection_prefix: &str) -> Option<String> {
+        let suffix = |number: u64| match number {
+            0 => String::new(),
+            number => format!("_{number}"),
+        };
+        Some(match place {
+            Place::Encoder { unit, kind, leaf } => {
+                let (name, number) = match kind {
+                    Kind::Layer => ("conv2d", self.convolutions.get(unit)?),
+                    Kind::BatchNorm => ("batch_normalization", self.batch_norms.get(unit)?),
+                };
+                format!("base_model/{name}{}/{leaf}", suffix(*number))
+            }
+            Place::Projection {
+                layer,
+                prefix,
+                kind,
+                leaf,
+            } => {
+                let prefix = prefix.unwrap_or(projection_prefix);
+                let kind = match kind {
+                    Kind::Layer => "dense",
+                    Kind::BatchNorm => "batch_normalization",
+                };
+                format!("head_contrastive/{prefix}_{layer}/{kind}/{leaf}")
+            }
+            Place::Supervised { leaf } => format!("head_supervised/linear_layer/dense/{leaf}"),
+        })
+    }
+}
+
+/// Layers known by number keep their distances; layers known by path are counted.
+fn number(units: BTreeSet<Vec<u64>>) -> BTreeMap<Vec<u64>, u64> {
+    let first = match units.first().map(Vec::as_slice) {
+        Some([number]) => Some(*number),
+        _ => None,
+    };
+    let ranked = units.into_iter().zip(0..);
+    ranked
+        .map(|(unit, rank)| {
+            let number = match (unit.as_slice(), first) {
+                ([number], Some(first)) => number - first,
+                _ => rank,
+            };
+            (unit, number)
+        })
+        .collect()
+}
+
+/// Paths do not say whether a projection head is linear; one with several layers is not.
+fn projection_prefix<'a>(parsed: impl Iterator<Item = &'a Parsed>) -> &'static str {
+    let layers = parsed.filter_map(|parsed| match parsed.place {
+        Place::Projection { layer, .. } => Some(layer),
+        _ => None,
+    });
+    match layers.max() {
+        Some(0) => "l",
+        _ => "nl",
+    }
+}

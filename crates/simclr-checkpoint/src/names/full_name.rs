@@ -1,0 +1,65 @@
+//! Names as the program had them: those of name-based checkpoints, and the full names in
+//! object graphs.
+
+use super::Collection;
+use super::place::{Kind, Parsed, Place, collection, leaf, numbered};
+
+/// `None` if it is no parameter of a SimCLR network.
+pub(super) fn parse(name: &str) -> Option<Parsed> {
+    let mut segments: Vec<&str> = name.split('/').collect();
+    let averaged = segments.first() == Some(&"ema_model");
+    if averaged {
+        segments.remove(0);
+    }
+    let kept = segments.last().and_then(|word| collection(word));
+    if kept.is_some() {
+        segments.pop();
+    }
+    let collection = match (kept, averaged) {
+        (None, false) => Collection::Weights,
+        (None, true) => Collection::MovingAverage,
+        (Some(kept), false) => kept,
+        (Some(_), true) => return None,
+    };
+    let place = place(&segments, averaged)?;
+    Some(Parsed { collection, place })
+}
+
+fn place(segments: &[&str], averaged: bool) -> Option<Place> {
+    let (last, scopes) = segments.split_last()?;
+    let leaf = leaf(last)?;
+    let (unit, outer) = scopes.split_last()?;
+    let (stem, number) = numbered(unit);
+    let kind = match stem {
+        "conv2d" | "dense" => Kind::Layer,
+        "batch_normalization" | "sync_batch_normalization" => Kind::BatchNorm,
+        _ => return None,
+    };
+    let has = |names: &[&str]| outer.iter().any(|scope| names.contains(scope));
+    if has(&["head_contrastive", "projection_head", "_projection_head"]) {
+        let layer = outer.iter().find_map(|scope| projection_layer(scope));
+        let (prefix, layer) = layer?;
+        return (stem != "conv2d").then_some(Place::Projection {
+            layer,
+            prefix: Some(prefix),
+            kind,
+            leaf,
+        });
+    }
+    if has(&["head_supervised", "supervised_head"]) {
+        return (stem == "dense").then_some(Place::Supervised { leaf });
+    }
+    let encoder = has(&["base_model", "resnet", "resnet_model"]) || (averaged && outer.is_empty());
+    (encoder && stem != "dense").then_some(Place::Encoder {
+        unit: vec![number],
+        kind,
+        leaf,
+    })
+}
+
+/// `nl_0` or `l_0`.
+fn projection_layer(scope: &str) -> Option<(&'static str, u64)> {
+    let (prefix, digits) = scope.split_once('_')?;
+    let prefix = ["nl", "l"].into_iter().find(|known| *known == prefix)?;
+    Some((prefix, digits.parse().ok()?))
+}

@@ -1,0 +1,115 @@
+//! Paths through the objects of the original's second version.
+
+use super::Collection;
+use super::place::{Kind, Parsed, Place, collection, leaf};
+
+const ATTRIBUTE: &str = "/.ATTRIBUTES/VARIABLE_VALUE";
+const SLOT: &str = "/.OPTIMIZER_SLOT/";
+
+/// Whether a key is that of an object-based checkpoint.
+pub(super) fn is_object_key(key: &str) -> bool {
+    key.ends_with(ATTRIBUTE)
+}
+
+/// `None` if it is no parameter of a SimCLR network.
+pub(super) fn parse(key: &str) -> Option<Parsed> {
+    let path = key.strip_suffix(ATTRIBUTE)?;
+    let (path, collection) = match path.split_once(SLOT) {
+        Some((path, slot)) => {
+            let (_, word) = slot.rsplit_once('/')?;
+            (path, collection(word)?)
+        }
+        None => (path, Collection::Weights),
+    };
+    let segments: Vec<&str> = path.split('/').collect();
+    let place = place(&segments)?;
+    Some(Parsed { collection, place })
+}
+
+fn place(segments: &[&str]) -> Option<Place> {
+    let part = |name: &str| {
+        let position = segments.iter().position(|segment| *segment == name)?;
+        segments.get(position + 1..)
+    };
+    if let Some(rest) = part("resnet_model") {
+        return encoder(rest);
+    }
+    if let Some(rest) = part("_projection_head") {
+        return projection(rest);
+    }
+    match part("supervised_head")? {
+        ["linear_layer", "dense", last] => Some(Place::Supervised { leaf: leaf(last)? }),
+        _ => None,
+    }
+}
+
+fn projection(segments: &[&str]) -> Option<Place> {
+    let (kind, layer, last) = match segments {
+        ["linear_layers", layer, "dense", last] => (Kind::Layer, layer, last),
+        ["linear_layers", layer, "bn_relu", "bn", last] => (Kind::BatchNorm, layer, last),
+        _ => return None,
+    };
+    Some(Place::Projection {
+        layer: layer.parse().ok()?,
+        prefix: None,
+        kind,
+        leaf: leaf(last)?,
+    })
+}
+
+/// Layers in the order in which the original builds them: group, block, shortcut before main
+/// path before squeeze-excitation, then the position in the list and within a selective kernel.
+fn encoder(segments: &[&str]) -> Option<Place> {
+    let number = |text: &&str| text.parse::<u64>().ok();
+    let (mut unit, rest) = match segments {
+        ["initial_conv_relu_max_pool", index, rest @ ..] => (vec![0, 0, 0, number(index)?], rest),
+        [
+            "block_groups",
+            group,
+            "layers",
+            block,
+            "se_layer",
+            rest @ ..,
+        ] => (vec![1 + number(group)?, number(block)?, 2, 0], rest),
+        [
+            "block_groups",
+            group,
+            "layers",
+            block,
+            list,
+            index,
+            rest @ ..,
+        ] => {
+            let branch = match *list {
+                "shortcut_layers" | "projection_layers" => 0,
+                "conv2d_bn_layers" | "conv_relu_dropblock_layers" => 1,
+                _ => return None,
+            };
+            (
+                vec![1 + number(group)?, number(block)?, branch, number(index)?],
+                rest,
+            )
+        }
+        _ => return None,
+    };
+    let (inner, kind, last) = match rest {
+        ["conv2d", last] => (0, Kind::Layer, last),
+        ["bn", last] => (0, Kind::BatchNorm, last),
+        // A selective kernel.
+        ["conv2d_fixed_padding", "conv2d", last] => (0, Kind::Layer, last),
+        ["batch_norm_relu", "bn", last] => (0, Kind::BatchNorm, last),
+        ["conv2d_0", last] => (1, Kind::Layer, last),
+        ["batch_norm_relu_1", "bn", last] => (1, Kind::BatchNorm, last),
+        ["conv2d_1", last] => (2, Kind::Layer, last),
+        // Squeeze-excitation.
+        ["se_reduce", last] => (0, Kind::Layer, last),
+        ["se_expand", last] => (1, Kind::Layer, last),
+        _ => return None,
+    };
+    unit.push(inner);
+    Some(Place::Encoder {
+        unit,
+        kind,
+        leaf: leaf(last)?,
+    })
+}

@@ -1,0 +1,73 @@
+//! What a name says about the place of a variable in the network.
+
+use super::Collection;
+
+/// A variable's place, and what it is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Parsed {
+    pub(super) collection: Collection,
+    pub(super) place: Place,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    Encoder {
+        /// Sorts layers into the order of their construction.
+        unit: Vec<u64>,
+        kind: Kind,
+        leaf: &'static str,
+    },
+    Projection {
+        layer: u64,
+        /// `nl` or `l`, where the name tells.
+        prefix: Option<&'static str>,
+        kind: Kind,
+        leaf: &'static str,
+    },
+    Supervised {
+        leaf: &'static str,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A convolution or a dense layer.
+    Layer,
+    BatchNorm,
+}
+
+/// The last part of a parameter's name.
+pub(super) fn leaf(segment: &str) -> Option<&'static str> {
+    let leaves = [
+        "kernel",
+        "bias",
+        "gamma",
+        "beta",
+        "moving_mean",
+        "moving_variance",
+    ];
+    leaves.into_iter().find(|leaf| *leaf == segment)
+}
+
+/// What an optimizer calls what it keeps.
+pub(super) fn collection(word: &str) -> Option<Collection> {
+    Some(match word {
+        "Momentum" => Collection::Slot("momentum"),
+        "momentum" => Collection::Slot("velocity"),
+        "Adam" | "m" => Collection::Slot("first_moment"),
+        "Adam_1" | "v" => Collection::Slot("second_moment"),
+        "ExponentialMovingAverage" | "average" => Collection::MovingAverage,
+        _ => return None,
+    })
+}
+
+/// Splits `conv2d_3` into `conv2d` and 3; without a number, it is the first.
+pub(super) fn numbered(segment: &str) -> (&str, u64) {
+    let split = segment.rsplit_once('_');
+    let number = split.and_then(|(stem, digits)| {
+        let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+        let number = digits.parse().ok().filter(|_| plain)?;
+        Some((stem, number))
+    });
+    number.unwrap_or((segment, 0))
+}

@@ -1,0 +1,557 @@
+//! Networks written in the ways of others come in whole, or with an error that says why not.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor};
+use simclr_checkpoint::{
+    CheckpointFile, Heads, ImportOptions, Source, check_architecture, export_torchvision, import,
+    load_encoder, load_model, load_parameters, save_model,
+};
+use simclr_model::{
+    InputNormalization, Mode, Parameters, ProjectionHeadConfig, ResNetConfig, SimClr, SimClrConfig,
+    Stem, StemPooling, StridePlacement,
+};
+use simclr_testkit::formula_values;
+use support::{Layout, Written, float_variable, write_bundle};
+use tempfile::TempDir;
+
+/// The smallest network that there is.
+fn small() -> SimClrConfig {
+    SimClrConfig::new(ResNetConfig::depth(18).with_stem(Stem::Cifar)).with_classes(3)
+}
+
+/// The variables of a name-based checkpoint, cheap to make: a short run of values, repeated.
+fn variables(config: &SimClrConfig) -> BTreeMap<String, Written> {
+    let specs = config.parameter_specs().unwrap();
+    specs
+        .into_iter()
+        .map(|spec| {
+            let values = values_of(&spec.original_name, spec.element_count());
+            let name = spec.original_name;
+            (name.clone(), float_variable(&name, &spec.shape, &values))
+        })
+        .collect()
+}
+
+fn values_of(name: &str, count: usize) -> Vec<f32> {
+    let (low, high) = match name.contains("kernel") {
+        true => (-0.05, 0.05),
+        false => (0.5, 1.5),
+    };
+    let few = formula_values(name, 97, low, high);
+    few.into_iter().cycle().take(count).collect()
+}
+
+/// Writes the variables and gives the folder.
+fn checkpoint(variables: &BTreeMap<String, Written>) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let list: Vec<Written> = variables.values().cloned().collect();
+    write_bundle(
+        &folder.path().join("model.ckpt-12"),
+        &list,
+        Layout::default(),
+    );
+    folder
+}
+
+fn rename(variable: &Written, name: &str) -> Written {
+    let mut renamed = variable.clone();
+    name.clone_into(&mut renamed.name);
+    renamed
+}
+
+fn flat(tensor: &Tensor) -> Vec<f32> {
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+#[test]
+fn a_network_comes_in_whole_and_goes_on_to_our_format() {
+    let config = small();
+    let mut all = variables(&config);
+    let mut step = float_variable("global_step", &[], &[]);
+    step.data_type = 9;
+    step.parts[0].bytes = 12i64.to_le_bytes().to_vec();
+    all.insert("global_step".into(), step);
+    all.insert("stray".into(), float_variable("stray", &[2], &[1.0, 2.0]));
+    let momentum = "base_model/conv2d/kernel/Momentum";
+    all.insert(
+        momentum.into(),
+        rename(&all["base_model/conv2d/kernel"], momentum),
+    );
+    let folder = checkpoint(&all);
+
+    let imported = import(folder.path(), Heads::All).unwrap();
+    assert_eq!(imported.config(), &config);
+    let report = imported.report();
+    assert_eq!(report.source.global_step, Some(12));
+    assert!(
+        report.source.name.ends_with("/model.ckpt-12"),
+        "{}",
+        report.source.name
+    );
+    let reason = |name: &str| {
+        let unused = report.unused.iter().find(|unused| unused.source == name);
+        unused.unwrap().reason.clone()
+    };
+    assert_eq!(reason("stray"), "no part of a SimCLR network");
+    assert_eq!(reason("global_step"), "bookkeeping of TensorFlow");
+    assert_eq!(reason(momentum), "state of the optimizer, not asked for");
+    assert_eq!(report.parameters.len() + report.unused.len(), all.len());
+    let text = report.to_string();
+    assert!(text.contains("ResNet-18 1x, CIFAR stem"), "{text}");
+    let json = serde_json::to_string(report).unwrap();
+    let again: simclr_checkpoint::Report = serde_json::from_str(&json).unwrap();
+    assert_eq!(&again, report);
+
+    let path = folder.path().join("model.safetensors");
+    imported.save(&path).unwrap();
+    let loaded = load_model(&path, &Device::Cpu).unwrap();
+    assert!(loaded.state.is_empty());
+    for parameter in loaded.model.parameters() {
+        let expected = values_of(
+            &parameter.spec.original_name,
+            parameter.spec.element_count(),
+        );
+        assert!(
+            flat(&parameter.variable) == expected,
+            "{}",
+            parameter.spec.name
+        );
+    }
+    let encoder = load_encoder(&path, &Device::Cpu).unwrap();
+    assert_eq!(encoder.config(), &config.encoder);
+}
+
+#[test]
+fn optimizer_state_is_kept_on_request() {
+    let config = small();
+    let mut all = variables(&config);
+    let momentum = "base_model/conv2d/kernel/Momentum";
+    let values: Vec<f32> = (0..27 * 64).map(|i| i as f32).collect();
+    all.insert(
+        momentum.into(),
+        float_variable(momentum, &[3, 3, 3, 64], &values),
+    );
+    let folder = checkpoint(&all);
+    let options = ImportOptions {
+        optimizer_state: true,
+        ..Default::default()
+    };
+    let path = folder.path().join("model.safetensors");
+    import(folder.path(), options.clone())
+        .unwrap()
+        .save(&path)
+        .unwrap();
+    let state = load_model(&path, &Device::Cpu).unwrap().state;
+    let names: Vec<_> = state.keys().map(String::as_str).collect();
+    assert_eq!(
+        names,
+        ["encoder.stem.conv.kernel.momentum", "optimizer.step"]
+    );
+    assert_eq!(flat(&state["encoder.stem.conv.kernel.momentum"]), values);
+    all.remove(momentum);
+    let error = import(checkpoint(&all).path(), options)
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(error.contains("there is none"), "{error}");
+}
+
+#[test]
+fn moving_averages_are_taken_on_request_and_only_then() {
+    let config = SimClrConfig::new(ResNetConfig::depth(18).with_stem(Stem::Cifar))
+        .with_projection_head(ProjectionHeadConfig::none());
+    let plain = variables(&config);
+    for (prefix, suffix) in [("ema_model/", ""), ("", "/ExponentialMovingAverage")] {
+        let mut all = plain.clone();
+        for (name, variable) in &plain {
+            if name.contains("moving_") {
+                continue;
+            }
+            let averaged = format!("{prefix}{name}{suffix}");
+            let count = variable.shape.iter().product::<i64>() as usize;
+            let shape: Vec<usize> = variable.shape.iter().map(|&size| size as usize).collect();
+            let values = values_of(&averaged, count);
+            all.insert(averaged.clone(), float_variable(&averaged, &shape, &values));
+        }
+        let folder = checkpoint(&all);
+        let of = |moving_average: bool, name: &str| {
+            let options = ImportOptions {
+                moving_average,
+                ..Default::default()
+            };
+            let imported = import(folder.path(), options).unwrap();
+            assert_eq!(imported.report().source.moving_average, moving_average);
+            flat(&imported.load(&Device::Cpu).unwrap().tensors[name])
+        };
+        let gamma = "encoder.stem.batch_norm.gamma";
+        let source = "base_model/batch_normalization/gamma";
+        assert_eq!(of(false, gamma), values_of(source, 64));
+        assert_eq!(
+            of(true, gamma),
+            values_of(&format!("{prefix}{source}{suffix}"), 64)
+        );
+        let mean = of(true, "encoder.stem.batch_norm.moving_mean");
+        assert_eq!(
+            mean,
+            values_of("base_model/batch_normalization/moving_mean", 64)
+        );
+    }
+    let options = ImportOptions {
+        moving_average: true,
+        ..Default::default()
+    };
+    let error = import(checkpoint(&plain).path(), options)
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(error.contains("63 missing"), "{error}");
+}
+
+#[test]
+fn counters_may_begin_anywhere() {
+    let config = small();
+    let moved: BTreeMap<String, Written> = variables(&config)
+        .into_iter()
+        .map(|(name, variable)| {
+            let raise = |stem: &str| {
+                let rest = name.strip_prefix(&format!("base_model/{stem}"))?;
+                let (number, leaf) = rest.split_once('/')?;
+                let number: usize = number.trim_start_matches('_').parse().unwrap_or(0);
+                Some(format!("base_model/{stem}_{}/{leaf}", number + 53))
+            };
+            let name = raise("conv2d")
+                .or_else(|| raise("batch_normalization"))
+                .unwrap_or(name);
+            (name.clone(), rename(&variable, &name))
+        })
+        .collect();
+    let imported = import(checkpoint(&moved).path(), Heads::All).unwrap();
+    assert_eq!(imported.config(), &config);
+}
+
+#[test]
+fn heads_are_kept_or_dropped() {
+    let folder = checkpoint(&variables(&small()));
+    for (heads, projection, supervised) in [
+        (Heads::All, 3, true),
+        (Heads::Projection, 3, false),
+        (Heads::Supervised, 0, true),
+        (Heads::Drop, 0, false),
+    ] {
+        let imported = import(folder.path(), heads).unwrap();
+        assert_eq!(imported.config().projection_head.depth(), projection);
+        assert_eq!(imported.config().supervised_head.is_some(), supervised);
+        let dropped = imported.report().unused.iter();
+        assert!(
+            dropped
+                .clone()
+                .all(|unused| unused.reason == "the head was not asked for")
+        );
+        assert_eq!(dropped.count() == 0, heads == Heads::All);
+    }
+}
+
+#[test]
+fn what_is_missing_is_an_error_unless_it_is_allowed() {
+    let mut all = variables(&small());
+    let gone = "base_model/batch_normalization_3/moving_mean";
+    all.remove(gone);
+    let folder = checkpoint(&all);
+    let error = import(folder.path(), Heads::All).err().unwrap().to_string();
+    assert!(error.contains("model.ckpt-12.index"), "{error}");
+    assert!(
+        error.contains("1 missing") && error.contains(gone),
+        "{error}"
+    );
+    let options = ImportOptions {
+        allow_missing: vec!["encoder.block_group1.block0.batch_norm2.moving_mean".into()],
+        ..Default::default()
+    };
+    let imported = import(folder.path(), options.clone()).unwrap();
+    assert_eq!(imported.report().initialized, options.allow_missing);
+    let model = imported.model(&Device::Cpu).unwrap();
+    let mean = model
+        .store()
+        .unwrap()
+        .get(&options.allow_missing[0])
+        .unwrap()
+        .clone();
+    assert_eq!(flat(&mean), [0.0; 64]);
+}
+
+#[test]
+fn what_does_not_fit_is_an_error() {
+    let error = |change: &dyn Fn(&mut BTreeMap<String, Written>)| {
+        let mut all = variables(&small());
+        change(&mut all);
+        import(checkpoint(&all).path(), Heads::All)
+            .err()
+            .unwrap()
+            .to_string()
+    };
+    let text = error(&|all| {
+        let name = "base_model/conv2d_99/kernel";
+        all.insert(name.into(), float_variable(name, &[1], &[1.0]));
+    });
+    assert!(
+        text.contains("1 left over (first: base_model/conv2d_99/kernel)"),
+        "{text}"
+    );
+    let text = error(&|all| {
+        let name = "base_model/batch_normalization_3/gamma";
+        all.insert(name.into(), float_variable(name, &[2], &[1.0, 2.0]));
+    });
+    assert!(text.contains("gamma: [2], the network has [64]"), "{text}");
+    let text = error(&|all| all.retain(|name, _| name.starts_with("head")));
+    assert!(text.contains("no ResNet of SimCLR"), "{text}");
+    let text = error(&|all| {
+        let name = "base_model/batch_normalization/gamma";
+        all.get_mut(name).unwrap().data_type = 3;
+    });
+    assert!(
+        text.contains("it is of i32, expected floating-point"),
+        "{text}"
+    );
+    let text = error(&|all| {
+        let again = rename(
+            &all["base_model/conv2d/kernel"],
+            "base_model/conv2d_0/kernel",
+        );
+        all.insert("base_model/conv2d_0/kernel".into(), again);
+    });
+    assert!(text.contains("both"), "{text}");
+}
+
+#[test]
+fn a_flipped_bit_anywhere_stops_the_import_and_writes_nothing() {
+    let folder = checkpoint(&variables(&small()));
+    let data = folder.path().join("model.ckpt-12.data-00000-of-00001");
+    let mut bytes = std::fs::read(&data).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&data, bytes).unwrap();
+    let imported = import(folder.path(), Heads::All).unwrap();
+    let path = folder.path().join("model.safetensors");
+    let error = imported.save(&path).unwrap_err().to_string();
+    assert!(
+        error.contains("model.ckpt-12.data") && error.contains("checksum"),
+        "{error}"
+    );
+    assert!(!path.exists());
+}
+
+#[test]
+fn loading_says_what_differs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let model = SimClr::initialize(&small(), 1, &Device::Cpu).unwrap();
+    save_model(&path, &model, Source::default()).unwrap();
+    let metadata = CheckpointFile::load_metadata(&path).unwrap();
+    check_architecture(&path, &metadata, &small()).unwrap();
+
+    let mut other = small();
+    other.encoder.depth = 34;
+    other.supervised_head = None;
+    let specs = other.parameter_specs().unwrap();
+    let parameters = Parameters::initialize(&specs, 2, &Device::Cpu).unwrap();
+    let error = load_parameters(&path, &other, &parameters)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("model.safetensors: another architecture"),
+        "{error}"
+    );
+    assert!(
+        error.contains("encoder.depth is 18, expected 34"),
+        "{error}"
+    );
+    assert!(error.contains("supervised_head is {"), "{error}");
+
+    let same = Parameters::initialize(&small().parameter_specs().unwrap(), 3, &Device::Cpu);
+    let same = same.unwrap();
+    let report = load_parameters(&path, &small(), &same).unwrap();
+    assert_eq!(report.matched.len(), same.len());
+    for parameter in model.parameters() {
+        let name = &parameter.spec.name;
+        assert_eq!(
+            flat(same.get(name).unwrap()),
+            flat(&parameter.variable),
+            "{name}"
+        );
+    }
+
+    let mut damaged = CheckpointFile::load(&path, &Device::Cpu).unwrap();
+    let kernel = damaged.tensors.remove("encoder.stem.conv.kernel").unwrap();
+    damaged
+        .tensors
+        .insert("encoder.stem.conv.kernels".into(), kernel);
+    let wrong = Tensor::zeros(7, candle_core::DType::F32, &Device::Cpu).unwrap();
+    damaged
+        .tensors
+        .insert("encoder.stem.batch_norm.gamma".into(), wrong);
+    damaged.save(&path).unwrap();
+    let error = load_model(&path, &Device::Cpu).unwrap_err().to_string();
+    for part in [
+        "model.safetensors: does not fit ResNet-18",
+        "1 missing (first: encoder.stem.conv.kernel)",
+        "1 left over (first: encoder.stem.conv.kernels)",
+        "encoder.stem.batch_norm.gamma: [7], the network has [64]",
+    ] {
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+/// A ResNet-18 in our format, and its export.
+fn exported(folder: &Path, encoder: ResNetConfig) -> (PathBuf, PathBuf) {
+    let config = SimClrConfig::new(encoder).with_classes(5);
+    let model = SimClr::initialize(&config, 9, &Device::Cpu).unwrap();
+    let (ours, theirs) = (
+        folder.join("ours.safetensors"),
+        folder.join("theirs.safetensors"),
+    );
+    save_model(&ours, &model, Source::default()).unwrap();
+    export_torchvision(&ours, &theirs).unwrap();
+    (ours, theirs)
+}
+
+#[test]
+fn export_to_torchvision_and_back_is_the_same_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let normalized = InputNormalization {
+        mean: [0.1, 0.2, 0.3],
+        std: [0.4, 0.5, 0.6],
+    };
+    for (stem_pooling, stride_placement, input_normalization) in [
+        (StemPooling::Same, StridePlacement::Middle, None),
+        (
+            StemPooling::Symmetric,
+            StridePlacement::First,
+            Some(normalized),
+        ),
+    ] {
+        let encoder = ResNetConfig {
+            stem_pooling,
+            stride_placement,
+            input_normalization,
+            ..ResNetConfig::depth(18)
+        };
+        let (ours, theirs) = exported(folder.path(), encoder.clone());
+        let imported = import(&theirs, Heads::All).unwrap();
+        assert_eq!(imported.config().encoder, encoder);
+        assert!(imported.report().assumptions.is_empty());
+        let before = CheckpointFile::load(&ours, &Device::Cpu).unwrap();
+        let after = imported.load(&Device::Cpu).unwrap();
+        for (name, tensor) in &after.tensors {
+            assert_eq!(flat(tensor), flat(&before.tensors[name]), "{name}");
+        }
+        let dropped = before
+            .tensors
+            .keys()
+            .filter(|name| !after.tensors.contains_key(*name));
+        assert!(
+            dropped
+                .clone()
+                .all(|name| name.starts_with("projection_head"))
+        );
+    }
+}
+
+#[test]
+fn exported_names_and_shapes_are_those_of_torchvision() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, theirs) = exported(folder.path(), ResNetConfig::depth(50));
+    let file = simclr_checkpoint::SafetensorsReader::open(theirs).unwrap();
+    let shape = |name: &str| file.tensors()[name].shape.clone();
+    assert_eq!(shape("conv1.weight"), [64, 3, 7, 7]);
+    assert_eq!(shape("layer1.0.conv3.weight"), [256, 64, 1, 1]);
+    assert_eq!(shape("layer2.0.downsample.0.weight"), [512, 256, 1, 1]);
+    assert_eq!(shape("layer2.0.downsample.1.running_var"), [512]);
+    assert_eq!(shape("layer4.2.bn2.running_mean"), [512]);
+    assert_eq!(shape("fc.weight"), [5, 2048]);
+    // 161 trainable tensors and 53 batch norms with two statistics each, as in torchvision.
+    assert_eq!(file.tensors().len(), 161 + 2 * 53);
+    let sk = ResNetConfig::depth(50).with_sk_ratio(0.0625);
+    let model = SimClr::initialize(&SimClrConfig::new(sk), 1, &Device::Cpu).unwrap();
+    let path = folder.path().join("sk.safetensors");
+    save_model(&path, &model, Source::default()).unwrap();
+    let error = export_torchvision(&path, folder.path().join("x"))
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("selective kernels"), "{error}");
+}
+
+/// Rewrites the exported file with other names and metadata.
+fn rewritten(from: &Path, to: &Path, metadata: &[(&str, &str)], rename: impl Fn(&str) -> String) {
+    let bytes = std::fs::read(from).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let tensors = file.iter().map(|(name, view)| (rename(name), view));
+    let metadata = metadata
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    let bytes = safetensors::serialize(tensors, Some(metadata.collect())).unwrap();
+    std::fs::write(to, bytes).unwrap();
+}
+
+#[test]
+fn plain_torchvision_files_get_torchvisions_ways() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, theirs) = exported(folder.path(), ResNetConfig::depth(18));
+    let plain = folder.path().join("plain.safetensors");
+    rewritten(&theirs, &plain, &[], |name| {
+        format!("module.backbone.{name}")
+    });
+    let imported = import(&plain, Heads::Drop).unwrap();
+    assert_eq!(
+        imported.config().encoder,
+        ResNetConfig::depth(18).torchvision()
+    );
+    assert_eq!(imported.report().assumptions.len(), 3);
+    assert_eq!(imported.report().unused.len(), 2);
+    let options = ImportOptions {
+        stem_pooling: Some(StemPooling::Same),
+        stride_placement: Some(StridePlacement::Middle),
+        input_normalization: Some(None),
+        ..Default::default()
+    };
+    let imported = import(&plain, options).unwrap();
+    assert_eq!(imported.config().encoder, ResNetConfig::depth(18));
+    assert!(imported.report().assumptions.is_empty());
+}
+
+#[test]
+fn pytorch_metadata_that_is_not_understood_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ours, theirs) = exported(folder.path(), ResNetConfig::depth(18));
+    let odd = folder.path().join("odd.safetensors");
+    for (key, value) in [("variant", "v2"), ("stem_pool", "blur"), ("mean", "[1, 2]")] {
+        rewritten(&theirs, &odd, &[(key, value)], str::to_owned);
+        let error = import(&odd, Heads::All).err().unwrap().to_string();
+        assert!(
+            error.contains("odd.safetensors") && error.contains(key),
+            "{error}"
+        );
+    }
+    let error = import(&ours, Heads::All).err().unwrap().to_string();
+    assert!(error.contains("nothing to import"), "{error}");
+    rewritten(&theirs, &odd, &[], |name| name.replace("layer4", "layer5"));
+    let error = import(&odd, Heads::All).err().unwrap().to_string();
+    assert!(error.contains("left over"), "{error}");
+}
+
+#[test]
+fn an_imported_network_runs() {
+    let folder = checkpoint(&variables(&small()));
+    let model = import(folder.path(), Heads::All)
+        .unwrap()
+        .model(&Device::Cpu)
+        .unwrap();
+    let images = Tensor::full(0.5f32, (2, 8, 8, 3), &Device::Cpu).unwrap();
+    let output = model.forward(&images, Mode::Infer).unwrap();
+    assert_eq!(output.h().dims(), [2, 512]);
+    assert!(flat(output.h()).iter().all(|value| value.is_finite()));
+}

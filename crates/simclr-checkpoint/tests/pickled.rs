@@ -1,0 +1,146 @@
+//! Networks saved by PyTorch.
+#![allow(clippy::unwrap_used)]
+
+use std::io::Write;
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use simclr_checkpoint::{
+    CheckpointFile, Heads, SafetensorsReader, Source, export_torchvision, import, save_model,
+};
+use simclr_model::{ResNetConfig, SimClr, SimClrConfig};
+
+/// Name, shape and values.
+type Named = (String, Vec<usize>, Vec<f32>);
+
+/// Writes what `torch.save` writes for a dictionary of `f32` tensors, the pickle by hand. The
+/// dictionary may lie inside another one.
+fn write_pth(path: &Path, outer: Option<&str>, tensors: &[Named]) {
+    let mut pickle = vec![0x80, 2];
+    if let Some(key) = outer {
+        pickle.extend(b"}(");
+        push_text(&mut pickle, "epoch");
+        pickle.extend(b"K\x07");
+        push_text(&mut pickle, key);
+    }
+    pickle.extend(b"}(");
+    for (index, (name, shape, values)) in tensors.iter().enumerate() {
+        push_text(&mut pickle, name);
+        pickle.extend(b"ctorch._utils\n_rebuild_tensor_v2\n((");
+        push_text(&mut pickle, "storage");
+        pickle.extend(b"ctorch\nFloatStorage\n");
+        push_text(&mut pickle, &index.to_string());
+        push_text(&mut pickle, "cpu");
+        push_integer(&mut pickle, values.len());
+        pickle.extend(b"tQK\x00(");
+        for &size in shape {
+            push_integer(&mut pickle, size);
+        }
+        pickle.extend(b"t(");
+        for axis in 0..shape.len() {
+            push_integer(&mut pickle, shape[axis + 1..].iter().product());
+        }
+        pickle.extend(b"t\x89ccollections\nOrderedDict\n)RtR");
+    }
+    pickle.push(b'u');
+    if outer.is_some() {
+        pickle.push(b'u');
+    }
+    pickle.push(b'.');
+
+    let options =
+        zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    let mut archive = zip::ZipWriter::new(std::fs::File::create(path).unwrap());
+    archive.start_file("archive/data.pkl", options).unwrap();
+    archive.write_all(&pickle).unwrap();
+    for (index, (_, _, values)) in tensors.iter().enumerate() {
+        archive
+            .start_file(format!("archive/data/{index}"), options)
+            .unwrap();
+        let bytes: Vec<u8> = values
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect();
+        archive.write_all(&bytes).unwrap();
+    }
+    archive.finish().unwrap();
+}
+
+fn push_text(pickle: &mut Vec<u8>, text: &str) {
+    pickle.push(b'X');
+    pickle.extend((text.len() as u32).to_le_bytes());
+    pickle.extend(text.as_bytes());
+}
+
+fn push_integer(pickle: &mut Vec<u8>, value: usize) {
+    pickle.push(b'J');
+    pickle.extend((value as i32).to_le_bytes());
+}
+
+/// A network in our format, and its tensors with torchvision's names.
+fn network(folder: &Path) -> (CheckpointFile, Vec<Named>) {
+    let config = SimClrConfig::new(ResNetConfig::depth(18)).with_classes(4);
+    let model = SimClr::initialize(&config, 3, &Device::Cpu).unwrap();
+    let (ours, theirs) = (
+        folder.join("ours.safetensors"),
+        folder.join("theirs.safetensors"),
+    );
+    save_model(&ours, &model, Source::default()).unwrap();
+    export_torchvision(&ours, &theirs).unwrap();
+    let file = SafetensorsReader::open(&theirs).unwrap();
+    let tensors = file.tensors().iter().map(|(name, entry)| {
+        let values = file.read(name).unwrap().values.into_f32();
+        (name.clone(), entry.shape.clone(), values)
+    });
+    (
+        CheckpointFile::load(&ours, &Device::Cpu).unwrap(),
+        tensors.collect(),
+    )
+}
+
+#[test]
+fn a_pickled_network_is_the_same_as_the_one_in_safetensors() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ours, tensors) = network(folder.path());
+    let flat = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    for outer in [None, Some("state_dict"), Some("model")] {
+        let path = folder.path().join("network.pth");
+        write_pth(&path, outer, &tensors);
+        let imported = import(&path, Heads::All).unwrap();
+        assert_eq!(
+            imported.config().encoder,
+            ResNetConfig::depth(18).torchvision()
+        );
+        let loaded = imported.load(&Device::Cpu).unwrap();
+        assert_eq!(loaded.tensors.len(), tensors.len());
+        for (name, tensor) in &loaded.tensors {
+            assert_eq!(tensor.dims(), ours.tensors[name].dims(), "{name}");
+            assert_eq!(flat(tensor), flat(&ours.tensors[name]), "{name}");
+        }
+    }
+}
+
+#[test]
+fn damaged_pickles_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("network.pth");
+    let error = || import(&path, Heads::All).err().unwrap().to_string();
+    std::fs::write(&path, b"").unwrap();
+    assert!(error().contains("network.pth"), "{}", error());
+    std::fs::write(&path, b"PK\x03\x04 and no more").unwrap();
+    assert!(error().contains("network.pth"), "{}", error());
+    write_pth(&path, None, &[]);
+    assert!(error().contains("no dictionary of tensors"), "{}", error());
+    // Claims more than the file has.
+    write_pth(
+        &path,
+        None,
+        &[("conv1.weight".into(), vec![1 << 20, 3, 7, 7], vec![0.0; 64])],
+    );
+    assert!(error().contains("network.pth"), "{}", error());
+    let (_, tensors) = network(folder.path());
+    write_pth(&path, None, &tensors);
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    assert!(error().contains("network.pth"), "{}", error());
+}
