@@ -18,6 +18,20 @@ pub enum Error {
     /// Training or evaluation failed.
     #[error(transparent)]
     Train(#[from] simclr_train::Error),
+    /// A checkpoint could not be read.
+    #[error(transparent)]
+    Checkpoint(#[from] simclr_checkpoint::Error),
+    /// A recorded archive could not be unpacked.
+    #[error("{path}: {source}")]
+    Archive {
+        /// The file.
+        path: std::path::PathBuf,
+        /// The unpacker's reason.
+        source: zip::result::ZipError,
+    },
+    /// A folder for unpacked files could not be made.
+    #[error("temporary folder: {0}")]
+    Temporary(std::io::Error),
     /// An image operation failed.
     #[error(transparent)]
     Augment(#[from] simclr_augment::Error),

@@ -9,6 +9,7 @@
 //! assert!(!report.passed(), "a case that checked nothing has not passed");
 //! ```
 
+mod checkpoints;
 mod crop_distribution;
 mod distill;
 mod error;
@@ -24,6 +25,7 @@ mod resnet;
 mod schedule;
 mod tensors;
 
+pub use checkpoints::check_weights;
 pub use error::{Error, Result};
 pub use report::{CaseReport, Check};
 
@@ -34,6 +36,7 @@ type Checker = fn(&GoldenCase) -> Result<CaseReport>;
 
 /// The kinds of case that can be judged, each with its module.
 const KINDS: &[(&str, Checker)] = &[
+    ("checkpoints", checkpoints::check),
     ("crop_distribution", crop_distribution::check),
     ("distill", distill::check),
     ("image_ops", image_ops::check),

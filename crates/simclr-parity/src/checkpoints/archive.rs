@@ -1,0 +1,326 @@
+//! Checkpoints as TensorFlow wrote them, packed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use serde_json::Value;
+use simclr_checkpoint::tensorflow::Bundle;
+use simclr_checkpoint::{CheckpointFile, Heads, ImportOptions, Imported, canonical_names, import};
+use simclr_model::{Mode, Role, SimClrOutput, Stem};
+use simclr_testkit::{GoldenCase, Tolerance};
+
+use super::toy::type_name;
+use super::{json, shape, texts, unsupported};
+use crate::{CaseReport, Error, Result};
+
+/// The recorded norms are sums in another order.
+const NORM: Tolerance = Tolerance::relative_l2(1e-9);
+
+pub(super) fn check(case: &GoldenCase, archive: &str, report: &mut CaseReport) -> Result<()> {
+    let folder = tempfile::tempdir().map_err(Error::Temporary)?;
+    unpack(&case.directory.join(archive), folder.path())?;
+    let expected = json(case, "expected.json")?;
+    let keys = keys(&expected);
+    let bundle = Bundle::open(folder.path())?;
+    bundle.verify()?;
+    check_variables(&bundle, &expected, &keys, report)?;
+    check_names(&bundle, &keys, report)?;
+
+    let has = |wanted: fn(&str) -> bool| keys.keys().any(|name| wanted(name));
+    let with_slots = has(|name| name.ends_with("/Momentum"));
+    let options = ImportOptions {
+        optimizer_state: with_slots,
+        ..Heads::All.into()
+    };
+    let imported = import(folder.path(), options)?;
+    check_network(case, &imported, report);
+    check_accounting(&bundle, &imported, report);
+    if let Some(step) = expected["global_step"].as_i64() {
+        let found = imported.report().source.global_step;
+        report.require("global step", found == Some(step));
+    }
+    check_imported(&imported, &expected, "", report)?;
+    check_saved(&imported, folder.path(), report)?;
+    if has(|name| name.starts_with("ema_model/")) {
+        let options = ImportOptions {
+            moving_average: true,
+            ..Heads::All.into()
+        };
+        let averaged = import(folder.path(), options)?;
+        check_imported(&averaged, &expected, "ema_model/", report)?;
+    }
+    if case.has("input") {
+        check_activations(case, &imported, report)?;
+    }
+    Ok(())
+}
+
+fn unpack(archive: &Path, folder: &Path) -> Result<()> {
+    let error = |source: zip::result::ZipError| Error::Archive {
+        path: archive.to_owned(),
+        source,
+    };
+    let file = std::fs::File::open(archive).map_err(|source| error(source.into()))?;
+    let mut archive = zip::ZipArchive::new(file).map_err(error)?;
+    archive.extract(folder).map_err(error)
+}
+
+/// Canonical name and key of each expected variable.
+fn keys(expected: &Value) -> BTreeMap<String, String> {
+    let table = texts(&expected["canonical_to_checkpoint_key"]);
+    let table: BTreeMap<_, _> = table.map(|(a, b)| (a.to_owned(), b.to_owned())).collect();
+    if !table.is_empty() {
+        return table;
+    }
+    let names = expected["variables"].as_object().into_iter().flatten();
+    names
+        .map(|(name, _)| (name.clone(), name.clone()))
+        .collect()
+}
+
+/// Shape, type, norm and samples of everything in the bundle.
+fn check_variables(
+    bundle: &Bundle,
+    expected: &Value,
+    keys: &BTreeMap<String, String>,
+    report: &mut CaseReport,
+) -> Result<()> {
+    for (name, key) in keys {
+        let entry = &expected["variables"][name];
+        let array = bundle.read(key)?;
+        let same_type = type_name(&array.values) == entry["dtype"].as_str();
+        report.require(&format!("{key}: type"), same_type);
+        let same_shape = Some(&array.shape) == shape(&entry["shape"]).as_ref();
+        report.require(&format!("{key}: shape"), same_shape);
+        compare_values(key, &array.values.to_f64(), entry, report);
+    }
+    let others = expected["other_keys"].as_object().into_iter().flatten();
+    let mut known: BTreeSet<&str> = keys.values().map(String::as_str).collect();
+    for (key, entry) in others {
+        known.insert(key.as_str());
+        if entry["value"].is_number() {
+            let found = bundle.read(key)?.values.to_f64();
+            let same = entry["value"]
+                .as_f64()
+                .is_some_and(|value| found == [value]);
+            report.require(&format!("{key}: value"), same);
+        }
+    }
+    let same = bundle.variables().map(|(name, _)| name).eq(known);
+    report.require("the same names in the file", same);
+    Ok(())
+}
+
+/// Norm and samples.
+fn compare_values(name: &str, values: &[f64], entry: &Value, report: &mut CaseReport) {
+    let norm = values.iter().map(|value| value * value).sum::<f64>().sqrt();
+    let numbers = |key: &str| -> Vec<f64> {
+        let list = entry[key].as_array().into_iter().flatten();
+        list.filter_map(Value::as_f64).collect()
+    };
+    let norms = entry["l2"].as_f64().map_or(Vec::new(), |norm| vec![norm]);
+    report.compare_f64(&format!("{name}: norm"), NORM, &[norm], &norms);
+    let sample = |index: f64| values.get(index as usize).copied().unwrap_or(f64::NAN);
+    let samples: Vec<f64> = numbers("idx").into_iter().map(sample).collect();
+    let exact = Tolerance::absolute(0.0);
+    report.compare_f64(
+        &format!("{name}: samples"),
+        exact,
+        &samples,
+        &numbers("val"),
+    );
+}
+
+/// Every variable gets its canonical name.
+fn check_names(
+    bundle: &Bundle,
+    keys: &BTreeMap<String, String>,
+    report: &mut CaseReport,
+) -> Result<()> {
+    let graph = bundle.object_graph()?;
+    let saved = graph.iter().flat_map(|graph| graph.variables());
+    let full_names: BTreeMap<&str, &str> = saved
+        .map(|variable| (variable.key.as_str(), variable.full_name.as_str()))
+        .collect();
+    let variables = bundle.variables();
+    let names = canonical_names(variables.map(|(key, _)| (key, full_names.get(key).copied())));
+    let mut found: BTreeMap<String, String> = names.weights.clone();
+    let averages = names.moving_averages.iter();
+    found.extend(averages.map(|(name, key)| (format!("ema_model/{name}"), key.clone())));
+    let slots = names.slots.iter();
+    found.extend(slots.map(|((name, _), key)| (format!("{name}/Momentum"), key.clone())));
+    let mut expected = keys.clone();
+    expected.remove("global_step");
+    report.require(
+        "canonical names",
+        found == expected && names.conflicts.is_empty(),
+    );
+    Ok(())
+}
+
+/// The architecture that the case's parameters tell.
+fn check_network(case: &GoldenCase, imported: &Imported, report: &mut CaseReport) {
+    let params = case.params();
+    let config = imported.config();
+    let encoder = &config.encoder;
+    let mut require = |what: &str, holds: Option<bool>| {
+        if let Some(holds) = holds {
+            report.require(&format!("recognised {what}"), holds);
+        }
+    };
+    let count = |key: &str| params[key].as_u64();
+    require(
+        "depth",
+        count("depth").map(|depth| depth == encoder.depth as u64),
+    );
+    let width = encoder.width_multiplier as u64;
+    require(
+        "width",
+        count("width_multiplier").map(|expected| expected == width),
+    );
+    let cifar = encoder.stem == Stem::Cifar;
+    require(
+        "stem",
+        params["cifar_stem"]
+            .as_bool()
+            .map(|expected| expected == cifar),
+    );
+    let ratio = |key: &str, found: f64| params[key].as_f64().map(|expected| expected == found);
+    require("sk_ratio", ratio("sk_ratio", encoder.sk_ratio));
+    require("se_ratio", ratio("se_ratio", encoder.se_ratio));
+    let classes = config
+        .supervised_head
+        .as_ref()
+        .map(|head| head.num_classes as u64);
+    require(
+        "classes",
+        count("num_classes").map(|expected| Some(expected) == classes),
+    );
+}
+
+/// Each variable of the file is either used or listed as unused with a reason.
+fn check_accounting(bundle: &Bundle, imported: &Imported, report: &mut CaseReport) {
+    let found = imported.report();
+    let used = found.parameters.iter().chain(&found.optimizer_state);
+    let used: Vec<&str> = used.map(|origin| origin.source.as_str()).collect();
+    let unused = found.unused.iter().map(|unused| unused.source.as_str());
+    let mut accounted: Vec<&str> = used.iter().copied().chain(unused).collect();
+    accounted.sort_unstable();
+    let all = bundle.variables().map(|(name, _)| name);
+    report.require("every variable accounted for, once", all.eq(accounted));
+    let reasons = found.unused.iter().all(|unused| !unused.reason.is_empty());
+    report.require("every unused variable has a reason", reasons);
+}
+
+/// Our parameters have the values of the variables that they come from.
+fn check_imported(
+    imported: &Imported,
+    expected: &Value,
+    prefix: &str,
+    report: &mut CaseReport,
+) -> Result<()> {
+    let loaded = imported.load(&Device::Cpu)?;
+    for spec in imported.config().parameter_specs()? {
+        let averaged = &expected["variables"][format!("{prefix}{}", spec.original_name)];
+        let plain = &expected["variables"][&spec.original_name];
+        let statistic = matches!(spec.role, Role::MovingMean | Role::MovingVariance);
+        let entry = match statistic && averaged.is_null() {
+            true => plain,
+            false => averaged,
+        };
+        compare_tensor(
+            &loaded,
+            &format!("{prefix}{}", spec.name),
+            &spec.name,
+            entry,
+            report,
+        )?;
+        let slot = format!("{}.momentum", spec.name);
+        let entry = &expected["variables"][format!("{}/Momentum", spec.original_name)];
+        if loaded.tensors.contains_key(&slot) || (prefix.is_empty() && !entry.is_null()) {
+            compare_tensor(&loaded, &slot, &slot, entry, report)?;
+        }
+    }
+    Ok(())
+}
+
+fn compare_tensor(
+    loaded: &CheckpointFile,
+    label: &str,
+    name: &str,
+    entry: &Value,
+    report: &mut CaseReport,
+) -> Result<()> {
+    let tensor = loaded.tensors.get(name);
+    let same_shape = tensor.map(|tensor| tensor.dims().to_vec()) == shape(&entry["shape"]);
+    report.require(&format!("{label}: shape"), same_shape && tensor.is_some());
+    if let Some(tensor) = tensor {
+        let values = tensor.flatten_all()?.to_vec1::<f32>()?;
+        let values: Vec<f64> = values.into_iter().map(f64::from).collect();
+        compare_values(label, &values, entry, report);
+    }
+    Ok(())
+}
+
+/// The saved file is the loaded network.
+fn check_saved(imported: &Imported, folder: &Path, report: &mut CaseReport) -> Result<()> {
+    let path = folder.join("saved.safetensors");
+    imported.save(&path)?;
+    let saved = CheckpointFile::load(&path, &Device::Cpu)?;
+    let loaded = imported.load(&Device::Cpu)?;
+    let mut same = saved.metadata == loaded.metadata;
+    same &= saved.tensors.keys().eq(loaded.tensors.keys());
+    for (a, b) in saved.tensors.values().zip(loaded.tensors.values()) {
+        same &= a.dims() == b.dims() && bits(a)? == bits(b)?;
+    }
+    report.require("the saved file is the same network", same);
+    let model = simclr_checkpoint::load_model(&path, &Device::Cpu)?;
+    report.require(
+        "the saved file loads",
+        model.model.config() == imported.config(),
+    );
+    Ok(())
+}
+
+fn bits(tensor: &Tensor) -> Result<Vec<u64>> {
+    let values = tensor.flatten_all()?.to_dtype(candle_core::DType::F64)?;
+    Ok(values
+        .to_vec1::<f64>()?
+        .into_iter()
+        .map(f64::to_bits)
+        .collect())
+}
+
+/// The imported network computes what the original computed.
+fn check_activations(
+    case: &GoldenCase,
+    imported: &Imported,
+    report: &mut CaseReport,
+) -> Result<()> {
+    let tolerance = Tolerance::relative_to_max(case.bound("rel_to_max_abs")?);
+    let model = imported.model(&Device::Cpu)?;
+    let output = model.forward(case.tensor("input")?, Mode::Infer)?;
+    for name in case.names() {
+        let Some(activation) = name.strip_prefix("out/") else {
+            continue;
+        };
+        let found = activation_of(&output, activation)
+            .ok_or_else(|| unsupported(case, format!("an output `{activation}`")))?;
+        let found = found.flatten_all()?.to_vec1::<f32>()?;
+        report.compare(name, tolerance, &found, &case.values(name)?);
+    }
+    Ok(())
+}
+
+fn activation_of<'a>(output: &'a SimClrOutput, name: &str) -> Option<&'a Tensor> {
+    match name {
+        "proj_head_input" => Some(output.h()),
+        "proj_head_output" => Some(output.z()),
+        "logits_sup" => output.logits.as_ref(),
+        name => {
+            let mut named = output.encoder.named().into_iter();
+            named.find_map(|(known, tensor)| (known == name).then_some(tensor))
+        }
+    }
+}
