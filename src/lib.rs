@@ -1,16 +1,17 @@
 //! SimCLRv2 for geological images: contrastive pretraining, probes and reports on candle.
 //!
-//! This package is the facade over the workspace's crates:
+//! This package is the facade over the workspace's crates. [`prelude`] has what most
+//! programs need.
 //!
 //! | module | crate | what it is for |
 //! | --- | --- | --- |
 //! | [`kernels`] | `simclr-kernels` | fast CPU kernels as differentiable candle ops |
 //! | [`augment`] | `simclr-augment` | image operations and augmentation policies |
-//! | [`data`] | `simclr-data` | image folders, splits, folds, the view loader |
+//! | [`data`] | `simclr-data` | image folders, splits, folds, the view loader, synthetic cores |
 //! | [`model`] | `simclr-model` | ResNets, projection head, supervised head, freezing |
 //! | [`loss`] | `simclr-loss` | NT-Xent and the other losses |
-//! | [`checkpoint`] | `simclr-checkpoint` | safetensors and TensorFlow checkpoints |
-//! | [`train`] | `simclr-train` | optimizers, schedules, loops, probes, run folders |
+//! | [`checkpoint`] | `simclr-checkpoint` | safetensors, TensorFlow and PyTorch checkpoints |
+//! | [`train`] | `simclr-train` | optimizers, schedules, loops, probes, run folders, reports |
 
 pub use simclr_augment as augment;
 pub use simclr_checkpoint as checkpoint;
@@ -19,3 +20,18 @@ pub use simclr_kernels as kernels;
 pub use simclr_loss as loss;
 pub use simclr_model as model;
 pub use simclr_train as train;
+
+/// What most programs need.
+pub mod prelude {
+    pub use simclr_augment::{DecodedImage, Image, Policy, Stream, View};
+    pub use simclr_data::{
+        Dataset, DatasetExt, Fractions, ImageFolder, Seed, Split, Subset, ViewLoader,
+    };
+    pub use simclr_loss::NtXent;
+    pub use simclr_model::{
+        Encoder, Freeze, FrozenEncoder, Mode, ProjectionHeadConfig, ResNetConfig, SimClr,
+        SimClrConfig,
+    };
+    pub use simclr_train::run::{Progress, ProgressMode, Stage};
+    pub use simclr_train::{Features, Pretrain, PretrainConfig};
+}

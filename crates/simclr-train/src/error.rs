@@ -100,12 +100,41 @@ pub enum Error {
         /// What was found and what was expected.
         reason: String,
     },
+    /// The loss is no longer a finite number; the step was not taken.
+    #[error(
+        "the loss of step {step} is {loss}; try a smaller learning rate, more warm-up or a higher \
+         temperature"
+    )]
+    NotFinite {
+        /// The number of the step, from 0.
+        step: u64,
+        /// The loss.
+        loss: f64,
+    },
+    /// Fine-tuning needs a supervised head and labels.
+    #[error("fine-tuning needs {missing}")]
+    NoLabels {
+        /// What is not there.
+        missing: &'static str,
+    },
+    /// The images cannot be augmented that way.
+    #[error(transparent)]
+    Augment(#[from] simclr_augment::Error),
+    /// The data cannot be read or divided.
+    #[error(transparent)]
+    Data(#[from] simclr_data::Error),
+    /// The network cannot be built or run.
+    #[error(transparent)]
+    Model(#[from] simclr_model::Error),
+    /// The loss cannot be computed.
+    #[error(transparent)]
+    Loss(#[from] simclr_loss::Error),
+    /// A checkpoint cannot be read or written.
+    #[error(transparent)]
+    Checkpoint(#[from] simclr_checkpoint::Error),
     /// A kernel failed.
     #[error(transparent)]
     Kernels(#[from] simclr_kernels::Error),
-    /// A loss failed.
-    #[error(transparent)]
-    Loss(#[from] simclr_loss::Error),
     /// A tensor operation failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),

@@ -3,13 +3,23 @@
 pub mod analysis;
 mod error;
 pub mod evaluation;
+mod features;
+mod judge;
 pub mod metrics;
 pub mod optimizer;
 pub mod plot;
+mod pretrain;
 pub mod report;
 pub mod run;
 pub mod schedule;
+mod state;
 mod table;
+mod trainer;
 pub mod weight_decay;
 
 pub use error::{Error, Result};
+pub use features::{Features, dataset_facts};
+pub use judge::{Judge, Judgement, comparison_table};
+pub use pretrain::{EpochSummary, Pretrain, PretrainConfig, PretrainResult, PretrainRun};
+pub use state::{load_encoder, load_model, save_model};
+pub use trainer::{ContrastMetrics, Objective, StepMetrics, SupervisedMetrics, Trainer};

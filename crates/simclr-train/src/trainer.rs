@@ -1,0 +1,254 @@
+//! One optimisation step after the other, for pretraining and for fine-tuning.
+
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+use simclr_loss::{NtXent, cross_entropy};
+use simclr_model::{Mode, SimClr};
+
+use crate::metrics::arg_max;
+use crate::optimizer::{LarsConfig, Optimizer, OptimizerConfig};
+use crate::schedule::WarmupCosine;
+use crate::weight_decay::{WeightDecayCoverage, weight_decay_term};
+use crate::{Error, Result};
+
+/// What is minimised, beside the weight-decay term.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Objective {
+    /// NT-Xent between the two views, and, where the model has a supervised head
+    /// and the batch has labels, the cross-entropy of a linear classifier that
+    /// learns alongside on stopped gradients.
+    Pretrain(NtXent),
+    /// The cross-entropy of the supervised head, with gradients into everything
+    /// that is not frozen.
+    FineTune,
+}
+
+/// The model, what it is trained for, and how.
+pub struct Trainer {
+    model: SimClr,
+    objective: Objective,
+    optimizer: Box<dyn Optimizer>,
+    weight_decay: f64,
+    coverage: WeightDecayCoverage,
+    schedule: WarmupCosine,
+    step: u64,
+}
+
+/// What one step measured, before its update.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct StepMetrics {
+    /// The number of the step, from 0: the learning rate is the schedule's at this number.
+    pub step: u64,
+    /// The learning rate of the step.
+    pub learning_rate: f64,
+    /// The sum of all terms.
+    pub total_loss: f64,
+    /// The weight-decay term.
+    pub weight_decay: f64,
+    /// The contrastive part; `None` in fine-tuning.
+    pub contrast: Option<ContrastMetrics>,
+    /// The supervised part; `None` without labels.
+    pub supervised: Option<SupervisedMetrics>,
+}
+
+/// The contrastive part of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ContrastMetrics {
+    /// NT-Xent.
+    pub loss: f64,
+    /// How often the other view is the most similar of all.
+    pub accuracy: f64,
+    /// The mean entropy of the softmax over the other views, in nats.
+    pub entropy: f64,
+}
+
+/// The supervised part of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct SupervisedMetrics {
+    /// The cross-entropy in nats.
+    pub loss: f64,
+    /// The share of right arg-max predictions.
+    pub accuracy: f64,
+}
+
+impl Trainer {
+    /// A trainer before its first step.
+    ///
+    /// `weight_decay` is the strength of the L2 penalty; what of it stands in the
+    /// loss and what in the optimizer is said at [`WeightDecayCoverage`]. It
+    /// replaces the one in LARS's own settings.
+    ///
+    /// # Errors
+    /// Settings that the optimizer does not accept; a negative weight decay.
+    pub fn new(
+        model: SimClr,
+        objective: Objective,
+        optimizer: &OptimizerConfig,
+        weight_decay: f64,
+        schedule: WarmupCosine,
+    ) -> Result<Self> {
+        if !(weight_decay.is_finite() && weight_decay >= 0.0) {
+            return Err(Error::setting(
+                "weight decay",
+                "a finite number, at least 0",
+                weight_decay,
+            ));
+        }
+        let coverage = WeightDecayCoverage::of(optimizer);
+        let optimizer = match optimizer.clone() {
+            OptimizerConfig::Lars(lars) => OptimizerConfig::Lars(LarsConfig {
+                weight_decay,
+                ..lars
+            }),
+            other => other,
+        };
+        let optimizer = optimizer.build(model.trainable())?;
+        Ok(Self {
+            model,
+            objective,
+            optimizer,
+            weight_decay,
+            coverage,
+            schedule,
+            step: 0,
+        })
+    }
+
+    /// The model in its present state.
+    pub fn model(&self) -> &SimClr {
+        &self.model
+    }
+
+    /// The optimizer, whose state belongs into a checkpoint.
+    pub fn optimizer(&self) -> &dyn Optimizer {
+        self.optimizer.as_ref()
+    }
+
+    /// The optimizer, for restoring its state.
+    pub fn optimizer_mut(&mut self) -> &mut dyn Optimizer {
+        self.optimizer.as_mut()
+    }
+
+    /// Steps taken so far.
+    pub fn steps_taken(&self) -> u64 {
+        self.step
+    }
+
+    /// Goes on as if `step` steps had been taken.
+    pub fn resume_after(&mut self, step: u64) {
+        self.step = step;
+    }
+
+    /// Takes one step on a batch: forward, losses, backward, update.
+    ///
+    /// For pretraining, `images` is `[2n, h, w, 3]`, the first views and then the
+    /// second ones; for fine-tuning `[n, h, w, 3]`. `labels` is `[n]`, u32.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] if the loss is not a finite number (nothing is
+    /// updated then); [`Error::NoLabels`] if fine-tuning has none.
+    pub fn step(&mut self, images: &Tensor, labels: Option<&Tensor>) -> Result<StepMetrics> {
+        let learning_rate = self.schedule.at(self.step as usize);
+        let (losses, contrast, supervised) = self.losses(images, labels)?;
+        let penalty = self.penalty()?;
+        let total = total(losses.into_iter().chain(penalty.clone()))?;
+        let metrics = StepMetrics {
+            step: self.step,
+            learning_rate,
+            total_loss: scalar(&total)?,
+            weight_decay: penalty.as_ref().map_or(Ok(0.0), scalar)?,
+            contrast,
+            supervised,
+        };
+        if !metrics.total_loss.is_finite() {
+            return Err(Error::NotFinite {
+                step: self.step,
+                loss: metrics.total_loss,
+            });
+        }
+        self.optimizer.step(&total.backward()?, learning_rate)?;
+        self.step += 1;
+        Ok(metrics)
+    }
+
+    fn penalty(&self) -> Result<Option<Tensor>> {
+        if self.weight_decay == 0.0 {
+            return Ok(None);
+        }
+        weight_decay_term(self.optimizer.variables(), self.coverage, self.weight_decay)
+    }
+
+    fn losses(
+        &self,
+        images: &Tensor,
+        labels: Option<&Tensor>,
+    ) -> Result<(
+        Vec<Tensor>,
+        Option<ContrastMetrics>,
+        Option<SupervisedMetrics>,
+    )> {
+        let mut losses = Vec::with_capacity(2);
+        let (output, contrast) = match &self.objective {
+            Objective::Pretrain(nt_xent) => {
+                let output = self.model.forward(images, Mode::Train)?;
+                let contrast = nt_xent.forward(&output.projection)?;
+                losses.push(contrast.loss.clone());
+                let metrics = ContrastMetrics {
+                    loss: scalar(&contrast.loss)?,
+                    accuracy: scalar(&contrast.accuracy)?,
+                    entropy: scalar(&contrast.entropy)?,
+                };
+                (output, Some(metrics))
+            }
+            Objective::FineTune => (self.model.forward_fine_tuning(images, Mode::Train)?, None),
+        };
+        let supervised = match (labels, &output.logits) {
+            (Some(labels), Some(logits)) => {
+                // Both views of an image have its label.
+                let labels = match &self.objective {
+                    Objective::Pretrain(_) => Tensor::cat(&[labels, labels], 0)?,
+                    Objective::FineTune => labels.clone(),
+                };
+                let loss = cross_entropy(logits, &labels)?;
+                losses.push(loss.clone());
+                Some(SupervisedMetrics {
+                    loss: scalar(&loss)?,
+                    accuracy: accuracy(logits, &labels)?,
+                })
+            }
+            (None, _) if self.objective == Objective::FineTune => {
+                return Err(Error::NoLabels { missing: "labels" });
+            }
+            (_, None) if self.objective == Objective::FineTune => {
+                return Err(Error::NoLabels {
+                    missing: "a model with a supervised head",
+                });
+            }
+            _ => None,
+        };
+        Ok((losses, contrast, supervised))
+    }
+}
+
+/// The sum of a non-empty list of scalars.
+fn total(terms: impl IntoIterator<Item = Tensor>) -> Result<Tensor> {
+    let terms: Vec<Tensor> = terms.into_iter().collect();
+    Ok(Tensor::stack(&terms, 0)?.sum_all()?)
+}
+
+fn scalar(tensor: &Tensor) -> Result<f64> {
+    Ok(tensor.to_dtype(candle_core::DType::F64)?.to_scalar()?)
+}
+
+/// The share of rows whose highest logit is the label's.
+fn accuracy(logits: &Tensor, labels: &Tensor) -> Result<f64> {
+    let (rows, classes) = logits.dims2()?;
+    let predictions = arg_max(&logits.flatten_all()?.to_vec1::<f32>()?, classes)?;
+    let labels = labels.to_vec1::<u32>()?;
+    let hits = predictions
+        .iter()
+        .zip(&labels)
+        .filter(|(a, b)| a == b)
+        .count();
+    Ok(hits as f64 / rows.max(1) as f64)
+}
