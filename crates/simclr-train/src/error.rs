@@ -131,7 +131,7 @@ pub enum Error {
     Loss(#[from] simclr_loss::Error),
     /// A checkpoint cannot be read or written.
     #[error(transparent)]
-    Checkpoint(#[from] simclr_checkpoint::Error),
+    Checkpoint(Box<simclr_checkpoint::Error>),
     /// A kernel failed.
     #[error(transparent)]
     Kernels(#[from] simclr_kernels::Error),
@@ -142,6 +142,13 @@ pub enum Error {
 
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Boxed, because it is larger than all the others.
+impl From<simclr_checkpoint::Error> for Error {
+    fn from(error: simclr_checkpoint::Error) -> Self {
+        Self::Checkpoint(Box::new(error))
+    }
+}
 
 impl Error {
     /// A setting that is outside what it may be.
