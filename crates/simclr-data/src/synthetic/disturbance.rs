@@ -2,7 +2,7 @@
 
 use rand::Rng;
 
-use super::noise::{Point, cell, rough, signed, smooth, step};
+use super::noise::{Point, cell, floor, hash, rough, signed, smooth, step};
 use super::sediment::{Color, Sediment};
 
 /// The kind of drilling disturbance; the number is the label.
@@ -214,9 +214,9 @@ impl Scene {
         let period = 0.4 + 0.3 * self.size;
         // Discs are worn round: the bands between them widen towards the liner.
         let wave = 0.06 * rough(self.seed, p.scaled(1.5, 1.5));
-        let number = ((p.y + wave + self.depth) / period).floor();
-        let center = Point::new(0.0, (number + 0.5) * period - self.depth);
-        let id = super::noise::hash(self.seed, number as i32, 7);
+        let number = floor((p.y + wave + self.depth) / period);
+        let center = Point::new(0.0, (number as f32 + 0.5) * period - self.depth);
+        let id = hash(self.seed, number, 7);
         let off_center = (p.y + wave - center.y).abs();
         let half_height = period * (0.38 + 0.05 * signed(id, 1)) * (1.0 - 0.16 * p.x.powi(4));
         let inside = 1.0 - step(half_height - 0.03, half_height + 0.02, off_center);

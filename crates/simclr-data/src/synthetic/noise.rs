@@ -41,24 +41,27 @@ pub(super) fn unit(seed: u32, i: i32, j: i32) -> f32 {
     (hash(seed, i, j) >> 8) as f32 / (1 << 24) as f32
 }
 
+/// The lattice line at or below a coordinate. (`f32::floor` is a function call on
+/// processors without SSE 4.1, for which we compile.)
+pub(super) fn floor(x: f32) -> i32 {
+    let truncated = x as i32;
+    truncated - i32::from(x < truncated as f32)
+}
+
 /// Value noise in [-1, 1] with features of size 1.
 pub(super) fn smooth(seed: u32, p: Point) -> f32 {
-    let (i, j) = (p.x.floor(), p.y.floor());
+    let (i, j) = (floor(p.x), floor(p.y));
     let ease = |t: f32| t * t * (3.0 - 2.0 * t);
-    let (u, v) = (ease(p.x - i), ease(p.y - j));
-    let (i, j) = (i as i32, j as i32);
+    let (u, v) = (ease(p.x - i as f32), ease(p.y - j as f32));
     let mix = |a: f32, b: f32, t: f32| a + (b - a) * t;
     let upper = mix(unit(seed, i, j), unit(seed, i + 1, j), u);
     let lower = mix(unit(seed, i, j + 1), unit(seed, i + 1, j + 1), u);
     2.0 * mix(upper, lower, v) - 1.0
 }
 
-/// Three octaves of [`smooth`], about within [-1, 1].
+/// Two octaves of [`smooth`], about within [-1, 1].
 pub(super) fn rough(seed: u32, p: Point) -> f32 {
-    let octave = |k: u32, scale: f32, weight: f32| {
-        weight * smooth(seed.wrapping_add(k), p.scaled(scale, scale))
-    };
-    octave(0, 1.0, 0.6) + octave(1, 2.1, 0.3) + octave(2, 4.3, 0.15)
+    0.7 * smooth(seed, p) + 0.35 * smooth(seed.wrapping_add(1), p.scaled(2.3, 2.3))
 }
 
 /// The cell of a random tiling that a point lies in.
@@ -76,29 +79,31 @@ pub(super) struct Cell {
 
 /// The cell of a Voronoi tiling of irregular cells of about `size`.
 pub(super) fn cell(seed: u32, p: Point, size: f32) -> Cell {
-    let (i0, j0) = ((p.x / size).floor() as i32, (p.y / size).floor() as i32);
-    let mut best = Cell {
-        id: 0,
-        center: p,
-        distance: f32::INFINITY,
-        border: f32::INFINITY,
-    };
+    let (i0, j0) = (floor(p.x / size), floor(p.y / size));
+    let mut nearest = (f32::INFINITY, p, 0);
+    let mut second = f32::INFINITY;
     for (i, j) in (i0 - 1..=i0 + 1).flat_map(|i| (j0 - 1..=j0 + 1).map(move |j| (i, j))) {
-        let jitter = |k: u32| 0.1 + 0.8 * unit(seed.wrapping_add(k), i, j);
-        let center = Point::new((i as f32 + jitter(1)) * size, (j as f32 + jitter(2)) * size);
-        let distance = (center.x - p.x).hypot(center.y - p.y);
-        if distance < best.distance {
-            best = Cell {
-                id: hash(seed, i, j),
-                center,
-                distance,
-                border: best.distance - distance,
-            };
+        let id = hash(seed, i, j);
+        let part = |bits: u32| 0.1 + 0.8 * (bits & 0xFFFF) as f32 / 65536.0;
+        let center = Point::new(
+            (i as f32 + part(id)) * size,
+            (j as f32 + part(id >> 16)) * size,
+        );
+        let squared = (center.x - p.x).powi(2) + (center.y - p.y).powi(2);
+        if squared < nearest.0 {
+            second = nearest.0;
+            nearest = (squared, center, id);
         } else {
-            best.border = best.border.min(distance - best.distance);
+            second = second.min(squared);
         }
     }
-    best
+    let (squared, center, id) = nearest;
+    Cell {
+        id,
+        center,
+        distance: squared.sqrt(),
+        border: second.sqrt() - squared.sqrt(),
+    }
 }
 
 /// 0 below `low`, 1 above `high`, smooth in between.

@@ -2,7 +2,7 @@
 
 use rand::Rng;
 
-use super::noise::{Point, hash, rough, signed, smooth, step, unit};
+use super::noise::{Point, floor, hash, rough, signed, smooth, step, unit};
 
 /// Red, green and blue in [0, 1].
 pub(super) type Color = [f32; 3];
@@ -116,17 +116,17 @@ impl Sediment {
     fn spot(&self, p: Point) -> f32 {
         const SPACING: f32 = 0.4;
         let seed = self.seed.wrapping_add(23);
-        let (i, j) = ((p.x / SPACING).floor(), (p.y / SPACING).floor());
-        let id = hash(seed, i as i32, j as i32);
+        let (i, j) = (floor(p.x / SPACING), floor(p.y / SPACING));
+        let id = hash(seed, i, j);
         if unit(id, 3, 0) > self.spots {
             return 0.0;
         }
         // Far enough from the sides of its square that it fits inside.
-        let place = |i: f32, k: i32| (i + 0.5 + 0.2 * signed(id, k)) * SPACING;
-        let distance = (p.x - place(i, 6)).hypot(p.y - place(j, 7));
+        let place = |i: i32, k: i32| (i as f32 + 0.5 + 0.2 * signed(id, k)) * SPACING;
+        let squared = (p.x - place(i, 6)).powi(2) + (p.y - place(j, 7)).powi(2);
         let radius = 0.07 + 0.04 * signed(id, 4);
         let tone = 0.2 * signed(id, 5);
-        tone * (1.0 - step(radius * 0.7, radius, distance))
+        tone * (1.0 - step(radius * 0.7, radius, squared.sqrt()))
     }
 }
 
