@@ -10,7 +10,7 @@ use plotters::prelude::{
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontTransform, IntoTextStyle};
 
-use super::style::{FONT, INK, TextSize};
+use super::style::{FONT, INK, TextSize, fit};
 use super::svg::DrawError;
 use crate::Result;
 
@@ -181,7 +181,11 @@ impl<'a> Canvas<'a> {
 
     /// The figure's title, at the upper left.
     pub(super) fn title(&self, text: &str) -> Result<(), DrawError> {
-        self.text(text, (14.0, 20.0), TextSize::Title, &INK)
+        const LEFT: f64 = 14.0;
+        let (width, _) = self.area.dim_in_pixel();
+        let room = f64::from(width) / UNITS - 2.0 * LEFT;
+        let text = fit(text, room, TextSize::Title);
+        self.text(&text, (LEFT, 20.0), TextSize::Title, &INK)
     }
 
     pub(super) fn marker(

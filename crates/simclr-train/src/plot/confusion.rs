@@ -190,9 +190,10 @@ fn draw_scale(canvas: &Canvas<'_>, layout: &Layout) -> Result<(), DrawError> {
     let height = (layout.side as f64 * layout.cell).clamp(100.0, 200.0);
     let x = left + 18.0;
     let level = |step: i32| top + height - height * f64::from(step) / f64::from(STEPS);
-    for step in 0..STEPS {
+    // Each step reaches to the bottom, where lower ones cover it: no seams.
+    for step in (0..STEPS).rev() {
         let share = (f64::from(step) + 0.5) / f64::from(STEPS);
-        let corners = [(x, level(step + 1)), (x + 14.0, level(step))];
+        let corners = [(x, level(step + 1)), (x + 14.0, level(0))];
         canvas.rectangle(corners, heat(share))?;
     }
     canvas.outline(
