@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use simclr::prelude::*;
 use simclr::train::optimizer::{AdamConfig, LarsConfig, OptimizerConfig, SgdConfig};
-use simclr::train::schedule::LearningRateScaling;
+use simclr::train::schedule::{LearningRateScaling, ScheduleConfig};
 
 /// How the learning rate grows with the batch.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -114,36 +114,37 @@ pub(crate) struct PretrainArguments {
 impl PretrainArguments {
     /// The run that these options describe.
     pub(crate) fn pretrain(&self) -> simclr::train::Result<Pretrain> {
-        let mut config = PretrainConfig::default();
-        config.encoder = ResNetConfig::depth(self.resnet_depth)
+        let mut encoder = ResNetConfig::depth(self.resnet_depth)
             .with_width_multiplier(self.width_multiplier)
             .with_sk_ratio(self.sk_ratio)
             .with_se_ratio(self.se_ratio);
-        config.encoder.batch_norm_decay = self.batch_norm_decay;
-        config.projection_head.output_size = self.proj_out_dim;
-        config.projection_head.layers = self.num_proj_layers;
-        config = config.with_image_size(self.image_size);
-        config.policy = config
-            .policy
-            .color_jitter_strength(self.color_jitter_strength);
+        encoder.batch_norm_decay = self.batch_norm_decay;
+        let mut policy = Policy::paper(224).color_jitter_strength(self.color_jitter_strength);
         if self.use_blur {
-            config.policy.blur = Policy::simclr_v2(self.image_size).blur;
+            policy.blur = Policy::simclr_v2(224).blur;
         }
-        config.loss.temperature = self.temperature;
-        config.loss.normalize = self.hidden_norm;
-        config.optimizer = self.optimizer_config();
-        config.weight_decay = self.weight_decay;
-        config.schedule.learning_rate = self.learning_rate;
-        config.schedule.scaling = match self.learning_rate_scaling {
-            Scaling::Linear => LearningRateScaling::Linear,
-            Scaling::Sqrt => LearningRateScaling::Sqrt,
-        };
-        config.schedule.warmup_epochs = self.warmup_epochs;
-        config.schedule.epochs = self.train_epochs;
-        config.batch_size = self.train_batch_size;
-        config.freeze = Freeze::from_flag(self.fine_tune_after_block)?;
-        config.linear_classifier = self.lineareval_while_pretraining;
-        config.seed = self.seed;
+        let config = PretrainConfig {
+            encoder,
+            policy,
+            projection_head: ProjectionHeadConfig {
+                layers: self.num_proj_layers,
+                output_size: self.proj_out_dim,
+                ..ProjectionHeadConfig::default()
+            },
+            loss: NtXent {
+                temperature: self.temperature,
+                normalize: self.hidden_norm,
+                ..NtXent::default()
+            },
+            optimizer: self.optimizer_config(),
+            weight_decay: self.weight_decay,
+            schedule: self.schedule(),
+            batch_size: self.train_batch_size,
+            freeze: Freeze::from_flag(self.fine_tune_after_block)?,
+            linear_classifier: self.lineareval_while_pretraining,
+            seed: self.seed,
+        }
+        .with_image_size(self.image_size);
         let run = Pretrain::new(config)
             .checkpoint_epochs(self.checkpoint_epochs)
             .keep_checkpoints(self.keep_checkpoint_max)
@@ -154,6 +155,19 @@ impl PretrainArguments {
                 let device = candle_core::Device::Cpu;
                 Ok(run.start_from(simclr::train::load_model(file, &device)?.store()?))
             }
+        }
+    }
+
+    fn schedule(&self) -> ScheduleConfig {
+        ScheduleConfig {
+            learning_rate: self.learning_rate,
+            scaling: match self.learning_rate_scaling {
+                Scaling::Linear => LearningRateScaling::Linear,
+                Scaling::Sqrt => LearningRateScaling::Sqrt,
+            },
+            warmup_epochs: self.warmup_epochs,
+            epochs: self.train_epochs,
+            ..ScheduleConfig::default()
         }
     }
 

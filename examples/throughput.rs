@@ -1,0 +1,269 @@
+//! How fast this machine trains, embeds, augments and decodes.
+//!
+//! `cargo run --release --example throughput -- [step embed ntxent augment decode | KEY ...]`
+//!
+//! Prints a line `KEY value unit` per figure, the median of several repetitions, and a
+//! line `KEY.peak_memory value MB`: by how much the process outgrew its start. Every
+//! figure is taken in a process of its own, so that none inherits another's memory.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use candle_core::{Device, Tensor, Var};
+use clap::Parser;
+use simclr::data::{SyntheticCores, decode_file};
+use simclr::model::Stem;
+use simclr::prelude::*;
+use simclr::train::optimizer::{OptimizerConfig, SgdConfig};
+use simclr::train::schedule::{ScheduleConfig, WarmupCosine};
+use simclr::train::{Objective, Trainer};
+
+type AnyResult<T> = Result<T, Box<dyn std::error::Error>>;
+
+/// Every figure that can be taken.
+const KEYS: [&str; 13] = [
+    "step.resnet18.32.b64.cifar",
+    "step.resnet18.96.b32",
+    "step.resnet18.224.b16",
+    "step.resnet50.96.b16",
+    "step.resnet50.224.b8",
+    "embed.resnet18.224",
+    "embed.resnet50.224",
+    "ntxent.N256.D128",
+    "ntxent.N1024.D128",
+    "ntxent.N4096.D128",
+    "augment.noblur",
+    "augment.blur",
+    "decode",
+];
+
+/// Measures the work that other SimCLR implementations are measured by.
+#[derive(Parser)]
+struct Arguments {
+    /// What to measure: step, embed, ntxent, augment, decode, or single keys. Default: all.
+    what: Vec<String>,
+    /// A folder of class folders with images for `augment` and `decode`. `augment` takes
+    /// synthetic cores of 501 x 501 pixels if it is not given.
+    #[arg(long)]
+    image_dir: Option<PathBuf>,
+    /// Measure one key in this process.
+    #[arg(long, hide = true)]
+    in_process: bool,
+}
+
+fn main() -> AnyResult<()> {
+    let arguments = Arguments::parse();
+    let keys = arguments.keys()?;
+    if let (true, Some(key)) = (arguments.in_process, keys.first()) {
+        return measure(key, arguments.image_dir.as_deref());
+    }
+    for key in keys {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args([key, "--in-process"]);
+        if let Some(dir) = &arguments.image_dir {
+            command.arg("--image-dir").arg(dir);
+        }
+        if !command.status()?.success() {
+            return Err(format!("measuring {key} failed").into());
+        }
+    }
+    Ok(())
+}
+
+impl Arguments {
+    fn keys(&self) -> AnyResult<Vec<&'static str>> {
+        if self.what.is_empty() {
+            let needs_files = |key: &&str| *key == "decode" && self.image_dir.is_none();
+            return Ok(KEYS.into_iter().filter(|key| !needs_files(key)).collect());
+        }
+        let mut chosen = Vec::new();
+        for what in &self.what {
+            let of_group = |key: &&str| *key == what || key.split('.').next() == Some(what);
+            let before = chosen.len();
+            chosen.extend(KEYS.into_iter().filter(of_group));
+            if chosen.len() == before {
+                return Err(
+                    format!("unknown figure `{what}`; there are {}", KEYS.join(", ")).into(),
+                );
+            }
+        }
+        Ok(chosen)
+    }
+}
+
+/// Takes one figure and prints it.
+fn measure(key: &str, image_dir: Option<&Path>) -> AnyResult<()> {
+    let start = Memory::now();
+    let parts: Vec<&str> = key.split('.').collect();
+    let number = |text: &str| {
+        text.trim_start_matches(|c: char| !c.is_ascii_digit())
+            .parse::<usize>()
+    };
+    let (value, unit) = match parts.as_slice() {
+        ["step", network, size, batch, stem @ ..] => {
+            let encoder = network_config(number(network)?, !stem.is_empty());
+            (step(encoder, number(size)?, number(batch)?)?, "views/s")
+        }
+        ["embed", network, size] => {
+            let depth = number(network)?;
+            let batch = if depth == 18 { 32 } else { 16 };
+            (
+                embed(network_config(depth, false), number(size)?, batch)?,
+                "img/s",
+            )
+        }
+        ["ntxent", images, width] => (nt_xent(number(images)?, number(width)?)?, "ms"),
+        ["augment", blur] => (augment(image_dir, *blur == "blur")?, "views/s/core"),
+        _ => (decode(image_dir)?, "img/s/core"),
+    };
+    println!("{key} {value:.2} {unit}");
+    if let (Some(start), Some(end)) = (start, Memory::now()) {
+        println!(
+            "{key}.peak_memory {:.0} MB",
+            (end.peak - start.now) / 1024.0
+        );
+    }
+    Ok(())
+}
+
+fn network_config(depth: usize, cifar: bool) -> ResNetConfig {
+    let stem = if cifar { Stem::Cifar } else { Stem::ImageNet };
+    ResNetConfig::depth(depth).with_stem(stem)
+}
+
+/// The median seconds of `repetitions` calls, after `warm_up` others.
+fn median_seconds(
+    warm_up: usize,
+    repetitions: usize,
+    mut work: impl FnMut() -> AnyResult<()>,
+) -> AnyResult<f64> {
+    let mut seconds = Vec::with_capacity(repetitions);
+    for repetition in 0..warm_up + repetitions {
+        let began = Instant::now();
+        work()?;
+        if repetition >= warm_up {
+            seconds.push(began.elapsed().as_secs_f64());
+        }
+    }
+    seconds.sort_by(f64::total_cmp);
+    Ok(seconds[seconds.len() / 2])
+}
+
+/// Forward, NT-Xent, backward and momentum SGD; views per second.
+fn step(encoder: ResNetConfig, size: usize, batch: usize) -> AnyResult<f64> {
+    let model = SimClr::initialize(&SimClrConfig::new(encoder), 1, &Device::Cpu)?;
+    let loss = NtXent {
+        temperature: 0.5,
+        ..NtXent::default()
+    };
+    let optimizer = OptimizerConfig::Momentum(SgdConfig::default());
+    let schedule = ScheduleConfig {
+        learning_rate: 0.1,
+        warmup_epochs: 0.0,
+        ..Default::default()
+    };
+    let schedule = WarmupCosine::new(&schedule, batch, batch)?;
+    let mut trainer = Trainer::new(model, Objective::Pretrain(loss), &optimizer, 0.0, schedule)?;
+    let views = Tensor::rand(0f32, 1f32, (2 * batch, size, size, 3), &Device::Cpu)?;
+    let seconds = median_seconds(2, 3, || Ok(trainer.step(&views, None).map(drop)?))?;
+    Ok(2.0 * batch as f64 / seconds)
+}
+
+/// Features by a frozen encoder; images per second.
+fn embed(encoder: ResNetConfig, size: usize, batch: usize) -> AnyResult<f64> {
+    let encoder = Encoder::initialize(&encoder, 1, &Device::Cpu)?.frozen();
+    let images = Tensor::rand(0f32, 1f32, (batch, size, size, 3), &Device::Cpu)?;
+    let seconds = median_seconds(1, 3, || Ok(encoder.features(&images).map(drop)?))?;
+    Ok(batch as f64 / seconds)
+}
+
+/// The loss and its gradient; milliseconds.
+fn nt_xent(images: usize, width: usize) -> AnyResult<f64> {
+    let embeddings = Var::from_tensor(&Tensor::randn(
+        0f32,
+        1f32,
+        (2 * images, width),
+        &Device::Cpu,
+    )?)?;
+    let loss = NtXent {
+        temperature: 0.1,
+        ..NtXent::default()
+    };
+    let seconds = median_seconds(1, 5, || {
+        Ok(loss
+            .forward(embeddings.as_tensor())?
+            .loss
+            .backward()
+            .map(drop)?)
+    })?;
+    Ok(1000.0 * seconds)
+}
+
+/// Views of 224 px of decoded images on one core; views per second.
+fn augment(image_dir: Option<&Path>, blur: bool) -> AnyResult<f64> {
+    let images: Vec<DecodedImage> = match image_dir {
+        Some(dir) => first_files(dir)?
+            .iter()
+            .map(decode_file)
+            .collect::<Result<_, _>>()?,
+        None => {
+            let cores = SyntheticCores::new(32, 501, Seed(1))?;
+            (0..cores.len())
+                .map(|index| cores.decode(index))
+                .collect::<Result<_, _>>()?
+        }
+    };
+    let policy = Policy::simclr_v2(224).color_jitter_strength(0.5);
+    let policy = if blur { policy } else { policy.without_blur() };
+    let mut epoch = 0;
+    let seconds = median_seconds(1, 3, || {
+        epoch += 1;
+        for (index, image) in images.iter().enumerate() {
+            let stream = Stream::new(1).epoch(epoch).sample(index as u64);
+            for view in [View::First, View::Second] {
+                policy.apply(image, &stream.view(view))?;
+            }
+        }
+        Ok(())
+    })?;
+    Ok(2.0 * images.len() as f64 / seconds)
+}
+
+/// Image files on one core; images per second.
+fn decode(image_dir: Option<&Path>) -> AnyResult<f64> {
+    let files = first_files(image_dir.ok_or("decode needs --image-dir")?)?;
+    let seconds = median_seconds(1, 3, || {
+        for file in &files {
+            decode_file(file)?;
+        }
+        Ok(())
+    })?;
+    Ok(files.len() as f64 / seconds)
+}
+
+fn first_files(dir: &Path) -> AnyResult<Vec<PathBuf>> {
+    let folder = ImageFolder::open(dir)?;
+    Ok(folder.paths().iter().take(128).cloned().collect())
+}
+
+/// Resident memory in KiB.
+struct Memory {
+    now: f64,
+    peak: f64,
+}
+
+impl Memory {
+    /// `None` where the system does not tell in `/proc`.
+    fn now() -> Option<Self> {
+        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        let field = |name: &str| {
+            let line = status.lines().find(|line| line.starts_with(name))?;
+            line.split_whitespace().nth(1)?.parse().ok()
+        };
+        Some(Self {
+            now: field("VmRSS:")?,
+            peak: field("VmHWM:")?,
+        })
+    }
+}
