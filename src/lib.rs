@@ -33,5 +33,10 @@ pub mod prelude {
         SimClrConfig,
     };
     pub use simclr_train::run::{Progress, ProgressMode, Stage};
-    pub use simclr_train::{Features, Pretrain, PretrainConfig};
+    pub use simclr_train::{Features, Judge, Pretrain, PretrainConfig};
 }
+
+/// The program of the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
