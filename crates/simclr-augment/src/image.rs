@@ -175,12 +175,12 @@ impl DecodedImage {
     /// If a side is 0 or `data` does not hold `height * width` values.
     pub fn from_gray(height: usize, width: usize, data: &[u8]) -> Result<Self> {
         check_value_count("DecodedImage::from_gray", height, width, 1, data.len())?;
-        value_count("DecodedImage::from_gray", height, width, CHANNELS)?;
-        Ok(Self {
-            height,
-            width,
-            data: data.iter().flat_map(|&v| [v; CHANNELS]).collect(),
-        })
+        let values = value_count("DecodedImage::from_gray", height, width, CHANNELS)?;
+        let mut pixels = vec![0; values];
+        for (pixel, &value) in pixels.as_chunks_mut::<CHANNELS>().0.iter_mut().zip(data) {
+            *pixel = [value; CHANNELS];
+        }
+        Self::new(height, width, pixels)
     }
 
     /// Rows.

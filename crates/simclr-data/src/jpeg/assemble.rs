@@ -34,7 +34,10 @@ pub(super) fn assemble(frame: &Frame) -> Result<DecodedImage, JpegError> {
     let (height, width) = (frame.height, frame.width);
     let image = match planes.as_slice() {
         [gray] => {
-            let values: Vec<u8> = (0..height).flat_map(|y| gray.row(y)).copied().collect();
+            let mut values = Vec::with_capacity(height * width);
+            for y in 0..height {
+                values.extend_from_slice(gray.row(y));
+            }
             DecodedImage::from_gray(height, width, &values)
         }
         [first, second, third] => {
@@ -44,8 +47,8 @@ pub(super) fn assemble(frame: &Frame) -> Result<DecodedImage, JpegError> {
                 .map(|c| (frame.horizontal / c.horizontal, frame.vertical / c.vertical))
                 .collect();
             let mut lines = [Vec::new(), Vec::new(), Vec::new()];
-            let mut pixels = Vec::with_capacity(height * width * 3);
-            for y in 0..height {
+            let mut pixels = vec![0; height * width * 3];
+            for (y, row) in pixels.chunks_exact_mut(width * 3).enumerate() {
                 for ((plane, &factors), line) in [first, second, third]
                     .into_iter()
                     .zip(&factors)
@@ -53,7 +56,7 @@ pub(super) fn assemble(frame: &Frame) -> Result<DecodedImage, JpegError> {
                 {
                     upsample_row(plane, factors, y, line);
                 }
-                append_rgb(&lines, width, frame.rgb, &mut pixels);
+                to_rgb(&lines, frame.rgb, row);
             }
             DecodedImage::new(height, width, pixels)
         }
@@ -118,20 +121,21 @@ fn widen(sums: impl Iterator<Item = u16>, biases: [u16; 2], shift: u32, line: &m
 }
 
 /// The conversion of ITU-R BT.601 in 16-bit fixed point, as libjpeg rounds it.
-fn append_rgb(lines: &[Vec<u8>; 3], width: usize, rgb: bool, pixels: &mut Vec<u8>) {
+fn to_rgb(lines: &[Vec<u8>; 3], rgb: bool, row: &mut [u8]) {
+    const HALF: i32 = 1 << 15;
     let [first, second, third] = lines;
-    for ((&a, &b), &c) in first.iter().zip(second).zip(third).take(width) {
-        if rgb {
-            pixels.extend_from_slice(&[a, b, c]);
-            continue;
-        }
-        let (y, blue, red) = (i32::from(a), i32::from(b) - 128, i32::from(c) - 128);
-        const HALF: i32 = 1 << 15;
-        let values = [
-            y + ((91881 * red + HALF) >> 16),
-            y + ((-22554 * blue - 46802 * red + HALF) >> 16),
-            y + ((116_130 * blue + HALF) >> 16),
-        ];
-        pixels.extend_from_slice(&values.map(|v| v.clamp(0, 255) as u8));
+    let (pixels, _) = row.as_chunks_mut::<3>();
+    for (((pixel, &a), &b), &c) in pixels.iter_mut().zip(first).zip(second).zip(third) {
+        *pixel = if rgb {
+            [a, b, c]
+        } else {
+            let (y, blue, red) = (i32::from(a), i32::from(b) - 128, i32::from(c) - 128);
+            [
+                y + ((91881 * red + HALF) >> 16),
+                y + ((-22554 * blue - 46802 * red + HALF) >> 16),
+                y + ((116_130 * blue + HALF) >> 16),
+            ]
+            .map(|value| value.clamp(0, 255) as u8)
+        };
     }
 }

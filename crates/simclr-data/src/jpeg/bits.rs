@@ -1,5 +1,8 @@
 //! Bits of entropy-coded data, most significant first, byte stuffing undone.
 
+/// A number of bits that no file has.
+const UNKNOWN: i64 = i64::MAX;
+
 /// Reads bits up to the next marker; after it there are only zeros.
 pub(super) struct Bits<'a> {
     data: &'a [u8],
@@ -7,8 +10,15 @@ pub(super) struct Bits<'a> {
     buffer: u64,
     /// Valid bits, at the top of `buffer`.
     count: u32,
-    /// Bits left that the file really has, once its end is known.
-    real: Option<i64>,
+    /// Bits left that the file really has; until its end is known, more than any
+    /// file has.
+    real: i64,
+}
+
+/// Whether one of four bytes is `FF`.
+fn has_marker_byte(word: u32) -> bool {
+    // A byte of the complement is 0 where subtracting 1 borrows from its top bit.
+    (!word).wrapping_sub(0x0101_0101) & word & 0x8080_8080 != 0
 }
 
 impl<'a> Bits<'a> {
@@ -18,13 +28,28 @@ impl<'a> Bits<'a> {
             position,
             buffer: 0,
             count: 0,
-            real: None,
+            real: UNKNOWN,
         }
     }
 
     /// Makes at least 32 bits available.
     #[inline]
     fn fill(&mut self) {
+        let next = self
+            .data
+            .get(self.position..)
+            .and_then(|rest| rest.first_chunk::<4>());
+        match next.map(|bytes| u32::from_be_bytes(*bytes)) {
+            Some(word) if !has_marker_byte(word) => {
+                self.buffer |= u64::from(word) << (32 - self.count);
+                self.count += 32;
+                self.position += 4;
+            }
+            _ => self.fill_slowly(),
+        }
+    }
+
+    fn fill_slowly(&mut self) {
         while self.count <= 56 {
             let byte = match (
                 self.data.get(self.position),
@@ -35,7 +60,7 @@ impl<'a> Bits<'a> {
                     0xFF
                 }
                 (Some(0xFF), _) | (None, _) => {
-                    self.real.get_or_insert(i64::from(self.count));
+                    self.real = self.real.min(i64::from(self.count));
                     0
                 }
                 (Some(&byte), _) => {
@@ -62,8 +87,8 @@ impl<'a> Bits<'a> {
     pub(super) fn consume(&mut self, bits: u32) {
         self.buffer <<= bits;
         self.count -= bits;
-        if let Some(real) = &mut self.real {
-            *real -= i64::from(bits);
+        if self.real != UNKNOWN {
+            self.real -= i64::from(bits);
         }
     }
 
@@ -91,7 +116,7 @@ impl<'a> Bits<'a> {
 
     /// Whether more bits were consumed than the file has.
     pub(super) fn overran(&self) -> bool {
-        self.real.is_some_and(|real| real < 0)
+        self.real < 0
     }
 
     /// The position of the next marker that is not a restart marker.

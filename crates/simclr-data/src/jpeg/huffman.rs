@@ -60,30 +60,28 @@ impl HuffmanTable {
         }
     }
 
-    /// The next symbol.
-    #[inline]
-    pub(super) fn decode(&self, bits: &mut Bits) -> Result<u8, JpegError> {
+    /// The next symbol; `None` if the bits are no code.
+    #[inline(always)]
+    pub(super) fn decode(&self, bits: &mut Bits) -> Option<u8> {
         let next = bits.peek();
         let (length, symbol) = self.fast[usize::from(next >> (16 - FAST_BITS))];
         if length > 0 {
             bits.consume(u32::from(length));
-            return Ok(symbol);
+            return Some(symbol);
         }
         self.decode_long(next, bits)
     }
 
     #[cold]
-    fn decode_long(&self, next: u16, bits: &mut Bits) -> Result<u8, JpegError> {
+    fn decode_long(&self, next: u16, bits: &mut Bits) -> Option<u8> {
         for length in FAST_BITS as usize + 1..=LENGTHS {
             if u32::from(next) < self.limits[length] {
                 let code = i32::from(next >> (LENGTHS - length));
                 bits.consume(length as u32);
-                let symbol = self.symbols.get((code + self.offsets[length]) as usize);
-                return symbol
-                    .copied()
-                    .map_or_else(|| damaged("a Huffman code is unknown"), Ok);
+                let index = (code + self.offsets[length]) as usize;
+                return self.symbols.get(index).copied();
             }
         }
-        damaged("a Huffman code is unknown")
+        None
     }
 }

@@ -174,7 +174,7 @@ impl<'t> Scan<'t> {
             if self.refining {
                 block[0] |= (bits.take(1) << self.low) as i16;
             } else if let Some(table) = part.dc {
-                let size = u32::from(table.decode(bits)?);
+                let size = u32::from(table.decode(bits).ok_or_else(unknown_code)?);
                 if size > 15 {
                     return damaged("a DC coefficient is too large");
                 }
@@ -211,7 +211,7 @@ impl<'t> Scan<'t> {
         }
         let mut k = self.first;
         while k <= self.last {
-            let symbol = table.decode(bits)?;
+            let symbol = table.decode(bits).ok_or_else(unknown_code)?;
             let (run, size) = (usize::from(symbol >> 4), u32::from(symbol & 15));
             if size == 0 {
                 if run < 15 {
@@ -243,7 +243,7 @@ impl<'t> Scan<'t> {
         let mut k = self.first;
         if *empty == 0 {
             while k <= self.last {
-                let symbol = table.decode(bits)?;
+                let symbol = table.decode(bits).ok_or_else(unknown_code)?;
                 let (mut run, size) = (u32::from(symbol >> 4), symbol & 15);
                 let mut value = 0;
                 if size == 1 {
@@ -280,6 +280,10 @@ impl<'t> Scan<'t> {
     }
 }
 
+fn unknown_code() -> JpegError {
+    JpegError::Damaged("a Huffman code is unknown".into())
+}
+
 /// Adds the next bit to a coefficient, away from zero, unless it has it already.
 fn refine(coefficient: &mut i16, bit: i16, bits: &mut Bits) {
     if bits.take(1) == 1 && *coefficient & bit == 0 {
@@ -292,7 +296,7 @@ fn refine(coefficient: &mut i16, bit: i16, bits: &mut Bits) {
 fn baseline_ac(block: &mut Block, table: &HuffmanTable, bits: &mut Bits) -> Result<(), JpegError> {
     let mut k = 1;
     while k < 64 {
-        let symbol = table.decode(bits)?;
+        let symbol = table.decode(bits).ok_or_else(unknown_code)?;
         let (run, size) = (usize::from(symbol >> 4), u32::from(symbol & 15));
         if size == 0 {
             if run < 15 {

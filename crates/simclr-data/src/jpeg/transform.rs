@@ -15,7 +15,7 @@ const SCALES: [f64; 8] = [
     0.275_899_379,
 ];
 
-/// Steps of 8 samples, one per column of the block.
+/// Eight numbers that take the same steps side by side: the columns of a block.
 type Lanes = [i32; 8];
 
 /// The quantisation table with the algorithm's scale factors, in 1/4.
@@ -30,62 +30,85 @@ fn multipliers(quantization: &[u16; 64]) -> [i32; 64] {
 
 /// All samples of a component, in rows of `stride * 8`.
 pub(super) fn samples(component: &Component) -> Vec<u8> {
-    let multipliers = multipliers(&component.quantization.unwrap_or([0; 64]));
-    let row_length = component.stride * 8;
     let mut samples = vec![0; component.blocks.len() * 64];
-    let rows = component.blocks.chunks_exact(component.stride);
-    for (blocks, band) in rows.zip(samples.chunks_exact_mut(row_length * 8)) {
-        for (x, block) in blocks.iter().enumerate() {
-            let pixels = inverse(block, &multipliers);
-            for (row, line) in pixels.iter().zip(band.chunks_exact_mut(row_length)) {
-                line[x * 8..x * 8 + 8].copy_from_slice(row);
-            }
-        }
-    }
+    pulp::Arch::new().dispatch(Inverse {
+        component,
+        multipliers: multipliers(&component.quantization.unwrap_or([0; 64])),
+        samples: &mut samples,
+    });
     samples
 }
 
+/// The transform of a whole component. A type and not a closure, so that its loops
+/// are compiled for the processor's vector instructions.
+struct Inverse<'a> {
+    component: &'a Component,
+    multipliers: [i32; 64],
+    samples: &'a mut [u8],
+}
+
+impl pulp::NullaryFnOnce for Inverse<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let row_length = self.component.stride * 8;
+        let rows = self.component.blocks.chunks_exact(self.component.stride);
+        for (blocks, band) in rows.zip(self.samples.chunks_exact_mut(row_length * 8)) {
+            for (x, block) in blocks.iter().enumerate() {
+                let pixels = inverse(block, &self.multipliers);
+                for (row, line) in pixels.iter().zip(band.chunks_exact_mut(row_length)) {
+                    line[x * 8..x * 8 + 8].copy_from_slice(row);
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn to_sample(value: i32) -> u8 {
+    ((value >> 5) + 128).clamp(0, 255) as u8
+}
+
+#[inline(always)]
 fn inverse(block: &Block, multipliers: &[i32; 64]) -> [[u8; 8]; 8] {
-    let to_sample = |value: i32| ((value >> 5) + 128).clamp(0, 255) as u8;
-    if block[1..].iter().all(|&coefficient| coefficient == 0) {
+    let rest = block[1..]
+        .iter()
+        .fold(0, |all, &coefficient| all | coefficient);
+    if rest == 0 {
         let dc = i32::from(block[0]).wrapping_mul(multipliers[0]);
         return [[to_sample(dc); 8]; 8];
     }
     let mut lines = [[0; 8]; 8];
-    for (place, (&coefficient, &multiplier)) in block.iter().zip(multipliers).enumerate() {
-        lines[place / 8][place % 8] = i32::from(coefficient).wrapping_mul(multiplier);
-    }
-    let rows = transposed(&pass(&lines));
-    transposed(&pass(&rows)).map(|row| row.map(to_sample))
-}
-
-fn transposed(lines: &[Lanes; 8]) -> [Lanes; 8] {
-    let mut columns = [[0; 8]; 8];
-    for (i, line) in lines.iter().enumerate() {
-        for (j, &value) in line.iter().enumerate() {
-            columns[j][i] = value;
+    for (line, y) in lines.iter_mut().zip(0..) {
+        for x in 0..8 {
+            line[x] = i32::from(block[y * 8 + x]).wrapping_mul(multipliers[y * 8 + x]);
         }
     }
-    columns
+    let rows = transposed(&transform(&lines));
+    transposed(&transform(&rows)).map(|row| row.map(to_sample))
 }
 
-/// 1-dimensional transforms down the columns of eight lines.
 #[inline(always)]
-fn pass(lines: &[Lanes; 8]) -> [Lanes; 8] {
-    let mut output = [[0; 8]; 8];
-    for lane in 0..8 {
-        let column = transform(lines.map(|line| line[lane]));
-        for (line, value) in output.iter_mut().zip(column) {
-            line[lane] = value;
-        }
-    }
-    output
+fn transposed(lines: &[Lanes; 8]) -> [Lanes; 8] {
+    std::array::from_fn(|j| std::array::from_fn(|i| lines[i][j]))
+}
+
+// Sums may exceed 32 bits only in files that no encoder writes; they wrap.
+#[inline(always)]
+fn add(a: Lanes, b: Lanes) -> Lanes {
+    std::array::from_fn(|lane| a[lane].wrapping_add(b[lane]))
+}
+
+#[inline(always)]
+fn sub(a: Lanes, b: Lanes) -> Lanes {
+    std::array::from_fn(|lane| a[lane].wrapping_sub(b[lane]))
 }
 
 /// `value * constant / 256`, rounded down.
 #[inline(always)]
-fn times(value: i32, constant: i32) -> i32 {
-    value.wrapping_mul(constant) >> 8
+fn times(value: Lanes, constant: i32) -> Lanes {
+    value.map(|value| value.wrapping_mul(constant) >> 8)
 }
 
 /// sqrt(2), and the other constants of the algorithm, times 256.
@@ -94,11 +117,9 @@ const C1_847: i32 = 473;
 const C1_082: i32 = 277;
 const C2_613: i32 = 669;
 
+/// Eight 1-dimensional transforms, each down a column of the lines.
 #[inline(always)]
-fn transform(input: Lanes) -> Lanes {
-    // Sums may exceed 32 bits only in files that no encoder writes; they wrap.
-    let add = i32::wrapping_add;
-    let sub = i32::wrapping_sub;
+fn transform(input: &[Lanes; 8]) -> [Lanes; 8] {
     let (sum, difference) = (add(input[0], input[4]), sub(input[0], input[4]));
     let outer = add(input[2], input[6]);
     let inner = sub(times(sub(input[2], input[6]), C1_414), outer);
