@@ -36,7 +36,7 @@ struct Arguments {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
-    let encoder = simclr::train::load_encoder(&arguments.checkpoint, &Device::Cpu)?.frozen();
+    let encoder = simclr::checkpoint::load_encoder(&arguments.checkpoint, &Device::Cpu)?.frozen();
     let images = ImageFolder::builder(&arguments.image_dir)
         .skip_unreadable(arguments.skip_unreadable)
         .open()?;

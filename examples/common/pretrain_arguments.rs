@@ -153,7 +153,11 @@ impl PretrainArguments {
             None => Ok(run),
             Some(file) => {
                 let device = candle_core::Device::Cpu;
-                Ok(run.start_from(simclr::train::load_model(file, &device)?.store()?))
+                Ok(run.start_from(
+                    simclr::checkpoint::load_model(file, &device)?
+                        .model
+                        .store()?,
+                ))
             }
         }
     }

@@ -21,5 +21,4 @@ pub use error::{Error, Result};
 pub use features::{Features, dataset_facts};
 pub use judge::{Judge, Judgement, comparison_table};
 pub use pretrain::{EpochSummary, Pretrain, PretrainConfig, PretrainResult, PretrainRun};
-pub use state::{load_encoder, load_model, save_model};
 pub use trainer::{ContrastMetrics, Objective, StepMetrics, SupervisedMetrics, Trainer};

@@ -81,6 +81,14 @@ impl PretrainConfig {
         self.projection_head.validate()?;
         self.policy.validate()?;
         self.freeze.validate()?;
+        let temperature = self.loss.temperature;
+        if !(temperature.is_finite() && temperature > 0.0) {
+            return Err(Error::setting(
+                "temperature",
+                "a finite number above 0",
+                temperature,
+            ));
+        }
         let (height, width) = self.policy.size;
         self.encoder.check_image_size(height, width)?;
         if self.batch_size < 2 {

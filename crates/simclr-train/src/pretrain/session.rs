@@ -155,7 +155,7 @@ impl<'a> Session<'a> {
             Some(result) if pace.views == 0 => result,
             _ => {
                 let result = self.result(pace)?;
-                state::save_model(&model_file, self.trainer.model())?;
+                state::save_trained(&model_file, &self.trainer)?;
                 self.folder.write_result(&result)?;
                 result
             }
