@@ -24,6 +24,7 @@ mod report;
 mod resnet;
 mod schedule;
 mod tensors;
+mod training_step;
 
 pub use checkpoints::check_weights;
 pub use error::{Error, Result};
@@ -39,11 +40,13 @@ const KINDS: &[(&str, Checker)] = &[
     ("checkpoints", checkpoints::check),
     ("crop_distribution", crop_distribution::check),
     ("distill", distill::check),
+    ("finetune_step", training_step::check),
     ("image_ops", image_ops::check),
     ("lars", lars::check),
     ("linear_probe", linear_probe::check),
     ("metrics", metrics::check),
     ("nt_xent", nt_xent::check),
+    ("pretrain_step", training_step::check),
     ("resnet", resnet::check),
     ("schedule", schedule::check),
 ];

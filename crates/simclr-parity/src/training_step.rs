@@ -1,0 +1,267 @@
+//! Kinds `pretrain_step` and `finetune_step`: some steps of training from known weights.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use candle_core::{DType, Tensor};
+use serde_json::Value;
+use simclr_loss::NtXent;
+use simclr_model::{
+    Freeze, ProjectionHeadConfig, ResNetConfig, SimClr, SimClrConfig, Stem, SupervisedHeadConfig,
+};
+use simclr_testkit::{GoldenCase, Tolerance};
+use simclr_train::optimizer::{AdamConfig, LarsConfig, OptimizerConfig, SgdConfig};
+use simclr_train::schedule::{ScheduleConfig, WarmupCosine};
+use simclr_train::{Objective, StepMetrics, Trainer};
+
+use crate::formula_model::formula_model;
+use crate::recorded::flat;
+use crate::schedule::scaling;
+use crate::{CaseReport, Error, Result};
+
+pub(crate) fn check(case: &GoldenCase) -> Result<CaseReport> {
+    let mut trainer = trainer(case)?;
+    let start = values(trainer.model())?;
+    let mut before = start.clone();
+    let mut changed_ever = BTreeSet::new();
+    let mut report = CaseReport::default();
+    for step in 0..case.count("steps")? {
+        let (images, labels) = batch(case, step)?;
+        let metrics = trainer.step(&images, Some(&labels))?;
+        compare_metrics(&mut report, case, step, &metrics)?;
+
+        let after = values(trainer.model())?;
+        let changed = differing(&before, &after);
+        let label = format!("step{}", step + 1);
+        let recorded = names(&case.description["changed_bitwise_per_step"][&label]);
+        report.require(&format!("{label}/changed"), changed == recorded);
+        changed_ever.extend(changed);
+        compare_norms(&mut report, case, &label, &trainer, (&start, &after))?;
+        before = after;
+    }
+    let never: BTreeSet<_> = start.keys().filter(|&name| !changed_ever.contains(name)).cloned().collect();
+    report.require("never_changed", never == names(&case.description["never_changed"]));
+    let slots: BTreeSet<_> = slots(&trainer)?.into_keys().collect();
+    report.require("slots_present", slots == names(&case.description["slots_present"]));
+    Ok(report)
+}
+
+fn trainer(case: &GoldenCase) -> Result<Trainer> {
+    let mut model = formula_model(&model_config(case)?, DType::F32)?;
+    let pretraining = text(case, "train_mode")? == "pretrain";
+    // Only the fork freezes while it pretrains.
+    if !pretraining || text(case, "variant")? == "fork" {
+        model.set_freeze(Freeze::original_from_flag(signed(case, "fine_tune_after_block")?)?)?;
+    }
+    let objective = if pretraining {
+        Objective::Pretrain(NtXent {
+            temperature: case.number("temperature")?,
+            normalize: case.flag("hidden_norm")?,
+            ..NtXent::default()
+        })
+    } else {
+        Objective::FineTune
+    };
+    let schedule = ScheduleConfig {
+        learning_rate: case.number("learning_rate")?,
+        scaling: scaling(case, "learning_rate_scaling")?,
+        warmup_epochs: case.number("warmup_epochs")?,
+        epochs: case.count("train_epochs")?,
+        steps: case.params()["train_steps"]
+            .as_u64()
+            .filter(|&steps| steps > 0)
+            .map(|steps| steps as usize),
+    };
+    let schedule = WarmupCosine::new(
+        &schedule,
+        case.count("num_examples_for_schedule")?,
+        case.count("train_batch_size")?,
+    )?;
+    let weight_decay = case.number("weight_decay")?;
+    Ok(Trainer::new(model, objective, &optimizer(case)?, weight_decay, schedule)?)
+}
+
+fn model_config(case: &GoldenCase) -> Result<SimClrConfig> {
+    Ok(SimClrConfig {
+        encoder: ResNetConfig {
+            width_multiplier: case.count("width_multiplier")?,
+            stem: Stem::for_image_size(case.count("image_size")?),
+            sk_ratio: case.number("sk_ratio")?,
+            se_ratio: case.number("se_ratio")?,
+            ..ResNetConfig::depth(case.count("resnet_depth")?)
+        },
+        projection_head: ProjectionHeadConfig {
+            layers: case.count("num_proj_layers")?,
+            output_size: case.count("proj_out_dim")?,
+            ft_proj_selector: signed(case, "ft_proj_selector")?,
+            ..ProjectionHeadConfig::default()
+        },
+        supervised_head: Some(SupervisedHeadConfig::classes(case.count("num_classes")?)),
+    })
+}
+
+fn optimizer(case: &GoldenCase) -> Result<OptimizerConfig> {
+    let momentum = case.number("momentum")?;
+    match text(case, "optimizer")? {
+        "lars" => Ok(OptimizerConfig::Lars(LarsConfig {
+            momentum,
+            ..LarsConfig::default()
+        })),
+        "momentum" => Ok(OptimizerConfig::Momentum(SgdConfig {
+            momentum,
+            ..SgdConfig::default()
+        })),
+        "adam" => Ok(OptimizerConfig::Adam(AdamConfig::default())),
+        other => Err(Error::Unsupported {
+            case: case.name.clone(),
+            reason: format!("no optimizer `{other}`"),
+        }),
+    }
+}
+
+fn text<'a>(case: &'a GoldenCase, key: &str) -> Result<&'a str> {
+    let text = case.params()[key].as_str();
+    Ok(text.ok_or_else(|| case.error(format!("expected a text `params.{key}`")))?)
+}
+
+fn signed(case: &GoldenCase, key: &str) -> Result<i64> {
+    let number = case.params()[key].as_i64();
+    Ok(number.ok_or_else(|| case.error(format!("expected a whole number `params.{key}`")))?)
+}
+
+/// Images `[views * batch, h, w, 3]`, the first views first, and labels `[batch]`.
+fn batch(case: &GoldenCase, step: usize) -> Result<(Tensor, Tensor)> {
+    let images = case.tensor("images_u8")?.get(step)?;
+    // A division, as in the original: a product with 1/255 rounds otherwise.
+    let scale = Tensor::new(255f32, images.device())?;
+    let images = images.to_dtype(DType::F32)?.broadcast_div(&scale)?;
+    let views = images.dim(3)? / 3;
+    let views = (0..views)
+        .map(|view| images.narrow(3, 3 * view, 3))
+        .collect::<candle_core::Result<Vec<_>>>()?;
+    let labels = case.tensor("labels")?.get(step)?.to_dtype(DType::U32)?;
+    Ok((Tensor::cat(&views, 0)?.contiguous()?, labels))
+}
+
+fn compare_metrics(
+    report: &mut CaseReport,
+    case: &GoldenCase,
+    step: usize,
+    metrics: &StepMetrics,
+) -> Result<()> {
+    let relative = Tolerance::relative_to_max(match step {
+        0 => case.bound("metrics_rel_step1")?,
+        _ => case.bound("metrics_rel")?,
+    });
+    let share = Tolerance::absolute(case.bound("acc_abs")?);
+    let contrast = metrics.contrast.as_ref();
+    let supervised = metrics.supervised.as_ref();
+    let results = [
+        ("learning_rate", Some(metrics.learning_rate), Tolerance::relative_to_max(1e-6)),
+        ("train/total_loss", Some(metrics.total_loss), relative),
+        ("train/weight_decay", Some(metrics.weight_decay), relative),
+        ("train/contrast_loss", contrast.map(|m| m.loss), relative),
+        ("train/contrast_acc", contrast.map(|m| m.accuracy), share),
+        ("train/contrast_entropy", contrast.map(|m| m.entropy), relative),
+        ("train/supervised_loss", supervised.map(|m| m.loss), relative),
+        ("train/supervised_acc", supervised.map(|m| m.accuracy), share),
+    ];
+    let recorded = case.description["metrics_per_step"][step].as_object();
+    let recorded =
+        recorded.ok_or_else(|| case.error(format!("expected `metrics_per_step[{step}]`")))?;
+    for (name, reference) in recorded {
+        let label = format!("step{}/{name}", step + 1);
+        let result = results.iter().find(|result| result.0 == name);
+        match (result, reference.as_f64()) {
+            (Some((_, Some(result), bound)), Some(reference)) => {
+                report.compare_f64(&label, *bound, &[*result], &[reference]);
+            }
+            _ => report.require(&label, false),
+        }
+    }
+    Ok(())
+}
+
+/// All variables by their original names.
+fn values(model: &SimClr) -> Result<BTreeMap<String, Vec<f32>>> {
+    model
+        .parameters()
+        .map(|p| Ok((p.spec.original_name.clone(), flat(&p.variable)?)))
+        .collect()
+}
+
+fn differing(
+    before: &BTreeMap<String, Vec<f32>>,
+    after: &BTreeMap<String, Vec<f32>>,
+) -> BTreeSet<String> {
+    let changed = after.iter().filter(|(name, values)| before.get(*name) != Some(*values));
+    changed.map(|(name, _)| name.clone()).collect()
+}
+
+fn names(list: &Value) -> BTreeSet<String> {
+    let names = list.as_array().into_iter().flatten();
+    names.filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+/// The optimizer's slots by the recording's names: `<original name>/<slot>`.
+fn slots(trainer: &Trainer) -> Result<BTreeMap<String, Vec<f32>>> {
+    const SLOTS: [(&str, &str); 4] = [
+        ("momentum", "Momentum"),
+        ("velocity", "momentum"),
+        ("first_moment", "m"),
+        ("second_moment", "v"),
+    ];
+    let state = trainer.optimizer().state()?;
+    let mut slots = BTreeMap::new();
+    for parameter in trainer.model().parameters() {
+        for (ours, theirs) in SLOTS {
+            if let Some(slot) = state.get(&format!("{}.{ours}", parameter.spec.name)) {
+                let name = format!("{}/{theirs}", parameter.spec.original_name);
+                slots.insert(name, flat(slot)?);
+            }
+        }
+    }
+    Ok(slots)
+}
+
+/// Norms of variables, of slots and of the change of variables since the start, after
+/// the steps for which they are recorded.
+fn compare_norms(
+    report: &mut CaseReport,
+    case: &GoldenCase,
+    label: &str,
+    trainer: &Trainer,
+    (start, after): (&BTreeMap<String, Vec<f32>>, &BTreeMap<String, Vec<f32>>),
+) -> Result<()> {
+    let Some(recorded) = case.description[format!("l2_after_{label}")].as_object() else {
+        return Ok(());
+    };
+    let slots = slots(trainer)?;
+    let variable_bound = Tolerance::relative_to_max(case.bound("l2_rel_variables")?);
+    let slot_bound = Tolerance::relative_to_max(case.bound("l2_rel_slots")?);
+    for (name, reference) in recorded {
+        let (values, bound) = match after.get(name) {
+            Some(values) => (Some(values), variable_bound),
+            None => (slots.get(name), slot_bound),
+        };
+        let result = values.map_or(f64::NAN, |values| norm(values.iter().map(|&v| f64::from(v))));
+        let reference = reference.as_f64().unwrap_or(f64::NAN);
+        report.compare_f64(&format!("{label}/l2/{name}"), bound, &[result], &[reference]);
+    }
+    let changes = &case.description[format!("l2_of_change_since_start_after_{label}")];
+    let bound = Tolerance::relative_to_max(case.bound("change_norm_rel")?);
+    for (name, reference) in changes.as_object().into_iter().flatten() {
+        let result = match (after.get(name), start.get(name)) {
+            (Some(after), Some(start)) => {
+                norm(after.iter().zip(start).map(|(a, b)| f64::from(*a) - f64::from(*b)))
+            }
+            _ => f64::NAN,
+        };
+        let reference = reference.as_f64().unwrap_or(f64::NAN);
+        report.compare_f64(&format!("{label}/change/{name}"), bound, &[result], &[reference]);
+    }
+    Ok(())
+}
+
+fn norm(values: impl Iterator<Item = f64>) -> f64 {
+    values.map(|value| value * value).sum::<f64>().sqrt()
+}
