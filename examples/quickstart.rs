@@ -28,7 +28,7 @@ struct Arguments {
     #[arg(long, default_value_t = 32)]
     image_size: usize,
     /// Passes over the images.
-    #[arg(long, default_value_t = 12)]
+    #[arg(long, default_value_t = 6)]
     train_epochs: usize,
     /// Images per step.
     #[arg(long, default_value_t = 100)]
