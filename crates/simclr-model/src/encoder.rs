@@ -2,6 +2,7 @@
 
 use candle_core::{Device, Tensor, Var};
 use candle_nn::VarBuilder;
+use simclr_kernels::Backend;
 
 use crate::builder::{Builder, Parameter, Section};
 use crate::layers::{Block, BlockShape, IMAGE_CHANNELS, Pass, Stem, StemOutput};
@@ -32,6 +33,7 @@ pub struct Encoder {
     parameters: Vec<Parameter>,
     freeze: Freeze,
     memory: ActivationMemory,
+    backend: Backend,
 }
 
 /// The encoder's intermediate and final results, under the original's names.
@@ -94,6 +96,7 @@ impl Encoder {
             parameters: builder.into_parameters(),
             freeze: Freeze::None,
             memory: ActivationMemory::Keep,
+            backend: Backend::Auto,
         })
     }
 
@@ -185,6 +188,11 @@ impl Encoder {
         self.memory = memory;
     }
 
+    /// Sets what computes all later passes. Default: [`Backend::Auto`].
+    pub fn set_backend(&mut self, backend: Backend) {
+        self.backend = backend;
+    }
+
     /// The encoder as a plain function from images to features: whatever is done with it,
     /// it stays as it is. It shares the variables, so if they are trained elsewhere, it
     /// follows.
@@ -210,7 +218,7 @@ impl Encoder {
         let group2 = self.group_forward((2, second), &group1, mode)?;
         let group3 = self.group_forward((3, third), &group2, mode)?;
         let group4 = self.group_forward((4, fourth), &group3, mode)?;
-        let final_avg_pool = simclr_kernels::global_average_pool(&group4)?;
+        let final_avg_pool = self.backend.global_average_pool(&group4)?;
         Ok(EncoderOutput {
             initial_conv: stem.initial_conv,
             initial_max_pool,
@@ -220,7 +228,7 @@ impl Encoder {
     }
 
     fn stem_forward(&self, x: &Tensor, mode: Mode) -> Result<StemOutput> {
-        let pass = Pass::new(mode, self.freeze, Part::Stem);
+        let pass = self.pass(mode, Part::Stem);
         let Section { layer, variables } = &self.stem;
         if !self.recomputes(pass) {
             return layer.forward(x, pass);
@@ -241,7 +249,7 @@ impl Encoder {
         mode: Mode,
     ) -> Result<Tensor> {
         let part = Part::BlockGroup(number);
-        let pass = Pass::new(mode, self.freeze, part);
+        let pass = self.pass(mode, part);
         let mut x = x.clone();
         for Section { layer, variables } in blocks {
             x = if self.recomputes(pass) {
@@ -255,6 +263,10 @@ impl Encoder {
             };
         }
         Ok(self.stop_if_frozen(x, part))
+    }
+
+    fn pass(&self, mode: Mode, part: Part) -> Pass {
+        Pass::new(mode, self.freeze, part, self.backend)
     }
 
     fn recomputes(&self, pass: Pass) -> bool {

@@ -96,4 +96,5 @@ pub use parameters::{LoadReport, Parameters, ShapeDifference};
 pub use projection_head::{ProjectionHead, ProjectionHeadConfig, ProjectionKind, ProjectionOutput};
 pub use recompute::ActivationMemory;
 pub use simclr::{SimClr, SimClrConfig, SimClrOutput};
+pub use simclr_kernels::Backend;
 pub use supervised_head::{SupervisedHead, SupervisedHeadConfig};

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
-use simclr_kernels::Activation;
+use simclr_kernels::{Activation, Backend};
 
 use crate::builder::{Builder, Parameter};
 use crate::config::{check_count, check_features};
@@ -144,6 +144,7 @@ pub struct ProjectionHead {
     feature_size: usize,
     layers: Vec<Layer>,
     parameters: Vec<Parameter>,
+    backend: Backend,
 }
 
 /// Dense layer, batch norm and perhaps ReLU.
@@ -184,6 +185,7 @@ impl ProjectionHead {
             feature_size: encoder.feature_size()?,
             layers,
             parameters: builder.into_parameters(),
+            backend: Backend::Auto,
         })
     }
 
@@ -222,6 +224,11 @@ impl ProjectionHead {
         &self.config
     }
 
+    /// Sets what computes all later passes. Default: [`Backend::Auto`].
+    pub fn set_backend(&mut self, backend: Backend) {
+        self.backend = backend;
+    }
+
     /// The parameters, in the original's order of calls.
     pub fn parameters(&self) -> &[Parameter] {
         &self.parameters
@@ -233,7 +240,7 @@ impl ProjectionHead {
     /// [`Error::Input`] if d is not the encoder's feature size.
     pub fn forward(&self, representation: &Tensor, mode: Mode) -> Result<ProjectionOutput> {
         check_features("projection head", representation, self.feature_size)?;
-        let pass = Pass::new(mode, Freeze::None, Part::ProjectionHead);
+        let pass = Pass::new(mode, Freeze::None, Part::ProjectionHead, self.backend);
         let mut projection = representation.clone();
         let mut levels = vec![projection.clone()];
         for layer in &self.layers {

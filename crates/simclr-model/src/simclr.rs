@@ -3,6 +3,7 @@
 use candle_core::{Device, Tensor, Var};
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
+use simclr_kernels::Backend;
 
 use crate::builder::Parameter;
 use crate::encoder::trainable;
@@ -184,6 +185,15 @@ impl SimClr {
     /// Sets what all later training passes of the encoder keep for their backward passes.
     pub fn set_activation_memory(&mut self, memory: ActivationMemory) {
         self.encoder.set_activation_memory(memory);
+    }
+
+    /// Sets what computes all later passes. Default: [`Backend::Auto`].
+    pub fn set_backend(&mut self, backend: Backend) {
+        self.encoder.set_backend(backend);
+        self.projection_head.set_backend(backend);
+        if let Some(head) = &mut self.supervised_head {
+            head.set_backend(backend);
+        }
     }
 
     /// All parameters in the original's order of calls.

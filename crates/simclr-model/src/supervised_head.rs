@@ -3,6 +3,7 @@
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
+use simclr_kernels::Backend;
 
 use crate::builder::{Builder, Parameter};
 use crate::config::{check_count, check_features};
@@ -49,6 +50,7 @@ pub struct SupervisedHead {
     input_size: usize,
     dense: Dense,
     parameters: Vec<Parameter>,
+    backend: Backend,
 }
 
 impl SupervisedHead {
@@ -69,6 +71,7 @@ impl SupervisedHead {
             input_size,
             dense,
             parameters: builder.into_parameters(),
+            backend: Backend::Auto,
         })
     }
 
@@ -99,6 +102,11 @@ impl SupervisedHead {
         &self.config
     }
 
+    /// Sets what computes all later passes. Default: [`Backend::Auto`].
+    pub fn set_backend(&mut self, backend: Backend) {
+        self.backend = backend;
+    }
+
     /// The parameters: kernel and bias.
     pub fn parameters(&self) -> &[Parameter] {
         &self.parameters
@@ -111,7 +119,7 @@ impl SupervisedHead {
     /// [`crate::Error::Input`] for another shape.
     pub fn forward(&self, features: &Tensor, mode: Mode) -> Result<Tensor> {
         check_features("supervised head", features, self.input_size)?;
-        let pass = Pass::new(mode, Freeze::None, Part::SupervisedHead);
+        let pass = Pass::new(mode, Freeze::None, Part::SupervisedHead, self.backend);
         self.dense.forward(features, pass)
     }
 }

@@ -3,9 +3,10 @@
 //! A large tensor `X` is kept as `X.ch_mean` and `X.ch_std` (over all axes but the last),
 //! `X.first64`, and samples `X.val` at the flat indices `X.idx`.
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 use simclr_testkit::{GoldenCase, Tolerance};
 
+use crate::tensors::values as flat_values;
 use crate::{CaseReport, Result};
 
 /// Compares an activation with what is recorded of it, each part within `tolerance`.
@@ -16,7 +17,7 @@ pub(crate) fn compare_activation(
     result: &Tensor,
     tolerance: Tolerance,
 ) -> Result<()> {
-    let values = flat(result)?;
+    let values = flat_values(result)?;
     if case.has(name) {
         report.compare(name, tolerance, &values, &case.values(name)?);
         return Ok(());
@@ -37,34 +38,27 @@ pub(crate) fn compare_activation(
 }
 
 /// Compares a gradient with what is recorded of it under `name`; the indices of samples are
-/// those of `index_name`. `relative_l2` bounds the relative distance; `label` goes before the
-/// name in the report.
+/// those of `index_name`. `relative_l2` bounds the relative distance.
 pub(crate) fn compare_gradient(
     report: &mut CaseReport,
     case: &GoldenCase,
     names: (&str, &str),
-    label: &str,
     result: &Tensor,
     relative_l2: f64,
 ) -> Result<()> {
     let (name, index_name) = names;
     let tolerance = Tolerance::relative_l2(relative_l2);
-    let values = flat(result)?;
+    let values = flat_values(result)?;
     if case.has(name) {
         let reference = case.values(name)?;
-        report.compare(&format!("{label}{name}"), tolerance, &values, &reference);
+        report.compare(name, tolerance, &values, &reference);
         return Ok(());
     }
     let sampled = format!("{name}.val");
     if case.has(&sampled) {
         let samples = samples(case, index_name, &values)?;
         let reference = case.values(&sampled)?;
-        report.compare(
-            &format!("{label}{sampled}"),
-            tolerance,
-            &samples,
-            &reference,
-        );
+        report.compare(&sampled, tolerance, &samples, &reference);
     }
     let (mean, deviation) = (format!("{name}.ch_mean"), format!("{name}.ch_std"));
     if case.has(&mean) && case.has(&deviation) {
@@ -72,24 +66,14 @@ pub(crate) fn compare_gradient(
         let moments = ChannelMoments::of(result)?;
         let result = root_mean_squares(&moments.mean, &moments.deviation);
         let reference = root_mean_squares(&case.values_f64(&mean)?, &case.values_f64(&deviation)?);
-        report.compare_f64(
-            &format!("{label}{name}.rms"),
-            tolerance,
-            &result,
-            &reference,
-        );
+        report.compare_f64(&format!("{name}.rms"), tolerance, &result, &reference);
     }
     Ok(())
 }
 
-/// The values as f32, flat.
-pub(crate) fn flat(tensor: &Tensor) -> Result<Vec<f32>> {
-    Ok(tensor.flatten_all()?.to_dtype(DType::F32)?.to_vec1()?)
-}
-
 /// The Euclidean norm, summed in f64.
 pub(crate) fn norm(tensor: &Tensor) -> Result<f64> {
-    let values = flat(tensor)?;
+    let values = flat_values(tensor)?;
     let squares = values.iter().map(|&value| f64::from(value).powi(2));
     Ok(squares.sum::<f64>().sqrt())
 }
@@ -122,7 +106,7 @@ struct ChannelMoments {
 impl ChannelMoments {
     fn of(tensor: &Tensor) -> Result<Self> {
         let channels = tensor.dims().last().copied().unwrap_or(1).max(1);
-        let values = flat(tensor)?;
+        let values = flat_values(tensor)?;
         let rows = (values.len() / channels).max(1) as f64;
         let mut mean = vec![0.0; channels];
         for row in values.chunks_exact(channels) {

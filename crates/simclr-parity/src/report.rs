@@ -56,6 +56,15 @@ impl CaseReport {
         });
     }
 
+    /// Takes over another report's checks, each name behind `label`.
+    pub fn absorb(&mut self, label: &str, other: Self) {
+        let checks = other.checks.into_iter();
+        self.checks.extend(checks.map(|check| Check {
+            name: format!("{label}/{}", check.name),
+            ..check
+        }));
+    }
+
     /// Whether everything compared is within tolerance, and anything was compared.
     pub fn passed(&self) -> bool {
         !self.checks.is_empty() && self.checks.iter().all(|check| check.comparison.passed)

@@ -3,30 +3,41 @@
 mod gradients;
 
 use candle_core::{DType, Var};
+use simclr_kernels::Backend;
 use simclr_model::{Mode, SimClr, SimClrOutput};
 use simclr_testkit::{GoldenCase, Tolerance};
 
 use crate::formula_model::{config_of, formula_model};
-use crate::recorded::{compare_activation, flat, norm};
+use crate::recorded::{compare_activation, norm};
+use crate::tensors::values;
 use crate::{CaseReport, Result};
 
-/// Compares all results and, in training, all gradients and moving statistics.
+/// Compares all results and, in training, all gradients and moving statistics, of the fused
+/// and of the composite kernels.
 ///
-/// Gradients are compared twice. In f32, a pre-activation that is zero but for rounding may
+/// Gradients are compared in two precisions. In f32, a pre-activation that is zero but for rounding may
 /// fall on the other side of its ReLU, which costs far more than the rounding itself; the case's
 /// bound allows for that. In f64 nothing falls over, and every variable has to be within the
 /// noise that was measured for it.
 pub(crate) fn check(case: &GoldenCase) -> Result<CaseReport> {
-    let mut report = CaseReport::default();
     let training = case.flag("training")?;
     let mode = if training { Mode::Train } else { Mode::Infer };
-    let single = Run::new(case, mode, DType::F32)?;
-    check_activations(&mut report, case, &single.output)?;
+    let mut report = CaseReport::default();
+    for (label, backend) in [("fused", Backend::Fused), ("composite", Backend::Composite)] {
+        let mut single = CaseReport::default();
+        let run = Run::new(case, mode, DType::F32, backend)?;
+        check_activations(&mut single, case, &run.output)?;
+        if training {
+            check_moving_statistics(&mut single, case, &run.model)?;
+            gradients::check_single(&mut single, case, &run)?;
+        }
+        report.absorb(label, single);
+    }
     if training {
-        check_moving_statistics(&mut report, case, &single.model)?;
-        gradients::check_single(&mut report, case, &single)?;
-        let double = Run::new(case, mode, DType::F64)?;
-        gradients::check_double(&mut report, case, &double)?;
+        let mut double = CaseReport::default();
+        let run = Run::new(case, mode, DType::F64, Backend::Composite)?;
+        gradients::check_double(&mut double, case, &run)?;
+        report.absorb("double", double);
     }
     Ok(report)
 }
@@ -39,8 +50,9 @@ struct Run {
 }
 
 impl Run {
-    fn new(case: &GoldenCase, mode: Mode, dtype: DType) -> Result<Self> {
-        let model = formula_model(&config_of(case)?, dtype)?;
+    fn new(case: &GoldenCase, mode: Mode, dtype: DType, backend: Backend) -> Result<Self> {
+        let mut model = formula_model(&config_of(case)?, dtype)?;
+        model.set_backend(backend);
         let images = Var::from_tensor(&case.tensor("input")?.to_dtype(dtype)?)?;
         let output = model.forward(&images, mode)?;
         Ok(Self {
@@ -83,7 +95,7 @@ fn check_moving_statistics(
         let original = &parameter.spec.original_name;
         let name = format!("moving/{original}");
         if case.has(&name) {
-            let (result, reference) = (flat(&parameter.variable)?, case.values(&name)?);
+            let (result, reference) = (values(&parameter.variable)?, case.values(&name)?);
             let tolerance = Tolerance::relative_to_max(bound);
             report.compare(&name, tolerance, &result, &reference);
         }

@@ -14,8 +14,8 @@ use simclr_train::schedule::{ScheduleConfig, WarmupCosine};
 use simclr_train::{Objective, StepMetrics, Trainer};
 
 use crate::formula_model::formula_model;
-use crate::recorded::flat;
 use crate::schedule::scaling;
+use crate::tensors::values as flat;
 use crate::{CaseReport, Error, Result};
 
 /// The values of variables or slots by their original names.

@@ -1,7 +1,7 @@
 //! Batch norm with its moving statistics.
 
 use candle_core::{Tensor, Var};
-use simclr_kernels::{Activation, batch_norm_inference, batch_norm_training};
+use simclr_kernels::Activation;
 
 use super::Pass;
 use crate::builder::Builder;
@@ -112,11 +112,13 @@ impl BatchNorm {
         if !pass.batch_statistics {
             let mean = self.moving_mean.as_detached_tensor();
             let variance = self.moving_variance.as_detached_tensor();
-            return Ok(batch_norm_inference(
+            return Ok(pass.backend.batch_norm_inference(
                 x, &gamma, &beta, &mean, &variance, epsilon, activation, residual,
             )?);
         }
-        let result = batch_norm_training(x, &gamma, &beta, epsilon, activation, residual)?;
+        let backend = pass.backend;
+        let result =
+            backend.batch_norm_training(x, &gamma, &beta, epsilon, activation, residual)?;
         if pass.moves_statistics {
             self.move_towards(&self.moving_mean, &result.mean)?;
             self.move_towards(&self.moving_variance, &result.variance)?;

@@ -1,7 +1,7 @@
 //! The residual blocks.
 
 use candle_core::Tensor;
-use simclr_kernels::{Activation, DivisorRule, Padding, average_pool2d, relu};
+use simclr_kernels::{Activation, DivisorRule, Padding};
 
 use super::{
     BatchNormOptions, BatchNormSettings, ConvNorm, ConvShape, Pass, SelectiveKernel,
@@ -100,7 +100,7 @@ impl Block {
                 .forward(&y, pass, Activation::Relu, Some(&shortcut)),
             Some(gate) => {
                 let y = self.last.forward(&y, pass, Activation::Identity, None)?;
-                Ok(relu(&(gate.forward(&y, pass)? + shortcut)?)?)
+                Ok(pass.backend.relu(&(gate.forward(&y, pass)? + shortcut)?)?)
             }
         }
     }
@@ -266,7 +266,10 @@ impl Shortcut {
         else {
             return self.projection.forward(x, pass, Activation::Identity, None);
         };
-        let pooled = average_pool2d(x, (2, 2), (stride, stride), padding, divisor)?;
+        let stride = (stride, stride);
+        let pooled = pass
+            .backend
+            .average_pool2d(x, (2, 2), stride, padding, divisor)?;
         self.projection
             .forward(&pooled, pass, Activation::Identity, None)
     }

@@ -1,7 +1,7 @@
 //! Convolution as the original pads it.
 
 use candle_core::{Tensor, Var};
-use simclr_kernels::{Conv2dConfig, Padding, conv2d};
+use simclr_kernels::Conv2dConfig;
 
 use super::Pass;
 use crate::builder::Builder;
@@ -42,21 +42,15 @@ impl Conv {
                 fan_in: size * size * input,
             },
         )?;
-        let padding = if stride == 1 {
-            Padding::Same
-        } else {
-            Padding::fixed(size)
-        };
         Ok(Self {
             kernel,
-            config: Conv2dConfig {
-                stride: (stride, stride),
-                padding,
-            },
+            config: Conv2dConfig::original(size, stride),
         })
     }
 
     pub(crate) fn forward(&self, x: &Tensor, pass: Pass) -> Result<Tensor> {
-        Ok(conv2d(x, &pass.parameter(&self.kernel), self.config)?)
+        Ok(pass
+            .backend
+            .conv2d(x, &pass.parameter(&self.kernel), self.config)?)
     }
 }

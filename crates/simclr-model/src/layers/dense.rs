@@ -1,7 +1,6 @@
 //! Dense layer.
 
 use candle_core::{Tensor, Var};
-use simclr_kernels::dense;
 
 use super::Pass;
 use crate::builder::Builder;
@@ -35,6 +34,8 @@ impl Dense {
 
     pub(crate) fn forward(&self, x: &Tensor, pass: Pass) -> Result<Tensor> {
         let bias = self.bias.as_ref().map(|bias| pass.parameter(bias));
-        Ok(dense(x, &pass.parameter(&self.kernel), bias.as_ref())?)
+        Ok(pass
+            .backend
+            .dense(x, &pass.parameter(&self.kernel), bias.as_ref())?)
     }
 }

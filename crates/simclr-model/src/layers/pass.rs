@@ -1,6 +1,7 @@
 //! What a layer is to do in this forward pass.
 
 use candle_core::{Tensor, Var};
+use simclr_kernels::Backend;
 
 use crate::{Freeze, Mode, Part};
 
@@ -13,16 +14,19 @@ pub(crate) struct Pass {
     pub(crate) moves_statistics: bool,
     /// Whether gradients reach the parameters.
     pub(crate) tracked: bool,
+    /// What computes.
+    pub(crate) backend: Backend,
 }
 
 impl Pass {
-    pub(crate) fn new(mode: Mode, freeze: Freeze, part: Part) -> Self {
+    pub(crate) fn new(mode: Mode, freeze: Freeze, part: Part, backend: Backend) -> Self {
         let frozen = freeze.freezes(part);
         let fully_frozen = frozen && matches!(freeze, Freeze::AfterBlock(_));
         Self {
             batch_statistics: mode == Mode::Train && !fully_frozen,
             moves_statistics: true,
             tracked: mode == Mode::Train && !frozen,
+            backend,
         }
     }
 

@@ -1,7 +1,6 @@
 //! A 1x1 convolution on a single pixel.
 
 use candle_core::{Tensor, Var};
-use simclr_kernels::dense;
 
 use super::Pass;
 use crate::builder::Builder;
@@ -44,6 +43,6 @@ impl Pointwise {
     pub(crate) fn forward(&self, x: &Tensor, pass: Pass) -> Result<Tensor> {
         let kernel = pass.parameter(&self.kernel).reshape(self.shape)?;
         let bias = self.bias.as_ref().map(|bias| pass.parameter(bias));
-        Ok(dense(x, &kernel, bias.as_ref())?)
+        Ok(pass.backend.dense(x, &kernel, bias.as_ref())?)
     }
 }

@@ -2,7 +2,7 @@
 
 use candle_core::{D, Tensor};
 use candle_nn::ops::sigmoid;
-use simclr_kernels::{Activation, global_average_pool};
+use simclr_kernels::Activation;
 
 use super::pointwise::Pointwise;
 use super::{BatchNorm, BatchNormOptions, BatchNormSettings, ConvNorm, ConvShape, Pass};
@@ -59,7 +59,7 @@ impl SelectiveKernel {
         let both = self.streams.forward(x, pass, Activation::Relu, None)?;
         let first = both.narrow(D::Minus1, 0, self.filters)?;
         let second = both.narrow(D::Minus1, self.filters, self.filters)?;
-        let pooled = global_average_pool(&both)?;
+        let pooled = pass.backend.global_average_pool(&both)?;
         let sum =
             (pooled.narrow(1, 0, self.filters)? + pooled.narrow(1, self.filters, self.filters)?)?;
         let weight = self.weight_of_first(&sum, pass)?;

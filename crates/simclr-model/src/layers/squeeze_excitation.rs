@@ -2,7 +2,6 @@
 
 use candle_core::Tensor;
 use candle_nn::ops::sigmoid;
-use simclr_kernels::{global_average_pool, relu};
 
 use super::Pass;
 use super::pointwise::Pointwise;
@@ -35,7 +34,8 @@ impl SqueezeExcitation {
     }
 
     pub(crate) fn forward(&self, x: &Tensor, pass: Pass) -> Result<Tensor> {
-        let hidden = relu(&self.reduce.forward(&global_average_pool(x)?, pass)?)?;
+        let pooled = pass.backend.global_average_pool(x)?;
+        let hidden = pass.backend.relu(&self.reduce.forward(&pooled, pass)?)?;
         let gate = sigmoid(&self.expand.forward(&hidden, pass)?)?;
         Ok(x.broadcast_mul(&gate.unsqueeze(1)?.unsqueeze(1)?)?)
     }

@@ -1,7 +1,7 @@
 //! The layers before the first block.
 
 use candle_core::Tensor;
-use simclr_kernels::{Activation, Padding, max_pool2d};
+use simclr_kernels::{Activation, Padding};
 
 use super::{BatchNormOptions, BatchNormSettings, ConvNorm, ConvShape, Pass};
 use crate::builder::Builder;
@@ -99,7 +99,9 @@ impl Stem {
         let norm = &self.last.norm;
         let activated = norm.forward(&initial_conv, pass, Activation::Relu, None)?;
         let initial_max_pool = match self.pooling {
-            Some(padding) => max_pool2d(&activated, (3, 3), (2, 2), padding)?,
+            Some(padding) => pass
+                .backend
+                .max_pool2d(&activated, (3, 3), (2, 2), padding)?,
             None => activated,
         };
         Ok(StemOutput {

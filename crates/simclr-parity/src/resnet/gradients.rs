@@ -21,7 +21,6 @@ pub(super) fn check_single(report: &mut CaseReport, case: &GoldenCase, run: &Run
         let check = GradientCheck {
             case,
             loss,
-            label: "",
             against_single,
             against_double: &|_| against_double,
         };
@@ -39,7 +38,6 @@ pub(super) fn check_double(report: &mut CaseReport, case: &GoldenCase, run: &Run
         let check = GradientCheck {
             case,
             loss,
-            label: "double/",
             against_single: None,
             against_double: &|variable| {
                 noise[variable]
@@ -105,8 +103,6 @@ impl Loss {
 struct GradientCheck<'a> {
     case: &'a GoldenCase,
     loss: Loss,
-    /// What the run is called in the report.
-    label: &'a str,
     /// Relative distance from the recorded f32 run, which is noisy itself.
     against_single: Option<f64>,
     /// Relative distance from the recorded f64 run, by variable.
@@ -121,15 +117,14 @@ impl GradientCheck<'_> {
         for parameter in run.model.parameters() {
             let original = &parameter.spec.original_name;
             let name = format!("{prefix}/{original}");
-            let label = format!("{}{name}", self.label);
             let gradient = gradients.get(&parameter.variable);
             let (Some(gradient), Some(reference)) = (gradient, norms[original].as_f64()) else {
                 // What had no way to the loss in the original must have none here.
-                report.require(&label, gradient.is_none() && norms[original].is_null());
+                report.require(&name, gradient.is_none() && norms[original].is_null());
                 continue;
             };
             let bound = (self.against_double)(original);
-            compare_norms(report, &label, norm(gradient)?, reference, bound);
+            compare_norms(report, &name, norm(gradient)?, reference, bound);
             self.compare(report, &name, gradient, bound)?;
         }
         match gradients.get(&run.images) {
@@ -149,18 +144,9 @@ impl GradientCheck<'_> {
         bound: f64,
     ) -> Result<()> {
         let double = format!("f64/{name}");
-        compare_gradient(
-            report,
-            self.case,
-            (&double, name),
-            self.label,
-            gradient,
-            bound,
-        )?;
+        compare_gradient(report, self.case, (&double, name), gradient, bound)?;
         match self.against_single {
-            Some(bound) => {
-                compare_gradient(report, self.case, (name, name), self.label, gradient, bound)
-            }
+            Some(bound) => compare_gradient(report, self.case, (name, name), gradient, bound),
             None => Ok(()),
         }
     }
