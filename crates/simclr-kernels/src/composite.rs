@@ -4,7 +4,7 @@
 //! max-pool (wrong gradient), its ReLU (gradient 1 at zero) and its batch norm
 //! (unbiased moving variance) are not among them.
 
-use candle_core::{D, DType, Tensor};
+use candle_core::{DType, Tensor};
 
 use crate::geometry::{Span, Windows};
 use crate::{Activation, BatchNormTraining, DivisorRule, Result};
@@ -35,21 +35,26 @@ pub(crate) fn batch_norm_training(
     activation: Activation,
     residual: Option<&Tensor>,
 ) -> Result<BatchNormTraining> {
-    let channels = x.dim(D::Minus1)?;
-    let rows = x.reshape(((), channels))?;
-    let mean = rows.mean(0)?;
-    let centred = rows.broadcast_sub(&mean)?;
-    let variance = centred.sqr()?.mean(0)?;
+    let mean = channel_mean(x)?;
+    let centred = x.broadcast_sub(&mean)?;
+    let variance = channel_mean(&centred.sqr()?)?;
     let scale = (gamma / (&variance + epsilon)?.sqrt()?)?;
-    let y = centred
-        .broadcast_mul(&scale)?
-        .broadcast_add(beta)?
-        .reshape(x.shape())?;
+    let y = centred.broadcast_mul(&scale)?.broadcast_add(beta)?;
     Ok(BatchNormTraining {
         output: finish(y, activation, residual)?,
         mean: mean.detach(),
         variance: variance.detach(),
     })
+}
+
+/// The mean over all axes but the last, one axis after the other: short sums lose less to
+/// rounding than a long one, and pre-activations near zero keep their sign.
+fn channel_mean(x: &Tensor) -> Result<Tensor> {
+    let mut mean = x.clone();
+    while mean.rank() > 1 {
+        mean = mean.mean(mean.rank() - 2)?;
+    }
+    Ok(mean)
 }
 
 pub(crate) fn affine_channels(
