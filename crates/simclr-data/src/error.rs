@@ -98,6 +98,42 @@ pub enum Error {
         /// The part that would be empty.
         part: &'static str,
     },
+    /// A class with too few groups for a split that keeps groups together.
+    #[error(
+        "class '{class}' has {images} images in {groups} {}, and with a fraction of {fraction} \
+         for {part} no group is left for {part}; take other fractions, or smaller groups",
+        if *.groups == 1 { "group" } else { "groups" }
+    )]
+    TooFewGroups {
+        /// The class.
+        class: String,
+        /// Images it has.
+        images: usize,
+        /// Groups that they are in.
+        groups: usize,
+        /// What the part should have of the class.
+        fraction: f64,
+        /// The part that would be empty.
+        part: &'static str,
+    },
+    /// A pattern for groups that is not a regular expression.
+    #[error("the pattern '{pattern}' is not a regular expression: {reason}")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An image whose group cannot be told from its name.
+    #[error(
+        "the pattern '{pattern}' does not match the file name of '{name}', so its group is not known"
+    )]
+    NoGroup {
+        /// The pattern.
+        pattern: String,
+        /// The image.
+        name: String,
+    },
     /// A map of classes that does not fit the classes.
     #[error("class map: {0}")]
     ClassMap(String),

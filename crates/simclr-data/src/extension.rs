@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    ClassMap, Dataset, Fractions, Mapped, Result, Seed, Split, Subset, label_budget,
-    stratified_split, unlabelled_fraction,
+    ClassMap, Dataset, Fractions, Groups, Mapped, Result, Seed, Split, Subset, grouped_split,
+    label_budget, stratified_split, unlabelled_fraction,
 };
 
 /// What can be made of any data set that is cheap to clone, such as
@@ -29,6 +29,19 @@ pub trait DatasetExt: Dataset + Clone + Sized + 'static {
     /// As [`stratified_split`].
     fn split(&self, fractions: Fractions, seed: Seed) -> Result<Split<Subset>> {
         stratified_split(self, fractions, seed)?.of(self.shared())
+    }
+
+    /// A split that keeps groups together; see [`grouped_split`].
+    ///
+    /// # Errors
+    /// As [`grouped_split`].
+    fn split_grouped(
+        &self,
+        groups: &Groups,
+        fractions: Fractions,
+        seed: Seed,
+    ) -> Result<Split<Subset>> {
+        grouped_split(self, groups, fractions, seed)?.of(self.shared())
     }
 
     /// The same images with other classes.

@@ -14,6 +14,10 @@
 //! [`ViewLoader`] makes batches of augmented views on threads of its own. Everything
 //! random depends on a [`Seed`] and on nothing else.
 //!
+//! [`DuplicateSearch`] finds images that are the same, or nearly so, within a set and
+//! across the parts of a split; [`Groups`] keeps them, and pictures of the same core or
+//! well, in one part.
+//!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use simclr_data::{Dataset, DatasetExt, Fractions, ImageFolder, Seed};
@@ -44,6 +48,7 @@ mod error;
 mod extension;
 mod folder;
 mod grid;
+mod hygiene;
 mod jpeg;
 mod loader;
 mod seed;
@@ -56,7 +61,11 @@ pub use error::{Error, Result};
 pub use extension::DatasetExt;
 pub use folder::{ImageFolder, ImageFolderBuilder, Labels, ScanReport, decode_file};
 pub use grid::{image_grid, save_png};
+pub use hygiene::{DuplicateGroup, DuplicateImage, DuplicateReport, DuplicateSearch};
 pub use loader::{Batch, Batches, LastBatch, LoaderConfig, LoaderTimes, Order, ViewLoader};
 pub use seed::Seed;
-pub use split::{Folds, Fractions, Split, label_budget, stratified_split, unlabelled_fraction};
+pub use split::{
+    Folds, Fractions, Groups, Split, grouped_split, label_budget, stratified_split,
+    unlabelled_fraction,
+};
 pub use synthetic::{Disturbance, SyntheticCores};

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{ROUNDING, Split, check_fraction, shuffled_classes, sorted};
+use super::grouped::{Part, deal};
+use super::{Groups, ROUNDING, Split, check_fraction, shuffled_classes, sorted};
 use crate::{Dataset, Error, Result, Seed, Subset};
 
 /// Folds with one common test set.
@@ -40,7 +41,7 @@ impl Folds {
     where
         D: Dataset + Clone + 'static,
     {
-        Self::new(dataset, folds, fraction, seed, Small)
+        Self::new(dataset, Chunks::cut(dataset, folds, fraction, seed)?, Small)
     }
 
     /// Fold k validates on chunk k and trains on the others. The paper's: four
@@ -53,18 +54,57 @@ impl Folds {
     where
         D: Dataset + Clone + 'static,
     {
-        Self::new(dataset, folds, fraction, seed, Large)
+        Self::new(dataset, Chunks::cut(dataset, folds, fraction, seed)?, Large)
     }
 
-    fn new<D>(dataset: &D, folds: usize, fraction: f64, seed: Seed, train: Train) -> Result<Self>
+    /// [`Folds::small_train`] with whole groups in each chunk; see
+    /// [`grouped_split`](super::grouped_split).
+    ///
+    /// # Errors
+    /// As [`Folds::small_train`]; if the groups are those of another set, or a class
+    /// has too few of them.
+    pub fn small_train_grouped<D>(
+        dataset: &D,
+        groups: &Groups,
+        folds: usize,
+        fraction: f64,
+        seed: Seed,
+    ) -> Result<Self>
+    where
+        D: Dataset + Clone + 'static,
+    {
+        let chunks = Chunks::deal(dataset, groups, folds, fraction, seed)?;
+        Self::new(dataset, chunks, Small)
+    }
+
+    /// [`Folds::large_train`] with whole groups in each chunk; see
+    /// [`grouped_split`](super::grouped_split).
+    ///
+    /// # Errors
+    /// As [`Folds::small_train_grouped`].
+    pub fn large_train_grouped<D>(
+        dataset: &D,
+        groups: &Groups,
+        folds: usize,
+        fraction: f64,
+        seed: Seed,
+    ) -> Result<Self>
+    where
+        D: Dataset + Clone + 'static,
+    {
+        let chunks = Chunks::deal(dataset, groups, folds, fraction, seed)?;
+        Self::new(dataset, chunks, Large)
+    }
+
+    fn new<D>(dataset: &D, chunks: Chunks, train: Train) -> Result<Self>
     where
         D: Dataset + Clone + 'static,
     {
         let shared: Arc<dyn Dataset> = Arc::new(dataset.clone());
-        let chunks = Chunks::cut(&shared, folds, fraction, seed)?;
         let fold = |k| chunks.fold(k, train).of(shared.clone());
+        let folds = (0..chunks.chunks.len()).map(fold);
         Ok(Self {
-            folds: (0..folds).map(fold).collect::<Result<_>>()?,
+            folds: folds.collect::<Result<_>>()?,
         })
     }
 
@@ -122,15 +162,7 @@ struct Chunks {
 
 impl Chunks {
     fn cut(dataset: &dyn Dataset, folds: usize, fraction: f64, seed: Seed) -> Result<Self> {
-        if folds < 2 {
-            return Err(Error::parameter("the number of folds", "at least 2", folds));
-        }
-        check_fraction("the fraction of a fold", fraction)?;
-        let sum = folds as f64 * fraction;
-        if sum > 1.0 + ROUNDING {
-            let name = "the number of folds times the fraction of a fold";
-            return Err(Error::parameter(name, "at most 1", sum));
-        }
+        check_folds(folds, fraction)?;
         let mut cut = Self {
             chunks: vec![Vec::new(); folds],
             rest: Vec::new(),
@@ -146,6 +178,22 @@ impl Chunks {
             cut.rest.extend(class.part(start, class.images.len()));
         }
         Ok(cut)
+    }
+
+    fn deal(
+        dataset: &dyn Dataset,
+        groups: &Groups,
+        folds: usize,
+        fraction: f64,
+        seed: Seed,
+    ) -> Result<Self> {
+        check_folds(folds, fraction)?;
+        let chunk = |_| Part::needed("one of the folds", fraction);
+        let rest = Part::rest("testing", 1.0 - folds as f64 * fraction);
+        let parts: Vec<Part> = (0..folds).map(chunk).chain([rest]).collect();
+        let mut chunks = deal(dataset, groups, &parts, "grouped cross-validation", seed)?;
+        let rest = chunks.pop().unwrap_or_default();
+        Ok(Self { chunks, rest })
     }
 
     fn fold(&self, k: usize, train: Train) -> Split<Vec<usize>> {
@@ -165,4 +213,17 @@ impl Chunks {
             test: self.rest.clone(),
         })
     }
+}
+
+fn check_folds(folds: usize, fraction: f64) -> Result<()> {
+    if folds < 2 {
+        return Err(Error::parameter("the number of folds", "at least 2", folds));
+    }
+    check_fraction("the fraction of a fold", fraction)?;
+    let sum = folds as f64 * fraction;
+    if sum > 1.0 + ROUNDING {
+        let name = "the number of folds times the fraction of a fold";
+        return Err(Error::parameter(name, "at most 1", sum));
+    }
+    Ok(())
 }

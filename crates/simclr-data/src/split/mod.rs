@@ -10,6 +10,8 @@
 
 mod budget;
 mod folds;
+mod grouped;
+mod groups;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +20,9 @@ use crate::{Dataset, Error, Result, Seed, Subset};
 
 pub use budget::{label_budget, unlabelled_fraction};
 pub use folds::Folds;
+pub use grouped::grouped_split;
+pub(crate) use groups::DisjointSets;
+pub use groups::Groups;
 
 /// The parts that a model is trained on, chosen with and judged on.
 ///
@@ -199,9 +204,7 @@ fn shuffled_classes(
 ) -> Result<Vec<ShuffledClass>> {
     let labels = dataset.labels(operation)?;
     let names = dataset.class_names();
-    if names.is_empty() {
-        return Err(Error::parameter("the number of classes", "at least 1", 0));
-    }
+    check_classes(names)?;
     let class = |(label, name): (u32, &String)| {
         let members = labels.iter().enumerate();
         let members = members.filter(|&(_, &of)| of == label).map(|(i, _)| i);
@@ -218,6 +221,13 @@ fn sorted(mut split: Split<Vec<usize>>) -> Split<Vec<usize>> {
     split.validation.sort_unstable();
     split.test.sort_unstable();
     split
+}
+
+fn check_classes(names: &[String]) -> Result<()> {
+    match names {
+        [] => Err(Error::parameter("the number of classes", "at least 1", 0)),
+        _ => Ok(()),
+    }
 }
 
 fn check_fraction(name: &'static str, fraction: f64) -> Result<()> {
