@@ -8,7 +8,8 @@
 //!   on demand, so that everything runs without data;
 //! * [`InMemory`]: decoded images; with the feature `candle-datasets`, the module
 //!   `benchmark` reads CIFAR-10 and MNIST into it;
-//! * [`Subset`] and [`Mapped`]: some images of a set, or the same with other classes.
+//! * [`Subset`] and [`Mapped`]: some images of a set, or the same with other classes;
+//! * [`PartlyLabelled`]: images with labels and images without.
 //!
 //! [`DatasetExt`] splits, reduces and regroups them, [`Folds`] cross-validates, and
 //! [`ViewLoader`] makes batches of augmented views on threads of its own. Everything
@@ -51,6 +52,7 @@ mod grid;
 mod hygiene;
 mod jpeg;
 mod loader;
+mod partly_labelled;
 mod seed;
 mod split;
 mod synthetic;
@@ -63,6 +65,7 @@ pub use folder::{ImageFolder, ImageFolderBuilder, Labels, ScanReport, decode_fil
 pub use grid::{image_grid, save_png};
 pub use hygiene::{DuplicateGroup, DuplicateImage, DuplicateReport, DuplicateSearch};
 pub use loader::{Batch, Batches, LastBatch, LoaderConfig, LoaderTimes, Order, ViewLoader};
+pub use partly_labelled::PartlyLabelled;
 pub use seed::Seed;
 pub use split::{
     Folds, Fractions, Groups, Split, grouped_split, label_budget, stratified_split,

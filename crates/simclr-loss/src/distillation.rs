@@ -67,17 +67,67 @@ impl DistillationLoss {
         teacher: &Tensor,
         labels: Option<&Tensor>,
     ) -> Result<Tensor> {
-        if !(0.0..=1.0).contains(&self.weight) {
-            return Err(Error::Weight {
-                operation: OPERATION,
-                weight: self.weight,
-            });
-        }
+        self.check_weight()?;
         let distillation = distillation_loss(student, teacher, self.temperature)?;
         let Some(labels) = labels else {
             return Ok(distillation);
         };
         let supervised = (cross_entropy(student, labels)? * (1.0 - self.weight))?;
         Ok(((distillation * self.weight)? + supervised)?)
+    }
+
+    /// The two parts of the loss where only some of the n samples have labels:
+    ///
+    /// * `weight * distillation`, the mean over all samples,
+    /// * `(1 - weight) / n * sum of -ln softmax(student)[label]` over those with a label,
+    ///   or `None` if there is none.
+    ///
+    /// Their sum is what SimCLRv2 minimises in its third step (Chen et al., 2020,
+    /// equation 3), and what [`Self::forward`] gives where all samples have labels.
+    ///
+    /// # Errors
+    /// As [`Self::forward`]; another number of labels than of samples.
+    pub fn parts(
+        &self,
+        student: &Tensor,
+        teacher: &Tensor,
+        labels: &[Option<u32>],
+    ) -> Result<(Tensor, Option<Tensor>)> {
+        self.check_weight()?;
+        let distillation = distillation_loss(student, teacher, self.temperature)?;
+        let samples = student.dims().first().copied().unwrap_or(0);
+        if labels.len() != samples {
+            return Err(Error::Shape {
+                operation: OPERATION,
+                expected: format!("{samples} labels, one per sample or none"),
+                shape: vec![labels.len()],
+            });
+        }
+        let known = (0u32..)
+            .zip(labels)
+            .filter_map(|(row, label)| Some((row, (*label)?)));
+        let (rows, labels): (Vec<u32>, Vec<u32>) = known.unzip();
+        let distillation = (distillation * self.weight)?;
+        if rows.is_empty() {
+            return Ok((distillation, None));
+        }
+        let share = rows.len() as f64 / samples as f64;
+        let device = student.device();
+        let labelled = student.index_select(&Tensor::new(rows, device)?, 0)?;
+        let supervised = cross_entropy(&labelled, &Tensor::new(labels, device)?)?;
+        Ok((
+            distillation,
+            Some((supervised * (share * (1.0 - self.weight)))?),
+        ))
+    }
+
+    fn check_weight(&self) -> Result<()> {
+        match (0.0..=1.0).contains(&self.weight) {
+            true => Ok(()),
+            false => Err(Error::Weight {
+                operation: OPERATION,
+                weight: self.weight,
+            }),
+        }
     }
 }

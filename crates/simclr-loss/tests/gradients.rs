@@ -122,3 +122,56 @@ fn flat(tensor: &Tensor) -> Vec<f64> {
     let tensor = tensor.to_dtype(DType::F64).unwrap();
     tensor.flatten_all().unwrap().to_vec1().unwrap()
 }
+
+#[test]
+fn distillation_with_some_labels_is_the_sum_of_its_parts() {
+    let (student, teacher) = (random((5, 3), DType::F64), random((5, 3), DType::F64));
+    let teacher = (teacher * 2.0).unwrap();
+    let loss = DistillationLoss {
+        temperature: 0.5,
+        weight: 0.3,
+    };
+    let labels = [Some(2), None, Some(0), None, None];
+    check_gradients(std::slice::from_ref(&student), 1e-5, SHARP, |x| {
+        candle(
+            loss.parts(&x[0], &teacher, &labels)
+                .and_then(|(distilled, supervised)| Ok((distilled + supervised.unwrap())?)),
+        )
+    })
+    .unwrap();
+
+    // By hand: 0.3 of the distillation, and 0.7 of the two labelled samples' sum over 5.
+    let scalar = |tensor: &Tensor| tensor.to_scalar::<f64>().unwrap();
+    let (distilled, supervised) = loss.parts(&student, &teacher, &labels).unwrap();
+    let expected = 0.3 * scalar(&distillation_loss(&student, &teacher, 0.5).unwrap());
+    assert!((scalar(&distilled) - expected).abs() < 1e-12);
+    let one = |row: usize, label: u32| {
+        let label = Tensor::new(&[label], &Device::Cpu).unwrap();
+        scalar(&cross_entropy(&student.narrow(0, row, 1).unwrap(), &label).unwrap())
+    };
+    let expected = 0.7 * (one(0, 2) + one(2, 0)) / 5.0;
+    assert!((scalar(&supervised.unwrap()) - expected).abs() < 1e-12);
+}
+
+#[test]
+fn distillation_with_all_labels_or_none() {
+    let (student, teacher) = (random((4, 3), DType::F64), random((4, 3), DType::F64));
+    let loss = DistillationLoss {
+        temperature: 1.0,
+        weight: 0.6,
+    };
+    let scalar = |tensor: Tensor| tensor.to_scalar::<f64>().unwrap();
+    let labels = [1u32, 0, 2, 2];
+    let (distilled, supervised) = loss.parts(&student, &teacher, &labels.map(Some)).unwrap();
+    let known = Tensor::new(&labels, &Device::Cpu).unwrap();
+    let together = scalar(loss.forward(&student, &teacher, Some(&known)).unwrap());
+    let sum = scalar(distilled) + scalar(supervised.unwrap());
+    assert!((together - sum).abs() < 1e-12);
+    assert!(
+        loss.parts(&student, &teacher, &[None; 4])
+            .unwrap()
+            .1
+            .is_none()
+    );
+    assert!(loss.parts(&student, &teacher, &[None; 3]).is_err());
+}

@@ -1,6 +1,7 @@
 //! Optimizers, schedules, training loops, probes, metrics and run folders for SimCLR
 
 pub mod analysis;
+mod distill;
 mod error;
 pub mod evaluation;
 mod features;
@@ -12,13 +13,20 @@ mod pretrain;
 pub mod report;
 pub mod run;
 pub mod schedule;
+mod session;
 mod state;
 mod table;
 mod trainer;
 pub mod weight_decay;
 
+pub use distill::{
+    Classifier, Distill, DistillConfig, DistillEpoch, DistillResult, DistillRun, NetworkClassifier,
+    ProbeClassifier, evaluate_classifier,
+};
 pub use error::{Error, Result};
 pub use features::{Features, dataset_facts};
 pub use judge::{Judge, Judgement, comparison_table};
 pub use pretrain::{EpochSummary, Pretrain, PretrainConfig, PretrainResult, PretrainRun};
-pub use trainer::{ContrastMetrics, Objective, StepMetrics, SupervisedMetrics, Trainer};
+pub use trainer::{
+    ContrastMetrics, DistillationMetrics, Objective, StepMetrics, SupervisedMetrics, Trainer,
+};

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
-use simclr_loss::{NtXent, cross_entropy};
+use simclr_loss::{DistillationLoss, NtXent, cross_entropy};
 use simclr_model::{Mode, SimClr};
 
 use crate::metrics::arg_max;
@@ -21,6 +21,9 @@ pub enum Objective {
     /// The cross-entropy of the supervised head, with gradients into everything
     /// that is not frozen.
     FineTune,
+    /// A teacher's probabilities, and the labels of the images that have any, with
+    /// gradients into everything that is not frozen.
+    Distill(DistillationLoss),
 }
 
 /// The model, what it is trained for, and how.
@@ -49,6 +52,9 @@ pub struct StepMetrics {
     pub contrast: Option<ContrastMetrics>,
     /// The supervised part; `None` without labels.
     pub supervised: Option<SupervisedMetrics>,
+    /// The teacher's part; `None` without a teacher.
+    #[serde(default)]
+    pub distillation: Option<DistillationMetrics>,
 }
 
 /// The contrastive part of a step.
@@ -69,6 +75,24 @@ pub struct SupervisedMetrics {
     pub loss: f64,
     /// The share of right arg-max predictions.
     pub accuracy: f64,
+}
+
+/// The teacher's part of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct DistillationMetrics {
+    /// The distillation loss times its weight.
+    pub loss: f64,
+    /// The share of images to which student and teacher give the same class.
+    pub agreement: f64,
+}
+
+/// The terms of a loss beside the weight decay, and what was measured with them.
+#[derive(Default)]
+struct Losses {
+    terms: Vec<Tensor>,
+    contrast: Option<ContrastMetrics>,
+    supervised: Option<SupervisedMetrics>,
+    distillation: Option<DistillationMetrics>,
 }
 
 impl Trainer {
@@ -148,17 +172,41 @@ impl Trainer {
     /// [`Error::NotFinite`] if the loss is not a finite number (nothing is
     /// updated then); [`Error::NoLabels`] if fine-tuning has none.
     pub fn step(&mut self, images: &Tensor, labels: Option<&Tensor>) -> Result<StepMetrics> {
+        let losses = self.losses(images, labels)?;
+        self.update(losses)
+    }
+
+    /// Takes one step of distillation on `images` `[n, h, w, 3]`.
+    ///
+    /// `teacher` are the teacher's logits `[n, classes]` of the same images; without them
+    /// only the labels count, with their weight. `labels` has one label per image or none.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] as in [`step`](Self::step); [`Error::Setting`] unless the
+    /// objective is [`Objective::Distill`]; [`Error::NoLabels`] if there is neither a
+    /// teacher nor a label, or the model has no supervised head.
+    pub fn distill_step(
+        &mut self,
+        images: &Tensor,
+        teacher: Option<&Tensor>,
+        labels: &[Option<u32>],
+    ) -> Result<StepMetrics> {
+        let losses = self.distillation_losses(images, teacher, labels)?;
+        self.update(losses)
+    }
+
+    fn update(&mut self, losses: Losses) -> Result<StepMetrics> {
         let learning_rate = self.schedule.at(self.step as usize);
-        let (losses, contrast, supervised) = self.losses(images, labels)?;
         let penalty = self.penalty()?;
-        let total = total(losses.into_iter().chain(penalty.clone()))?;
+        let total = total(losses.terms.into_iter().chain(penalty.clone()))?;
         let metrics = StepMetrics {
             step: self.step,
             learning_rate,
             total_loss: scalar(&total)?,
             weight_decay: penalty.as_ref().map_or(Ok(0.0), scalar)?,
-            contrast,
-            supervised,
+            contrast: losses.contrast,
+            supervised: losses.supervised,
+            distillation: losses.distillation,
         };
         if !metrics.total_loss.is_finite() {
             return Err(Error::NotFinite {
@@ -178,56 +226,107 @@ impl Trainer {
         weight_decay_term(self.optimizer.variables(), self.coverage, self.weight_decay)
     }
 
-    fn losses(
-        &self,
-        images: &Tensor,
-        labels: Option<&Tensor>,
-    ) -> Result<(
-        Vec<Tensor>,
-        Option<ContrastMetrics>,
-        Option<SupervisedMetrics>,
-    )> {
-        let mut losses = Vec::with_capacity(2);
-        let (output, contrast) = match &self.objective {
+    fn losses(&self, images: &Tensor, labels: Option<&Tensor>) -> Result<Losses> {
+        let mut losses = Losses::default();
+        let output = match &self.objective {
             Objective::Pretrain(nt_xent) => {
                 let output = self.model.forward(images, Mode::Train)?;
                 let contrast = nt_xent.forward(&output.projection)?;
-                losses.push(contrast.loss.clone());
-                let metrics = ContrastMetrics {
+                losses.contrast = Some(ContrastMetrics {
                     loss: scalar(&contrast.loss)?,
                     accuracy: scalar(&contrast.accuracy)?,
                     entropy: scalar(&contrast.entropy)?,
-                };
-                (output, Some(metrics))
+                });
+                losses.terms.push(contrast.loss);
+                output
             }
-            Objective::FineTune => (self.model.forward_fine_tuning(images, Mode::Train)?, None),
+            Objective::FineTune => self.model.forward_fine_tuning(images, Mode::Train)?,
+            Objective::Distill(_) => {
+                let expected =
+                    "pretraining or fine-tuning (a step with a teacher is `distill_step`)";
+                return Err(Error::setting("objective", expected, "distillation"));
+            }
         };
-        let supervised = match (labels, &output.logits) {
+        match (labels, &output.logits) {
             (Some(labels), Some(logits)) => {
                 // Both views of an image have its label.
                 let labels = match &self.objective {
                     Objective::Pretrain(_) => Tensor::cat(&[labels, labels], 0)?,
-                    Objective::FineTune => labels.clone(),
+                    _ => labels.clone(),
                 };
                 let loss = cross_entropy(logits, &labels)?;
-                losses.push(loss.clone());
-                Some(SupervisedMetrics {
+                losses.supervised = Some(SupervisedMetrics {
                     loss: scalar(&loss)?,
                     accuracy: accuracy(logits, &labels)?,
-                })
+                });
+                losses.terms.push(loss);
             }
             (None, _) if self.objective == Objective::FineTune => {
                 return Err(Error::NoLabels { missing: "labels" });
             }
             (_, None) if self.objective == Objective::FineTune => {
-                return Err(Error::NoLabels {
-                    missing: "a model with a supervised head",
-                });
+                return Err(Error::NoLabels { missing: HEAD });
             }
-            _ => None,
-        };
-        Ok((losses, contrast, supervised))
+            _ => {}
+        }
+        Ok(losses)
     }
+
+    fn distillation_losses(
+        &self,
+        images: &Tensor,
+        teacher: Option<&Tensor>,
+        labels: &[Option<u32>],
+    ) -> Result<Losses> {
+        let Objective::Distill(loss) = &self.objective else {
+            let actual = format!("{:?}", self.objective);
+            return Err(Error::setting("objective", "distillation", actual));
+        };
+        let output = self.model.forward_fine_tuning(images, Mode::Train)?;
+        let logits = output.logits.ok_or(Error::NoLabels { missing: HEAD })?;
+        let mut losses = Losses::default();
+        let (distillation, supervised) = match teacher {
+            Some(teacher) => {
+                let (distillation, supervised) = loss.parts(&logits, teacher, labels)?;
+                losses.distillation = Some(DistillationMetrics {
+                    loss: scalar(&distillation)?,
+                    agreement: accuracy(&logits, &teacher.argmax(1)?)?,
+                });
+                (Some(distillation), supervised)
+            }
+            // The teacher's part is left out; its logits are not looked at.
+            None => (None, loss.parts(&logits, &logits, labels)?.1),
+        };
+        if let Some(supervised) = &supervised {
+            losses.supervised = Some(SupervisedMetrics {
+                loss: scalar(supervised)?,
+                accuracy: labelled_accuracy(&logits, labels)?,
+            });
+        }
+        losses
+            .terms
+            .extend(distillation.into_iter().chain(supervised));
+        match losses.terms.is_empty() {
+            true => Err(Error::NoLabels {
+                missing: "a teacher or labels",
+            }),
+            false => Ok(losses),
+        }
+    }
+}
+
+/// What fine-tuning and distillation need of the model.
+const HEAD: &str = "a model with a supervised head";
+
+/// The accuracy over the rows that have a label.
+fn labelled_accuracy(logits: &Tensor, labels: &[Option<u32>]) -> Result<f64> {
+    let known = (0u32..)
+        .zip(labels)
+        .filter_map(|(row, label)| Some((row, (*label)?)));
+    let (rows, labels): (Vec<u32>, Vec<u32>) = known.unzip();
+    let device = logits.device();
+    let logits = logits.index_select(&Tensor::new(rows, device)?, 0)?;
+    accuracy(&logits, &Tensor::new(labels, device)?)
 }
 
 /// The sum of a non-empty list of scalars.

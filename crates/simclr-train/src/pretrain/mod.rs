@@ -13,8 +13,10 @@ use simclr_data::Dataset;
 use simclr_model::{FrozenEncoder, Parameters, ResNetConfig};
 
 pub use config::PretrainConfig;
+pub(crate) use outcome::epoch_means;
 pub use outcome::{EpochSummary, PretrainResult};
 use session::Session;
+pub(crate) use session::start_from;
 
 use crate::Result;
 use crate::run::ProgressMode;

@@ -92,7 +92,8 @@ impl EpochSummary {
     }
 }
 
-fn epoch_means(table: &MetricsTable, column: &str) -> Result<BTreeMap<usize, f64>> {
+/// Means of a column over the steps of each epoch.
+pub(crate) fn epoch_means(table: &MetricsTable, column: &str) -> Result<BTreeMap<usize, f64>> {
     let mut sums: BTreeMap<usize, (f64, f64)> = BTreeMap::new();
     for (epoch, value) in table.points("epoch", column)? {
         let (sum, count) = sums.entry(epoch as usize).or_default();

@@ -207,7 +207,7 @@ pub(super) fn initial_model(settings: &Pretrain, num_classes: usize) -> Result<S
 }
 
 /// The whole encoder from `start`; the heads as far as they fit.
-fn start_from(parameters: &Parameters, start: &Parameters) -> Result<()> {
+pub(crate) fn start_from(parameters: &Parameters, start: &Parameters) -> Result<()> {
     let is_encoder = |name: &str| name.starts_with("encoder.");
     let ours = parameters.iter().filter(|(name, _)| is_encoder(name));
     let ours = ours.map(|(name, variable)| (name.to_owned(), variable.clone()));

@@ -1,0 +1,165 @@
+//! Networks that say what an image shows.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor};
+use sha2::{Digest, Sha256};
+use simclr_augment::Policy;
+use simclr_checkpoint::load_model;
+use simclr_data::{Dataset, ViewLoader};
+use simclr_model::{FrozenEncoder, Mode, Parameter, SimClr};
+
+use crate::evaluation::LinearHead;
+use crate::metrics::ClassificationReport;
+use crate::{Error, Result};
+
+/// Images per forward pass.
+const BATCH_SIZE: usize = 64;
+
+/// Something that gives logits for images: a teacher, or a student that has learned.
+pub trait Classifier {
+    /// How many classes it tells apart.
+    fn classes(&self) -> usize;
+
+    /// Logits `[n, classes]` of images `[n, height, width, 3]` in [0, 1], without a gradient.
+    ///
+    /// # Errors
+    /// Images that are too small for it.
+    fn logits(&self, images: &Tensor) -> Result<Tensor>;
+
+    /// Something by which a run folder knows that a teacher is the same as last time, such
+    /// as a digest of its parameters.
+    ///
+    /// # Errors
+    /// If the parameters cannot be read.
+    fn identity(&self) -> Result<String>;
+}
+
+/// A network with a supervised head.
+#[derive(Debug, Clone)]
+pub struct NetworkClassifier {
+    model: SimClr,
+    classes: usize,
+}
+
+impl NetworkClassifier {
+    /// The model, which must have a supervised head. It shares its variables, so it should
+    /// not be trained on.
+    ///
+    /// # Errors
+    /// [`Error::NoLabels`] if there is no supervised head.
+    pub fn new(model: SimClr) -> Result<Self> {
+        let head = model.config().supervised_head.as_ref();
+        let classes = head.map(|head| head.num_classes).ok_or(Error::NoLabels {
+            missing: "a model with a supervised head",
+        })?;
+        Ok(Self { model, classes })
+    }
+
+    /// Reads a network that was trained with labels.
+    ///
+    /// # Errors
+    /// A file that is missing, damaged or no network of ours; a network without a
+    /// supervised head.
+    pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
+        let path = path.as_ref();
+        Self::new(load_model(path, device)?.model).map_err(|error| match error {
+            Error::NoLabels { .. } => Error::RunFile {
+                path: path.to_owned(),
+                reason: "the network has no supervised head, so it cannot tell classes".into(),
+            },
+            other => other,
+        })
+    }
+
+    /// The network.
+    pub fn model(&self) -> &SimClr {
+        &self.model
+    }
+}
+
+impl Classifier for NetworkClassifier {
+    fn classes(&self) -> usize {
+        self.classes
+    }
+
+    fn logits(&self, images: &Tensor) -> Result<Tensor> {
+        let output = self.model.forward(images, Mode::Infer)?;
+        let logits = output.logits.ok_or(Error::NoLabels {
+            missing: "a model with a supervised head",
+        })?;
+        Ok(logits.detach())
+    }
+
+    fn identity(&self) -> Result<String> {
+        digest(self.model.parameters(), &[])
+    }
+}
+
+/// A frozen encoder with a linear head on its features: a teacher from a linear probe.
+#[derive(Debug, Clone)]
+pub struct ProbeClassifier {
+    /// The encoder.
+    pub encoder: FrozenEncoder,
+    /// The head on the output of its global average pool.
+    pub head: LinearHead,
+}
+
+impl Classifier for ProbeClassifier {
+    fn classes(&self) -> usize {
+        self.head.classes()
+    }
+
+    fn logits(&self, images: &Tensor) -> Result<Tensor> {
+        let features = self.encoder.features(images)?.final_avg_pool;
+        Ok(self.head.logits(&features)?.detach())
+    }
+
+    fn identity(&self) -> Result<String> {
+        let head = [self.head.kernel.as_tensor(), self.head.bias.as_tensor()];
+        digest(self.encoder.parameters().iter(), &head)
+    }
+}
+
+/// SHA-256 of names and values.
+fn digest<'a>(
+    parameters: impl Iterator<Item = &'a Parameter>,
+    others: &[&Tensor],
+) -> Result<String> {
+    let mut digest = Sha256::new();
+    let values = |digest: &mut Sha256, tensor: &Tensor| -> Result<()> {
+        for value in tensor.flatten_all()?.to_vec1::<f32>()? {
+            digest.update(value.to_le_bytes());
+        }
+        Ok(())
+    };
+    for parameter in parameters {
+        digest.update(&parameter.spec.name);
+        values(&mut digest, parameter.variable.as_tensor())?;
+    }
+    for tensor in others {
+        values(&mut digest, tensor)?;
+    }
+    let bytes = digest.finalize();
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// How well a classifier does on images with labels, as `policy` prepares them.
+///
+/// # Errors
+/// Images without labels, or with other classes; an image that cannot be read.
+pub fn evaluate_classifier(
+    classifier: &dyn Classifier,
+    images: Arc<dyn Dataset>,
+    policy: &Policy,
+) -> Result<ClassificationReport> {
+    let labels = images.labels("an evaluation")?;
+    let loader = ViewLoader::evaluation(images.clone(), policy.clone(), BATCH_SIZE)?;
+    let mut scores = Vec::with_capacity(labels.len() * classifier.classes());
+    for batch in loader.epochs(0..1)? {
+        let logits = classifier.logits(&batch?.views)?;
+        scores.extend(logits.flatten_all()?.to_vec1::<f32>()?);
+    }
+    ClassificationReport::new(&scores, &labels, images.class_names())
+}

@@ -1,0 +1,79 @@
+//! What a distillation leaves in `result.json`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+use crate::pretrain::epoch_means;
+use crate::session::Finished;
+
+/// The outcome of a distillation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DistillResult {
+    /// How many images the student learned from.
+    pub images: usize,
+    /// How many of them have a label.
+    pub labelled: usize,
+    /// Steps in all.
+    pub steps: u64,
+    /// Means over the steps of each epoch.
+    pub epochs: Vec<DistillEpoch>,
+    /// Images per second, waiting included, in the last session.
+    pub images_per_second: f64,
+    /// The share of that time in which the network waited for data.
+    pub waiting_share: f64,
+}
+
+/// Means over the steps of an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct DistillEpoch {
+    /// The number of the epoch, from 1.
+    pub epoch: usize,
+    /// The sum of all terms of the loss.
+    pub total_loss: f64,
+    /// How often student and teacher gave the same class; 0 without a teacher.
+    pub agreement: f64,
+    /// Accuracy on the images with labels, if there were any.
+    pub supervised_accuracy: Option<f64>,
+}
+
+impl DistillResult {
+    pub(super) fn new(finished: &Finished, images: usize, labelled: usize) -> Result<Self> {
+        let mean = |column| epoch_means(&finished.metrics, column);
+        let (agreement, accuracy) = (mean("agreement_accuracy")?, mean("supervised_accuracy")?);
+        let epochs = mean("total_loss")?;
+        let epoch = |(epoch, total_loss): (usize, f64)| DistillEpoch {
+            epoch,
+            total_loss,
+            agreement: agreement.get(&epoch).copied().unwrap_or_default(),
+            supervised_accuracy: accuracy.get(&epoch).copied(),
+        };
+        Ok(Self {
+            images,
+            labelled,
+            steps: finished.trainer.steps_taken(),
+            epochs: epochs.into_iter().map(epoch).collect(),
+            images_per_second: finished.pace.images_per_second(),
+            waiting_share: finished.pace.waiting_share(),
+        })
+    }
+
+    /// The last epoch; zeros if there was none.
+    pub fn last_epoch(&self) -> DistillEpoch {
+        self.epochs.last().copied().unwrap_or_default()
+    }
+
+    /// One line: how the loss went, and how fast.
+    pub fn summary(&self) -> String {
+        let first = self.epochs.first().copied().unwrap_or_default();
+        let last = self.last_epoch();
+        format!(
+            "loss {:.3} -> {:.3}, agreement with the teacher {:.3}, {:.1} images/s \
+             ({:.0} % of the time waiting for data)",
+            first.total_loss,
+            last.total_loss,
+            last.agreement,
+            self.images_per_second,
+            100.0 * self.waiting_share
+        )
+    }
+}

@@ -1,0 +1,249 @@
+//! SimCLRv2's third step: a fine-tuned teacher tells what it thinks of images that nobody
+//! has labelled, and a smaller student learns from that. Compared with the same student,
+//! trained for as many steps on the few labels alone.
+//!
+//! `cargo run --release --example distill` runs on synthetic cores; `--image-dir DIR` on
+//! class folders, of whose training images only `--label-fraction` keep their labels.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+use simclr::data::{PartlyLabelled, SyntheticCores};
+use simclr::loss::DistillationLoss;
+use simclr::model::Stem;
+use simclr::prelude::*;
+use simclr::train::metrics::ClassificationReport;
+use simclr::train::report::{Cell, Report, Table};
+use simclr::train::run::RunRecord;
+use simclr::train::schedule::{LearningRateScaling, ScheduleConfig};
+use simclr::train::{Distill, DistillConfig, NetworkClassifier, evaluate_classifier};
+
+#[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
+enum Preset {
+    /// ResNet-50 teaches ResNet-18: 224 px, batches of 256, 100 epochs.
+    Paper,
+    /// ResNet-34 teaches ResNet-18: 32 px, batches of 50, a few epochs.
+    Tiny,
+}
+
+/// Distils a teacher that has seen few labels into a smaller student.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Sizes and lengths of the runs.
+    #[arg(long, value_enum, default_value = "tiny")]
+    preset: Preset,
+    /// Class folders. Default: synthetic cores.
+    #[arg(long)]
+    image_dir: Option<PathBuf>,
+    /// How many synthetic cores are photographed.
+    #[arg(long, default_value_t = 2000)]
+    images: usize,
+    /// The part of the training images that keep their labels.
+    #[arg(long, default_value_t = 0.1)]
+    label_fraction: f64,
+    /// A network with a supervised head for these classes, in our safetensors format.
+    /// Default: one is pretrained on all training images and fine-tuned on the labels.
+    #[arg(long)]
+    teacher: Option<PathBuf>,
+    /// Temperature of teacher and student.
+    #[arg(long, default_value_t = 1.0)]
+    temperature: f64,
+    /// Weight of the teacher; the labels have the rest.
+    #[arg(long, default_value_t = 0.9)]
+    weight: f64,
+    /// Epochs of the pretraining and of the distillation. Default: the preset's.
+    #[arg(long)]
+    train_epochs: Option<usize>,
+    /// The run folders and the report. Interrupted runs go on where they stopped.
+    #[arg(long, default_value = "runs/distill")]
+    model_dir: PathBuf,
+    /// Seed of everything.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments = Arguments::parse();
+    let seed = Seed(arguments.seed);
+    let images = match &arguments.image_dir {
+        Some(dir) => ImageFolder::labelled(dir)?.shared(),
+        None => SyntheticCores::new(arguments.images, 64, seed)?.shared(),
+    };
+    let fractions = Fractions {
+        train: 0.7,
+        validation: 0.0,
+    };
+    let split = images.split(fractions, seed)?;
+    let labelled = split.train.label_budget(arguments.label_fraction, seed)?;
+    let is_hidden = |index: &usize| !labelled.indices().contains(index);
+    let hidden: Vec<usize> = (0..split.train.len()).filter(is_hidden).collect();
+    let all = PartlyLabelled::new(labelled.shared(), split.train.subset(hidden)?.shared());
+
+    let teacher = arguments.teacher(&labelled, &all)?;
+    let student = arguments.training(18);
+    let distilled = Distill::new(DistillConfig {
+        loss: DistillationLoss {
+            temperature: arguments.temperature,
+            weight: arguments.weight,
+        },
+        ..student.clone()
+    })
+    .progress(ProgressMode::Auto)
+    .run(
+        Some(&teacher),
+        all.shared(),
+        arguments.model_dir.join("student"),
+    )?;
+    // As many steps as the distilled student has had.
+    let epochs = (student.schedule.epochs * all.len()).div_ceil(labelled.len());
+    let alone = on_labels(&student, epochs, &labelled).run(
+        None,
+        labelled.shared(),
+        arguments.model_dir.join("labels-only"),
+    )?;
+
+    let policy = Policy::probe(student.policy.size.0);
+    let judged = |classifier: &NetworkClassifier| {
+        evaluate_classifier(classifier, split.test.shared(), &policy)
+    };
+    let arms = [
+        ("teacher", &teacher, judged(&teacher)?),
+        (
+            "student, distilled",
+            &distilled.student,
+            judged(&distilled.student)?,
+        ),
+        (
+            "student, labels only",
+            &alone.student,
+            judged(&alone.student)?,
+        ),
+    ];
+    let table = comparison(&arms, labelled.len(), all.len());
+    println!("{table}");
+    let report = Report::new(
+        "Distillation",
+        "Does a student learn more from a teacher's opinion on images without labels than \
+         from the few labels that the teacher itself has learned from?",
+    )
+    .section("Result")
+    .table(table)
+    .section("The distilled student")
+    .classification("distilled", "distilled student, test images", &arms[1].2)?
+    .run(&RunRecord::read(&distilled.dir)?)?
+    .write(&arguments.model_dir)?;
+    println!(
+        "distill: teacher {:.1} %, student distilled {:.1} %, student on labels only {:.1} % \
+         ({} labels, {} test images), report: {}",
+        100.0 * arms[0].2.accuracy,
+        100.0 * arms[1].2.accuracy,
+        100.0 * arms[2].2.accuracy,
+        labelled.len(),
+        split.test.len(),
+        report.display()
+    );
+    Ok(())
+}
+
+impl Arguments {
+    /// The given teacher, or one that is pretrained without labels and then fine-tuned on
+    /// the few there are.
+    fn teacher(
+        &self,
+        labelled: &Subset,
+        all: &PartlyLabelled,
+    ) -> Result<NetworkClassifier, Box<dyn Error>> {
+        if let Some(file) = &self.teacher {
+            return Ok(NetworkClassifier::load(file, &candle_core::Device::Cpu)?);
+        }
+        let training = self.training(if self.preset == Preset::Tiny { 34 } else { 50 });
+        let policy = Policy::paper(training.policy.size.0);
+        let pretrained = Pretrain::new(PretrainConfig {
+            encoder: training.encoder.clone(),
+            policy: match self.preset {
+                Preset::Paper => policy,
+                Preset::Tiny => policy.with_up_down_flip(0.5),
+            },
+            loss: NtXent {
+                temperature: if self.preset == Preset::Tiny {
+                    0.2
+                } else {
+                    0.5
+                },
+                ..NtXent::default()
+            },
+            schedule: training.schedule.clone(),
+            batch_size: training.batch_size,
+            linear_classifier: false,
+            seed: self.seed,
+            ..PretrainConfig::default()
+        })
+        .progress(ProgressMode::Auto)
+        .run(all.shared(), self.model_dir.join("teacher-pretrained"))?;
+        let network =
+            simclr::checkpoint::load_model(pretrained.model_file, &candle_core::Device::Cpu)?;
+        let epochs = 3 * training.schedule.epochs;
+        let fine_tuned = on_labels(&training, epochs, labelled)
+            .start_from(network.model.store()?)
+            .run(None, labelled.shared(), self.model_dir.join("teacher"))?;
+        Ok(fine_tuned.student)
+    }
+
+    /// How any of the networks is trained, given its depth.
+    fn training(&self, depth: usize) -> DistillConfig {
+        let paper = DistillConfig {
+            seed: self.seed,
+            ..DistillConfig::resnet(depth)
+        };
+        let mut config = match self.preset {
+            Preset::Paper => paper,
+            Preset::Tiny => DistillConfig {
+                batch_size: 50,
+                schedule: ScheduleConfig {
+                    learning_rate: 0.075,
+                    scaling: LearningRateScaling::Sqrt,
+                    warmup_epochs: 1.0,
+                    epochs: 8,
+                    ..paper.schedule.clone()
+                },
+                ..paper.with_image_size(32)
+            },
+        };
+        // The ImageNet stem is coarser than the CIFAR one, and sixteen times as fast.
+        config.encoder.stem = Stem::ImageNet;
+        config.schedule.epochs = self.train_epochs.unwrap_or(config.schedule.epochs);
+        config
+    }
+}
+
+/// The same training on labels alone, without a teacher.
+fn on_labels(training: &DistillConfig, epochs: usize, labelled: &Subset) -> Distill {
+    let mut config = training.clone();
+    config.loss.weight = 0.0;
+    config.batch_size = config.batch_size.min(labelled.len());
+    config.schedule.epochs = epochs;
+    Distill::new(config).progress(ProgressMode::Auto)
+}
+
+/// One row per network: its size, what it learned from, and its figures on the test images.
+fn comparison(
+    arms: &[(&str, &NetworkClassifier, ClassificationReport)],
+    labels: usize,
+    images: usize,
+) -> Table {
+    let caption = format!(
+        "Figures on the test images. Labels: {labels} of {images} training images have one."
+    );
+    let columns = ["network", "ResNet", "accuracy", "weighted F1", "macro F1"];
+    let table = Table::new("comparison", caption).columns(columns);
+    arms.iter().fold(table, |table, (name, network, found)| {
+        table.row([
+            Cell::Text((*name).to_owned()),
+            Cell::Count(network.model().config().encoder.depth as u64),
+            Cell::share(found.accuracy),
+            Cell::share(found.weighted_f1),
+            Cell::share(found.macro_f1),
+        ])
+    })
+}
