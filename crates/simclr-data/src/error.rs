@@ -20,6 +20,9 @@ pub enum Error {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// Something is already where a new file or folder was to be made.
+    #[error("{}: this exists already, and nothing is overwritten", .0.display())]
+    Exists(PathBuf),
     /// Folders nested deeper than any collection of images is, such as a link to a parent.
     #[error("{}: folders are nested more than {limit} deep; is there a link to a parent folder?", path.display())]
     TooDeep {

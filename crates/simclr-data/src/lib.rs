@@ -61,7 +61,10 @@ pub use class_map::{ClassMap, Mapped, ResolvedClasses};
 pub use dataset::{Dataset, InMemory, Subset};
 pub use error::{Error, Result};
 pub use extension::DatasetExt;
-pub use folder::{ImageFolder, ImageFolderBuilder, Labels, ScanReport, decode_file};
+pub use folder::{
+    EnlargedFolder, FolderEnlargement, ImageFolder, ImageFolderBuilder, Labels, ScanReport,
+    decode_file,
+};
 pub use grid::{image_grid, save_png};
 pub use hygiene::{DuplicateGroup, DuplicateImage, DuplicateReport, DuplicateSearch};
 pub use loader::{Batch, Batches, LastBatch, LoaderConfig, LoaderTimes, Order, ViewLoader};

@@ -393,3 +393,13 @@ fn links_that_lead_back_or_nowhere_are_errors() {
     .unwrap();
     assert!(message(ImageFolder::unlabelled(root.path())).contains("dangling.png"));
 }
+
+#[test]
+fn a_file_that_has_gone_since_it_was_listed_is_named() {
+    let root = two_classes();
+    let folder = ImageFolder::labelled(root.path()).unwrap();
+    fs::remove_file(root.path().join("none/a.png")).unwrap();
+    let text = message(folder.decode(2));
+    assert!(text.contains("a.png"), "{text}");
+    assert!(matches!(folder.decode(2), Err(Error::Io { .. })));
+}

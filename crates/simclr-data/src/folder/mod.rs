@@ -1,6 +1,7 @@
 //! Images in folders.
 
 mod decode;
+mod enlarge;
 mod scan;
 
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use simclr_augment::DecodedImage;
 use crate::{Dataset, Error, Result};
 
 pub use decode::decode_file;
+pub use enlarge::{EnlargedFolder, FolderEnlargement};
 pub use scan::ScanReport;
 
 /// The images below a folder.
