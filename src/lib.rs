@@ -33,7 +33,7 @@ pub mod prelude {
         SimClrConfig,
     };
     pub use simclr_train::run::{Progress, ProgressMode, Stage};
-    pub use simclr_train::{Features, Judge, Pretrain, PretrainConfig};
+    pub use simclr_train::{Features, FineTune, FineTuneConfig, Judge, Pretrain, PretrainConfig};
 }
 
 /// The program of the README, compiled.

@@ -56,14 +56,30 @@ pub(crate) struct Plan<'a, C> {
     pub(crate) options: &'a SessionOptions,
 }
 
+/// What a session does with its batches.
+pub(crate) trait Work {
+    /// One step of the trainer.
+    fn step(&mut self, trainer: &mut Trainer, batch: &Batch) -> Result<StepMetrics>;
+
+    /// Called after the last step of each epoch, counted from 1; the figures go into the
+    /// row of that step.
+    fn after_epoch(&mut self, _trainer: &Trainer, _epoch: usize) -> Result<Vec<Figure>> {
+        Ok(Vec::new())
+    }
+}
+
+/// A column of `metrics.csv` and its value.
+pub(crate) type Figure = (&'static str, f64);
+
 /// An opened run folder, the loader and the trainer, at the step where this session begins.
 pub(crate) struct Session {
     folder: RunFolder,
     checkpoints: Checkpoints,
-    checkpoint_steps: Vec<usize>,
+    /// The number of steps after which each epoch is over, ascending.
+    epoch_ends: Vec<usize>,
+    checkpoint_epochs: NonZeroUsize,
     metrics: MetricsLog,
     loader: ViewLoader,
-    last_step: usize,
     trainer: Trainer,
     device: Device,
     progress: Box<dyn Progress>,
@@ -93,9 +109,19 @@ pub(crate) struct Finished {
     folder: RunFolder,
     pub(crate) trainer: Trainer,
     progress: Box<dyn Progress>,
+    /// The number of steps after which each epoch is over, ascending.
+    pub(crate) epoch_ends: Vec<usize>,
     /// All rows of `metrics.csv`, those of earlier sessions too.
     pub(crate) metrics: MetricsTable,
     pub(crate) pace: Pace,
+}
+
+/// A recorded run.
+pub(crate) struct Outcome<R> {
+    pub(crate) result: R,
+    pub(crate) trainer: Trainer,
+    pub(crate) dir: PathBuf,
+    pub(crate) model_file: PathBuf,
 }
 
 impl Session {
@@ -114,13 +140,10 @@ impl Session {
             state::restore_training(&latest.path, &mut trainer, &options.device)?;
         }
         let metrics = folder.metrics(plan.columns, Some(trainer.steps_taken()))?;
-        let last_step = loader.steps(epochs);
-        let stage = Stage::new(plan.stage, last_step as u64);
-        let every = options.checkpoint_epochs.get();
-        let has_checkpoint = |epoch: &usize| epoch.is_multiple_of(every) || *epoch == epochs;
-        let epochs_with_checkpoint = (1..=epochs).filter(has_checkpoint);
+        let stage = Stage::new(plan.stage, loader.steps(epochs) as u64);
         Ok(Self {
-            checkpoint_steps: epochs_with_checkpoint.map(|e| loader.steps(e)).collect(),
+            epoch_ends: (1..=epochs).map(|epoch| loader.steps(epoch)).collect(),
+            checkpoint_epochs: options.checkpoint_epochs,
             progress: options
                 .progress
                 .start(stage.resumed_after(trainer.steps_taken())),
@@ -129,52 +152,73 @@ impl Session {
             checkpoints,
             metrics,
             loader,
-            last_step,
             trainer,
         })
     }
 
+    /// Where the run's network belongs.
+    pub(crate) fn model_file(&self) -> PathBuf {
+        self.folder.dir().join(MODEL_FILE)
+    }
+
+    /// The rows of `metrics.csv` up to where this session begins.
+    pub(crate) fn metrics_so_far(&self) -> Result<MetricsTable> {
+        MetricsTable::read(self.metrics.path())
+    }
+
     /// Takes the steps that are left.
-    pub(crate) fn run(
-        mut self,
-        mut step: impl FnMut(&mut Trainer, &Batch) -> Result<StepMetrics>,
-    ) -> Result<Finished> {
+    pub(crate) fn run(mut self, work: &mut dyn Work) -> Result<Finished> {
         let first = self.trainer.steps_taken() as usize;
+        let last = self.epoch_ends.last().copied().unwrap_or(0);
         let mut pace = Pace::default();
-        let mut batches = self.loader.batches(first..self.last_step)?;
+        let mut batches = self.loader.batches(first..last)?;
         loop {
             let began = Instant::now();
             let Some(batch) = batches.next() else { break };
             let waited = began.elapsed();
             let batch = batch?.to_device(&self.device)?;
-            let metrics = step(&mut self.trainer, &batch)?;
-            self.metrics
-                .append(self.trainer.steps_taken(), &row(batch.epoch, &metrics))?;
+            let metrics = work.step(&mut self.trainer, &batch)?;
+            pace.images += batch.len();
+            pace.elapsed += began.elapsed();
+            pace.waited += waited;
+            let mut row = row(batch.epoch, &metrics);
+            let epoch = self.epoch_that_ends_here();
+            if let Some(epoch) = epoch {
+                row.extend(work.after_epoch(&self.trainer, epoch)?);
+            }
+            self.metrics.append(self.trainer.steps_taken(), &row)?;
             self.progress.step(&StepUpdate {
                 images: batch.len(),
                 loss: Some(metrics.total_loss),
                 learning_rate: Some(metrics.learning_rate),
                 waited,
             });
-            pace.images += batch.len();
-            pace.elapsed += began.elapsed();
-            pace.waited += waited;
-            self.checkpoint()?;
+            if let Some(epoch) = epoch {
+                self.checkpoint(epoch)?;
+            }
         }
         drop(batches);
         Ok(Finished {
             metrics: MetricsTable::read(self.metrics.path())?,
             folder: self.folder,
+            epoch_ends: self.epoch_ends,
             trainer: self.trainer,
             progress: self.progress,
             pace,
         })
     }
 
-    /// Writes a checkpoint if one is due after this step.
-    fn checkpoint(&self) -> Result<()> {
-        let step = self.trainer.steps_taken();
-        if self.checkpoint_steps.contains(&(step as usize)) {
+    /// The epoch whose last step was just taken, counted from 1.
+    fn epoch_that_ends_here(&self) -> Option<usize> {
+        let step = self.trainer.steps_taken() as usize;
+        Some(self.epoch_ends.binary_search(&step).ok()? + 1)
+    }
+
+    /// Writes a checkpoint if one is due after this epoch.
+    fn checkpoint(&self, epoch: usize) -> Result<()> {
+        let every = self.checkpoint_epochs.get();
+        if epoch.is_multiple_of(every) || epoch == self.epoch_ends.len() {
+            let step = self.trainer.steps_taken();
             self.metrics.sync()?;
             self.checkpoints
                 .save(step, |path| state::save_training(path, &self.trainer))?;
@@ -184,34 +228,46 @@ impl Session {
 }
 
 impl Finished {
-    /// Records the network and the result, unless they are on record and nothing was left
-    /// to do; returns the result, the folder and the network's file.
+    /// Where the run's network belongs.
+    pub(crate) fn model_file(&self) -> PathBuf {
+        self.folder.dir().join(MODEL_FILE)
+    }
+
+    /// Writes the network as it is after the last step.
+    pub(crate) fn save_network(&self) -> Result<()> {
+        state::save_trained(&self.model_file(), &self.trainer)
+    }
+
+    /// Records the result, unless it is on record and nothing was left to do. `result` must
+    /// see to it that the network is in its file.
     pub(crate) fn record<R>(
         mut self,
         result: impl FnOnce(&Self) -> Result<R>,
         summary: impl FnOnce(&R) -> String,
-    ) -> Result<(R, Trainer, PathBuf, PathBuf)>
+    ) -> Result<Outcome<R>>
     where
         R: Serialize + serde::de::DeserializeOwned,
     {
-        let dir = self.folder.dir().to_owned();
-        let model_file = dir.join(MODEL_FILE);
         let result = match self.folder.result()? {
             Some(recorded) if self.pace.images == 0 => recorded,
             _ => {
                 let result = result(&self)?;
-                state::save_trained(&model_file, &self.trainer)?;
                 self.folder.write_result(&result)?;
                 result
             }
         };
         self.progress.finish(&summary(&result));
-        Ok((result, self.trainer, dir, model_file))
+        Ok(Outcome {
+            result,
+            model_file: self.model_file(),
+            dir: self.folder.dir().to_owned(),
+            trainer: self.trainer,
+        })
     }
 }
 
 /// What a step measured, by column.
-fn row(epoch: usize, metrics: &StepMetrics) -> Vec<(&'static str, f64)> {
+fn row(epoch: usize, metrics: &StepMetrics) -> Vec<Figure> {
     let mut row = vec![
         ("epoch", (epoch + 1) as f64),
         ("learning_rate", metrics.learning_rate),

@@ -1,6 +1,5 @@
 //! Distillation and self-training: SimCLRv2's third step.
 
-mod classifier;
 mod config;
 mod outcome;
 
@@ -13,14 +12,14 @@ use serde::Serialize;
 use simclr_data::{Batch, Dataset, LastBatch, LoaderConfig, Seed, ViewLoader};
 use simclr_model::{Parameters, SimClr};
 
-pub use classifier::{Classifier, NetworkClassifier, ProbeClassifier, evaluate_classifier};
 pub use config::DistillConfig;
 pub use outcome::{DistillEpoch, DistillResult};
 
+use crate::classifier::{Classifier, NetworkClassifier};
 use crate::features::dataset_facts;
 use crate::run::{ProgressMode, RunFacts};
 use crate::schedule::WarmupCosine;
-use crate::session::{Plan, Session, SessionOptions};
+use crate::session::{Plan, Session, SessionOptions, Work};
 use crate::trainer::{Objective, StepMetrics, Trainer};
 use crate::{Error, Result};
 
@@ -212,17 +211,20 @@ impl Distill {
             trainer: self.trainer(classes, images.len())?,
             options: &self.options,
         })?;
-        let finished =
-            session.run(|trainer, batch| step(trainer, teacher, images.as_ref(), batch))?;
-        let (result, trainer, dir, model_file) = finished.record(
-            |finished| DistillResult::new(finished, images.len(), labelled),
+        let images = images.as_ref();
+        let finished = session.run(&mut Lessons { teacher, images })?;
+        let outcome = finished.record(
+            |finished| {
+                finished.save_network()?;
+                DistillResult::new(finished, images.len(), labelled)
+            },
             DistillResult::summary,
         )?;
         Ok(DistillRun {
-            student: NetworkClassifier::new(trainer.model().clone())?,
-            result,
-            dir,
-            model_file,
+            student: NetworkClassifier::new(outcome.trainer.model().clone())?,
+            result: outcome.result,
+            dir: outcome.dir,
+            model_file: outcome.model_file,
         })
     }
 
@@ -286,13 +288,18 @@ impl Distill {
     }
 }
 
-fn step(
-    trainer: &mut Trainer,
-    teacher: Option<&dyn Classifier>,
-    images: &dyn Dataset,
-    batch: &Batch,
-) -> Result<StepMetrics> {
-    let logits: Option<Tensor> = teacher.map(|t| t.logits(&batch.views)).transpose()?;
-    let labels: Vec<Option<u32>> = batch.indices.iter().map(|&i| images.label(i)).collect();
-    trainer.distill_step(&batch.views, logits.as_ref(), &labels)
+/// Who teaches, and the images with their labels.
+struct Lessons<'a> {
+    teacher: Option<&'a dyn Classifier>,
+    images: &'a dyn Dataset,
+}
+
+impl Work for Lessons<'_> {
+    fn step(&mut self, trainer: &mut Trainer, batch: &Batch) -> Result<StepMetrics> {
+        let teacher = self.teacher;
+        let logits: Option<Tensor> = teacher.map(|t| t.logits(&batch.views)).transpose()?;
+        let labels = batch.indices.iter().map(|&index| self.images.label(index));
+        let labels: Vec<Option<u32>> = labels.collect();
+        trainer.distill_step(&batch.views, logits.as_ref(), &labels)
+    }
 }

@@ -8,7 +8,7 @@ use simclr_loss::cross_entropy;
 
 use super::probe_report::{LinearProbeReport, ProbeEpoch, SetFigures};
 use super::{Examples, LinearHead};
-use crate::metrics::{BatchMeans, ClassificationReport, ConfusionMatrix, arg_max};
+use crate::metrics::{ClassificationReport, arg_max};
 use crate::optimizer::{Lars, LarsConfig, NamedVariable, Optimizer};
 use crate::{Error, Result};
 
@@ -87,7 +87,7 @@ impl LinearProbe {
             let [validation_scores, test_scores] = scores;
             let (validation_scores, test_scores) = (validation_scores?, test_scores?);
             let figures = |set: &Examples<'_>, scores: &[f32]| {
-                set_figures(set, scores, class_names.len(), self.batch_size)
+                SetFigures::new(set.labels(), scores, class_names.len(), self.batch_size)
             };
             let record = ProbeEpoch {
                 epoch,
@@ -219,7 +219,7 @@ impl ProbeTraining {
     /// Features of another width, a label that is no class, a batch of 0.
     pub fn evaluate(&self, examples: &Examples<'_>, batch_size: usize) -> Result<SetFigures> {
         let scores = self.head.scores(examples)?;
-        set_figures(examples, &scores, self.head.classes(), batch_size)
+        SetFigures::new(examples.labels(), &scores, self.head.classes(), batch_size)
     }
 
     /// The predicted classes.
@@ -235,37 +235,4 @@ fn accuracy(logits: &Tensor, labels: &Tensor) -> Result<f64> {
     let hits = logits.argmax(1)?.eq(labels)?;
     let share = hits.to_dtype(candle_core::DType::F32)?.mean_all()?;
     Ok(f64::from(share.to_scalar::<f32>()?))
-}
-
-fn set_figures(
-    examples: &Examples<'_>,
-    scores: &[f32],
-    classes: usize,
-    batch_size: usize,
-) -> Result<SetFigures> {
-    let labels = examples.labels();
-    let predictions = arg_max(scores, classes)?;
-    let confusion = ConfusionMatrix::new(labels, &predictions, classes)?;
-    let losses: Vec<f64> = scores
-        .chunks_exact(classes)
-        .zip(labels)
-        .map(|(row, &label)| surprise(row, label))
-        .collect();
-    let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
-    let batches: Vec<f64> = losses.chunks(batch_size.max(1)).map(mean).collect();
-    Ok(SetFigures {
-        loss: mean(&losses),
-        accuracy: confusion.accuracy(),
-        weighted_f1: confusion.weighted_f1(),
-        batch_mean_loss: mean(&batches),
-        paper_compatible: BatchMeans::new(labels, &predictions, classes, batch_size)?,
-    })
-}
-
-/// The cross-entropy of one row of logits; its label has been checked.
-fn surprise(row: &[f32], label: u32) -> f64 {
-    let highest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f64 = row.iter().map(|x| f64::from(x - highest).exp()).sum();
-    let own = row.get(label as usize).copied().unwrap_or(f32::NAN);
-    sum.ln() - f64::from(own - highest)
 }

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::{BatchMeans, ClassificationReport};
+use crate::Result;
+use crate::metrics::{BatchMeans, ClassificationReport, ConfusionMatrix, arg_max};
 use crate::table::{Cell, Table, percent};
 
 /// The figures of a set of images after an epoch.
@@ -18,6 +19,42 @@ pub struct SetFigures {
     pub batch_mean_loss: f64,
     /// Means of the batches' other figures, likewise.
     pub paper_compatible: BatchMeans,
+}
+
+impl SetFigures {
+    /// Judges `scores` (`[samples, classes]`, flat) by the labels; `batch_size` is that of
+    /// the per-batch means.
+    pub(crate) fn new(
+        labels: &[u32],
+        scores: &[f32],
+        classes: usize,
+        batch_size: usize,
+    ) -> Result<Self> {
+        let predictions = arg_max(scores, classes)?;
+        let confusion = ConfusionMatrix::new(labels, &predictions, classes)?;
+        let losses: Vec<f64> = scores
+            .chunks_exact(classes)
+            .zip(labels)
+            .map(|(row, &label)| surprise(row, label))
+            .collect();
+        let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
+        let batches: Vec<f64> = losses.chunks(batch_size.max(1)).map(mean).collect();
+        Ok(Self {
+            loss: mean(&losses),
+            accuracy: confusion.accuracy(),
+            weighted_f1: confusion.weighted_f1(),
+            batch_mean_loss: mean(&batches),
+            paper_compatible: BatchMeans::new(labels, &predictions, classes, batch_size)?,
+        })
+    }
+}
+
+/// The cross-entropy of one row of logits; its label has been checked.
+fn surprise(row: &[f32], label: u32) -> f64 {
+    let highest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = row.iter().map(|x| f64::from(x - highest).exp()).sum();
+    let own = row.get(label as usize).copied().unwrap_or(f32::NAN);
+    sum.ln() - f64::from(own - highest)
 }
 
 /// One epoch of a linear probe.

@@ -20,14 +20,14 @@ const FAMILIES: [Family; 4] = [
         ending: "loss",
         file: "loss",
         title: "Loss",
-        caption: "The losses of the training batches.",
+        caption: "The losses of the training batches, and of the validation images where there are any.",
         share: false,
     },
     Family {
         ending: "accuracy",
         file: "accuracy",
         title: "Accuracy",
-        caption: "The accuracies of the training batches.",
+        caption: "The accuracies of the training batches, and of the validation images where there are any.",
         share: true,
     },
     Family {

@@ -15,7 +15,7 @@ use crate::metrics::ClassificationReport;
 use crate::{Error, Result};
 
 /// Images per forward pass.
-const BATCH_SIZE: usize = 64;
+pub(crate) const BATCH_SIZE: usize = 64;
 
 /// Something that gives logits for images: a teacher, or a student that has learned.
 pub trait Classifier {
@@ -85,7 +85,9 @@ impl Classifier for NetworkClassifier {
     }
 
     fn logits(&self, images: &Tensor) -> Result<Tensor> {
-        let output = self.model.forward(images, Mode::Infer)?;
+        let device = self.model.parameters().next().map(|p| p.variable.device());
+        let images = images.to_device(device.unwrap_or(&Device::Cpu))?;
+        let output = self.model.forward(&images, Mode::Infer)?;
         let logits = output.logits.ok_or(Error::NoLabels {
             missing: "a model with a supervised head",
         })?;
@@ -127,19 +129,20 @@ fn digest<'a>(
     parameters: impl Iterator<Item = &'a Parameter>,
     others: &[&Tensor],
 ) -> Result<String> {
+    let named = parameters.map(|p| (p.spec.name.as_str(), p.variable.as_tensor()));
+    values_digest(named.chain(others.iter().map(|&tensor| ("", tensor))))
+}
+
+/// SHA-256 of names and values, in hexadecimal.
+pub(crate) fn values_digest<'a>(
+    named: impl Iterator<Item = (&'a str, &'a Tensor)>,
+) -> Result<String> {
     let mut digest = Sha256::new();
-    let values = |digest: &mut Sha256, tensor: &Tensor| -> Result<()> {
+    for (name, tensor) in named {
+        digest.update(name);
         for value in tensor.flatten_all()?.to_vec1::<f32>()? {
             digest.update(value.to_le_bytes());
         }
-        Ok(())
-    };
-    for parameter in parameters {
-        digest.update(&parameter.spec.name);
-        values(&mut digest, parameter.variable.as_tensor())?;
-    }
-    for tensor in others {
-        values(&mut digest, tensor)?;
     }
     let bytes = digest.finalize();
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
@@ -156,10 +159,19 @@ pub fn evaluate_classifier(
 ) -> Result<ClassificationReport> {
     let labels = images.labels("an evaluation")?;
     let loader = ViewLoader::evaluation(images.clone(), policy.clone(), BATCH_SIZE)?;
-    let mut scores = Vec::with_capacity(labels.len() * classifier.classes());
+    let scores = classifier_scores(classifier, &loader)?;
+    ClassificationReport::new(&scores, &labels, images.class_names())
+}
+
+/// The logits of one pass over the loader's images, `[images, classes]`, flat.
+pub(crate) fn classifier_scores(
+    classifier: &dyn Classifier,
+    loader: &ViewLoader,
+) -> Result<Vec<f32>> {
+    let mut scores = Vec::with_capacity(loader.dataset().len() * classifier.classes());
     for batch in loader.epochs(0..1)? {
         let logits = classifier.logits(&batch?.views)?;
         scores.extend(logits.flatten_all()?.to_vec1::<f32>()?);
     }
-    ClassificationReport::new(&scores, &labels, images.class_names())
+    Ok(scores)
 }
