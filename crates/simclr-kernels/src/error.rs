@@ -14,6 +14,16 @@ pub enum Error {
         /// The shapes or values given.
         actual: String,
     },
+    /// A setting is out of its range.
+    #[error("{name}: expected {expected}, got `{actual}`")]
+    Setting {
+        /// The setting.
+        name: &'static str,
+        /// What would have been accepted.
+        expected: String,
+        /// What was given.
+        actual: String,
+    },
     /// A tensor operation failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
@@ -23,6 +33,14 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
+    pub(crate) fn setting(name: &'static str, expected: impl Into<String>, actual: &str) -> Self {
+        Self::Setting {
+            name,
+            expected: expected.into(),
+            actual: actual.to_owned(),
+        }
+    }
+
     pub(crate) fn shape(
         op: &'static str,
         expected: impl Into<String>,

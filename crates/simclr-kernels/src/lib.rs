@@ -41,6 +41,8 @@ mod simd;
 pub use error::{Error, Result};
 pub use geometry::{Conv2dConfig, Padding};
 pub use ops::{
-    Activation, Backend, BatchNormTraining, DivisorRule, average_pool2d, batch_norm_inference,
-    batch_norm_training, conv2d, dense, global_average_pool, max_pool2d, relu,
+    Activation, Backend, BatchNormParameters, BatchNormTraining, DivisorRule, Measured, Moments,
+    average_pool2d, batch_norm_inference, batch_norm_training, conv2d, dense, global_average_pool,
+    max_pool2d, relu,
 };
+pub use simd::SimdLevel;

@@ -1,6 +1,8 @@
 //! The public surface: sizes are checked here, once, and the form is chosen.
 
-use candle_core::{D, DType, Tensor};
+use std::sync::Arc;
+
+use candle_core::{D, DType, Device, Tensor};
 
 use crate::geometry::Windows;
 use crate::{Conv2dConfig, Error, Padding, Result, composite, fused};
@@ -47,6 +49,55 @@ pub struct BatchNormTraining {
     pub variance: Tensor,
 }
 
+/// What a batch norm learns, and its guard against division by zero.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchNormParameters<'a> {
+    /// `[c]`: the factor.
+    pub gamma: &'a Tensor,
+    /// `[c]`: the offset.
+    pub beta: &'a Tensor,
+    /// Added to the variance.
+    pub epsilon: f64,
+}
+
+/// A convolution's output that knows the moments of its channels, if the form that
+/// computed it took them on the way. Batch norm in training form then need not read the
+/// output once more.
+#[derive(Debug, Clone)]
+pub struct Measured {
+    /// `[n, h, w, c]`.
+    pub output: Tensor,
+    moments: Option<Arc<fused::Moments>>,
+}
+
+/// Mean and biased variance of each channel, `[c]`, detached.
+#[derive(Debug, Clone)]
+pub struct Moments {
+    /// The mean.
+    pub mean: Tensor,
+    /// The biased variance.
+    pub variance: Tensor,
+}
+
+impl Moments {
+    fn of(moments: &fused::Moments) -> Result<Self> {
+        let vector = |values: &[f32]| Tensor::new(values, &Device::Cpu);
+        Ok(Self {
+            mean: vector(&moments.mean)?,
+            variance: vector(&moments.variance)?,
+        })
+    }
+}
+
+impl From<Tensor> for Measured {
+    fn from(output: Tensor) -> Self {
+        Self {
+            output,
+            moments: None,
+        }
+    }
+}
+
 impl Backend {
     /// Whether the fused form runs on these inputs.
     fn is_fused(self, op: &'static str, x: &Tensor) -> Result<bool> {
@@ -72,17 +123,137 @@ impl Backend {
     /// [`Error::Shape`] if the shapes do not fit together.
     pub fn conv2d(self, x: &Tensor, kernel: &Tensor, config: Conv2dConfig) -> Result<Tensor> {
         const OP: &str = "conv2d";
-        let (_, h, w, c) = rank4(OP, x)?;
-        let (kh, kw, inputs, _) = rank4(OP, kernel)?;
-        if inputs != c {
-            let expected = format!("a kernel [h, w, {c}, out] for an input of {c} channels");
-            return Err(Error::shape(OP, expected, kernel.dims()));
-        }
-        let windows = Windows::new(OP, (h, w), (kh, kw), config.stride, config.padding)?;
+        let windows = convolution_windows(OP, x, kernel, config)?;
         match self.is_fused(OP, x)? {
             true => fused::conv2d(x, kernel, &windows),
             false => composite::conv2d(x, kernel, &windows),
         }
+    }
+
+    /// [`conv2d`](crate::conv2d) whose output a batch norm in training form will follow:
+    /// the fused form takes the moments of each channel while the output is in cache.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the shapes do not fit together.
+    pub fn conv2d_measured(
+        self,
+        x: &Tensor,
+        kernel: &Tensor,
+        config: Conv2dConfig,
+    ) -> Result<Measured> {
+        const OP: &str = "conv2d";
+        let windows = convolution_windows(OP, x, kernel, config)?;
+        if !self.is_fused(OP, x)? {
+            return Ok(composite::conv2d(x, kernel, &windows)?.into());
+        }
+        let (output, moments) = fused::conv2d_with_moments(x, kernel, &windows)?;
+        Ok(Measured { output, moments })
+    }
+
+    /// `conv2d(relu(bn(x)))` with the batch's own moments, as one op: the fused form keeps
+    /// `x` for the backward pass and nothing else, and computes the normalised values
+    /// again where it needs them. Also returns the mean and the biased variance of `x`,
+    /// `[c]`, detached.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the shapes do not fit together.
+    pub fn batch_norm_relu_conv2d(
+        self,
+        x: &Measured,
+        norm: BatchNormParameters<'_>,
+        kernel: &Tensor,
+        config: Conv2dConfig,
+    ) -> Result<(Measured, Moments)> {
+        const OP: &str = "batch_norm_relu_conv2d";
+        let windows = convolution_windows(OP, &x.output, kernel, config)?;
+        per_channel(OP, &x.output, &[norm.gamma, norm.beta], None)?;
+        let Some(moments) = x.moments.as_ref().filter(|_| self != Self::Composite) else {
+            let normal = self.batch_norm_training_measured(x, norm, Activation::Relu, None)?;
+            let output = self.conv2d_measured(&normal.output, kernel, config)?;
+            let (mean, variance) = (normal.mean, normal.variance);
+            return Ok((output, Moments { mean, variance }));
+        };
+        let (output, measured) = fused::batch_norm_relu_conv2d(
+            (&x.output, moments),
+            (norm.gamma, norm.beta),
+            norm.epsilon,
+            kernel,
+            &windows,
+        )?;
+        let output = Measured {
+            output,
+            moments: measured,
+        };
+        Ok((output, Moments::of(moments)?))
+    }
+
+    /// `act(conv2d(x) scale + shift + residual)` with a batch norm in inference form folded
+    /// into scale and shift. The fused form does it in one pass where no gradient is
+    /// wanted.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the shapes do not fit together.
+    #[allow(clippy::too_many_arguments)]
+    pub fn conv2d_batch_norm_inference(
+        self,
+        x: &Tensor,
+        kernel: &Tensor,
+        config: Conv2dConfig,
+        norm: BatchNormParameters<'_>,
+        (moving_mean, moving_variance): (&Tensor, &Tensor),
+        activation: Activation,
+        residual: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        const OP: &str = "conv2d_batch_norm_inference";
+        let windows = convolution_windows(OP, x, kernel, config)?;
+        let BatchNormParameters {
+            gamma,
+            beta,
+            epsilon,
+        } = norm;
+        let tracked = [x, kernel, gamma, beta, moving_mean, moving_variance]
+            .into_iter()
+            .chain(residual)
+            .any(Tensor::track_op);
+        if tracked || !self.is_fused(OP, x)? {
+            let y = self.conv2d(x, kernel, config)?;
+            return self.batch_norm_inference(
+                &y,
+                gamma,
+                beta,
+                moving_mean,
+                moving_variance,
+                epsilon,
+                activation,
+                residual,
+            );
+        }
+        let outputs = kernel.dim(3)?;
+        for vector in [gamma, beta, moving_mean, moving_variance] {
+            if vector.dims() != [outputs] {
+                return Err(Error::shape(
+                    OP,
+                    format!("vectors [{outputs}]"),
+                    vector.dims(),
+                ));
+            }
+        }
+        let expected = [
+            x.dim(0)?,
+            windows.rows.output,
+            windows.columns.output,
+            outputs,
+        ];
+        if let Some(residual) = residual.filter(|residual| residual.dims() != expected) {
+            return Err(Error::shape(
+                OP,
+                format!("a residual {expected:?}"),
+                residual.dims(),
+            ));
+        }
+        let (scale, shift) = inference_factors(norm, moving_mean, moving_variance)?;
+        let factors = (&scale, &shift);
+        fused::conv2d_affine(x, kernel, &windows, factors, activation, residual)
     }
 
     /// [`batch_norm_training`](crate::batch_norm_training) in this form.
@@ -98,10 +269,40 @@ impl Backend {
         activation: Activation,
         residual: Option<&Tensor>,
     ) -> Result<BatchNormTraining> {
+        let norm = BatchNormParameters {
+            gamma,
+            beta,
+            epsilon,
+        };
+        self.batch_norm_training_measured(&x.clone().into(), norm, activation, residual)
+    }
+
+    /// [`batch_norm_training`](crate::batch_norm_training) of an output whose moments may be
+    /// known already, in this form.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the shapes do not fit together.
+    pub fn batch_norm_training_measured(
+        self,
+        x: &Measured,
+        norm: BatchNormParameters<'_>,
+        activation: Activation,
+        residual: Option<&Tensor>,
+    ) -> Result<BatchNormTraining> {
         const OP: &str = "batch_norm_training";
+        let BatchNormParameters {
+            gamma,
+            beta,
+            epsilon,
+        } = norm;
+        let Measured { output: x, moments } = x;
         per_channel(OP, x, &[gamma, beta], residual)?;
         match self.is_fused(OP, x)? {
-            true => fused::batch_norm_training(x, gamma, beta, epsilon, activation, residual),
+            true => {
+                let moments = moments.as_ref();
+                let factors = (gamma, beta);
+                fused::batch_norm_training(x, moments, factors, epsilon, activation, residual)
+            }
             false => composite::batch_norm_training(x, gamma, beta, epsilon, activation, residual),
         }
     }
@@ -129,8 +330,12 @@ impl Backend {
             &[gamma, beta, moving_mean, moving_variance],
             residual,
         )?;
-        let scale = (gamma / (moving_variance + epsilon)?.sqrt()?)?;
-        let shift = (beta - (moving_mean * &scale)?)?;
+        let norm = BatchNormParameters {
+            gamma,
+            beta,
+            epsilon,
+        };
+        let (scale, shift) = inference_factors(norm, moving_mean, moving_variance)?;
         match self.is_fused(OP, x)? {
             true => fused::affine_channels(x, &scale, &shift, activation, residual),
             false => composite::affine_channels(x, &scale, &shift, activation, residual),
@@ -232,6 +437,32 @@ impl Backend {
             false => composite::dense(x, kernel, bias),
         }
     }
+}
+
+/// Scale and shift of a batch norm with given moments.
+fn inference_factors(
+    norm: BatchNormParameters<'_>,
+    moving_mean: &Tensor,
+    moving_variance: &Tensor,
+) -> Result<(Tensor, Tensor)> {
+    let scale = (norm.gamma / (moving_variance + norm.epsilon)?.sqrt()?)?;
+    let shift = (norm.beta - (moving_mean * &scale)?)?;
+    Ok((scale, shift))
+}
+
+fn convolution_windows(
+    op: &'static str,
+    x: &Tensor,
+    kernel: &Tensor,
+    config: Conv2dConfig,
+) -> Result<Windows> {
+    let (_, h, w, c) = rank4(op, x)?;
+    let (kh, kw, inputs, _) = rank4(op, kernel)?;
+    if inputs != c {
+        let expected = format!("a kernel [h, w, {c}, out] for an input of {c} channels");
+        return Err(Error::shape(op, expected, kernel.dims()));
+    }
+    Windows::new(op, (h, w), (kh, kw), config.stride, config.padding)
 }
 
 fn rank4(op: &'static str, x: &Tensor) -> Result<(usize, usize, usize, usize)> {

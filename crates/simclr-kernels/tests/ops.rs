@@ -1,20 +1,12 @@
 //! Every op against finite differences, and its fused form against its composite one.
 #![allow(clippy::panic, clippy::unwrap_used)]
 
+mod support;
+
 use candle_core::{Device, Tensor, Var};
 use simclr_kernels::{Activation, Backend, Conv2dConfig, DivisorRule, Padding, Result};
-use simclr_testkit::{Tolerance, check_gradients, formula_values};
-
-/// f32 forward passes limit a central difference to about three digits.
-const FINITE: Tolerance = Tolerance::relative_to_max(3e-3);
-/// Two orders of summation of the same f32 numbers.
-const FORMS: Tolerance = Tolerance::relative_to_max(2e-5);
-const STEP: f64 = 1e-2;
-
-fn values(name: &str, shape: &[usize]) -> Tensor {
-    let count = shape.iter().product();
-    Tensor::from_vec(formula_values(name, count, -1.0, 1.0), shape, &Device::Cpu).unwrap()
-}
+use simclr_testkit::formula_values;
+use support::{check, compare_forms, flat, values};
 
 /// Values that keep their distance from each other, so that no step of a finite
 /// difference changes which one is the largest.
@@ -28,51 +20,6 @@ fn distinct(name: &str, shape: &[usize]) -> Tensor {
         ranks[index] = rank as f32 * 0.05 - count as f32 * 0.025;
     }
     Tensor::from_vec(ranks, shape, &Device::Cpu).unwrap()
-}
-
-fn flat(tensor: &Tensor) -> Vec<f32> {
-    tensor.flatten_all().unwrap().to_vec1().unwrap()
-}
-
-/// Outputs and gradients of both forms.
-fn compare_forms(name: &str, inputs: &[Tensor], op: impl Fn(Backend, &[Tensor]) -> Result<Tensor>) {
-    let run = |backend| {
-        let variables: Vec<Var> = inputs
-            .iter()
-            .map(|x| Var::from_tensor(x).unwrap())
-            .collect();
-        let tracked: Vec<Tensor> = variables.iter().map(|v| v.as_tensor().clone()).collect();
-        let y = op(backend, &tracked).unwrap();
-        let weights = values("weights", y.dims());
-        let store = (&y * &weights)
-            .unwrap()
-            .sum_all()
-            .unwrap()
-            .backward()
-            .unwrap();
-        let mut all = vec![y];
-        all.extend(tracked.iter().map(|x| store.get(x).unwrap().clone()));
-        all
-    };
-    let (fused, composite) = (run(Backend::Fused), run(Backend::Composite));
-    for (index, (fused, composite)) in fused.iter().zip(&composite).enumerate() {
-        assert_eq!(fused.dims(), composite.dims(), "{name}, result {index}");
-        let comparison = FORMS.compare(&flat(fused), &flat(composite));
-        assert!(comparison.passed, "{name}, result {index}: {comparison:?}");
-    }
-}
-
-fn check(name: &str, inputs: &[Tensor], op: impl Fn(Backend, &[Tensor]) -> Result<Tensor>) {
-    compare_forms(name, inputs, &op);
-    let finite = |backend| {
-        check_gradients(inputs, STEP, FINITE, |x| {
-            op(backend, x)
-                .map_err(|error| simclr_testkit::Error::Candle(candle_core::Error::msg(error)))
-        })
-        .unwrap_or_else(|error| panic!("{name}, {backend:?}: {error}"));
-    };
-    finite(Backend::Fused);
-    finite(Backend::Composite);
 }
 
 #[test]

@@ -14,7 +14,7 @@ mod stem;
 pub(crate) use batch_norm::{BatchNorm, BatchNormOptions, BatchNormSettings};
 pub(crate) use block::{Block, BlockShape};
 pub(crate) use conv::{Conv, ConvShape};
-pub(crate) use conv_norm::ConvNorm;
+pub(crate) use conv_norm::{ConvNorm, Flow};
 pub(crate) use dense::Dense;
 pub(crate) use pass::Pass;
 pub(crate) use selective_kernel::SelectiveKernel;

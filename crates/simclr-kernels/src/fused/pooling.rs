@@ -1,13 +1,17 @@
 //! Pooling over windows and over whole maps.
 
-use pulp::Arch;
+use std::ops::Range;
+
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::geometry::{Span, Windows};
+use crate::simd::{BlockMut, SimdLevel, fill_blocks, whole};
 
 /// The sizes of a pooling op.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pooling {
+    pub(super) level: SimdLevel,
     pub(super) windows: Windows,
     pub(super) channels: usize,
 }
@@ -26,81 +30,51 @@ impl Pooling {
     }
 
     /// The maximum of each window; padding counts as minus infinity.
-    pub(super) fn max_forward(&self, x: &[f32], y: &mut [f32]) {
-        self.each_output_row(x, y, |x, oh, y| {
-            y.fill(f32::NEG_INFINITY);
-            self.each_tap(oh, |ow, offset| {
-                let target = &mut y[ow * self.channels..(ow + 1) * self.channels];
-                for (best, &value) in target.iter_mut().zip(&x[offset..offset + self.channels]) {
-                    // Written so that NaN is passed on.
-                    *best = if *best >= value { *best } else { value };
-                }
-            });
-        });
+    pub(super) fn max_forward(&self, x: &[f32]) -> Vec<f32> {
+        let pooling = self;
+        self.each_output_row(x, |x, oh, y| self.level.run(MaxRow { pooling, x, oh, y }))
     }
 
     /// The gradient goes to the first of several equal maxima, as in TensorFlow.
-    pub(super) fn max_backward(&self, x: &[f32], y: &[f32], dy: &[f32], dx: &mut [f32]) {
-        let (input, output, channels) = (self.input_image(), self.output_image(), self.channels);
-        dx.par_chunks_mut(input)
-            .zip(x.par_chunks(input))
-            .zip(y.par_chunks(output).zip(dy.par_chunks(output)))
-            .for_each_init(Vec::new, |left: &mut Vec<f32>, ((dx, x), (y, dy))| {
-                dx.fill(0.0);
-                let row = self.windows.columns.output * channels;
-                for oh in 0..self.windows.rows.output {
-                    // What has not found its maximum yet.
-                    left.clear();
-                    left.extend_from_slice(&dy[oh * row..(oh + 1) * row]);
-                    let y = &y[oh * row..(oh + 1) * row];
-                    Arch::new().dispatch(|| {
-                        self.each_tap(oh, |ow, offset| {
-                            let at = ow * channels..(ow + 1) * channels;
-                            let (left, y) = (&mut left[at.clone()], &y[at]);
-                            let x = &x[offset..offset + channels];
-                            let dx = &mut dx[offset..offset + channels];
-                            for c in 0..channels {
-                                let here = if x[c] == y[c] { left[c] } else { 0.0 };
-                                dx[c] += here;
-                                left[c] = if x[c] == y[c] { 0.0 } else { left[c] };
-                            }
-                        });
-                    });
-                }
+    pub(super) fn max_backward(&self, x: &[f32], y: &[f32], dy: &[f32]) -> Vec<f32> {
+        let (input, output) = (self.input_image(), self.output_image());
+        self.each_input_image(x.len() / input, |image, dx| {
+            let of_output = image * output..(image + 1) * output;
+            self.level.run(MaxGradient {
+                pooling: self,
+                x: &x[image * input..(image + 1) * input],
+                y: &y[of_output.clone()],
+                dy: &dy[of_output],
+                dx,
             });
+        })
     }
 
     /// The sum over each window times the window's weight.
-    pub(super) fn average_forward(&self, x: &[f32], weights: &[f32], y: &mut [f32]) {
-        let channels = self.channels;
-        self.each_output_row(x, y, |x, oh, y| {
-            y.fill(0.0);
-            self.each_tap(oh, |ow, offset| {
-                let weight = weights[oh * self.windows.columns.output + ow];
-                let target = &mut y[ow * channels..(ow + 1) * channels];
-                for (sum, &value) in target.iter_mut().zip(&x[offset..offset + channels]) {
-                    *sum += weight * value;
-                }
+    pub(super) fn average_forward(&self, x: &[f32], weights: &[f32]) -> Vec<f32> {
+        let pooling = self;
+        self.each_output_row(x, |x, oh, y| {
+            self.level.run(AverageRow {
+                pooling,
+                x,
+                weights,
+                oh,
+                y,
             });
-        });
+        })
     }
 
-    pub(super) fn average_backward(&self, weights: &[f32], dy: &[f32], dx: &mut [f32]) {
-        let (channels, output) = (self.channels, self.output_image());
-        dx.par_chunks_mut(self.input_image())
-            .zip(dy.par_chunks(output))
-            .for_each(|(dx, dy)| {
-                dx.fill(0.0);
-                for oh in 0..self.windows.rows.output {
-                    self.each_tap(oh, |ow, offset| {
-                        let window = oh * self.windows.columns.output + ow;
-                        let dy = &dy[window * channels..(window + 1) * channels];
-                        for (sum, &value) in dx[offset..offset + channels].iter_mut().zip(dy) {
-                            *sum += weights[window] * value;
-                        }
-                    });
-                }
+    pub(super) fn average_backward(&self, weights: &[f32], dy: &[f32]) -> Vec<f32> {
+        let (pooling, output) = (self, self.output_image());
+        self.each_input_image(dy.len() / output, |image, dx| {
+            let dy = &dy[image * output..(image + 1) * output];
+            self.level.run(AverageGradient {
+                pooling,
+                dy,
+                weights,
+                dx,
             });
+        })
     }
 
     /// One over the number of elements of each window; of those within the map
@@ -124,21 +98,31 @@ impl Pooling {
             .collect()
     }
 
+    /// Computes each row of the result from its image.
     fn each_output_row(
         &self,
         x: &[f32],
-        y: &mut [f32],
-        work: impl Fn(&[f32], usize, &mut [f32]) + Sync,
-    ) {
+        work: impl Fn(&[f32], usize, BlockMut<'_>) + Sync,
+    ) -> Vec<f32> {
+        let (input, rows) = (self.input_image(), self.windows.rows.output);
         let row = self.windows.columns.output * self.channels;
-        y.par_chunks_mut(row).enumerate().for_each(|(index, y)| {
-            let (image, oh) = (
-                index / self.windows.rows.output,
-                index % self.windows.rows.output,
-            );
-            let x = &x[image * self.input_image()..(image + 1) * self.input_image()];
-            Arch::new().dispatch(|| work(x, oh, y));
-        });
+        let blocks = ranges(x.len() / input * rows);
+        let compute = |index: usize, _: usize, y: BlockMut<'_>| {
+            let (image, oh) = (index / rows, index % rows);
+            work(&x[image * input..(image + 1) * input], oh, y);
+        };
+        fill_blocks(row, &blocks, &whole(row), compute).0
+    }
+
+    /// Computes each image of the input's gradient.
+    fn each_input_image(
+        &self,
+        images: usize,
+        work: impl Fn(usize, BlockMut<'_>) + Sync,
+    ) -> Vec<f32> {
+        let size = self.input_image();
+        let compute = |image: usize, _: usize, dx: BlockMut<'_>| work(image, dx);
+        fill_blocks(size, &ranges(images), &whole(size), compute).0
     }
 
     /// Visits the elements of the windows of one output row that lie in the map,
@@ -161,27 +145,166 @@ impl Pooling {
     }
 }
 
+struct MaxRow<'a> {
+    pooling: &'a Pooling,
+    x: &'a [f32],
+    oh: usize,
+    y: BlockMut<'a>,
+}
+
+impl WithSimd for MaxRow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, _: S) {
+        let (channels, x) = (self.pooling.channels, self.x);
+        let y = self.y.all_mut();
+        y.fill(f32::NEG_INFINITY);
+        self.pooling.each_tap(self.oh, |ow, offset| {
+            let target = &mut y[ow * channels..(ow + 1) * channels];
+            for (best, &value) in target.iter_mut().zip(&x[offset..offset + channels]) {
+                // Written so that NaN is passed on.
+                *best = if *best >= value { *best } else { value };
+            }
+        });
+    }
+}
+
+struct MaxGradient<'a> {
+    pooling: &'a Pooling,
+    x: &'a [f32],
+    y: &'a [f32],
+    dy: &'a [f32],
+    dx: BlockMut<'a>,
+}
+
+impl WithSimd for MaxGradient<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, _: S) {
+        let (pooling, channels, x) = (self.pooling, self.pooling.channels, self.x);
+        let dx = self.dx.all_mut();
+        dx.fill(0.0);
+        let row = pooling.windows.columns.output * channels;
+        // What has not found its maximum yet.
+        let mut left = vec![0.0; row];
+        for oh in 0..pooling.windows.rows.output {
+            left.copy_from_slice(&self.dy[oh * row..(oh + 1) * row]);
+            let y = &self.y[oh * row..(oh + 1) * row];
+            pooling.each_tap(oh, |ow, offset| {
+                let at = ow * channels..(ow + 1) * channels;
+                let (left, y) = (&mut left[at.clone()], &y[at]);
+                let x = &x[offset..offset + channels];
+                let dx = &mut dx[offset..offset + channels];
+                for c in 0..channels {
+                    let here = if x[c] == y[c] { left[c] } else { 0.0 };
+                    dx[c] += here;
+                    left[c] = if x[c] == y[c] { 0.0 } else { left[c] };
+                }
+            });
+        }
+    }
+}
+
+struct AverageRow<'a> {
+    pooling: &'a Pooling,
+    x: &'a [f32],
+    weights: &'a [f32],
+    oh: usize,
+    y: BlockMut<'a>,
+}
+
+impl WithSimd for AverageRow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, _: S) {
+        let (channels, x) = (self.pooling.channels, self.x);
+        let weights = &self.weights[self.oh * self.pooling.windows.columns.output..];
+        let y = self.y.all_mut();
+        y.fill(0.0);
+        self.pooling.each_tap(self.oh, |ow, offset| {
+            let target = &mut y[ow * channels..(ow + 1) * channels];
+            for (sum, &value) in target.iter_mut().zip(&x[offset..offset + channels]) {
+                *sum += weights[ow] * value;
+            }
+        });
+    }
+}
+
+struct AverageGradient<'a> {
+    pooling: &'a Pooling,
+    dy: &'a [f32],
+    weights: &'a [f32],
+    dx: BlockMut<'a>,
+}
+
+impl WithSimd for AverageGradient<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, _: S) {
+        let (channels, columns) = (self.pooling.channels, self.pooling.windows.columns.output);
+        let (dy, weights) = (self.dy, self.weights);
+        let dx = self.dx.all_mut();
+        dx.fill(0.0);
+        for oh in 0..self.pooling.windows.rows.output {
+            self.pooling.each_tap(oh, |ow, offset| {
+                let window = oh * columns + ow;
+                let dy = &dy[window * channels..(window + 1) * channels];
+                for (sum, &value) in dx[offset..offset + channels].iter_mut().zip(dy) {
+                    *sum += weights[window] * value;
+                }
+            });
+        }
+    }
+}
+
+/// One range per row.
+fn ranges(count: usize) -> Vec<Range<usize>> {
+    (0..count).map(|row| row..row + 1).collect()
+}
+
 /// The mean over the pixels of each map.
-pub(super) fn global_average(x: &[f32], pixels: usize, channels: usize, y: &mut [f32]) {
+pub(super) fn global_average(
+    level: SimdLevel,
+    x: &[f32],
+    pixels: usize,
+    channels: usize,
+) -> Vec<f32> {
     let scale = 1.0 / pixels as f32;
+    let mut y = vec![0.0; x.len() / pixels];
     y.par_chunks_mut(channels)
         .zip(x.par_chunks(pixels * channels))
-        .for_each(|(y, x)| {
-            Arch::new().dispatch(|| {
-                y.fill(0.0);
-                for pixel in x.chunks_exact(channels) {
-                    for (sum, &value) in y.iter_mut().zip(pixel) {
-                        *sum += value;
-                    }
-                }
-                y.iter_mut().for_each(|sum| *sum *= scale);
-            });
-        });
+        .for_each(|(y, x)| level.run(AveragePixels { x, scale, y }));
+    y
+}
+
+struct AveragePixels<'a> {
+    x: &'a [f32],
+    scale: f32,
+    y: &'a mut [f32],
+}
+
+impl WithSimd for AveragePixels<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for pixel in self.x.chunks_exact(self.y.len()) {
+            for (sum, &value) in self.y.iter_mut().zip(pixel) {
+                *sum += value;
+            }
+        }
+        self.y.iter_mut().for_each(|sum| *sum *= self.scale);
+    }
 }
 
 /// Its gradient: each pixel gets an equal share.
-pub(super) fn global_average_backward(dy: &[f32], pixels: usize, channels: usize, dx: &mut [f32]) {
+pub(super) fn global_average_backward(dy: &[f32], pixels: usize, channels: usize) -> Vec<f32> {
     let scale = 1.0 / pixels as f32;
+    let mut dx = vec![0.0; dy.len() * pixels];
     dx.par_chunks_mut(pixels * channels)
         .zip(dy.par_chunks(channels))
         .for_each(|(dx, dy)| {
@@ -191,4 +314,5 @@ pub(super) fn global_average_backward(dy: &[f32], pixels: usize, channels: usize
                 }
             }
         });
+    dx
 }

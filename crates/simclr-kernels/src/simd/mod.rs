@@ -2,6 +2,12 @@
 //! the processor at hand and chosen at run time.
 #![allow(unsafe_code)]
 
+mod blocks;
 mod gemm;
+mod level;
+mod tile;
 
+pub(crate) use blocks::{BlockMut, fill_blocks, fill_matrices, whole};
 pub use gemm::{MatrixMut, MatrixRef, gemm};
+pub use level::SimdLevel;
+pub(crate) use tile::{FilterTile, RowTable, add_outer_products, multiply};

@@ -1,9 +1,9 @@
 //! Batch norm with its moving statistics.
 
 use candle_core::{Tensor, Var};
-use simclr_kernels::Activation;
+use simclr_kernels::{Activation, BatchNormParameters, Measured};
 
-use super::Pass;
+use super::{Conv, Pass};
 use crate::builder::Builder;
 use crate::{Initializer, ResNetConfig, Result, Role};
 
@@ -98,32 +98,94 @@ impl BatchNorm {
     /// `activation(bn(x) + residual)`.
     pub(crate) fn forward(
         &self,
+        x: &Measured,
+        pass: Pass,
+        activation: Activation,
+        residual: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        let (gamma, beta) = self.learned(pass);
+        let norm = self.parameters(&gamma, &beta);
+        let backend = pass.backend;
+        if !pass.batch_statistics {
+            let (mean, variance) = self.moving();
+            let BatchNormParameters { epsilon, .. } = norm;
+            return Ok(backend.batch_norm_inference(
+                &x.output, &gamma, &beta, &mean, &variance, epsilon, activation, residual,
+            )?);
+        }
+        let result = backend.batch_norm_training_measured(x, norm, activation, residual)?;
+        self.move_statistics(pass, &result.mean, &result.variance)?;
+        Ok(result.output)
+    }
+
+    /// `activation(bn(conv(x)) + residual)` with the moving statistics.
+    pub(crate) fn after_convolution(
+        &self,
+        conv: &Conv,
         x: &Tensor,
         pass: Pass,
         activation: Activation,
         residual: Option<&Tensor>,
     ) -> Result<Tensor> {
-        let gamma = pass.parameter(&self.gamma);
+        let (gamma, beta) = self.learned(pass);
+        let norm = self.parameters(&gamma, &beta);
+        let (mean, variance) = self.moving();
+        Ok(pass.backend.conv2d_batch_norm_inference(
+            x,
+            &conv.kernel(pass),
+            conv.config(),
+            norm,
+            (&mean, &variance),
+            activation,
+            residual,
+        )?)
+    }
+
+    /// `conv(relu(bn(x)))` with the batch's statistics.
+    pub(crate) fn before_convolution(
+        &self,
+        x: &Measured,
+        conv: &Conv,
+        pass: Pass,
+    ) -> Result<Measured> {
+        let (gamma, beta) = self.learned(pass);
+        let norm = self.parameters(&gamma, &beta);
+        let kernel = conv.kernel(pass);
+        let (y, moments) = pass
+            .backend
+            .batch_norm_relu_conv2d(x, norm, &kernel, conv.config())?;
+        self.move_statistics(pass, &moments.mean, &moments.variance)?;
+        Ok(y)
+    }
+
+    fn learned(&self, pass: Pass) -> (Tensor, Tensor) {
         let beta = match &self.beta {
             Offset::Learned(beta) => pass.parameter(beta),
             Offset::Zero(zero) => zero.clone(),
         };
+        (pass.parameter(&self.gamma), beta)
+    }
+
+    fn parameters<'a>(&self, gamma: &'a Tensor, beta: &'a Tensor) -> BatchNormParameters<'a> {
         let epsilon = self.settings.epsilon;
-        if !pass.batch_statistics {
-            let mean = self.moving_mean.as_detached_tensor();
-            let variance = self.moving_variance.as_detached_tensor();
-            return Ok(pass.backend.batch_norm_inference(
-                x, &gamma, &beta, &mean, &variance, epsilon, activation, residual,
-            )?);
+        BatchNormParameters {
+            gamma,
+            beta,
+            epsilon,
         }
-        let backend = pass.backend;
-        let result =
-            backend.batch_norm_training(x, &gamma, &beta, epsilon, activation, residual)?;
+    }
+
+    fn moving(&self) -> (Tensor, Tensor) {
+        let (mean, variance) = (&self.moving_mean, &self.moving_variance);
+        (mean.as_detached_tensor(), variance.as_detached_tensor())
+    }
+
+    fn move_statistics(&self, pass: Pass, mean: &Tensor, variance: &Tensor) -> Result<()> {
         if pass.moves_statistics {
-            self.move_towards(&self.moving_mean, &result.mean)?;
-            self.move_towards(&self.moving_variance, &result.variance)?;
+            self.move_towards(&self.moving_mean, mean)?;
+            self.move_towards(&self.moving_variance, variance)?;
         }
-        Ok(result.output)
+        Ok(())
     }
 
     /// `old - (1 - decay) * (old - batch)`, in the original's order of operations.

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use simclr_kernels::{Activation, DivisorRule, Padding};
 
 use super::{
-    BatchNormOptions, BatchNormSettings, ConvNorm, ConvShape, Pass, SelectiveKernel,
+    BatchNormOptions, BatchNormSettings, ConvNorm, ConvShape, Flow, Pass, SelectiveKernel,
     SqueezeExcitation,
 };
 use crate::builder::Builder;
@@ -87,19 +87,18 @@ impl Block {
             Some(shortcut) => shortcut.forward(x, pass)?,
             None => x.clone(),
         };
-        let mut y = x.clone();
+        let mut flow = Flow::Computed(x.clone());
         for unit in &self.body {
-            y = match unit {
-                Unit::Plain(unit) => unit.forward(&y, pass, Activation::Relu, None)?,
-                Unit::Selective(unit) => unit.forward(&y, pass)?,
+            flow = match unit {
+                Unit::Plain(unit) => unit.rectified(flow, pass)?,
+                Unit::Selective(unit) => Flow::Computed(unit.forward(&flow.compute(pass)?, pass)?),
             };
         }
+        let last = &self.last;
         match &self.squeeze_excitation {
-            None => self
-                .last
-                .forward(&y, pass, Activation::Relu, Some(&shortcut)),
+            None => last.forward_flow(flow, pass, Activation::Relu, Some(&shortcut)),
             Some(gate) => {
-                let y = self.last.forward(&y, pass, Activation::Identity, None)?;
+                let y = last.forward_flow(flow, pass, Activation::Identity, None)?;
                 Ok(pass.backend.relu(&(gate.forward(&y, pass)? + shortcut)?)?)
             }
         }

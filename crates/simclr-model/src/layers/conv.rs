@@ -1,7 +1,7 @@
 //! Convolution as the original pads it.
 
 use candle_core::{Tensor, Var};
-use simclr_kernels::Conv2dConfig;
+use simclr_kernels::{Conv2dConfig, Measured};
 
 use super::Pass;
 use crate::builder::Builder;
@@ -48,9 +48,20 @@ impl Conv {
         })
     }
 
-    pub(crate) fn forward(&self, x: &Tensor, pass: Pass) -> Result<Tensor> {
-        Ok(pass
-            .backend
-            .conv2d(x, &pass.parameter(&self.kernel), self.config)?)
+    /// The convolution alone; the moments of its channels too if a batch norm will want them.
+    pub(crate) fn forward(&self, x: &Tensor, pass: Pass) -> Result<Measured> {
+        let kernel = self.kernel(pass);
+        if pass.batch_statistics {
+            return Ok(pass.backend.conv2d_measured(x, &kernel, self.config)?);
+        }
+        Ok(pass.backend.conv2d(x, &kernel, self.config)?.into())
+    }
+
+    pub(crate) fn kernel(&self, pass: Pass) -> Tensor {
+        pass.parameter(&self.kernel)
+    }
+
+    pub(crate) fn config(&self) -> Conv2dConfig {
+        self.config
     }
 }

@@ -1,7 +1,7 @@
 //! Convolution and batch norm, the unit that every ResNet repeats.
 
 use candle_core::Tensor;
-use simclr_kernels::Activation;
+use simclr_kernels::{Activation, Measured};
 
 use super::{BatchNorm, BatchNormOptions, BatchNormSettings, Conv, ConvShape, Pass};
 use crate::Result;
@@ -37,7 +37,62 @@ impl ConvNorm {
         activation: Activation,
         residual: Option<&Tensor>,
     ) -> Result<Tensor> {
-        let y = self.conv.forward(x, pass)?;
+        self.forward_flow(Flow::Computed(x.clone()), pass, activation, residual)
+    }
+
+    /// As `forward`, from what the layer before may have left to be computed.
+    pub(crate) fn forward_flow(
+        &self,
+        x: Flow<'_>,
+        pass: Pass,
+        activation: Activation,
+        residual: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        if !pass.batch_statistics {
+            let x = x.compute(pass)?;
+            return self
+                .norm
+                .after_convolution(&self.conv, &x, pass, activation, residual);
+        }
+        let y = self.convolve(x, pass)?;
         self.norm.forward(&y, pass, activation, residual)
+    }
+
+    /// `relu(bn(conv(x)))`; in training, batch norm and ReLU are left to the layer after,
+    /// which then need not keep their result.
+    pub(crate) fn rectified<'a>(&'a self, x: Flow<'_>, pass: Pass) -> Result<Flow<'a>> {
+        if !pass.batch_statistics {
+            let y = self.forward_flow(x, pass, Activation::Relu, None)?;
+            return Ok(Flow::Computed(y));
+        }
+        Ok(Flow::Rectified {
+            map: self.convolve(x, pass)?,
+            norm: &self.norm,
+        })
+    }
+
+    fn convolve(&self, x: Flow<'_>, pass: Pass) -> Result<Measured> {
+        match x {
+            Flow::Computed(x) => self.conv.forward(&x, pass),
+            Flow::Rectified { map, norm } => norm.before_convolution(&map, &self.conv, pass),
+        }
+    }
+}
+
+/// What passes from one unit to the next within a block.
+pub(crate) enum Flow<'a> {
+    /// A map as it is.
+    Computed(Tensor),
+    /// `relu(norm(map))`, to be computed.
+    Rectified { map: Measured, norm: &'a BatchNorm },
+}
+
+impl Flow<'_> {
+    /// The map itself.
+    pub(crate) fn compute(self, pass: Pass) -> Result<Tensor> {
+        match self {
+            Self::Computed(map) => Ok(map),
+            Self::Rectified { map, norm } => norm.forward(&map, pass, Activation::Relu, None),
+        }
     }
 }

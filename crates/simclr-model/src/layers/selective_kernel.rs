@@ -72,7 +72,7 @@ impl SelectiveKernel {
         let hidden = self.reduce.forward(pooled, pass)?;
         let hidden = self
             .reduce_norm
-            .forward(&hidden, pass, Activation::Relu, None)?;
+            .forward(&hidden.into(), pass, Activation::Relu, None)?;
         let logits = self.expand.forward(&hidden, pass)?;
         let difference =
             (logits.narrow(1, 0, self.filters)? - logits.narrow(1, self.filters, self.filters)?)?;

@@ -105,7 +105,7 @@ impl Stem {
             None => activated,
         };
         Ok(StemOutput {
-            initial_conv,
+            initial_conv: initial_conv.output,
             initial_max_pool,
         })
     }

@@ -1,0 +1,378 @@
+//! Products over the pixels of a lattice, block by block.
+
+use std::cell::RefCell;
+use std::ops::Range;
+
+use pulp::{Simd, WithSimd};
+
+use super::weights::Weights;
+use crate::fused::channels::Affine;
+use crate::geometry::{Span, Windows};
+use crate::simd::{BlockMut, RowTable, SimdLevel, fill_blocks, multiply};
+
+/// Pixels of a block: enough to pay for packing the weights, few enough that their
+/// runs stay in the second-level cache.
+const BLOCK_PIXELS: usize = 512;
+
+/// Blocks that a product is cut into at least, if it can be: a constant, so that the
+/// number of threads changes nothing.
+const LEAST_TASKS: usize = 24;
+
+/// Where output positions of one axis find their inputs.
+#[derive(Debug, Clone)]
+pub(super) struct Axis {
+    /// How many output positions there are: `offset + i * stride` for i below `count`.
+    pub(super) count: usize,
+    offset: usize,
+    stride: usize,
+    /// Output i sees the inputs `i * input_stride + shift` of all taps.
+    input_stride: usize,
+    /// The number of the tap within the window, and its shift.
+    taps: Vec<(usize, isize)>,
+}
+
+impl Axis {
+    fn forward(span: &Span) -> Self {
+        let shift = |tap: usize| tap as isize - span.before as isize;
+        Self {
+            count: span.output,
+            offset: 0,
+            stride: 1,
+            input_stride: span.stride,
+            taps: (0..span.window).map(|tap| (tap, shift(tap))).collect(),
+        }
+    }
+
+    /// One axis per residue: the inputs i with `(i + before) % stride == residue` meet the
+    /// taps of that residue, at the outputs `(i + before - tap) / stride`.
+    fn backward(span: &Span) -> Vec<Self> {
+        let axis = |residue: usize| {
+            let offset = (residue + span.stride - span.before % span.stride) % span.stride;
+            let reach = (offset + span.before) as isize;
+            let taps = (residue..span.window).step_by(span.stride);
+            Self {
+                count: span.input.saturating_sub(offset).div_ceil(span.stride),
+                offset,
+                stride: span.stride,
+                input_stride: 1,
+                taps: taps
+                    .map(|tap| (tap, (reach - tap as isize) / span.stride as isize))
+                    .collect(),
+            }
+        };
+        (0..span.stride)
+            .map(axis)
+            .filter(|axis| axis.count > 0)
+            .collect()
+    }
+
+    /// The input of output `index` at tap `tap`, if it is within `0..size`.
+    #[inline(always)]
+    pub(super) fn input(&self, index: usize, tap: usize, size: usize) -> Option<usize> {
+        let position = (index * self.input_stride) as isize + self.taps[tap].1;
+        (0..size as isize)
+            .contains(&position)
+            .then_some(position as usize)
+    }
+
+    fn output(&self, index: usize) -> usize {
+        self.offset + index * self.stride
+    }
+}
+
+/// Output pixels that all see the same taps.
+#[derive(Debug, Clone)]
+pub(super) struct Lattice {
+    pub(super) rows: Axis,
+    pub(super) columns: Axis,
+    /// Columns of the window within one run.
+    merged_columns: usize,
+    /// Columns of the kernel.
+    window_columns: usize,
+}
+
+impl Lattice {
+    pub(super) fn forward(windows: &Windows) -> Self {
+        Self {
+            rows: Axis::forward(&windows.rows),
+            columns: Axis::forward(&windows.columns),
+            merged_columns: 1,
+            window_columns: windows.columns.window,
+        }
+    }
+
+    /// Whole rows of the window as taps; nothing may be padded.
+    pub(super) fn merged(windows: &Windows) -> Self {
+        let mut lattice = Self::forward(windows);
+        lattice.columns.taps.truncate(1);
+        lattice.merged_columns = windows.columns.window;
+        lattice
+    }
+
+    pub(super) fn backward(windows: &Windows) -> Vec<Self> {
+        let columns = Axis::backward(&windows.columns);
+        let rows = Axis::backward(&windows.rows);
+        let lattices = rows.iter().flat_map(|rows| {
+            columns.iter().map(|columns| Self {
+                rows: rows.clone(),
+                columns: columns.clone(),
+                merged_columns: 1,
+                window_columns: windows.columns.window,
+            })
+        });
+        lattices.collect()
+    }
+
+    pub(super) fn merged_columns(&self) -> usize {
+        self.merged_columns
+    }
+
+    pub(super) fn pixels(&self) -> usize {
+        self.rows.count * self.columns.count
+    }
+
+    /// (row tap, column tap) of a tap of this lattice.
+    #[inline(always)]
+    pub(super) fn tap(&self, tap: usize) -> (usize, usize) {
+        let columns = self.columns.taps.len();
+        (tap / columns, tap % columns)
+    }
+
+    /// The numbers of this lattice's taps within the kernel.
+    pub(super) fn kernel_taps(&self) -> Vec<usize> {
+        let columns = &self.columns.taps;
+        let of_row = |&(row, _): &(usize, isize)| {
+            columns
+                .iter()
+                .map(move |&(column, _)| row * self.window_columns + column)
+        };
+        self.rows.taps.iter().flat_map(of_row).collect()
+    }
+
+    /// Image, row and column of the pixel with this number.
+    #[inline(always)]
+    pub(super) fn position(&self, pixel: usize) -> (usize, usize, usize) {
+        let columns = self.columns.count;
+        let (row, column) = (pixel / columns, pixel % columns);
+        (row / self.rows.count, row % self.rows.count, column)
+    }
+}
+
+/// Sums that moments are made of, over the pixels of one block.
+#[derive(Debug, Clone)]
+pub(crate) struct Partial {
+    /// The channels it is about.
+    pub(crate) channels: Range<usize>,
+    /// How many pixels.
+    pub(crate) count: usize,
+    /// Their mean.
+    pub(crate) mean: Vec<f32>,
+    /// The sum of the squared distances from that mean.
+    pub(crate) squares: Vec<f32>,
+}
+
+/// What is done with a panel of results while it is in cache.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Finish<'a> {
+    Nothing,
+    /// Partial moments of each channel.
+    Moments,
+    /// `act(y scale + shift + residual)`.
+    Affine(&'a Affine<'a>),
+}
+
+/// `target[pixel, n] = Σ over taps and k of source[pixel's input at tap, k] weights[tap, k, n]`.
+pub(super) struct Product<'a> {
+    pub(super) level: SimdLevel,
+    pub(super) batch: usize,
+    pub(super) source: &'a [f32],
+    pub(super) source_size: (usize, usize),
+    pub(super) source_channels: usize,
+    /// Numbers per tap.
+    pub(super) run: usize,
+    pub(super) target_size: (usize, usize),
+    pub(super) weights: Weights<'a>,
+    pub(super) lattices: Vec<Lattice>,
+}
+
+thread_local! {
+    static PANEL: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Product<'_> {
+    pub(super) fn run(&self, finish: Finish<'_>) -> (Vec<f32>, Vec<Partial>) {
+        let blocks = self.blocks();
+        let groups = self.column_groups(blocks.len());
+        let zeros = vec![0.0; self.run];
+        let taps: Vec<Vec<usize>> = self.lattices.iter().map(Lattice::kernel_taps).collect();
+        let work = |row: usize, column: usize, block: BlockMut<'_>| {
+            self.level.run(Task {
+                product: self,
+                zeros: &zeros,
+                taps: &taps,
+                first_pixel: blocks[row].start,
+                first_column: groups[column].start,
+                block,
+                finish,
+            })
+        };
+        fill_blocks(self.weights.columns(), &blocks, &groups, work)
+    }
+
+    /// Ranges of output pixels; whole images where several lattices share the pixels.
+    fn blocks(&self) -> Vec<Range<usize>> {
+        let image = self.target_size.0 * self.target_size.1;
+        let unit = if self.lattices.len() == 1 { 1 } else { image };
+        let of_lattice = |lattice: &Lattice| lattice.pixels();
+        let largest = self.lattices.iter().map(of_lattice).max().unwrap_or(image);
+        let wanted = (BLOCK_PIXELS * image).div_ceil(largest.max(1));
+        let rows = self.level.tile().rows;
+        let size = match unit {
+            1 => wanted.next_multiple_of(rows),
+            unit => wanted.div_ceil(unit) * unit,
+        };
+        let total = self.batch * image;
+        // Evenly sized, so that the last one keeps no thread waiting.
+        let count = total.div_ceil(size).max(1);
+        let even = match unit {
+            1 => total.div_ceil(count).next_multiple_of(rows),
+            unit => (total / unit).div_ceil(count) * unit,
+        };
+        (0..total)
+            .step_by(even.max(1))
+            .map(|start| start..total.min(start + even))
+            .collect()
+    }
+
+    /// Ranges of columns, of whole panels.
+    fn column_groups(&self, blocks: usize) -> Vec<Range<usize>> {
+        let width = self.level.tile().columns;
+        let columns = self.weights.columns();
+        let panels = columns.div_ceil(width);
+        let groups = LEAST_TASKS.div_ceil(blocks.max(1)).clamp(1, panels);
+        let size = panels.div_ceil(groups) * width;
+        (0..columns)
+            .step_by(size)
+            .map(|start| start..columns.min(start + size))
+            .collect()
+    }
+}
+
+/// One block of a product.
+struct Task<'t, 'a> {
+    product: &'t Product<'a>,
+    zeros: &'t [f32],
+    taps: &'t [Vec<usize>],
+    first_pixel: usize,
+    first_column: usize,
+    block: BlockMut<'t>,
+    finish: Finish<'t>,
+}
+
+impl WithSimd for Task<'_, '_> {
+    type Output = Partial;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) -> Partial {
+        let width = self.product.level.tile().columns;
+        let columns = self.block.columns();
+        let tables: Vec<RowTable<'_>> = self
+            .product
+            .lattices
+            .iter()
+            .map(|lattice| self.table(lattice))
+            .collect();
+        let mut partial = Partial {
+            channels: self.first_column..self.first_column + columns,
+            count: self.block.rows(),
+            mean: Vec::new(),
+            squares: Vec::new(),
+        };
+        // Taken out, because a closure would not be compiled for the level.
+        let mut panel = PANEL.take();
+        for start in (0..columns).step_by(width) {
+            let range = start..columns.min(start + width);
+            let mut block = self.block.narrow(range);
+            for (table, taps) in tables.iter().zip(self.taps) {
+                let first = self.first_column + start;
+                self.product
+                    .weights
+                    .pack_panel(taps, self.product.run, first, width, &mut panel);
+                multiply(simd, table, &panel, &mut block);
+            }
+            match self.finish {
+                Finish::Nothing => {}
+                Finish::Moments => partial.extend(&block),
+                Finish::Affine(affine) => {
+                    affine.apply_in_place(&mut block, self.first_pixel, self.first_column + start);
+                }
+            }
+        }
+        PANEL.set(panel);
+        partial
+    }
+}
+
+impl<'t> Task<'t, '_> {
+    /// Where the runs of all pixels of the block lie.
+    #[inline(always)]
+    fn table(&self, lattice: &Lattice) -> RowTable<'t> {
+        let product = self.product;
+        let (height, width) = product.source_size;
+        let channels = product.source_channels;
+        let image = product.target_size.0 * product.target_size.1;
+        let pixels = match product.lattices.len() {
+            1 => self.first_pixel..self.first_pixel + self.block.rows(),
+            _ => {
+                let images =
+                    self.first_pixel / image..(self.first_pixel + self.block.rows()) / image;
+                images.start * lattice.pixels()..images.end * lattice.pixels()
+            }
+        };
+        let taps = lattice.rows.taps.len() * lattice.columns.taps.len();
+        let mut table = RowTable::new(product.level, taps, product.run);
+        let positions: Vec<(usize, usize, usize)> =
+            pixels.map(|pixel| lattice.position(pixel)).collect();
+        let target = |&(index, row, column): &(usize, usize, usize)| {
+            let (row, column) = (lattice.rows.output(row), lattice.columns.output(column));
+            index * image + row * product.target_size.1 + column - self.first_pixel
+        };
+        table.extend(positions.iter().map(target), self.zeros, |pixel, tap| {
+            let (image, row, column) = positions[pixel];
+            let (row_tap, column_tap) = lattice.tap(tap);
+            let row = lattice.rows.input(row, row_tap, height)?;
+            let column = lattice.columns.input(column, column_tap, width)?;
+            let start = ((image * height + row) * width + column) * channels;
+            Some(&product.source[start..start + product.run])
+        });
+        table
+    }
+}
+
+impl Partial {
+    /// Adds the channels of a panel: two passes while it is in cache, so that data far
+    /// from zero lose no digits, unlike with E[x²] − E[x]².
+    #[inline(always)]
+    fn extend(&mut self, panel: &BlockMut<'_>) {
+        const WIDEST: usize = 32;
+        let columns = panel.columns();
+        let (mut mean, mut squares) = ([0f32; WIDEST], [0f32; WIDEST]);
+        // Sums of distances from the first row: small numbers, whatever the mean.
+        let origin = panel.row(0);
+        for row in 0..panel.rows() {
+            for ((sum, &origin), &value) in mean.iter_mut().zip(origin).zip(panel.row(row)) {
+                *sum += value - origin;
+            }
+        }
+        for (sum, &origin) in mean.iter_mut().zip(origin) {
+            *sum = origin + *sum / panel.rows() as f32;
+        }
+        for row in 0..panel.rows() {
+            for ((sum, &mean), &value) in squares.iter_mut().zip(&mean).zip(panel.row(row)) {
+                *sum += (value - mean) * (value - mean);
+            }
+        }
+        self.mean.extend_from_slice(&mean[..columns]);
+        self.squares.extend_from_slice(&squares[..columns]);
+    }
+}

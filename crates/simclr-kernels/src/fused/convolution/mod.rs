@@ -1,0 +1,189 @@
+//! Convolution as a matrix product that never builds its column matrix.
+//!
+//! The rows of the column matrix are runs of numbers that already lie in the feature
+//! map: one run of `inputs` numbers per tap of the window. The inner loops take them from
+//! there ([`RowTable`](crate::simd::RowTable)), so that nothing is gathered or copied.
+//! Only the weights are rearranged, a panel at a time, while they are used.
+
+mod filter;
+mod lattice;
+mod small_input;
+mod weights;
+
+use std::borrow::Cow;
+
+use super::channels::Affine;
+use crate::Activation;
+use crate::geometry::{Span, Windows};
+use crate::simd::SimdLevel;
+use lattice::{Finish, Lattice, Product};
+use weights::Weights;
+
+pub(super) use lattice::Partial;
+
+/// What a convolution is applied to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Input<'a> {
+    values: &'a [f32],
+    /// Scale and shift per channel of what is `max(values scale + shift, 0)`.
+    rectified: Option<(&'a [f32], &'a [f32])>,
+}
+
+impl<'a> Input<'a> {
+    pub(super) fn plain(values: &'a [f32]) -> Self {
+        Self {
+            values,
+            rectified: None,
+        }
+    }
+
+    /// `max(values scale + shift, 0)`, computed where it is needed.
+    pub(super) fn rectified(values: &'a [f32], scale: &'a [f32], shift: &'a [f32]) -> Self {
+        Self {
+            values,
+            rectified: Some((scale, shift)),
+        }
+    }
+
+    fn computed(&self, level: SimdLevel) -> Cow<'a, [f32]> {
+        let Some((scale, shift)) = self.rectified else {
+            return Cow::Borrowed(self.values);
+        };
+        let affine = Affine {
+            scale,
+            shift,
+            residual: None,
+            activation: Activation::Relu,
+        };
+        Cow::Owned(affine.apply(level, self.values))
+    }
+}
+
+/// The sizes of a convolution.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Convolution {
+    pub(super) batch: usize,
+    pub(super) windows: Windows,
+    pub(super) inputs: usize,
+    pub(super) outputs: usize,
+}
+
+impl Convolution {
+    fn depth(&self) -> usize {
+        self.windows.rows.window * self.windows.columns.window * self.inputs
+    }
+
+    pub(super) fn output_pixels(&self) -> usize {
+        self.batch * self.windows.rows.output * self.windows.columns.output
+    }
+
+    /// `y[p, o] = sum over k of columns[p, k] kernel[k, o]`.
+    pub(super) fn forward(&self, level: SimdLevel, x: Input<'_>, kernel: &[f32]) -> Vec<f32> {
+        self.forward_with(level, x, kernel, Finish::Nothing).0
+    }
+
+    /// As `forward`, with the partial moments of each channel, taken while the output is
+    /// in cache.
+    pub(super) fn forward_with_moments(
+        &self,
+        level: SimdLevel,
+        x: Input<'_>,
+        kernel: &[f32],
+    ) -> (Vec<f32>, Vec<Partial>) {
+        self.forward_with(level, x, kernel, Finish::Moments)
+    }
+
+    /// As `forward`, followed by an affine map while the output is in cache.
+    pub(super) fn forward_affine(
+        &self,
+        level: SimdLevel,
+        x: Input<'_>,
+        kernel: &[f32],
+        affine: &Affine<'_>,
+    ) -> Vec<f32> {
+        self.forward_with(level, x, kernel, Finish::Affine(affine))
+            .0
+    }
+
+    fn forward_with(
+        &self,
+        level: SimdLevel,
+        x: Input<'_>,
+        kernel: &[f32],
+        finish: Finish<'_>,
+    ) -> (Vec<f32>, Vec<Partial>) {
+        let x = x.computed(level);
+        if let Some((padded, convolution)) = small_input::padded(self, &x) {
+            let lattice = convolution.merged_lattice();
+            return convolution
+                .product(level, &padded, kernel, lattice)
+                .run(finish);
+        }
+        self.product(level, &x, kernel, Lattice::forward(&self.windows))
+            .run(finish)
+    }
+
+    fn product<'a>(
+        &self,
+        level: SimdLevel,
+        x: &'a [f32],
+        kernel: &'a [f32],
+        lattice: Lattice,
+    ) -> Product<'a> {
+        let Windows { rows, columns } = &self.windows;
+        Product {
+            level,
+            batch: self.batch,
+            source: x,
+            source_size: (rows.input, columns.input),
+            source_channels: self.inputs,
+            run: lattice.merged_columns() * self.inputs,
+            target_size: (rows.output, columns.output),
+            weights: Weights::forward(kernel, self.inputs, self.outputs),
+            lattices: vec![lattice],
+        }
+    }
+
+    /// `dx = sum over windows of dy kernel^T`.
+    ///
+    /// Each residue of a position modulo the stride sees taps of its own; for one residue
+    /// the gradient is a convolution of `dy` with stride 1, so nothing is scattered.
+    pub(super) fn backward_input(&self, level: SimdLevel, kernel: &[f32], dy: &[f32]) -> Vec<f32> {
+        let Windows { rows, columns } = &self.windows;
+        Product {
+            level,
+            batch: self.batch,
+            source: dy,
+            source_size: (rows.output, columns.output),
+            source_channels: self.outputs,
+            run: self.outputs,
+            target_size: (rows.input, columns.input),
+            weights: Weights::backward(kernel, self.inputs, self.outputs),
+            lattices: Lattice::backward(&self.windows),
+        }
+        .run(Finish::Nothing)
+        .0
+    }
+
+    /// `dkernel[k, o] = sum over p of columns[p, k] dy[p, o]`.
+    pub(super) fn backward_kernel(&self, level: SimdLevel, x: Input<'_>, dy: &[f32]) -> Vec<f32> {
+        if small_input::is_small(self) {
+            let x = x.computed(level);
+            if let Some((padded, convolution)) = small_input::padded(self, &x) {
+                let lattice = convolution.merged_lattice();
+                return filter::gradient(level, &convolution, &lattice, Input::plain(&padded), dy);
+            }
+        }
+        filter::gradient(level, self, &Lattice::forward(&self.windows), x, dy)
+    }
+
+    /// A lattice whose taps are whole rows of a window; only for maps without padding.
+    fn merged_lattice(&self) -> Lattice {
+        Lattice::merged(&self.windows)
+    }
+}
+
+/// A window of one pixel that skips nothing.
+fn is_identity(span: &Span) -> bool {
+    span.window == 1 && span.stride == 1 && span.before == 0 && span.after == 0
+}

@@ -1,0 +1,183 @@
+//! Matrices written by many threads at once, each its own block.
+
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+/// Rows and columns of a row-major matrix that one thread alone may touch.
+///
+/// All elements have to be written, and none may be read before it was.
+pub(crate) struct BlockMut<'a> {
+    start: *mut f32,
+    rows: usize,
+    columns: usize,
+    stride: usize,
+    borrow: PhantomData<&'a mut [f32]>,
+}
+
+impl BlockMut<'_> {
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub(crate) fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// A row that has been written.
+    #[inline(always)]
+    pub(crate) fn row(&self, index: usize) -> &[f32] {
+        assert!(index < self.rows);
+        // SAFETY: `fill_blocks` made the block from rows of `stride` elements of which
+        // `columns` belong to it; nobody else has access; callers wrote the row before.
+        unsafe { std::slice::from_raw_parts(self.start.add(index * self.stride), self.columns) }
+    }
+
+    /// As [`BlockMut::row`], to be changed.
+    #[inline(always)]
+    pub(crate) fn row_mut(&mut self, index: usize) -> &mut [f32] {
+        assert!(index < self.rows);
+        // SAFETY: as in `row`; `self` is borrowed mutably for as long as the row.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(index * self.stride), self.columns) }
+    }
+
+    /// All elements, if the block has all columns of its matrix.
+    pub(crate) fn all_mut(&mut self) -> &mut [f32] {
+        assert!(self.columns == self.stride, "a block of whole rows");
+        // SAFETY: as in `row`; whole rows lie one after the other.
+        unsafe { std::slice::from_raw_parts_mut(self.start, self.rows * self.columns) }
+    }
+
+    /// Some of the columns.
+    pub(crate) fn narrow(&mut self, columns: Range<usize>) -> BlockMut<'_> {
+        assert!(columns.start <= columns.end && columns.end <= self.columns);
+        BlockMut {
+            // SAFETY: the columns lie in this block.
+            start: unsafe { self.start.add(columns.start) },
+            rows: self.rows,
+            columns: columns.len(),
+            stride: self.stride,
+            borrow: PhantomData,
+        }
+    }
+
+    /// The first element of a row, for kernels that write it whole.
+    #[inline(always)]
+    pub(super) fn pointer(&mut self, row: usize) -> *mut f32 {
+        assert!(row < self.rows);
+        // SAFETY: the row lies in this block.
+        unsafe { self.start.add(row * self.stride) }
+    }
+}
+
+/// A pointer that may cross threads, because each uses a part of its own.
+struct Shared(*mut f32);
+
+// SAFETY: `fill_blocks` hands out disjoint blocks of what the pointer points to.
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    fn get(&self) -> *mut f32 {
+        self.0
+    }
+}
+
+/// A row-major matrix with `stride` columns whose blocks are written in parallel: every
+/// range of rows with every range of columns. The ranges cover rows and columns without
+/// overlap; `work` writes every element of its block. Also returns what `work` returned,
+/// all columns of the first rows first.
+pub(crate) fn fill_blocks<R: Send>(
+    stride: usize,
+    rows: &[Range<usize>],
+    columns: &[Range<usize>],
+    work: impl Fn(usize, usize, BlockMut<'_>) -> R + Sync,
+) -> (Vec<f32>, Vec<R>) {
+    let one = |row, column, [block]: [BlockMut<'_>; 1]| work(row, column, block);
+    let ([matrix], results) = fill_matrices(stride, rows, columns, one);
+    (matrix, results)
+}
+
+/// As [`fill_blocks`], for several matrices of the same shape at once.
+pub(crate) fn fill_matrices<const COUNT: usize, R: Send>(
+    stride: usize,
+    rows: &[Range<usize>],
+    columns: &[Range<usize>],
+    work: impl Fn(usize, usize, [BlockMut<'_>; COUNT]) -> R + Sync,
+) -> ([Vec<f32>; COUNT], Vec<R>) {
+    let (height, width) = (covered(rows), covered(columns));
+    assert_eq!(width, stride, "blocks have to cover all columns");
+    let size = height * stride;
+    let mut matrices: [Vec<f32>; COUNT] = std::array::from_fn(|_| Vec::with_capacity(size));
+    let shared = matrices.each_mut().map(|matrix| {
+        let spare: &mut [MaybeUninit<f32>] = &mut matrix.spare_capacity_mut()[..size];
+        if cfg!(debug_assertions) {
+            spare.fill(MaybeUninit::new(f32::NAN));
+        }
+        Shared(spare.as_mut_ptr().cast())
+    });
+    let results = (0..rows.len() * columns.len())
+        .into_par_iter()
+        .with_max_len(1)
+        .map(|task| {
+            let (row, column) = (task / columns.len(), task % columns.len());
+            let (of_rows, of_columns) = (&rows[row], &columns[column]);
+            let offset = of_rows.start * stride + of_columns.start;
+            let blocks = shared.each_ref().map(|start| BlockMut {
+                // SAFETY: the ranges lie within the matrix, see `covered`.
+                start: unsafe { start.get().add(offset) },
+                rows: of_rows.len(),
+                columns: of_columns.len(),
+                stride,
+                borrow: PhantomData,
+            });
+            work(row, column, blocks)
+        })
+        .collect();
+    for matrix in &mut matrices {
+        // SAFETY: the blocks cover the matrix, and each was written whole.
+        unsafe { matrix.set_len(size) };
+    }
+    (matrices, results)
+}
+
+/// All columns as one range.
+#[allow(clippy::single_range_in_vec_init)] // One range is meant, not its elements.
+pub(crate) fn whole(columns: usize) -> [Range<usize>; 1] {
+    [0..columns]
+}
+
+/// The end of ranges that follow each other from 0 on.
+fn covered(ranges: &[Range<usize>]) -> usize {
+    ranges.iter().fold(0, |end, range| {
+        assert!(range.start == end && range.end >= end, "ranges with gaps");
+        range.end
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_cover_the_matrix() {
+        let (matrix, results) =
+            fill_blocks(5, &[0..2, 2..3], &[0..3, 3..5], |row, column, mut block| {
+                for index in 0..block.rows() {
+                    block.row_mut(index).fill((10 * row + column) as f32);
+                }
+                block.columns()
+            });
+        let upper = [0., 0., 0., 1., 1.];
+        let lower = [10., 10., 10., 11., 11.];
+        assert_eq!(matrix, [upper, upper, lower].concat());
+        assert_eq!(results, [3, 2, 3, 2]);
+    }
+
+    #[test]
+    #[should_panic(expected = "ranges with gaps")]
+    fn gaps_are_refused() {
+        let _ = fill_blocks(2, &[0..1, 2..3], &whole(2), |_, _, _| ());
+    }
+}

@@ -1,0 +1,339 @@
+//! The inner loops of matrix products: a tile of the result stays in registers while a
+//! panel of the right operand passes by.
+
+use std::marker::PhantomData;
+
+use pulp::Simd;
+
+use super::blocks::BlockMut;
+use super::level::{SimdLevel, Tile};
+
+/// Rows of a left operand that lie anywhere, in tiles of as many rows as the registers
+/// hold. A row consists of `taps` runs of `run` numbers, one after the other.
+pub(crate) struct RowTable<'a> {
+    pointers: Vec<*const f32>,
+    targets: Vec<usize>,
+    tile: Tile,
+    taps: usize,
+    run: usize,
+    borrow: PhantomData<&'a [f32]>,
+}
+
+/// Terms that are summed up in one go. Long sums are cut: a sum of short sums loses less
+/// to rounding, and near zero that decides what a ReLU lets through.
+const LONGEST_SUM: usize = 128;
+
+/// A part of the sum that a product is: some taps, or a part of one.
+#[derive(Debug, Clone, Copy)]
+struct Piece {
+    first_tap: usize,
+    taps: usize,
+    begin: usize,
+    end: usize,
+}
+
+impl RowTable<'_> {
+    /// Taps in a piece, and pieces of a tap; one of them is 1.
+    #[inline(always)]
+    fn cuts(&self) -> (usize, usize) {
+        let taps = (LONGEST_SUM / self.run.max(1)).max(1);
+        (taps, self.run.div_ceil(LONGEST_SUM).max(1))
+    }
+
+    #[inline(always)]
+    fn pieces(&self) -> usize {
+        let (taps, cuts) = self.cuts();
+        self.taps.div_ceil(taps) * cuts
+    }
+
+    #[inline(always)]
+    fn piece(&self, index: usize) -> Piece {
+        let (taps, cuts) = self.cuts();
+        let length = self.run.div_ceil(cuts);
+        let first_tap = index / cuts * taps;
+        let begin = index % cuts * length;
+        Piece {
+            first_tap,
+            taps: taps.min(self.taps - first_tap),
+            begin,
+            end: self.run.min(begin + length),
+        }
+    }
+}
+
+impl<'a> RowTable<'a> {
+    pub(crate) fn new(level: SimdLevel, taps: usize, run: usize) -> Self {
+        Self {
+            pointers: Vec::new(),
+            targets: Vec::new(),
+            tile: level.tile(),
+            taps,
+            run,
+            borrow: PhantomData,
+        }
+    }
+
+    /// Adds rows: their places in the result, and the run of each (row, tap).
+    pub(crate) fn extend(
+        &mut self,
+        targets: impl Iterator<Item = usize>,
+        zeros: &'a [f32],
+        runs: impl Fn(usize, usize) -> Option<&'a [f32]>,
+    ) {
+        assert!(zeros.len() >= self.run);
+        let first = self.targets.len();
+        assert!(
+            first.is_multiple_of(self.tile.rows),
+            "tiles have to be full"
+        );
+        self.targets.extend(targets);
+        let rows = self.targets.len() - first;
+        let tiles = rows.div_ceil(self.tile.rows);
+        self.pointers.reserve(tiles * self.taps * self.tile.rows);
+        for tile in 0..tiles {
+            for tap in 0..self.taps {
+                for row in tile * self.tile.rows..(tile + 1) * self.tile.rows {
+                    let run = if row < rows { runs(row, tap) } else { None }.unwrap_or(zeros);
+                    assert!(run.len() >= self.run, "a run of {} numbers", self.run);
+                    self.pointers.push(run.as_ptr());
+                }
+            }
+        }
+    }
+}
+
+/// The widest tile of any level: what partial tiles are computed in.
+const LARGEST_TILE: usize = 12 * 32;
+
+/// `block[target(r), 0..columns] = Σ over k of row(r)[k] panel[k]`, for all rows of the table.
+///
+/// The panel is `[taps * run, tile columns]`, its unused columns filled with anything.
+#[inline(always)]
+pub(crate) fn multiply<S: Simd>(
+    simd: S,
+    table: &RowTable<'_>,
+    panel: &[f32],
+    block: &mut BlockMut<'_>,
+) {
+    let Tile { rows, columns } = table.tile;
+    match (S::F32_LANES, rows, columns) {
+        (16, 12, 32) => multiply_tiles::<S, 12, 2>(simd, table, panel, block),
+        (8, 6, 16) => multiply_tiles::<S, 6, 2>(simd, table, panel, block),
+        (4, 6, 16) => multiply_tiles::<S, 6, 4>(simd, table, panel, block),
+        other => unsupported(other),
+    }
+}
+
+#[cold]
+#[allow(clippy::panic)]
+fn unsupported(tile: (usize, usize, usize)) -> ! {
+    panic!(
+        "no kernel for tiles (lanes, rows, columns) {tile:?}: a table was made for another level"
+    )
+}
+
+#[inline(always)]
+fn multiply_tiles<S: Simd, const ROWS: usize, const VECTORS: usize>(
+    simd: S,
+    table: &RowTable<'_>,
+    panel: &[f32],
+    block: &mut BlockMut<'_>,
+) {
+    let width = VECTORS * S::F32_LANES;
+    let columns = block.columns();
+    assert!(panel.len() >= table.taps * table.run * width && columns <= width);
+    let pointers_of_tile = table.taps * ROWS;
+    for (tile, targets) in table.targets.chunks(ROWS).enumerate() {
+        let pointers = &table.pointers[tile * pointers_of_tile..(tile + 1) * pointers_of_tile];
+        let part = |piece: Piece| {
+            let start = (piece.first_tap * table.run + piece.begin) * width;
+            // SAFETY: there are `taps * ROWS` pointers, each to at least `run` numbers that
+            // the table borrows; the panel's length was checked above; pieces lie within.
+            unsafe {
+                let pointers = pointers.as_ptr().add(piece.first_tap * ROWS);
+                let panel = panel.as_ptr().add(start);
+                accumulate::<S, ROWS, VECTORS>(simd, pointers, piece, panel)
+            }
+        };
+        let mut sums = part(table.piece(0));
+        for piece in 1..table.pieces() {
+            let part = part(table.piece(piece));
+            for (sums, part) in sums.iter_mut().zip(&part) {
+                for (sum, &part) in sums.iter_mut().zip(part) {
+                    *sum = simd.add_f32s(*sum, part);
+                }
+            }
+        }
+        if targets.len() == ROWS && columns == width {
+            for (sums, &target) in sums.iter().zip(targets) {
+                let start = block.pointer(target);
+                for (vector, &sum) in sums.iter().enumerate() {
+                    // SAFETY: the row has `columns == VECTORS * LANES` elements.
+                    unsafe { store::<S>(start.add(vector * S::F32_LANES), sum) };
+                }
+            }
+            continue;
+        }
+        let mut whole = [0f32; LARGEST_TILE];
+        for (row, sums) in sums.iter().enumerate() {
+            for (vector, &sum) in sums.iter().enumerate() {
+                let offset = row * width + vector * S::F32_LANES;
+                let place = &mut whole[offset..offset + S::F32_LANES];
+                // SAFETY: the place was just cut to LANES elements.
+                unsafe { store::<S>(place.as_mut_ptr(), sum) };
+            }
+        }
+        for (row, &target) in targets.iter().enumerate() {
+            let start = block.pointer(target);
+            for (column, &value) in whole[row * width..][..columns].iter().enumerate() {
+                // SAFETY: the row has `columns` elements.
+                unsafe { start.add(column).write(value) };
+            }
+        }
+    }
+}
+
+/// # Safety
+/// `pointers` has `taps * ROWS` pointers to `end` numbers each, `panel` has
+/// `taps * (end - begin) * VECTORS * LANES` numbers.
+#[inline(always)]
+unsafe fn accumulate<S: Simd, const ROWS: usize, const VECTORS: usize>(
+    simd: S,
+    pointers: *const *const f32,
+    piece: Piece,
+    mut panel: *const f32,
+) -> [[S::f32s; VECTORS]; ROWS] {
+    let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
+    // SAFETY (of the block): see the function's contract; each access is at most at the
+    // index that the loops' bounds allow.
+    unsafe {
+        for tap in 0..piece.taps {
+            let mut rows = [std::ptr::null::<f32>(); ROWS];
+            for (index, row) in rows.iter_mut().enumerate() {
+                *row = *pointers.add(tap * ROWS + index);
+            }
+            for k in piece.begin..piece.end {
+                let mut right = [simd.splat_f32s(0.0); VECTORS];
+                for (vector, value) in right.iter_mut().enumerate() {
+                    *value = load::<S>(panel.add(vector * S::F32_LANES));
+                }
+                for (row, sums) in rows.iter().zip(&mut sums) {
+                    let left = simd.splat_f32s(*row.add(k));
+                    for (sum, &right) in sums.iter_mut().zip(&right) {
+                        *sum = simd.mul_add_e_f32s(left, right, *sum);
+                    }
+                }
+                panel = panel.add(VECTORS * S::F32_LANES);
+            }
+        }
+    }
+    sums
+}
+
+/// Rows of a tile of a sum of outer products.
+pub(crate) struct FilterTile;
+
+impl FilterTile {
+    /// How many rows the left panels of [`add_outer_products`] have.
+    pub(crate) fn rows(level: SimdLevel) -> usize {
+        match level {
+            SimdLevel::Avx512 => 8,
+            SimdLevel::Avx2 | SimdLevel::Neon | SimdLevel::Portable => 6,
+        }
+    }
+}
+
+/// `target[r, 0..columns] += Σ over p of left[p][r] right[p]`, for the first `rows` rows.
+///
+/// `left` is `[count, FilterTile::rows]`, `right` is `[count, tile columns]`, `target` has
+/// rows of `stride` elements.
+#[inline(always)]
+pub(crate) fn add_outer_products<S: Simd>(
+    simd: S,
+    (left, right, count): (&[f32], &[f32], usize),
+    target: &mut [f32],
+    stride: usize,
+    (rows, columns): (usize, usize),
+) {
+    match S::F32_LANES {
+        16 => add_tile::<S, 8, 2>(simd, (left, right, count), target, stride, (rows, columns)),
+        8 => add_tile::<S, 6, 2>(simd, (left, right, count), target, stride, (rows, columns)),
+        4 => add_tile::<S, 6, 4>(simd, (left, right, count), target, stride, (rows, columns)),
+        lanes => unsupported((lanes, 0, 0)),
+    }
+}
+
+#[inline(always)]
+fn add_tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
+    simd: S,
+    (left, right, count): (&[f32], &[f32], usize),
+    target: &mut [f32],
+    stride: usize,
+    (rows, columns): (usize, usize),
+) {
+    let width = VECTORS * S::F32_LANES;
+    assert!(left.len() >= count * ROWS && right.len() >= count * width);
+    assert!((1..=ROWS).contains(&rows) && (1..=width).contains(&columns));
+    assert!(target.len() >= (rows - 1) * stride + columns);
+    let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
+    let (mut a, mut b) = (left.as_ptr(), right.as_ptr());
+    for _ in 0..count {
+        // SAFETY: the lengths were checked above: `count` steps of ROWS and `width`.
+        unsafe {
+            let mut values = [simd.splat_f32s(0.0); VECTORS];
+            for (vector, value) in values.iter_mut().enumerate() {
+                *value = load::<S>(b.add(vector * S::F32_LANES));
+            }
+            for (row, sums) in sums.iter_mut().enumerate() {
+                let factor = simd.splat_f32s(*a.add(row));
+                for (sum, &value) in sums.iter_mut().zip(&values) {
+                    *sum = simd.mul_add_e_f32s(factor, value, *sum);
+                }
+            }
+            (a, b) = (a.add(ROWS), b.add(width));
+        }
+    }
+    if rows == ROWS && columns == width {
+        for (row, sums) in sums.iter().enumerate() {
+            for (vector, &sum) in sums.iter().enumerate() {
+                let place = &mut target[row * stride + vector * S::F32_LANES..][..S::F32_LANES];
+                // SAFETY: the place was just cut to LANES elements.
+                unsafe {
+                    let total = simd.add_f32s(load::<S>(place.as_ptr()), sum);
+                    store::<S>(place.as_mut_ptr(), total);
+                }
+            }
+        }
+        return;
+    }
+    let mut whole = [0f32; LARGEST_TILE];
+    for (row, sums) in sums.iter().enumerate() {
+        for (vector, &sum) in sums.iter().enumerate() {
+            let place = &mut whole[row * width + vector * S::F32_LANES..][..S::F32_LANES];
+            // SAFETY: the place was just cut to LANES elements.
+            unsafe { store::<S>(place.as_mut_ptr(), sum) };
+        }
+    }
+    for row in 0..rows {
+        let target = &mut target[row * stride..][..columns];
+        for (sum, value) in target.iter_mut().zip(&whole[row * width..]) {
+            *sum += value;
+        }
+    }
+}
+
+/// # Safety
+/// `from` points to LANES numbers.
+#[inline(always)]
+unsafe fn load<S: Simd>(from: *const f32) -> S::f32s {
+    // SAFETY: vectors are plain data; the read is unaligned.
+    unsafe { from.cast::<S::f32s>().read_unaligned() }
+}
+
+/// # Safety
+/// `to` points to room for LANES numbers.
+#[inline(always)]
+unsafe fn store<S: Simd>(to: *mut f32, value: S::f32s) {
+    // SAFETY: vectors are plain data; the write is unaligned.
+    unsafe { to.cast::<S::f32s>().write_unaligned(value) }
+}

@@ -1,0 +1,89 @@
+//! Every set of instructions that this processor has gives the same results.
+//!
+//! In a binary of its own, because the choice holds for the whole process.
+#![allow(clippy::panic, clippy::unwrap_used)]
+
+mod support;
+
+use simclr_kernels::{Activation, Conv2dConfig, DivisorRule, Padding, SimdLevel};
+use support::{compare_forms, values};
+
+#[test]
+fn every_level_agrees_with_the_composite_form() {
+    for level in SimdLevel::available() {
+        SimdLevel::choose(Some(level)).unwrap();
+        assert_eq!(SimdLevel::current().unwrap(), level);
+        convolutions(level);
+        passes(level);
+    }
+    SimdLevel::choose(None).unwrap();
+}
+
+fn convolutions(level: SimdLevel) {
+    for (size, stride, inputs, outputs) in [
+        (1, 1, 37, 50),
+        (1, 2, 16, 33),
+        (3, 1, 24, 40),
+        (3, 2, 40, 64),
+        (7, 2, 3, 32),
+        (3, 1, 150, 16),
+    ] {
+        let tensors = [
+            values("x", &[3, 15, 13, inputs]),
+            values("kernel", &[size, size, inputs, outputs]),
+        ];
+        let config = Conv2dConfig::original(size, stride);
+        let name = format!("{level}: {size}x{size}/{stride}");
+        compare_forms(&name, &tensors, |backend, x| {
+            backend.conv2d(&x[0], &x[1], config)
+        });
+    }
+    let tensors = [values("x", &[9, 70]), values("kernel", &[70, 11])];
+    compare_forms(&format!("{level}: dense"), &tensors, |backend, x| {
+        backend.dense(&x[0], &x[1], None)
+    });
+}
+
+fn passes(level: SimdLevel) {
+    let x = values("x", &[3, 9, 8, 21]);
+    let tensors = [
+        x.clone(),
+        values("gamma", &[21]),
+        values("beta", &[21]),
+        x.clone(),
+    ];
+    compare_forms(&format!("{level}: batch norm"), &tensors, |backend, x| {
+        let norm = backend.batch_norm_training(
+            &x[0],
+            &x[1],
+            &x[2],
+            1e-5,
+            Activation::Relu,
+            Some(&x[3]),
+        )?;
+        Ok(norm.output)
+    });
+    let x = [x];
+    let same = Padding::Same;
+    compare_forms(&format!("{level}: max-pool"), &x, |backend, x| {
+        backend.max_pool2d(&x[0], (3, 3), (2, 2), same)
+    });
+    compare_forms(&format!("{level}: average pool"), &x, |backend, x| {
+        backend.average_pool2d(&x[0], (2, 2), (1, 1), same, DivisorRule::ExcludePadding)
+    });
+    compare_forms(&format!("{level}: global average"), &x, |backend, x| {
+        backend.global_average_pool(&x[0])
+    });
+    compare_forms(&format!("{level}: ReLU"), &x, |backend, x| {
+        backend.relu(&x[0])
+    });
+}
+
+#[test]
+fn unknown_levels_are_named() {
+    let error = "sse9".parse::<SimdLevel>().unwrap_err().to_string();
+    assert!(
+        error.contains("sse9") && error.contains("portable"),
+        "{error}"
+    );
+}

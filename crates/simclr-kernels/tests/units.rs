@@ -1,0 +1,142 @@
+//! Convolutions with the batch norm before or after them, in one op.
+#![allow(clippy::panic, clippy::unwrap_used)]
+
+mod support;
+
+use candle_core::Tensor;
+use simclr_kernels::{Activation, Backend, BatchNormParameters, Conv2dConfig, Result};
+use support::{compare_forms, flat, values};
+
+const EPSILON: f64 = 1e-5;
+
+/// Two convolutions with batch norm and ReLU between them.
+fn two_convolutions(backend: Backend, x: &[Tensor], configs: [Conv2dConfig; 2]) -> Result<Tensor> {
+    let norm = BatchNormParameters {
+        gamma: &x[2],
+        beta: &x[3],
+        epsilon: EPSILON,
+    };
+    let first = backend.conv2d_measured(&x[0], &x[1], configs[0])?;
+    let (second, _) = backend.batch_norm_relu_conv2d(&first, norm, &x[4], configs[1])?;
+    Ok(second.output)
+}
+
+#[test]
+fn batch_norm_relu_and_convolution_in_one_op() {
+    let cases = [
+        ("3x3", (3, 1), (3, 1), 20, 33),
+        ("3x3 stride 2", (1, 1), (3, 2), 17, 16),
+        ("1x1", (3, 2), (1, 1), 64, 40),
+        ("few channels", (1, 1), (3, 1), 5, 7),
+    ];
+    for (name, first, second, middle, outputs) in cases {
+        let inputs = [
+            values("x", &[2, 9, 8, 6]),
+            values("first", &[first.0, first.0, 6, middle]),
+            values("gamma", &[middle]),
+            values("beta", &[middle]),
+            values("second", &[second.0, second.0, middle, outputs]),
+        ];
+        let configs = [first, second].map(|(size, stride)| Conv2dConfig::original(size, stride));
+        compare_forms(name, &inputs, |backend, x| {
+            two_convolutions(backend, x, configs)
+        });
+    }
+}
+
+#[test]
+fn moments_taken_on_the_way_are_those_of_the_output() {
+    let (x, kernel) = (
+        values("x", &[3, 31, 29, 4]),
+        values("kernel", &[3, 3, 4, 37]),
+    );
+    let measured = Backend::Fused
+        .conv2d_measured(&x, &kernel, Conv2dConfig::same())
+        .unwrap();
+    let (gamma, beta) = (values("gamma", &[37]), values("beta", &[37]));
+    let norm = BatchNormParameters {
+        gamma: &gamma,
+        beta: &beta,
+        epsilon: EPSILON,
+    };
+    let identity = Activation::Identity;
+    let given = Backend::Fused.batch_norm_training_measured(&measured, norm, identity, None);
+    let anew = Backend::Fused.batch_norm_training(
+        &measured.output,
+        &gamma,
+        &beta,
+        EPSILON,
+        identity,
+        None,
+    );
+    let (given, anew) = (given.unwrap(), anew.unwrap());
+    for (given, anew) in [(&given.mean, &anew.mean), (&given.variance, &anew.variance)] {
+        let comparison = support::FORMS.compare(&flat(given), &flat(anew));
+        assert!(comparison.passed, "{comparison:?}");
+    }
+}
+
+#[test]
+fn inference_in_one_pass_is_convolution_then_batch_norm() {
+    let x = values("x", &[2, 9, 7, 19]);
+    for (size, stride, activation, with_residual) in [
+        (3, 1, Activation::Relu, true),
+        (3, 2, Activation::Relu, false),
+        (1, 1, Activation::Identity, true),
+    ] {
+        let kernel = values("kernel", &[size, size, 19, 35]);
+        let config = Conv2dConfig::original(size, stride);
+        let plain = Backend::Fused.conv2d(&x, &kernel, config).unwrap();
+        let residual = values("residual", plain.dims());
+        let residual = with_residual.then_some(&residual);
+        let (gamma, beta) = (values("gamma", &[35]), values("beta", &[35]));
+        let (mean, variance) = (
+            values("mean", &[35]),
+            (values("variance", &[35]) + 1.5).unwrap(),
+        );
+        let norm = BatchNormParameters {
+            gamma: &gamma,
+            beta: &beta,
+            epsilon: EPSILON,
+        };
+        let moving = (&mean, &variance);
+        let one = Backend::Fused
+            .conv2d_batch_norm_inference(&x, &kernel, config, norm, moving, activation, residual)
+            .unwrap();
+        let two = Backend::Composite
+            .batch_norm_inference(
+                &plain, &gamma, &beta, &mean, &variance, EPSILON, activation, residual,
+            )
+            .unwrap();
+        let comparison = support::FORMS.compare(&flat(&one), &flat(&two));
+        assert!(comparison.passed, "{size}x{size}/{stride}: {comparison:?}");
+    }
+}
+
+#[test]
+fn nothing_that_is_not_a_number_is_hidden_by_the_activation() {
+    let x = values("x", &[1, 3, 3, 16]);
+    let mut numbers = flat(&x);
+    numbers[16 * 4] = f32::NAN;
+    let x = Tensor::from_vec(numbers, (1, 3, 3, 16), x.device()).unwrap();
+    let kernel = values("kernel", &[1, 1, 16, 8]);
+    let ones = Tensor::ones(8, x.dtype(), x.device()).unwrap();
+    let zeros = ones.zeros_like().unwrap();
+    let norm = BatchNormParameters {
+        gamma: &ones,
+        beta: &zeros,
+        epsilon: EPSILON,
+    };
+    let y = Backend::Fused
+        .conv2d_batch_norm_inference(
+            &x,
+            &kernel,
+            Conv2dConfig::same(),
+            norm,
+            (&zeros, &ones),
+            Activation::Relu,
+            None,
+        )
+        .unwrap();
+    assert!(flat(&y)[8 * 4..8 * 5].iter().all(|value| value.is_nan()));
+}
