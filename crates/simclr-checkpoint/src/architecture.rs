@@ -14,7 +14,17 @@ pub(crate) type Shapes = BTreeMap<String, Vec<usize>>;
 /// How a checkpoint names a parameter; `None` if it has no name for it.
 pub(crate) type Naming = fn(&ParameterSpec) -> Option<String>;
 
-const DEPTHS: [usize; 6] = [50, 18, 34, 101, 152, 200];
+/// Depths, and whether the shortcuts that fit are identities, as in torchvision's small networks.
+const FORMS: [(usize, bool); 8] = [
+    (50, false),
+    (18, false),
+    (34, false),
+    (18, true),
+    (34, true),
+    (101, false),
+    (152, false),
+    (200, false),
+];
 
 /// SimCLRv2's, which explains most gates; others are derived from a gate's width.
 const USUAL_SK_RATIO: f64 = 0.0625;
@@ -90,9 +100,10 @@ pub(crate) fn recognize_encoder(
     let se_ratio = if has_gate_biases { USUAL_SE_RATIO } else { 0.0 };
     let mut best: Option<(ResNetConfig, Differences)> = None;
     for (stem, width_multiplier, sk_ratio) in stems(variables.get(stem)?) {
-        for depth in DEPTHS {
+        for (depth, identity_shortcuts) in FORMS {
             let guess = ResNetConfig {
                 depth,
+                identity_shortcuts,
                 width_multiplier,
                 stem,
                 sk_ratio,

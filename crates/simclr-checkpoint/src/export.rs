@@ -18,7 +18,8 @@ use crate::{Error, Result};
 /// torchvision's names and layouts, ready for `load_state_dict`.
 ///
 /// torchvision's own ResNets compute the same function only where their form is the same: no
-/// selective kernels, no squeeze-excitation, a stem for images of 64 pixels and more, width 1.
+/// selective kernels, no squeeze-excitation, a stem for images of 64 pixels and more, width 1, and
+/// in ResNet-18 and -34 identity shortcuts (those of SimCLR have a `layer1.0.downsample`).
 /// Networks of SimCLR pad their first pooling as TensorFlow does (`SAME`); the file's metadata
 /// says so under `stem_pool`, and the PyTorch side has to pad its max-pool by hand:
 /// `F.max_pool2d(F.pad(x, (0, 1, 0, 1), value=-inf), 3, 2)` on even sizes. The metadata also

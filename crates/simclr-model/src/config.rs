@@ -36,6 +36,10 @@ pub struct ResNetConfig {
     pub stem_pooling: StemPooling,
     /// Where a bottleneck block takes its stride. Default: [`StridePlacement::Middle`].
     pub stride_placement: StridePlacement,
+    /// Whether the first block of a group adds its input as it is where that has the right form
+    /// already, as in torchvision and timm, instead of projecting it. That is so in group 1 of
+    /// ResNet-18 and -34 only. Default: false, as in SimCLR.
+    pub identity_shortcuts: bool,
     /// Mean and deviation that the network takes off its input. Default: none, the images
     /// enter as they are, in [0, 1].
     pub input_normalization: Option<InputNormalization>,
@@ -58,6 +62,7 @@ impl Default for ResNetConfig {
             se_ratio: 0.0,
             stem_pooling: StemPooling::Same,
             stride_placement: StridePlacement::Middle,
+            identity_shortcuts: false,
             input_normalization: None,
             zero_init_last_gamma: true,
             batch_norm_decay: 0.9,
@@ -182,10 +187,11 @@ impl ResNetConfig {
         self
     }
 
-    /// The form of torchvision's and timm's ResNets: symmetric stem pooling and an input
-    /// normalised by ImageNet's statistics.
+    /// The form of torchvision's and timm's ResNets: symmetric stem pooling, an input normalised
+    /// by ImageNet's statistics, and in ResNet-18 and -34 identity shortcuts.
     pub fn torchvision(mut self) -> Self {
         self.stem_pooling = StemPooling::Symmetric;
+        self.identity_shortcuts = matches!(self.depth, 18 | 34);
         self.input_normalization = Some(InputNormalization::IMAGENET);
         self
     }

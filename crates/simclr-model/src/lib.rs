@@ -48,7 +48,7 @@
 //! | `encoder.stem.conv.kernel` | `[7, 7, 3, 64 w]` | ImageNet stem (`[3, 3, 3, 64 w]`: CIFAR stem) |
 //! | `encoder.stem.batch_norm.*` | `[64 w]` | both |
 //! | `encoder.stem.conv[1-3].kernel`, `encoder.stem.batch_norm[1-3].*` | | ResNet-D stem, with `sk_ratio > 0` |
-//! | `encoder.block_group[g].block[i].shortcut.conv.kernel`, `...shortcut.batch_norm.*` | `[1, 1, in, out]` | first block of a group |
+//! | `encoder.block_group[g].block[i].shortcut.conv.kernel`, `...shortcut.batch_norm.*` | `[1, 1, in, out]` | first block of a group; not in group 1 of ResNet-18 and -34 with `identity_shortcuts` |
 //! | `encoder.block_group[g].block[i].conv[1-3].kernel`, `...batch_norm[1-3].*` | | 1 and 2 in ResNet-18 and -34, 1 to 3 in the others |
 //! | `....selective_kernel.conv.kernel`, `.batch_norm.*` | `[3, 3, f, 2 f]` | instead of `conv2`, with `sk_ratio > 0` |
 //! | `....selective_kernel.reduce.kernel`, `.reduce_batch_norm.*`, `.expand.kernel` | `[1, 1, f, m]`, `[m]`, `[1, 1, m, 2 f]` | its gate |

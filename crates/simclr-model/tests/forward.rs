@@ -47,6 +47,7 @@ fn every_architecture_has_its_shapes() {
     configs.push(base().with_se_ratio(0.25));
     configs.push(ResNetConfig::depth(18).with_se_ratio(0.25));
     configs.push(base().torchvision());
+    configs.push(ResNetConfig::depth(18).torchvision());
     configs.push(ResNetConfig {
         stride_placement: StridePlacement::First,
         ..base().with_sk_ratio(0.0625).with_se_ratio(0.25)

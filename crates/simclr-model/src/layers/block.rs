@@ -27,7 +27,7 @@ pub(crate) struct BlockShape {
     pub(crate) input: usize,
     pub(crate) filters: usize,
     pub(crate) stride: usize,
-    /// Whether the block is its group's first, so that the shortcut needs a convolution.
+    /// Whether the block is its group's first, whose shortcut has a convolution.
     pub(crate) first: bool,
 }
 
@@ -46,7 +46,8 @@ impl Block {
     ) -> Result<Self> {
         let output = shape.filters * shape.kind.expansion();
         // The original calls the shortcut first, which its variables' numbers follow.
-        let shortcut = match shape.first {
+        let fits = shape.stride == 1 && shape.input == output && config.sk_ratio == 0.0;
+        let shortcut = match shape.first && !(fits && config.identity_shortcuts) {
             true => Some(Shortcut::new(builder, path, shape, config)?),
             false => None,
         };
