@@ -1,12 +1,19 @@
 //! Any bytes as a checkpoint of ours, and as a PyTorch network in safetensors.
 #![no_main]
 
+use std::sync::LazyLock;
+
 use candle_core::Device;
 use libfuzzer_sys::fuzz_target;
-use simclr_checkpoint::{CheckpointFile, Heads, import, load_encoder, load_model};
+use simclr_checkpoint::{
+    CheckpointFile, Heads, export_torchvision, import, load_encoder, load_model,
+};
+use tempfile::TempDir;
+
+static FOLDER: LazyLock<Option<TempDir>> = LazyLock::new(|| tempfile::tempdir().ok());
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(folder) = tempfile::tempdir() else {
+    let Some(folder) = FOLDER.as_ref() else {
         return;
     };
     let path = folder.path().join("m.safetensors");
@@ -16,5 +23,6 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = CheckpointFile::load(&path, &Device::Cpu);
     let _ = load_model(&path, &Device::Cpu);
     let _ = load_encoder(&path, &Device::Cpu);
+    let _ = export_torchvision(&path, folder.path().join("exported.safetensors"));
     let _ = import(&path, Heads::All);
 });

@@ -12,9 +12,10 @@ pub(crate) fn unmask(stored: u32) -> u32 {
     stored.wrapping_sub(MASK_DELTA).rotate_left(15)
 }
 
-/// Fails unless the checksum is the one that was stored (masked).
+/// Fails unless the checksum is the one that was stored (masked). Fuzzers do not find
+/// checksums, so they are let through (`--cfg fuzzing`), to whatever lies behind.
 pub(crate) fn check(path: &Path, what: &str, stored: u32, computed: u32) -> Result<()> {
-    if unmask(stored) == computed {
+    if cfg!(fuzzing) || unmask(stored) == computed {
         return Ok(());
     }
     Err(Error::Checksum {
