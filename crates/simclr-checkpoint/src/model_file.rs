@@ -179,17 +179,8 @@ fn compare(at: &str, found: &Value, wanted: &Value, differences: &mut Vec<String
             };
             compare(&at, &value(found), &value(wanted), differences);
         }
-    } else if !same(found, wanted) {
+    } else if found != wanted {
         differences.push(format!("{at} is {found}, expected {wanted}"));
-    }
-}
-
-/// Equal, up to the last digit of a number, which JSON may cost.
-fn same(a: &Value, b: &Value) -> bool {
-    const LAST_DIGIT: f64 = 1e-15;
-    match (a.as_f64(), b.as_f64()) {
-        (Some(a), Some(b)) => (a - b).abs() <= LAST_DIGIT * a.abs().max(b.abs()),
-        _ => a == b,
     }
 }
 

@@ -10,8 +10,10 @@
 //! | full name in the object graph | `resnet/block_group1/residual_block/conv2d_fixed_padding_3/conv2d_3/kernel` |
 //!
 //! Numbers in names count layers in the order of construction, from wherever the program's
-//! counters stood; so their order matters and their distance, not where they begin. Paths say
-//! where a layer is; sorted (the shortcut before the main path) they give the same order.
+//! counters stood: where they begin does not matter. In name-based checkpoints, whose numbers
+//! belong to one graph, their distance does; so a missing layer is noticed by its number. In
+//! object graphs only their order does. Paths say where a layer is; sorted (the shortcut before
+//! the main path) they give the same order.
 
 mod full_name;
 mod object_path;
@@ -20,6 +22,9 @@ mod place;
 use std::collections::{BTreeMap, BTreeSet};
 
 use place::{Kind, Parsed, Place};
+
+use crate::Result;
+use crate::tensorflow::Bundle;
 
 /// What a variable of a checkpoint is, apart from its place in the network.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,6 +54,8 @@ pub struct CanonicalNames {
     /// Two names in the checkpoint for one parameter: canonical name, the one that counts,
     /// the other.
     pub conflicts: Vec<(String, String, String)>,
+    /// Whether an object graph's numbers had gaps, over which the layers were counted in order.
+    pub gaps: bool,
 }
 
 /// Finds the canonical names of a checkpoint's variables, each given by its name there and, if
@@ -65,15 +72,31 @@ pub struct CanonicalNames {
 pub fn canonical_names<'a>(
     variables: impl IntoIterator<Item = (&'a str, Option<&'a str>)>,
 ) -> CanonicalNames {
-    let variables: Vec<_> = variables.into_iter().collect();
+    let variable = |(key, full_name)| Variable {
+        key,
+        path: key,
+        full_name,
+    };
+    canonical_names_of(&variables.into_iter().map(variable).collect::<Vec<_>>())
+}
+
+/// What is known of a variable.
+struct Variable<'a> {
+    key: &'a str,
+    /// Its path in the object graph, as keys are written; the key if it is not known.
+    path: &'a str,
+    full_name: Option<&'a str>,
+}
+
+fn canonical_names_of(variables: &[Variable<'_>]) -> CanonicalNames {
     let by_path: Vec<_> = variables
         .iter()
-        .map(|(key, _)| object_path::parse(key))
+        .map(|variable| object_path::parse(variable.path))
         .collect();
-    let full_name = |(key, full_name): &(&str, Option<&str>)| match full_name {
+    let full_name = |variable: &Variable<'_>| match variable.full_name {
         Some(full_name) => full_name::parse(full_name),
-        None if object_path::is_object_key(key) => None,
-        None => full_name::parse(key),
+        None if object_path::is_object_key(variable.key) => None,
+        None => full_name::parse(variable.key),
     };
     let by_name: Vec<_> = variables.iter().map(full_name).collect();
     // Paths and numbers do not mix: whichever explains more variables is taken for all.
@@ -82,22 +105,56 @@ pub fn canonical_names<'a>(
         true => by_path,
         false => by_name,
     };
-    let numbers = Numbers::of(parsed.iter().flatten());
+    let has_graph = variables
+        .iter()
+        .any(|variable| variable.full_name.is_some());
+    let numbers = Numbers::of(parsed.iter().flatten(), !has_graph);
     let projection_prefix = projection_prefix(parsed.iter().flatten());
-    let mut names = CanonicalNames::default();
-    for ((key, _), parsed) in variables.iter().zip(&parsed) {
+    let mut names = CanonicalNames {
+        gaps: has_graph && numbers.gaps,
+        ..CanonicalNames::default()
+    };
+    for (variable, parsed) in variables.iter().zip(&parsed) {
         let canonical = parsed
             .as_ref()
             .and_then(|parsed| numbers.canonical(&parsed.place, projection_prefix));
         match (parsed, canonical) {
-            (Some(parsed), Some(canonical)) => names.insert(key, &parsed.collection, canonical),
-            _ => names.others.push((*key).to_owned()),
+            (Some(parsed), Some(canonical)) => {
+                names.insert(variable.key, &parsed.collection, canonical);
+            }
+            _ => names.others.push(variable.key.to_owned()),
         }
     }
     names
 }
 
 impl CanonicalNames {
+    /// Finds the canonical names of a checkpoint's variables. If it has an object graph, its
+    /// references count before its full names: they do not depend on counters.
+    ///
+    /// # Errors
+    /// Fails if the object graph is damaged.
+    pub fn of(bundle: &Bundle) -> Result<Self> {
+        let Some(graph) = bundle.object_graph()? else {
+            return Ok(canonical_names(
+                bundle.variables().map(|(key, _)| (key, None)),
+            ));
+        };
+        let paths = object_path::paths(&graph);
+        let saved = graph.variables().iter();
+        let full_names: BTreeMap<&str, &str> = saved
+            .filter(|variable| !variable.full_name.is_empty())
+            .map(|variable| (variable.key.as_str(), variable.full_name.as_str()))
+            .collect();
+        let variable = |(key, _)| Variable {
+            key,
+            path: paths.get(key).map_or(key, String::as_str),
+            full_name: full_names.get(key).copied(),
+        };
+        let variables: Vec<Variable<'_>> = bundle.variables().map(variable).collect();
+        Ok(canonical_names_of(&variables))
+    }
+
     fn insert(&mut self, key: &str, collection: &Collection, canonical: String) {
         let key = key.to_owned();
         let name = canonical.clone();
@@ -119,10 +176,12 @@ impl CanonicalNames {
 struct Numbers {
     convolutions: BTreeMap<Vec<u64>, u64>,
     batch_norms: BTreeMap<Vec<u64>, u64>,
+    /// Whether the names' numbers are not consecutive.
+    gaps: bool,
 }
 
 impl Numbers {
-    fn of<'a>(parsed: impl Iterator<Item = &'a Parsed>) -> Self {
+    fn of<'a>(parsed: impl Iterator<Item = &'a Parsed>, keep_distances: bool) -> Self {
         let mut units = [BTreeSet::new(), BTreeSet::new()];
         for parsed in parsed {
             if let Place::Encoder { unit, kind, .. } = &parsed.place {
@@ -134,10 +193,12 @@ impl Numbers {
                 set.insert(unit.clone());
             }
         }
-        let [convolutions, batch_norms] = units.map(number);
+        let gaps = units.iter().any(has_gaps);
+        let [convolutions, batch_norms] = units.map(|units| number(units, keep_distances));
         Self {
             convolutions,
             batch_norms,
+            gaps,
         }
     }
 
@@ -172,12 +233,22 @@ impl Numbers {
     }
 }
 
-/// Layers known by number keep their distances; layers known by path are counted.
-fn number(units: BTreeSet<Vec<u64>>) -> BTreeMap<Vec<u64>, u64> {
-    let first = match units.first().map(Vec::as_slice) {
+/// The number of a layer that is known by number.
+fn plain_number(unit: Option<&Vec<u64>>) -> Option<u64> {
+    match unit.map(Vec::as_slice) {
         Some([number]) => Some(*number),
         _ => None,
-    };
+    }
+}
+
+fn has_gaps(units: &BTreeSet<Vec<u64>>) -> bool {
+    let ends = (plain_number(units.first()), plain_number(units.last()));
+    matches!(ends, (Some(first), Some(last)) if last - first >= units.len() as u64)
+}
+
+/// Layers known by number may keep their distances; layers known by path are counted.
+fn number(units: BTreeSet<Vec<u64>>, keep_distances: bool) -> BTreeMap<Vec<u64>, u64> {
+    let first = plain_number(units.first()).filter(|_| keep_distances);
     let ranked = units.into_iter().zip(0..);
     ranked
         .map(|(unit, rank)| {

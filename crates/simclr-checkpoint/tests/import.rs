@@ -153,6 +153,28 @@ fn optimizer_state_is_kept_on_request() {
         ["encoder.stem.conv.kernel.momentum", "optimizer.step"]
     );
     assert_eq!(flat(&state["encoder.stem.conv.kernel.momentum"]), values);
+    // Without a step in the file, the count is a guess, and said to be one.
+    let imported = import(folder.path(), options.clone()).unwrap();
+    let assumptions = imported.report().assumptions.join("; ");
+    assert!(
+        assumptions.contains("does not count its steps"),
+        "{assumptions}"
+    );
+    let only_encoder = ImportOptions {
+        heads: Heads::Drop,
+        ..options.clone()
+    };
+    let of_head = "head_supervised/linear_layer/dense/bias/Momentum";
+    all.insert(of_head.into(), float_variable(of_head, &[3], &[0.0; 3]));
+    let imported = import(checkpoint(&all).path(), only_encoder).unwrap();
+    let mut unused = imported.report().unused.iter();
+    let reason = unused.find(|unused| unused.source == of_head).unwrap();
+    assert!(
+        reason.reason.contains("a parameter that was not taken"),
+        "{}",
+        reason.reason
+    );
+    all.remove(of_head);
     all.remove(momentum);
     let error = import(checkpoint(&all).path(), options)
         .err()
@@ -209,7 +231,140 @@ fn moving_averages_are_taken_on_request_and_only_then() {
         .err()
         .unwrap()
         .to_string();
-    assert!(error.contains("63 missing"), "{error}");
+    assert!(error.contains("there are none"), "{error}");
+}
+
+#[test]
+fn a_classifier_without_averages_is_taken_as_it_is_and_the_report_says_so() {
+    let config = small();
+    let mut all = variables(&config);
+    for (name, variable) in variables(&config) {
+        if !name.starts_with("head_supervised") {
+            let averaged = format!("ema_model/{name}");
+            all.insert(averaged.clone(), rename(&variable, &averaged));
+        }
+    }
+    let options = ImportOptions {
+        moving_average: true,
+        ..Default::default()
+    };
+    let imported = import(checkpoint(&all).path(), options.clone()).unwrap();
+    let report = imported.report();
+    assert!(
+        report
+            .assumptions
+            .iter()
+            .any(|text| text.contains("has no moving averages"))
+    );
+    let plain = report
+        .parameters
+        .iter()
+        .filter(|p| !p.source.starts_with("ema_model/"));
+    assert!(
+        plain
+            .clone()
+            .all(|p| p.source.starts_with("head_supervised/"))
+    );
+    assert_eq!(plain.count(), 2);
+    // Half of the averages is a damaged file.
+    let kernel = "ema_model/head_supervised/linear_layer/dense/kernel";
+    let plain = &all["head_supervised/linear_layer/dense/kernel"];
+    all.insert(kernel.into(), rename(plain, kernel));
+    let error = import(checkpoint(&all).path(), options)
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(error.contains("1 missing"), "{error}");
+}
+
+/// The variables of [`small`] as a SavedModel has them: in a list, with an object graph. The
+/// graph has the full names that `full_name` makes, and references if asked for.
+fn saved_model(
+    references: bool,
+    full_name: impl Fn(&str) -> String,
+) -> (TempDir, BTreeMap<String, String>) {
+    let recorded = "../../tests/golden/checkpoints/tf2_object_r18_cifar/expected.json";
+    let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join(recorded);
+    let recorded: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(recorded).unwrap()).unwrap();
+    let mut graph = support::Graph::default();
+    let mut written = BTreeMap::new();
+    let mut keys = BTreeMap::new();
+    for (number, (name, variable)) in variables(&small()).into_iter().enumerate() {
+        let key = format!("trainable_variables_list/{number}/.ATTRIBUTES/VARIABLE_VALUE");
+        written.insert(key.clone(), rename(&variable, &key));
+        let path = recorded["canonical_to_checkpoint_key"][&name]
+            .as_str()
+            .unwrap();
+        let path = path.strip_suffix("/.ATTRIBUTES/VARIABLE_VALUE").unwrap();
+        let node = match references {
+            true => graph.node_at(path.split('/')),
+            false => graph.node_at(format!("trainable_variables_list/{number}").split('/')),
+        };
+        graph.nodes[node].attributes.push(support::Attribute {
+            name: "VARIABLE_VALUE".into(),
+            full_name: full_name(&name),
+            key: key.clone(),
+        });
+        keys.insert(name, key);
+    }
+    let graph = graph.written();
+    written.insert(graph.name.clone(), graph);
+    (checkpoint(&written), keys)
+}
+
+fn sources(imported: &simclr_checkpoint::Imported) -> BTreeMap<String, String> {
+    let specs = imported.config().parameter_specs().unwrap();
+    let original: BTreeMap<_, _> = specs
+        .into_iter()
+        .map(|s| (s.name, s.original_name))
+        .collect();
+    let parameters = imported.report().parameters.iter();
+    parameters
+        .map(|origin| (original[&origin.name].clone(), origin.source.clone()))
+        .collect()
+}
+
+#[test]
+fn an_object_graph_names_variables_by_its_references() {
+    // Names that say nothing, as after another program's conversion.
+    let (folder, keys) = saved_model(true, |_| "Variable".to_owned());
+    let imported = import(folder.path(), Heads::All).unwrap();
+    assert_eq!(imported.config(), &small());
+    assert_eq!(sources(&imported), keys);
+    let gaps = |text: &String| text.contains("gaps");
+    assert!(!imported.report().assumptions.iter().any(gaps));
+}
+
+#[test]
+fn full_names_may_have_gaps_between_their_counters() {
+    let (folder, keys) = saved_model(false, |name| {
+        let Some(rest) = name.strip_prefix("base_model/") else {
+            return name.to_owned();
+        };
+        let (layer, leaf) = rest.split_once('/').unwrap();
+        let digits = layer.trim_start_matches(|c: char| !c.is_ascii_digit() || c == 'd');
+        let number: usize = digits
+            .strip_prefix("2d_")
+            .unwrap_or(digits)
+            .parse()
+            .unwrap_or(0);
+        let stem = match layer.starts_with("conv2d") {
+            true => "conv2d",
+            false => "sync_batch_normalization",
+        };
+        // Twenty other layers were made in between.
+        let number = match number > 7 {
+            true => number + 73,
+            false => number + 53,
+        };
+        format!("resnet/block/{stem}_{number}/{leaf}")
+    });
+    let imported = import(folder.path(), Heads::All).unwrap();
+    assert_eq!(imported.config(), &small());
+    assert_eq!(sources(&imported), keys);
+    let gaps = |text: &String| text.contains("numbers of the layers have gaps");
+    assert!(imported.report().assumptions.iter().any(gaps));
 }
 
 #[test]
@@ -462,6 +617,27 @@ fn export_to_torchvision_and_back_is_the_same_network() {
 }
 
 #[test]
+fn small_networks_of_torchvision_have_identity_shortcuts() {
+    let folder = tempfile::tempdir().unwrap();
+    for depth in [18, 34] {
+        let encoder = ResNetConfig::depth(depth).torchvision();
+        let (_, theirs) = exported(folder.path(), encoder.clone());
+        let file = simclr_checkpoint::SafetensorsReader::open(&theirs).unwrap();
+        let shortcuts = file
+            .tensors()
+            .keys()
+            .filter(|name| name.ends_with("downsample.0.weight"));
+        let shortcuts: Vec<_> = shortcuts.cloned().collect();
+        let expected = [2, 3, 4].map(|group| format!("layer{group}.0.downsample.0.weight"));
+        assert_eq!(shortcuts, expected);
+        assert_eq!(
+            import(&theirs, Heads::All).unwrap().config().encoder,
+            encoder
+        );
+    }
+}
+
+#[test]
 fn exported_names_and_shapes_are_those_of_torchvision() {
     let folder = tempfile::tempdir().unwrap();
     let (_, theirs) = exported(folder.path(), ResNetConfig::depth(50));
@@ -506,10 +682,11 @@ fn plain_torchvision_files_get_torchvisions_ways() {
         format!("module.backbone.{name}")
     });
     let imported = import(&plain, Heads::Drop).unwrap();
-    assert_eq!(
-        imported.config().encoder,
-        ResNetConfig::depth(18).torchvision()
-    );
+    let expected = ResNetConfig {
+        identity_shortcuts: false,
+        ..ResNetConfig::depth(18).torchvision()
+    };
+    assert_eq!(imported.config().encoder, expected);
     assert_eq!(imported.report().assumptions.len(), 3);
     assert_eq!(imported.report().unused.len(), 2);
     let options = ImportOptions {

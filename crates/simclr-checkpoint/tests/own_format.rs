@@ -1,9 +1,13 @@
 //! Our own files: what is written comes back, and damage is named.
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/random.rs"]
+mod random;
+
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
+use random::Random;
 use simclr_checkpoint::{CheckpointFile, Error, FORMAT_VERSION, Metadata, Source, newest_first};
 
 fn sample() -> CheckpointFile {
@@ -225,18 +229,6 @@ fn the_newest_file_comes_first() {
         .map(|p| p.file_stem().unwrap().to_str().unwrap())
         .collect();
     assert_eq!(names, ["b", "a", "c"]);
-}
-
-/// A generator for the mutations below (xorshift).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % bound.max(1) as u64) as usize
-    }
 }
 
 /// Bytes of the header are changed, and its length put right, so that the damage gets past

@@ -16,31 +16,40 @@ type Named = (String, Vec<usize>, Vec<f32>);
 /// Writes what `torch.save` writes for a dictionary of `f32` tensors, the pickle by hand. The
 /// dictionary may lie inside another one.
 fn write_pth(path: &Path, outer: Option<&str>, tensors: &[Named]) {
+    write_strided_pth(path, outer, tensors, contiguous);
+}
+
+/// The strides of row-major values.
+fn contiguous(shape: &[usize]) -> Vec<usize> {
+    let axes = 0..shape.len();
+    axes.map(|axis| shape[axis + 1..].iter().product())
+        .collect()
+}
+
+fn write_strided_pth(
+    path: &Path,
+    outer: Option<&str>,
+    tensors: &[Named],
+    strides: impl Fn(&[usize]) -> Vec<usize>,
+) {
     let mut pickle = vec![0x80, 2];
     if let Some(key) = outer {
         pickle.extend(b"}(");
         push_text(&mut pickle, "epoch");
         pickle.extend(b"K\x07");
+        // Some scripts keep the best accuracy as a tensor.
+        push_tensor(&mut pickle, "best_acc1", 0, (&[1], &[1]), 1);
         push_text(&mut pickle, key);
     }
     pickle.extend(b"}(");
     for (index, (name, shape, values)) in tensors.iter().enumerate() {
-        push_text(&mut pickle, name);
-        pickle.extend(b"ctorch._utils\n_rebuild_tensor_v2\n((");
-        push_text(&mut pickle, "storage");
-        pickle.extend(b"ctorch\nFloatStorage\n");
-        push_text(&mut pickle, &index.to_string());
-        push_text(&mut pickle, "cpu");
-        push_integer(&mut pickle, values.len());
-        pickle.extend(b"tQK\x00(");
-        for &size in shape {
-            push_integer(&mut pickle, size);
-        }
-        pickle.extend(b"t(");
-        for axis in 0..shape.len() {
-            push_integer(&mut pickle, shape[axis + 1..].iter().product());
-        }
-        pickle.extend(b"t\x89ccollections\nOrderedDict\n)RtR");
+        push_tensor(
+            &mut pickle,
+            name,
+            index,
+            (shape, &strides(shape)),
+            values.len(),
+        );
     }
     pickle.push(b'u');
     if outer.is_some() {
@@ -64,6 +73,33 @@ fn write_pth(path: &Path, outer: Option<&str>, tensors: &[Named]) {
         archive.write_all(&bytes).unwrap();
     }
     archive.finish().unwrap();
+}
+
+/// A name and a tensor of this shape and these strides, whose values are in the file of this
+/// number.
+fn push_tensor(
+    pickle: &mut Vec<u8>,
+    name: &str,
+    file: usize,
+    (shape, strides): (&[usize], &[usize]),
+    count: usize,
+) {
+    push_text(pickle, name);
+    pickle.extend(b"ctorch._utils\n_rebuild_tensor_v2\n((");
+    push_text(pickle, "storage");
+    pickle.extend(b"ctorch\nFloatStorage\n");
+    push_text(pickle, &file.to_string());
+    push_text(pickle, "cpu");
+    push_integer(pickle, count);
+    pickle.extend(b"tQK\x00(");
+    for &size in shape {
+        push_integer(pickle, size);
+    }
+    pickle.extend(b"t(");
+    for &stride in strides {
+        push_integer(pickle, stride);
+    }
+    pickle.extend(b"t\x89ccollections\nOrderedDict\n)RtR");
 }
 
 fn push_text(pickle: &mut Vec<u8>, text: &str) {
@@ -103,13 +139,20 @@ fn a_pickled_network_is_the_same_as_the_one_in_safetensors() {
     let folder = tempfile::tempdir().unwrap();
     let (ours, tensors) = network(folder.path());
     let flat = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-    for outer in [None, Some("state_dict"), Some("model")] {
-        let path = folder.path().join("network.pth");
+    let names = ["network.pth", "network.pth.tar", "last.ckpt"];
+    for (outer, name) in [None, Some("state_dict"), Some("model")]
+        .into_iter()
+        .zip(names)
+    {
+        let path = folder.path().join(name);
         write_pth(&path, outer, &tensors);
         let imported = import(&path, Heads::All).unwrap();
         assert_eq!(
             imported.config().encoder,
-            ResNetConfig::depth(18).torchvision()
+            ResNetConfig {
+                identity_shortcuts: false,
+                ..ResNetConfig::depth(18).torchvision()
+            }
         );
         let loaded = imported.load(&Device::Cpu).unwrap();
         assert_eq!(loaded.tensors.len(), tensors.len());
@@ -118,6 +161,21 @@ fn a_pickled_network_is_the_same_as_the_one_in_safetensors() {
             assert_eq!(flat(tensor), flat(&ours.tensors[name]), "{name}");
         }
     }
+}
+
+#[test]
+fn tensors_of_another_memory_format_are_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("network.pth");
+    let (_, tensors) = network(folder.path());
+    let channels_last = |shape: &[usize]| match *shape {
+        [_, input, height, width] => vec![height * width * input, 1, width * input, input],
+        _ => contiguous(shape),
+    };
+    write_strided_pth(&path, None, &tensors, channels_last);
+    let error = import(&path, Heads::All).err().unwrap().to_string();
+    assert!(error.contains("network.pth: tensor `"), "{error}");
+    assert!(error.contains("not contiguous"), "{error}");
 }
 
 #[test]

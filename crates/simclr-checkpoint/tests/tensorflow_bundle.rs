@@ -9,8 +9,11 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device};
 use proptest::prelude::*;
 use simclr_checkpoint::tensorflow::{Bundle, DataType};
-use simclr_checkpoint::{ElementType, Error, Values};
-use support::{Layout, Part, Written, append, float_variable, write_bundle};
+use simclr_checkpoint::{ElementType, Error, Heads, Values, import};
+use support::random::Random;
+use support::{
+    Layout, Part, Written, append, float_variable, string_variable, variant_variable, write_bundle,
+};
 
 fn toy() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/checkpoints/toy")
@@ -123,6 +126,172 @@ fn a_checkpoint_is_found_by_any_of_its_names() {
     );
     assert_eq!(value(&saved_model), [9.0]);
     assert_eq!(value(&saved_model.join("variables")), [9.0]);
+
+    // As the official networks are laid out.
+    let official = folder.path().join("r50_1x_sk0");
+    std::fs::create_dir(&official).unwrap();
+    std::fs::rename(&saved_model, official.join("saved_model")).unwrap();
+    assert_eq!(value(&official), [9.0]);
+}
+
+#[test]
+fn state_files_name_bytes_that_are_not_ascii_in_octal() {
+    let folder = tempfile::tempdir().unwrap();
+    let variable = float_variable("a", &[1], &[5.0]);
+    for name in ["m", "k\u{e4}fer"] {
+        let prefix = folder.path().join(name);
+        write_bundle(&prefix, std::slice::from_ref(&variable), Layout::default());
+    }
+    let state = folder.path().join("checkpoint");
+    std::fs::write(&state, "model_checkpoint_path: \"k\\303\\244fer\"\n").unwrap();
+    let found = simclr_checkpoint::tensorflow::locate(folder.path()).unwrap();
+    assert_eq!(found, folder.path().join("k\u{e4}fer"));
+    for broken in ["k\\30", "k\\309fer", "\\", "\\303"] {
+        let text = format!("model_checkpoint_path: \"{broken}\"\n");
+        std::fs::write(&state, text).unwrap();
+        let error = Bundle::open(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("checkpoint: "), "{error}");
+    }
+}
+
+#[test]
+fn strings_come_back_and_damage_to_them_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let prefix = folder.path().join("m");
+    let strings: [&[u8]; 4] = [b"", b"core", &[0xff; 300], b"x"];
+    let variables = [
+        string_variable("none", &[]),
+        string_variable("some", &strings),
+        variant_variable("objects", &[b"first", b"", &[7; 200]]),
+    ];
+    write_bundle(&prefix, &variables, Layout::default());
+    let bundle = open_and_verify(&prefix).unwrap();
+    assert_eq!(bundle.read_strings("some").unwrap(), strings);
+    assert!(bundle.read_strings("none").unwrap().is_empty());
+    assert_eq!(
+        bundle.get("objects").unwrap().data_type(),
+        DataType::Variant
+    );
+    for name in ["some", "objects"] {
+        let error = bundle.read(name).unwrap_err();
+        assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+    }
+
+    let data = append(&prefix, ".data-00000-of-00001");
+    let bytes = std::fs::read(&data).unwrap();
+    for position in 0..bytes.len() {
+        let mut damaged = bytes.clone();
+        damaged[position] ^= 0x10;
+        std::fs::write(&data, damaged).unwrap();
+        let error = open_and_verify(&prefix).unwrap_err().to_string();
+        assert!(
+            error.contains("m.data-00000-of-00001: "),
+            "{position}: {error}"
+        );
+    }
+
+    // Bytes behind the last string, and no bytes at all for no strings, as some writers do.
+    let mut longer = string_variable("some", &strings);
+    longer.parts[0].bytes.push(0);
+    longer.parts[0].checksum = longer.parts[0]
+        .checksum
+        .map(|crc| crc32c::crc32c_append(crc, &[0]));
+    write_bundle(&prefix, &[longer], Layout::default());
+    let error = open_and_verify(&prefix).unwrap_err().to_string();
+    assert!(error.contains("some: broken string lengths"), "{error}");
+    let mut none = string_variable("none", &[]);
+    none.parts[0].bytes.clear();
+    none.parts[0].checksum = None;
+    write_bundle(&prefix, &[none], Layout::default());
+    open_and_verify(&prefix).unwrap();
+}
+
+#[test]
+fn partitioned_strings_are_verified() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut whole = string_variable("s", &[b"one", b"two", b"three"]);
+    let mut parts = [
+        string_variable("s", &[b"one"]),
+        string_variable("s", &[b"two", b"three"]),
+    ]
+    .map(|part| part.parts.into_iter().next().unwrap());
+    parts[1].start = vec![1];
+    parts[1].shard = 1;
+    whole.parts = parts.to_vec();
+    let layout = Layout {
+        shards: 2,
+        ..Default::default()
+    };
+    let prefix = folder.path().join("m");
+    write_bundle(&prefix, std::slice::from_ref(&whole), layout);
+    let bundle = open_and_verify(&prefix).unwrap();
+    let error = bundle.read_strings("s").unwrap_err().to_string();
+    assert!(error.contains("strings in 2 parts"), "{error}");
+    whole.parts[1].bytes[0] ^= 1;
+    write_bundle(&prefix, &[whole], layout);
+    assert!(open_and_verify(&prefix).is_err());
+}
+
+/// A bundle with this header and one variable.
+fn with_header(prefix: &Path, header: &support::Header) -> String {
+    let variable = float_variable("a", &[1], &[1.0]);
+    write_bundle(prefix, &[variable], Layout::default());
+    let mut entries = read_entries(prefix);
+    entries[0].1 = encode(header);
+    let index = support::table(&entries, Layout::default());
+    std::fs::write(append(prefix, ".index"), index).unwrap();
+    open_and_verify(prefix).unwrap_err().to_string()
+}
+
+#[test]
+fn headers_of_other_machines_and_versions_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let prefix = folder.path().join("m");
+    let good = support::Header {
+        num_shards: 1,
+        endianness: 0,
+        version: Some(support::Version {
+            producer: 1,
+            min_consumer: 0,
+        }),
+    };
+    let big_endian = support::Header {
+        endianness: 1,
+        ..good.clone()
+    };
+    let text = with_header(&prefix, &big_endian);
+    assert!(
+        text.contains("m.index: byte order is not supported"),
+        "{text}"
+    );
+    let later = support::Header {
+        version: Some(support::Version {
+            producer: 9,
+            min_consumer: 2,
+        }),
+        ..good.clone()
+    };
+    let text = with_header(&prefix, &later);
+    assert!(text.contains("asks for a reader of version 2"), "{text}");
+    for num_shards in [0, -1] {
+        let text = with_header(
+            &prefix,
+            &support::Header {
+                num_shards,
+                ..good.clone()
+            },
+        );
+        assert!(
+            text.contains("m.index: ") && text.contains("data files"),
+            "{text}"
+        );
+    }
+    let many = support::Header {
+        num_shards: i32::MAX,
+        ..good
+    };
+    let text = with_header(&prefix, &many);
+    assert!(text.contains("m.data-00000-of-2147483647"), "{text}");
 }
 
 #[test]
@@ -141,16 +310,33 @@ fn what_is_not_there_is_an_error() {
 #[test]
 fn odd_types_are_listed_and_refused_when_read() {
     let folder = tempfile::tempdir().unwrap();
+    let prefix = folder.path().join("m");
     let mut complex = float_variable("complex", &[1], &[1.0, 2.0]);
     complex.data_type = 8;
-    write_bundle(&folder.path().join("m"), &[complex], Layout::default());
-    let bundle = open_and_verify(folder.path()).unwrap();
-    assert_eq!(
-        bundle.get("complex").unwrap().data_type(),
-        DataType::Other(8)
-    );
+    write_bundle(&prefix, std::slice::from_ref(&complex), Layout::default());
+    let bundle = open_and_verify(&prefix).unwrap();
+    let data_type = bundle.get("complex").unwrap().data_type();
+    assert_eq!(data_type, DataType::Other(8));
+    assert_eq!(data_type.to_string(), "complex64");
     let error = bundle.read("complex").unwrap_err();
     assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+
+    complex.parts[0].bytes.pop();
+    write_bundle(&prefix, std::slice::from_ref(&complex), Layout::default());
+    let error = open_and_verify(&prefix).unwrap_err().to_string();
+    assert!(
+        error.contains("7 bytes for complex64 of shape [1]"),
+        "{error}"
+    );
+    for unknown in [0, 33, 101, -5] {
+        complex.data_type = unknown;
+        write_bundle(&prefix, std::slice::from_ref(&complex), Layout::default());
+        let error = open_and_verify(&prefix).unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("m.index: complex: type {unknown}")),
+            "{error}"
+        );
+    }
 }
 
 #[test]
@@ -244,6 +430,7 @@ fn parts(bytes: &[u8], width: usize, shape: &[usize], cuts: &[usize], shards: us
             size: signed(size),
             bytes: block(bytes, width, shape, start, size),
             shard: number % shards,
+            checksum: None,
         })
         .collect()
 }
@@ -297,17 +484,7 @@ proptest! {
     }
 }
 
-/// A generator for the mutations below (xorshift).
-struct Random(u64);
-
 impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % bound.max(1) as u64) as usize
-    }
-
     /// Changes, inserts, removes or repeats a few bytes.
     fn mutate(&mut self, bytes: &mut Vec<u8>) {
         for _ in 0..=self.below(4) {
@@ -338,6 +515,27 @@ fn mutations() -> usize {
     rounds.map_or(1_000, |rounds| rounds.parse().unwrap())
 }
 
+fn sample_graph() -> support::Graph {
+    let mut graph = support::Graph::default();
+    for path in [
+        "model/resnet_model/block_groups/0",
+        "model/supervised_head/linear_layer",
+    ] {
+        let node = graph.node_at(path.split('/'));
+        graph.nodes[node].attributes.push(support::Attribute {
+            name: "VARIABLE_VALUE".into(),
+            full_name: "resnet/conv2d_8/kernel".into(),
+            key: format!("{path}/.ATTRIBUTES/VARIABLE_VALUE"),
+        });
+        graph.nodes[node].slots.push(support::Slot {
+            original: node as i32,
+            name: "Momentum".into(),
+            slot: node as i32,
+        });
+    }
+    graph
+}
+
 fn sample_variables() -> Vec<Written> {
     let values: Vec<f32> = (0..60).map(|i| i as f32).collect();
     let mut split = float_variable("p/w", &[10, 6], &values);
@@ -348,11 +546,17 @@ fn sample_variables() -> Vec<Written> {
         float_variable("base_model/conv2d_1/kernel", &[60], &values),
         float_variable("base_model/scalar", &[], &values[..1]),
         split,
+        string_variable("strings", &[b"a", b"", b"bcd"]),
+        variant_variable("variants", &[b"a", b"bcd"]),
+        sample_graph().written(),
     ]
 }
 
 /// Everything that can be asked of a checkpoint, without expectations.
 fn exercise(path: &Path) {
+    if let Ok(imported) = import(path, Heads::All) {
+        let _ = imported.load(&Device::Cpu);
+    }
     if let Ok(bundle) = Bundle::open(path) {
         let names: Vec<String> = bundle
             .variables()
@@ -513,7 +717,7 @@ fn claims_are_checked_before_memory_is_asked_for() {
         shape: shape(&[huge]),
         ..base
     };
-    assert!(error(strings).contains("strings in 64 bytes"));
+    assert!(error(strings).contains("elements in 64 bytes"));
 }
 
 fn encode(message: &impl prost::Message) -> Vec<u8> {

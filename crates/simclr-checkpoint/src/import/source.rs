@@ -7,11 +7,12 @@ use candle_core::pickle::PthTensors;
 use candle_core::{DType, Tensor};
 
 use crate::element::{ElementType, append_as_f32};
-use crate::ranged_file::CHUNK;
+use crate::ranged_file::{CHUNK, RangedFile};
 use crate::tensorflow::Bundle;
 use crate::{Error, Result, SafetensorsReader, Values};
 
-/// Under these names training scripts put the parameters into a pickled dictionary.
+/// Under these names training scripts put the parameters into a pickled dictionary. The one with
+/// the most tensors counts.
 const STATE_DICTIONARIES: [Option<&str>; 5] = [
     None,
     Some("state_dict"),
@@ -25,6 +26,40 @@ pub(crate) enum SourceFile {
     TensorFlow(Bundle),
     Safetensors(SafetensorsReader),
     Pickle(PickleFile),
+}
+
+/// What kind of file a path leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FileForm {
+    TensorFlow,
+    Safetensors,
+    Pickle,
+}
+
+impl FileForm {
+    /// By the name, and where that says nothing (`net.pth.tar`, `last.ckpt`) by the first bytes:
+    /// PyTorch writes zip files. Folders and whatever else are TensorFlow's.
+    fn of(path: &Path) -> Result<Self> {
+        if !path.is_file() {
+            return Ok(Self::TensorFlow);
+        }
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        Ok(match extension {
+            Some("safetensors") => Self::Safetensors,
+            Some("pth" | "pt" | "bin") => Self::Pickle,
+            _ if begins_with(path, ZIP)? => Self::Pickle,
+            _ => Self::TensorFlow,
+        })
+    }
+}
+
+/// The first bytes of a zip file.
+const ZIP: &[u8] = b"PK\x03\x04";
+
+fn begins_with(path: &Path, bytes: &[u8]) -> Result<bool> {
+    let file = RangedFile::open(path)?;
+    let length = bytes.len() as u64;
+    Ok(file.length() >= length && file.read("first bytes", 0, length)? == bytes)
 }
 
 /// What a file says about one of its variables.
@@ -43,13 +78,12 @@ pub(crate) struct PickleFile {
 }
 
 impl SourceFile {
-    /// Opens a file by its form: `.safetensors`, `.pth` or `.pt`, and TensorFlow's else.
+    /// Opens a file by its form.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let extension = path.extension().and_then(|extension| extension.to_str());
-        match extension.filter(|_| !path.is_dir()) {
-            Some("safetensors") => Ok(Self::Safetensors(SafetensorsReader::open(path)?)),
-            Some("pth" | "pt" | "bin") => Ok(Self::Pickle(PickleFile::open(path)?)),
-            _ => Ok(Self::TensorFlow(Bundle::open(path)?)),
+        match FileForm::of(path)? {
+            FileForm::Safetensors => Ok(Self::Safetensors(SafetensorsReader::open(path)?)),
+            FileForm::Pickle => Ok(Self::Pickle(PickleFile::open(path)?)),
+            FileForm::TensorFlow => Ok(Self::TensorFlow(Bundle::open(path)?)),
         }
     }
 
@@ -182,26 +216,32 @@ pub(crate) fn for_each_chunk_of(
 
 impl PickleFile {
     fn open(path: &Path) -> Result<Self> {
-        let length = path.metadata().map_err(Error::io(path))?.len();
+        let length = RangedFile::open(path)?.length();
+        let mut largest: Option<PthTensors> = None;
         let mut first_error = None;
         for key in STATE_DICTIONARIES {
             match PthTensors::new(path, key) {
-                Ok(tensors) if !tensors.tensor_infos().is_empty() => {
-                    return Ok(Self {
-                        path: path.to_owned(),
-                        length,
-                        tensors,
-                    });
+                Ok(tensors) => {
+                    let count = |tensors: &PthTensors| tensors.tensor_infos().len();
+                    if count(&tensors) > largest.as_ref().map_or(0, count) {
+                        largest = Some(tensors);
+                    }
                 }
-                Ok(_) => {}
                 Err(error) => drop(first_error.get_or_insert(error)),
             }
         }
-        let reason = first_error.map_or_else(String::new, |error| format!(": {error}"));
-        Err(Error::malformed(
-            path,
-            format!("no dictionary of tensors saved by PyTorch 1.6 or later{reason}"),
-        ))
+        let tensors = largest.ok_or_else(|| {
+            let reason = first_error.map_or_else(String::new, |error| format!(": {error}"));
+            let reason = format!(
+                "no dictionary of tensors (`state_dict`) saved by PyTorch 1.6 or later{reason}"
+            );
+            Error::malformed(path, reason)
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            length,
+            tensors,
+        })
     }
 
     fn read_f32(&self, name: &str) -> Result<Vec<f32>> {
@@ -223,6 +263,15 @@ impl PickleFile {
             let length = self.length;
             let reason = format!("{name}: shape {shape:?} in a file of {length} bytes");
             return Err(Error::malformed(&self.path, reason));
+        }
+        if !info.layout.is_contiguous() && !info.layout.is_fortran_contiguous() {
+            return Err(Error::Unsupported {
+                path: self.path.clone(),
+                what: format!("tensor `{name}`"),
+                reason: "it is not contiguous (of a channels-last network?); save the tensors' \
+                         `.contiguous()`"
+                    .into(),
+            });
         }
         let values = |tensor: Tensor| tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1();
         let tensor = self.tensors.get(name).map_err(Error::tensor(&self.path))?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use simclr_model::{ParameterSpec, ProjectionHeadConfig, ResNetConfig, SimClrConfig};
+use simclr_model::{ParameterSpec, Part, ProjectionHeadConfig, ResNetConfig, SimClrConfig};
 
 use super::source::{SourceFile, SourceVariable, read_integer};
 use super::{Assignment, ImportOptions, OPTIMIZER_STEP, Plan, ValueOrigin, assign, display_name};
@@ -12,8 +12,8 @@ use crate::architecture::{
     recognize_supervised_head,
 };
 use crate::format::Source;
-use crate::names::{CanonicalNames, canonical_names};
-use crate::tensorflow::{Bundle, ObjectGraph};
+use crate::names::CanonicalNames;
+use crate::tensorflow::Bundle;
 use crate::torch::Layout;
 use crate::{Error, Result};
 
@@ -29,24 +29,29 @@ const STEPS: [&str; 4] = [
 ];
 
 pub(super) fn plan(bundle: &Bundle, source: &SourceFile, options: &ImportOptions) -> Result<Plan> {
-    let graph = bundle.object_graph()?;
-    let names = names_of(bundle, graph.as_ref());
+    let names = CanonicalNames::of(bundle)?;
     let path = bundle.index();
     if let Some((canonical, first, second)) = names.conflicts.first() {
         let reason = format!("both `{first}` and `{second}` are {canonical}");
         return Err(Error::malformed(path, reason));
     }
+    if options.moving_average && names.moving_averages.is_empty() {
+        let reason = "the moving averages were asked for, but there are none";
+        return Err(Error::malformed(path, reason));
+    }
     let variables = source.variables();
     let shapes = shapes(&names, &variables);
     let config = recognize(path, &shapes, options)?;
+    let plain_head = options.moving_average && lacks_averaged_classifier(&names);
     let find = |spec: &ParameterSpec| {
-        let averaged = options.moving_average;
         let plain = names.weights.get(&spec.original_name);
         let average = names.moving_averages.get(&spec.original_name);
-        match averaged {
+        // Statistics are averages already; some programs keep no second average of them.
+        let plain_will_do =
+            is_statistic(spec.role) || plain_head && spec.part == Part::SupervisedHead;
+        match options.moving_average {
             false => plain.cloned(),
-            // Statistics are averages already; some programs keep no second average of them.
-            true if is_statistic(spec.role) => average.or(plain).cloned(),
+            true if plain_will_do => average.or(plain).cloned(),
             true => average.cloned(),
         }
     };
@@ -61,26 +66,50 @@ pub(super) fn plan(bundle: &Bundle, source: &SourceFile, options: &ImportOptions
             global_step,
         )?);
     }
+    let mut assumptions = assumptions(&config);
+    let mut assume = |holds: bool, what: &str| {
+        if holds {
+            assumptions.push(what.to_owned());
+        }
+    };
+    assume(
+        names.gaps,
+        "the numbers of the layers have gaps: the layers were taken in their order",
+    );
+    assume(
+        plain_head && config.supervised_head.is_some(),
+        "the supervised head has no moving averages: its parameters were taken as they are",
+    );
+    assume(
+        options.optimizer_state && global_step.is_none(),
+        "the source does not count its steps: the optimizer's count begins at 0",
+    );
     Ok(Plan {
         source: Source {
-            kind: form(bundle, graph.as_ref()).to_owned(),
+            kind: form(bundle).to_owned(),
             name: name_of(bundle),
             global_step,
             moving_average: options.moving_average,
         },
         unused: unused(&names, options),
-        assumptions: assumptions(&config),
+        assumptions,
         config,
         tensors,
     })
 }
 
-fn form(bundle: &Bundle, graph: Option<&ObjectGraph>) -> &'static str {
+/// Programs that average while they train without labels do not all average the classifier that
+/// is trained alongside.
+fn lacks_averaged_classifier(names: &CanonicalNames) -> bool {
+    !names.moving_averages.contains_key(CLASSIFIER)
+}
+
+fn form(bundle: &Bundle) -> &'static str {
     let folder = bundle.prefix().parent().and_then(Path::file_name);
-    match graph {
-        None => "TensorFlow, name-based",
-        Some(_) if folder.is_some_and(|name| name == "variables") => "TensorFlow, SavedModel",
-        Some(_) => "TensorFlow, object-based",
+    match bundle.is_object_based() {
+        false => "TensorFlow, name-based",
+        true if folder.is_some_and(|name| name == "variables") => "TensorFlow, SavedModel",
+        true => "TensorFlow, object-based",
     }
 }
 
@@ -88,34 +117,33 @@ fn form(bundle: &Bundle, graph: Option<&ObjectGraph>) -> &'static str {
 fn name_of(bundle: &Bundle) -> String {
     let prefix = bundle.prefix();
     let folder = prefix.parent().unwrap_or(Path::new(""));
-    if folder.ends_with("variables") {
-        return display_name(folder.parent().unwrap_or(folder));
+    if !folder.ends_with("variables") {
+        return within(folder, &display_name(prefix));
     }
-    let (folder, prefix) = (display_name(folder), display_name(prefix));
-    match folder.as_str() {
-        "" | "." | ".." => prefix,
-        folder => format!("{folder}/{prefix}"),
+    let saved_model = folder.parent().unwrap_or(folder);
+    match display_name(saved_model).as_str() {
+        // The name of the official networks is one folder higher.
+        name @ ("saved_model" | "hub") => {
+            within(saved_model.parent().unwrap_or(Path::new("")), name)
+        }
+        name => name.to_owned(),
     }
 }
 
-fn names_of(bundle: &Bundle, graph: Option<&ObjectGraph>) -> CanonicalNames {
-    let saved = graph.map(ObjectGraph::variables).unwrap_or_default();
-    let full_names: BTreeMap<&str, &str> = saved
-        .iter()
-        .filter(|variable| !variable.full_name.is_empty())
-        .map(|variable| (variable.key.as_str(), variable.full_name.as_str()))
-        .collect();
-    canonical_names(
-        bundle
-            .variables()
-            .map(|(key, _)| (key, full_names.get(key).copied())),
-    )
+fn within(folder: &Path, name: &str) -> String {
+    match display_name(folder).as_str() {
+        "" | "." | ".." => name.to_owned(),
+        folder => format!("{folder}/{name}"),
+    }
 }
 
-/// Shapes by canonical name; an average stands in where it is all there is.
+/// Shapes by canonical name, of numbers; an average stands in where it is all there is.
 fn shapes(names: &CanonicalNames, variables: &BTreeMap<String, SourceVariable>) -> Shapes {
     let all = names.moving_averages.iter().chain(&names.weights);
-    all.filter_map(|(canonical, key)| Some((canonical.clone(), variables.get(key)?.shape.clone())))
+    let known = all.filter_map(|(canonical, key)| Some((canonical, variables.get(key)?)));
+    known
+        .filter(|(_, variable)| variable.element.is_some())
+        .map(|(canonical, variable)| (canonical.clone(), variable.shape.clone()))
         .collect()
 }
 
@@ -229,17 +257,29 @@ fn unused(names: &CanonicalNames, options: &ImportOptions) -> Vec<(String, Strin
             add(key, reason);
         }
     }
+    let slot = match options.optimizer_state {
+        true => "state of the optimizer for a parameter that was not taken",
+        false => "state of the optimizer, not asked for",
+    };
     for key in names.slots.values() {
-        add(key, "state of the optimizer, not asked for");
+        add(key, slot);
     }
     for key in &names.others {
-        let bookkeeping = STEPS.contains(&key.as_str())
-            || key.starts_with("save_counter")
-            || key.starts_with("_CHECKPOINTABLE_OBJECT_GRAPH");
-        match bookkeeping {
-            true => add(key, "bookkeeping of TensorFlow"),
-            false => add(key, "no part of a SimCLR network"),
-        }
+        let is_step = STEPS.contains(&key.as_str());
+        let begins = |with: &str| key.starts_with(with);
+        add(
+            key,
+            match () {
+                () if is_step
+                    || begins("save_counter")
+                    || begins("_CHECKPOINTABLE_OBJECT_GRAPH") =>
+                {
+                    "bookkeeping of TensorFlow"
+                }
+                () if begins("optimizer/") => "the optimizer's own, of no parameter",
+                () => "no part of a SimCLR network",
+            },
+        );
     }
     reasons
 }

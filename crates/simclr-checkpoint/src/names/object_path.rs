@@ -1,10 +1,68 @@
 //! Paths through the objects of the original's second version.
 
+use std::collections::BTreeMap;
+
 use super::Collection;
-use super::place::{Kind, Parsed, Place, collection, leaf};
+use super::place::{Kind, LEAVES, Parsed, Place, collection, leaf};
+use crate::tensorflow::ObjectGraph;
 
 const ATTRIBUTE: &str = "/.ATTRIBUTES/VARIABLE_VALUE";
 const SLOT: &str = "/.OPTIMIZER_SLOT/";
+
+/// What the parts of a network are called by the model that holds them.
+const ENCODER: &str = "resnet_model";
+const PROJECTION_HEAD: &str = "_projection_head";
+const SUPERVISED_HEAD: &str = "supervised_head";
+
+/// The references on the way from a part of the network to what its layers hold; all others are
+/// numbers in lists.
+const REFERENCES: [&str; 21] = [
+    "initial_conv_relu_max_pool",
+    "block_groups",
+    "layers",
+    "shortcut_layers",
+    "projection_layers",
+    "conv2d_bn_layers",
+    "conv_relu_dropblock_layers",
+    "se_layer",
+    "conv2d",
+    "bn",
+    "conv2d_fixed_padding",
+    "batch_norm_relu",
+    "conv2d_0",
+    "batch_norm_relu_1",
+    "conv2d_1",
+    "se_reduce",
+    "se_expand",
+    "linear_layers",
+    "linear_layer",
+    "dense",
+    "bn_relu",
+];
+
+/// The places of variables in the object graph, by their keys, written as keys are.
+pub(super) fn paths(graph: &ObjectGraph) -> BTreeMap<&str, String> {
+    let parts = [ENCODER, PROJECTION_HEAD, SUPERVISED_HEAD];
+    let is_number = |name: &str| name.len() < 5 && name.bytes().all(|byte| byte.is_ascii_digit());
+    let paths = graph.paths(&parts, |name| {
+        is_number(name) || REFERENCES.contains(&name) || LEAVES.contains(&name)
+    });
+    let slots = graph.variables().iter().filter_map(|variable| {
+        let (position, word) = variable.slot.as_ref()?;
+        let original = graph.variables().get(*position)?;
+        let path = paths.get(original.key.as_str())?;
+        let word = collection(word).is_some().then_some(word)?;
+        let path = format!("{path}{SLOT}optimizer/{word}{ATTRIBUTE}");
+        Some((variable.key.as_str(), path))
+    });
+    let mut keys: BTreeMap<&str, String> = slots.collect();
+    keys.extend(
+        paths
+            .iter()
+            .map(|(key, path)| (*key, format!("{path}{ATTRIBUTE}"))),
+    );
+    keys
+}
 
 /// Whether a key is that of an object-based checkpoint.
 pub(super) fn is_object_key(key: &str) -> bool {
@@ -31,13 +89,13 @@ fn place(segments: &[&str]) -> Option<Place> {
         let position = segments.iter().position(|segment| *segment == name)?;
         segments.get(position + 1..)
     };
-    if let Some(rest) = part("resnet_model") {
+    if let Some(rest) = part(ENCODER) {
         return encoder(rest);
     }
-    if let Some(rest) = part("_projection_head") {
+    if let Some(rest) = part(PROJECTION_HEAD) {
         return projection(rest);
     }
-    match part("supervised_head")? {
+    match part(SUPERVISED_HEAD)? {
         ["linear_layer", "dense", last] => Some(Place::Supervised { leaf: leaf(last)? }),
         _ => None,
     }

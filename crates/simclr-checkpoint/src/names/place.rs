@@ -36,17 +36,19 @@ pub(super) enum Kind {
     BatchNorm,
 }
 
+/// What a layer holds: the last part of a parameter's name.
+pub(super) const LEAVES: [&str; 6] = [
+    "kernel",
+    "bias",
+    "gamma",
+    "beta",
+    "moving_mean",
+    "moving_variance",
+];
+
 /// The last part of a parameter's name.
 pub(super) fn leaf(segment: &str) -> Option<&'static str> {
-    let leaves = [
-        "kernel",
-        "bias",
-        "gamma",
-        "beta",
-        "moving_mean",
-        "moving_variance",
-    ];
-    leaves.into_iter().find(|leaf| *leaf == segment)
+    LEAVES.into_iter().find(|leaf| *leaf == segment)
 }
 
 /// What an optimizer calls what it keeps.

@@ -9,7 +9,9 @@ use super::coding::{Extent, slice_key};
 use super::object_graph::ObjectGraph;
 use super::proto::{BundleEntry, BundleHeader, Slice};
 use super::shards::Shards;
-use super::variable::{DataType, StoredPart, Variable, block_of, overlap, range_of, shape_of};
+use super::variable::{
+    DataType, StoredPart, Variable, block_of, element_count, overlap, range_of, shape_of,
+};
 use super::{locate, table};
 use crate::ranged_file::RangedFile;
 use crate::{Array, Error, Result, Values};
@@ -102,21 +104,29 @@ impl Bundle {
     /// Reads a variable of strings, flat.
     ///
     /// # Errors
-    /// As [`Self::read`].
+    /// As [`Self::read`]; [`Error::Unsupported`] also if it was partitioned.
     pub fn read_strings(&self, name: &str) -> Result<Vec<Vec<u8>>> {
         let variable = self.variable(name)?;
         match (variable.data_type, variable.parts.as_slice()) {
-            (DataType::String, [part]) => {
-                let count = variable
-                    .shape
-                    .iter()
-                    .try_fold(1u64, |product, &size| product.checked_mul(size as u64));
-                let count = count.unwrap_or(u64::MAX);
-                self.shards
-                    .read_strings(&self.index, name, &part.range, count)
-            }
+            (DataType::String, [part]) => self.strings_of(name, part),
+            (DataType::String, parts) => Err(Error::Unsupported {
+                path: self.index.clone(),
+                what: format!("variable `{name}`"),
+                reason: format!("strings in {} parts", parts.len()),
+            }),
             (data_type, _) => Err(self.unsupported(name, data_type)),
         }
+    }
+
+    fn strings_of(&self, name: &str, part: &StoredPart) -> Result<Vec<Vec<u8>>> {
+        let count = element_count(&part.size).unwrap_or(u64::MAX);
+        self.shards
+            .read_strings(&self.index, name, &part.range, count)
+    }
+
+    /// Whether there is an object graph: then names are paths through it.
+    pub fn is_object_based(&self) -> bool {
+        self.get(OBJECT_GRAPH).is_some()
     }
 
     /// The object graph, if this is an object-based checkpoint or a SavedModel.
@@ -124,7 +134,7 @@ impl Bundle {
     /// # Errors
     /// Fails if there is one, but damaged.
     pub fn object_graph(&self) -> Result<Option<ObjectGraph>> {
-        if self.get(OBJECT_GRAPH).is_none() {
+        if !self.is_object_based() {
             return Ok(None);
         }
         let strings = self.read_strings(OBJECT_GRAPH)?;
@@ -150,13 +160,19 @@ impl Bundle {
     /// [`Error::Checksum`] if its bytes have changed.
     pub fn verify_variable(&self, name: &str) -> Result<()> {
         let variable = self.variable(name)?;
-        if variable.data_type == DataType::String {
-            return self.read_strings(name).map(|_| ());
-        }
+        let index = &self.index;
         for part in &variable.parts {
-            let nothing = |_: &[u8]| Ok(());
-            self.shards
-                .for_each_chunk(&self.index, name, &part.range, nothing)?;
+            match variable.data_type {
+                DataType::String => drop(self.strings_of(name, part)?),
+                DataType::Variant => {
+                    let count = element_count(&part.size).unwrap_or(u64::MAX);
+                    self.shards
+                        .verify_variants(index, name, &part.range, count)?;
+                }
+                _ => self
+                    .shards
+                    .for_each_chunk(index, name, &part.range, |_| Ok(()))?,
+            }
         }
         Ok(())
     }
@@ -260,7 +276,8 @@ impl Bundle {
         entry: &BundleEntry,
         entries: &BTreeMap<Vec<u8>, BundleEntry>,
     ) -> Result<Variable, String> {
-        let data_type = DataType::of_number(entry.dtype);
+        let data_type = DataType::of_number(entry.dtype)
+            .ok_or_else(|| format!("type {}, which TensorFlow does not have", entry.dtype))?;
         let shape = shape_of(entry.shape.as_ref())?;
         let parts = if entry.slices.is_empty() {
             let range = range_of(entry)?;
@@ -282,20 +299,19 @@ impl Bundle {
     }
 
     fn check_sizes(&self, variable: &Variable) -> Result<(), String> {
-        let Some(element) = variable.data_type.element() else {
-            return Ok(());
-        };
+        let data_type = variable.data_type;
         for part in &variable.parts {
-            let expected = element.byte_count(&part.size);
-            if expected != Some(part.range.size) {
+            let expected = data_type.byte_count(&part.size);
+            if expected.is_some_and(|expected| expected != Some(part.range.size)) {
                 return Err(format!(
-                    "{} bytes for {element} of shape {:?}",
+                    "{} bytes for {data_type} of shape {:?}",
                     part.range.size, part.size
                 ));
             }
         }
         let stored = variable.stored_bytes();
-        if element.byte_count(&variable.shape) != Some(stored) {
+        let expected = data_type.byte_count(&variable.shape);
+        if expected.is_some_and(|expected| expected != Some(stored)) {
             let shape = &variable.shape;
             return Err(format!("the slices do not make up the shape {shape:?}"));
         }

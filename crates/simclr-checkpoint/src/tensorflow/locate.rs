@@ -9,6 +9,10 @@ const INDEX: &str = "index";
 const STATE_FILE: &str = "checkpoint";
 const STATE_KEY: &str = "model_checkpoint_path:";
 
+/// Where in a folder a SavedModel may lie: it may be one, and those of the official networks are
+/// in a folder of their own.
+const SAVED_MODELS: [&str; 3] = ["", "saved_model", "hub"];
+
 /// A state file has a few lines; what is longer is something else.
 const LONGEST_STATE_FILE: u64 = 1 << 20;
 
@@ -18,7 +22,8 @@ const LONGEST_STATE_FILE: u64 = 1 << 20;
 /// - an index, `model.ckpt-1234.index`,
 /// - a `checkpoint` file, which names the last checkpoint beside it,
 /// - a folder with such a file or with exactly one index,
-/// - a SavedModel's folder, or its `variables`.
+/// - a SavedModel's folder, its `variables`, or a folder with a SavedModel under `saved_model` or
+///   `hub`.
 ///
 /// # Errors
 /// Says what was looked for where.
@@ -56,8 +61,8 @@ fn locate_in(folder: &Path) -> Result<PathBuf> {
     if state.is_file() {
         return read_state(&state);
     }
-    let saved_model = folder.join("variables").join("variables");
-    if index_of(&saved_model).is_file() {
+    let saved_models = SAVED_MODELS.map(|inner| folder.join(inner).join("variables/variables"));
+    if let Some(saved_model) = saved_models.into_iter().find(|m| index_of(m).is_file()) {
         return Ok(saved_model);
     }
     let mut indices = Vec::new();
@@ -117,16 +122,24 @@ fn read_state(path: &Path) -> Result<PathBuf> {
         })
 }
 
-/// The text between quotation marks, with a backslash before special characters.
+/// The text between quotation marks. A backslash stands before special characters, and before
+/// three octal digits for a byte that is not ASCII.
 fn unquote(value: &str) -> Option<String> {
     let inner = value.trim().strip_prefix('"')?.strip_suffix('"')?;
-    let mut text = String::new();
-    let mut characters = inner.chars();
-    while let Some(character) = characters.next() {
-        match character {
-            '\\' => text.push(characters.next()?),
+    let mut text = Vec::new();
+    let mut bytes = inner.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' => match bytes.next()? {
+                first @ b'0'..=b'3' => {
+                    let octal = [first, bytes.next()?, bytes.next()?];
+                    let octal = std::str::from_utf8(&octal).ok()?;
+                    text.push(u8::from_str_radix(octal, 8).ok()?);
+                }
+                other => text.push(other),
+            },
             other => text.push(other),
         }
     }
-    Some(text)
+    String::from_utf8(text).ok()
 }

@@ -1,13 +1,19 @@
 //! The object graph of TensorFlow 2: which key holds which variable.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use prost::Message;
 
-use super::proto::TrackableObjectGraph;
+use super::proto::{TrackableObject, TrackableObjectGraph};
+
+/// Longest path that is followed, in references.
+const DEEPEST: usize = 32;
 
 /// What an object-based checkpoint says about the objects whose values it holds.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ObjectGraph {
     variables: Vec<SavedVariable>,
+    nodes: Vec<TrackableObject>,
 }
 
 /// One variable of the graph.
@@ -18,9 +24,9 @@ pub struct SavedVariable {
     /// The name that it had in the program, for example
     /// `resnet/conv2d_fixed_padding/conv2d/kernel`.
     pub full_name: String,
-    /// If it belongs to an optimizer: the key of the variable that it was kept for, and the
-    /// optimizer's name for it (`Momentum`, `m`, `v`).
-    pub slot: Option<(String, String)>,
+    /// If it belongs to an optimizer: the position (in [`ObjectGraph::variables`]) of the
+    /// variable that it was kept for, and the optimizer's name for it (`Momentum`, `m`, `v`).
+    pub slot: Option<(usize, String)>,
 }
 
 impl ObjectGraph {
@@ -47,22 +53,64 @@ impl ObjectGraph {
             let original = original.ok_or("a slot refers to a node that does not exist")?;
             let range = range_of_node(slot.slot_variable_node_id);
             let range = range.ok_or("a slot refers to a node that does not exist")?;
-            let key = variables
-                .get(original.start)
-                .filter(|_| !original.is_empty());
-            let Some(key) = key.map(|variable| variable.key.clone()) else {
-                continue;
-            };
-            // A slot is a node with one attribute, its value.
-            if let Some(variable) = variables.get_mut(range.start).filter(|_| !range.is_empty()) {
-                variable.slot = Some((key, slot.slot_name.clone()));
+            // A variable, like a slot, is a node with one attribute, its value.
+            if let Some(variable) = variables.get_mut(range.start)
+                && !range.is_empty()
+                && !original.is_empty()
+            {
+                variable.slot = Some((original.start, slot.slot_name.clone()));
             }
         }
-        Ok(Self { variables })
+        Ok(Self {
+            variables,
+            nodes: graph.nodes,
+        })
     }
 
     /// All variables, in the graph's order.
     pub fn variables(&self) -> &[SavedVariable] {
         &self.variables
+    }
+
+    /// Paths to variables, by their keys: from every object that is somewhere called one of
+    /// `starts`, along references whose names `follow` allows. An object may be reached in many
+    /// ways (a list of all variables is usual), of which the key tells only one.
+    ///
+    /// A path has the names of the references, the first included, with slashes between them.
+    /// Of several allowed paths to an object it is the first one in the order of `starts` and
+    /// of the graph.
+    pub(crate) fn paths(
+        &self,
+        starts: &[&str],
+        follow: impl Fn(&str) -> bool,
+    ) -> BTreeMap<&str, String> {
+        let mut paths = BTreeMap::new();
+        let mut seen = BTreeSet::new();
+        for start in starts {
+            let references = self.nodes.iter().flat_map(|node| &node.children);
+            let mut ahead: Vec<(i32, String, usize)> = references
+                .filter(|child| child.local_name == *start)
+                .map(|child| (child.node_id, child.local_name.clone(), 1))
+                .collect();
+            ahead.reverse();
+            while let Some((id, path, depth)) = ahead.pop() {
+                let node = usize::try_from(id).ok().and_then(|id| self.nodes.get(id));
+                let Some(node) = node.filter(|_| seen.insert(id)) else {
+                    continue;
+                };
+                for attribute in &node.attributes {
+                    paths.insert(attribute.checkpoint_key.as_str(), path.clone());
+                }
+                if depth < DEEPEST {
+                    let allowed = node.children.iter().rev();
+                    let allowed = allowed.filter(|child| follow(&child.local_name));
+                    ahead.extend(allowed.map(|child| {
+                        let path = format!("{path}/{}", child.local_name);
+                        (child.node_id, path, depth + 1)
+                    }));
+                }
+            }
+        }
+        paths
     }
 }

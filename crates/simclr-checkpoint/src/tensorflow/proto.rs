@@ -82,10 +82,20 @@ pub(crate) struct TrackableObjectGraph {
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct TrackableObject {
+    #[prost(message, repeated, tag = "1")]
+    pub(crate) children: Vec<ObjectReference>,
     #[prost(message, repeated, tag = "2")]
     pub(crate) attributes: Vec<SerializedTensor>,
     #[prost(message, repeated, tag = "3")]
     pub(crate) slot_variables: Vec<SlotVariable>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct ObjectReference {
+    #[prost(int32, tag = "1")]
+    pub(crate) node_id: i32,
+    #[prost(string, tag = "2")]
+    pub(crate) local_name: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::checksum;
-use super::coding::take_varint;
+use super::coding::{take, take_varint};
 use crate::ranged_file::RangedFile;
 use crate::{Error, Result};
 
@@ -82,12 +82,7 @@ impl Shards {
         count: u64,
     ) -> Result<Vec<Vec<u8>>> {
         let file = self.file(index, what, range)?;
-        // Every length takes at least one byte.
-        if count > range.size {
-            let reason = format!("{what}: {count} strings in {} bytes", range.size);
-            return Err(Error::malformed(file.path(), reason));
-        }
-        let bytes = file.read(what, range.offset, range.size)?;
+        let bytes = read_elements(file, what, range, count)?;
         let mut rest = bytes.as_slice();
         let cut = || Error::malformed(file.path(), format!("{what}: broken string lengths"));
         let mut lengths = Vec::new();
@@ -100,25 +95,74 @@ impl Shards {
             };
             lengths.push(length);
         }
-        let (stored, mut rest) = rest.split_first_chunk().ok_or_else(cut)?;
-        let lengths_of = format!("{what}, string lengths");
-        checksum::check(
-            file.path(),
-            &lengths_of,
-            u32::from_le_bytes(*stored),
-            computed,
-        )?;
-        computed = crc32c::crc32c_append(computed, stored);
-        computed = crc32c::crc32c_append(computed, rest);
+        // Nothing at all stands for no strings.
+        if !bytes.is_empty() {
+            let stored = take_array(&mut rest).ok_or_else(cut)?;
+            let lengths_of = format!("{what}, string lengths");
+            let masked = u32::from_le_bytes(stored);
+            checksum::check(file.path(), &lengths_of, masked, computed)?;
+            computed = crc32c::crc32c_append(computed, &stored);
+            computed = crc32c::crc32c_append(computed, rest);
+        }
         checksum::check(file.path(), what, range.checksum, computed)?;
         let mut strings = Vec::new();
         for length in lengths {
-            let length = usize::try_from(length).ok();
-            let split = length.and_then(|length| rest.split_at_checked(length));
-            let (text, tail) = split.ok_or_else(cut)?;
-            strings.push(text.to_vec());
-            rest = tail;
+            let length = usize::try_from(length).map_err(|_| cut())?;
+            strings.push(take(&mut rest, length).ok_or_else(cut)?.to_vec());
         }
-        Ok(strings)
+        match rest.is_empty() {
+            true => Ok(strings),
+            false => Err(cut()),
+        }
     }
+
+    /// Compares the checksums of serialized objects: each is its length, its bytes and the
+    /// checksum of everything up to there, in which lengths count as eight bytes.
+    pub(crate) fn verify_variants(
+        &self,
+        index: &Path,
+        what: &str,
+        range: &StoredRange,
+        count: u64,
+    ) -> Result<()> {
+        let file = self.file(index, what, range)?;
+        let bytes = read_elements(file, what, range, count)?;
+        let mut rest = bytes.as_slice();
+        let cut = || Error::malformed(file.path(), format!("{what}: broken lengths"));
+        let mut computed = 0;
+        for _ in 0..count {
+            let length = take_varint(&mut rest).ok_or_else(cut)?;
+            let size = usize::try_from(length).map_err(|_| cut())?;
+            computed = crc32c::crc32c_append(computed, &length.to_le_bytes());
+            computed = crc32c::crc32c_append(computed, take(&mut rest, size).ok_or_else(cut)?);
+            let stored = take_array(&mut rest).ok_or_else(cut)?;
+            checksum::check(file.path(), what, u32::from_le_bytes(stored), computed)?;
+            computed = crc32c::crc32c_append(computed, &stored);
+        }
+        checksum::check(file.path(), what, range.checksum, computed)?;
+        match rest.is_empty() {
+            true => Ok(()),
+            false => Err(cut()),
+        }
+    }
+}
+
+/// The bytes of `count` elements of varying length, each of at least one byte.
+fn read_elements(
+    file: &RangedFile,
+    what: &str,
+    range: &StoredRange,
+    count: u64,
+) -> Result<Vec<u8>> {
+    if count > range.size {
+        let reason = format!("{what}: {count} elements in {} bytes", range.size);
+        return Err(Error::malformed(file.path(), reason));
+    }
+    file.read(what, range.offset, range.size)
+}
+
+fn take_array<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (head, tail) = bytes.split_first_chunk()?;
+    *bytes = tail;
+    Some(*head)
 }

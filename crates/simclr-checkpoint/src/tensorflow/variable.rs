@@ -15,31 +15,36 @@ pub enum DataType {
     Element(ElementType),
     /// Byte strings.
     String,
-    /// Any other, by its number in TensorFlow's `types.proto`: complex, quantised, resource,
-    /// variant.
+    /// Objects of TensorFlow's, serialized one by one, for example a dataset's position.
+    Variant,
+    /// Any other (complex, quantised, of less than 16 bits), by its number in TensorFlow's
+    /// `types.proto`: listed and verified, but not read.
     Other(i32),
 }
 
 impl DataType {
-    pub(crate) fn of_number(number: i32) -> Self {
+    /// The type of a number in `types.proto`; `None` if it has no such type.
+    pub(crate) fn of_number(number: i32) -> Option<Self> {
         use ElementType::*;
-        Self::Element(match number {
+        Some(Self::Element(match number {
             1 => F32,
             2 => F64,
             3 => I32,
             4 => U8,
             5 => I16,
             6 => I8,
-            7 => return Self::String,
+            7 => return Some(Self::String),
             9 => I64,
             10 => Bool,
             14 => BF16,
             17 => U16,
             19 => F16,
+            21 => return Some(Self::Variant),
             22 => U32,
             23 => U64,
-            other => return Self::Other(other),
-        })
+            8 | 11..=13 | 15 | 16 | 18 | 24..=32 => return Some(Self::Other(number)),
+            _ => return None,
+        }))
     }
 
     /// The type of the elements, if they are numbers or truth values.
@@ -49,6 +54,33 @@ impl DataType {
             _ => None,
         }
     }
+
+    /// Bytes of one element, if all have the same.
+    fn width(self) -> Option<usize> {
+        match self {
+            Self::Element(element) => Some(element.size()),
+            Self::String | Self::Variant => None,
+            Self::Other(13) => Some(4),
+            Self::Other(8) => Some(8),
+            Self::Other(15 | 16) => Some(2),
+            Self::Other(18) => Some(16),
+            // Numbers of less than 8 bits take a byte each.
+            Self::Other(_) => Some(1),
+        }
+    }
+
+    /// The bytes of a tensor of this shape; `Some(None)` if they cannot be counted in 64 bits,
+    /// `None` if the type does not tell.
+    pub(crate) fn byte_count(self, shape: &[usize]) -> Option<Option<u64>> {
+        let width = self.width()? as u64;
+        Some(element_count(shape).and_then(|count| count.checked_mul(width)))
+    }
+}
+
+/// The elements of a tensor of this shape; `None` if they cannot be counted in 64 bits.
+pub(crate) fn element_count(shape: &[usize]) -> Option<u64> {
+    let mut sizes = shape.iter();
+    sizes.try_fold(1u64, |product, &size| product.checked_mul(size as u64))
 }
 
 impl fmt::Display for DataType {
@@ -56,6 +88,9 @@ impl fmt::Display for DataType {
         match self {
             Self::Element(element) => element.fmt(f),
             Self::String => f.pad("string"),
+            Self::Variant => f.pad("variant"),
+            Self::Other(8) => f.pad("complex64"),
+            Self::Other(18) => f.pad("complex128"),
             Self::Other(number) => f.pad(&format!("type {number}")),
         }
     }

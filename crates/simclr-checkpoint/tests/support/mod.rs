@@ -1,6 +1,8 @@
 //! A writer of tensor bundles for tests. It shares no code with the reader.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub(crate) mod random;
+
 use std::path::Path;
 
 use prost::Message;
@@ -21,6 +23,8 @@ pub(crate) struct Part {
     pub(crate) size: Vec<i64>,
     pub(crate) bytes: Vec<u8>,
     pub(crate) shard: usize,
+    /// The checksum of the values, where it is not that of the bytes.
+    pub(crate) checksum: Option<u32>,
 }
 
 /// How the table is laid out.
@@ -122,7 +126,132 @@ pub(crate) fn float_variable(name: &str, shape: &[usize], values: &[f32]) -> Wri
                 .flat_map(|value| value.to_le_bytes())
                 .collect(),
             shard: 0,
+            checksum: None,
         }],
+    }
+}
+
+/// A variable of strings: their lengths, a checksum of these as `u32`, then all of their bytes.
+pub(crate) fn string_variable(name: &str, strings: &[&[u8]]) -> Written {
+    let (mut bytes, mut crc) = (Vec::new(), 0);
+    for string in strings {
+        push_varint(&mut bytes, string.len() as u64);
+        crc = crc32c::crc32c_append(crc, &(string.len() as u32).to_le_bytes());
+    }
+    let checksum = mask(crc).to_le_bytes();
+    let rest = [&checksum, strings.concat().as_slice()].concat();
+    crc = crc32c::crc32c_append(crc, &rest);
+    bytes.extend(rest);
+    of_bytes(name, 7, strings.len(), bytes, crc)
+}
+
+/// A variable of objects: of each the length, the bytes, and the checksum of all before, where
+/// lengths count as `u64`.
+pub(crate) fn variant_variable(name: &str, objects: &[&[u8]]) -> Written {
+    let (mut bytes, mut crc) = (Vec::new(), 0);
+    for object in objects {
+        push_varint(&mut bytes, object.len() as u64);
+        bytes.extend(*object);
+        crc = crc32c::crc32c_append(crc, &(object.len() as u64).to_le_bytes());
+        crc = crc32c::crc32c_append(crc, object);
+        let checksum = mask(crc).to_le_bytes();
+        bytes.extend(checksum);
+        crc = crc32c::crc32c_append(crc, &checksum);
+    }
+    of_bytes(name, 21, objects.len(), bytes, crc)
+}
+
+fn of_bytes(name: &str, data_type: i32, count: usize, bytes: Vec<u8>, checksum: u32) -> Written {
+    let shape = vec![count as i64];
+    Written {
+        name: name.to_owned(),
+        data_type,
+        shape: shape.clone(),
+        parts: vec![Part {
+            start: vec![0],
+            size: shape,
+            bytes,
+            shard: 0,
+            checksum: Some(checksum),
+        }],
+    }
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Graph {
+    #[prost(message, repeated, tag = "1")]
+    pub(crate) nodes: Vec<Node>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Node {
+    #[prost(message, repeated, tag = "1")]
+    pub(crate) children: Vec<Reference>,
+    #[prost(message, repeated, tag = "2")]
+    pub(crate) attributes: Vec<Attribute>,
+    #[prost(message, repeated, tag = "3")]
+    pub(crate) slots: Vec<Slot>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Reference {
+    #[prost(int32, tag = "1")]
+    pub(crate) node: i32,
+    #[prost(string, tag = "2")]
+    pub(crate) name: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Attribute {
+    #[prost(string, tag = "1")]
+    pub(crate) name: String,
+    #[prost(string, tag = "2")]
+    pub(crate) full_name: String,
+    #[prost(string, tag = "3")]
+    pub(crate) key: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Slot {
+    #[prost(int32, tag = "1")]
+    pub(crate) original: i32,
+    #[prost(string, tag = "2")]
+    pub(crate) name: String,
+    #[prost(int32, tag = "3")]
+    pub(crate) slot: i32,
+}
+
+impl Graph {
+    /// The node at the end of a path from the root, made where it is missing.
+    pub(crate) fn node_at<'a>(&mut self, path: impl Iterator<Item = &'a str>) -> usize {
+        if self.nodes.is_empty() {
+            self.nodes.push(Node::default());
+        }
+        let mut at = 0;
+        for name in path {
+            let known = self.nodes[at].children.iter();
+            let known = known
+                .filter(|child| child.name == name)
+                .map(|c| c.node)
+                .next();
+            at = known.unwrap_or_else(|| {
+                let node = self.nodes.len() as i32;
+                let name = name.to_owned();
+                self.nodes[at].children.push(Reference { node, name });
+                self.nodes.push(Node::default());
+                node
+            }) as usize;
+        }
+        at
+    }
+
+    /// The variable that holds the graph.
+    pub(crate) fn written(&self) -> Written {
+        let mut written = string_variable("_CHECKPOINTABLE_OBJECT_GRAPH", &[&self.encode_to_vec()]);
+        written.shape.clear();
+        written.parts[0].size.clear();
+        written.parts[0].start.clear();
+        written
     }
 }
 
@@ -221,7 +350,7 @@ fn store(variable: &Written, shards: &mut [Vec<u8>]) -> Vec<(Vec<u8>, Vec<u8>)> 
             shard_id: part.shard as i32,
             offset,
             size: part.bytes.len() as i64,
-            crc32c: mask(crc32c::crc32c(&part.bytes)),
+            crc32c: mask(part.checksum.unwrap_or(crc32c::crc32c(&part.bytes))),
             slices: Vec::new(),
         };
         if part.size == variable.shape {

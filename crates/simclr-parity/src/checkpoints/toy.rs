@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 use simclr_checkpoint::Values;
-use simclr_checkpoint::tensorflow::Bundle;
+use simclr_checkpoint::tensorflow::{Bundle, DataType};
 use simclr_testkit::GoldenCase;
 
 use super::{shape, unsupported};
@@ -18,13 +18,15 @@ pub(super) fn check(case: &GoldenCase, report: &mut CaseReport) -> Result<()> {
             check_good(folder, &path, variables, report)?;
         }
     }
+    let prefix = case.params()["prefix"].as_str();
+    let prefix = prefix.ok_or_else(|| unsupported(case, "no `prefix`"))?;
     let bad = case.directory.join("bad");
     let entries = std::fs::read_dir(&bad).map_err(|error| unsupported(case, error.to_string()))?;
     for entry in entries {
         let path = entry
             .map_err(|error| unsupported(case, error.to_string()))?
             .path();
-        check_bad(&path, report);
+        check_bad(prefix, &path, report);
     }
     Ok(())
 }
@@ -38,8 +40,17 @@ fn check_good(folder: &str, path: &Path, variables: &Value, report: &mut CaseRep
         && names.iter().all(|name| bundle.get(name).is_some());
     report.require(&format!("{folder}: the same names"), all_there);
     for (name, entry) in expected {
-        let array = bundle.read(name)?;
         let label = format!("{folder}: {name}");
+        let variable = bundle.get(name);
+        if variable.is_some_and(|variable| variable.data_type() == DataType::String) {
+            let found = bundle.read_strings(name)?;
+            let values = entry["values"].as_array().into_iter().flatten();
+            let same = values.map(|value| value.as_str().map(str::as_bytes));
+            let same = same.eq(found.iter().map(|text| Some(text.as_slice())));
+            report.require(&format!("{label}: strings"), same);
+            continue;
+        }
+        let array = bundle.read(name)?;
         let same_type = type_name(&array.values) == entry["dtype"].as_str();
         report.require(&format!("{label}: type"), same_type);
         let same_shape = Some(array.shape) == shape(&entry["shape"]);
@@ -72,38 +83,30 @@ pub(super) fn type_name(values: &Values) -> Option<&'static str> {
     })
 }
 
-/// Whether all values are the listed ones, exactly, up to the last digit that the JSON reader
-/// may lose in a double.
+/// Whether all values are the listed ones, exactly.
 fn same(values: &Values, listed: &Value) -> bool {
     let listed = listed.as_array().map(Vec::as_slice).unwrap_or_default();
-    if values.len() != listed.len() {
-        return false;
-    }
     // Large integers have no exact double.
     if let Values::I64(values) = values {
         let integers = listed.iter().map(Value::as_i64);
         return values.iter().map(|&value| Some(value)).eq(integers);
     }
-    let double = matches!(values, Values::F64(_));
-    let close = |value: f64, listed: f64| match double {
-        true => (value - listed).abs() <= f64::EPSILON * listed.abs(),
-        false => value as f32 == listed as f32,
-    };
-    let pairs = values.to_f64().into_iter().zip(listed);
-    pairs
-        .into_iter()
-        .all(|(value, listed)| listed.as_f64().is_some_and(|l| close(value, l)))
+    let numbers = listed.iter().map(Value::as_f64);
+    values.to_f64().into_iter().map(Some).eq(numbers)
 }
 
-/// Damage must be found, and the message must name a file of the damaged bundle.
-fn check_bad(path: &Path, report: &mut CaseReport) {
-    let name = path
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
+/// Damage must be found, and the message must name a file of the damaged bundle and then say
+/// something about it.
+fn check_bad(prefix: &str, path: &Path, report: &mut CaseReport) {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
     let outcome = Bundle::open(path).and_then(|bundle| bundle.verify());
-    let folder = path.display().to_string();
-    let named = outcome.is_err_and(|error| error.to_string().contains(&folder));
+    let file = path.join(prefix).display().to_string();
+    let named = outcome.is_err_and(|error| {
+        let text = error.to_string();
+        let rest = text
+            .strip_prefix(&file)
+            .and_then(|rest| rest.split_once(": "));
+        rest.is_some_and(|(_, reason)| !reason.is_empty())
+    });
     report.require(&format!("bad/{name}: rejected by name"), named);
 }
