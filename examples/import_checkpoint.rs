@@ -3,7 +3,7 @@
 //! `cargo run --release --example import_checkpoint -- --from r50_1x_sk0/ --out model.safetensors`
 //!
 //! Reads TensorFlow checkpoints of SimCLR (name-based, object-based, SavedModel) and ResNets
-//! with torchvision's or timm's names (`.safetensors`, `.pth`). Prints what became of every
+//! with torchvision's or timm's names (`.safetensors`, or what PyTorch saves). Prints what became of every
 //! variable; fails, and writes nothing, if any is missing or damaged.
 
 use std::path::PathBuf;
@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 use simclr::checkpoint::{Heads, ImportOptions, import};
+use simclr::model::{InputNormalization, StemPooling, StridePlacement};
 
 /// Converts a TensorFlow or PyTorch checkpoint to a simclr file.
 #[derive(Parser)]
@@ -33,6 +34,21 @@ struct Arguments {
     /// Level of the projection head that the supervised head stands on (fine-tuned SimCLRv2: 1).
     #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     ft_proj_selector: i64,
+    /// Where a PyTorch network has the stride of a block. Default: what the file says, else v1.5.
+    #[arg(long, value_enum)]
+    stride: Option<StrideChoice>,
+    /// How a PyTorch network pads its first max-pool. Default: what the file says, else symmetric.
+    #[arg(long, value_enum)]
+    stem_pool: Option<PoolChoice>,
+    /// Mean of a PyTorch network's input, `R,G,B`. Default: what the file says, else ImageNet's.
+    #[arg(long, value_parser = rgb, requires = "std", allow_hyphen_values = true)]
+    mean: Option<[f64; 3]>,
+    /// Standard deviation of a PyTorch network's input, `R,G,B`.
+    #[arg(long, value_parser = rgb, requires = "mean")]
+    std: Option<[f64; 3]>,
+    /// A PyTorch network takes images in [0, 1] as they are.
+    #[arg(long, conflicts_with_all = ["mean", "std"])]
+    no_normalization: bool,
     /// A parameter, or the beginning of its name, that may be missing (repeatable).
     #[arg(long)]
     allow_missing: Vec<String>,
@@ -52,8 +68,35 @@ enum HeadChoice {
     None,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+enum StrideChoice {
+    /// In the first 1x1, as in Caffe.
+    #[value(name = "v1")]
+    First,
+    /// In the 3x3, as in torchvision and SimCLR.
+    #[value(name = "v1.5")]
+    Middle,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum PoolChoice {
+    /// One pixel on every side, as in torchvision.
+    Symmetric,
+    /// TensorFlow's SAME, as in SimCLR.
+    Same,
+}
+
+/// Three numbers with commas between them.
+fn rgb(text: &str) -> Result<[f64; 3], String> {
+    let numbers: Result<Vec<f64>, _> = text.split(',').map(|part| part.trim().parse()).collect();
+    let numbers = numbers.map_err(|error| error.to_string())?;
+    numbers
+        .try_into()
+        .map_err(|_| "expected three numbers, R,G,B".to_owned())
+}
+
 fn main() -> ExitCode {
-    match run(Arguments::parse()) {
+    match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("import_checkpoint: {error}");
@@ -62,8 +105,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
-    let options = ImportOptions {
+fn options(arguments: &Arguments) -> ImportOptions {
+    let normalization = arguments.mean.zip(arguments.std);
+    let normalization = normalization.map(|(mean, std)| Some(InputNormalization { mean, std }));
+    ImportOptions {
         heads: match arguments.heads {
             HeadChoice::All => Heads::All,
             HeadChoice::Projection => Heads::Projection,
@@ -73,20 +118,35 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
         moving_average: arguments.ema,
         optimizer_state: arguments.momentum,
         ft_proj_selector: arguments.ft_proj_selector,
-        allow_missing: arguments.allow_missing,
-        ..ImportOptions::default()
-    };
+        allow_missing: arguments.allow_missing.clone(),
+        stride_placement: arguments.stride.map(|stride| match stride {
+            StrideChoice::First => StridePlacement::First,
+            StrideChoice::Middle => StridePlacement::Middle,
+        }),
+        stem_pooling: arguments.stem_pool.map(|pool| match pool {
+            PoolChoice::Symmetric => StemPooling::Symmetric,
+            PoolChoice::Same => StemPooling::Same,
+        }),
+        input_normalization: match arguments.no_normalization {
+            true => Some(None),
+            false => normalization,
+        },
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
+    let options = options(arguments);
     let imported = import(&arguments.from, options)?;
     print!("{}", imported.report());
     imported.save(&arguments.out)?;
     println!("wrote {}", arguments.out.display());
-    if let Some(path) = arguments.report {
+    if let Some(path) = &arguments.report {
         let json = serde_json::to_string_pretty(imported.report())?;
-        std::fs::write(&path, json).map_err(|error| format!("{}: {error}", path.display()))?;
+        std::fs::write(path, json).map_err(|error| format!("{}: {error}", path.display()))?;
         println!("wrote {}", path.display());
     }
-    if let Some(path) = arguments.torchvision {
-        simclr::checkpoint::export_torchvision(&arguments.out, &path)?;
+    if let Some(path) = &arguments.torchvision {
+        simclr::checkpoint::export_torchvision(&arguments.out, path)?;
         println!("wrote {}", path.display());
     }
     Ok(())

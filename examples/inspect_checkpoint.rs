@@ -5,6 +5,7 @@
 //! With `--verify` every byte is read and every checksum compared. Fails if the file is
 //! damaged, also without it as far as its tables show.
 
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -31,40 +32,47 @@ struct Row {
     remark: String,
 }
 
+/// What was found in a file.
+struct Found {
+    heading: Vec<String>,
+    rows: Vec<Row>,
+    /// Damage, if values were read.
+    errors: Vec<Error>,
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match run(&arguments) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+    let found = match inspect(&arguments) {
+        Ok(found) => found,
         Err(error) => {
+            eprintln!("inspect_checkpoint: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    for error in &found.errors {
+        eprintln!("DAMAGED: {error}");
+    }
+    match print(&found, arguments.verify, &mut io::stdout().lock()) {
+        // Whoever reads the table (`| head`) may have seen enough.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             eprintln!("inspect_checkpoint: {error}");
             ExitCode::FAILURE
         }
+        _ => ExitCode::from(u8::from(!found.errors.is_empty())),
     }
 }
 
-fn run(arguments: &Arguments) -> Result<bool, Error> {
+fn inspect(arguments: &Arguments) -> Result<Found, Error> {
     let path = &arguments.path;
     let is_safetensors = path.extension().is_some_and(|e| e == "safetensors");
-    let (rows, errors) = match is_safetensors {
-        true => safetensors(path, arguments.verify)?,
-        false => tensorflow(path, arguments.verify)?,
-    };
-    print(&rows);
-    for error in &errors {
-        eprintln!("DAMAGED: {error}");
+    match is_safetensors {
+        true => safetensors(path, arguments.verify),
+        false => tensorflow(path, arguments.verify),
     }
-    match (arguments.verify, errors.len()) {
-        (true, 0) => println!("every byte read: no damage found"),
-        (true, count) => println!("{count} of {} variables are damaged", rows.len()),
-        (false, _) => println!("tables are sound; values not read (--verify does)"),
-    }
-    Ok(errors.is_empty())
 }
 
-fn tensorflow(path: &Path, verify: bool) -> Result<(Vec<Row>, Vec<Error>), Error> {
+fn tensorflow(path: &Path, verify: bool) -> Result<Found, Error> {
     let bundle = Bundle::open(path)?;
-    println!("{}: TensorFlow checkpoint", bundle.prefix().display());
     let mut errors = Vec::new();
     let mut rows = Vec::new();
     for (name, variable) in bundle.variables() {
@@ -84,18 +92,24 @@ fn tensorflow(path: &Path, verify: bool) -> Result<(Vec<Row>, Vec<Error>), Error
             errors.extend(bundle.verify_variable(name).err());
         }
     }
-    Ok((rows, errors))
+    let heading = vec![format!(
+        "{}: TensorFlow checkpoint",
+        bundle.prefix().display()
+    )];
+    Ok(Found {
+        heading,
+        rows,
+        errors,
+    })
 }
 
 /// Safetensors have no checksums: to verify is to read them.
-fn safetensors(path: &Path, verify: bool) -> Result<(Vec<Row>, Vec<Error>), Error> {
+fn safetensors(path: &Path, verify: bool) -> Result<Found, Error> {
     let file = SafetensorsReader::open(path)?;
-    println!("{}: safetensors", path.display());
-    let mut metadata: Vec<_> = file.metadata().iter().collect();
-    metadata.sort_unstable();
-    for (name, value) in metadata {
-        println!("  {name}: {value}");
-    }
+    let metadata = file.metadata().iter();
+    let mut heading: Vec<String> = metadata.map(|(name, v)| format!("  {name}: {v}")).collect();
+    heading.sort_unstable();
+    heading.insert(0, format!("{}: safetensors", path.display()));
     let mut errors = Vec::new();
     let mut rows = Vec::new();
     for (name, entry) in file.tensors() {
@@ -110,22 +124,37 @@ fn safetensors(path: &Path, verify: bool) -> Result<(Vec<Row>, Vec<Error>), Erro
             errors.extend(file.read(name).err());
         }
     }
-    Ok((rows, errors))
+    Ok(Found {
+        heading,
+        rows,
+        errors,
+    })
 }
 
-fn print(rows: &[Row]) {
+fn print(found: &Found, verify: bool, out: &mut impl Write) -> io::Result<()> {
+    for line in &found.heading {
+        writeln!(out, "{line}")?;
+    }
+    let rows = &found.rows;
     let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
-    println!(
-        "{:<width$}  {:<6} {:>12}  {:<20} crc32c",
+    writeln!(
+        out,
+        "{:<width$}  {:<9} {:>12}  {:<20} crc32c",
         "variable", "type", "bytes", "shape"
-    );
+    )?;
     for row in rows {
         let shape = format!("{:?}", row.shape);
-        println!(
-            "{:<width$}  {:<6} {:>12}  {:<20} {}",
+        writeln!(
+            out,
+            "{:<width$}  {:<9} {:>12}  {:<20} {}",
             row.name, row.data_type, row.bytes, shape, row.remark
-        );
+        )?;
     }
     let total: u64 = rows.iter().map(|row| row.bytes).sum();
-    println!("{} variables, {total} bytes", rows.len());
+    writeln!(out, "{} variables, {total} bytes", rows.len())?;
+    match (verify, found.errors.len()) {
+        (true, 0) => writeln!(out, "every byte read: no damage found"),
+        (true, count) => writeln!(out, "{count} of {} variables are damaged", rows.len()),
+        (false, _) => writeln!(out, "tables are sound; values not read (--verify does)"),
+    }
 }

@@ -4,13 +4,16 @@
 //!
 //! Prints a line per case with the largest absolute and relative error, and a
 //! last line with the counts. Fails if any case failed or is of an unknown kind.
+//!
+//! With `--weights NET --check TENSORS` it also imports a PyTorch network and
+//! compares what it computes with what PyTorch did.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 use simclr_parity::CaseReport;
-use simclr_testkit::{GoldenCase, golden_cases};
+use simclr_testkit::golden_cases;
 
 /// Compares simclr with tensors recorded from the original TensorFlow code.
 #[derive(Parser)]
@@ -21,6 +24,12 @@ struct Arguments {
     /// Only these kinds, separated by commas.
     #[arg(long, value_delimiter = ',')]
     kinds: Vec<String>,
+    /// A PyTorch network to import and run.
+    #[arg(long, requires = "check")]
+    weights: Option<PathBuf>,
+    /// Its input and what PyTorch makes of it, as safetensors.
+    #[arg(long, requires = "weights")]
+    check: Option<PathBuf>,
     /// Also print every compared quantity that is out of tolerance.
     #[arg(long)]
     verbose: bool,
@@ -63,15 +72,32 @@ fn run(arguments: &Arguments) -> Result<Counts, Box<dyn std::error::Error>> {
     let mut counts = Counts::default();
     for case in cases {
         if arguments.kinds.is_empty() || arguments.kinds.contains(&case.kind) {
-            judge(&case, arguments.verbose, &mut counts);
+            let title = format!("{}/{}", case.kind, case.name);
+            let outcome = simclr_parity::check(&case);
+            judge(&title, outcome, arguments.verbose, &mut counts);
         }
+    }
+    if let (Some(weights), Some(check)) = (&arguments.weights, &arguments.check) {
+        let name = weights.file_stem().unwrap_or_default().to_string_lossy();
+        let outcome = simclr_parity::check_weights(weights, check);
+        judge(
+            &format!("weights/{name}"),
+            Some(outcome),
+            arguments.verbose,
+            &mut counts,
+        );
     }
     Ok(counts)
 }
 
-fn judge(case: &GoldenCase, verbose: bool, counts: &mut Counts) {
-    let title = format!("{}/{}", case.kind, case.name);
-    match simclr_parity::check(case) {
+/// Prints and counts what came of a case; none if its kind is not known.
+fn judge(
+    title: &str,
+    outcome: Option<simclr_parity::Result<CaseReport>>,
+    verbose: bool,
+    counts: &mut Counts,
+) {
+    match outcome {
         None => {
             counts.unknown += 1;
             println!("{title:<48} unknown kind");
