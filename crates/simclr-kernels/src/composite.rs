@@ -7,7 +7,7 @@
 use candle_core::{DType, Tensor};
 
 use crate::geometry::{Span, Windows};
-use crate::{Activation, BatchNormTraining, DivisorRule, Result};
+use crate::{Activation, DivisorRule, Result};
 
 pub(crate) fn conv2d(x: &Tensor, kernel: &Tensor, windows: &Windows) -> Result<Tensor> {
     let (inputs, outputs) = (kernel.dim(2)?, kernel.dim(3)?);
@@ -27,6 +27,7 @@ pub(crate) fn conv2d(x: &Tensor, kernel: &Tensor, windows: &Windows) -> Result<T
     Ok(y.reshape((n, h, w, outputs))?)
 }
 
+/// The output, and the mean and biased variance of each channel.
 pub(crate) fn batch_norm_training(
     x: &Tensor,
     gamma: &Tensor,
@@ -34,17 +35,14 @@ pub(crate) fn batch_norm_training(
     epsilon: f64,
     activation: Activation,
     residual: Option<&Tensor>,
-) -> Result<BatchNormTraining> {
+) -> Result<(Tensor, Tensor, Tensor)> {
     let mean = channel_mean(x)?;
     let centred = x.broadcast_sub(&mean)?;
     let variance = channel_mean(&centred.sqr()?)?;
     let scale = (gamma / (&variance + epsilon)?.sqrt()?)?;
     let y = centred.broadcast_mul(&scale)?.broadcast_add(beta)?;
-    Ok(BatchNormTraining {
-        output: finish(y, activation, residual)?,
-        mean: mean.detach(),
-        variance: variance.detach(),
-    })
+    let output = finish(y, activation, residual)?;
+    Ok((output, mean.detach(), variance.detach()))
 }
 
 /// The mean over all axes but the last, one axis after the other: short sums lose less to

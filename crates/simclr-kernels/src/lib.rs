@@ -21,6 +21,8 @@
 //! # }
 //! ```
 //!
+//! Where ops follow each other, [`FeatureMap`] chains them without a tensor in between.
+//!
 //! Feature maps are `[n, h, w, c]`, convolution kernels `[kernel_h, kernel_w, in, out]`.
 //!
 //! Every op exists twice: **fused**, as one candle op with its own forward and
@@ -35,14 +37,16 @@ mod error;
 mod fused;
 mod geometry;
 pub mod linalg;
+mod map;
+mod memory;
 mod ops;
 mod simd;
 
 pub use error::{Error, Result};
 pub use geometry::{Conv2dConfig, Padding};
+pub use map::{BatchNormParameters, FeatureMap, Moments};
 pub use ops::{
-    Activation, Backend, BatchNormParameters, BatchNormTraining, DivisorRule, Measured, Moments,
-    average_pool2d, batch_norm_inference, batch_norm_training, conv2d, dense, global_average_pool,
-    max_pool2d, relu,
+    Activation, Backend, BatchNormTraining, DivisorRule, average_pool2d, batch_norm_inference,
+    batch_norm_training, conv2d, dense, global_average_pool, max_pool2d, relu,
 };
 pub use simd::SimdLevel;

@@ -4,7 +4,9 @@
 mod support;
 
 use candle_core::Tensor;
-use simclr_kernels::{Activation, Backend, BatchNormParameters, Conv2dConfig, Result};
+use simclr_kernels::{
+    Activation, Backend, BatchNormParameters, Conv2dConfig, FeatureMap, Moments, Padding, Result,
+};
 use support::{compare_forms, flat, values};
 
 const EPSILON: f64 = 1e-5;
@@ -16,9 +18,9 @@ fn two_convolutions(backend: Backend, x: &[Tensor], configs: [Conv2dConfig; 2]) 
         beta: &x[3],
         epsilon: EPSILON,
     };
-    let first = backend.conv2d_measured(&x[0], &x[1], configs[0])?;
-    let (second, _) = backend.batch_norm_relu_conv2d(&first, norm, &x[4], configs[1])?;
-    Ok(second.output)
+    let first = FeatureMap::new(&x[0], backend)?.conv2d_measured(&x[1], configs[0])?;
+    let (second, _) = first.batch_norm_relu_conv2d(norm, &x[4], configs[1])?;
+    second.tensor()
 }
 
 #[test]
@@ -50,26 +52,21 @@ fn moments_taken_on_the_way_are_those_of_the_output() {
         values("x", &[3, 31, 29, 4]),
         values("kernel", &[3, 3, 4, 37]),
     );
-    let measured = Backend::Fused
-        .conv2d_measured(&x, &kernel, Conv2dConfig::same())
-        .unwrap();
+    let map = FeatureMap::new(&x, Backend::Fused).unwrap();
     let (gamma, beta) = (values("gamma", &[37]), values("beta", &[37]));
     let norm = BatchNormParameters {
         gamma: &gamma,
         beta: &beta,
         epsilon: EPSILON,
     };
-    let identity = Activation::Identity;
-    let given = Backend::Fused.batch_norm_training_measured(&measured, norm, identity, None);
-    let anew = Backend::Fused.batch_norm_training(
-        &measured.output,
-        &gamma,
-        &beta,
-        EPSILON,
-        identity,
-        None,
-    );
-    let (given, anew) = (given.unwrap(), anew.unwrap());
+    let moments = |map: FeatureMap| {
+        let (_, moments) = map
+            .batch_norm_training(norm, Activation::Identity, None)
+            .unwrap();
+        moments
+    };
+    let given = moments(map.conv2d_measured(&kernel, Conv2dConfig::same()).unwrap());
+    let anew = moments(map.conv2d(&kernel, Conv2dConfig::same()).unwrap());
     for (given, anew) in [(&given.mean, &anew.mean), (&given.variance, &anew.variance)] {
         let comparison = support::FORMS.compare(&flat(given), &flat(anew));
         assert!(comparison.passed, "{comparison:?}");
@@ -90,22 +87,32 @@ fn inference_in_one_pass_is_convolution_then_batch_norm() {
         let residual = values("residual", plain.dims());
         let residual = with_residual.then_some(&residual);
         let (gamma, beta) = (values("gamma", &[35]), values("beta", &[35]));
-        let (mean, variance) = (
-            values("mean", &[35]),
-            (values("variance", &[35]) + 1.5).unwrap(),
-        );
         let norm = BatchNormParameters {
             gamma: &gamma,
             beta: &beta,
             epsilon: EPSILON,
         };
-        let moving = (&mean, &variance);
-        let one = Backend::Fused
-            .conv2d_batch_norm_inference(&x, &kernel, config, norm, moving, activation, residual)
+        let moving = Moments {
+            mean: values("mean", &[35]),
+            variance: (values("variance", &[35]) + 1.5).unwrap(),
+        };
+        let map = |x: &Tensor| FeatureMap::new(x, Backend::Fused).unwrap();
+        let one = map(&x)
+            .conv2d_batch_norm_inference(
+                &kernel,
+                config,
+                norm,
+                &moving,
+                activation,
+                residual.map(map).as_ref(),
+            )
+            .unwrap()
+            .tensor()
             .unwrap();
+        let Moments { mean, variance } = &moving;
         let two = Backend::Composite
             .batch_norm_inference(
-                &plain, &gamma, &beta, &mean, &variance, EPSILON, activation, residual,
+                &plain, &gamma, &beta, mean, variance, EPSILON, activation, residual,
             )
             .unwrap();
         let comparison = support::FORMS.compare(&flat(&one), &flat(&two));
@@ -127,16 +134,48 @@ fn nothing_that_is_not_a_number_is_hidden_by_the_activation() {
         beta: &zeros,
         epsilon: EPSILON,
     };
-    let y = Backend::Fused
-        .conv2d_batch_norm_inference(
-            &x,
-            &kernel,
-            Conv2dConfig::same(),
-            norm,
-            (&zeros, &ones),
-            Activation::Relu,
-            None,
-        )
+    let moving = Moments {
+        mean: zeros.clone(),
+        variance: ones.clone(),
+    };
+    let y = FeatureMap::new(&x, Backend::Fused)
+        .and_then(|map| {
+            let (config, relu) = (Conv2dConfig::same(), Activation::Relu);
+            map.conv2d_batch_norm_inference(&kernel, config, norm, &moving, relu, None)
+        })
+        .and_then(|map| map.tensor())
         .unwrap();
     assert!(flat(&y)[8 * 4..8 * 5].iter().all(|value| value.is_nan()));
+}
+
+/// A map that several ops use gets the sum of their gradients, and may become a tensor
+/// half-way without losing any.
+#[test]
+fn gradients_of_all_uses_add_up() {
+    let inputs = [
+        values("x", &[2, 5, 4, 16]),
+        values("kernel", &[3, 3, 16, 16]),
+    ];
+    compare_forms("shared", &inputs, |backend, x| {
+        let map = FeatureMap::new(&x[0], backend)?;
+        let y = map.conv2d(&x[1], Conv2dConfig::same())?;
+        let again = y.conv2d(&x[1], Conv2dConfig::same())?;
+        let pooled = y.max_pool2d((2, 2), (1, 1), Padding::Same)?;
+        Ok(((y.tensor()? + again.tensor()?)? * pooled.tensor()?)?)
+    });
+}
+
+#[test]
+fn a_detached_map_passes_no_gradient() {
+    let x = candle_core::Var::from_tensor(&values("x", &[1, 4, 4, 16])).unwrap();
+    let map = FeatureMap::new(x.as_tensor(), Backend::Fused).unwrap();
+    assert!(map.is_tracked() && !map.detach().is_tracked());
+    let y = (map.relu().unwrap().tensor().unwrap() + map.detach().tensor().unwrap()).unwrap();
+    let gradients = y.sum_all().unwrap().backward().unwrap();
+    let gradient = flat(gradients.get(&x).unwrap());
+    let expected: Vec<f32> = flat(x.as_tensor())
+        .iter()
+        .map(|&value| if value > 0.0 { 1.0 } else { 0.0 })
+        .collect();
+    assert_eq!(gradient, expected);
 }

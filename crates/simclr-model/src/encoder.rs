@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Tensor, Var};
 use candle_nn::VarBuilder;
-use simclr_kernels::Backend;
+use simclr_kernels::{Backend, FeatureMap};
 
 use crate::builder::{Builder, Parameter, Section};
 use crate::layers::{Block, BlockShape, IMAGE_CHANNELS, Pass, Stem, StemOutput};
@@ -37,34 +37,44 @@ pub struct Encoder {
 }
 
 /// The encoder's intermediate and final results, under the original's names.
+///
+/// The intermediate results are [feature maps](FeatureMap), which become tensors on
+/// request: gradients flow through those too.
 #[derive(Debug, Clone)]
 pub struct EncoderOutput {
     /// `[n, h/2, w/2, 64 width]`: the stem's convolution, before batch norm and ReLU
     /// (`[n, h, w, ...]` with the CIFAR stem).
-    pub initial_conv: Tensor,
+    pub initial_conv: FeatureMap,
     /// `[n, h/4, w/4, 64 width]`: the stem's output (`[n, h, w, ...]` with the CIFAR stem,
     /// which has no max-pool).
-    pub initial_max_pool: Tensor,
+    pub initial_max_pool: FeatureMap,
     /// The outputs of block groups 1 to 4, each from the second on with half the side and
     /// twice the channels.
-    pub block_groups: [Tensor; 4],
+    pub block_groups: [FeatureMap; 4],
     /// `[n, d]`: the representation h, the mean of block group 4 over height and width.
     pub final_avg_pool: Tensor,
 }
 
 impl EncoderOutput {
-    /// All results with the original's names, in the order of computation.
-    pub fn named(&self) -> [(&'static str, &Tensor); 7] {
+    /// All results as tensors with the original's names, in the order of computation.
+    ///
+    /// # Errors
+    /// None of its own.
+    pub fn named(&self) -> Result<Vec<(&'static str, Tensor)>> {
         let [group1, group2, group3, group4] = &self.block_groups;
-        [
+        let maps = [
             ("initial_conv", &self.initial_conv),
             ("initial_max_pool", &self.initial_max_pool),
             ("block_group1", group1),
             ("block_group2", group2),
             ("block_group3", group3),
             ("block_group4", group4),
-            ("final_avg_pool", &self.final_avg_pool),
-        ]
+        ];
+        let maps = maps
+            .into_iter()
+            .map(|(name, map)| Ok((name, map.tensor()?)));
+        let last = Ok(("final_avg_pool", self.final_avg_pool.clone()));
+        maps.chain([last]).collect()
     }
 }
 
@@ -218,7 +228,7 @@ impl Encoder {
         let group2 = self.group_forward((2, second), &group1, mode)?;
         let group3 = self.group_forward((3, third), &group2, mode)?;
         let group4 = self.group_forward((4, fourth), &group3, mode)?;
-        let final_avg_pool = self.backend.global_average_pool(&group4)?;
+        let final_avg_pool = group4.global_average_pool()?;
         Ok(EncoderOutput {
             initial_conv: stem.initial_conv,
             initial_max_pool,
@@ -229,37 +239,40 @@ impl Encoder {
 
     fn stem_forward(&self, x: &Tensor, mode: Mode) -> Result<StemOutput> {
         let pass = self.pass(mode, Part::Stem);
+        let map = |x: &Tensor| FeatureMap::new(x, pass.backend);
         let Section { layer, variables } = &self.stem;
         if !self.recomputes(pass) {
-            return layer.forward(x, pass);
+            return layer.forward(&map(x)?, pass);
         }
-        let output = layer.forward(&x.detach(), pass.untracked())?;
+        let output = layer.forward(&map(&x.detach())?, pass.untracked())?;
         let layer = layer.clone();
-        let rerun = move |x: &Tensor| Ok(layer.forward(x, pass.again())?.initial_max_pool);
+        let rerun = move |x: &Tensor| {
+            let x = FeatureMap::new(x, pass.backend)?;
+            Ok(layer
+                .forward(&x, pass.again())?
+                .initial_max_pool
+                .into_tensor()?)
+        };
+        let result = attach(output.initial_max_pool.into_tensor()?, x, variables, rerun)?;
         Ok(StemOutput {
             initial_conv: output.initial_conv,
-            initial_max_pool: attach(output.initial_max_pool, x, variables, rerun)?,
+            initial_max_pool: map(&result)?,
         })
     }
 
     fn group_forward(
         &self,
         (number, blocks): (usize, &[Section<Block>]),
-        x: &Tensor,
+        x: &FeatureMap,
         mode: Mode,
-    ) -> Result<Tensor> {
+    ) -> Result<FeatureMap> {
         let part = Part::BlockGroup(number);
         let pass = self.pass(mode, part);
         let mut x = x.clone();
-        for Section { layer, variables } in blocks {
-            x = if self.recomputes(pass) {
-                let output = layer.forward(&x.detach(), pass.untracked())?;
-                let layer = layer.clone();
-                attach(output, &x, variables, move |x| {
-                    layer.forward(x, pass.again())
-                })?
-            } else {
-                layer.forward(&x, pass)?
+        for section in blocks {
+            x = match self.recomputes(pass) {
+                true => recomputed_block(section, x, pass)?,
+                false => section.layer.forward(&x, pass)?,
             };
         }
         Ok(self.stop_if_frozen(x, part))
@@ -274,7 +287,7 @@ impl Encoder {
     }
 
     /// No gradient passes from the trained layers into the frozen ones.
-    fn stop_if_frozen(&self, x: Tensor, part: Part) -> Tensor {
+    fn stop_if_frozen(&self, x: FeatureMap, part: Part) -> FeatureMap {
         if self.freeze.ends_after(part) {
             x.detach()
         } else {
@@ -294,6 +307,19 @@ impl Encoder {
             }),
         }
     }
+}
+
+/// A block of which only the input is kept for the backward pass.
+fn recomputed_block(section: &Section<Block>, x: FeatureMap, pass: Pass) -> Result<FeatureMap> {
+    let Section { layer, variables } = section;
+    let output = layer.forward(&x.detach(), pass.untracked())?;
+    let layer = layer.clone();
+    let rerun = move |x: &Tensor| {
+        let x = FeatureMap::new(x, pass.backend)?;
+        Ok(layer.forward(&x, pass.again())?.into_tensor()?)
+    };
+    let result = attach(output.into_tensor()?, &x.into_tensor()?, variables, rerun)?;
+    Ok(FeatureMap::new(&result, pass.backend)?)
 }
 
 type Layers = (

@@ -295,6 +295,6 @@ impl Layer {
 
     fn forward(&self, x: &Tensor, pass: Pass) -> Result<Tensor> {
         let y = self.dense.forward(x, pass)?;
-        self.norm.forward(&y.into(), pass, self.activation, None)
+        self.norm.forward_rows(&y, pass, self.activation)
     }
 }

@@ -69,8 +69,8 @@ fn check_activations(
     output: &SimClrOutput,
 ) -> Result<()> {
     let tolerance = Tolerance::relative_to_max(case.bound("rel_to_max_abs")?);
-    for (name, result) in output.encoder.named() {
-        compare_activation(report, case, name, result, tolerance)?;
+    for (name, result) in output.encoder.named()? {
+        compare_activation(report, case, name, &result, tolerance)?;
     }
     let projection = &output.projection;
     compare_activation(report, case, "proj_head_output", projection, tolerance)?;

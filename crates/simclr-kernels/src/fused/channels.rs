@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::convolution::Partial;
 use crate::Activation;
-use crate::simd::{BlockMut, SimdLevel, fill_blocks, fill_matrices, whole};
+use crate::simd::{BlockMut, SimdLevel, fill_beside, fill_blocks, whole};
 
 /// Elements of a chunk: it stays in the second-level cache while it is worked on.
 /// Fixed, so that sums do not depend on the number of threads.
@@ -227,7 +227,6 @@ impl WithSimd for AffineChunk<'_> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct AffineGradient<'a> {
     pub(super) x: &'a [f32],
-    pub(super) dy: &'a [f32],
     pub(super) scale: &'a [f32],
     pub(super) shift: &'a [f32],
     /// The channel's mean: sums are taken about it.
@@ -253,14 +252,18 @@ impl AffineGradient<'_> {
 
     /// Per channel: the sum of `g` and of `g (x − centre)`, where `g` is `dy` through
     /// the activation.
-    pub(super) fn sums(&self, level: SimdLevel) -> (Vec<f64>, Vec<f64>) {
+    pub(super) fn sums(&self, level: SimdLevel, dy: &[f32]) -> (Vec<f64>, Vec<f64>) {
         let channels = self.channels();
-        let partials: Vec<(Vec<f32>, Vec<f32>)> = chunks(self.x.len() / channels, channels)
-            .into_par_iter()
-            .map(|rows| {
+        let size = (CHUNK / channels).max(1) * channels;
+        let partials: Vec<(Vec<f32>, Vec<f32>)> = dy
+            .par_chunks(size)
+            .enumerate()
+            .map(|(chunk, dy)| {
+                let offset = chunk * size;
                 level.run(SumChunk {
                     gradient: self,
-                    rows,
+                    offset,
+                    dy,
                 })
             })
             .collect();
@@ -274,81 +277,103 @@ impl AffineGradient<'_> {
         sums
     }
 
-    /// `dx = a g + b (x − centre) + c` per channel, and `g` itself, the residual's gradient,
-    /// if it is wanted.
-    pub(super) fn input(
+    /// `dx = a g + b (x − centre) + c` per channel, in the place of `dy`.
+    pub(super) fn input(&self, level: SimdLevel, [a, b, c]: [&[f32]; 3], dy: &mut [f32]) {
+        let size = (CHUNK / self.channels()).max(1) * self.channels();
+        dy.par_chunks_mut(size).enumerate().for_each(|(chunk, dy)| {
+            let offset = chunk * size;
+            level.run(InputChunk {
+                gradient: self,
+                factors: [a, b, c],
+                offset,
+                dy,
+            });
+        });
+    }
+
+    /// As `input`, but `dx` is a new buffer, and `dy` becomes `g`, the residual's gradient.
+    pub(super) fn input_and_residual(
         &self,
         level: SimdLevel,
         [a, b, c]: [&[f32]; 3],
-        with_residual: bool,
-    ) -> (Vec<f32>, Option<Vec<f32>>) {
+        dy: &mut [f32],
+    ) -> Vec<f32> {
         let channels = self.channels();
-        let rows = chunks(self.x.len() / channels, channels);
-        let all = whole(channels);
-        if !with_residual {
-            let work = |chunk: usize, _: usize, dx: BlockMut<'_>| {
-                let rows = rows[chunk].clone();
-                let chunk = InputChunk {
-                    gradient: self,
-                    factors: [a, b, c],
-                    rows,
-                };
-                level.run(PlainInput { chunk, dx });
-            };
-            return (fill_blocks(channels, &rows, &all, work).0, None);
-        }
-        let work = |chunk: usize, _: usize, [dx, dresidual]: [BlockMut<'_>; 2]| {
-            let rows = rows[chunk].clone();
+        let size = (CHUNK / channels).max(1) * channels;
+        fill_beside(dy, size, |chunk, dy, dx| {
+            let offset = chunk * size;
             let chunk = InputChunk {
                 gradient: self,
                 factors: [a, b, c],
-                rows,
+                offset,
+                dy,
             };
-            level.run(InputAndResidual {
-                chunk,
-                dx,
-                dresidual,
-            });
-        };
-        let ([dx, dresidual], _) = fill_matrices(channels, &rows, &all, work);
-        (dx, Some(dresidual))
+            level.run(InputAndResidual { chunk, dx });
+        })
     }
 
-    /// `dy` through the activation, one row of it.
+    /// Replaces a row of `dy`, which begins at `at` in the map, by what `make` makes of the
+    /// channel, `x` and `dy` through the activation.
     #[inline(always)]
-    fn through(&self, row: usize, visit: impl FnMut(usize, f32, f32)) {
+    fn through(&self, at: usize, dy: &mut [f32], make: impl Fn(usize, f32, f32) -> f32) {
         let channels = self.channels();
-        let at = row * channels..(row + 1) * channels;
-        let (x, dy) = (&self.x[at.clone()], &self.dy[at.clone()]);
+        let x = &self.x[at..at + channels];
+        let dy = &mut dy[..channels];
         match self.gate {
-            Gate::Open => each(x, dy, |_| true, visit),
+            Gate::Open => {
+                for c in 0..channels {
+                    dy[c] = make(c, x[c], dy[c]);
+                }
+            }
             Gate::Output(y) => {
-                let y = &y[at];
-                each(x, dy, |c| y[c] > 0.0, visit);
+                let y = &y[at..at + channels];
+                for c in 0..channels {
+                    dy[c] = make(c, x[c], if y[c] > 0.0 { dy[c] } else { 0.0 });
+                }
             }
             Gate::Input => {
                 let (scale, shift) = (&self.scale[..channels], &self.shift[..channels]);
-                each(x, dy, |c| x[c] * scale[c] + shift[c] > 0.0, visit);
+                for c in 0..channels {
+                    let open = x[c] * scale[c] + shift[c] > 0.0;
+                    dy[c] = make(c, x[c], if open { dy[c] } else { 0.0 });
+                }
             }
         }
     }
-}
 
-#[inline(always)]
-fn each(
-    x: &[f32],
-    dy: &[f32],
-    passes: impl Fn(usize) -> bool,
-    mut visit: impl FnMut(usize, f32, f32),
-) {
-    for (c, (&x, &dy)) in x.iter().zip(dy).enumerate() {
-        visit(c, x, if passes(c) { dy } else { 0.0 });
+    /// Shows `visit` the channel, `x` and `dy` through the activation, for one row.
+    #[inline(always)]
+    fn visit(&self, at: usize, dy: &[f32], mut visit: impl FnMut(usize, f32, f32)) {
+        let channels = self.channels();
+        let x = &self.x[at..at + channels];
+        let dy = &dy[..channels];
+        match self.gate {
+            Gate::Open => {
+                for c in 0..channels {
+                    visit(c, x[c], dy[c]);
+                }
+            }
+            Gate::Output(y) => {
+                let y = &y[at..at + channels];
+                for c in 0..channels {
+                    visit(c, x[c], if y[c] > 0.0 { dy[c] } else { 0.0 });
+                }
+            }
+            Gate::Input => {
+                let (scale, shift) = (&self.scale[..channels], &self.shift[..channels]);
+                for c in 0..channels {
+                    let open = x[c] * scale[c] + shift[c] > 0.0;
+                    visit(c, x[c], if open { dy[c] } else { 0.0 });
+                }
+            }
+        }
     }
 }
 
 struct SumChunk<'a> {
     gradient: &'a AffineGradient<'a>,
-    rows: Range<usize>,
+    offset: usize,
+    dy: &'a [f32],
 }
 
 impl WithSimd for SumChunk<'_> {
@@ -361,8 +386,9 @@ impl WithSimd for SumChunk<'_> {
         let centre = &self.gradient.centre[..channels];
         {
             let (plain, weighted) = (&mut plain[..channels], &mut weighted[..channels]);
-            for row in self.rows {
-                self.gradient.through(row, |c, x, g| {
+            for (index, dy) in self.dy.chunks_exact(channels).enumerate() {
+                let at = self.offset + index * channels;
+                self.gradient.visit(at, dy, |c, x, g| {
                     plain[c] += g;
                     weighted[c] += g * (x - centre[c]);
                 });
@@ -375,28 +401,22 @@ impl WithSimd for SumChunk<'_> {
 struct InputChunk<'a> {
     gradient: &'a AffineGradient<'a>,
     factors: [&'a [f32]; 3],
-    rows: Range<usize>,
+    offset: usize,
+    dy: &'a mut [f32],
 }
 
-struct PlainInput<'a> {
-    chunk: InputChunk<'a>,
-    dx: BlockMut<'a>,
-}
-
-impl WithSimd for PlainInput<'_> {
+impl WithSimd for InputChunk<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(mut self, _: S) {
-        let gradient = self.chunk.gradient;
-        let channels = gradient.channels();
-        let [a, b, c] = self.chunk.factors.map(|factor| &factor[..channels]);
-        let centre = &gradient.centre[..channels];
-        for (index, row) in self.chunk.rows.enumerate() {
-            let dx = &mut self.dx.row_mut(index)[..channels];
-            gradient.through(row, |i, x, g| {
-                dx[i] = a[i] * g + b[i] * (x - centre[i]) + c[i]
-            });
+    fn with_simd<S: Simd>(self, _: S) {
+        let channels = self.gradient.channels();
+        let [a, b, c] = self.factors.map(|factor| &factor[..channels]);
+        let centre = &self.gradient.centre[..channels];
+        for (index, dy) in self.dy.chunks_exact_mut(channels).enumerate() {
+            let at = self.offset + index * channels;
+            self.gradient
+                .through(at, dy, |i, x, g| a[i] * g + b[i] * (x - centre[i]) + c[i]);
         }
     }
 }
@@ -404,7 +424,6 @@ impl WithSimd for PlainInput<'_> {
 struct InputAndResidual<'a> {
     chunk: InputChunk<'a>,
     dx: BlockMut<'a>,
-    dresidual: BlockMut<'a>,
 }
 
 impl WithSimd for InputAndResidual<'_> {
@@ -412,17 +431,25 @@ impl WithSimd for InputAndResidual<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, _: S) {
-        let gradient = self.chunk.gradient;
+        let InputChunk {
+            gradient,
+            factors,
+            offset,
+            dy,
+        } = self.chunk;
         let channels = gradient.channels();
-        let [a, b, c] = self.chunk.factors.map(|factor| &factor[..channels]);
+        let [a, b, c] = factors.map(|factor| &factor[..channels]);
         let centre = &gradient.centre[..channels];
-        for (index, row) in self.chunk.rows.enumerate() {
-            let dx = &mut self.dx.row_mut(index)[..channels];
-            let dresidual = &mut self.dresidual.row_mut(index)[..channels];
-            gradient.through(row, |i, x, g| {
-                dresidual[i] = g;
-                dx[i] = a[i] * g + b[i] * (x - centre[i]) + c[i];
-            });
+        let rows = dy
+            .chunks_exact_mut(channels)
+            .zip(self.dx.all_mut().chunks_exact_mut(channels));
+        for (index, (dy, dx)) in rows.enumerate() {
+            let at = offset + index * channels;
+            gradient.through(at, dy, |_, _, g| g);
+            let x = &gradient.x[at..at + channels];
+            for i in 0..channels {
+                dx[i] = a[i] * dy[i] + b[i] * (x[i] - centre[i]) + c[i];
+            }
         }
     }
 }
@@ -472,6 +499,29 @@ impl<F: Fn(f32, f32) -> f32> WithSimd for MapChunk<'_, F> {
     fn with_simd<S: Simd>(self, _: S) {
         for (target, (&x, &y)) in self.target.iter_mut().zip(self.x.iter().zip(self.y)) {
             *target = (self.function)(x, y);
+        }
+    }
+}
+
+/// `sum += values`, in place.
+pub(super) fn accumulate(level: SimdLevel, sum: &mut [f32], values: &[f32]) {
+    sum.par_chunks_mut(CHUNK)
+        .zip(values.par_chunks(CHUNK))
+        .for_each(|(sum, values)| level.run(AddChunk { sum, values }));
+}
+
+struct AddChunk<'a> {
+    sum: &'a mut [f32],
+    values: &'a [f32],
+}
+
+impl WithSimd for AddChunk<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for (sum, value) in self.sum.iter_mut().zip(self.values) {
+            *sum += value;
         }
     }
 }

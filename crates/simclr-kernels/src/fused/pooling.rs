@@ -36,7 +36,8 @@ impl Pooling {
     }
 
     /// The gradient goes to the first of several equal maxima, as in TensorFlow.
-    pub(super) fn max_backward(&self, x: &[f32], y: &[f32], dy: &[f32]) -> Vec<f32> {
+    pub(super) fn max_backward(&self, x: &[f32], dy: &[f32]) -> Vec<f32> {
+        let y = &self.max_forward(x);
         let (input, output) = (self.input_image(), self.output_image());
         self.each_input_image(x.len() / input, |image, dx| {
             let of_output = image * output..(image + 1) * output;

@@ -6,6 +6,8 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use crate::memory::room_for;
+
 /// Rows and columns of a row-major matrix that one thread alone may touch.
 ///
 /// All elements have to be written, and none may be read before it was.
@@ -94,29 +96,15 @@ pub(crate) fn fill_blocks<R: Send>(
     columns: &[Range<usize>],
     work: impl Fn(usize, usize, BlockMut<'_>) -> R + Sync,
 ) -> (Vec<f32>, Vec<R>) {
-    let one = |row, column, [block]: [BlockMut<'_>; 1]| work(row, column, block);
-    let ([matrix], results) = fill_matrices(stride, rows, columns, one);
-    (matrix, results)
-}
-
-/// As [`fill_blocks`], for several matrices of the same shape at once.
-pub(crate) fn fill_matrices<const COUNT: usize, R: Send>(
-    stride: usize,
-    rows: &[Range<usize>],
-    columns: &[Range<usize>],
-    work: impl Fn(usize, usize, [BlockMut<'_>; COUNT]) -> R + Sync,
-) -> ([Vec<f32>; COUNT], Vec<R>) {
     let (height, width) = (covered(rows), covered(columns));
     assert_eq!(width, stride, "blocks have to cover all columns");
     let size = height * stride;
-    let mut matrices: [Vec<f32>; COUNT] = std::array::from_fn(|_| Vec::with_capacity(size));
-    let shared = matrices.each_mut().map(|matrix| {
-        let spare: &mut [MaybeUninit<f32>] = &mut matrix.spare_capacity_mut()[..size];
-        if cfg!(debug_assertions) {
-            spare.fill(MaybeUninit::new(f32::NAN));
-        }
-        Shared(spare.as_mut_ptr().cast())
-    });
+    let mut matrix = room_for(size);
+    let spare: &mut [MaybeUninit<f32>] = &mut matrix.spare_capacity_mut()[..size];
+    if cfg!(debug_assertions) {
+        spare.fill(MaybeUninit::new(f32::NAN));
+    }
+    let shared = Shared(spare.as_mut_ptr().cast());
     let results = (0..rows.len() * columns.len())
         .into_par_iter()
         .with_max_len(1)
@@ -124,22 +112,49 @@ pub(crate) fn fill_matrices<const COUNT: usize, R: Send>(
             let (row, column) = (task / columns.len(), task % columns.len());
             let (of_rows, of_columns) = (&rows[row], &columns[column]);
             let offset = of_rows.start * stride + of_columns.start;
-            let blocks = shared.each_ref().map(|start| BlockMut {
+            let block = BlockMut {
                 // SAFETY: the ranges lie within the matrix, see `covered`.
-                start: unsafe { start.get().add(offset) },
+                start: unsafe { shared.get().add(offset) },
                 rows: of_rows.len(),
                 columns: of_columns.len(),
                 stride,
                 borrow: PhantomData,
-            });
-            work(row, column, blocks)
+            };
+            work(row, column, block)
         })
         .collect();
-    for matrix in &mut matrices {
-        // SAFETY: the blocks cover the matrix, and each was written whole.
-        unsafe { matrix.set_len(size) };
-    }
-    (matrices, results)
+    // SAFETY: the blocks cover the matrix, and each was written whole.
+    unsafe { matrix.set_len(size) };
+    (matrix, results)
+}
+
+/// A new matrix of the size of `beside`, chunk by chunk of `size` numbers: `work` writes
+/// every element of its chunk, and may change the same chunk of `beside`.
+pub(crate) fn fill_beside(
+    beside: &mut [f32],
+    size: usize,
+    work: impl Fn(usize, &mut [f32], BlockMut<'_>) + Sync,
+) -> Vec<f32> {
+    let length = beside.len();
+    let mut matrix = room_for(length);
+    let shared = Shared(matrix.spare_capacity_mut().as_mut_ptr().cast());
+    beside
+        .par_chunks_mut(size)
+        .enumerate()
+        .for_each(|(chunk, beside)| {
+            let block = BlockMut {
+                // SAFETY: the chunk lies within the matrix, as that of `beside` does.
+                start: unsafe { shared.get().add(chunk * size) },
+                rows: 1,
+                columns: beside.len(),
+                stride: beside.len(),
+                borrow: PhantomData,
+            };
+            work(chunk, beside, block);
+        });
+    // SAFETY: the chunks cover the matrix, and each was written whole.
+    unsafe { matrix.set_len(length) };
+    matrix
 }
 
 /// All columns as one range.

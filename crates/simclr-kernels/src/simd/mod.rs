@@ -7,7 +7,7 @@ mod gemm;
 mod level;
 mod tile;
 
-pub(crate) use blocks::{BlockMut, fill_blocks, fill_matrices, whole};
+pub(crate) use blocks::{BlockMut, fill_beside, fill_blocks, whole};
 pub use gemm::{MatrixMut, MatrixRef, gemm};
 pub use level::SimdLevel;
 pub(crate) use tile::{FilterTile, RowTable, add_outer_products, multiply};

@@ -1,7 +1,7 @@
 //! Batch norm with its moving statistics.
 
 use candle_core::{Tensor, Var};
-use simclr_kernels::{Activation, BatchNormParameters, Measured};
+use simclr_kernels::{Activation, BatchNormParameters, FeatureMap, Moments};
 
 use super::{Conv, Pass};
 use crate::builder::Builder;
@@ -98,44 +98,49 @@ impl BatchNorm {
     /// `activation(bn(x) + residual)`.
     pub(crate) fn forward(
         &self,
-        x: &Measured,
+        x: &FeatureMap,
         pass: Pass,
         activation: Activation,
-        residual: Option<&Tensor>,
-    ) -> Result<Tensor> {
+        residual: Option<&FeatureMap>,
+    ) -> Result<FeatureMap> {
         let (gamma, beta) = self.learned(pass);
         let norm = self.parameters(&gamma, &beta);
-        let backend = pass.backend;
         if !pass.batch_statistics {
-            let (mean, variance) = self.moving();
-            let BatchNormParameters { epsilon, .. } = norm;
-            return Ok(backend.batch_norm_inference(
-                &x.output, &gamma, &beta, &mean, &variance, epsilon, activation, residual,
-            )?);
+            return Ok(x.batch_norm_inference(norm, &self.moving(), activation, residual)?);
         }
-        let result = backend.batch_norm_training_measured(x, norm, activation, residual)?;
-        self.move_statistics(pass, &result.mean, &result.variance)?;
-        Ok(result.output)
+        let (y, moments) = x.batch_norm_training(norm, activation, residual)?;
+        self.move_statistics(pass, &moments)?;
+        Ok(y)
+    }
+
+    /// `activation(bn(x))` for rows `[n, c]`.
+    pub(crate) fn forward_rows(
+        &self,
+        x: &Tensor,
+        pass: Pass,
+        activation: Activation,
+    ) -> Result<Tensor> {
+        let (rows, channels) = x.dims2()?;
+        let map = FeatureMap::new(&x.reshape((rows, 1, 1, channels))?, pass.backend)?;
+        let y = self.forward(&map, pass, activation, None)?;
+        Ok(y.into_tensor()?.reshape((rows, channels))?)
     }
 
     /// `activation(bn(conv(x)) + residual)` with the moving statistics.
     pub(crate) fn after_convolution(
         &self,
         conv: &Conv,
-        x: &Tensor,
+        x: &FeatureMap,
         pass: Pass,
         activation: Activation,
-        residual: Option<&Tensor>,
-    ) -> Result<Tensor> {
+        residual: Option<&FeatureMap>,
+    ) -> Result<FeatureMap> {
         let (gamma, beta) = self.learned(pass);
-        let norm = self.parameters(&gamma, &beta);
-        let (mean, variance) = self.moving();
-        Ok(pass.backend.conv2d_batch_norm_inference(
-            x,
+        Ok(x.conv2d_batch_norm_inference(
             &conv.kernel(pass),
             conv.config(),
-            norm,
-            (&mean, &variance),
+            self.parameters(&gamma, &beta),
+            &self.moving(),
             activation,
             residual,
         )?)
@@ -144,17 +149,14 @@ impl BatchNorm {
     /// `conv(relu(bn(x)))` with the batch's statistics.
     pub(crate) fn before_convolution(
         &self,
-        x: &Measured,
+        x: &FeatureMap,
         conv: &Conv,
         pass: Pass,
-    ) -> Result<Measured> {
+    ) -> Result<FeatureMap> {
         let (gamma, beta) = self.learned(pass);
         let norm = self.parameters(&gamma, &beta);
-        let kernel = conv.kernel(pass);
-        let (y, moments) = pass
-            .backend
-            .batch_norm_relu_conv2d(x, norm, &kernel, conv.config())?;
-        self.move_statistics(pass, &moments.mean, &moments.variance)?;
+        let (y, moments) = x.batch_norm_relu_conv2d(norm, &conv.kernel(pass), conv.config())?;
+        self.move_statistics(pass, &moments)?;
         Ok(y)
     }
 
@@ -175,15 +177,17 @@ impl BatchNorm {
         }
     }
 
-    fn moving(&self) -> (Tensor, Tensor) {
-        let (mean, variance) = (&self.moving_mean, &self.moving_variance);
-        (mean.as_detached_tensor(), variance.as_detached_tensor())
+    fn moving(&self) -> Moments {
+        Moments {
+            mean: self.moving_mean.as_detached_tensor(),
+            variance: self.moving_variance.as_detached_tensor(),
+        }
     }
 
-    fn move_statistics(&self, pass: Pass, mean: &Tensor, variance: &Tensor) -> Result<()> {
+    fn move_statistics(&self, pass: Pass, moments: &Moments) -> Result<()> {
         if pass.moves_statistics {
-            self.move_towards(&self.moving_mean, mean)?;
-            self.move_towards(&self.moving_variance, variance)?;
+            self.move_towards(&self.moving_mean, &moments.mean)?;
+            self.move_towards(&self.moving_variance, &moments.variance)?;
         }
         Ok(())
     }

@@ -1,7 +1,6 @@
 //! The residual blocks.
 
-use candle_core::Tensor;
-use simclr_kernels::{Activation, DivisorRule, Padding};
+use simclr_kernels::{Activation, DivisorRule, FeatureMap, Padding};
 
 use super::{
     BatchNormOptions, BatchNormSettings, ConvNorm, ConvShape, Flow, Pass, SelectiveKernel,
@@ -83,7 +82,7 @@ impl Block {
         })
     }
 
-    pub(crate) fn forward(&self, x: &Tensor, pass: Pass) -> Result<Tensor> {
+    pub(crate) fn forward(&self, x: &FeatureMap, pass: Pass) -> Result<FeatureMap> {
         let shortcut = match &self.shortcut {
             Some(shortcut) => shortcut.forward(x, pass)?,
             None => x.clone(),
@@ -100,7 +99,9 @@ impl Block {
             None => last.forward_flow(flow, pass, Activation::Relu, Some(&shortcut)),
             Some(gate) => {
                 let y = last.forward_flow(flow, pass, Activation::Identity, None)?;
-                Ok(pass.backend.relu(&(gate.forward(&y, pass)? + shortcut)?)?)
+                let y = gate.forward(&y.into_tensor()?, pass)?;
+                let sum = (y + shortcut.into_tensor()?)?;
+                Ok(FeatureMap::new(&sum, pass.backend)?.relu()?)
             }
         }
     }
@@ -257,7 +258,7 @@ impl Shortcut {
         })
     }
 
-    fn forward(&self, x: &Tensor, pass: Pass) -> Result<Tensor> {
+    fn forward(&self, x: &FeatureMap, pass: Pass) -> Result<FeatureMap> {
         let Some(Pooling {
             stride,
             padding,
@@ -267,9 +268,7 @@ impl Shortcut {
             return self.projection.forward(x, pass, Activation::Identity, None);
         };
         let stride = (stride, stride);
-        let pooled = pass
-            .backend
-            .average_pool2d(x, (2, 2), stride, padding, divisor)?;
+        let pooled = x.average_pool2d((2, 2), stride, padding, divisor)?;
         self.projection
             .forward(&pooled, pass, Activation::Identity, None)
     }

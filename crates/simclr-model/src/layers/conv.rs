@@ -1,7 +1,7 @@
 //! Convolution as the original pads it.
 
 use candle_core::{Tensor, Var};
-use simclr_kernels::{Conv2dConfig, Measured};
+use simclr_kernels::{Conv2dConfig, FeatureMap};
 
 use super::Pass;
 use crate::builder::Builder;
@@ -49,12 +49,12 @@ impl Conv {
     }
 
     /// The convolution alone; the moments of its channels too if a batch norm will want them.
-    pub(crate) fn forward(&self, x: &Tensor, pass: Pass) -> Result<Measured> {
+    pub(crate) fn forward(&self, x: &FeatureMap, pass: Pass) -> Result<FeatureMap> {
         let kernel = self.kernel(pass);
-        if pass.batch_statistics {
-            return Ok(pass.backend.conv2d_measured(x, &kernel, self.config)?);
-        }
-        Ok(pass.backend.conv2d(x, &kernel, self.config)?.into())
+        Ok(match pass.batch_statistics {
+            true => x.conv2d_measured(&kernel, self.config)?,
+            false => x.conv2d(&kernel, self.config)?,
+        })
     }
 
     pub(crate) fn kernel(&self, pass: Pass) -> Tensor {

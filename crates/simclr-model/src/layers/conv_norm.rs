@@ -1,7 +1,6 @@
 //! Convolution and batch norm, the unit that every ResNet repeats.
 
-use candle_core::Tensor;
-use simclr_kernels::{Activation, Measured};
+use simclr_kernels::{Activation, FeatureMap};
 
 use super::{BatchNorm, BatchNormOptions, BatchNormSettings, Conv, ConvShape, Pass};
 use crate::Result;
@@ -32,11 +31,11 @@ impl ConvNorm {
 
     pub(crate) fn forward(
         &self,
-        x: &Tensor,
+        x: &FeatureMap,
         pass: Pass,
         activation: Activation,
-        residual: Option<&Tensor>,
-    ) -> Result<Tensor> {
+        residual: Option<&FeatureMap>,
+    ) -> Result<FeatureMap> {
         self.forward_flow(Flow::Computed(x.clone()), pass, activation, residual)
     }
 
@@ -46,13 +45,14 @@ impl ConvNorm {
         x: Flow<'_>,
         pass: Pass,
         activation: Activation,
-        residual: Option<&Tensor>,
-    ) -> Result<Tensor> {
+        residual: Option<&FeatureMap>,
+    ) -> Result<FeatureMap> {
         if !pass.batch_statistics {
             let x = x.compute(pass)?;
+            let conv = &self.conv;
             return self
                 .norm
-                .after_convolution(&self.conv, &x, pass, activation, residual);
+                .after_convolution(conv, &x, pass, activation, residual);
         }
         let y = self.convolve(x, pass)?;
         self.norm.forward(&y, pass, activation, residual)
@@ -71,7 +71,7 @@ impl ConvNorm {
         })
     }
 
-    fn convolve(&self, x: Flow<'_>, pass: Pass) -> Result<Measured> {
+    fn convolve(&self, x: Flow<'_>, pass: Pass) -> Result<FeatureMap> {
         match x {
             Flow::Computed(x) => self.conv.forward(&x, pass),
             Flow::Rectified { map, norm } => norm.before_convolution(&map, &self.conv, pass),
@@ -82,14 +82,17 @@ impl ConvNorm {
 /// What passes from one unit to the next within a block.
 pub(crate) enum Flow<'a> {
     /// A map as it is.
-    Computed(Tensor),
+    Computed(FeatureMap),
     /// `relu(norm(map))`, to be computed.
-    Rectified { map: Measured, norm: &'a BatchNorm },
+    Rectified {
+        map: FeatureMap,
+        norm: &'a BatchNorm,
+    },
 }
 
 impl Flow<'_> {
     /// The map itself.
-    pub(crate) fn compute(self, pass: Pass) -> Result<Tensor> {
+    pub(crate) fn compute(self, pass: Pass) -> Result<FeatureMap> {
         match self {
             Self::Computed(map) => Ok(map),
             Self::Rectified { map, norm } => norm.forward(&map, pass, Activation::Relu, None),

@@ -2,7 +2,7 @@
 
 use candle_core::{D, Tensor};
 use candle_nn::ops::sigmoid;
-use simclr_kernels::Activation;
+use simclr_kernels::{Activation, FeatureMap};
 
 use super::pointwise::Pointwise;
 use super::{BatchNorm, BatchNormOptions, BatchNormSettings, ConvNorm, ConvShape, Pass};
@@ -55,16 +55,18 @@ impl SelectiveKernel {
     }
 
     /// `[n, h, w, in]` to `[n, h', w', filters]`.
-    pub(crate) fn forward(&self, x: &Tensor, pass: Pass) -> Result<Tensor> {
+    pub(crate) fn forward(&self, x: &FeatureMap, pass: Pass) -> Result<FeatureMap> {
         let both = self.streams.forward(x, pass, Activation::Relu, None)?;
+        let pooled = both.global_average_pool()?;
+        let both = both.into_tensor()?;
         let first = both.narrow(D::Minus1, 0, self.filters)?;
         let second = both.narrow(D::Minus1, self.filters, self.filters)?;
-        let pooled = pass.backend.global_average_pool(&both)?;
         let sum =
             (pooled.narrow(1, 0, self.filters)? + pooled.narrow(1, self.filters, self.filters)?)?;
         let weight = self.weight_of_first(&sum, pass)?;
         // first * w + second * (1 - w)
-        Ok(((first - &second)?.broadcast_mul(&weight)? + second)?)
+        let mixed = ((first - &second)?.broadcast_mul(&weight)? + second)?;
+        Ok(FeatureMap::new(&mixed, pass.backend)?)
     }
 
     /// Softmax over two logits is the sigmoid of their difference: `[n, 1, 1, filters]`.
@@ -72,7 +74,7 @@ impl SelectiveKernel {
         let hidden = self.reduce.forward(pooled, pass)?;
         let hidden = self
             .reduce_norm
-            .forward(&hidden.into(), pass, Activation::Relu, None)?;
+            .forward_rows(&hidden, pass, Activation::Relu)?;
         let logits = self.expand.forward(&hidden, pass)?;
         let difference =
             (logits.narrow(1, 0, self.filters)? - logits.narrow(1, self.filters, self.filters)?)?;

@@ -1,7 +1,6 @@
 //! The layers before the first block.
 
-use candle_core::Tensor;
-use simclr_kernels::{Activation, Padding};
+use simclr_kernels::{Activation, FeatureMap, Padding};
 
 use super::{BatchNormOptions, BatchNormSettings, ConvNorm, ConvShape, Pass};
 use crate::builder::Builder;
@@ -21,8 +20,8 @@ pub(crate) struct Stem {
 
 /// What the stem gives.
 pub(crate) struct StemOutput {
-    pub(crate) initial_conv: Tensor,
-    pub(crate) initial_max_pool: Tensor,
+    pub(crate) initial_conv: FeatureMap,
+    pub(crate) initial_max_pool: FeatureMap,
 }
 
 impl Stem {
@@ -90,7 +89,7 @@ impl Stem {
         })
     }
 
-    pub(crate) fn forward(&self, images: &Tensor, pass: Pass) -> Result<StemOutput> {
+    pub(crate) fn forward(&self, images: &FeatureMap, pass: Pass) -> Result<StemOutput> {
         let mut x = images.clone();
         for unit in &self.first {
             x = unit.forward(&x, pass, Activation::Relu, None)?;
@@ -99,13 +98,11 @@ impl Stem {
         let norm = &self.last.norm;
         let activated = norm.forward(&initial_conv, pass, Activation::Relu, None)?;
         let initial_max_pool = match self.pooling {
-            Some(padding) => pass
-                .backend
-                .max_pool2d(&activated, (3, 3), (2, 2), padding)?,
+            Some(padding) => activated.max_pool2d((3, 3), (2, 2), padding)?,
             None => activated,
         };
         Ok(StemOutput {
-            initial_conv: initial_conv.output,
+            initial_conv,
             initial_max_pool,
         })
     }

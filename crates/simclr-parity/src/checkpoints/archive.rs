@@ -323,7 +323,7 @@ fn check_activations(
         let Some(activation) = name.strip_prefix("out/") else {
             continue;
         };
-        let found = activation_of(&output, activation)
+        let found = activation_of(&output, activation)?
             .ok_or_else(|| unsupported(case, format!("an output `{activation}`")))?;
         let found = found.flatten_all()?.to_vec1::<f32>()?;
         report.compare(name, tolerance, &found, &case.values(name)?);
@@ -331,14 +331,14 @@ fn check_activations(
     Ok(())
 }
 
-fn activation_of<'a>(output: &'a SimClrOutput, name: &str) -> Option<&'a Tensor> {
-    match name {
-        "proj_head_input" => Some(output.h()),
-        "proj_head_output" => Some(output.z()),
-        "logits_sup" => output.logits.as_ref(),
+fn activation_of(output: &SimClrOutput, name: &str) -> Result<Option<Tensor>> {
+    Ok(match name {
+        "proj_head_input" => Some(output.h().clone()),
+        "proj_head_output" => Some(output.z().clone()),
+        "logits_sup" => output.logits.clone(),
         name => {
-            let mut named = output.encoder.named().into_iter();
+            let mut named = output.encoder.named()?.into_iter();
             named.find_map(|(known, tensor)| (known == name).then_some(tensor))
         }
-    }
+    })
 }

@@ -31,7 +31,7 @@ pub fn check_weights(weights: &Path, check: &Path) -> Result<CaseReport> {
     };
     for (index, group) in output.encoder.block_groups.iter().enumerate() {
         let name = format!("block_group{}_mean_hw", index + 1);
-        compare(&name, &group.mean((1, 2))?)?;
+        compare(&name, &group.tensor()?.mean((1, 2))?)?;
     }
     compare("final_avg_pool", output.h())?;
     match &output.logits {

@@ -143,14 +143,20 @@ impl WithSimd for Task<'_, '_> {
             let pixels = first..self.pixels.end.min(first + step);
             for begin in (0..plan.outputs).step_by(PACKED_COLUMNS) {
                 let columns = begin..plan.outputs.min(begin + PACKED_COLUMNS);
-                self.pack_gradients(pixels.clone(), columns.clone(), width, &mut right);
+                match width {
+                    32 => self.pack_gradients::<32>(pixels.clone(), columns.clone(), &mut right),
+                    _ => self.pack_gradients::<16>(pixels.clone(), columns.clone(), &mut right),
+                }
                 let (mut row, mut tap_of_starts) = (0, None);
                 for (tap, rows) in &self.piece.0 {
                     if tap_of_starts != Some(*tap) {
                         self.find_runs(pixels.clone(), *tap, &mut starts);
                         tap_of_starts = Some(*tap);
                     }
-                    self.pack_rows(&starts, rows.clone(), &mut left);
+                    match FilterTile::rows(plan.level) {
+                        8 => self.pack_rows::<8>(&starts, rows.clone(), &mut left),
+                        _ => self.pack_rows::<6>(&starts, rows.clone(), &mut left),
+                    }
                     let panels = right.chunks_exact(pixels.len() * width);
                     for (panel, column) in panels.zip(columns.clone().step_by(width)) {
                         let size = (rows.len(), width.min(columns.end - column));
@@ -167,27 +173,28 @@ impl WithSimd for Task<'_, '_> {
 }
 
 impl Task<'_, '_> {
-    /// `dy` of some pixels and columns, a panel of columns after the other.
+    /// `dy` of some pixels and columns, a panel of `WIDTH` columns after the other.
     #[inline(always)]
-    fn pack_gradients(
+    fn pack_gradients<const WIDTH: usize>(
         &self,
         pixels: Range<usize>,
         columns: Range<usize>,
-        width: usize,
         packed: &mut Vec<f32>,
     ) {
-        let panels = columns.len().div_ceil(width);
-        packed.resize(panels * pixels.len() * width, 0.0);
-        let starts = columns.clone().step_by(width);
-        for (panel, start) in packed.chunks_exact_mut(pixels.len() * width).zip(starts) {
-            let count = width.min(columns.end - start);
-            for (row, pixel) in panel.chunks_exact_mut(width).zip(pixels.clone()) {
+        let panels = columns.len().div_ceil(WIDTH);
+        packed.resize(panels * pixels.len() * WIDTH, 0.0);
+        let starts = columns.clone().step_by(WIDTH);
+        for (panel, start) in packed.chunks_exact_mut(pixels.len() * WIDTH).zip(starts) {
+            let count = WIDTH.min(columns.end - start);
+            let (rows, _) = panel.as_chunks_mut::<WIDTH>();
+            for (row, pixel) in rows.iter_mut().zip(pixels.clone()) {
                 let source = &self.plan.dy[pixel * self.plan.outputs + start..][..count];
-                if count == width {
-                    row.copy_from_slice(source);
-                } else {
-                    row[..count].copy_from_slice(source);
-                    row[count..].fill(0.0);
+                match source.first_chunk::<WIDTH>() {
+                    Some(source) => *row = *source,
+                    None => {
+                        row[..count].copy_from_slice(source);
+                        row[count..].fill(0.0);
+                    }
                 }
             }
         }
@@ -210,47 +217,53 @@ impl Task<'_, '_> {
 
     /// The same few numbers of each pixel's run, one pixel after the other.
     #[inline(always)]
-    fn pack_rows(&self, starts: &[Option<usize>], rows: Range<usize>, packed: &mut Vec<f32>) {
-        let tile = FilterTile::rows(self.plan.level);
-        packed.resize(starts.len() * tile, 0.0);
+    fn pack_rows<const TILE: usize>(
+        &self,
+        starts: &[Option<usize>],
+        rows: Range<usize>,
+        packed: &mut Vec<f32>,
+    ) {
+        packed.resize(starts.len() * TILE, 0.0);
+        let (packed, _) = packed.as_chunks_mut::<TILE>();
         let x = self.plan.x.values;
-        for (target, start) in packed.chunks_exact_mut(tile).zip(starts) {
-            match start {
-                Some(start) if rows.len() == tile => {
-                    target.copy_from_slice(&x[start + rows.start..][..tile]);
-                }
-                Some(start) => {
-                    let source = &x[start + rows.start..start + rows.end];
+        for (target, start) in packed.iter_mut().zip(starts) {
+            let Some(start) = start else {
+                *target = [0.0; TILE];
+                continue;
+            };
+            let source = &x[start + rows.start..start + rows.end];
+            match source.first_chunk::<TILE>() {
+                Some(source) => *target = *source,
+                None => {
                     target[..rows.len()].copy_from_slice(source);
                     target[rows.len()..].fill(0.0);
                 }
-                None => target.fill(0.0),
             }
         }
         if let Some((scale, shift)) = self.plan.x.rectified {
-            let (scale, shift) = (&scale[rows.clone()], &shift[rows]);
-            rectify(packed, tile, starts, scale, shift);
+            rectify(packed, starts, &scale[rows.clone()], &shift[rows]);
         }
     }
 }
 
 /// `max(x scale + shift, 0)` of packed rows; what is padding stays zero.
 #[inline(always)]
-fn rectify(
-    packed: &mut [f32],
-    tile: usize,
+fn rectify<const TILE: usize>(
+    packed: &mut [[f32; TILE]],
     starts: &[Option<usize>],
     scale: &[f32],
     shift: &[f32],
 ) {
-    for (row, _) in packed
-        .chunks_exact_mut(tile)
-        .zip(starts)
-        .filter(|(_, start)| start.is_some())
-    {
-        for ((value, &scale), &shift) in row.iter_mut().zip(scale).zip(shift) {
-            let y = *value * scale + shift;
-            *value = if y < 0.0 { 0.0 } else { y };
+    let mut factors = [[0f32; TILE]; 2];
+    factors[0][..scale.len()].copy_from_slice(scale);
+    factors[1][..shift.len()].copy_from_slice(shift);
+    let [scale, shift] = factors;
+    for (row, start) in packed.iter_mut().zip(starts) {
+        // Zero where the row is padding.
+        let inside = if start.is_some() { 1.0 } else { 0.0 };
+        for c in 0..TILE {
+            let y = row[c] * scale[c] + inside * shift[c];
+            row[c] = if y < 0.0 { 0.0 } else { y };
         }
     }
 }

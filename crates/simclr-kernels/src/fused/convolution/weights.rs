@@ -48,18 +48,38 @@ impl<'a> Weights<'a> {
         width: usize,
         panel: &mut Vec<f32>,
     ) {
-        panel.clear();
-        panel.resize(taps.len() * run * width, 0.0);
-        let count = width.min(self.columns.0 - first);
-        for (&tap, rows) in taps.iter().zip(panel.chunks_exact_mut(run * width)) {
+        match width {
+            32 => self.pack::<32>(taps, run, first, panel),
+            _ => self.pack::<16>(taps, run, first, panel),
+        }
+    }
+
+    #[inline(always)]
+    fn pack<const WIDTH: usize>(
+        &self,
+        taps: &[usize],
+        run: usize,
+        first: usize,
+        panel: &mut Vec<f32>,
+    ) {
+        panel.resize(taps.len() * run * WIDTH, 0.0);
+        let count = WIDTH.min(self.columns.0 - first);
+        if count < WIDTH {
+            panel.fill(0.0);
+        }
+        let (rows, _) = panel.as_chunks_mut::<WIDTH>();
+        for (&tap, rows) in taps.iter().zip(rows.chunks_exact_mut(run.max(1))) {
             let start = tap * self.tap + first * self.columns.1;
             if self.columns.1 == 1 {
-                let source = &self.kernel[start..];
-                for (k, row) in rows.chunks_exact_mut(width).enumerate() {
-                    row[..count].copy_from_slice(&source[k * self.rows.1..][..count]);
+                for (k, row) in rows.iter_mut().enumerate() {
+                    let source = &self.kernel[start + k * self.rows.1..][..count];
+                    match source.first_chunk::<WIDTH>() {
+                        Some(source) => *row = *source,
+                        None => row[..count].copy_from_slice(source),
+                    }
                 }
             } else {
-                self.transpose(start, run, count, width, rows);
+                self.transpose(start, count, rows);
             }
         }
     }
@@ -67,13 +87,13 @@ impl<'a> Weights<'a> {
     /// Sixteen numbers of each column at a time: what is read and what is written then
     /// stay in the first-level cache.
     #[inline(always)]
-    fn transpose(&self, start: usize, run: usize, count: usize, width: usize, rows: &mut [f32]) {
+    fn transpose<const WIDTH: usize>(&self, start: usize, count: usize, rows: &mut [[f32; WIDTH]]) {
         const BLOCK: usize = 16;
-        for begin in (0..run).step_by(BLOCK) {
-            let end = run.min(begin + BLOCK);
+        for (index, rows) in rows.chunks_mut(BLOCK).enumerate() {
+            let begin = index * BLOCK;
             for column in 0..count {
-                let source = &self.kernel[start + column * self.columns.1..][begin..end];
-                for (row, &value) in rows[begin * width..].chunks_exact_mut(width).zip(source) {
+                let source = &self.kernel[start + column * self.columns.1 + begin..];
+                for (row, &value) in rows.iter_mut().zip(source) {
                     row[column] = value;
                 }
             }

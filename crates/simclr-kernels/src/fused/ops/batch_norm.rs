@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use candle_core::{
-    CpuStorage, CustomOp2, CustomOp3, D, Layout, Result as CandleResult, Shape, Tensor,
-};
+use candle_core::{Result as CandleResult, Tensor};
 
-use super::{lend, output, slice, tensor};
 use crate::fused::channels::{self, AffineGradient, Gate, Moments};
+use crate::fused::map::{Gradient, Inputs, Map, MapOp, Values, lend};
+use crate::memory::Buffer;
 use crate::simd::SimdLevel;
-use crate::{Activation, BatchNormTraining, Result};
+use crate::{Activation, Result};
 
 /// The factors of `y = act(x scale + shift)`, and where they come from.
 #[derive(Debug, Clone)]
@@ -28,18 +27,22 @@ struct Statistics {
 
 impl Factors {
     /// Scale and shift as they are.
-    fn given(packed: &[f32]) -> Self {
-        let (scale, shift) = packed.split_at(packed.len() / 2);
-        Self {
-            scale: scale.to_vec(),
-            shift: shift.to_vec(),
+    fn given(scale: &Tensor, shift: &Tensor) -> Result<Self> {
+        Ok(Self {
+            scale: scale.to_vec1()?,
+            shift: shift.to_vec1()?,
             statistics: None,
-        }
+        })
     }
 
     /// From gamma, beta and the batch's moments.
-    pub(super) fn of_moments(packed: &[f32], moments: &Arc<Moments>, epsilon: f64) -> Self {
-        let (gamma, beta) = packed.split_at(packed.len() / 2);
+    pub(super) fn of_moments(
+        gamma: &Tensor,
+        beta: &Tensor,
+        moments: &Arc<Moments>,
+        epsilon: f64,
+    ) -> Result<Self> {
+        let (gamma, beta): (Vec<f32>, Vec<f32>) = (gamma.to_vec1()?, beta.to_vec1()?);
         let inverse = |&v: &f32| (1.0 / (f64::from(v) + epsilon).sqrt()) as f32;
         let inverse_deviation: Vec<f32> = moments.variance.iter().map(inverse).collect();
         let scale: Vec<f32> = gamma
@@ -57,21 +60,23 @@ impl Factors {
             .zip(&scale)
             .map(shift)
             .collect();
-        Self {
+        Ok(Self {
             scale,
             shift,
             statistics: Some(Statistics {
                 moments: Arc::clone(moments),
                 inverse_deviation,
             }),
-        }
+        })
     }
 
-    /// Gradients of x (and of the residual), and of the two packed rows.
+    /// The gradients of the two rows of factors (gamma and beta, or scale and shift), and,
+    /// in the place of `dy`, what was wanted.
     pub(super) fn backward(
         &self,
         level: SimdLevel,
-        [x, dy]: [&[f32]; 2],
+        x: &[f32],
+        mut dy: Buffer,
         gate: Gate<'_>,
         wanted: Wanted,
     ) -> FactorGradients {
@@ -86,13 +91,12 @@ impl Factors {
         };
         let gradient = AffineGradient {
             x,
-            dy,
             scale: &self.scale,
             shift: &self.shift,
             centre,
             gate,
         };
-        let (sums, weighted) = gradient.sums(level);
+        let (sums, weighted) = gradient.sums(level, &dy);
         let (mut b, mut c) = (vec![0.0; channels], vec![0.0; channels]);
         let mut packed: Vec<f32> = weighted.iter().map(|&w| w as f32).collect();
         if let Some(statistics) = &self.statistics {
@@ -106,10 +110,17 @@ impl Factors {
             }
         }
         packed.extend(sums.iter().map(|&s| s as f32));
+        let factors = [self.scale.as_slice(), &b, &c];
         let (dx, dresidual) = match wanted {
-            Wanted::Parameters => (Vec::new(), None),
-            Wanted::Input => gradient.input(level, [&self.scale, &b, &c], false),
-            Wanted::InputAndResidual => gradient.input(level, [&self.scale, &b, &c], true),
+            Wanted::Parameters => (None, None),
+            Wanted::Input => {
+                gradient.input(level, factors, &mut dy);
+                (Some(dy), None)
+            }
+            Wanted::InputAndResidual => {
+                let dx = gradient.input_and_residual(level, factors, &mut dy);
+                (Some(dx.into()), Some(dy))
+            }
         };
         FactorGradients {
             dx,
@@ -128,189 +139,134 @@ pub(super) enum Wanted {
 }
 
 pub(super) struct FactorGradients {
-    pub(super) dx: Vec<f32>,
-    pub(super) dresidual: Option<Vec<f32>>,
+    pub(super) dx: Option<Buffer>,
+    pub(super) dresidual: Option<Buffer>,
     pub(super) packed: Vec<f32>,
 }
 
-/// `act(x scale + shift + residual)`; in training, scale and shift follow from
-/// gamma, beta and the batch's own moments.
+/// `act(x scale + shift + residual)`.
 struct Affine {
     level: SimdLevel,
     activation: Activation,
-    statistics: Option<(Arc<Moments>, f64)>,
+    factors: Factors,
+    x: Values,
+    dx: Gradient,
+    /// The result, which tells where the activation was open, and where the residual's
+    /// gradient goes.
+    residual: Option<(Arc<Buffer>, Gradient)>,
 }
 
-impl Affine {
-    fn factors(&self, packed: &[f32]) -> Factors {
-        match &self.statistics {
-            Some((moments, epsilon)) => Factors::of_moments(packed, moments, *epsilon),
-            None => Factors::given(packed),
-        }
-    }
+impl MapOp for Affine {
+    const NAME: &'static str = "batch-norm";
 
-    fn forward(&self, x: &[f32], packed: &[f32], residual: Option<&[f32]>) -> Vec<f32> {
-        let factors = self.factors(packed);
-        let affine = channels::Affine {
-            scale: &factors.scale,
-            shift: &factors.shift,
-            residual,
-            activation: self.activation,
-        };
-        affine.apply(self.level, x)
-    }
-
-    /// Gradients of x, of the two packed rows and of the residual.
-    fn backward(
-        &self,
-        [x, packed, y, dy]: [&Tensor; 4],
-        residual: Option<&Tensor>,
-    ) -> CandleResult<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let needs_residual = residual.is_some_and(Tensor::track_op);
-        let wanted = match (needs_residual, x.track_op()) {
+    fn backward(&self, dy: Buffer, wanted: [bool; 3]) -> CandleResult<[Option<Vec<f32>>; 3]> {
+        let [input, parameters, residual] = wanted;
+        let which = match (residual, input) {
             (true, _) => Wanted::InputAndResidual,
             (false, true) => Wanted::Input,
             (false, false) => Wanted::Parameters,
         };
-        let found = lend([x, packed, y, dy], |[x, packed, y, dy]| {
-            let gate = match (self.activation, residual) {
-                (Activation::Identity, _) => Gate::Open,
-                (Activation::Relu, None) => Gate::Input,
-                (Activation::Relu, Some(_)) => Gate::Output(y),
-            };
-            self.factors(packed)
-                .backward(self.level, [x, dy], gate, wanted)
-        })?;
-        Ok((
-            if x.track_op() {
-                Some(tensor(found.dx, x.shape())?)
-            } else {
-                None
-            },
-            if packed.track_op() {
-                Some(tensor(found.packed, packed.shape())?)
-            } else {
-                None
-            },
-            match found.dresidual {
-                Some(values) => Some(tensor(values, x.shape())?),
-                None => None,
-            },
-        ))
-    }
-}
-
-impl CustomOp2 for Affine {
-    fn name(&self) -> &'static str {
-        "batch-norm"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        packed: &CpuStorage,
-        packed_layout: &Layout,
-    ) -> CandleResult<(CpuStorage, Shape)> {
-        let y = self.forward(slice(x, x_layout)?, slice(packed, packed_layout)?, None);
-        output(y, x_layout.shape())
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        packed: &Tensor,
-        y: &Tensor,
-        dy: &Tensor,
-    ) -> CandleResult<(Option<Tensor>, Option<Tensor>)> {
-        let (dx, dpacked, _) = self.backward([x, packed, y, dy], None)?;
-        Ok((dx, dpacked))
-    }
-}
-
-impl CustomOp3 for Affine {
-    fn name(&self) -> &'static str {
-        "batch-norm-residual"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        packed: &CpuStorage,
-        packed_layout: &Layout,
-        residual: &CpuStorage,
-        residual_layout: &Layout,
-    ) -> CandleResult<(CpuStorage, Shape)> {
-        let residual = slice(residual, residual_layout)?;
-        let (x, packed) = (slice(x, x_layout)?, slice(packed, packed_layout)?);
-        output(self.forward(x, packed, Some(residual)), x_layout.shape())
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        packed: &Tensor,
-        residual: &Tensor,
-        y: &Tensor,
-        dy: &Tensor,
-    ) -> CandleResult<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        self.backward([x, packed, y, dy], Some(residual))
+        let gate = match (self.activation, &self.residual) {
+            (Activation::Identity, _) => Gate::Open,
+            (Activation::Relu, None) => Gate::Input,
+            (Activation::Relu, Some((y, _))) => Gate::Output(y),
+        };
+        let found = self
+            .x
+            .lend(|x| self.factors.backward(self.level, x, dy, gate, which))?;
+        if let (true, Some(dx)) = (input, found.dx) {
+            self.dx.add(self.level, dx);
+        }
+        if let (Some(dresidual), Some((_, gradient))) = (found.dresidual, &self.residual) {
+            gradient.add(self.level, dresidual);
+        }
+        Ok([None, parameters.then_some(found.packed), None])
     }
 }
 
 fn apply(
-    x: &Tensor,
+    x: &Map,
     (first, second): (&Tensor, &Tensor),
-    residual: Option<&Tensor>,
-    op: Affine,
-) -> Result<Tensor> {
+    factors: Factors,
+    activation: Activation,
+    residual: Option<&Map>,
+) -> Result<Map> {
+    let level = x.level;
+    let compute = |residual: Option<&[f32]>| {
+        let affine = channels::Affine {
+            scale: &factors.scale,
+            shift: &factors.shift,
+            residual,
+            activation,
+        };
+        x.values.lend(|x| affine.apply(level, x))
+    };
+    let y = match residual {
+        None => compute(None)?,
+        Some(residual) => residual.values.lend(|residual| compute(Some(residual)))??,
+    };
     let packed = Tensor::stack(&[first, second], 0)?;
-    let x = x.contiguous()?;
-    Ok(match residual {
-        Some(residual) => x.apply_op3(&packed, &residual.contiguous()?, op)?,
-        None => x.apply_op2(&packed, op)?,
-    })
-}
-
-pub(crate) fn affine_channels(
-    x: &Tensor,
-    scale: &Tensor,
-    shift: &Tensor,
-    activation: Activation,
-    residual: Option<&Tensor>,
-) -> Result<Tensor> {
-    let op = Affine {
-        level: SimdLevel::current()?,
-        activation,
-        statistics: None,
-    };
-    apply(x, (scale, shift), residual, op)
-}
-
-/// `moments` are those of `x`, if somebody computed them already.
-pub(crate) fn batch_norm_training(
-    x: &Tensor,
-    moments: Option<&Arc<Moments>>,
-    (gamma, beta): (&Tensor, &Tensor),
-    epsilon: f64,
-    activation: Activation,
-    residual: Option<&Tensor>,
-) -> Result<BatchNormTraining> {
-    let level = SimdLevel::current()?;
-    let channels = x.dim(D::Minus1)?;
-    let moments = match moments {
-        Some(moments) => Arc::clone(moments),
-        None => Arc::new(lend([x], |[x]| channels::moments(level, x, channels))?),
-    };
+    let y = Arc::new(Buffer::from(y));
     let op = Affine {
         level,
         activation,
-        statistics: Some((Arc::clone(&moments), epsilon)),
+        factors,
+        x: x.values.clone(),
+        dx: x.gradient(),
+        residual: residual.map(|residual| (Arc::clone(&y), residual.gradient())),
     };
-    Ok(BatchNormTraining {
-        output: apply(x, (gamma, beta), residual, op)?,
-        mean: tensor(moments.mean.clone(), channels)?,
-        variance: tensor(moments.variance.clone(), channels)?,
+    let inputs = match residual {
+        None => Inputs::Two(x.token(), &packed),
+        Some(residual) => Inputs::Three(x.token(), &packed, residual.token()),
+    };
+    Map::result_of(op, inputs, level, (x.dims, y))
+}
+
+pub(crate) fn affine_channels(
+    x: &Map,
+    scale: &Tensor,
+    shift: &Tensor,
+    activation: Activation,
+    residual: Option<&Map>,
+) -> Result<Map> {
+    let factors = Factors::given(scale, shift)?;
+    apply(x, (scale, shift), factors, activation, residual)
+}
+
+/// Also returns the moments of `x`, which are computed unless they are known.
+pub(crate) fn batch_norm_training(
+    x: &Map,
+    gamma: &Tensor,
+    beta: &Tensor,
+    epsilon: f64,
+    activation: Activation,
+    residual: Option<&Map>,
+) -> Result<(Map, Arc<Moments>)> {
+    let moments = moments_of(x)?;
+    let factors = Factors::of_moments(gamma, beta, &moments, epsilon)?;
+    let y = apply(x, (gamma, beta), factors, activation, residual)?;
+    Ok((y, moments))
+}
+
+/// The moments of the channels of a map.
+pub(super) fn moments_of(x: &Map) -> Result<Arc<Moments>> {
+    Ok(match &x.moments {
+        Some(moments) => Arc::clone(moments),
+        None => {
+            let channels = x.dims[3];
+            Arc::new(
+                x.values
+                    .lend(|values| channels::moments(x.level, values, channels))?,
+            )
+        }
     })
+}
+
+/// Scale and shift as slices.
+pub(super) fn lend_both<R>(
+    first: &Tensor,
+    second: &Tensor,
+    work: impl FnOnce(&[f32], &[f32]) -> R,
+) -> CandleResult<R> {
+    lend(first, |first| lend(second, |second| work(first, second)))?
 }

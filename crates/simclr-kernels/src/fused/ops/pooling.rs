@@ -1,110 +1,106 @@
 //! Pooling over windows and over whole maps.
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result as CandleResult, Shape, Tensor};
+use candle_core::{Result as CandleResult, Tensor};
 
-use super::{Gradient, lend, output, slice, tensor};
+use crate::fused::map::{Gradient, Inputs, Map, MapOp, Values};
 use crate::fused::pooling::{self, Pooling};
 use crate::geometry::Windows;
-use crate::simd::SimdLevel;
+use crate::memory::Buffer;
 use crate::{DivisorRule, Result};
 
 /// The maximum of each window.
-struct MaxPool2d(Pooling);
+struct MaxPool2d {
+    pooling: Pooling,
+    x: Values,
+    dx: Gradient,
+}
 
-impl CustomOp1 for MaxPool2d {
-    fn name(&self) -> &'static str {
-        "max-pool2d"
-    }
+impl MapOp for MaxPool2d {
+    const NAME: &'static str = "max-pool2d";
 
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> CandleResult<(CpuStorage, Shape)> {
-        let y = self.0.max_forward(slice(x, layout)?);
-        output(y, pooled_shape(&self.0, layout.dims()[0]))
-    }
-
-    fn bwd(&self, x: &Tensor, y: &Tensor, dy: &Tensor) -> Gradient {
-        let dx = lend([x, y, dy], |[x, y, dy]| self.0.max_backward(x, y, dy))?;
-        Ok(Some(tensor(dx, x.shape())?))
+    fn backward(&self, dy: Buffer, _: [bool; 3]) -> CandleResult<[Option<Vec<f32>>; 3]> {
+        let dx = self.x.lend(|x| self.pooling.max_backward(x, &dy))?;
+        self.dx.add(self.pooling.level, dx.into());
+        Ok([const { None }; 3])
     }
 }
 
-fn pooled_shape(pooling: &Pooling, batch: usize) -> Shape {
-    let Windows { rows, columns } = &pooling.windows;
-    (batch, rows.output, columns.output, pooling.channels).into()
-}
-
-fn pooling(x: &Tensor, windows: &Windows) -> Result<Pooling> {
-    Ok(Pooling {
-        level: SimdLevel::current()?,
+fn pooling(x: &Map, windows: &Windows) -> Pooling {
+    Pooling {
+        level: x.level,
         windows: *windows,
-        channels: x.dim(3)?,
-    })
+        channels: x.dims[3],
+    }
 }
 
-pub(crate) fn max_pool2d(x: &Tensor, windows: &Windows) -> Result<Tensor> {
-    Ok(x.contiguous()?.apply_op1(MaxPool2d(pooling(x, windows)?))?)
+fn pooled(x: &Map, windows: &Windows) -> [usize; 4] {
+    let [batch, _, _, channels] = x.dims;
+    [batch, windows.rows.output, windows.columns.output, channels]
+}
+
+pub(crate) fn max_pool2d(x: &Map, windows: &Windows) -> Result<Map> {
+    let pooling = pooling(x, windows);
+    let y = x.values.lend(|x| pooling.max_forward(x))?;
+    let op = MaxPool2d {
+        pooling,
+        x: x.values.clone(),
+        dx: x.gradient(),
+    };
+    Map::result_of(op, Inputs::One(x.token()), x.level, (pooled(x, windows), y))
 }
 
 /// The mean of each window.
 struct AveragePool2d {
     pooling: Pooling,
     weights: Vec<f32>,
+    dx: Gradient,
 }
 
-impl CustomOp1 for AveragePool2d {
-    fn name(&self) -> &'static str {
-        "average-pool2d"
-    }
+impl MapOp for AveragePool2d {
+    const NAME: &'static str = "average-pool2d";
 
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> CandleResult<(CpuStorage, Shape)> {
-        let y = self
-            .pooling
-            .average_forward(slice(x, layout)?, &self.weights);
-        output(y, pooled_shape(&self.pooling, layout.dims()[0]))
-    }
-
-    fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Gradient {
-        let dx = lend([dy], |[dy]| {
-            self.pooling.average_backward(&self.weights, dy)
-        })?;
-        Ok(Some(tensor(dx, x.shape())?))
+    fn backward(&self, dy: Buffer, _: [bool; 3]) -> CandleResult<[Option<Vec<f32>>; 3]> {
+        let dx = self.pooling.average_backward(&self.weights, &dy);
+        self.dx.add(self.pooling.level, dx.into());
+        Ok([const { None }; 3])
     }
 }
 
-pub(crate) fn average_pool2d(
-    x: &Tensor,
-    windows: &Windows,
-    divisor: DivisorRule,
-) -> Result<Tensor> {
-    let pooling = pooling(x, windows)?;
+pub(crate) fn average_pool2d(x: &Map, windows: &Windows, divisor: DivisorRule) -> Result<Map> {
+    let pooling = pooling(x, windows);
     let weights = pooling.average_weights(divisor == DivisorRule::CountPadding);
-    Ok(x.contiguous()?
-        .apply_op1(AveragePool2d { pooling, weights })?)
+    let y = x.values.lend(|x| pooling.average_forward(x, &weights))?;
+    let op = AveragePool2d {
+        pooling,
+        weights,
+        dx: x.gradient(),
+    };
+    Map::result_of(op, Inputs::One(x.token()), x.level, (pooled(x, windows), y))
 }
 
 /// The mean over each map.
-struct GlobalAveragePool(SimdLevel);
+struct GlobalAveragePool {
+    x: Map,
+}
 
-impl CustomOp1 for GlobalAveragePool {
-    fn name(&self) -> &'static str {
-        "global-average-pool"
-    }
+impl MapOp for GlobalAveragePool {
+    const NAME: &'static str = "global-average-pool";
 
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> CandleResult<(CpuStorage, Shape)> {
-        let (batch, height, width, channels) = layout.shape().dims4()?;
-        let y = pooling::global_average(self.0, slice(x, layout)?, height * width, channels);
-        output(y, (batch, channels))
-    }
-
-    fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Gradient {
-        let (_, height, width, channels) = x.dims4()?;
-        let dx = lend([dy], |[dy]| {
-            pooling::global_average_backward(dy, height * width, channels)
-        })?;
-        Ok(Some(tensor(dx, x.shape())?))
+    fn backward(&self, dy: Buffer, _: [bool; 3]) -> CandleResult<[Option<Vec<f32>>; 3]> {
+        let [_, height, width, channels] = self.x.dims;
+        let dx = pooling::global_average_backward(&dy, height * width, channels);
+        self.x.gradient().add(self.x.level, dx.into());
+        Ok([const { None }; 3])
     }
 }
 
-pub(crate) fn global_average_pool(x: &Tensor) -> Result<Tensor> {
-    let op = GlobalAveragePool(SimdLevel::current()?);
-    Ok(x.contiguous()?.apply_op1(op)?)
+pub(crate) fn global_average_pool(x: &Map) -> Result<Tensor> {
+    let [batch, height, width, channels] = x.dims;
+    let level = x.level;
+    let y = x
+        .values
+        .lend(|x| pooling::global_average(level, x, height * width, channels))?;
+    let op = GlobalAveragePool { x: x.clone() };
+    let dims = [batch, 1, 1, channels];
+    Map::result_of(op, Inputs::One(x.token()), level, (dims, y))?.into_tensor((batch, channels))
 }

@@ -1,30 +1,39 @@
 //! The rectifier.
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result as CandleResult, Shape, Tensor};
+use candle_core::Result as CandleResult;
 
-use super::{Gradient, lend, output, slice, tensor};
 use crate::Result;
 use crate::fused::channels;
+use crate::fused::map::{Gradient, Inputs, Map, MapOp, Values};
+use crate::memory::Buffer;
 use crate::simd::SimdLevel;
 
 /// `max(x, 0)` with gradient 0 at 0.
-struct Relu(SimdLevel);
+struct Relu {
+    level: SimdLevel,
+    x: Values,
+    dx: Gradient,
+}
 
-impl CustomOp1 for Relu {
-    fn name(&self) -> &'static str {
-        "relu"
-    }
+impl MapOp for Relu {
+    const NAME: &'static str = "relu";
 
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> CandleResult<(CpuStorage, Shape)> {
-        output(channels::rectify(self.0, slice(x, layout)?), layout.shape())
-    }
-
-    fn bwd(&self, _x: &Tensor, y: &Tensor, dy: &Tensor) -> Gradient {
-        let dx = lend([y, dy], |[y, dy]| channels::rectify_backward(self.0, y, dy))?;
-        Ok(Some(tensor(dx, y.shape())?))
+    fn backward(&self, dy: Buffer, _: [bool; 3]) -> CandleResult<[Option<Vec<f32>>; 3]> {
+        let dx = self
+            .x
+            .lend(|x| channels::rectify_backward(self.level, x, &dy))?;
+        self.dx.add(self.level, dx.into());
+        Ok([const { None }; 3])
     }
 }
 
-pub(crate) fn relu(x: &Tensor) -> Result<Tensor> {
-    Ok(x.contiguous()?.apply_op1(Relu(SimdLevel::current()?))?)
+pub(crate) fn relu(x: &Map) -> Result<Map> {
+    let level = x.level;
+    let y = x.values.lend(|x| channels::rectify(level, x))?;
+    let op = Relu {
+        level,
+        x: x.values.clone(),
+        dx: x.gradient(),
+    };
+    Map::result_of(op, Inputs::One(x.token()), level, (x.dims, y))
 }

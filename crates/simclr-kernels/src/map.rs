@@ -1,0 +1,459 @@
+//! Feature maps that pass from op to op.
+
+use candle_core::{DType, Device, Tensor};
+
+use crate::geometry::Windows;
+use crate::{
+    Activation, Backend, Conv2dConfig, DivisorRule, Error, Padding, Result, composite, fused,
+};
+
+/// A feature map `[n, h, w, c]` within a network.
+///
+/// Chains of ops on feature maps are faster than the same ops on tensors and need less
+/// memory: in the fused form neither the maps nor their gradients pass through candle,
+/// which would allocate, clear and add up every gradient anew. At both ends there are
+/// tensors, [`FeatureMap::new`] and [`FeatureMap::tensor`], and gradients flow through the
+/// whole as if there were nothing else in between.
+///
+/// ```
+/// use candle_core::{Device, Tensor, Var};
+/// use simclr_kernels::{Backend, Conv2dConfig, FeatureMap};
+///
+/// let images = Tensor::rand(0f32, 1f32, (2, 8, 8, 3), &Device::Cpu)?;
+/// let first = Var::rand(-0.3f32, 0.3f32, (3, 3, 3, 16), &Device::Cpu)?;
+/// let second = Var::rand(-0.3f32, 0.3f32, (1, 1, 16, 4), &Device::Cpu)?;
+///
+/// let map = FeatureMap::new(&images, Backend::Auto)?;
+/// let map = map.conv2d(&first, Conv2dConfig::original(3, 2))?.relu()?;
+/// let features = map.conv2d(&second, Conv2dConfig::same())?.global_average_pool()?;
+/// let gradients = features.sqr()?.sum_all()?.backward()?;
+/// assert!(gradients.get(&first).is_some() && gradients.get(&second).is_some());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct FeatureMap(Form);
+
+#[derive(Debug, Clone)]
+enum Form {
+    Fused(fused::Map),
+    Composite(Tensor),
+}
+
+/// What a batch norm learns, and its guard against division by zero.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchNormParameters<'a> {
+    /// `[c]`: the factor.
+    pub gamma: &'a Tensor,
+    /// `[c]`: the offset.
+    pub beta: &'a Tensor,
+    /// Added to the variance.
+    pub epsilon: f64,
+}
+
+/// Mean and biased variance of each channel, `[c]`, detached.
+#[derive(Debug, Clone)]
+pub struct Moments {
+    /// The mean.
+    pub mean: Tensor,
+    /// The biased variance.
+    pub variance: Tensor,
+}
+
+impl Moments {
+    fn of(moments: &fused::Moments) -> Result<Self> {
+        let vector = |values: &[f32]| Tensor::new(values, &Device::Cpu);
+        Ok(Self {
+            mean: vector(&moments.mean)?,
+            variance: vector(&moments.variance)?,
+        })
+    }
+}
+
+impl FeatureMap {
+    /// The map that a tensor `[n, h, w, c]` is.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for another or an empty shape, or for a tensor that the backend
+    /// cannot work on.
+    pub fn new(x: &Tensor, backend: Backend) -> Result<Self> {
+        const OP: &str = "feature map";
+        let &[n, h, w, c] = x.dims() else {
+            return Err(Error::shape(OP, "a tensor of rank 4", x.dims()));
+        };
+        if x.elem_count() == 0 {
+            return Err(Error::shape(OP, "a non-empty tensor", x.dims()));
+        }
+        Ok(Self(match backend.is_fused(OP, x)? {
+            true => Form::Fused(fused::Map::of_tensor(x, [n, h, w, c])?),
+            false => Form::Composite(x.clone()),
+        }))
+    }
+
+    /// Batch, height, width, channels.
+    pub fn dims(&self) -> [usize; 4] {
+        match &self.0 {
+            Form::Fused(map) => map.dims,
+            Form::Composite(tensor) => match *tensor.dims() {
+                [n, h, w, c] => [n, h, w, c],
+                _ => [0; 4],
+            },
+        }
+    }
+
+    /// The map as a tensor, through which gradients flow; in the fused form a copy.
+    ///
+    /// # Errors
+    /// None of its own.
+    pub fn tensor(&self) -> Result<Tensor> {
+        self.clone().into_tensor()
+    }
+
+    /// As [`tensor`](Self::tensor), without a copy if nobody else needs the numbers.
+    ///
+    /// # Errors
+    /// None of its own.
+    pub fn into_tensor(self) -> Result<Tensor> {
+        match self.0 {
+            Form::Fused(map) => {
+                let [n, h, w, c] = map.dims;
+                map.into_tensor((n, h, w, c))
+            }
+            Form::Composite(tensor) => Ok(tensor),
+        }
+    }
+
+    /// The same numbers, through which no gradient flows.
+    #[must_use]
+    pub fn detach(&self) -> Self {
+        Self(match &self.0 {
+            Form::Fused(map) => Form::Fused(map.detach()),
+            Form::Composite(tensor) => Form::Composite(tensor.detach()),
+        })
+    }
+
+    /// Whether a gradient can flow through the map.
+    pub fn is_tracked(&self) -> bool {
+        match &self.0 {
+            Form::Fused(map) => map.token().track_op(),
+            Form::Composite(tensor) => tensor.track_op(),
+        }
+    }
+
+    /// See [`conv2d`](crate::conv2d).
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the shapes do not fit together.
+    pub fn conv2d(&self, kernel: &Tensor, config: Conv2dConfig) -> Result<Self> {
+        self.convolve(kernel, config, false)
+    }
+
+    /// A [`conv2d`](Self::conv2d) that a batch norm in training form will follow: the fused
+    /// form takes the moments of each channel while the output is in cache.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the shapes do not fit together.
+    pub fn conv2d_measured(&self, kernel: &Tensor, config: Conv2dConfig) -> Result<Self> {
+        self.convolve(kernel, config, true)
+    }
+
+    fn convolve(&self, kernel: &Tensor, config: Conv2dConfig, measured: bool) -> Result<Self> {
+        let windows = self.convolution_windows("conv2d", kernel, config)?;
+        Ok(Self(match &self.0 {
+            Form::Fused(map) => Form::Fused(fused::conv2d(map, kernel, &windows, measured)?),
+            Form::Composite(x) => Form::Composite(composite::conv2d(x, kernel, &windows)?),
+        }))
+    }
+
+    /// `act(bn(x) + residual)` with the batch's own moments, and these moments. See
+    /// [`batch_norm_training`](crate::batch_norm_training).
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the shapes do not fit together.
+    pub fn batch_norm_training(
+        &self,
+        norm: BatchNormParameters<'_>,
+        activation: Activation,
+        residual: Option<&Self>,
+    ) -> Result<(Self, Moments)> {
+        const OP: &str = "batch_norm_training";
+        let BatchNormParameters {
+            gamma,
+            beta,
+            epsilon,
+        } = norm;
+        self.check_channels(OP, &[gamma, beta])?;
+        self.check_residual(OP, self.dims(), residual)?;
+        match &self.0 {
+            Form::Fused(map) => {
+                let residual = residual.map(Self::fused).transpose()?;
+                let (y, moments) =
+                    fused::batch_norm_training(map, gamma, beta, epsilon, activation, residual)?;
+                Ok((Self(Form::Fused(y)), Moments::of(&moments)?))
+            }
+            Form::Composite(x) => {
+                let residual = residual.map(Self::tensor).transpose()?;
+                let (y, mean, variance) = composite::batch_norm_training(
+                    x,
+                    gamma,
+                    beta,
+                    epsilon,
+                    activation,
+                    residual.as_ref(),
+                )?;
+                Ok((Self(Form::Composite(y)), Moments { mean, variance }))
+            }
+        }
+    }
+
+    /// `conv2d(relu(bn(x)))` with the batch's own moments, as one op: the fused form keeps
+    /// `x` for the backward pass and nothing else, and computes the normalised values
+    /// again where it needs them. The result is [measured](Self::conv2d_measured). Also
+    /// returns the moments of `x`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the shapes do not fit together.
+    pub fn batch_norm_relu_conv2d(
+        &self,
+        norm: BatchNormParameters<'_>,
+        kernel: &Tensor,
+        config: Conv2dConfig,
+    ) -> Result<(Self, Moments)> {
+        const OP: &str = "batch_norm_relu_conv2d";
+        let windows = self.convolution_windows(OP, kernel, config)?;
+        self.check_channels(OP, &[norm.gamma, norm.beta])?;
+        let Form::Fused(map) = &self.0 else {
+            let (y, moments) = self.batch_norm_training(norm, Activation::Relu, None)?;
+            return Ok((y.conv2d_measured(kernel, config)?, moments));
+        };
+        let factors = (norm.gamma, norm.beta);
+        let (y, moments) =
+            fused::batch_norm_relu_conv2d(map, factors, norm.epsilon, kernel, &windows)?;
+        Ok((Self(Form::Fused(y)), Moments::of(&moments)?))
+    }
+
+    /// `act(bn(x) + residual)` with given moments. See
+    /// [`batch_norm_inference`](crate::batch_norm_inference).
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the shapes do not fit together.
+    pub fn batch_norm_inference(
+        &self,
+        norm: BatchNormParameters<'_>,
+        moving: &Moments,
+        activation: Activation,
+        residual: Option<&Self>,
+    ) -> Result<Self> {
+        const OP: &str = "batch_norm_inference";
+        let vectors = [norm.gamma, norm.beta, &moving.mean, &moving.variance];
+        self.check_channels(OP, &vectors)?;
+        self.check_residual(OP, self.dims(), residual)?;
+        let (scale, shift) = inference_factors(norm, moving)?;
+        self.affine_channels(&scale, &shift, activation, residual)
+    }
+
+    /// `act(x scale + shift + residual)`, a scale and a shift per channel.
+    pub(crate) fn affine_channels(
+        &self,
+        scale: &Tensor,
+        shift: &Tensor,
+        activation: Activation,
+        residual: Option<&Self>,
+    ) -> Result<Self> {
+        Ok(Self(match &self.0 {
+            Form::Fused(map) => {
+                let residual = residual.map(Self::fused).transpose()?;
+                Form::Fused(fused::affine_channels(
+                    map, scale, shift, activation, residual,
+                )?)
+            }
+            Form::Composite(x) => {
+                let residual = residual.map(Self::tensor).transpose()?;
+                let residual = residual.as_ref();
+                Form::Composite(composite::affine_channels(
+                    x, scale, shift, activation, residual,
+                )?)
+            }
+        }))
+    }
+
+    /// `act(bn(conv2d(x)) + residual)` with given moments; in the fused form in one pass,
+    /// where no gradient is wanted.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the shapes do not fit together.
+    pub fn conv2d_batch_norm_inference(
+        &self,
+        kernel: &Tensor,
+        config: Conv2dConfig,
+        norm: BatchNormParameters<'_>,
+        moving: &Moments,
+        activation: Activation,
+        residual: Option<&Self>,
+    ) -> Result<Self> {
+        const OP: &str = "conv2d_batch_norm_inference";
+        let vectors = [norm.gamma, norm.beta, &moving.mean, &moving.variance];
+        let tracked = self.is_tracked()
+            || residual.is_some_and(Self::is_tracked)
+            || vectors.iter().any(|vector| vector.track_op())
+            || kernel.track_op();
+        let Form::Fused(map) = &self.0 else {
+            let y = self.conv2d(kernel, config)?;
+            return y.batch_norm_inference(norm, moving, activation, residual);
+        };
+        if tracked {
+            let y = self.conv2d(kernel, config)?;
+            return y.batch_norm_inference(norm, moving, activation, residual);
+        }
+        let windows = self.convolution_windows(OP, kernel, config)?;
+        let outputs = kernel.dim(3)?;
+        check_vectors(OP, outputs, &vectors)?;
+        let (rows, columns) = (windows.rows.output, windows.columns.output);
+        self.check_residual(OP, [map.dims[0], rows, columns, outputs], residual)?;
+        let (scale, shift) = inference_factors(norm, moving)?;
+        let residual = residual.map(Self::fused).transpose()?;
+        let factors = (&scale, &shift);
+        let y = fused::conv2d_affine(map, kernel, &windows, factors, activation, residual)?;
+        Ok(Self(Form::Fused(y)))
+    }
+
+    /// See [`relu`](crate::relu).
+    ///
+    /// # Errors
+    /// None of its own.
+    pub fn relu(&self) -> Result<Self> {
+        Ok(Self(match &self.0 {
+            Form::Fused(map) => Form::Fused(fused::relu(map)?),
+            Form::Composite(x) => Form::Composite(composite::relu(x)?),
+        }))
+    }
+
+    /// See [`max_pool2d`](crate::max_pool2d).
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the window does not fit.
+    pub fn max_pool2d(
+        &self,
+        window: (usize, usize),
+        stride: (usize, usize),
+        padding: Padding,
+    ) -> Result<Self> {
+        let windows = self.pooling_windows("max_pool2d", window, stride, padding)?;
+        Ok(Self(match &self.0 {
+            Form::Fused(map) => Form::Fused(fused::max_pool2d(map, &windows)?),
+            Form::Composite(x) => Form::Composite(composite::max_pool2d(x, &windows)?),
+        }))
+    }
+
+    /// See [`average_pool2d`](crate::average_pool2d).
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the window does not fit.
+    pub fn average_pool2d(
+        &self,
+        window: (usize, usize),
+        stride: (usize, usize),
+        padding: Padding,
+        divisor: DivisorRule,
+    ) -> Result<Self> {
+        let windows = self.pooling_windows("average_pool2d", window, stride, padding)?;
+        Ok(Self(match &self.0 {
+            Form::Fused(map) => Form::Fused(fused::average_pool2d(map, &windows, divisor)?),
+            Form::Composite(x) => Form::Composite(composite::average_pool2d(x, &windows, divisor)?),
+        }))
+    }
+
+    /// The mean over each map, `[n, c]`.
+    ///
+    /// # Errors
+    /// None of its own.
+    pub fn global_average_pool(&self) -> Result<Tensor> {
+        match &self.0 {
+            Form::Fused(map) => fused::global_average_pool(map),
+            Form::Composite(x) => composite::global_average_pool(x),
+        }
+    }
+
+    fn fused(&self) -> Result<&fused::Map> {
+        match &self.0 {
+            Form::Fused(map) => Ok(map),
+            Form::Composite(_) => {
+                let actual = "one of another form";
+                Err(Error::shape(
+                    "feature map",
+                    "a residual in the fused form",
+                    actual,
+                ))
+            }
+        }
+    }
+
+    fn convolution_windows(
+        &self,
+        op: &'static str,
+        kernel: &Tensor,
+        config: Conv2dConfig,
+    ) -> Result<Windows> {
+        let [_, h, w, c] = self.dims();
+        let &[kh, kw, inputs, outputs] = kernel.dims() else {
+            return Err(Error::shape(op, "a kernel of rank 4", kernel.dims()));
+        };
+        if inputs != c || outputs == 0 {
+            let expected = format!("a kernel [h, w, {c}, out] for an input of {c} channels");
+            return Err(Error::shape(op, expected, kernel.dims()));
+        }
+        if matches!(self.0, Form::Fused(_)) && kernel.dtype() != DType::F32 {
+            return Err(Error::shape(op, "a kernel of f32", kernel.dtype()));
+        }
+        Windows::new(op, (h, w), (kh, kw), config.stride, config.padding)
+    }
+
+    fn pooling_windows(
+        &self,
+        op: &'static str,
+        window: (usize, usize),
+        stride: (usize, usize),
+        padding: Padding,
+    ) -> Result<Windows> {
+        let [_, h, w, _] = self.dims();
+        let windows = Windows::new(op, (h, w), window, stride, padding)?;
+        windows.check_not_all_padding(op)?;
+        Ok(windows)
+    }
+
+    fn check_channels(&self, op: &'static str, vectors: &[&Tensor]) -> Result<()> {
+        check_vectors(op, self.dims()[3], vectors)
+    }
+
+    fn check_residual(
+        &self,
+        op: &'static str,
+        expected: [usize; 4],
+        residual: Option<&Self>,
+    ) -> Result<()> {
+        match residual {
+            Some(residual) if residual.dims() != expected => {
+                let expected = format!("a residual {expected:?}");
+                Err(Error::shape(op, expected, residual.dims()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn check_vectors(op: &'static str, channels: usize, vectors: &[&Tensor]) -> Result<()> {
+    match vectors.iter().find(|vector| vector.dims() != [channels]) {
+        Some(vector) => Err(Error::shape(
+            op,
+            format!("vectors [{channels}]"),
+            vector.dims(),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Scale and shift of a batch norm with given moments.
+fn inference_factors(norm: BatchNormParameters<'_>, moving: &Moments) -> Result<(Tensor, Tensor)> {
+    let scale = (norm.gamma / (&moving.variance + norm.epsilon)?.sqrt()?)?;
+    let shift = (norm.beta - (&moving.mean * &scale)?)?;
+    Ok((scale, shift))
+}

@@ -1,0 +1,167 @@
+//! Memory for feature maps, used again instead of being given back to the system.
+//!
+//! A training step needs the same few hundred large buffers as the step before. Fresh
+//! ones cost a page fault per 4 KiB, which adds up to a third of a step.
+
+use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Below this many numbers the system's allocator does well.
+const SMALLEST: usize = 1 << 14;
+
+/// Numbers that return to the pool when they are dropped.
+#[derive(Debug)]
+pub(crate) struct Buffer(Vec<f32>);
+
+#[derive(Debug, Default)]
+struct Pool {
+    /// By capacity.
+    idle: BTreeMap<usize, Vec<Vec<f32>>>,
+    idle_size: usize,
+    used_size: usize,
+    /// The largest amount that was in use at once: no more than that is ever held.
+    peak_size: usize,
+}
+
+static POOL: Mutex<Pool> = Mutex::new(Pool {
+    idle: BTreeMap::new(),
+    idle_size: 0,
+    used_size: 0,
+    peak_size: 0,
+});
+
+fn pool() -> MutexGuard<'static, Pool> {
+    // Nothing in here panics half-way.
+    POOL.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An empty vector with room for `len` numbers.
+pub(crate) fn room_for(len: usize) -> Vec<f32> {
+    let recycled = if len < SMALLEST {
+        None
+    } else {
+        pool().take(len)
+    };
+    recycled.unwrap_or_else(|| Vec::with_capacity(len))
+}
+
+impl Pool {
+    /// The smallest idle vector that is large enough and not much too large.
+    fn take(&mut self, len: usize) -> Option<Vec<f32>> {
+        let capacity = *self.idle.range(len..=len + len / 4).next()?.0;
+        self.remove(capacity)
+    }
+
+    fn remove(&mut self, capacity: usize) -> Option<Vec<f32>> {
+        let vectors = self.idle.get_mut(&capacity)?;
+        let vector = vectors.pop();
+        if vectors.is_empty() {
+            self.idle.remove(&capacity);
+        }
+        if vector.is_some() {
+            self.idle_size -= capacity;
+        }
+        vector
+    }
+
+    fn give(&mut self, mut vector: Vec<f32>) {
+        vector.clear();
+        self.idle_size += vector.capacity();
+        self.idle.entry(vector.capacity()).or_default().push(vector);
+        self.trim();
+    }
+
+    /// Lets the smallest go first: the large ones are dear.
+    fn trim(&mut self) {
+        while self.idle_size + self.used_size > self.peak_size {
+            let Some(&capacity) = self.idle.keys().next() else {
+                break;
+            };
+            drop(self.remove(capacity));
+        }
+    }
+}
+
+impl From<Vec<f32>> for Buffer {
+    fn from(values: Vec<f32>) -> Self {
+        let mut pool = pool();
+        pool.used_size += values.capacity();
+        pool.peak_size = pool.peak_size.max(pool.used_size);
+        pool.trim();
+        Self(values)
+    }
+}
+
+impl Buffer {
+    /// The numbers, never to return.
+    pub(crate) fn into_vec(mut self) -> Vec<f32> {
+        let values = std::mem::take(&mut self.0);
+        pool().used_size -= values.capacity();
+        values
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let values = std::mem::take(&mut self.0);
+        let mut pool = pool();
+        pool.used_size -= values.capacity();
+        if values.capacity() >= SMALLEST {
+            pool.give(values);
+        }
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &self.0
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool_in_use(used_size: usize) -> Pool {
+        Pool {
+            used_size,
+            peak_size: used_size,
+            ..Pool::default()
+        }
+    }
+
+    #[test]
+    fn what_fits_is_used_again() {
+        let mut pool = pool_in_use(1000);
+        pool.used_size -= 100;
+        pool.give(Vec::with_capacity(100));
+        assert!(pool.take(101).is_none(), "too small");
+        assert!(pool.take(50).is_none(), "much too large");
+        assert_eq!(pool.take(90).map(|vector| vector.capacity()), Some(100));
+        assert!(pool.take(90).is_none(), "taken already");
+        assert_eq!(pool.idle_size, 0);
+    }
+
+    #[test]
+    fn no_more_is_held_than_was_in_use_at_once() {
+        let mut pool = pool_in_use(300);
+        for _ in 0..3 {
+            pool.used_size -= 100;
+            pool.give(Vec::with_capacity(100));
+        }
+        assert_eq!(pool.idle_size, 300);
+        // Other sizes are wanted now.
+        pool.used_size += 250;
+        pool.trim();
+        assert_eq!(pool.idle_size, 0);
+    }
+}
