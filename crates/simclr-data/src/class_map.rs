@@ -244,4 +244,8 @@ impl Dataset for Mapped {
     fn decode(&self, index: usize) -> Result<DecodedImage> {
         self.dataset.decode(index)
     }
+
+    fn content_digest(&self, index: usize) -> Result<[u8; 32]> {
+        self.dataset.content_digest(index)
+    }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rayon::prelude::*;
+use sha2::{Digest, Sha256};
 use simclr_augment::DecodedImage;
 
 use crate::{Error, Result};
@@ -36,6 +37,24 @@ pub trait Dataset: Send + Sync {
     /// Whether there is no image at all.
     fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// SHA-256 of an image's content, whatever its name and label: what caches know it by.
+    ///
+    /// By default that of its size and pixels; a folder takes the file's bytes, which
+    /// costs no decoding. The same pixels may therefore have different digests in
+    /// different kinds of sets, but different pixels never the same.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode).
+    fn content_digest(&self, index: usize) -> Result<[u8; 32]> {
+        let image = self.decode(index)?;
+        let mut digest = Sha256::new();
+        for side in [image.height(), image.width()] {
+            digest.update((side as u64).to_le_bytes());
+        }
+        digest.update(image.data());
+        Ok(digest.finalize().into())
     }
 
     /// All labels in order.
@@ -93,6 +112,10 @@ impl<D: Dataset + ?Sized> Dataset for Arc<D> {
     fn decode(&self, index: usize) -> Result<DecodedImage> {
         (**self).decode(index)
     }
+
+    fn content_digest(&self, index: usize) -> Result<[u8; 32]> {
+        (**self).content_digest(index)
+    }
 }
 
 /// Some images of a set, by their indices there.
@@ -124,6 +147,13 @@ impl Subset {
     /// The set that this is a part of.
     pub fn parent(&self) -> &Arc<dyn Dataset> {
         &self.dataset
+    }
+
+    /// Where an image is in the set that this is a part of.
+    fn inner(&self, index: usize) -> Result<usize> {
+        let len = self.indices.len();
+        let inner = self.indices.get(index).copied();
+        inner.ok_or(Error::Index { index, len })
     }
 }
 
@@ -157,13 +187,11 @@ impl Dataset for Subset {
     }
 
     fn decode(&self, index: usize) -> Result<DecodedImage> {
-        match self.indices.get(index) {
-            Some(&inner) => self.dataset.decode(inner),
-            None => Err(Error::Index {
-                index,
-                len: self.len(),
-            }),
-        }
+        self.dataset.decode(self.inner(index)?)
+    }
+
+    fn content_digest(&self, index: usize) -> Result<[u8; 32]> {
+        self.dataset.content_digest(self.inner(index)?)
     }
 }
 

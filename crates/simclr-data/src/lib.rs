@@ -5,10 +5,12 @@
 //!
 //! * [`ImageFolder`]: class folders, or any folder without labels;
 //! * [`SyntheticCores`]: sediment cores with ten kinds of drilling disturbance, drawn
-//!   on demand, so that everything runs without data;
+//!   on demand, so that everything runs without data; [`SyntheticTextures`]: something
+//!   quite different, to transfer from;
 //! * [`InMemory`]: decoded images; with the feature `candle-datasets`, the module
 //!   `benchmark` reads CIFAR-10 and MNIST into it;
 //! * [`Subset`] and [`Mapped`]: some images of a set, or the same with other classes;
+//! * [`Concatenated`]: sets with the same classes as one;
 //! * [`PartlyLabelled`]: images with labels and images without.
 //!
 //! [`DatasetExt`] splits, reduces and regroups them, [`Folds`] cross-validates, and
@@ -44,6 +46,7 @@
 #[cfg(feature = "candle-datasets")]
 pub mod benchmark;
 mod class_map;
+mod concatenated;
 mod dataset;
 mod error;
 mod extension;
@@ -58,6 +61,7 @@ mod split;
 mod synthetic;
 
 pub use class_map::{ClassMap, Mapped, ResolvedClasses};
+pub use concatenated::Concatenated;
 pub use dataset::{Dataset, InMemory, Subset};
 pub use error::{Error, Result};
 pub use extension::DatasetExt;
@@ -74,4 +78,4 @@ pub use split::{
     Folds, Fractions, Groups, Split, grouped_split, label_budget, stratified_split,
     unlabelled_fraction,
 };
-pub use synthetic::{Disturbance, SyntheticCores};
+pub use synthetic::{Disturbance, SyntheticCores, SyntheticTextures};

@@ -67,4 +67,9 @@ impl Dataset for PartlyLabelled {
         let (set, index) = self.place(index);
         set.decode(index)
     }
+
+    fn content_digest(&self, index: usize) -> Result<[u8; 32]> {
+        let (set, index) = self.place(index);
+        set.content_digest(index)
+    }
 }

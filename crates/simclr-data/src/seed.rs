@@ -20,6 +20,8 @@ pub(crate) const SPLIT: Purpose = Purpose::Custom(1);
 pub(crate) const BUDGET: Purpose = Purpose::Custom(2);
 /// How a synthetic image looks.
 pub(crate) const SYNTHETIC: Purpose = Purpose::Custom(3);
+/// How a synthetic texture looks.
+pub(crate) const TEXTURE: Purpose = Purpose::Custom(5);
 /// Which part of a split a group goes to.
 pub(crate) const GROUPS: Purpose = Purpose::Custom(4);
 

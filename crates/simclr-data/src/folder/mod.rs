@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rayon::prelude::*;
+use sha2::{Digest, Sha256};
 use simclr_augment::DecodedImage;
 
 use crate::{Dataset, Error, Result};
@@ -190,6 +191,14 @@ impl ImageFolder {
     pub fn report(&self) -> &ScanReport {
         &self.inner.report
     }
+
+    fn path(&self, index: usize) -> Result<&PathBuf> {
+        let len = self.inner.paths.len();
+        self.inner
+            .paths
+            .get(index)
+            .ok_or(Error::Index { index, len })
+    }
 }
 
 impl Dataset for ImageFolder {
@@ -213,9 +222,13 @@ impl Dataset for ImageFolder {
     }
 
     fn decode(&self, index: usize) -> Result<DecodedImage> {
-        let len = self.len();
-        let path = self.inner.paths.get(index);
-        decode_file(path.ok_or(Error::Index { index, len })?)
+        decode_file(self.path(index)?)
+    }
+
+    fn content_digest(&self, index: usize) -> Result<[u8; 32]> {
+        let path = self.path(index)?;
+        let bytes = std::fs::read(path).map_err(|source| Error::io(path, source))?;
+        Ok(Sha256::digest(bytes).into())
     }
 }
 

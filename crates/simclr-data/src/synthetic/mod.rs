@@ -1,9 +1,10 @@
-//! Synthetic photographs of sediment cores.
+//! Synthetic photographs of sediment cores, and pictures of something else.
 
 mod disturbance;
 mod noise;
 mod render;
 mod sediment;
+mod textures;
 
 use simclr_augment::{DecodedImage, Stream};
 
@@ -13,6 +14,7 @@ use disturbance::Scene;
 use sediment::Sediment;
 
 pub use disturbance::Disturbance;
+pub use textures::SyntheticTextures;
 
 /// Pictures of split sediment cores with ten kinds of drilling disturbance, made on
 /// demand.
