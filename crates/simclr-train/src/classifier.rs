@@ -125,7 +125,7 @@ impl Classifier for ProbeClassifier {
 }
 
 /// SHA-256 of names and values.
-fn digest<'a>(
+pub(crate) fn digest<'a>(
     parameters: impl Iterator<Item = &'a Parameter>,
     others: &[&Tensor],
 ) -> Result<String> {
@@ -144,8 +144,7 @@ pub(crate) fn values_digest<'a>(
             digest.update(value.to_le_bytes());
         }
     }
-    let bytes = digest.finalize();
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(crate::features::hex(&digest.finalize()))
 }
 
 /// How well a classifier does on images with labels, as `policy` prepares them.

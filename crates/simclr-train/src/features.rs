@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::Tensor;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use simclr_augment::Policy;
@@ -14,7 +15,7 @@ use crate::run::{DatasetFacts, Progress, Silent, StepUpdate};
 use crate::{Error, Result};
 
 /// Images per forward pass of the encoder.
-const BATCH_SIZE: usize = 64;
+pub(crate) const BATCH_SIZE: usize = 64;
 
 /// What an encoder makes of the images of a data set, in the set's order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -65,6 +66,18 @@ impl Features {
                 images: batch.len(),
                 ..StepUpdate::default()
             });
+        }
+        Self::new(values, size, images.as_ref())
+    }
+
+    /// Features that are there already, `[images, size]` row by row, of these images.
+    ///
+    /// # Errors
+    /// Not `size` numbers per image; some images with and some without a label.
+    pub fn new(values: Vec<f32>, size: usize, images: &dyn Dataset) -> Result<Self> {
+        if values.len() != images.len() * size {
+            let expected = format!("{} images x {size}", images.len());
+            return Err(Error::setting("number of features", expected, values.len()));
         }
         let class_names = images.class_names().to_vec();
         let labels = match class_names.is_empty() {
@@ -161,14 +174,39 @@ pub fn dataset_facts(source: &str, images: &dyn Dataset) -> DatasetFacts {
         digest.update([0]);
         digest.update(images.label(index).unwrap_or(u32::MAX).to_le_bytes());
     }
-    let digest = digest
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
     DatasetFacts {
         source: source.to_owned(),
         images: images.len(),
-        digest,
+        digest: hex(&digest.finalize()),
     }
+}
+
+/// As [`dataset_facts`], with the images' contents in the digest, which takes reading them
+/// all.
+///
+/// # Errors
+/// An image that cannot be read.
+pub fn dataset_facts_with_contents(source: &str, images: &dyn Dataset) -> Result<DatasetFacts> {
+    let facts = dataset_facts(source, images);
+    let mut digest = Sha256::new();
+    digest.update(&facts.digest);
+    digest.update(content_digest(images)?);
+    Ok(DatasetFacts {
+        digest: hex(&digest.finalize()),
+        ..facts
+    })
+}
+
+/// A digest of the images' contents in their order; names and labels do not count.
+pub(crate) fn content_digest(images: &dyn Dataset) -> Result<String> {
+    let contents = (0..images.len()).into_par_iter();
+    let contents: Vec<[u8; 32]> = contents
+        .map(|index| images.content_digest(index))
+        .collect::<Result<_, _>>()?;
+    Ok(hex(&Sha256::digest(contents.as_flattened())))
+}
+
+/// Two digits per byte.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -10,6 +10,7 @@ mod fine_tune;
 mod judge;
 pub mod metrics;
 pub mod optimizer;
+pub mod paper;
 pub mod plot;
 mod pretrain;
 pub mod report;
@@ -17,6 +18,7 @@ pub mod run;
 pub mod schedule;
 mod session;
 mod state;
+pub mod study;
 mod table;
 mod trainer;
 pub mod weight_decay;
@@ -24,7 +26,7 @@ pub mod weight_decay;
 pub use classifier::{Classifier, NetworkClassifier, ProbeClassifier, evaluate_classifier};
 pub use distill::{Distill, DistillConfig, DistillEpoch, DistillResult, DistillRun};
 pub use error::{Error, Result};
-pub use features::{Features, dataset_facts};
+pub use features::{Features, dataset_facts, dataset_facts_with_contents};
 pub use fine_tune::{
     FineTune, FineTuneConfig, FineTuneEpoch, FineTuneResult, FineTuneRun, HeadStart,
 };

@@ -31,6 +31,8 @@
 mod builder;
 mod classification;
 mod html;
+mod probe;
+mod scores;
 mod settings;
 mod training;
 

@@ -68,12 +68,26 @@ impl Report {
     /// # Errors
     /// [`Error::Plot`](crate::Error::Plot) if the drawing fails.
     pub fn curves(self, metrics: &MetricsTable) -> Result<Self> {
-        FAMILIES
-            .iter()
-            .try_fold(self, |report, family| report.family(family, metrics))
+        self.curves_of("", "", metrics)
     }
 
-    fn family(self, family: &Family, metrics: &MetricsTable) -> Result<Self> {
+    /// [`curves`](Self::curves) of one run among several: its name stands in the titles,
+    /// and `file` before the names of the files.
+    ///
+    /// # Errors
+    /// As [`curves`](Self::curves).
+    pub fn curves_of(self, name: &str, file: &str, metrics: &MetricsTable) -> Result<Self> {
+        FAMILIES.iter().try_fold(self, |report, family| {
+            report.family(family, (name, file), metrics)
+        })
+    }
+
+    fn family(
+        self,
+        family: &Family,
+        (name, file): (&str, &str),
+        metrics: &MetricsTable,
+    ) -> Result<Self> {
         let mut found = Vec::new();
         for column in metrics.columns() {
             if column.ends_with(family.ending) && !metrics.series(column)?.is_empty() {
@@ -87,14 +101,21 @@ impl Report {
             .iter()
             .map(|(column, name)| (*column, name.as_str()))
             .collect();
-        let chart = LineChart::new(family.title).y_label(family.title.to_lowercase());
+        let (title, file) = match name {
+            "" => (family.title.to_owned(), family.file.to_owned()),
+            _ => (
+                format!("{}: {name}", family.title),
+                format!("{file}-{}", family.file),
+            ),
+        };
+        let chart = LineChart::new(title).y_label(family.title.to_lowercase());
         let chart = if family.share {
             chart.y_range(0.0, 1.0)
         } else {
             chart
         };
         let figure = chart.metrics(metrics, "step", &named)?.render()?;
-        Ok(self.figure(family.file, figure, family.caption))
+        Ok(self.figure(file, figure, family.caption))
     }
 }
 

@@ -22,8 +22,8 @@ pub struct DatasetFacts {
     pub source: String,
     /// How many there are.
     pub images: usize,
-    /// A digest of names, labels and contents: another digest is another data
-    /// set, wherever it lies.
+    /// A digest of names and labels, and where it says so of contents: another digest
+    /// is another data set, wherever it lies.
     pub digest: String,
 }
 

@@ -16,6 +16,7 @@ mod metrics_table;
 mod progress;
 
 pub use atomic::{IntoFileError, write_atomically};
+pub(crate) use atomic::{read_json, remove_leftovers, write_json};
 pub use checkpoints::{CheckpointFile, Checkpoints};
 pub use folder::{RunFolder, RunRecord};
 pub use manifest::{DatasetFacts, Manifest, RunFacts, Session};

@@ -75,7 +75,8 @@ impl Cell {
     }
 
     pub(super) fn is_number(&self) -> bool {
-        !matches!(self, Self::Text(_))
+        // An empty cell does not make a column of numbers one of words.
+        !matches!(self, Self::Text(text) if !text.is_empty())
     }
 }
 

@@ -1,0 +1,181 @@
+//! The settings of the paper's six experiments.
+//!
+//! Mamode, Hampson and John, "Do more with less: Exploring semi-supervised learning for
+//! geological image classification" (2025). The figures are those of its scripts:
+//! ResNet-50 at 224 px; self-supervision with batches of 256, LARS at 1.0 x batch / 256,
+//! 10 epochs of warm-up and 100 in all, temperature 0.5; a linear probe of 25 epochs at
+//! rate 0.1 in batches of 64. What tells experiments 4, 5 and 6 apart is our reading.
+//!
+//! All of them cut the labelled images into four folds that train on 67.5 % (the scripts'
+//! "70 %"); [`FoldScheme::small_train`] has their three folds of 10 %.
+//!
+//! ```
+//! use simclr_train::paper;
+//!
+//! let protocol = paper::experiment_2();
+//! assert_eq!(protocol.pretrain.schedule.epochs, 50);
+//! let quick = paper::tiny(protocol);
+//! assert_eq!((quick.image_size(), quick.folds.to_string().starts_with("3 folds")), (32, true));
+//! ```
+
+use simclr_loss::NtXent;
+use simclr_model::{ResNetConfig, Stem};
+
+use crate::evaluation::{LinearProbe, LogisticProbe};
+use crate::optimizer::{AdamConfig, OptimizerConfig};
+use crate::schedule::{LearningRateScaling, ScheduleConfig};
+use crate::study::{FoldScheme, Protocol};
+use crate::{FineTuneConfig, Judge, PretrainConfig};
+
+/// What curves over label budgets are drawn for.
+const LABEL_FRACTIONS: [f64; 4] = [1.0, 0.25, 0.1, 0.05];
+
+/// What the experiments have in common.
+fn common(title: &str, question: &str) -> Protocol {
+    Protocol {
+        title: title.to_owned(),
+        question: question.to_owned(),
+        folds: FoldScheme::large_train(),
+        label_fractions: LABEL_FRACTIONS.to_vec(),
+        unlabelled_fractions: vec![1.0],
+        fine_tune_after_block: vec![-1],
+        seeds: vec![1],
+        pretrain: PretrainConfig::default(),
+        fine_tune: FineTuneConfig::supervised(50),
+        judge: Judge::default(),
+    }
+}
+
+/// Transfer learning from a self-supervised ImageNet network.
+pub fn experiment_1() -> Protocol {
+    common(
+        "Experiment 1: transfer from a self-supervised network",
+        "How well does a linear head on a network do that was trained on other images, \
+         without labels?",
+    )
+}
+
+/// Self-supervision goes on from an ImageNet network on task images, with the first
+/// blocks frozen: 50 epochs at rate 0.01.
+pub fn experiment_2() -> Protocol {
+    let mut protocol = common(
+        "Experiment 2: self-supervision goes on from a self-supervised network",
+        "Does a network that was trained on other images get better or worse for the task if \
+         self-supervision goes on with the task's own images, and does it help to freeze the \
+         first blocks?",
+    );
+    protocol.pretrain.schedule.epochs = 50;
+    protocol.pretrain.schedule.learning_rate = 0.01;
+    protocol.fine_tune_after_block = vec![-1, 0, 1, 2, 3];
+    protocol
+}
+
+/// Self-supervision from scratch on task images.
+pub fn experiment_3() -> Protocol {
+    common(
+        "Experiment 3: self-supervision on task images",
+        "Does self-supervision on the task's own images give better features than an untrained \
+         network has?",
+    )
+}
+
+/// Self-supervision on a growing number of task images (our reading).
+pub fn experiment_4() -> Protocol {
+    let mut protocol = common(
+        "Experiment 4: how many unlabelled images does self-supervision need?",
+        "How do features get better with the number of unlabelled task images that \
+         self-supervision sees?",
+    );
+    protocol.unlabelled_fractions = vec![0.2, 0.4, 0.6, 0.8, 1.0];
+    protocol
+}
+
+/// Transfer learning from a supervised ImageNet network: the baseline.
+pub fn experiment_5() -> Protocol {
+    common(
+        "Experiment 5: transfer from a supervised network",
+        "How well does a linear head on a network do that was trained on other images, with \
+         labels?",
+    )
+}
+
+/// Transfer against self-supervision on the task's own images, over label budgets (our
+/// reading).
+pub fn experiment_6() -> Protocol {
+    common(
+        "Experiment 6: transfer against self-supervision on task images",
+        "Which is worth more when labels are few: a network that was trained on other images, or \
+         self-supervision on the task's own?",
+    )
+}
+
+/// The same experiment in a few minutes on two cores: ResNet-18 at 32 px, few epochs, the
+/// authors' advice for small batches (square-root scaling of a small rate, a low
+/// temperature), and Adam where whole networks learn from labels.
+pub fn tiny(paper: Protocol) -> Protocol {
+    let continued = paper.pretrain.schedule.learning_rate < 0.1;
+    let (learning_rate, epochs) = if continued { (0.02, 2) } else { (0.075, 6) };
+    let mut pretrain = PretrainConfig {
+        encoder: ResNetConfig::depth(18),
+        loss: NtXent {
+            temperature: 0.2,
+            ..paper.pretrain.loss
+        },
+        policy: paper.pretrain.policy.clone().with_up_down_flip(0.5),
+        schedule: ScheduleConfig {
+            learning_rate,
+            scaling: LearningRateScaling::Sqrt,
+            warmup_epochs: if continued { 0.2 } else { 1.0 },
+            epochs,
+            ..paper.pretrain.schedule.clone()
+        },
+        batch_size: 100,
+        ..paper.pretrain
+    }
+    .with_image_size(32);
+    // The ImageNet stem is coarser than the CIFAR one, and sixteen times as fast.
+    pretrain.encoder.stem = Stem::ImageNet;
+    let mut fine_tune = FineTuneConfig {
+        encoder: pretrain.encoder.clone(),
+        optimizer: OptimizerConfig::Adam(AdamConfig::default()),
+        schedule: ScheduleConfig {
+            learning_rate: 0.001,
+            scaling: LearningRateScaling::None,
+            warmup_epochs: 1.0,
+            epochs: 8,
+            ..paper.fine_tune.schedule.clone()
+        },
+        batch_size: 50,
+        ..paper.fine_tune
+    }
+    .with_image_size(32);
+    fine_tune.encoder.stem = Stem::ImageNet;
+    let fewer = |all: Vec<f64>, few: &[f64]| if all.len() > 1 { few.to_vec() } else { all };
+    let few_blocks = match paper.fine_tune_after_block.as_slice() {
+        [] | [_] => paper.fine_tune_after_block,
+        _ => vec![-1, 1, 3],
+    };
+    Protocol {
+        folds: FoldScheme::LargeTrain {
+            folds: 3,
+            fraction: 0.25,
+        },
+        label_fractions: fewer(paper.label_fractions, &[1.0, 0.25, 0.1]),
+        unlabelled_fractions: fewer(paper.unlabelled_fractions, &[0.2, 0.5, 1.0]),
+        fine_tune_after_block: few_blocks,
+        pretrain,
+        fine_tune,
+        judge: Judge {
+            linear: LinearProbe {
+                epochs: 50,
+                ..LinearProbe::paper()
+            },
+            logistic: LogisticProbe {
+                steps: 300,
+                ..LogisticProbe::default()
+            },
+            ..Judge::default()
+        },
+        ..paper
+    }
+}

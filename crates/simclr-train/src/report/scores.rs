@@ -1,0 +1,155 @@
+//! What a classifier's scores contribute to a report: how it does at every threshold, and
+//! whether it knows how often it is right.
+
+use super::{Cell, Report, Table};
+use crate::analysis::Calibration;
+use crate::metrics::{ClassificationReport, PrecisionRecallCurve, RocCurve, arg_max};
+use crate::plot;
+use crate::{Error, Result};
+
+/// Intervals of confidence.
+const BINS: usize = 10;
+
+impl Report {
+    /// Adds precision-recall and ROC curves with their areas, one class against the others,
+    /// and the calibration. `scores` are logits, `[samples, classes]`, flat; with two classes
+    /// the curves are those of the first. A class without test images has no curve.
+    ///
+    /// # Errors
+    /// Scores and labels that do not fit together; [`Error::Plot`] if the drawing fails.
+    pub fn scores(
+        self,
+        name: &str,
+        what: &str,
+        result: &ClassificationReport,
+        scores: &[f32],
+        labels: &[u32],
+    ) -> Result<Self> {
+        let classes = &result.class_names;
+        let shares = softmax(scores, classes.len(), labels)?;
+        let curves = if classes.len() == 2 { 1 } else { classes.len() };
+        let (mut precision, mut roc) = (Vec::new(), Vec::new());
+        let areas = Table::new(
+            format!("{name}-areas"),
+            format!("Areas under the curves, each class against the others ({what})."),
+        );
+        let mut areas = areas.columns(["class", "average precision", "area under ROC"]);
+        for (class, class_name) in classes.iter().enumerate().take(curves) {
+            let positive: Vec<bool> = labels.iter().map(|&l| l as usize == class).collect();
+            let of_class = shares.iter().skip(class).step_by(classes.len());
+            let of_class: Vec<f64> = of_class.copied().collect();
+            let both_kinds = positive.contains(&true) && positive.contains(&false);
+            if !both_kinds {
+                continue;
+            }
+            let curve = PrecisionRecallCurve::new(&positive, &of_class)?;
+            let rates = RocCurve::new(&positive, &of_class)?;
+            areas = areas.row([
+                class_name.as_str().into(),
+                Cell::Number(curve.average_precision),
+                Cell::Number(rates.area),
+            ]);
+            precision.push((class_name.clone(), curve));
+            roc.push((class_name.clone(), rates));
+        }
+        let calibration = calibration(&shares, classes.len(), labels)?;
+        let caption = format!(
+            "Accuracy over confidence, in {BINS} intervals ({what}). Expected calibration error \
+             {:.3}, largest {:.3}.",
+            calibration.expected_error, calibration.maximum_error
+        );
+        Ok(self
+            .figure(
+                format!("{name}-precision-recall"),
+                plot::precision_recall(&format!("Precision and recall: {what}"), &precision)?,
+                "Precision over recall, with average precision (AP).",
+            )
+            .figure(
+                format!("{name}-roc"),
+                plot::roc(&format!("ROC: {what}"), &roc)?,
+                "True over false positive rate, with the area under the curve.",
+            )
+            .table(areas)
+            .figure(
+                format!("{name}-calibration"),
+                plot::reliability(&format!("Calibration: {what}"), &calibration)?,
+                caption,
+            ))
+    }
+}
+
+fn calibration(shares: &[f64], classes: usize, labels: &[u32]) -> Result<Calibration> {
+    let rows = shares.chunks_exact(classes.max(1));
+    let confidences: Vec<f64> = rows
+        .map(|row| row.iter().copied().fold(0.0, f64::max).min(1.0))
+        .collect();
+    let as_f32: Vec<f32> = shares.iter().map(|&share| share as f32).collect();
+    let predictions = arg_max(&as_f32, classes)?;
+    let correct: Vec<bool> = predictions
+        .iter()
+        .zip(labels)
+        .map(|(p, l)| p == l)
+        .collect();
+    Calibration::of(&confidences, &correct, BINS)
+}
+
+/// The softmax of each row.
+fn softmax(scores: &[f32], classes: usize, labels: &[u32]) -> Result<Vec<f64>> {
+    if classes == 0 || scores.len() != labels.len() * classes {
+        return Err(Error::evaluation(
+            "curves of scores",
+            format!(
+                "{} scores of {classes} classes for {} labels",
+                scores.len(),
+                labels.len()
+            ),
+        ));
+    }
+    let mut shares = Vec::with_capacity(scores.len());
+    for row in scores.chunks_exact(classes) {
+        let highest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let raised: Vec<f64> = row.iter().map(|&x| f64::from(x - highest).exp()).collect();
+        let sum: f64 = raised.iter().sum();
+        shares.extend(raised.iter().map(|x| x / sum));
+    }
+    Ok(shares)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn curves_areas_and_calibration_are_in_the_report() {
+        let names = ["none", "crack", "soupy"].map(str::to_owned);
+        let scores = [3.0, 0.0, 0.0, 0.0, 3.0, 0.0, 0.0, 2.0, 0.0, 1.0, 0.0, 0.5];
+        let labels = [0, 1, 1, 0];
+        let result = ClassificationReport::new(&scores, &labels, &names).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let report = Report::new("Scores", "")
+            .scores("s", "a probe", &result, &scores, &labels)
+            .unwrap();
+        let page = std::fs::read_to_string(report.write(dir.path()).unwrap()).unwrap();
+        // Every score of a class is above those of the others; `soupy` has no image.
+        assert!(page.contains("none (AP 1.00)") && page.contains("crack (area 1.00)"));
+        assert!(!page.contains("soupy"));
+        let areas = std::fs::read_to_string(dir.path().join("tables/s-areas.csv")).unwrap();
+        assert!(areas.contains("crack,1,1"), "{areas}");
+        for figure in ["precision-recall", "roc", "calibration"] {
+            assert!(dir.path().join(format!("figures/s-{figure}.svg")).exists());
+        }
+        assert!(softmax(&scores, 3, &labels[..3]).is_err());
+    }
+
+    #[test]
+    fn two_classes_have_one_curve() {
+        let names = ["none", "other"].map(str::to_owned);
+        let (scores, labels) = ([1.0, 0.0, 0.0, 1.0], [0, 1]);
+        let result = ClassificationReport::new(&scores, &labels, &names).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let report = Report::new("Scores", "").scores("s", "x", &result, &scores, &labels);
+        report.unwrap().write(dir.path()).unwrap();
+        let areas = std::fs::read_to_string(dir.path().join("tables/s-areas.csv")).unwrap();
+        assert_eq!(areas.lines().count(), 2, "{areas}");
+    }
+}

@@ -1,0 +1,322 @@
+//! Arms side by side: means, spreads, intervals and paired differences.
+
+use serde::Serialize;
+
+use super::{Cell, Measure, Outcome};
+use crate::analysis::{PairedComparison, Summary};
+use crate::metrics::ClassificationReport;
+use crate::plot::{self, BudgetPoint, Svg};
+use crate::report::{Cell as TableCell, Table};
+use crate::{Error, Result};
+
+/// The finished cells of an arm.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ArmResults {
+    /// The arm.
+    pub name: String,
+    /// Its cells, in the order of the grid.
+    pub cells: Vec<(Cell, Outcome)>,
+}
+
+impl ArmResults {
+    pub(super) fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            cells: Vec::new(),
+        }
+    }
+
+    /// The cells with one label fraction, over seeds and folds.
+    fn with_fraction(&self, fraction: f64) -> impl Iterator<Item = &Outcome> {
+        let cells = self.cells.iter();
+        let cells = cells.filter(move |(cell, _)| cell.label_fraction == fraction);
+        cells.map(|(_, outcome)| outcome)
+    }
+}
+
+/// Arms that were tried on the same folds, seeds and label fractions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Comparison {
+    arms: Vec<ArmResults>,
+}
+
+/// Two arms at one label fraction: the second minus the first.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PairedRow {
+    /// The arm that is compared with.
+    pub baseline: String,
+    /// The arm that is compared.
+    pub arm: String,
+    /// The part of the labels.
+    pub label_fraction: f64,
+    /// The differences in accuracy, `arm` minus `baseline`, pair by pair.
+    pub accuracy: PairedComparison,
+}
+
+impl Comparison {
+    /// Compares these arms.
+    ///
+    /// # Errors
+    /// No arms, or arms that were tried on different cells.
+    pub fn new(arms: Vec<ArmResults>) -> Result<Self> {
+        let wrong = |reason: String| Error::evaluation("comparison of arms", reason);
+        let Some(first) = arms.first() else {
+            return Err(wrong("there is no arm".into()));
+        };
+        let grid = |arm: &ArmResults| -> Vec<(u64, usize, f64)> {
+            let cells = arm.cells.iter();
+            cells
+                .map(|(cell, _)| (cell.seed, cell.fold, cell.label_fraction))
+                .collect()
+        };
+        if let Some(other) = arms.iter().find(|arm| grid(arm) != grid(first)) {
+            let (first, other) = (&first.name, &other.name);
+            return Err(wrong(format!(
+                "\"{first}\" and \"{other}\" have different cells"
+            )));
+        }
+        Ok(Self { arms })
+    }
+
+    /// The arms in order.
+    pub fn arms(&self) -> &[ArmResults] {
+        &self.arms
+    }
+
+    /// The label fractions, in the order in which they were tried.
+    pub fn label_fractions(&self) -> Vec<f64> {
+        let mut fractions: Vec<f64> = Vec::new();
+        for (cell, _) in self.arms.iter().flat_map(|arm| &arm.cells) {
+            if !fractions.contains(&cell.label_fraction) {
+                fractions.push(cell.label_fraction);
+            }
+        }
+        fractions
+    }
+
+    /// The accuracies of an arm's own classifier at one label fraction, by seed and fold:
+    /// logistic regression on frozen features, or the trained network.
+    ///
+    /// # Errors
+    /// An arm or label fraction that is not there.
+    pub fn accuracies(&self, arm: &str, fraction: f64) -> Result<Vec<f64>> {
+        let found = self.arms.iter().find(|known| known.name == arm);
+        let found = found.ok_or_else(|| Error::setting("arm", "one of the comparison", arm))?;
+        let outcomes = found.with_fraction(fraction);
+        let values: Vec<f64> = outcomes.map(|o| o.headline_report().accuracy).collect();
+        match values.is_empty() {
+            true => Err(Error::setting(
+                "label fraction",
+                "one that was tried",
+                fraction,
+            )),
+            false => Ok(values),
+        }
+    }
+
+    /// Mean, deviation and interval of [`accuracies`](Self::accuracies).
+    ///
+    /// # Errors
+    /// As [`accuracies`](Self::accuracies).
+    pub fn accuracy(&self, arm: &str, fraction: f64) -> Result<Summary> {
+        Summary::of(&self.accuracies(arm, fraction)?)
+    }
+
+    /// Two arms pair by pair: the same seed, fold and labels.
+    ///
+    /// # Errors
+    /// As [`accuracies`](Self::accuracies).
+    pub fn paired(&self, baseline: &str, arm: &str, fraction: f64) -> Result<PairedRow> {
+        let (first, second) = (
+            self.accuracies(arm, fraction)?,
+            self.accuracies(baseline, fraction)?,
+        );
+        Ok(PairedRow {
+            baseline: baseline.to_owned(),
+            arm: arm.to_owned(),
+            label_fraction: fraction,
+            accuracy: PairedComparison::of(&first, &second)?,
+        })
+    }
+
+    /// Every arm against every one before it, at every label fraction.
+    ///
+    /// # Errors
+    /// Figures that are not finite.
+    pub fn pairs(&self) -> Result<Vec<PairedRow>> {
+        let mut rows = Vec::new();
+        for (index, arm) in self.arms.iter().enumerate() {
+            for baseline in self.arms.iter().take(index) {
+                for fraction in self.label_fractions() {
+                    rows.push(self.paired(&baseline.name, &arm.name, fraction)?);
+                }
+            }
+        }
+        Ok(rows)
+    }
+
+    /// One row per arm and label fraction, a column per classifier.
+    ///
+    /// # Errors
+    /// Figures that are not finite.
+    pub fn table(&self) -> Result<Table> {
+        let used: Vec<Measure> = Measure::ALL
+            .into_iter()
+            .filter(|&measure| self.outcomes().any(|o| o.report(measure).is_some()))
+            .collect();
+        let pairs = self.arms.first().map_or(0, |arm| arm.cells.len())
+            / self.label_fractions().len().max(1);
+        let caption = match pairs {
+            1 => "Accuracy on the test images.".to_owned(),
+            _ => format!(
+                "Accuracy on the test images: mean ± standard deviation over {pairs} folds and \
+                 seeds, and the 95 % confidence interval of the mean."
+            ),
+        };
+        let columns = ["arm", "labels", "images with labels"].map(str::to_owned);
+        let columns = columns.into_iter();
+        let columns = columns.chain(used.iter().map(|measure| measure.name().to_owned()));
+        let columns = columns.chain(["weighted F1".to_owned(), "macro F1".to_owned()]);
+        let mut table = Table::new("results", caption).columns(columns);
+        for arm in &self.arms {
+            for fraction in self.label_fractions() {
+                table = table.row(row(arm, fraction, &used)?);
+            }
+        }
+        Ok(table)
+    }
+
+    /// One row per pair of arms and label fraction.
+    ///
+    /// # Errors
+    /// Figures that are not finite.
+    pub fn paired_table(&self) -> Result<Table> {
+        let caption = "Paired differences in accuracy, the first arm minus the second on the same \
+                       seed, fold and labels: mean ± standard deviation and 95 % confidence \
+                       interval, in how many pairs the first is ahead, and the p-value of a \
+                       paired t test. Folds share training images, so intervals are somewhat too \
+                       narrow.";
+        let columns = ["arm", "against", "labels", "difference", "ahead", "p"];
+        let table = Table::new("paired", caption).columns(columns);
+        Ok(self.pairs()?.iter().fold(table, |table, pair| {
+            let found = &pair.accuracy;
+            table.row([
+                pair.arm.as_str().into(),
+                pair.baseline.as_str().into(),
+                percent(pair.label_fraction).into(),
+                found.difference.into(),
+                format!("{} of {}", found.wins, found.difference.count).into(),
+                found
+                    .p_value
+                    .map_or_else(|| "".into(), |p| format!("{p:.3}").into()),
+            ])
+        }))
+    }
+
+    /// Accuracy over the share of labels, one line per arm.
+    ///
+    /// # Errors
+    /// [`Error::Plot`] if the drawing fails.
+    pub fn label_efficiency(&self) -> Result<Svg> {
+        let arm = |arm: &ArmResults| {
+            let point = |&fraction: &f64| {
+                let found = self.accuracy(&arm.name, fraction)?;
+                Ok(BudgetPoint {
+                    fraction,
+                    mean: found.mean,
+                    interval: found.interval,
+                })
+            };
+            Ok(plot::Arm {
+                name: arm.name.clone(),
+                points: self
+                    .sorted_fractions()
+                    .iter()
+                    .map(point)
+                    .collect::<Result<_>>()?,
+            })
+        };
+        let arms = self.arms.iter().map(arm).collect::<Result<Vec<_>>>()?;
+        plot::label_efficiency("Accuracy over the share of labels", "accuracy", &arms)
+    }
+
+    /// Accuracy over a number that belongs to each arm, such as how many unlabelled images
+    /// it has seen, one line per label fraction.
+    ///
+    /// # Errors
+    /// An arm that is not there; [`Error::Plot`] if the drawing fails.
+    pub fn curve(&self, title: &str, x_label: &str, arms: &[(f64, String)]) -> Result<Svg> {
+        let mut chart = plot::LineChart::new(title)
+            .x_label(x_label)
+            .y_label("accuracy");
+        for (index, fraction) in self.label_fractions().into_iter().enumerate() {
+            let mut points = Vec::new();
+            let mut intervals = Vec::new();
+            for (x, arm) in arms {
+                let found = self.accuracy(arm, fraction)?;
+                // A little apart, so that the intervals do not cover each other.
+                let x = x * (1.0 + 0.01 * index as f64);
+                points.push((x, found.mean));
+                intervals.extend(found.interval.map(|(low, high)| (x, low, high)));
+            }
+            let name = format!("{} of the labels", percent(fraction));
+            let series = plot::Series::new(name, points).markers();
+            chart = chart.series(series.intervals(intervals));
+        }
+        chart.render()
+    }
+
+    fn sorted_fractions(&self) -> Vec<f64> {
+        let mut fractions = self.label_fractions();
+        fractions.sort_by(f64::total_cmp);
+        fractions
+    }
+
+    fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
+        let cells = self.arms.iter().flat_map(|arm| &arm.cells);
+        cells.map(|(_, outcome)| outcome)
+    }
+}
+
+fn row(arm: &ArmResults, fraction: f64, used: &[Measure]) -> Result<Vec<TableCell>> {
+    let outcomes: Vec<&Outcome> = arm.with_fraction(fraction).collect();
+    let images = outcomes.first().map_or(0, |outcome| outcome.train_images);
+    let mut cells: Vec<TableCell> = vec![
+        arm.name.as_str().into(),
+        percent(fraction).into(),
+        images.into(),
+    ];
+    for &measure in used {
+        let reports = outcomes
+            .iter()
+            .filter_map(|outcome| outcome.report(measure));
+        let values: Vec<f64> = reports.map(|report| report.accuracy).collect();
+        cells.push(match values.is_empty() {
+            true => "".into(),
+            false => summary(&values)?,
+        });
+    }
+    for figure in [
+        |report: &ClassificationReport| report.weighted_f1,
+        |report: &ClassificationReport| report.macro_f1,
+    ] {
+        let values: Vec<f64> = outcomes
+            .iter()
+            .map(|o| figure(o.headline_report()))
+            .collect();
+        cells.push(summary(&values)?);
+    }
+    Ok(cells)
+}
+
+fn summary(values: &[f64]) -> Result<TableCell> {
+    Ok(match values {
+        [value] => TableCell::share(*value),
+        _ => Summary::of(values)?.into(),
+    })
+}
+
+/// `25 %`, with at most one decimal.
+pub(super) fn percent(fraction: f64) -> String {
+    format!("{} %", (1000.0 * fraction).round() / 10.0)
+}

@@ -1,0 +1,187 @@
+//! Features on disk, so that no encoder sees an image twice.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Tensor};
+use sha2::{Digest, Sha256};
+use simclr_augment::Policy;
+use simclr_checkpoint::{CheckpointFile, Metadata};
+use simclr_data::Dataset;
+use simclr_model::FrozenEncoder;
+
+use crate::features::{content_digest, hex};
+use crate::run::{Progress, remove_leftovers};
+use crate::{Error, Features, Result};
+
+/// The name of the only tensor in a file.
+const FEATURES: &str = "features";
+
+/// A folder of features.
+///
+/// A file's name is a digest of the encoder's parameters, the images' contents and order,
+/// and how they are prepared; labels and names are not in it, so the same features serve
+/// every set of classes. Nothing is ever stale: what changes has another name.
+#[derive(Debug, Clone)]
+pub struct FeatureStore {
+    dir: PathBuf,
+}
+
+impl FeatureStore {
+    /// Opens a folder, making it if needed.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn open(dir: impl Into<PathBuf>) -> Result<Self> {
+        let dir = dir.into();
+        fs::create_dir_all(&dir).map_err(Error::io(&dir))?;
+        remove_leftovers(&dir)?;
+        Ok(Self { dir })
+    }
+
+    /// What the encoder makes of the images: read, or computed and kept. Also whether it
+    /// was read.
+    ///
+    /// # Errors
+    /// An image that cannot be read; a damaged file of the store; a folder that cannot be
+    /// written to.
+    pub fn features(
+        &self,
+        encoder: &FrozenEncoder,
+        images: &Arc<dyn Dataset>,
+        policy: &Policy,
+        progress: &mut dyn Progress,
+    ) -> Result<(Features, bool)> {
+        let path = self.path(encoder, images.as_ref(), policy)?;
+        if path.is_file() {
+            return Ok((read(&path, images.as_ref())?, true));
+        }
+        let features = Features::extract_showing(encoder, images.clone(), policy, progress)?;
+        let tensors = BTreeMap::from([(FEATURES.to_owned(), features.tensor()?)]);
+        let file = CheckpointFile {
+            tensors,
+            metadata: Metadata::default(),
+        };
+        file.save(&path)?;
+        Ok((features, false))
+    }
+
+    fn path(
+        &self,
+        encoder: &FrozenEncoder,
+        images: &dyn Dataset,
+        policy: &Policy,
+    ) -> Result<PathBuf> {
+        let policy = serde_json::to_string(policy).map_err(Error::json("policy".as_ref()))?;
+        let architecture = serde_json::to_string(encoder.config());
+        let architecture = architecture.map_err(Error::json("architecture".as_ref()))?;
+        let mut digest = Sha256::new();
+        for part in [
+            encoder_digest(encoder)?,
+            architecture,
+            content_digest(images)?,
+            policy,
+        ] {
+            digest.update(part);
+            digest.update([0]);
+        }
+        let name = hex(&digest.finalize());
+        Ok(self.dir.join(format!("{}.safetensors", &name[..32])))
+    }
+}
+
+/// SHA-256 of an encoder's parameters, names and values.
+///
+/// # Errors
+/// If the parameters cannot be read.
+pub(crate) fn encoder_digest(encoder: &FrozenEncoder) -> Result<String> {
+    crate::classifier::digest(encoder.parameters().iter(), &[])
+}
+
+fn read(path: &Path, images: &dyn Dataset) -> Result<Features> {
+    let file = CheckpointFile::load(path, &Device::Cpu)?;
+    let wrong = |reason: String| Error::RunFile {
+        path: path.to_owned(),
+        reason,
+    };
+    let tensor: &Tensor = file.tensors.get(FEATURES).ok_or_else(|| {
+        wrong("holds no features; remove the file, and they are computed again".into())
+    })?;
+    let (rows, size) = tensor.dims2()?;
+    if rows != images.len() {
+        return Err(wrong(format!(
+            "holds features of {rows} images, expected {}",
+            images.len()
+        )));
+    }
+    Features::new(
+        tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?,
+        size,
+        images,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::Silent;
+    use simclr_data::{ClassMap, DatasetExt, Seed, SyntheticCores};
+    use simclr_model::{Encoder, ResNetConfig, Stem};
+
+    fn encoder(seed: u64) -> FrozenEncoder {
+        let config = ResNetConfig::depth(18).with_stem(Stem::ImageNet);
+        let encoder = Encoder::initialize(&config, seed, &Device::Cpu).unwrap();
+        encoder.frozen()
+    }
+
+    #[test]
+    fn features_are_computed_once_per_network_and_images_whatever_the_labels() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = FeatureStore::open(dir.path()).unwrap();
+        let cores = SyntheticCores::new(12, 32, Seed(1)).unwrap().shared();
+        let get = |encoder: &FrozenEncoder, images: &Arc<dyn Dataset>, size: usize| {
+            let policy = Policy::probe(size);
+            store
+                .features(encoder, images, &policy, &mut Silent)
+                .unwrap()
+        };
+        let (network, other) = (encoder(1), encoder(2));
+        let (computed, was_there) = get(&network, &cores, 32);
+        assert!(!was_there);
+        let (read, was_there) = get(&network, &cores, 32);
+        assert!(was_there && read == computed);
+
+        let binary = ClassMap::binary("none").apply(cores.clone()).unwrap();
+        let (relabelled, was_there) = get(&network, &binary.shared(), 32);
+        assert!(was_there && relabelled.values == computed.values);
+        assert_eq!(relabelled.class_names, ["none", "other"]);
+
+        let few = cores.subset((0..11).collect::<Vec<_>>()).unwrap().shared();
+        for (encoder, images, size) in [
+            (&other, &cores, 32),
+            (&network, &few, 32),
+            (&network, &cores, 24),
+        ] {
+            assert!(!get(encoder, images, size).1);
+        }
+    }
+
+    #[test]
+    fn a_damaged_file_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = FeatureStore::open(dir.path()).unwrap();
+        let cores = SyntheticCores::new(4, 32, Seed(1)).unwrap().shared();
+        let get = || store.features(&encoder(1), &cores, &Policy::probe(32), &mut Silent);
+        get().unwrap();
+        let file = fs::read_dir(dir.path()).unwrap().next().unwrap().unwrap();
+        let bytes = fs::read(file.path()).unwrap();
+        fs::write(file.path(), &bytes[..bytes.len() / 2]).unwrap();
+        let error = get().unwrap_err().to_string();
+        assert!(
+            error.contains(&*file.file_name().to_string_lossy()),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,120 @@
+//! How an experiment divides its labelled images.
+
+use serde::{Deserialize, Serialize};
+use simclr_data::{
+    Dataset, Folds, Fractions, Groups, Seed, Split, Subset, grouped_split, stratified_split,
+};
+
+use crate::Result;
+
+/// How labelled images are divided into training, validation and test images.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FoldScheme {
+    /// One split.
+    Single(Fractions),
+    /// Fold k trains on chunk k and validates on the others; the rest is the test set
+    /// of all. The paper's: three folds of 0.1.
+    SmallTrain {
+        /// How many folds.
+        folds: usize,
+        /// The part of each class in a chunk.
+        fraction: f64,
+    },
+    /// Fold k validates on chunk k and trains on the others; the rest is the test set of
+    /// all. The paper's: four folds of 0.225.
+    LargeTrain {
+        /// How many folds.
+        folds: usize,
+        /// The part of each class in a chunk.
+        fraction: f64,
+    },
+}
+
+impl FoldScheme {
+    /// The paper's three folds with few training images: 10 % each.
+    pub fn small_train() -> Self {
+        Self::SmallTrain {
+            folds: 3,
+            fraction: 0.1,
+        }
+    }
+
+    /// The paper's four folds with many training images: 67.5 %.
+    pub fn large_train() -> Self {
+        Self::LargeTrain {
+            folds: 4,
+            fraction: 0.225,
+        }
+    }
+
+    /// The folds as indices into `images`, with whole groups in each part if there are
+    /// groups. All folds have the same test images.
+    ///
+    /// # Errors
+    /// Images without labels, fractions out of range, a class too small for the parts.
+    pub fn divide(
+        &self,
+        images: &std::sync::Arc<dyn Dataset>,
+        groups: Option<&Groups>,
+        seed: Seed,
+    ) -> Result<Vec<Split<Vec<usize>>>> {
+        let folds = match (*self, groups) {
+            (Self::Single(fractions), None) => {
+                return Ok(vec![stratified_split(images, fractions, seed)?]);
+            }
+            (Self::Single(fractions), Some(groups)) => {
+                return Ok(vec![grouped_split(images, groups, fractions, seed)?]);
+            }
+            (Self::SmallTrain { folds, fraction }, None) => {
+                Folds::small_train(images, folds, fraction, seed)?
+            }
+            (Self::SmallTrain { folds, fraction }, Some(groups)) => {
+                Folds::small_train_grouped(images, groups, folds, fraction, seed)?
+            }
+            (Self::LargeTrain { folds, fraction }, None) => {
+                Folds::large_train(images, folds, fraction, seed)?
+            }
+            (Self::LargeTrain { folds, fraction }, Some(groups)) => {
+                Folds::large_train_grouped(images, groups, folds, fraction, seed)?
+            }
+        };
+        let indices = |part: Subset| Ok(part.indices().to_vec());
+        folds
+            .iter()
+            .map(|fold| fold.clone().try_map(indices))
+            .collect()
+    }
+}
+
+impl std::fmt::Display for FoldScheme {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let percent = |fraction: f64| (1000.0 * fraction).round() / 10.0;
+        let rest = |used: f64| percent((1.0 - used).max(0.0));
+        match *self {
+            Self::Single(Fractions { train, validation }) => write!(
+                f,
+                "one split: {} % train, {} % validation, {} % test",
+                percent(train),
+                percent(validation),
+                rest(train + validation)
+            ),
+            Self::SmallTrain { folds, fraction } => write!(
+                f,
+                "{folds} folds: each trains on another {} % and validates on {} %; the same {} % \
+                 test all",
+                percent(fraction),
+                percent((folds as f64 - 1.0) * fraction),
+                rest(folds as f64 * fraction)
+            ),
+            Self::LargeTrain { folds, fraction } => write!(
+                f,
+                "{folds} folds: each validates on another {} % and trains on {} %; the same {} % \
+                 test all",
+                percent(fraction),
+                percent((folds as f64 - 1.0) * fraction),
+                rest(folds as f64 * fraction)
+            ),
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Experiments: arms that are compared on the same folds, seeds and label budgets.
+//!
+//! A [`Study`] works through a grid of cells, (arm, seed, fold, label fraction), and
+//! records each finished one, so that an interrupted study goes on where it stopped.
+//! An arm is either an encoder, judged by probes on its frozen features
+//! ([`Study::probe`]), or a network that is trained with the cell's labels
+//! ([`Study::train`]). Features are computed once per encoder and kept on disk
+//! ([`FeatureStore`]). What comes out is a [`Comparison`] with means, standard
+//! deviations, confidence intervals and paired differences, and a report.
+//!
+//! ```no_run
+//! use simclr_data::{DatasetExt, ImageFolder};
+//! use simclr_train::study::{Study, Task};
+//! use simclr_train::{Pretrain, paper};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let protocol = paper::experiment_3();
+//! let task = Task::new("cores/", ImageFolder::labelled("cores/")?.shared())?;
+//! let pretrain = Pretrain::new(protocol.pretrain.clone());
+//!
+//! let mut study = Study::open("runs/cores", protocol, task)?;
+//! study.probe("untrained", |repetition| pretrain.clone().seed(repetition.seed).untrained())?;
+//! study.probe("pretrained", |repetition| -> simclr_train::Result<_> {
+//!     let dir = repetition.dir.join("pretrain");
+//!     Ok(pretrain.clone().seed(repetition.seed).run(repetition.unlabelled(1.0)?, dir)?.encoder)
+//! })?;
+//! println!("{}", study.comparison()?.table());
+//! study.write_report()?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod comparison;
+mod feature_store;
+mod folds;
+mod outcome;
+mod pictures;
+mod protocol;
+mod records;
+mod report;
+mod runner;
+mod sweep;
+mod task;
+
+pub use comparison::{ArmResults, Comparison, PairedRow};
+pub use feature_store::FeatureStore;
+pub use folds::FoldScheme;
+pub use outcome::{Found, Measure, NetworkReport, Outcome};
+pub use protocol::Protocol;
+pub use runner::{Repetition, Study, Trial};
+pub use sweep::{Cell, Sweep};
+pub use task::{Duplicates, Task};

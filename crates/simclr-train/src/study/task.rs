@@ -1,0 +1,312 @@
+//! The images of an experiment, and what is known about them.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use simclr_data::{
+    ClassMap, Concatenated, Dataset, DatasetExt, DuplicateReport, DuplicateSearch, Groups,
+    PartlyLabelled, Seed, Split, Subset,
+};
+
+use super::FoldScheme;
+use crate::{Error, Result};
+
+/// What is done about images that are in the set twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Duplicates {
+    /// They are looked for, and the report says what was found (default).
+    #[default]
+    Warn,
+    /// They are looked for, and stay together in one part of every split.
+    KeepTogether,
+    /// They are not looked for.
+    Ignore,
+}
+
+/// The images of an experiment: labelled ones, from which folds are cut, and perhaps
+/// more without labels.
+///
+/// Splits and label budgets are drawn by the images' original classes, and a class map
+/// ([`Task::relabelled`]) is put over them afterwards, so that a binary task has the same
+/// folds as the one with all classes.
+#[derive(Clone)]
+pub struct Task {
+    source: String,
+    images: Arc<dyn Dataset>,
+    labelled: Arc<dyn Dataset>,
+    groups: Option<Groups>,
+    given: Option<Split<Vec<usize>>>,
+    more: Option<Arc<dyn Dataset>>,
+    duplicates: Option<DuplicateReport>,
+}
+
+impl Task {
+    /// Labelled images; `source` says in the report where they come from.
+    ///
+    /// # Errors
+    /// An image without a label.
+    pub fn new(source: impl Into<String>, images: Arc<dyn Dataset>) -> Result<Self> {
+        images.labels("an experiment")?;
+        Ok(Self {
+            source: source.into(),
+            labelled: images.clone(),
+            images,
+            groups: None,
+            given: None,
+            more: None,
+            duplicates: None,
+        })
+    }
+
+    /// Labelled images that are split already: every scheme of folds is this one split.
+    ///
+    /// # Errors
+    /// Parts with different classes; an image without a label.
+    pub fn of_parts(source: impl Into<String>, parts: Split<Arc<dyn Dataset>>) -> Result<Self> {
+        let all = Concatenated::new([parts.train, parts.validation, parts.test])?;
+        let mut ranges = all.ranges().into_iter().map(Iterator::collect);
+        let mut next = || ranges.next().unwrap_or_default();
+        let given = Split {
+            train: next(),
+            validation: next(),
+            test: next(),
+        };
+        let task = Self::new(source, all.shared())?;
+        Ok(Self {
+            given: Some(given),
+            ..task
+        })
+    }
+
+    /// The same images with other classes.
+    ///
+    /// # Errors
+    /// A map that does not fit the classes.
+    pub fn relabelled(&self, map: &ClassMap) -> Result<Self> {
+        Ok(Self {
+            labelled: Arc::new(map.apply(self.images.clone())?),
+            ..self.clone()
+        })
+    }
+
+    /// Keeps groups of images together in one part of every split, and with those that
+    /// are kept together already.
+    ///
+    /// # Errors
+    /// Groups of another number of images; a task that is split already.
+    pub fn grouped(self, groups: &Groups) -> Result<Self> {
+        if self.given.is_some() {
+            let actual = "images that are split already";
+            return Err(Error::setting(
+                "groups",
+                "images that are not split",
+                actual,
+            ));
+        }
+        let joined = match &self.groups {
+            Some(known) => known.joined(groups)?,
+            None => groups.clone(),
+        };
+        Ok(Self {
+            groups: Some(joined),
+            ..self
+        })
+    }
+
+    /// Adds images without labels for self-supervision. If they have labels, those are
+    /// not seen.
+    pub fn with_unlabelled(self, more: Arc<dyn Dataset>) -> Self {
+        Self {
+            more: Some(more),
+            ..self
+        }
+    }
+
+    /// Looks for images that are in the set twice, and keeps them together if asked to.
+    ///
+    /// # Errors
+    /// An image that cannot be decoded; images to be kept together that are split already.
+    pub fn checked(mut self, search: &DuplicateSearch, duplicates: Duplicates) -> Result<Self> {
+        if duplicates == Duplicates::Ignore {
+            return Ok(self);
+        }
+        let report = search.within(&self.images)?;
+        let groups = report.to_groups()?;
+        self.duplicates = Some(report);
+        match duplicates {
+            Duplicates::KeepTogether => self.grouped(&groups),
+            _ => Ok(self),
+        }
+    }
+
+    /// Where the images come from.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// All labelled images, with their original classes.
+    pub fn images(&self) -> &Arc<dyn Dataset> {
+        &self.images
+    }
+
+    /// All labelled images, with the classes that are to be told apart.
+    pub fn labelled(&self) -> &Arc<dyn Dataset> {
+        &self.labelled
+    }
+
+    /// The images that are there beside the labelled ones.
+    pub fn more_unlabelled(&self) -> Option<&Arc<dyn Dataset>> {
+        self.more.as_ref()
+    }
+
+    /// The images that are in the set twice, if they were looked for.
+    pub fn duplicates(&self) -> Option<&DuplicateReport> {
+        self.duplicates.as_ref()
+    }
+
+    /// How many groups are kept together, if any are.
+    pub fn groups(&self) -> Option<&Groups> {
+        self.groups.as_ref()
+    }
+
+    /// Whether the images are split already.
+    pub fn is_split(&self) -> bool {
+        self.given.is_some()
+    }
+
+    /// The folds, as indices into the labelled images.
+    ///
+    /// # Errors
+    /// As [`FoldScheme::divide`].
+    pub fn folds(&self, scheme: &FoldScheme, seed: Seed) -> Result<Vec<Split<Vec<usize>>>> {
+        match &self.given {
+            Some(split) => Ok(vec![split.clone()]),
+            None => scheme.divide(&self.images, self.groups.as_ref(), seed),
+        }
+    }
+
+    /// A part of the training images, the same part of each class.
+    ///
+    /// # Errors
+    /// A fraction that is not in (0, 1].
+    pub fn budget(&self, train: &[usize], fraction: f64, seed: Seed) -> Result<Vec<usize>> {
+        let train = Subset::new(self.images.clone(), train)?;
+        let kept = train.label_budget(fraction, seed)?;
+        let position = |kept: &usize| train.indices().get(*kept).copied();
+        Ok(kept.indices().iter().filter_map(position).collect())
+    }
+
+    /// What self-supervision may see beside a fold's test images: its training and
+    /// validation images and those without labels, or a part of all that. The labels,
+    /// which only the classifier alongside looks at, are the original ones.
+    ///
+    /// # Errors
+    /// A fraction that is not in (0, 1].
+    pub fn unlabelled(
+        &self,
+        fold: &Split<Vec<usize>>,
+        fraction: f64,
+        seed: Seed,
+    ) -> Result<Arc<dyn Dataset>> {
+        let mut own = [fold.train.as_slice(), &fold.validation].concat();
+        own.sort_unstable();
+        let own = Subset::new(self.images.clone(), own)?;
+        let pool: Arc<dyn Dataset> = match &self.more {
+            Some(more) => PartlyLabelled::new(own.shared(), more.clone()).shared(),
+            None => own.shared(),
+        };
+        match fraction {
+            1.0 => Ok(pool),
+            _ => Ok(pool.unlabelled_fraction(fraction, seed)?.shared()),
+        }
+    }
+
+    /// How many of a fold's test images have a duplicate among its training or
+    /// validation images, if duplicates were looked for.
+    pub fn leaked(&self, fold: &Split<Vec<usize>>) -> Option<usize> {
+        let report = self.duplicates.as_ref()?;
+        let is_test = |index: usize| fold.test.binary_search(&index).is_ok();
+        let of_group = report.groups.iter().map(|group| {
+            let members = || group.images.iter().map(|image| image.index);
+            let test = members().filter(|&index| is_test(index)).count();
+            if test < members().count() { test } else { 0 }
+        });
+        Some(of_group.sum())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use simclr_data::{InMemory, SyntheticCores};
+
+    fn cores(count: usize) -> Arc<dyn Dataset> {
+        SyntheticCores::new(count, 64, Seed(1)).unwrap().shared()
+    }
+
+    #[test]
+    fn a_binary_task_has_the_same_folds_and_budgets() {
+        let task = Task::new("cores", cores(200)).unwrap();
+        let binary = task.relabelled(&ClassMap::binary("none")).unwrap();
+        assert_eq!(binary.labelled().class_names(), ["none", "other"]);
+        let scheme = FoldScheme::large_train();
+        let folds = task.folds(&scheme, Seed(2)).unwrap();
+        assert_eq!(folds, binary.folds(&scheme, Seed(2)).unwrap());
+        let train = &folds[1].train;
+        let few = task.budget(train, 0.25, Seed(2)).unwrap();
+        assert_eq!(few, binary.budget(train, 0.25, Seed(2)).unwrap());
+        assert_eq!(few.len(), 10 * (train.len() as f64 / 40.0).round() as usize);
+        assert!(few.iter().all(|index| train.contains(index)));
+    }
+
+    #[test]
+    fn self_supervision_never_sees_a_test_image() {
+        let task = Task::new("cores", cores(100)).unwrap();
+        let task = task.with_unlabelled(cores(7));
+        let fold = &task.folds(&FoldScheme::large_train(), Seed(2)).unwrap()[0];
+        let pool = task.unlabelled(fold, 1.0, Seed(2)).unwrap();
+        assert_eq!(pool.len(), fold.train.len() + fold.validation.len() + 7);
+        let seen: Vec<String> = (0..pool.len() - 7).map(|i| pool.name(i)).collect();
+        for &index in &fold.test {
+            assert!(!seen.contains(&task.images().name(index)));
+        }
+        let half = task.unlabelled(fold, 0.5, Seed(2)).unwrap();
+        assert_eq!(half.len(), (pool.len() as f64 / 2.0).round() as usize);
+    }
+
+    #[test]
+    fn duplicates_leak_unless_they_are_kept_together() {
+        let mut pictures = InMemory::collect(&cores(40)).unwrap().images().to_vec();
+        pictures.extend(pictures.clone());
+        let labels = (0..80).map(|i| i % 2).collect();
+        let twice = InMemory::labelled(pictures, labels, vec!["a".into(), "b".into()]).unwrap();
+        let task = Task::new("twice", twice.shared()).unwrap();
+        let search = DuplicateSearch::default();
+        let scheme = FoldScheme::small_train();
+        let leaked = |task: &Task| {
+            task.leaked(&task.folds(&scheme, Seed(1)).unwrap()[0])
+                .unwrap()
+        };
+        let warned = task.clone().checked(&search, Duplicates::Warn).unwrap();
+        assert!(leaked(&warned) > 5);
+        let kept = task.checked(&search, Duplicates::KeepTogether).unwrap();
+        assert_eq!(leaked(&kept), 0);
+    }
+
+    #[test]
+    fn given_parts_are_the_only_fold() {
+        let parts = Split {
+            train: cores(20),
+            validation: cores(10),
+            test: cores(30),
+        };
+        let task = Task::of_parts("folders", parts).unwrap();
+        let folds = task.folds(&FoldScheme::small_train(), Seed(5)).unwrap();
+        assert_eq!(folds.len(), 1);
+        assert_eq!(folds[0].validation, (20..30).collect::<Vec<_>>());
+        assert_eq!(folds[0].test, (30..60).collect::<Vec<_>>());
+        let groups = Groups::by_key(vec![0; 60]);
+        assert!(task.grouped(&groups).is_err());
+    }
+}
