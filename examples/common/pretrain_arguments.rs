@@ -1,12 +1,13 @@
 //! The settings of self-supervision as options, named as the original's flags.
+#![allow(dead_code)] // Each example uses a part of it.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use simclr::prelude::*;
 use simclr::train::optimizer::{AdamConfig, LarsConfig, OptimizerConfig, SgdConfig};
-use simclr::train::schedule::{LearningRateScaling, ScheduleConfig};
+use simclr::train::schedule::LearningRateScaling;
+use simclr::train::study::Protocol;
 
 /// How the learning rate grows with the batch.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -28,156 +29,163 @@ pub(crate) enum OptimizerName {
     Adam,
 }
 
-/// Settings of self-supervision; the defaults are the paper's.
-#[derive(Debug, Args)]
+/// Settings of self-supervision. What is not given is the preset's.
+#[derive(Debug, Clone, Args)]
 pub(crate) struct PretrainArguments {
     /// Depth of the ResNet: 18, 34, 50, 101, 152 or 200.
-    #[arg(long, default_value_t = 50)]
-    pub(crate) resnet_depth: usize,
+    #[arg(long)]
+    resnet_depth: Option<usize>,
     /// Factor on the number of channels.
-    #[arg(long, default_value_t = 1)]
-    pub(crate) width_multiplier: usize,
+    #[arg(long)]
+    width_multiplier: Option<usize>,
     /// Selective kernels, as a fraction of the channels; 0 for none.
-    #[arg(long, default_value_t = 0.0)]
-    pub(crate) sk_ratio: f64,
+    #[arg(long)]
+    sk_ratio: Option<f64>,
     /// Squeeze and excitation, as a fraction of the channels; 0 for none.
-    #[arg(long, default_value_t = 0.0)]
-    pub(crate) se_ratio: f64,
-    /// Side of the views in pixels.
-    #[arg(long, default_value_t = 224)]
-    pub(crate) image_size: usize,
+    #[arg(long)]
+    se_ratio: Option<f64>,
     /// Images per step, each with two views.
-    #[arg(long, default_value_t = 256)]
-    pub(crate) train_batch_size: usize,
+    #[arg(long)]
+    train_batch_size: Option<usize>,
     /// Passes over the images.
-    #[arg(long, default_value_t = 100)]
-    pub(crate) train_epochs: usize,
+    #[arg(long)]
+    train_epochs: Option<usize>,
     /// The optimizer.
-    #[arg(long, value_enum, default_value = "lars")]
-    pub(crate) optimizer: OptimizerName,
+    #[arg(long, value_enum)]
+    optimizer: Option<OptimizerName>,
     /// Learning rate before scaling.
-    #[arg(long, default_value_t = 1.0)]
-    pub(crate) learning_rate: f64,
+    #[arg(long)]
+    learning_rate: Option<f64>,
     /// How the learning rate grows with the batch.
-    #[arg(long, value_enum, default_value = "linear")]
-    pub(crate) learning_rate_scaling: Scaling,
+    #[arg(long, value_enum)]
+    learning_rate_scaling: Option<Scaling>,
     /// Epochs of linear warm-up.
-    #[arg(long, default_value_t = 10.0)]
-    pub(crate) warmup_epochs: f64,
-    /// Momentum of the optimizer.
-    #[arg(long, default_value_t = 0.9)]
-    pub(crate) momentum: f64,
+    #[arg(long)]
+    warmup_epochs: Option<f64>,
+    /// Momentum of the optimizer [default: 0.9].
+    #[arg(long)]
+    momentum: Option<f64>,
     /// Strength of the L2 penalty.
-    #[arg(long, default_value_t = 1e-4)]
-    pub(crate) weight_decay: f64,
+    #[arg(long)]
+    weight_decay: Option<f64>,
     /// Temperature of NT-Xent.
-    #[arg(long, default_value_t = 0.5)]
-    pub(crate) temperature: f64,
+    #[arg(long)]
+    temperature: Option<f64>,
     /// Scale embeddings to unit length.
-    #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
-    pub(crate) hidden_norm: bool,
+    #[arg(long)]
+    hidden_norm: Option<bool>,
     /// Width of the projection head's output.
-    #[arg(long, default_value_t = 128)]
-    pub(crate) proj_out_dim: usize,
+    #[arg(long)]
+    proj_out_dim: Option<usize>,
     /// Layers of the projection head.
-    #[arg(long, default_value_t = 3)]
-    pub(crate) num_proj_layers: usize,
+    #[arg(long)]
+    num_proj_layers: Option<usize>,
     /// Strength of the colour jitter.
-    #[arg(long, default_value_t = 0.5)]
-    pub(crate) color_jitter_strength: f64,
+    #[arg(long)]
+    color_jitter_strength: Option<f64>,
     /// Blur views with probability 1/2.
     #[arg(long)]
-    pub(crate) use_blur: bool,
+    use_blur: bool,
+    /// Flip and turn views in every direction: for rocks that have no up.
+    #[arg(long)]
+    rock_symmetries: bool,
     /// Decay of batch norm's moving averages.
-    #[arg(long, default_value_t = 0.9)]
-    pub(crate) batch_norm_decay: f64,
-    /// Freeze the stem and the block groups up to this one; -1 freezes nothing.
-    #[arg(long, default_value_t = -1, allow_hyphen_values = true)]
-    pub(crate) fine_tune_after_block: i64,
+    #[arg(long)]
+    batch_norm_decay: Option<f64>,
+    /// Freeze the stem and the block groups up to this one; -1 freezes nothing. Experiment 2
+    /// takes several, separated by commas.
+    #[arg(long, value_delimiter = ',', allow_hyphen_values = true)]
+    fine_tune_after_block: Option<Vec<i64>>,
+    /// Parts of the unlabelled images that are used. Experiment 4 takes several, separated by
+    /// commas.
+    #[arg(long, value_delimiter = ',')]
+    unlabelled_fraction: Option<Vec<f64>>,
     /// Train a linear classifier alongside, where there are labels.
-    #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
-    pub(crate) lineareval_while_pretraining: bool,
+    #[arg(long)]
+    lineareval_while_pretraining: Option<bool>,
     /// Epochs between checkpoints.
     #[arg(long, default_value_t = NonZeroUsize::MIN)]
-    pub(crate) checkpoint_epochs: NonZeroUsize,
+    checkpoint_epochs: NonZeroUsize,
     /// How many of the newest checkpoints stay.
-    #[arg(long, default_value = "5")]
-    pub(crate) keep_checkpoint_max: NonZeroUsize,
-    /// A network to start from, in our safetensors format.
-    #[arg(long)]
-    pub(crate) checkpoint: Option<PathBuf>,
-    /// Seed of initial weights, order, views and splits.
-    #[arg(long, default_value_t = 1)]
-    pub(crate) seed: u64,
+    #[arg(long, default_value = "2")]
+    keep_checkpoint_max: NonZeroUsize,
+}
+
+/// Puts an option over a setting, if it was given.
+fn put<T: Clone>(option: &Option<T>, setting: &mut T) {
+    if let Some(value) = option {
+        setting.clone_from(value);
+    }
 }
 
 impl PretrainArguments {
-    /// The run that these options describe.
-    pub(crate) fn pretrain(&self) -> simclr::train::Result<Pretrain> {
-        let mut encoder = ResNetConfig::depth(self.resnet_depth)
-            .with_width_multiplier(self.width_multiplier)
-            .with_sk_ratio(self.sk_ratio)
-            .with_se_ratio(self.se_ratio);
-        encoder.batch_norm_decay = self.batch_norm_decay;
-        let mut policy = Policy::paper(224).color_jitter_strength(self.color_jitter_strength);
-        if self.use_blur {
-            policy.blur = Policy::simclr_v2(224).blur;
-        }
-        let config = PretrainConfig {
-            encoder,
-            policy,
-            projection_head: ProjectionHeadConfig {
-                layers: self.num_proj_layers,
-                output_size: self.proj_out_dim,
-                ..ProjectionHeadConfig::default()
-            },
-            loss: NtXent {
-                temperature: self.temperature,
-                normalize: self.hidden_norm,
-                ..NtXent::default()
-            },
-            optimizer: self.optimizer_config(),
-            weight_decay: self.weight_decay,
-            schedule: self.schedule(),
-            batch_size: self.train_batch_size,
-            freeze: Freeze::from_flag(self.fine_tune_after_block)?,
-            linear_classifier: self.lineareval_while_pretraining,
-            seed: self.seed,
-        }
-        .with_image_size(self.image_size);
-        let run = Pretrain::new(config)
-            .checkpoint_epochs(self.checkpoint_epochs)
-            .keep_checkpoints(self.keep_checkpoint_max)
-            .progress(ProgressMode::Auto);
-        match &self.checkpoint {
-            None => Ok(run),
-            Some(file) => {
-                let device = candle_core::Device::Cpu;
-                Ok(run.start_from(
-                    simclr::checkpoint::load_model(file, &device)?
-                        .model
-                        .store()?,
-                ))
-            }
-        }
-    }
-
-    fn schedule(&self) -> ScheduleConfig {
-        ScheduleConfig {
-            learning_rate: self.learning_rate,
-            scaling: match self.learning_rate_scaling {
+    /// The protocol with the options put over it.
+    pub(crate) fn over(&self, mut protocol: Protocol) -> Protocol {
+        put(
+            &self.fine_tune_after_block,
+            &mut protocol.fine_tune_after_block,
+        );
+        put(
+            &self.unlabelled_fraction,
+            &mut protocol.unlabelled_fractions,
+        );
+        let config = &mut protocol.pretrain;
+        put(&self.resnet_depth, &mut config.encoder.depth);
+        put(&self.width_multiplier, &mut config.encoder.width_multiplier);
+        put(&self.sk_ratio, &mut config.encoder.sk_ratio);
+        put(&self.se_ratio, &mut config.encoder.se_ratio);
+        put(&self.batch_norm_decay, &mut config.encoder.batch_norm_decay);
+        put(&self.train_batch_size, &mut config.batch_size);
+        put(&self.weight_decay, &mut config.weight_decay);
+        put(&self.temperature, &mut config.loss.temperature);
+        put(&self.hidden_norm, &mut config.loss.normalize);
+        put(&self.proj_out_dim, &mut config.projection_head.output_size);
+        put(&self.num_proj_layers, &mut config.projection_head.layers);
+        put(
+            &self.lineareval_while_pretraining,
+            &mut config.linear_classifier,
+        );
+        let schedule = &mut config.schedule;
+        put(&self.train_epochs, &mut schedule.epochs);
+        put(&self.learning_rate, &mut schedule.learning_rate);
+        put(&self.warmup_epochs, &mut schedule.warmup_epochs);
+        if let Some(scaling) = self.learning_rate_scaling {
+            schedule.scaling = match scaling {
                 Scaling::Linear => LearningRateScaling::Linear,
                 Scaling::Sqrt => LearningRateScaling::Sqrt,
-            },
-            warmup_epochs: self.warmup_epochs,
-            epochs: self.train_epochs,
-            ..ScheduleConfig::default()
+            };
+        }
+        if self.optimizer.is_some() || self.momentum.is_some() {
+            config.optimizer = self.optimizer_config();
+        }
+        config.policy = self.policy(config.policy.clone());
+        protocol
+    }
+
+    /// Self-supervision as the protocol has it.
+    pub(crate) fn pretrain(&self, protocol: &Protocol) -> Pretrain {
+        Pretrain::new(protocol.pretrain.clone())
+            .checkpoint_epochs(self.checkpoint_epochs)
+            .keep_checkpoints(self.keep_checkpoint_max)
+            .progress(ProgressMode::Auto)
+    }
+
+    fn policy(&self, mut policy: Policy) -> Policy {
+        if let Some(strength) = self.color_jitter_strength {
+            policy = policy.color_jitter_strength(strength);
+        }
+        if self.use_blur {
+            policy.blur = Policy::simclr_v2(policy.size.0).blur;
+        }
+        match self.rock_symmetries {
+            true => policy.with_rock_symmetries(),
+            false => policy,
         }
     }
 
     fn optimizer_config(&self) -> OptimizerConfig {
-        let momentum = self.momentum;
-        match self.optimizer {
+        let momentum = self.momentum.unwrap_or(0.9);
+        match self.optimizer.unwrap_or(OptimizerName::Lars) {
             OptimizerName::Lars => OptimizerConfig::Lars(LarsConfig {
                 momentum,
                 ..LarsConfig::default()

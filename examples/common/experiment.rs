@@ -1,0 +1,271 @@
+//! What the six experiments share: their options, their images and the networks that they
+//! start from.
+#![allow(dead_code)] // Each example uses a part of it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use simclr::data::{ClassMap, DuplicateSearch, Groups, Labels, SyntheticCores, SyntheticTextures};
+use simclr::prelude::*;
+use simclr::train::paper;
+use simclr::train::report::Report;
+use simclr::train::study::{Duplicates, FoldScheme, Protocol, Study, Task};
+
+/// What the examples return.
+pub(crate) type AnyResult<T> = Result<T, Box<dyn std::error::Error>>;
+
+/// Side of the synthetic pictures in pixels.
+const SYNTHETIC_SIDE: usize = 64;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Preset {
+    /// The paper's settings: ResNet-50 at 224 px, four folds.
+    Paper,
+    /// ResNet-18 at 32 px, three folds, few epochs; synthetic images unless folders are given.
+    Tiny,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum SplitName {
+    /// Three folds that train on 10 % each.
+    SmallTrain,
+    /// Four folds that train on 67.5 % each.
+    LargeTrain,
+    /// One split: 70 % train, 20 % validation, 10 % test.
+    Single,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum DuplicatesName {
+    /// Look for them, and say in the report what was found.
+    Warn,
+    /// Keep them together in one part of every split.
+    KeepTogether,
+    /// Do not look for them.
+    Ignore,
+}
+
+/// The options of every experiment.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ExperimentArguments {
+    /// Sizes and lengths; any other option goes before.
+    #[arg(long, value_enum, default_value = "paper")]
+    pub(crate) preset: Preset,
+    /// A folder with a folder of images per class, from which folds are cut.
+    #[arg(long, conflicts_with_all = ["train_dir", "val_dir", "test_dir"])]
+    image_dir: Option<PathBuf>,
+    /// Training images in class folders, if they are split already.
+    #[arg(long, requires_all = ["val_dir", "test_dir"])]
+    train_dir: Option<PathBuf>,
+    /// Validation images in folders of the same classes.
+    #[arg(long, requires = "train_dir")]
+    val_dir: Option<PathBuf>,
+    /// Test images in folders of the same classes.
+    #[arg(long, requires = "train_dir")]
+    test_dir: Option<PathBuf>,
+    /// More images for self-supervision, in any folders.
+    #[arg(long)]
+    unlabelled_dir: Option<PathBuf>,
+    /// How many synthetic cores are photographed, where no folder is given.
+    #[arg(long, default_value_t = 1200)]
+    synthetic_images: usize,
+    /// The folder of the study. An interrupted one goes on where it stopped.
+    #[arg(long)]
+    model_dir: Option<PathBuf>,
+    /// The network to start from, in our safetensors format (see `import_checkpoint`).
+    #[arg(long)]
+    pub(crate) checkpoint: Option<PathBuf>,
+    /// Side of the images that networks see, in pixels.
+    #[arg(long)]
+    image_size: Option<usize>,
+    /// How labelled images are divided.
+    #[arg(long, value_enum)]
+    split: Option<SplitName>,
+    /// Number of folds.
+    #[arg(long)]
+    folds: Option<usize>,
+    /// Part of each class in a fold's chunk.
+    #[arg(long)]
+    fold_fraction: Option<f64>,
+    /// Parts of the training images whose labels are used, separated by commas.
+    #[arg(long, value_delimiter = ',')]
+    label_fraction: Option<Vec<f64>>,
+    /// Tell this class from all the others.
+    #[arg(long, conflicts_with = "regroup")]
+    pub(crate) binary: Option<String>,
+    /// A file with groups of classes: lines of the form `broken: crack, brecciated`.
+    #[arg(long)]
+    regroup: Option<PathBuf>,
+    /// Keep images together whose file names agree in what this regular expression captures.
+    #[arg(long)]
+    group_by: Option<String>,
+    /// What is done about images that are in the set twice.
+    #[arg(long, value_enum, default_value = "warn")]
+    duplicates: DuplicatesName,
+    /// Leave out images that cannot be read, and list them.
+    #[arg(long)]
+    skip_unreadable: bool,
+    /// The first seed.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// How many seeds; everything is repeated with each.
+    #[arg(long, default_value_t = 1)]
+    seeds: u64,
+}
+
+impl ExperimentArguments {
+    /// The folder of the study.
+    pub(crate) fn dir(&self, name: &str) -> PathBuf {
+        let default = || Path::new("runs").join(name);
+        self.model_dir.clone().unwrap_or_else(default)
+    }
+
+    /// The paper's protocol with the preset and the options put over it.
+    pub(crate) fn protocol(&self, paper: Protocol) -> Protocol {
+        let mut protocol = match self.preset {
+            Preset::Paper => paper,
+            Preset::Tiny => paper::tiny(paper),
+        };
+        if let Some(size) = self.image_size {
+            protocol = protocol.with_image_size(size);
+        }
+        if let Some(fractions) = &self.label_fraction {
+            protocol.label_fractions = fractions.clone();
+        }
+        protocol.folds = self.folds(protocol.folds);
+        protocol.seeds = (self.seed..).take(self.seeds as usize).collect();
+        protocol
+    }
+
+    fn folds(&self, preset: FoldScheme) -> FoldScheme {
+        let mut scheme = match self.split {
+            None => preset,
+            Some(SplitName::SmallTrain) => FoldScheme::small_train(),
+            Some(SplitName::LargeTrain) => FoldScheme::large_train(),
+            Some(SplitName::Single) => FoldScheme::Single(Fractions::large_train()),
+        };
+        if let FoldScheme::SmallTrain { folds, fraction }
+        | FoldScheme::LargeTrain { folds, fraction } = &mut scheme
+        {
+            *folds = self.folds.unwrap_or(*folds);
+            *fraction = self.fold_fraction.unwrap_or(*fraction);
+        }
+        scheme
+    }
+
+    /// The images: folders, or synthetic cores.
+    pub(crate) fn task(&self) -> AnyResult<Task> {
+        let task = match (
+            &self.image_dir,
+            &self.train_dir,
+            &self.val_dir,
+            &self.test_dir,
+        ) {
+            (Some(dir), ..) => Task::new(dir.display().to_string(), self.folder(dir)?)?,
+            (_, Some(train), Some(validation), Some(test)) => {
+                let source = [train, validation, test].map(|dir| dir.display().to_string());
+                let parts = Split {
+                    train: self.folder(train)?,
+                    validation: self.folder(validation)?,
+                    test: self.folder(test)?,
+                };
+                Task::of_parts(source.join(", "), parts)?
+            }
+            _ if self.preset == Preset::Tiny => return self.synthetic(),
+            _ => {
+                return Err(
+                    "give --image-dir DIR (a folder of images per class) or --train-dir, \
+                            --val-dir and --test-dir; or --preset tiny for synthetic images"
+                        .into(),
+                );
+            }
+        };
+        self.prepared(task)
+    }
+
+    /// Whether the images are synthetic.
+    pub(crate) fn is_synthetic(&self) -> bool {
+        self.image_dir.is_none() && self.train_dir.is_none()
+    }
+
+    fn synthetic(&self) -> AnyResult<Task> {
+        let cores = SyntheticCores::new(self.synthetic_images, SYNTHETIC_SIDE, Seed(self.seed))?;
+        let source = format!("{} synthetic sediment cores", self.synthetic_images);
+        self.labelled(Task::new(source, cores.shared())?)
+    }
+
+    fn prepared(&self, mut task: Task) -> AnyResult<Task> {
+        if let Some(dir) = &self.unlabelled_dir {
+            let builder = ImageFolder::builder(dir).labels(Labels::Nowhere);
+            let more = builder.skip_unreadable(self.skip_unreadable).open()?;
+            task = task.with_unlabelled(more.shared());
+        }
+        if let Some(pattern) = &self.group_by {
+            let groups = Groups::by_pattern(task.images().as_ref(), pattern)?;
+            task = task.grouped(&groups)?;
+        }
+        let duplicates = match self.duplicates {
+            DuplicatesName::Warn => Duplicates::Warn,
+            DuplicatesName::KeepTogether => Duplicates::KeepTogether,
+            DuplicatesName::Ignore => Duplicates::Ignore,
+        };
+        let task = task.checked(&DuplicateSearch::default(), duplicates)?;
+        if let Some(found) = task.duplicates().filter(|found| !found.is_clean()) {
+            eprintln!("{found}");
+        }
+        self.labelled(task)
+    }
+
+    /// The classes that are to be told apart.
+    fn labelled(&self, task: Task) -> AnyResult<Task> {
+        Ok(match (&self.binary, &self.regroup) {
+            (Some(class), _) => task.relabelled(&ClassMap::binary(class))?,
+            (_, Some(file)) => task.relabelled(&ClassMap::from_file(file)?)?,
+            _ => task,
+        })
+    }
+
+    fn folder(&self, dir: &Path) -> AnyResult<Arc<dyn Dataset>> {
+        let folder = ImageFolder::builder(dir)
+            .labels(Labels::Classes)
+            .skip_unreadable(self.skip_unreadable)
+            .open()?;
+        if !folder.report().is_clean() {
+            eprintln!("{}", folder.report());
+        }
+        Ok(folder.shared())
+    }
+
+    /// The study: its folder, its settings and its images.
+    pub(crate) fn study(&self, name: &str, protocol: Protocol) -> AnyResult<Study> {
+        let study = Study::open(self.dir(name), protocol, self.task()?)?;
+        Ok(study.progress(ProgressMode::Auto))
+    }
+
+    /// Synthetic pictures that have nothing to do with cores, for networks to start from.
+    pub(crate) fn source_domain(&self) -> AnyResult<Arc<dyn Dataset>> {
+        let images = self.synthetic_images;
+        Ok(SyntheticTextures::new(images, SYNTHETIC_SIDE, Seed(self.seed))?.shared())
+    }
+}
+
+/// Writes the report and says where it is and what was found.
+pub(crate) fn finish(
+    name: &str,
+    study: &Study,
+    more: impl FnOnce(Report) -> simclr::train::Result<Report>,
+) -> AnyResult<()> {
+    let comparison = study.comparison()?;
+    println!("{}", comparison.table()?);
+    println!("{}", comparison.paired_table()?);
+    let report = study.write_report_with(more)?;
+    let fraction = study.protocol().label_fractions.first().copied();
+    let mut line = Vec::new();
+    for arm in comparison.arms() {
+        let accuracy = comparison.accuracy(&arm.name, fraction.unwrap_or(1.0))?;
+        line.push(format!("{} {:.1} %", arm.name, 100.0 * accuracy.mean));
+    }
+    println!("{name}: {}, report: {}", line.join(", "), report.display());
+    Ok(())
+}

@@ -1,0 +1,40 @@
+//! Experiment 1: transfer learning from a self-supervised network. A SimCLRv2 network
+//! that was trained on ImageNet is frozen, and a linear head learns on its features.
+//!
+//! `cargo run --release --example exp1_transfer_self_supervised -- --image-dir cores/ --checkpoint r50_1x_sk0.safetensors`
+//!
+//! Every default is the paper's. `--preset tiny` alone runs on synthetic cores, with a
+//! stand-in for the ImageNet network, in about two minutes.
+
+use clap::Parser;
+use simclr::train::paper;
+
+#[path = "common/experiment.rs"]
+mod experiment;
+#[path = "common/networks.rs"]
+mod networks;
+
+use experiment::{AnyResult, ExperimentArguments, finish};
+use networks::Training;
+
+/// Probes a network that was trained on other images without labels.
+#[derive(Debug, Parser)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    experiment: ExperimentArguments,
+}
+
+fn main() -> AnyResult<()> {
+    run(Arguments::parse())
+}
+
+pub(crate) fn run(Arguments { experiment }: Arguments) -> AnyResult<()> {
+    let mut study = experiment.study("exp1", experiment.protocol(paper::experiment_1()))?;
+    let imagenet = networks::start(&experiment, &mut study, Training::SelfSupervised)?;
+
+    study.probe("untrained", |repetition| {
+        imagenet.untrained(repetition.seed)
+    })?;
+    study.probe(imagenet.name, |_| AnyResult::Ok(imagenet.encoder.frozen()))?;
+    finish("exp1", &study, Ok)
+}

@@ -1,0 +1,89 @@
+//! Experiment 4: self-supervision from scratch on a growing number of task images, each
+//! time followed by a linear head. (What varies is our reading of the paper's scripts.)
+//!
+//! `cargo run --release --example exp4_unlabelled_sweep -- --image-dir cores/ --model-dir runs/exp4`
+//!
+//! Every default is the paper's. Each network takes as many steps as the one that sees all
+//! images, so that what differs is how many images there are and not how long it learns;
+//! `--same-epochs` gives each the same number of epochs instead. `--preset tiny` alone runs
+//! on synthetic cores.
+
+use clap::Parser;
+use simclr::train::paper;
+use simclr::train::study::Study;
+
+#[path = "common/experiment.rs"]
+mod experiment;
+#[path = "common/pretrain_arguments.rs"]
+mod pretrain_arguments;
+
+use experiment::{AnyResult, ExperimentArguments, finish};
+use pretrain_arguments::PretrainArguments;
+
+/// Pretrains on parts of the task images and probes each encoder.
+#[derive(Debug, Parser)]
+pub(crate) struct Arguments {
+    /// The same number of epochs for every part, and so fewer steps for a smaller one.
+    #[arg(long)]
+    same_epochs: bool,
+    #[command(flatten)]
+    experiment: ExperimentArguments,
+    #[command(flatten)]
+    pretrain: PretrainArguments,
+}
+
+fn main() -> AnyResult<()> {
+    run(Arguments::parse())
+}
+
+pub(crate) fn run(arguments: Arguments) -> AnyResult<()> {
+    let protocol = arguments.experiment.protocol(paper::experiment_4());
+    let protocol = arguments.pretrain.over(protocol);
+    let fractions = protocol.unlabelled_fractions.clone();
+    let mut study = arguments.experiment.study("exp4", protocol)?;
+    let pretrain = arguments.pretrain.pretrain(study.protocol());
+
+    study.probe("untrained", |repetition| {
+        pretrain.clone().seed(repetition.seed).untrained()
+    })?;
+    let mut curve = vec![(0.0, "untrained".to_owned())];
+    for fraction in fractions {
+        let images = unlabelled(&study, fraction)?;
+        let name = format!("self-supervised on {images} images");
+        let folder = format!("pretrain-{fraction}");
+        let epochs = arguments.epochs(&study, fraction);
+        study.probe(&name, |repetition| {
+            let run = pretrain.clone().seed(repetition.seed).epochs(epochs);
+            let images = repetition.unlabelled(fraction)?;
+            let run = run.run(images, repetition.dir.join(&folder))?;
+            AnyResult::Ok(run.encoder)
+        })?;
+        study.show_pretraining(&name, &folder);
+        curve.push((images as f64, name));
+    }
+    let comparison = study.comparison()?;
+    finish("exp4", &study, |report| {
+        let title = "Accuracy over the number of unlabelled images";
+        let figure = comparison.curve(title, "unlabelled images", &curve)?;
+        let caption = "Mean accuracy of logistic regression over folds and seeds, with its 95 % \
+                       confidence interval; 0 is the untrained network.";
+        Ok(report.figure("unlabelled-images", figure, caption))
+    })
+}
+
+impl Arguments {
+    fn epochs(&self, study: &Study, fraction: f64) -> usize {
+        let epochs = study.protocol().pretrain.schedule.epochs;
+        match self.same_epochs {
+            true => epochs,
+            false => (epochs as f64 / fraction).round() as usize,
+        }
+    }
+}
+
+/// How many images a part of the unlabelled ones is, with the first seed.
+fn unlabelled(study: &Study, fraction: f64) -> AnyResult<usize> {
+    use simclr::data::Dataset;
+    let first = study.repetitions().first().ok_or("there is no seed")?;
+    Ok(first.unlabelled(fraction)?.len())
+}

@@ -1,0 +1,40 @@
+//! Experiment 5: transfer learning from a supervised network, the baseline. A ResNet that
+//! was trained on ImageNet with labels is frozen, and a linear head learns on its features.
+//!
+//! `cargo run --release --example exp5_transfer_supervised -- --image-dir cores/ --checkpoint supervised.safetensors`
+//!
+//! Every default is the paper's. `--preset tiny` alone runs on synthetic cores, with a
+//! stand-in for the ImageNet network, in about two minutes.
+
+use clap::Parser;
+use simclr::train::paper;
+
+#[path = "common/experiment.rs"]
+mod experiment;
+#[path = "common/networks.rs"]
+mod networks;
+
+use experiment::{AnyResult, ExperimentArguments, finish};
+use networks::Training;
+
+/// Probes a network that was trained on other images with labels.
+#[derive(Debug, Parser)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    experiment: ExperimentArguments,
+}
+
+fn main() -> AnyResult<()> {
+    run(Arguments::parse())
+}
+
+pub(crate) fn run(Arguments { experiment }: Arguments) -> AnyResult<()> {
+    let mut study = experiment.study("exp5", experiment.protocol(paper::experiment_5()))?;
+    let imagenet = networks::start(&experiment, &mut study, Training::Supervised)?;
+
+    study.probe("untrained", |repetition| {
+        imagenet.untrained(repetition.seed)
+    })?;
+    study.probe(imagenet.name, |_| AnyResult::Ok(imagenet.encoder.frozen()))?;
+    finish("exp5", &study, Ok)
+}

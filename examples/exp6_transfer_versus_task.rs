@@ -1,0 +1,122 @@
+//! Experiment 6: transfer against self-supervision on the task's own images, over label
+//! budgets, with all classes and for one class against the others. (Our reading of the
+//! paper's scripts.) An untrained network and one that is trained with the labels from
+//! scratch show what either is worth.
+//!
+//! `cargo run --release --example exp6_transfer_versus_task -- --image-dir cores/ --checkpoint supervised.safetensors --binary none`
+//!
+//! Every default is the paper's. With `--binary CLASS` both tasks are run, the binary one
+//! in the folder `binary/` with a report of its own. `--preset tiny` alone runs on
+//! synthetic cores, with a stand-in for the ImageNet network.
+
+use clap::Parser;
+use simclr::data::ClassMap;
+use simclr::prelude::*;
+use simclr::train::study::{FeatureStore, Protocol, Study};
+use simclr::train::{FineTune, paper};
+
+#[path = "common/experiment.rs"]
+mod experiment;
+#[path = "common/networks.rs"]
+mod networks;
+#[path = "common/pretrain_arguments.rs"]
+mod pretrain_arguments;
+
+use experiment::{AnyResult, ExperimentArguments, Preset, finish};
+use networks::{Start, Training};
+use pretrain_arguments::PretrainArguments;
+
+/// Compares transfer with self-supervision on task images over label budgets.
+#[derive(Debug, Parser)]
+pub(crate) struct Arguments {
+    /// The network to start from was trained without labels.
+    #[arg(long)]
+    self_supervised: bool,
+    /// Side in pixels of the images that the transferred network sees [default: --image-size].
+    #[arg(long)]
+    transfer_image_size: Option<usize>,
+    /// Leave out the network that is trained with the labels from scratch.
+    #[arg(long)]
+    without_supervised: bool,
+    /// Epochs of that network's training with all labels [default: the preset's].
+    #[arg(long)]
+    supervised_epochs: Option<usize>,
+    #[command(flatten)]
+    experiment: ExperimentArguments,
+    #[command(flatten)]
+    pretrain: PretrainArguments,
+}
+
+fn main() -> AnyResult<()> {
+    run(Arguments::parse())
+}
+
+pub(crate) fn run(mut arguments: Arguments) -> AnyResult<()> {
+    let binary = match (
+        arguments.experiment.binary.take(),
+        arguments.experiment.preset,
+    ) {
+        (None, Preset::Tiny) if arguments.experiment.is_synthetic() => Some("none".to_owned()),
+        (binary, _) => binary,
+    };
+    let protocol = arguments.experiment.protocol(paper::experiment_6());
+    let mut protocol = arguments.pretrain.over(protocol);
+    if let Some(epochs) = arguments.supervised_epochs {
+        protocol.fine_tune.schedule.epochs = epochs;
+    }
+    let mut study = arguments.experiment.study("exp6", protocol.clone())?;
+    let imagenet = networks::start(&arguments.experiment, &mut study, arguments.training())?;
+    arguments.arms(&mut study, &imagenet)?;
+    finish("exp6, all classes", &study, Ok)?;
+
+    if let Some(class) = binary {
+        let task = study.task().relabelled(&ClassMap::binary(&class))?;
+        let title = format!("{}, \"{class}\" against the others", protocol.title);
+        let features = FeatureStore::open(study.dir().join("features"))?;
+        let dir = study.dir().join("binary");
+        let binary =
+            Study::open(dir, Protocol { title, ..protocol }, task)?.progress(ProgressMode::Auto);
+        // The same folds, so the same self-supervision and the same features.
+        let mut binary = binary.sharing(&study)?.with_features(features);
+        arguments.arms(&mut binary, &imagenet)?;
+        finish(&format!("exp6, {class} against the others"), &binary, Ok)?;
+    }
+    Ok(())
+}
+
+impl Arguments {
+    fn training(&self) -> Training {
+        match self.self_supervised {
+            true => Training::SelfSupervised,
+            false => Training::Supervised,
+        }
+    }
+
+    fn arms(&self, study: &mut Study, imagenet: &Start) -> AnyResult<()> {
+        let protocol = study.protocol().clone();
+        let pretrain = self.pretrain.pretrain(&protocol);
+        study.probe("untrained", |repetition| {
+            pretrain.clone().seed(repetition.seed).untrained()
+        })?;
+        let size = self.transfer_image_size.unwrap_or(protocol.image_size());
+        study.probe_at(imagenet.name, &Policy::probe(size), |_| {
+            AnyResult::Ok(imagenet.encoder.frozen())
+        })?;
+        study.probe("self-supervised on the task", |repetition| {
+            let images = repetition.unlabelled(protocol.most_unlabelled())?;
+            let run = pretrain.clone().seed(repetition.seed);
+            let run = run.run(images, repetition.dir.join("pretrain"))?;
+            AnyResult::Ok(run.encoder)
+        })?;
+        study.show_pretraining("self-supervision", "pretrain");
+        if !self.without_supervised {
+            study.train("supervised from scratch", |trial| {
+                let training = FineTune::new(protocol.training(trial));
+                training
+                    .progress(ProgressMode::Auto)
+                    .run(&trial.split, &trial.dir)
+            })?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,230 @@
+//! The six experiments in a small form, as the examples run them: each ends with a report,
+//! and its figures are what they should be.
+#![allow(clippy::unwrap_used)]
+// Each example brings the modules that it shares with the others.
+#![allow(clippy::duplicate_mod)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use clap::Parser;
+use serde_json::Value;
+
+#[path = "../examples/exp1_transfer_self_supervised.rs"]
+#[allow(dead_code)]
+mod exp1;
+#[path = "../examples/exp2_finetune_self_supervised.rs"]
+#[allow(dead_code)]
+mod exp2;
+#[path = "../examples/exp3_pretrain_task_images.rs"]
+#[allow(dead_code)]
+mod exp3;
+#[path = "../examples/exp4_unlabelled_sweep.rs"]
+#[allow(dead_code)]
+mod exp4;
+#[path = "../examples/exp5_transfer_supervised.rs"]
+#[allow(dead_code)]
+mod exp5;
+#[path = "../examples/exp6_transfer_versus_task.rs"]
+#[allow(dead_code)]
+mod exp6;
+
+/// The options of a run in `dir` on a few hundred synthetic cores.
+fn options(dir: &Path, more: &str) -> Vec<String> {
+    let model_dir = dir.display().to_string();
+    let fixed = ["experiment", "--preset", "tiny", "--model-dir"].map(str::to_owned);
+    let words = "--synthetic-images 240".split_whitespace();
+    let words = words.chain(more.split_whitespace());
+    let options = fixed.into_iter().chain([model_dir]);
+    options.chain(words.map(str::to_owned)).collect()
+}
+
+/// What a finished study leaves.
+struct Found {
+    results: Value,
+    page: String,
+}
+
+impl Found {
+    /// Reads the folder and checks what every study has: `arms` x 3 folds x `labels`.
+    fn read(dir: &Path, arms: &[&str], labels: usize) -> Self {
+        let text = |file: &str| fs::read_to_string(dir.join(file)).unwrap();
+        let found = Self {
+            results: serde_json::from_str(&text("results.json")).unwrap(),
+            page: text("report.html"),
+        };
+        let cells = fs::read_dir(dir.join("cells")).unwrap().count();
+        assert_eq!(cells, arms.len() * 3 * labels, "cells");
+        for arm in arms {
+            assert!(
+                found.page.contains(&format!(">{arm}</h2>")),
+                "{arm} has no section"
+            );
+            for accuracy in found.accuracies(arm) {
+                assert!((0.0..=1.0).contains(&accuracy), "{arm}: {accuracy}");
+            }
+        }
+        for part in ["Result", "Data", "Views", "Settings", "How to repeat it"] {
+            assert!(
+                found.page.contains(&format!(">{part}</h2>")),
+                "no part \"{part}\""
+            );
+        }
+        // A row per cell and classifier, and a title.
+        let classifiers = found.results["cells"].as_array().unwrap().len();
+        assert_eq!(text("results.csv").lines().count(), 1 + classifiers);
+        assert!(text("epochs.csv").contains("val_f1_weighted,test_accuracy,test_f1_weighted"));
+        let manifest = text("manifest.json");
+        assert!(manifest.contains("240 synthetic sediment cores") && manifest.contains("digest"));
+        found
+    }
+
+    /// The mean accuracies of an arm, by label fraction.
+    fn accuracies(&self, arm: &str) -> Vec<f64> {
+        let arms = self.results["arms"].as_array().unwrap().iter();
+        let of_arm = arms.filter(|summary| summary["arm"] == arm);
+        let means: Vec<f64> = of_arm
+            .map(|summary| summary["accuracy"]["mean"].as_f64().unwrap())
+            .collect();
+        assert!(!means.is_empty(), "{arm} is not in the results");
+        means
+    }
+}
+
+#[test]
+fn experiment_1_probes_a_network_that_learned_elsewhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let arguments = exp1::Arguments::parse_from(options(dir.path(), "--label-fraction 1,0.25"));
+    exp1::run(arguments).unwrap();
+    let arms = ["untrained", "stand-in, self-supervised"];
+    let found = Found::read(dir.path(), &arms, 2);
+    assert!(
+        found.page.contains("is a stand-in"),
+        "the report does not say so"
+    );
+    // Ten classes of equal size: chance is 10 %.
+    assert!(
+        found.accuracies(arms[1])[0] > 0.12,
+        "{:?}",
+        found.accuracies(arms[1])
+    );
+}
+
+#[test]
+fn experiment_2_goes_on_from_a_network_with_blocks_frozen() {
+    let dir = tempfile::tempdir().unwrap();
+    let more = "--fine-tune-after-block -1,3 --train-epochs 1 --label-fraction 1";
+    let arguments = exp2::Arguments::parse_from(options(dir.path(), more));
+    exp2::run(arguments).unwrap();
+    let arms = [
+        "stand-in, self-supervised",
+        "continued, nothing frozen",
+        "continued, frozen up to block group 3",
+    ];
+    let found = Found::read(dir.path(), &arms, 1);
+    assert!(found.page.contains("Loss: continued, nothing frozen"));
+    // The cells name the networks that were judged: three different ones.
+    let cells = fs::read_dir(dir.path().join("cells")).unwrap();
+    let networks = cells.map(|cell| {
+        let cell = fs::read_to_string(cell.unwrap().path()).unwrap();
+        let cell: Value = serde_json::from_str(&cell).unwrap();
+        cell["subject"].as_str().unwrap().to_owned()
+    });
+    assert_eq!(networks.collect::<BTreeSet<_>>().len(), 3);
+}
+
+#[test]
+fn experiment_3_resumes_and_beats_chance() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = || {
+        let arguments = exp3::Arguments::parse_from(options(
+            dir.path(),
+            "--train-epochs 2 --label-fraction 1,0.25",
+        ));
+        exp3::run(arguments).unwrap();
+        Found::read(dir.path(), &["untrained", "self-supervised on the task"], 2)
+    };
+    let first = run();
+    assert!(first.accuracies("self-supervised on the task")[0] > 0.12);
+    // Nothing is computed again: a cell that says something else stays as it is.
+    let cell = dir
+        .path()
+        .join("cells/untrained_seed-1_fold-1_labels-1.json");
+    let changed = fs::read_to_string(&cell).unwrap();
+    let changed = changed.replacen("\"train_images\": 120", "\"train_images\": 119", 1);
+    fs::write(&cell, &changed).unwrap();
+    let second = run();
+    assert_eq!(fs::read_to_string(&cell).unwrap(), changed);
+    assert_eq!(
+        second.accuracies("untrained"),
+        first.accuracies("untrained")
+    );
+}
+
+#[test]
+fn experiment_4_draws_a_curve_over_unlabelled_images() {
+    let dir = tempfile::tempdir().unwrap();
+    let more = "--unlabelled-fraction 0.6,1 --train-epochs 1 --label-fraction 1 --same-epochs";
+    let arguments = exp4::Arguments::parse_from(options(dir.path(), more));
+    exp4::run(arguments).unwrap();
+    let arms = [
+        "untrained",
+        "self-supervised on 108 images",
+        "self-supervised on 180 images",
+    ];
+    let found = Found::read(dir.path(), &arms, 1);
+    assert!(
+        found
+            .page
+            .contains("Accuracy over the number of unlabelled images")
+    );
+}
+
+#[test]
+fn experiment_5_tells_one_class_from_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let more = "--binary none --split single --label-fraction 1 --seeds 3";
+    let arguments = exp5::Arguments::parse_from(options(dir.path(), more));
+    exp5::run(arguments).unwrap();
+    // Three seeds instead of three folds.
+    let arms = ["untrained", "stand-in, supervised"];
+    let found = Found::read(dir.path(), &arms, 1);
+    // One class in ten is `none`.
+    assert!(found.accuracies("untrained")[0] > 0.7);
+    assert!(found.page.contains("none (AP "));
+}
+
+#[test]
+fn experiment_6_compares_all_arms_on_both_tasks() {
+    let dir = tempfile::tempdir().unwrap();
+    let more = "--train-epochs 1 --supervised-epochs 2 --label-fraction 1,0.25";
+    let arguments = exp6::Arguments::parse_from(options(dir.path(), more));
+    exp6::run(arguments).unwrap();
+    let arms = [
+        "untrained",
+        "supervised from scratch",
+        "stand-in, supervised",
+        "self-supervised on the task",
+    ];
+    let all = Found::read(dir.path(), &arms, 2);
+    let binary = Found::read(&dir.path().join("binary"), &arms, 2);
+    for arm in [arms[0], arms[2], arms[3]] {
+        // Nine in ten are not `none`, so the binary task is the easier one.
+        assert!(binary.accuracies(arm)[0] > all.accuracies(arm)[0], "{arm}");
+    }
+    assert!(all.page.contains("Accuracy over the share of labels"));
+}
+
+#[test]
+fn what_is_missing_is_said_in_one_sentence() {
+    let dir = tempfile::tempdir().unwrap();
+    let arguments = ["experiment".to_owned(), "--model-dir".into()];
+    let dir = dir.path().display().to_string();
+    let arguments = exp5::Arguments::parse_from(arguments.into_iter().chain([dir]));
+    let error = exp5::run(arguments).unwrap_err().to_string();
+    assert!(
+        error.starts_with("give --image-dir") && error.contains("--preset tiny"),
+        "{error}"
+    );
+}
