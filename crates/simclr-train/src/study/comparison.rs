@@ -4,7 +4,6 @@ use serde::Serialize;
 
 use super::{Cell, Measure, Outcome};
 use crate::analysis::{PairedComparison, Summary};
-use crate::metrics::ClassificationReport;
 use crate::plot::{self, BudgetPoint, Svg};
 use crate::report::{Cell as TableCell, Table};
 use crate::{Error, Result};
@@ -164,26 +163,71 @@ impl Comparison {
             .into_iter()
             .filter(|&measure| self.outcomes().any(|o| o.report(measure).is_some()))
             .collect();
-        let pairs = self.arms.first().map_or(0, |arm| arm.cells.len())
-            / self.label_fractions().len().max(1);
-        let caption = match pairs {
+        let caption = match self.pairs_per_fraction() {
             1 => "Accuracy on the test images.".to_owned(),
-            _ => format!(
+            pairs => format!(
                 "Accuracy on the test images: mean ± standard deviation over {pairs} folds and \
                  seeds, and the 95 % confidence interval of the mean."
             ),
         };
-        let columns = ["arm", "labels", "images with labels"].map(str::to_owned);
-        let columns = columns.into_iter();
-        let columns = columns.chain(used.iter().map(|measure| measure.name().to_owned()));
-        let columns = columns.chain(["weighted F1".to_owned(), "macro F1".to_owned()]);
-        let mut table = Table::new("results", caption).columns(columns);
+        let columns = used.iter().map(|measure| measure.name());
+        let table =
+            Table::new("results", caption).columns(FIRST_COLUMNS.into_iter().chain(columns));
+        self.rows(table, |outcomes| {
+            let of_measure = |&measure: &Measure| {
+                let reports = outcomes.iter().filter_map(|o| o.report(measure));
+                let values: Vec<f64> = reports.map(|report| report.accuracy).collect();
+                match values.is_empty() {
+                    true => Ok("".into()),
+                    false => summary(&values),
+                }
+            };
+            used.iter().map(of_measure).collect()
+        })
+    }
+
+    /// One row per arm and label fraction, with the F1 scores of the classifier that stands
+    /// for the arm.
+    ///
+    /// # Errors
+    /// Figures that are not finite.
+    pub fn f1_table(&self) -> Result<Table> {
+        let caption = "F1 on the test images, of logistic regression or of the trained network: \
+                       weighted by the classes' sizes, and every class alike.";
+        let columns = FIRST_COLUMNS.into_iter().chain(["weighted F1", "macro F1"]);
+        self.rows(Table::new("f1", caption).columns(columns), |outcomes| {
+            let reports = || outcomes.iter().map(|o| o.headline_report());
+            let weighted: Vec<f64> = reports().map(|report| report.weighted_f1).collect();
+            let unweighted: Vec<f64> = reports().map(|report| report.macro_f1).collect();
+            Ok(vec![summary(&weighted)?, summary(&unweighted)?])
+        })
+    }
+
+    /// A row per arm and label fraction: what all tables begin with, then `cells`.
+    fn rows(
+        &self,
+        mut table: Table,
+        cells: impl Fn(&[&Outcome]) -> Result<Vec<TableCell>>,
+    ) -> Result<Table> {
         for arm in &self.arms {
             for fraction in self.label_fractions() {
-                table = table.row(row(arm, fraction, &used)?);
+                let outcomes: Vec<&Outcome> = arm.with_fraction(fraction).collect();
+                let images = outcomes.first().map_or(0, |outcome| outcome.train_images);
+                let first = [
+                    arm.name.as_str().into(),
+                    percent(fraction).into(),
+                    images.into(),
+                ];
+                table = table.row(first.into_iter().chain(cells(&outcomes)?));
             }
         }
         Ok(table)
+    }
+
+    /// Seeds times folds.
+    fn pairs_per_fraction(&self) -> usize {
+        let cells = self.arms.first().map_or(0, |arm| arm.cells.len());
+        cells / self.label_fractions().len().max(1)
     }
 
     /// One row per pair of arms and label fraction.
@@ -278,36 +322,8 @@ impl Comparison {
     }
 }
 
-fn row(arm: &ArmResults, fraction: f64, used: &[Measure]) -> Result<Vec<TableCell>> {
-    let outcomes: Vec<&Outcome> = arm.with_fraction(fraction).collect();
-    let images = outcomes.first().map_or(0, |outcome| outcome.train_images);
-    let mut cells: Vec<TableCell> = vec![
-        arm.name.as_str().into(),
-        percent(fraction).into(),
-        images.into(),
-    ];
-    for &measure in used {
-        let reports = outcomes
-            .iter()
-            .filter_map(|outcome| outcome.report(measure));
-        let values: Vec<f64> = reports.map(|report| report.accuracy).collect();
-        cells.push(match values.is_empty() {
-            true => "".into(),
-            false => summary(&values)?,
-        });
-    }
-    for figure in [
-        |report: &ClassificationReport| report.weighted_f1,
-        |report: &ClassificationReport| report.macro_f1,
-    ] {
-        let values: Vec<f64> = outcomes
-            .iter()
-            .map(|o| figure(o.headline_report()))
-            .collect();
-        cells.push(summary(&values)?);
-    }
-    Ok(cells)
-}
+/// What tables of results begin with.
+const FIRST_COLUMNS: [&str; 3] = ["arm", "labels", "images with labels"];
 
 fn summary(values: &[f64]) -> Result<TableCell> {
     Ok(match values {
@@ -319,4 +335,84 @@ fn summary(values: &[f64]) -> Result<TableCell> {
 /// `25 %`, with at most one decimal.
 pub(super) fn percent(fraction: f64) -> String {
     format!("{} %", (1000.0 * fraction).round() / 10.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::ClassificationReport;
+    use crate::study::{Found, NetworkReport};
+
+    /// A network that has `hits` of ten test images right.
+    fn outcome(hits: usize) -> Outcome {
+        let names = ["none", "crack"].map(str::to_owned);
+        let labels: Vec<u32> = (0..10).map(|i| i % 2).collect();
+        let score = |(index, &label): (usize, &u32)| {
+            let said_none = (label == 0) == (index < hits);
+            if said_none { [1.0, 0.0] } else { [0.0, 1.0] }
+        };
+        let test_scores: Vec<f32> = labels.iter().enumerate().flat_map(score).collect();
+        Outcome {
+            train_images: 8,
+            found: Found::Network(Box::new(NetworkReport {
+                test: ClassificationReport::new(&test_scores, &labels, &names).unwrap(),
+                test_scores,
+            })),
+        }
+    }
+
+    fn arm(name: &str, hits: &[usize]) -> ArmResults {
+        let cell = |(fold, &hits): (usize, &usize)| {
+            let cell = Cell {
+                arm: name.into(),
+                seed: 1,
+                fold,
+                label_fraction: 0.25,
+            };
+            (cell, outcome(hits))
+        };
+        ArmResults {
+            name: name.into(),
+            cells: hits.iter().enumerate().map(cell).collect(),
+        }
+    }
+
+    #[test]
+    fn arms_are_summed_up_and_compared_pair_by_pair() {
+        let arms = vec![arm("untrained", &[4, 5, 6]), arm("trained", &[6, 7, 8])];
+        let comparison = Comparison::new(arms).unwrap();
+        let found = comparison.accuracy("untrained", 0.25).unwrap();
+        assert!((found.mean - 0.5).abs() < 1e-12 && found.count == 3);
+        assert!((found.standard_deviation.unwrap() - 0.1).abs() < 1e-12);
+        let pair = comparison.paired("untrained", "trained", 0.25).unwrap();
+        // The folds differ, the differences do not.
+        assert!((pair.accuracy.difference.mean - 0.2).abs() < 1e-12);
+        assert!(pair.accuracy.difference.standard_deviation.unwrap() < 1e-12);
+        assert_eq!(pair.accuracy.wins, 3);
+        let table = comparison.table().unwrap().to_string();
+        assert!(
+            table.contains("whole network") && !table.contains("linear probe"),
+            "{table}"
+        );
+        assert!(
+            table.contains("70.0 ± 10.0 %") && table.contains("25 %"),
+            "{table}"
+        );
+        let paired = comparison.paired_table().unwrap().to_string();
+        assert!(paired.contains("3 of 3"), "{paired}");
+        let figure = comparison.label_efficiency().unwrap();
+        assert!(figure.as_str().contains("trained"));
+    }
+
+    #[test]
+    fn arms_of_different_cells_and_unknown_ones_are_refused() {
+        let arms = vec![arm("untrained", &[4, 5, 6]), arm("trained", &[6, 7])];
+        let error = Comparison::new(arms).unwrap_err().to_string();
+        assert!(error.contains("\"untrained\" and \"trained\""), "{error}");
+        assert!(Comparison::new(Vec::new()).is_err());
+        let comparison = Comparison::new(vec![arm("untrained", &[4])]).unwrap();
+        assert!(comparison.accuracy("untrained", 0.5).is_err());
+        let error = comparison.accuracy("nobody", 0.25).unwrap_err().to_string();
+        assert!(error.contains("nobody"), "{error}");
+    }
 }

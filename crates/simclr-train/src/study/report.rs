@@ -66,6 +66,7 @@ impl Study {
                  the labels.",
             );
         }
+        let report = report.table(comparison.f1_table()?);
         match comparison.arms().len() {
             1 => Ok(report),
             _ => Ok(report.table(comparison.paired_table()?)),
