@@ -39,12 +39,14 @@ mod geometry;
 pub mod linalg;
 mod map;
 mod memory;
+mod method;
 mod ops;
 mod simd;
 
 pub use error::{Error, Result};
 pub use geometry::{Conv2dConfig, Padding};
 pub use map::{BatchNormParameters, FeatureMap, Moments};
+pub use method::ConvolutionMethod;
 pub use ops::{
     Activation, Backend, BatchNormTraining, DivisorRule, average_pool2d, batch_norm_inference,
     batch_norm_training, conv2d, dense, global_average_pool, max_pool2d, relu,

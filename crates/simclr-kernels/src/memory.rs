@@ -46,6 +46,13 @@ pub(crate) fn room_for(len: usize) -> Vec<f32> {
     recycled.unwrap_or_else(|| Vec::with_capacity(len))
 }
 
+/// As many zeros.
+pub(crate) fn zeros(len: usize) -> Buffer {
+    let mut values = room_for(len);
+    values.resize(len, 0.0);
+    values.into()
+}
+
 impl Pool {
     /// The smallest idle vector that is large enough and not much too large.
     fn take(&mut self, len: usize) -> Option<Vec<f32>> {

@@ -27,6 +27,9 @@ fn convolutions(level: SimdLevel) {
         (3, 2, 40, 64),
         (7, 2, 3, 32),
         (3, 1, 150, 16),
+        // Winograd's, with partial panels and odd sizes.
+        (3, 1, 64, 48),
+        (3, 1, 32, 160),
     ] {
         let tensors = [
             values("x", &[3, 15, 13, inputs]),

@@ -19,6 +19,20 @@ pub(crate) struct BlockMut<'a> {
     borrow: PhantomData<&'a mut [f32]>,
 }
 
+impl<'a> BlockMut<'a> {
+    /// A whole matrix.
+    pub(crate) fn of(matrix: &'a mut [f32], rows: usize, columns: usize) -> Self {
+        assert_eq!(matrix.len(), rows * columns, "a {rows} x {columns} matrix");
+        Self {
+            start: matrix.as_mut_ptr(),
+            rows,
+            columns,
+            stride: columns,
+            borrow: PhantomData,
+        }
+    }
+}
+
 impl BlockMut<'_> {
     pub(crate) fn rows(&self) -> usize {
         self.rows

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::lattice::Lattice;
 use super::{Convolution, Input};
+use crate::memory::{Buffer, zeros};
 use crate::simd::{FilterTile, SimdLevel, add_outer_products};
 
 /// Pixels whose gradients are packed at a time.
@@ -50,7 +51,7 @@ pub(super) fn gradient(
     let parts = (pixels / PART_PIXELS).clamp(1, TASKS);
     let pieces = plan.pieces(taps, TASKS.div_ceil(parts));
     let part = pixels.div_ceil(parts);
-    let partial: Vec<Vec<f32>> = (0..parts * pieces.len())
+    let partial: Vec<Buffer> = (0..parts * pieces.len())
         .into_par_iter()
         .with_max_len(1)
         .map(|task| {
@@ -76,7 +77,7 @@ pub(super) fn gradient(
         .enumerate()
         .for_each(|(piece, target)| {
             for part in partial.iter().skip(piece).step_by(pieces.len()) {
-                for (sum, value) in target.iter_mut().zip(part) {
+                for (sum, value) in target.iter_mut().zip(&**part) {
                     *sum += value;
                 }
             }
@@ -129,13 +130,13 @@ struct Task<'t, 'a> {
 }
 
 impl WithSimd for Task<'_, '_> {
-    type Output = Vec<f32>;
+    type Output = Buffer;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> Vec<f32> {
+    fn with_simd<S: Simd>(self, simd: S) -> Buffer {
         let plan = self.plan;
         let width = plan.level.tile().columns;
-        let mut sums = vec![0.0; self.piece.len() * plan.outputs];
+        let mut sums = zeros(self.piece.len() * plan.outputs);
         let (mut left, mut right) = (Vec::new(), Vec::new());
         let mut starts: Vec<Option<usize>> = Vec::new();
         let step = PACKED_PIXELS;

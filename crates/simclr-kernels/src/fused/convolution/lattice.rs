@@ -282,12 +282,10 @@ impl WithSimd for Task<'_, '_> {
             .iter()
             .map(|lattice| self.table(lattice))
             .collect();
-        let mut partial = Partial {
-            channels: self.first_column..self.first_column + columns,
-            count: self.block.rows(),
-            mean: Vec::new(),
-            squares: Vec::new(),
-        };
+        let mut partial = Partial::new(
+            self.first_column..self.first_column + columns,
+            self.block.rows(),
+        );
         // Taken out, because a closure would not be compiled for the level.
         let mut panel = PANEL.take();
         for start in (0..columns).step_by(width) {
@@ -300,13 +298,9 @@ impl WithSimd for Task<'_, '_> {
                     .pack_panel(taps, self.product.run, first, width, &mut panel);
                 multiply(simd, table, &panel, &mut block);
             }
-            match self.finish {
-                Finish::Nothing => {}
-                Finish::Moments => partial.extend(&block),
-                Finish::Affine(affine) => {
-                    affine.apply_in_place(&mut block, self.first_pixel, self.first_column + start);
-                }
-            }
+            let first_column = self.first_column + start;
+            self.finish
+                .apply(&mut block, self.first_pixel, first_column, &mut partial);
         }
         PANEL.set(panel);
         partial
@@ -349,7 +343,35 @@ impl<'t> Task<'t, '_> {
     }
 }
 
+impl Finish<'_> {
+    /// Finishes the rows and columns of the result that begin here.
+    #[inline(always)]
+    pub(super) fn apply(
+        self,
+        panel: &mut BlockMut<'_>,
+        first_row: usize,
+        first_column: usize,
+        partial: &mut Partial,
+    ) {
+        match self {
+            Self::Nothing => {}
+            Self::Moments => partial.extend(panel),
+            Self::Affine(affine) => affine.apply_in_place(panel, first_row, first_column),
+        }
+    }
+}
+
 impl Partial {
+    /// To be filled, a panel of channels after the other.
+    pub(super) fn new(channels: Range<usize>, count: usize) -> Self {
+        Self {
+            channels,
+            count,
+            mean: Vec::new(),
+            squares: Vec::new(),
+        }
+    }
+
     /// Adds the channels of a panel: two passes while it is in cache, so that data far
     /// from zero lose no digits, unlike with E[x²] − E[x]².
     #[inline(always)]

@@ -9,13 +9,15 @@ mod filter;
 mod lattice;
 mod small_input;
 mod weights;
+mod winograd;
 
-use std::borrow::Cow;
+use std::ops::Deref;
 
 use super::channels::Affine;
-use crate::Activation;
 use crate::geometry::{Span, Windows};
+use crate::memory::Buffer;
 use crate::simd::SimdLevel;
+use crate::{Activation, ConvolutionMethod};
 use lattice::{Finish, Lattice, Product};
 use weights::Weights;
 
@@ -45,9 +47,9 @@ impl<'a> Input<'a> {
         }
     }
 
-    fn computed(&self, level: SimdLevel) -> Cow<'a, [f32]> {
+    fn computed(&self, level: SimdLevel) -> Computed<'a> {
         let Some((scale, shift)) = self.rectified else {
-            return Cow::Borrowed(self.values);
+            return Computed::Given(self.values);
         };
         let affine = Affine {
             scale,
@@ -55,7 +57,24 @@ impl<'a> Input<'a> {
             residual: None,
             activation: Activation::Relu,
         };
-        Cow::Owned(affine.apply(level, self.values))
+        Computed::Made(affine.apply(level, self.values).into())
+    }
+}
+
+/// Numbers that were there, or had to be computed.
+enum Computed<'a> {
+    Given(&'a [f32]),
+    Made(Buffer),
+}
+
+impl Deref for Computed<'_> {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        match self {
+            Self::Given(values) => values,
+            Self::Made(values) => values,
+        }
     }
 }
 
@@ -119,6 +138,9 @@ impl Convolution {
                 .product(level, &padded, kernel, lattice)
                 .run(finish);
         }
+        if self.is_winograd() {
+            return winograd::Product::forward(level, self, &x, kernel).run(finish);
+        }
         self.product(level, &x, kernel, Lattice::forward(&self.windows))
             .run(finish)
     }
@@ -149,6 +171,10 @@ impl Convolution {
     /// Each residue of a position modulo the stride sees taps of its own; for one residue
     /// the gradient is a convolution of `dy` with stride 1, so nothing is scattered.
     pub(super) fn backward_input(&self, level: SimdLevel, kernel: &[f32], dy: &[f32]) -> Vec<f32> {
+        if self.is_winograd() {
+            let product = winograd::Product::backward(level, self, kernel, dy);
+            return product.run(Finish::Nothing).0;
+        }
         let Windows { rows, columns } = &self.windows;
         Product {
             level,
@@ -174,7 +200,14 @@ impl Convolution {
                 return filter::gradient(level, &convolution, &lattice, Input::plain(&padded), dy);
             }
         }
+        if self.is_winograd() {
+            return winograd::gradient(level, self, x, dy);
+        }
         filter::gradient(level, self, &Lattice::forward(&self.windows), x, dy)
+    }
+
+    fn is_winograd(&self) -> bool {
+        ConvolutionMethod::current() == ConvolutionMethod::Fastest && winograd::suits(self)
     }
 
     /// A lattice whose taps are whole rows of a window; only for maps without padding.

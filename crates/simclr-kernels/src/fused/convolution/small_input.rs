@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::{Convolution, is_identity};
 use crate::geometry::{Span, Windows};
+use crate::memory::{Buffer, zeros};
 
 /// Runs from this length on are worth a pass of the inner loop of their own.
 const LONG_RUN: usize = 16;
@@ -15,7 +16,7 @@ pub(super) fn is_small(convolution: &Convolution) -> bool {
 
 /// A copy of `x` with its padding written out, so that a row of a window is one run.
 /// `None` where the runs are long enough as they are.
-pub(super) fn padded(convolution: &Convolution, x: &[f32]) -> Option<(Vec<f32>, Convolution)> {
+pub(super) fn padded(convolution: &Convolution, x: &[f32]) -> Option<(Buffer, Convolution)> {
     if !is_small(convolution) {
         return None;
     }
@@ -34,7 +35,7 @@ pub(super) fn padded(convolution: &Convolution, x: &[f32]) -> Option<(Vec<f32>, 
     let row = windows.columns.input * channels;
     let image = windows.rows.input * row;
     let source_row = columns.input * channels;
-    let mut padded = vec![0.0; convolution.batch * image];
+    let mut padded = zeros(convolution.batch * image);
     padded
         .par_chunks_mut(image)
         .zip(x.par_chunks(rows.input * source_row))

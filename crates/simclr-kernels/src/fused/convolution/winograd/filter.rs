@@ -1,0 +1,288 @@
+//! The kernel's gradient: `Gᵀ [Σ over tiles of (Bᵀ d B) ⊙ (A dy Aᵀ)] G`.
+
+use std::ops::Range;
+
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+
+use super::super::{Convolution, Input};
+use super::{POSITIONS, Tiles, transform};
+use crate::memory::{Buffer, zeros};
+use crate::simd::{FilterTile, SimdLevel, add_outer_products};
+
+/// Tiles that are transformed at a time.
+const BLOCK_TILES: usize = 64;
+
+/// Inputs and outputs of a task: with the tiles, what the second-level cache holds.
+const TASK_INPUTS: usize = 64;
+const TASK_OUTPUTS: usize = 128;
+
+/// The sum over tiles is cut into parts of at least so many.
+const PART_TILES: usize = 512;
+
+/// Tasks that the work is cut into, if it can be: a constant, so that sums do not depend
+/// on the number of threads.
+const TASKS: usize = 16;
+
+pub(in super::super) fn gradient(
+    level: SimdLevel,
+    convolution: &Convolution,
+    x: Input<'_>,
+    dy: &[f32],
+) -> Vec<f32> {
+    let (inputs, outputs) = (convolution.inputs, convolution.outputs);
+    let tiles = Tiles::of(convolution);
+    let count = tiles.rows() * tiles.columns();
+    let cut = |size: usize, step: usize| {
+        let ranges = (0..size).step_by(step);
+        ranges
+            .map(move |start| start..size.min(start + step))
+            .collect::<Vec<_>>()
+    };
+    let (rows, columns) = (cut(inputs, TASK_INPUTS), cut(outputs, TASK_OUTPUTS));
+    let pieces = rows.len() * columns.len();
+    let parts = TASKS.div_ceil(pieces).min(count / PART_TILES).max(1);
+    let part = cut(count, count.div_ceil(parts));
+    let sums: Vec<Buffer> = (0..pieces * part.len())
+        .into_par_iter()
+        .with_max_len(1)
+        .map(|task| {
+            let (piece, part) = (task / part.len(), &part[task % part.len()]);
+            level.run(Task {
+                level,
+                grid: tiles,
+                x,
+                dy,
+                sizes: (inputs, outputs),
+                tiles: part.clone(),
+                rows: rows[piece / columns.len()].clone(),
+                columns: columns[piece % columns.len()].clone(),
+            })
+        })
+        .collect();
+    let mut dkernel = vec![0.0; 9 * inputs * outputs];
+    // A row of each tap at a time.
+    let mut taps: Vec<_> = dkernel.chunks_exact_mut(inputs * outputs).collect();
+    let mut lines: Vec<Vec<&mut [f32]>> = (0..inputs).map(|_| Vec::with_capacity(9)).collect();
+    for tap in taps.iter_mut() {
+        for (line, row) in lines.iter_mut().zip(tap.chunks_exact_mut(outputs)) {
+            line.push(row);
+        }
+    }
+    let columns = &columns;
+    lines
+        .par_iter_mut()
+        .enumerate()
+        .for_each(|(input, targets)| {
+            let (piece, row) = (input / TASK_INPUTS, input % TASK_INPUTS);
+            let first = piece * columns.len() * part.len();
+            level.run(WriteRow {
+                sums: &sums[first..first + columns.len() * part.len()],
+                parts: part.len(),
+                rows: rows[piece].len(),
+                row,
+                columns,
+                targets,
+            });
+        });
+    dkernel
+}
+
+/// Adds up the parts of the sums `[position, row, column]` in their order, and transforms
+/// one row of them into that of each tap.
+struct WriteRow<'t, 'k> {
+    sums: &'t [Buffer],
+    parts: usize,
+    rows: usize,
+    row: usize,
+    columns: &'t [Range<usize>],
+    targets: &'t mut [&'k mut [f32]],
+}
+
+impl WithSimd for WriteRow<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        for (parts, columns) in self.sums.chunks_exact(self.parts).zip(self.columns) {
+            for column in (0..columns.len()).step_by(S::F32_LANES) {
+                let mut du = [[simd.splat_f32s(0.0); 4]; 4];
+                for (row, line) in du.iter_mut().enumerate() {
+                    for (position, value) in line.iter_mut().enumerate() {
+                        let matrix = (4 * row + position) * self.rows + self.row;
+                        for part in parts {
+                            let sums = &part[matrix * columns.len() + column..];
+                            *value = simd.add_f32s(*value, transform::load::<S>(sums));
+                        }
+                    }
+                }
+                let g = transform::kernel_gradient(simd, du);
+                for (row, line) in g.iter().enumerate() {
+                    for (tap, &value) in line.iter().enumerate() {
+                        let target = &mut self.targets[3 * row + tap];
+                        transform::store::<S>(&mut target[columns.start + column..], value);
+                    }
+                }
+            }
+        }
+    }
+}
+
+struct Task<'a> {
+    level: SimdLevel,
+    grid: Tiles,
+    x: Input<'a>,
+    dy: &'a [f32],
+    sizes: (usize, usize),
+    tiles: Range<usize>,
+    rows: Range<usize>,
+    columns: Range<usize>,
+}
+
+impl WithSimd for Task<'_> {
+    /// `[position, row, column]`.
+    type Output = Buffer;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Buffer {
+        let (rows, columns) = (self.rows.len(), self.columns.len());
+        let width = self.level.tile().columns;
+        let tile_rows = FilterTile::rows(self.level);
+        let mut sums = zeros(POSITIONS * rows * columns);
+        let (mut inputs, mut gradients, mut left) = (Vec::new(), Vec::new(), Vec::new());
+        for first in self.tiles.clone().step_by(BLOCK_TILES) {
+            let count = BLOCK_TILES.min(self.tiles.end - first);
+            self.transform_inputs(simd, first, count, &mut inputs);
+            self.transform_gradients(simd, first, count, width, &mut gradients);
+            let panels = columns.div_ceil(width);
+            for position in 0..POSITIONS {
+                let inputs = &inputs[position * count * rows..][..count * rows];
+                let gradients = &gradients[position * panels * count * width..];
+                for row in (0..rows).step_by(tile_rows) {
+                    let row_count = tile_rows.min(rows - row);
+                    match tile_rows {
+                        8 => pack_rows::<8>(inputs, rows, row, row_count, &mut left),
+                        _ => pack_rows::<6>(inputs, rows, row, row_count, &mut left),
+                    }
+                    for (panel, column) in (0..columns).step_by(width).enumerate() {
+                        let right = &gradients[panel * count * width..][..count * width];
+                        let size = (row_count, width.min(columns - column));
+                        let target = &mut sums[(position * rows + row) * columns + column..];
+                        add_outer_products(simd, (&left, right, count), target, columns, size);
+                    }
+                }
+            }
+        }
+        sums
+    }
+}
+
+/// Some of the inputs of each tile, one tile after the other.
+#[inline(always)]
+fn pack_rows<const TILE: usize>(
+    inputs: &[f32],
+    stride: usize,
+    first: usize,
+    count: usize,
+    packed: &mut Vec<f32>,
+) {
+    packed.resize(inputs.len() / stride * TILE, 0.0);
+    let (packed, _) = packed.as_chunks_mut::<TILE>();
+    for (target, tile) in packed.iter_mut().zip(inputs.chunks_exact(stride)) {
+        match tile[first..].first_chunk::<TILE>() {
+            Some(source) => *target = *source,
+            None => {
+                target[..count].copy_from_slice(&tile[first..first + count]);
+                target[count..].fill(0.0);
+            }
+        }
+    }
+}
+
+impl Task<'_> {
+    /// `[position, tile, row]`.
+    #[inline(always)]
+    fn transform_inputs<S: Simd>(
+        &self,
+        simd: S,
+        first: usize,
+        count: usize,
+        target: &mut Vec<f32>,
+    ) {
+        let rows = self.rows.len();
+        target.resize(POSITIONS * count * rows, 0.0);
+        for tile in 0..count {
+            let pixels = self.grid.inputs(self.grid.place(first + tile));
+            for row in (0..rows).step_by(S::F32_LANES) {
+                let channel = self.rows.start + row;
+                let mut d = [[simd.splat_f32s(0.0); 4]; 4];
+                for (line, values) in d.iter_mut().enumerate() {
+                    for (column, value) in values.iter_mut().enumerate() {
+                        if let Some(pixel) = pixels[4 * line + column] {
+                            *value = self.input(simd, pixel * self.sizes.0 + channel, channel);
+                        }
+                    }
+                }
+                let v = transform::input(simd, d);
+                for (line, values) in v.iter().enumerate() {
+                    for (position, &value) in values.iter().enumerate() {
+                        let at = ((4 * line + position) * count + tile) * rows + row;
+                        transform::store::<S>(&mut target[at..], value);
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn input<S: Simd>(&self, simd: S, at: usize, channel: usize) -> S::f32s {
+        let value = transform::load::<S>(&self.x.values[at..]);
+        let Some((scale, shift)) = self.x.rectified else {
+            return value;
+        };
+        let scale = transform::load::<S>(&scale[channel..]);
+        let shift = transform::load::<S>(&shift[channel..]);
+        let zero = simd.splat_f32s(0.0);
+        let y = simd.add_f32s(simd.mul_f32s(value, scale), shift);
+        // As in the forward pass: what is not a number stays so.
+        simd.select_f32s(simd.less_than_f32s(y, zero), zero, y)
+    }
+
+    /// `[position, panel, tile, column of the panel]`.
+    #[inline(always)]
+    fn transform_gradients<S: Simd>(
+        &self,
+        simd: S,
+        first: usize,
+        count: usize,
+        width: usize,
+        target: &mut Vec<f32>,
+    ) {
+        let columns = self.columns.len();
+        let panels = columns.div_ceil(width);
+        target.resize(POSITIONS * panels * count * width, 0.0);
+        for tile in 0..count {
+            let pixels = self.grid.outputs(self.grid.place(first + tile));
+            for column in (0..columns).step_by(S::F32_LANES) {
+                let mut dy = [[simd.splat_f32s(0.0); 2]; 2];
+                for (row, line) in dy.iter_mut().enumerate() {
+                    for (offset, value) in line.iter_mut().enumerate() {
+                        if let Some(pixel) = pixels[2 * row + offset] {
+                            let at = pixel * self.sizes.1 + self.columns.start + column;
+                            *value = transform::load::<S>(&self.dy[at..]);
+                        }
+                    }
+                }
+                let m = transform::output_gradient(simd, dy);
+                let (panel, offset) = (column / width, column % width);
+                for (row, line) in m.iter().enumerate() {
+                    for (position, &value) in line.iter().enumerate() {
+                        let matrix = (4 * row + position) * panels + panel;
+                        let at = (matrix * count + tile) * width + offset;
+                        transform::store::<S>(&mut target[at..], value);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! The product whose result is a map: the forward pass, and the input's gradient.
+
+use std::cell::RefCell;
+
+use pulp::{Simd, WithSimd};
+
+use super::super::lattice::{Finish, Partial};
+use super::super::weights::Weights;
+use super::{POSITIONS, Tiles, transform};
+use crate::fused::convolution::Convolution;
+use crate::memory::Buffer;
+use crate::simd::{BlockMut, RowTable, SimdLevel, fill_blocks, multiply, whole};
+
+/// Transformed inputs of a block: what the second-level cache holds beside a panel.
+const BLOCK_NUMBERS: usize = 1 << 17;
+
+/// Blocks and groups of columns that a product is cut into at least.
+const LEAST_TASKS: usize = 12;
+
+/// A convolution with a 3x3 kernel and stride 1.
+pub(in super::super) struct Product<'a> {
+    level: SimdLevel,
+    tiles: Tiles,
+    inputs: usize,
+    outputs: usize,
+    source: &'a [f32],
+    weights: Weights<'a>,
+    /// In which order the kernel's taps are met.
+    taps: [usize; 9],
+}
+
+thread_local! {
+    static SCRATCH: RefCell<[Vec<f32>; 2]> = const { RefCell::new([Vec::new(), Vec::new()]) };
+}
+
+impl<'a> Product<'a> {
+    pub(in super::super) fn forward(
+        level: SimdLevel,
+        convolution: &Convolution,
+        x: &'a [f32],
+        kernel: &'a [f32],
+    ) -> Self {
+        let (inputs, outputs) = (convolution.inputs, convolution.outputs);
+        Self {
+            level,
+            tiles: Tiles::of(convolution),
+            inputs,
+            outputs,
+            source: x,
+            weights: Weights::forward(kernel, inputs, outputs),
+            taps: std::array::from_fn(|tap| tap),
+        }
+    }
+
+    /// The input's gradient: the convolution of `dy` with the kernel turned by half a turn.
+    pub(in super::super) fn backward(
+        level: SimdLevel,
+        convolution: &Convolution,
+        kernel: &'a [f32],
+        dy: &'a [f32],
+    ) -> Self {
+        let (inputs, outputs) = (convolution.inputs, convolution.outputs);
+        Self {
+            level,
+            tiles: Tiles::of(convolution),
+            inputs: outputs,
+            outputs: inputs,
+            source: dy,
+            weights: Weights::backward(kernel, inputs, outputs),
+            taps: std::array::from_fn(|tap| 8 - tap),
+        }
+    }
+
+    pub(in super::super) fn run(&self, finish: Finish<'_>) -> (Vec<f32>, Vec<Partial>) {
+        let weights = self.transformed_weights();
+        let blocks = self.tiles.blocks(self.tiles_of_block());
+        let pixels: Vec<_> = blocks
+            .iter()
+            .map(|rows| self.tiles.first_pixel(rows.start)..self.tiles.first_pixel(rows.end))
+            .collect();
+        let width = self.level.tile().columns;
+        let panels = self.outputs.div_ceil(width);
+        let groups = LEAST_TASKS.div_ceil(blocks.len()).clamp(1, panels);
+        let size = panels.div_ceil(groups) * width;
+        let columns: Vec<_> = (0..self.outputs)
+            .step_by(size)
+            .map(|start| start..self.outputs.min(start + size))
+            .collect();
+        fill_blocks(self.outputs, &pixels, &columns, |row, column, block| {
+            let first_row = blocks[row].start;
+            self.level.run(Task {
+                product: self,
+                weights: &weights,
+                first_tile: first_row * self.tiles.columns(),
+                tiles: blocks[row].len() * self.tiles.columns(),
+                first_pixel: pixels[row].start,
+                first_column: columns[column].start,
+                block,
+                finish,
+            })
+        })
+    }
+
+    fn tiles_of_block(&self) -> usize {
+        (BLOCK_NUMBERS / (POSITIONS * self.inputs)).clamp(24, 192)
+    }
+
+    /// `[panel, position, input, column of the panel]`.
+    fn transformed_weights(&self) -> Buffer {
+        let width = self.level.tile().columns;
+        let panels = self.outputs.div_ceil(width);
+        let size = POSITIONS * self.inputs * width;
+        let rows: Vec<_> = (0..panels).map(|panel| panel..panel + 1).collect();
+        let work = |panel: usize, _: usize, mut block: BlockMut<'_>| {
+            self.level.run(TransformWeights {
+                product: self,
+                first_column: panel * width,
+                width,
+                target: block.all_mut(),
+            });
+        };
+        fill_blocks(size, &rows, &whole(size), work).0.into()
+    }
+
+    /// The sixteen inputs of a tile, zero outside of the map.
+    #[inline(always)]
+    fn inputs_of<S: Simd>(
+        &self,
+        simd: S,
+        pixels: &[Option<usize>; 16],
+        channel: usize,
+    ) -> [[S::f32s; 4]; 4] {
+        let mut d = [[simd.splat_f32s(0.0); 4]; 4];
+        for (row, line) in d.iter_mut().enumerate() {
+            for (column, value) in line.iter_mut().enumerate() {
+                if let Some(pixel) = pixels[4 * row + column] {
+                    *value = transform::load::<S>(&self.source[pixel * self.inputs + channel..]);
+                }
+            }
+        }
+        d
+    }
+}
+
+struct TransformWeights<'t, 'a> {
+    product: &'t Product<'a>,
+    first_column: usize,
+    width: usize,
+    target: &'t mut [f32],
+}
+
+impl WithSimd for TransformWeights<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self {
+            product,
+            first_column,
+            width,
+            target,
+        } = self;
+        let inputs = product.inputs;
+        let mut taps = Vec::new();
+        product
+            .weights
+            .pack_panel(&product.taps, inputs, first_column, width, &mut taps);
+        for input in 0..inputs {
+            for column in (0..width).step_by(S::F32_LANES) {
+                let at = |tap: usize| (tap * inputs + input) * width + column;
+                let mut g = [[simd.splat_f32s(0.0); 3]; 3];
+                for (row, line) in g.iter_mut().enumerate() {
+                    for (tap, value) in line.iter_mut().enumerate() {
+                        *value = transform::load::<S>(&taps[at(3 * row + tap)..]);
+                    }
+                }
+                let u = transform::kernel(simd, g);
+                for (row, line) in u.iter().enumerate() {
+                    for (position, &value) in line.iter().enumerate() {
+                        transform::store::<S>(&mut target[at(4 * row + position)..], value);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Some rows of tiles and some columns.
+struct Task<'t, 'a> {
+    product: &'t Product<'a>,
+    weights: &'t [f32],
+    first_tile: usize,
+    tiles: usize,
+    first_pixel: usize,
+    first_column: usize,
+    block: BlockMut<'t>,
+    finish: Finish<'t>,
+}
+
+impl WithSimd for Task<'_, '_> {
+    type Output = Partial;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) -> Partial {
+        let (tiles, inputs) = (self.tiles, self.product.inputs);
+        let width = self.product.level.tile().columns;
+        let columns = self.block.columns();
+        // Taken out, because a closure would not be compiled for the level.
+        let [mut transformed, mut products] = SCRATCH.take();
+        self.transform_inputs(simd, &mut transformed);
+        products.resize(POSITIONS * tiles * width, 0.0);
+        let zeros = vec![0.0; inputs];
+        let tables: Vec<RowTable<'_>> = transformed
+            .chunks_exact(tiles * inputs)
+            .map(|rows| {
+                let mut table = RowTable::new(self.product.level, 1, inputs);
+                table.extend(0..tiles, &zeros, |row, _| {
+                    Some(&rows[row * inputs..(row + 1) * inputs])
+                });
+                table
+            })
+            .collect();
+        let mut partial = Partial::new(
+            self.first_column..self.first_column + columns,
+            self.block.rows(),
+        );
+        for start in (0..columns).step_by(width) {
+            let count = width.min(columns - start);
+            let panel = (self.first_column + start) / width * POSITIONS;
+            for (position, table) in tables.iter().enumerate() {
+                let weights =
+                    &self.weights[(panel + position) * inputs * width..][..inputs * width];
+                let target = &mut products[position * tiles * width..][..tiles * width];
+                multiply(
+                    simd,
+                    table,
+                    weights,
+                    &mut BlockMut::of(target, tiles, width),
+                );
+            }
+            self.transform_outputs(simd, &products, width, start, count);
+            let mut block = self.block.narrow(start..start + count);
+            let first_column = self.first_column + start;
+            self.finish
+                .apply(&mut block, self.first_pixel, first_column, &mut partial);
+        }
+        drop(tables);
+        SCRATCH.set([transformed, products]);
+        partial
+    }
+}
+
+impl Task<'_, '_> {
+    /// `[position, tile, input]`.
+    #[inline(always)]
+    fn transform_inputs<S: Simd>(&self, simd: S, target: &mut Vec<f32>) {
+        let (tiles, inputs) = (self.tiles, self.product.inputs);
+        target.resize(POSITIONS * tiles * inputs, 0.0);
+        for tile in 0..tiles {
+            let grid = &self.product.tiles;
+            let pixels = grid.inputs(grid.place(self.first_tile + tile));
+            for channel in (0..inputs).step_by(S::F32_LANES) {
+                let d = self.product.inputs_of(simd, &pixels, channel);
+                let v = transform::input(simd, d);
+                for (row, line) in v.iter().enumerate() {
+                    for (position, &value) in line.iter().enumerate() {
+                        let at = ((4 * row + position) * tiles + tile) * inputs + channel;
+                        transform::store::<S>(&mut target[at..], value);
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn transform_outputs<S: Simd>(
+        &mut self,
+        simd: S,
+        products: &[f32],
+        width: usize,
+        start: usize,
+        count: usize,
+    ) {
+        for tile in 0..self.tiles {
+            let grid = &self.product.tiles;
+            let pixels = grid.outputs(grid.place(self.first_tile + tile));
+            for column in (0..count).step_by(S::F32_LANES) {
+                let mut m = [[simd.splat_f32s(0.0); 4]; 4];
+                for (row, line) in m.iter_mut().enumerate() {
+                    for (position, value) in line.iter_mut().enumerate() {
+                        let at = ((4 * row + position) * self.tiles + tile) * width + column;
+                        *value = transform::load::<S>(&products[at..]);
+                    }
+                }
+                let y = transform::output(simd, m);
+                for (row, line) in y.iter().enumerate() {
+                    for (offset, &value) in line.iter().enumerate() {
+                        if let Some(pixel) = pixels[2 * row + offset] {
+                            let row = self.block.row_mut(pixel - self.first_pixel);
+                            transform::store::<S>(&mut row[start + column..], value);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
