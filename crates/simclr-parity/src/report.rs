@@ -70,6 +70,15 @@ impl CaseReport {
         !self.checks.is_empty() && self.checks.iter().all(|check| check.comparison.passed)
     }
 
+    /// Whether everything whose name begins like this is within tolerance.
+    pub fn passed_below(&self, prefix: &str) -> bool {
+        let mut below = self
+            .checks
+            .iter()
+            .filter(|check| check.name.starts_with(prefix));
+        below.all(|check| check.comparison.passed)
+    }
+
     /// The quantities that are out of tolerance.
     pub fn failures(&self) -> impl Iterator<Item = &Check> {
         self.checks.iter().filter(|check| check.comparison.failed())

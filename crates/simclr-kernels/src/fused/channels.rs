@@ -13,6 +13,18 @@ use crate::simd::{BlockMut, SimdLevel, fill_beside, fill_blocks, whole};
 /// Fixed, so that sums do not depend on the number of threads.
 const CHUNK: usize = 1 << 15;
 
+/// Rows that are added up in one go: a sum of short sums loses less to rounding, and near
+/// zero that decides what a ReLU lets through.
+pub(super) const SHORT_SUM: usize = 32;
+
+/// `sums += few`, and `few` starts anew.
+#[inline(always)]
+pub(super) fn move_into(few: &mut [f32], sums: &mut [f32]) {
+    for (sum, few) in sums.iter_mut().zip(few) {
+        *sum += std::mem::take(few);
+    }
+}
+
 /// Mean and biased variance of each channel.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Moments {
@@ -89,18 +101,25 @@ impl WithSimd for ChunkMoments<'_> {
         let mut squares = vec![0.0; channels];
         // Sums of distances from the first row: small numbers, whatever the mean.
         let origin = &chunk[..channels];
-        for row in chunk.chunks_exact(channels) {
-            for ((sum, &origin), &value) in mean.iter_mut().zip(origin).zip(row) {
-                *sum += value - origin;
+        let mut few = vec![0.0; channels];
+        for rows in chunk.chunks(SHORT_SUM * channels) {
+            for row in rows.chunks_exact(channels) {
+                for ((sum, &origin), &value) in few.iter_mut().zip(origin).zip(row) {
+                    *sum += value - origin;
+                }
             }
+            move_into(&mut few, &mut mean);
         }
         for (sum, &origin) in mean.iter_mut().zip(origin) {
             *sum = origin + *sum / count as f32;
         }
-        for row in chunk.chunks_exact(channels) {
-            for ((sum, &mean), &value) in squares.iter_mut().zip(&mean).zip(row) {
-                *sum += (value - mean) * (value - mean);
+        for rows in chunk.chunks(SHORT_SUM * channels) {
+            for row in rows.chunks_exact(channels) {
+                for ((sum, &mean), &value) in few.iter_mut().zip(&mean).zip(row) {
+                    *sum += (value - mean) * (value - mean);
+                }
             }
+            move_into(&mut few, &mut squares);
         }
         Partial {
             channels: 0..channels,
@@ -383,16 +402,22 @@ impl WithSimd for SumChunk<'_> {
     fn with_simd<S: Simd>(self, _: S) -> (Vec<f32>, Vec<f32>) {
         let channels = self.gradient.channels();
         let (mut plain, mut weighted) = (vec![0.0; channels], vec![0.0; channels]);
+        let (mut few, mut few_weighted) = (vec![0.0; channels], vec![0.0; channels]);
         let centre = &self.gradient.centre[..channels];
-        {
-            let (plain, weighted) = (&mut plain[..channels], &mut weighted[..channels]);
-            for (index, dy) in self.dy.chunks_exact(channels).enumerate() {
-                let at = self.offset + index * channels;
-                self.gradient.visit(at, dy, |c, x, g| {
-                    plain[c] += g;
-                    weighted[c] += g * (x - centre[c]);
-                });
+        for (group, dy) in self.dy.chunks(SHORT_SUM * channels).enumerate() {
+            let first = self.offset + group * SHORT_SUM * channels;
+            {
+                let (few, few_weighted) = (&mut few[..channels], &mut few_weighted[..channels]);
+                for (index, dy) in dy.chunks_exact(channels).enumerate() {
+                    self.gradient
+                        .visit(first + index * channels, dy, |c, x, g| {
+                            few[c] += g;
+                            few_weighted[c] += g * (x - centre[c]);
+                        });
+                }
             }
+            move_into(&mut few, &mut plain);
+            move_into(&mut few_weighted, &mut weighted);
         }
         (plain, weighted)
     }

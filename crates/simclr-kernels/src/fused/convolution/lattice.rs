@@ -5,8 +5,9 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
+use super::Input;
 use super::weights::Weights;
-use crate::fused::channels::Affine;
+use crate::fused::channels::{Affine, SHORT_SUM, move_into};
 use crate::geometry::{Span, Windows};
 use crate::simd::{BlockMut, RowTable, SimdLevel, fill_blocks, multiply};
 
@@ -185,7 +186,8 @@ pub(super) enum Finish<'a> {
 pub(super) struct Product<'a> {
     pub(super) level: SimdLevel,
     pub(super) batch: usize,
-    pub(super) source: &'a [f32],
+    /// Where it is to be rectified first, each output pixel sees the same input pixel alone.
+    pub(super) source: Input<'a>,
     pub(super) source_size: (usize, usize),
     pub(super) source_channels: usize,
     /// Numbers per tap.
@@ -197,6 +199,7 @@ pub(super) struct Product<'a> {
 
 thread_local! {
     static PANEL: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    static RECTIFIED: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Product<'_> {
@@ -276,11 +279,12 @@ impl WithSimd for Task<'_, '_> {
     fn with_simd<S: Simd>(mut self, simd: S) -> Partial {
         let width = self.product.level.tile().columns;
         let columns = self.block.columns();
-        let tables: Vec<RowTable<'_>> = self
-            .product
-            .lattices
+        let mut rectified = RECTIFIED.take();
+        let source = self.source(&mut rectified);
+        let lattices = &self.product.lattices;
+        let tables: Vec<RowTable<'_>> = lattices
             .iter()
-            .map(|lattice| self.table(lattice))
+            .map(|lattice| self.table(lattice, source))
             .collect();
         let mut partial = Partial::new(
             self.first_column..self.first_column + columns,
@@ -302,15 +306,47 @@ impl WithSimd for Task<'_, '_> {
             self.finish
                 .apply(&mut block, self.first_pixel, first_column, &mut partial);
         }
+        drop(tables);
         PANEL.set(panel);
+        RECTIFIED.set(rectified);
         partial
     }
 }
 
 impl<'t> Task<'t, '_> {
+    /// The numbers that runs are taken from, and how many pixels they begin before the map:
+    /// for rectified maps, a copy of the block's own pixels.
+    #[inline(always)]
+    fn source<'s>(&self, rectified: &'s mut Vec<f32>) -> (&'s [f32], usize)
+    where
+        't: 's,
+    {
+        let Input {
+            values,
+            rectified: factors,
+        } = self.product.source;
+        let Some((scale, shift)) = factors else {
+            return (values, 0);
+        };
+        let channels = self.product.source_channels;
+        let first = self.first_pixel * channels;
+        rectified.resize(self.block.rows() * channels, 0.0);
+        let pixels = values[first..].chunks_exact(channels);
+        for (target, pixel) in rectified.chunks_exact_mut(channels).zip(pixels) {
+            for c in 0..channels {
+                let y = pixel[c] * scale[c] + shift[c];
+                target[c] = if y < 0.0 { 0.0 } else { y };
+            }
+        }
+        (rectified, self.first_pixel)
+    }
+
     /// Where the runs of all pixels of the block lie.
     #[inline(always)]
-    fn table(&self, lattice: &Lattice) -> RowTable<'t> {
+    fn table<'s>(&self, lattice: &Lattice, (source, skipped): (&'s [f32], usize)) -> RowTable<'s>
+    where
+        't: 's,
+    {
         let product = self.product;
         let (height, width) = product.source_size;
         let channels = product.source_channels;
@@ -336,8 +372,9 @@ impl<'t> Task<'t, '_> {
             let (row_tap, column_tap) = lattice.tap(tap);
             let row = lattice.rows.input(row, row_tap, height)?;
             let column = lattice.columns.input(column, column_tap, width)?;
-            let start = ((image * height + row) * width + column) * channels;
-            Some(&product.source[start..start + product.run])
+            let pixel = (image * height + row) * width + column - skipped;
+            let start = pixel * channels;
+            Some(&source[start..start + product.run])
         });
         table
     }
@@ -381,18 +418,25 @@ impl Partial {
         let (mut mean, mut squares) = ([0f32; WIDEST], [0f32; WIDEST]);
         // Sums of distances from the first row: small numbers, whatever the mean.
         let origin = panel.row(0);
-        for row in 0..panel.rows() {
-            for ((sum, &origin), &value) in mean.iter_mut().zip(origin).zip(panel.row(row)) {
-                *sum += value - origin;
+        let mut few = [0f32; WIDEST];
+        for first in (0..panel.rows()).step_by(SHORT_SUM) {
+            for row in first..panel.rows().min(first + SHORT_SUM) {
+                for ((sum, &origin), &value) in few.iter_mut().zip(origin).zip(panel.row(row)) {
+                    *sum += value - origin;
+                }
             }
+            move_into(&mut few, &mut mean);
         }
         for (sum, &origin) in mean.iter_mut().zip(origin) {
             *sum = origin + *sum / panel.rows() as f32;
         }
-        for row in 0..panel.rows() {
-            for ((sum, &mean), &value) in squares.iter_mut().zip(&mean).zip(panel.row(row)) {
-                *sum += (value - mean) * (value - mean);
+        for first in (0..panel.rows()).step_by(SHORT_SUM) {
+            for row in first..panel.rows().min(first + SHORT_SUM) {
+                for ((sum, &mean), &value) in few.iter_mut().zip(&mean).zip(panel.row(row)) {
+                    *sum += (value - mean) * (value - mean);
+                }
             }
+            move_into(&mut few, &mut squares);
         }
         self.mean.extend_from_slice(&mean[..columns]);
         self.squares.extend_from_slice(&squares[..columns]);

@@ -131,24 +131,39 @@ impl Convolution {
         kernel: &[f32],
         finish: Finish<'_>,
     ) -> (Vec<f32>, Vec<Partial>) {
+        if self.is_winograd() {
+            return winograd::Product::forward(level, self, x, kernel).run(finish);
+        }
+        if self.is_pointwise() {
+            return self
+                .product(level, x, kernel, Lattice::forward(&self.windows))
+                .run(finish);
+        }
         let x = x.computed(level);
         if let Some((padded, convolution)) = small_input::padded(self, &x) {
             let lattice = convolution.merged_lattice();
             return convolution
-                .product(level, &padded, kernel, lattice)
+                .product(level, Input::plain(&padded), kernel, lattice)
                 .run(finish);
         }
-        if self.is_winograd() {
-            return winograd::Product::forward(level, self, &x, kernel).run(finish);
-        }
-        self.product(level, &x, kernel, Lattice::forward(&self.windows))
-            .run(finish)
+        self.product(
+            level,
+            Input::plain(&x),
+            kernel,
+            Lattice::forward(&self.windows),
+        )
+        .run(finish)
+    }
+
+    /// Whether each output pixel sees one input pixel, the same.
+    fn is_pointwise(&self) -> bool {
+        is_identity(&self.windows.rows) && is_identity(&self.windows.columns)
     }
 
     fn product<'a>(
         &self,
         level: SimdLevel,
-        x: &'a [f32],
+        x: Input<'a>,
         kernel: &'a [f32],
         lattice: Lattice,
     ) -> Product<'a> {
@@ -179,7 +194,7 @@ impl Convolution {
         Product {
             level,
             batch: self.batch,
-            source: dy,
+            source: Input::plain(dy),
             source_size: (rows.output, columns.output),
             source_channels: self.outputs,
             run: self.outputs,

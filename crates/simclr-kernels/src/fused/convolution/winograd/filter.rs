@@ -219,7 +219,8 @@ impl Task<'_> {
                 for (line, values) in d.iter_mut().enumerate() {
                     for (column, value) in values.iter_mut().enumerate() {
                         if let Some(pixel) = pixels[4 * line + column] {
-                            *value = self.input(simd, pixel * self.sizes.0 + channel, channel);
+                            let at = pixel * self.sizes.0 + channel;
+                            *value = transform::load_input(simd, self.x, at, channel);
                         }
                     }
                 }
@@ -232,20 +233,6 @@ impl Task<'_> {
                 }
             }
         }
-    }
-
-    #[inline(always)]
-    fn input<S: Simd>(&self, simd: S, at: usize, channel: usize) -> S::f32s {
-        let value = transform::load::<S>(&self.x.values[at..]);
-        let Some((scale, shift)) = self.x.rectified else {
-            return value;
-        };
-        let scale = transform::load::<S>(&scale[channel..]);
-        let shift = transform::load::<S>(&shift[channel..]);
-        let zero = simd.splat_f32s(0.0);
-        let y = simd.add_f32s(simd.mul_f32s(value, scale), shift);
-        // As in the forward pass: what is not a number stays so.
-        simd.select_f32s(simd.less_than_f32s(y, zero), zero, y)
     }
 
     /// `[position, panel, tile, column of the panel]`.

@@ -7,7 +7,7 @@ use pulp::{Simd, WithSimd};
 use super::super::lattice::{Finish, Partial};
 use super::super::weights::Weights;
 use super::{POSITIONS, Tiles, transform};
-use crate::fused::convolution::Convolution;
+use crate::fused::convolution::{Convolution, Input};
 use crate::memory::Buffer;
 use crate::simd::{BlockMut, RowTable, SimdLevel, fill_blocks, multiply, whole};
 
@@ -23,7 +23,7 @@ pub(in super::super) struct Product<'a> {
     tiles: Tiles,
     inputs: usize,
     outputs: usize,
-    source: &'a [f32],
+    source: Input<'a>,
     weights: Weights<'a>,
     /// In which order the kernel's taps are met.
     taps: [usize; 9],
@@ -37,7 +37,7 @@ impl<'a> Product<'a> {
     pub(in super::super) fn forward(
         level: SimdLevel,
         convolution: &Convolution,
-        x: &'a [f32],
+        x: Input<'a>,
         kernel: &'a [f32],
     ) -> Self {
         let (inputs, outputs) = (convolution.inputs, convolution.outputs);
@@ -65,7 +65,7 @@ impl<'a> Product<'a> {
             tiles: Tiles::of(convolution),
             inputs: outputs,
             outputs: inputs,
-            source: dy,
+            source: Input::plain(dy),
             weights: Weights::backward(kernel, inputs, outputs),
             taps: std::array::from_fn(|tap| 8 - tap),
         }
@@ -134,7 +134,8 @@ impl<'a> Product<'a> {
         for (row, line) in d.iter_mut().enumerate() {
             for (column, value) in line.iter_mut().enumerate() {
                 if let Some(pixel) = pixels[4 * row + column] {
-                    *value = transform::load::<S>(&self.source[pixel * self.inputs + channel..]);
+                    let at = pixel * self.inputs + channel;
+                    *value = transform::load_input(simd, self.source, at, channel);
                 }
             }
         }

@@ -2,6 +2,8 @@
 
 use pulp::Simd;
 
+use crate::fused::convolution::Input;
+
 /// One number of as many channels as fit.
 type Square<S, const N: usize> = [[<S as Simd>::f32s; N]; N];
 
@@ -122,6 +124,20 @@ fn transposed<S: Simd>([a, b, c, d]: Square<S, 4>) -> Square<S, 4> {
 #[inline(always)]
 pub(super) fn load<S: Simd>(values: &[f32]) -> S::f32s {
     S::as_simd_f32s(&values[..S::F32_LANES]).0[0]
+}
+
+/// Numbers of a convolution's input, which belong to the channels from `channel` on.
+#[inline(always)]
+pub(super) fn load_input<S: Simd>(simd: S, x: Input<'_>, at: usize, channel: usize) -> S::f32s {
+    let value = load::<S>(&x.values[at..]);
+    let Some((scale, shift)) = x.rectified else {
+        return value;
+    };
+    let (scale, shift) = (load::<S>(&scale[channel..]), load::<S>(&shift[channel..]));
+    let y = simd.add_f32s(simd.mul_f32s(value, scale), shift);
+    // What is not a number stays so.
+    let zero = simd.splat_f32s(0.0);
+    simd.select_f32s(simd.less_than_f32s(y, zero), zero, y)
 }
 
 #[inline(always)]
