@@ -4,7 +4,7 @@
 //! `cargo run --release --example exp1_transfer_self_supervised -- --image-dir cores/ --checkpoint r50_1x_sk0.safetensors`
 //!
 //! Every default is the paper's. `--preset tiny` alone runs on synthetic cores, with a
-//! stand-in for the ImageNet network, in about two minutes.
+//! stand-in for the ImageNet network, in a few minutes.
 
 use clap::Parser;
 use simclr::train::paper;
@@ -29,6 +29,7 @@ fn main() -> AnyResult<()> {
 }
 
 pub(crate) fn run(Arguments { experiment }: Arguments) -> AnyResult<()> {
+    experiment.refuse_unlabelled()?;
     let mut study = experiment.study("exp1", experiment.protocol(paper::experiment_1()))?;
     let imagenet = networks::start(&experiment, &mut study, Training::SelfSupervised)?;
 

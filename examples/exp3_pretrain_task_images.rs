@@ -31,8 +31,9 @@ fn main() -> AnyResult<()> {
 }
 
 pub(crate) fn run(arguments: Arguments) -> AnyResult<()> {
+    arguments.experiment.refuse_checkpoint()?;
     let protocol = arguments.experiment.protocol(paper::experiment_3());
-    let protocol = arguments.pretrain.over(protocol);
+    let protocol = arguments.pretrain.over_one(protocol)?;
     let fraction = protocol.most_unlabelled();
     let mut study = arguments.experiment.study("exp3", protocol)?;
     let pretrain = arguments.pretrain.pretrain(study.protocol());

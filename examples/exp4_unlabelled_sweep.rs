@@ -37,8 +37,9 @@ fn main() -> AnyResult<()> {
 }
 
 pub(crate) fn run(arguments: Arguments) -> AnyResult<()> {
+    arguments.experiment.refuse_checkpoint()?;
     let protocol = arguments.experiment.protocol(paper::experiment_4());
-    let protocol = arguments.pretrain.over(protocol);
+    let protocol = arguments.pretrain.over_one_freeze(protocol)?;
     let fractions = protocol.unlabelled_fractions.clone();
     let mut study = arguments.experiment.study("exp4", protocol)?;
     let pretrain = arguments.pretrain.pretrain(study.protocol());

@@ -4,7 +4,7 @@
 //! `cargo run --release --example exp5_transfer_supervised -- --image-dir cores/ --checkpoint supervised.safetensors`
 //!
 //! Every default is the paper's. `--preset tiny` alone runs on synthetic cores, with a
-//! stand-in for the ImageNet network, in about two minutes.
+//! stand-in for the ImageNet network, in a few minutes.
 
 use clap::Parser;
 use simclr::train::paper;
@@ -29,6 +29,7 @@ fn main() -> AnyResult<()> {
 }
 
 pub(crate) fn run(Arguments { experiment }: Arguments) -> AnyResult<()> {
+    experiment.refuse_unlabelled()?;
     let mut study = experiment.study("exp5", experiment.protocol(paper::experiment_5()))?;
     let imagenet = networks::start(&experiment, &mut study, Training::Supervised)?;
 

@@ -60,7 +60,7 @@ pub(crate) fn run(mut arguments: Arguments) -> AnyResult<()> {
         (binary, _) => binary,
     };
     let protocol = arguments.experiment.protocol(paper::experiment_6());
-    let mut protocol = arguments.pretrain.over(protocol);
+    let mut protocol = arguments.pretrain.over_one(protocol)?;
     if let Some(epochs) = arguments.supervised_epochs {
         protocol.fine_tune.schedule.epochs = epochs;
     }

@@ -228,3 +228,25 @@ fn what_is_missing_is_said_in_one_sentence() {
         "{error}"
     );
 }
+
+#[test]
+fn options_that_would_not_be_used_are_refused() {
+    type Run = dyn Fn(Vec<String>) -> Result<(), Box<dyn std::error::Error>>;
+    let dir = tempfile::tempdir().unwrap();
+    let refused = |more: &str, run: &Run| {
+        let error = run(options(dir.path(), more)).unwrap_err().to_string();
+        let left = fs::read_dir(dir.path()).unwrap().count();
+        assert_eq!(left, 0, "{more} left something behind");
+        error
+    };
+    let exp3 = |options: Vec<String>| exp3::run(exp3::Arguments::parse_from(options));
+    let error = refused("--checkpoint net.safetensors", &exp3);
+    assert!(error.contains("starts from scratch"), "{error}");
+    let error = refused("--fine-tune-after-block 1,2", &exp3);
+    assert!(error.contains("only experiment 2"), "{error}");
+    let error = refused("--unlabelled-fraction 0.5,1", &exp3);
+    assert!(error.contains("only experiment 4"), "{error}");
+    let exp5 = |options: Vec<String>| exp5::run(exp5::Arguments::parse_from(options));
+    let error = refused("--unlabelled-dir more", &exp5);
+    assert!(error.contains("--unlabelled-dir"), "{error}");
+}

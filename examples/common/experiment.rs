@@ -237,6 +237,30 @@ impl ExperimentArguments {
         Ok(folder.shared())
     }
 
+    /// Fails if a network to start from is given where everything starts from scratch.
+    pub(crate) fn refuse_checkpoint(&self) -> AnyResult<()> {
+        match &self.checkpoint {
+            None => Ok(()),
+            Some(_) => Err(
+                "this experiment starts from scratch, without --checkpoint; \
+                            experiment 2 goes on from a network, and 6 compares with one"
+                    .into(),
+            ),
+        }
+    }
+
+    /// Fails if unlabelled images are given where there is no self-supervision.
+    pub(crate) fn refuse_unlabelled(&self) -> AnyResult<()> {
+        match &self.unlabelled_dir {
+            None => Ok(()),
+            Some(_) => Err(
+                "this experiment has no self-supervision, so --unlabelled-dir would \
+                            not be used"
+                    .into(),
+            ),
+        }
+    }
+
     /// The study: its folder, its settings and its images.
     pub(crate) fn study(&self, name: &str, protocol: Protocol) -> AnyResult<Study> {
         let study = Study::open(self.dir(name), protocol, self.task()?)?;

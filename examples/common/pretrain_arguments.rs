@@ -9,6 +9,8 @@ use simclr::train::optimizer::{AdamConfig, LarsConfig, OptimizerConfig, SgdConfi
 use simclr::train::schedule::LearningRateScaling;
 use simclr::train::study::Protocol;
 
+use super::experiment::AnyResult;
+
 /// How the learning rate grows with the batch.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum Scaling {
@@ -160,6 +162,26 @@ impl PretrainArguments {
         }
         config.policy = self.policy(config.policy.clone());
         protocol
+    }
+
+    /// [`over`](Self::over) where one part of the network stays as it is.
+    pub(crate) fn over_one_freeze(&self, protocol: Protocol) -> AnyResult<Protocol> {
+        let mut protocol = self.over(protocol);
+        match protocol.fine_tune_after_block.as_slice() {
+            &[block] => protocol.pretrain.freeze = Freeze::from_flag(block)?,
+            _ => return Err("only experiment 2 takes several --fine-tune-after-block".into()),
+        }
+        Ok(protocol)
+    }
+
+    /// [`over_one_freeze`](Self::over_one_freeze) where also one part of the unlabelled
+    /// images is used.
+    pub(crate) fn over_one(&self, protocol: Protocol) -> AnyResult<Protocol> {
+        let protocol = self.over_one_freeze(protocol)?;
+        match protocol.unlabelled_fractions.as_slice() {
+            [_] => Ok(protocol),
+            _ => Err("only experiment 4 takes several --unlabelled-fraction".into()),
+        }
     }
 
     /// Self-supervision as the protocol has it.

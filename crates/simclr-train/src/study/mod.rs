@@ -24,7 +24,7 @@
 //!     let dir = repetition.dir.join("pretrain");
 //!     Ok(pretrain.clone().seed(repetition.seed).run(repetition.unlabelled(1.0)?, dir)?.encoder)
 //! })?;
-//! println!("{}", study.comparison()?.table());
+//! println!("{}", study.comparison()?.table()?);
 //! study.write_report()?;
 //! # Ok(())
 //! # }
