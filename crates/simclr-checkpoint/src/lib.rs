@@ -38,6 +38,7 @@
 //! are read by candle, which promises less.
 
 mod architecture;
+mod atomic;
 mod element;
 mod error;
 mod export;
@@ -49,6 +50,7 @@ mod ranged_file;
 pub mod tensorflow;
 mod torch;
 
+pub use atomic::{remove_leftovers, replace_atomically, write_atomically};
 pub use element::{Array, ElementType, Values};
 pub use error::{Error, Result};
 pub use export::export_torchvision;

@@ -143,10 +143,14 @@ pub enum Error {
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Boxed, because it is larger than all the others.
+/// Boxed, because it is larger than all the others. What the operating system refused is
+/// the same error here.
 impl From<simclr_checkpoint::Error> for Error {
     fn from(error: simclr_checkpoint::Error) -> Self {
-        Self::Checkpoint(Box::new(error))
+        match error {
+            simclr_checkpoint::Error::Io { path, source } => Self::Io { path, source },
+            other => Self::Checkpoint(Box::new(other)),
+        }
     }
 }
 

@@ -1,14 +1,13 @@
 //! Safetensors written tensor by tensor, in place of the old file only when complete.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
+use crate::atomic::write_atomically;
 use crate::element::ElementType;
-use crate::ranged_file::CHUNK;
 use crate::{Error, Result};
 
 /// A tensor that will be written.
@@ -42,7 +41,10 @@ pub(crate) fn write_safetensors(
     write_atomically(path, |out| {
         out.write_all(&header).map_err(Error::io(path))?;
         for ((index, tensor), &length) in ordered.zip(&lengths) {
-            let mut counted = Counted { out, count: 0 };
+            let mut counted = Counted {
+                out: &mut *out,
+                count: 0,
+            };
             body(index, &mut counted)?;
             if counted.count != length {
                 let count = counted.count;
@@ -94,64 +96,12 @@ fn header<'a>(
     Ok((bytes, lengths))
 }
 
-/// Writes a file beside `path`, brings it to the disk and then puts it in its place: whoever
-/// opens `path`, even after a power failure, finds the old file or the new one, whole.
-fn write_atomically(
-    path: &Path,
-    write: impl FnOnce(&mut BufWriter<&mut File>) -> Result<()>,
-) -> Result<()> {
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".simclr-").suffix(".tmp");
-    share_as_usual(&mut builder);
-    let mut temporary = builder
-        .tempfile_in(directory)
-        .map_err(Error::io(directory))?;
-    let file = temporary.as_file_mut();
-    let mut out = BufWriter::with_capacity(CHUNK, &mut *file);
-    write(&mut out)?;
-    out.flush().map_err(Error::io(path))?;
-    drop(out);
-    file.sync_all().map_err(Error::io(path))?;
-    temporary.persist(path).map_err(|error| Error::Io {
-        path: path.to_owned(),
-        source: error.error,
-    })?;
-    sync_directory(directory)
-}
-
-/// Temporary files are private; a checkpoint gets what the umask gives any other file.
-#[cfg(unix)]
-fn share_as_usual(builder: &mut tempfile::Builder<'_, '_>) {
-    use std::os::unix::fs::PermissionsExt;
-    builder.permissions(std::fs::Permissions::from_mode(0o666));
-}
-
-#[cfg(not(unix))]
-fn share_as_usual(_: &mut tempfile::Builder<'_, '_>) {}
-
-/// The new name is safe only when the folder is on the disk too.
-#[cfg(unix)]
-fn sync_directory(directory: &Path) -> Result<()> {
-    File::open(directory)
-        .and_then(|folder| folder.sync_all())
-        .map_err(Error::io(directory))
-}
-
-#[cfg(not(unix))]
-fn sync_directory(_: &Path) -> Result<()> {
-    Ok(())
-}
-
-struct Counted<'a, W> {
-    out: &'a mut W,
+struct Counted<'a> {
+    out: &'a mut dyn Write,
     count: u64,
 }
 
-impl<W: Write> Write for Counted<'_, W> {
+impl Write for Counted<'_> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         let written = self.out.write(bytes)?;
         self.count += written as u64;

@@ -1,18 +1,13 @@
-//! Files that are either complete or not there.
+//! Files that are either complete or not there, with this crate's errors.
 
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::fs;
+use std::io::Write;
 use std::path::Path;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tempfile::{NamedTempFile, TempPath};
 
 use crate::{Error, Result};
-
-/// Temporary files are named `.<name>.<random>.tmp`, so that what a killed
-/// process leaves behind can be told from everything else.
-const SUFFIX: &str = ".tmp";
 
 /// Writes the file `path` by way of a temporary file in the same folder.
 ///
@@ -48,57 +43,9 @@ pub fn write_atomically<E>(
 where
     E: IntoFileError,
 {
-    let temporary = temporary_beside(path)?;
-    let mut writer = BufWriter::new(temporary);
-    write(&mut writer).map_err(|error| error.into_file_error(path))?;
-    let temporary = writer
-        .into_inner()
-        .map_err(|error| Error::io(path)(error.into_error()))?;
-    temporary.as_file().sync_all().map_err(Error::io(path))?;
-    temporary
-        .persist(path)
-        .map_err(|error| Error::io(path)(error.error))?;
-    sync_folder(path)
-}
-
-/// Lets `write` make a whole file under a temporary name in the folder of
-/// `path`, and renames it to `path`: for writers that want a path.
-pub(super) fn replace_atomically(
-    path: &Path,
-    write: impl FnOnce(&Path) -> Result<()>,
-) -> Result<()> {
-    let temporary: TempPath = temporary_beside(path)?.into_temp_path();
-    write(&temporary)?;
-    File::options()
-        .write(true)
-        .open(&temporary)
-        .and_then(|file| file.sync_all())
-        .map_err(Error::io(path))?;
-    temporary
-        .persist(path)
-        .map_err(|error| Error::io(path)(error.error))?;
-    sync_folder(path)
-}
-
-/// Brings the new name to the disk. Where folders cannot be synchronised, the
-/// file system sees to it.
-fn sync_folder(path: &Path) -> Result<()> {
-    #[cfg(unix)]
-    {
-        let folder = folder_of(path);
-        let synchronised = File::open(folder).and_then(|folder| folder.sync_all());
-        synchronised.map_err(Error::io(folder))?;
-    }
-    #[cfg(not(unix))]
-    let _ = path;
-    Ok(())
-}
-
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
+    simclr_checkpoint::write_atomically(path, |file| {
+        write(file).map_err(|error| error.into_file_error(path))
+    })
 }
 
 /// What the writing closure of [`write_atomically`] may fail with.
@@ -144,47 +91,9 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
         .map_err(Error::json(path))
 }
 
-/// Removes what a killed process left half-written in `dir`.
-pub(crate) fn remove_leftovers(dir: &Path) -> Result<()> {
-    for entry in fs::read_dir(dir).map_err(Error::io(dir))? {
-        let path = entry.map_err(Error::io(dir))?.path();
-        let leftover = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .is_some_and(|name| name.starts_with('.') && name.ends_with(SUFFIX));
-        if leftover {
-            fs::remove_file(&path).map_err(Error::io(&path))?;
-        }
-    }
-    Ok(())
-}
-
-fn temporary_beside(path: &Path) -> Result<NamedTempFile> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let prefix = format!(".{name}.");
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(&prefix).suffix(SUFFIX);
-    // Temporary files are private by default, but these become results that
-    // others may read: the process's umask decides, as for any new file.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder
-        .tempfile_in(folder_of(path))
-        .map_err(Error::io(path))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn names(dir: &Path) -> Vec<String> {
-        let mut names: Vec<_> = fs::read_dir(dir)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
-    }
 
     #[test]
     fn an_error_in_the_middle_leaves_the_old_file_and_nothing_else() {
@@ -198,47 +107,6 @@ mod tests {
         .unwrap_err();
         assert!(error.to_string().contains("value.json: stopped"), "{error}");
         assert_eq!(read_json::<Vec<u32>>(&path).unwrap(), Some(vec![1, 2, 3]));
-        assert_eq!(names(dir.path()), ["value.json"]);
-    }
-
-    #[test]
-    fn a_failed_replacement_leaves_the_old_file_and_nothing_else() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("weights");
-        fs::write(&path, "old").unwrap();
-        let failed = replace_atomically(&path, |temporary| {
-            fs::write(temporary, "ne").map_err(Error::io(temporary))?;
-            Err(Error::io(temporary)(std::io::Error::other("disk full")))
-        });
-        assert!(failed.is_err());
-        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
-        assert_eq!(names(dir.path()), ["weights"]);
-    }
-
-    #[test]
-    fn leftovers_of_a_killed_process_go_and_everything_else_stays() {
-        let dir = tempfile::tempdir().unwrap();
-        for name in [
-            ".metrics.csv.a1b2c3.tmp",
-            "notes.tmp",
-            ".hidden",
-            "config.json",
-        ] {
-            fs::write(dir.path().join(name), "").unwrap();
-        }
-        remove_leftovers(dir.path()).unwrap();
-        assert_eq!(names(dir.path()), [".hidden", "config.json", "notes.tmp"]);
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn files_are_as_readable_as_any_other_new_file() {
-        use std::os::unix::fs::PermissionsExt;
-        let dir = tempfile::tempdir().unwrap();
-        let (plain, atomic) = (dir.path().join("plain"), dir.path().join("atomic"));
-        fs::write(&plain, "").unwrap();
-        write_json(&atomic, &0).unwrap();
-        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
-        assert_eq!(mode(&plain), mode(&atomic));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 }

@@ -4,7 +4,8 @@ use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use super::atomic::{remove_leftovers, replace_atomically};
+use simclr_checkpoint::{remove_leftovers, replace_atomically};
+
 use crate::{Error, Result};
 
 const PREFIX: &str = "step-";

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use simclr_checkpoint::remove_leftovers;
 
-use super::atomic::{read_json, remove_leftovers, write_json};
+use super::atomic::{read_json, write_json};
 use super::configuration::differences;
 use super::lock::FolderLock;
 use super::{Checkpoints, Manifest, MetricsLog, MetricsTable, RunFacts, Session};

@@ -16,10 +16,11 @@ mod metrics_table;
 mod progress;
 
 pub use atomic::{IntoFileError, write_atomically};
-pub(crate) use atomic::{read_json, remove_leftovers, write_json};
+pub(crate) use atomic::{read_json, write_json};
 pub use checkpoints::{CheckpointFile, Checkpoints};
 pub use folder::{RunFolder, RunRecord};
 pub use manifest::{DatasetFacts, Manifest, RunFacts, Session};
 pub use metrics_log::MetricsLog;
 pub use metrics_table::MetricsTable;
 pub use progress::{Progress, ProgressMode, Silent, Stage, StepUpdate};
+pub(crate) use simclr_checkpoint::remove_leftovers;
