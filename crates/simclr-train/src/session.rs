@@ -1,5 +1,4 @@
-//! One process's work on a run with labels or a teacher: batches in, steps, metrics and
-//! checkpoints out.
+//! One process's work on a run: batches in, steps, metrics and checkpoints out.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -189,7 +188,7 @@ impl Session {
             self.metrics.append(self.trainer.steps_taken(), &row)?;
             self.progress.step(&StepUpdate {
                 images: batch.len(),
-                loss: Some(metrics.total_loss),
+                loss: Some(metrics.contrast.map_or(metrics.total_loss, |c| c.loss)),
                 learning_rate: Some(metrics.learning_rate),
                 waited,
             });
@@ -274,6 +273,11 @@ fn row(epoch: usize, metrics: &StepMetrics) -> Vec<Figure> {
         ("total_loss", metrics.total_loss),
         ("weight_decay", metrics.weight_decay),
     ];
+    if let Some(contrast) = metrics.contrast {
+        row.push(("contrast_loss", contrast.loss));
+        row.push(("contrast_accuracy", contrast.accuracy));
+        row.push(("contrast_entropy", contrast.entropy));
+    }
     if let Some(distillation) = metrics.distillation {
         row.push(("distillation_loss", distillation.loss));
         row.push(("agreement_accuracy", distillation.agreement));

@@ -2,24 +2,40 @@
 
 mod config;
 mod outcome;
-mod session;
+mod start;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use candle_core::Device;
-use simclr_data::Dataset;
+use simclr_data::{Batch, Dataset, LastBatch, LoaderConfig, Seed, ViewLoader};
 use simclr_model::{FrozenEncoder, Parameters, ResNetConfig};
 
 pub use config::PretrainConfig;
 pub(crate) use outcome::epoch_means;
 pub use outcome::{EpochSummary, PretrainResult};
-use session::Session;
-pub(crate) use session::start_from;
+pub(crate) use start::start_from;
 
 use crate::Result;
-use crate::run::ProgressMode;
+use crate::features::dataset_facts;
+use crate::run::{ProgressMode, RunFacts};
+use crate::schedule::WarmupCosine;
+use crate::session::{Plan, Session, SessionOptions, Work};
+use crate::trainer::{Objective, StepMetrics, Trainer};
+
+/// The columns of `metrics.csv`, after the step.
+const COLUMNS: [&str; 9] = [
+    "epoch",
+    "learning_rate",
+    "total_loss",
+    "contrast_loss",
+    "contrast_accuracy",
+    "contrast_entropy",
+    "supervised_loss",
+    "supervised_accuracy",
+    "weight_decay",
+];
 
 /// A pretraining run to be: its settings, where it starts and how it is watched.
 ///
@@ -40,11 +56,7 @@ use crate::run::ProgressMode;
 pub struct Pretrain {
     config: PretrainConfig,
     start: Option<Parameters>,
-    device: Device,
-    progress: ProgressMode,
-    checkpoint_epochs: NonZeroUsize,
-    keep_checkpoints: NonZeroUsize,
-    cache_bytes: u64,
+    options: SessionOptions,
 }
 
 /// A finished pretraining run.
@@ -66,11 +78,7 @@ impl Pretrain {
         Self {
             config,
             start: None,
-            device: Device::Cpu,
-            progress: ProgressMode::Silent,
-            checkpoint_epochs: NonZeroUsize::MIN,
-            keep_checkpoints: NonZeroUsize::new(5).unwrap_or(NonZeroUsize::MIN),
-            cache_bytes: 2 << 30,
+            options: SessionOptions::default(),
         }
     }
 
@@ -115,31 +123,31 @@ impl Pretrain {
 
     /// Where the network lives. Default: the CPU.
     pub fn device(mut self, device: Device) -> Self {
-        self.device = device;
+        self.options.device = device;
         self
     }
 
     /// How the run is shown. Default: not at all.
     pub fn progress(mut self, progress: ProgressMode) -> Self {
-        self.progress = progress;
+        self.options.progress = progress;
         self
     }
 
     /// Epochs between checkpoints; the last epoch always has one. Default: 1.
     pub fn checkpoint_epochs(mut self, epochs: NonZeroUsize) -> Self {
-        self.checkpoint_epochs = epochs;
+        self.options.checkpoint_epochs = epochs;
         self
     }
 
     /// How many of the newest checkpoints are kept. Default: 5.
     pub fn keep_checkpoints(mut self, keep: NonZeroUsize) -> Self {
-        self.keep_checkpoints = keep;
+        self.options.keep_checkpoints = keep;
         self
     }
 
     /// Memory for decoded images that are kept from epoch to epoch. Default: 2 GiB.
     pub fn cache_bytes(mut self, bytes: u64) -> Self {
-        self.cache_bytes = bytes;
+        self.options.cache_bytes = bytes;
         self
     }
 
@@ -149,7 +157,7 @@ impl Pretrain {
     /// Settings out of range, or a network to start from that does not fit.
     pub fn untrained(&self) -> Result<FrozenEncoder> {
         self.config.validate()?;
-        Ok(session::initial_model(self, 0)?.encoder().frozen())
+        Ok(start::initial_model(self, 0)?.encoder().frozen())
     }
 
     /// The settings.
@@ -165,6 +173,69 @@ impl Pretrain {
     /// another run; an image that cannot be read; a loss that is no longer finite.
     pub fn run(&self, images: Arc<dyn Dataset>, dir: impl Into<PathBuf>) -> Result<PretrainRun> {
         self.config.validate()?;
-        Session::open(self, images, dir.into())?.run()
+        let classes = images.class_names().len();
+        let session = Session::open(Plan {
+            stage: "pretraining",
+            dir: dir.into(),
+            config: &self.config,
+            facts: RunFacts::default()
+                .seed("run", self.config.seed)
+                .dataset("unlabelled", dataset_facts("images", images.as_ref())),
+            columns: &COLUMNS,
+            epochs: self.config.schedule.epochs,
+            loader: self.loader(images.clone())?,
+            trainer: self.trainer(classes, images.len())?,
+            options: &self.options,
+        })?;
+        let outcome = session.run(&mut BothViews)?.record(
+            |finished| {
+                finished.save_network()?;
+                PretrainResult::new(finished, &self.config, images.len())
+            },
+            PretrainResult::summary,
+        )?;
+        if outcome.result.collapsed {
+            tracing::warn!(
+                "the contrastive loss is that of a network that tells no image from another; \
+                 try a smaller learning rate, or more warm-up"
+            );
+        }
+        Ok(PretrainRun {
+            encoder: outcome.trainer.model().encoder().frozen(),
+            result: outcome.result,
+            dir: outcome.dir,
+            model_file: outcome.model_file,
+        })
+    }
+
+    fn loader(&self, images: Arc<dyn Dataset>) -> Result<ViewLoader> {
+        let config = LoaderConfig {
+            batch_size: self.config.batch_size,
+            seed: Seed(self.config.seed),
+            last_batch: LastBatch::Straddle,
+            cache_bytes: self.options.cache_bytes,
+            ..LoaderConfig::default()
+        };
+        Ok(ViewLoader::new(images, self.config.policy.clone(), config)?)
+    }
+
+    fn trainer(&self, classes: usize, images: usize) -> Result<Trainer> {
+        let config = &self.config;
+        Trainer::new(
+            start::initial_model(self, classes)?,
+            Objective::Pretrain(config.loss),
+            &config.optimizer,
+            config.weight_decay,
+            WarmupCosine::new(&config.schedule, images, config.batch_size)?,
+        )
+    }
+}
+
+/// A batch of pretraining: two views of each image.
+struct BothViews;
+
+impl Work for BothViews {
+    fn step(&mut self, trainer: &mut Trainer, batch: &Batch) -> Result<StepMetrics> {
+        trainer.step(&batch.views, batch.labels.as_ref())
     }
 }

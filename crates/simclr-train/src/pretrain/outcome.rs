@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::PretrainConfig;
 use crate::Result;
 use crate::run::MetricsTable;
+use crate::session::Finished;
 
 /// The outcome of a pretraining run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,6 +45,19 @@ pub struct EpochSummary {
 }
 
 impl PretrainResult {
+    pub(super) fn new(finished: &Finished, config: &PretrainConfig, images: usize) -> Result<Self> {
+        let epochs = EpochSummary::all(&finished.metrics)?;
+        let loss = epochs.last().map_or(0.0, |epoch| epoch.contrast_loss);
+        Ok(Self {
+            images,
+            steps: finished.trainer.steps_taken(),
+            views_per_second: 2.0 * finished.pace.images_per_second(),
+            waiting_share: finished.pace.waiting_share(),
+            collapsed: config.loss.looks_collapsed(loss, config.batch_size),
+            epochs,
+        })
+    }
+
     /// The first epoch; zeros if there was none.
     pub fn first_epoch(&self) -> EpochSummary {
         self.epochs.first().copied().unwrap_or_default()
