@@ -1,8 +1,13 @@
 //! Matrix products and exponentials on slices, for crates that build their own fused ops.
 
-use pulp::Arch;
+use pulp::{Arch, NullaryFnOnce};
 
 pub use crate::simd::{MatrixMut, MatrixRef, gemm};
+
+/// Sums and maxima are taken in this many interleaved parts, on every processor.
+const LANES: usize = 16;
+/// Elements that an f32 part sums at most.
+const PART: usize = 4096;
 
 /// Below this, `e^x` is smaller than the smallest normal f32: taken as 0.
 const LOWEST: f32 = -87.336_54;
@@ -15,43 +20,68 @@ const HIGHEST: f32 = 88.722_83;
 /// exact value, the same on every processor. The sum is taken in 16 interleaved
 /// parts of f32 over at most 4096 elements each, and those in f64.
 pub fn exp_sum(values: &mut [f32], shift: f32) -> f64 {
-    Arch::new().dispatch(|| {
+    Arch::new().dispatch(ExpSum { values, shift })
+}
+
+/// The largest element; minus infinity for none. NaN is ignored.
+pub fn max(values: &[f32]) -> f32 {
+    Arch::new().dispatch(Max { values })
+}
+
+// Types and not closures: a closure's body is a function of its own, which is compiled
+// once and without the wider instructions, while `call` here is compiled into each of
+// the versions that are chosen from at run time.
+
+struct ExpSum<'a> {
+    values: &'a mut [f32],
+    shift: f32,
+}
+
+impl NullaryFnOnce for ExpSum<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn call(self) -> f64 {
         let mut total = 0f64;
-        for chunk in values.chunks_mut(4096 * 16) {
-            let mut parts = [0f32; 16];
-            let mut blocks = chunk.chunks_exact_mut(16);
-            for block in &mut blocks {
+        for chunk in self.values.chunks_mut(PART * LANES) {
+            let mut parts = [0f32; LANES];
+            let (blocks, rest) = chunk.as_chunks_mut::<LANES>();
+            for block in blocks {
                 for (value, part) in block.iter_mut().zip(&mut parts) {
-                    *value = exp(*value - shift);
+                    *value = exp(*value - self.shift);
                     *part += *value;
                 }
             }
-            for (value, part) in blocks.into_remainder().iter_mut().zip(&mut parts) {
-                *value = exp(*value - shift);
+            for (value, part) in rest.iter_mut().zip(&mut parts) {
+                *value = exp(*value - self.shift);
                 *part += *value;
             }
             total += parts.iter().map(|&part| f64::from(part)).sum::<f64>();
         }
         total
-    })
+    }
 }
 
-/// The largest element; minus infinity for none. NaN is ignored.
-pub fn max(values: &[f32]) -> f32 {
-    Arch::new().dispatch(|| {
-        let mut parts = [f32::NEG_INFINITY; 16];
-        let blocks = values.chunks_exact(16);
-        let rest = blocks.remainder();
+struct Max<'a> {
+    values: &'a [f32],
+}
+
+impl NullaryFnOnce for Max<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn call(self) -> f32 {
+        let larger = |best: f32, value: f32| if value > best { value } else { best };
+        let mut parts = [f32::NEG_INFINITY; LANES];
+        let (blocks, rest) = self.values.as_chunks::<LANES>();
         for block in blocks {
             for (part, &value) in parts.iter_mut().zip(block) {
-                *part = if value > *part { value } else { *part };
+                *part = larger(*part, value);
             }
         }
-        parts.iter().chain(rest).fold(
-            f32::NEG_INFINITY,
-            |best, &v| if v > best { v } else { best },
-        )
-    })
+        let both = parts.iter().chain(rest);
+        both.fold(f32::NEG_INFINITY, |best, &value| larger(best, value))
+    }
 }
 
 /// Cephes' single-precision exponential (Moshier 1992): `x = n ln 2 + r` with
