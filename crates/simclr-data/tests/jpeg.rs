@@ -67,6 +67,23 @@ fn truncated_files_are_errors_that_name_the_file() {
     }
 }
 
+/// A damaged header must not make the decoder reserve gigabytes.
+#[test]
+fn a_picture_too_large_for_its_file_is_refused_at_its_header() {
+    for file in ["rgb420.jpg", "progressive.jpg", "gray.jpg"] {
+        let mut bytes = std::fs::read(recorded().directory.join(file)).unwrap();
+        let frame = |pair: &[u8]| pair[0] == 0xFF && matches!(pair[1], 0xC0 | 0xC2);
+        let start = bytes.windows(2).position(frame).unwrap();
+        // Height and width: 12000 pixels each.
+        bytes[start + 5..start + 9].copy_from_slice(&[0x2E, 0xE0, 0x2E, 0xE0]);
+        let error = decode_bytes(&bytes).unwrap_err();
+        assert!(
+            error.contains("cannot hold its 12000 x 12000 pixels"),
+            "{error}"
+        );
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 

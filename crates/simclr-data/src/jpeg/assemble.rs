@@ -1,141 +1,125 @@
-//! From components to pixels: upsampled by the triangle filter, converted to RGB.
+//! From coefficients to pixels, a row of groups of blocks at a time.
 
 use simclr_augment::DecodedImage;
 
-use super::frame::{Component, Frame};
-use super::transform::samples;
+use super::color::{gray_to_rgb, to_rgb};
+use super::frame::{Block, Frame};
+use super::transform::{Multipliers, inverse};
+use super::upsample::{Scratch, upsample_row};
 use super::{JpegError, damaged};
 
-/// A component's samples, rows of `stride`.
-struct Plane {
+/// Puts a picture together whose coefficients are all there.
+pub(super) fn assemble(frame: &Frame) -> Result<DecodedImage, JpegError> {
+    let mut assembler = Assembler::new(frame)?;
+    for y in 0..frame.groups_high() {
+        for (index, component) in frame.components.iter().enumerate() {
+            let blocks = component.stride * component.vertical;
+            assembler.add_row(index, y, &component.blocks[y * blocks..(y + 1) * blocks]);
+        }
+        assembler.draw(y);
+    }
+    assembler.finish()
+}
+
+/// The samples of a component, as far as pixels still to be drawn need them: those of
+/// the last two rows of groups.
+pub(super) struct Plane {
     samples: Vec<u8>,
     stride: usize,
-    width: usize,
-    height: usize,
+    /// Rows of samples that are kept.
+    kept: usize,
+    pub(super) width: usize,
+    pub(super) height: usize,
+    /// Pixels per sample: columns, rows.
+    pub(super) factors: (usize, usize),
+    multipliers: Multipliers,
 }
 
 impl Plane {
-    fn new(component: &Component) -> Self {
-        Self {
-            samples: samples(component),
-            stride: component.stride * 8,
-            width: component.width,
-            height: component.height,
-        }
-    }
-
-    fn row(&self, y: usize) -> &[u8] {
-        &self.samples[y * self.stride..][..self.width]
+    pub(super) fn row(&self, y: usize) -> &[u8] {
+        &self.samples[(y % self.kept) * self.stride..][..self.width]
     }
 }
 
-pub(super) fn assemble(frame: &Frame) -> Result<DecodedImage, JpegError> {
-    let planes: Vec<Plane> = frame.components.iter().map(Plane::new).collect();
-    let (height, width) = (frame.height, frame.width);
-    let image = match planes.as_slice() {
-        [gray] => {
-            let mut values = Vec::with_capacity(height * width);
-            for y in 0..height {
-                values.extend_from_slice(gray.row(y));
-            }
-            DecodedImage::from_gray(height, width, &values)
+/// A picture that grows downwards.
+pub(super) struct Assembler<'a> {
+    frame: &'a Frame,
+    planes: Vec<Plane>,
+    pixels: Vec<u8>,
+    /// Rows of pixels that are there.
+    drawn: usize,
+    scratch: [Scratch; 3],
+}
+
+impl<'a> Assembler<'a> {
+    pub(super) fn new(frame: &'a Frame) -> Result<Self, JpegError> {
+        let mut planes = Vec::new();
+        for component in &frame.components {
+            let Some(quantization) = &component.quantization else {
+                return damaged("a quantisation table is missing");
+            };
+            let (stride, kept) = (component.stride * 8, component.vertical * 16);
+            planes.push(Plane {
+                samples: vec![0; stride * kept],
+                stride,
+                kept,
+                width: component.width,
+                height: component.height,
+                factors: (
+                    frame.horizontal / component.horizontal,
+                    frame.vertical / component.vertical,
+                ),
+                multipliers: Multipliers::new(quantization),
+            });
         }
-        [first, second, third] => {
-            let factors: Vec<(usize, usize)> = frame
-                .components
-                .iter()
-                .map(|c| (frame.horizontal / c.horizontal, frame.vertical / c.vertical))
-                .collect();
-            let mut lines = [Vec::new(), Vec::new(), Vec::new()];
-            let mut pixels = vec![0; height * width * 3];
-            for (y, row) in pixels.chunks_exact_mut(width * 3).enumerate() {
-                for ((plane, &factors), line) in [first, second, third]
-                    .into_iter()
-                    .zip(&factors)
-                    .zip(&mut lines)
-                {
-                    upsample_row(plane, factors, y, line);
+        Ok(Self {
+            frame,
+            planes,
+            pixels: vec![0; frame.height * frame.width * 3],
+            drawn: 0,
+            scratch: Default::default(),
+        })
+    }
+
+    /// Takes the blocks of a component in the row `y` of groups.
+    pub(super) fn add_row(&mut self, component: usize, y: usize, blocks: &[Block]) {
+        let plane = &mut self.planes[component];
+        let wide = plane.stride / 8;
+        let first = (y * plane.kept / 2) % plane.kept;
+        let samples = plane.samples[first * plane.stride..].chunks_exact_mut(8 * plane.stride);
+        for (blocks, samples) in blocks.chunks_exact(wide).zip(samples) {
+            inverse(blocks, &plane.multipliers, samples);
+        }
+    }
+
+    /// Draws the pixels that need nothing below the row `y` of groups.
+    pub(super) fn draw(&mut self, y: usize) {
+        let (height, width) = (self.frame.height, self.frame.width);
+        // The last row may need samples of the next groups.
+        let bottom = 8 * self.frame.vertical * (y + 1);
+        let end = if bottom < height { bottom - 1 } else { height };
+        let rows = self.pixels.chunks_exact_mut(width * 3).enumerate();
+        for (y, row) in rows.take(end).skip(self.drawn) {
+            match self.planes.as_slice() {
+                [gray] => gray_to_rgb(gray.row(y), row),
+                [first, second, third] => {
+                    let [a, b, c] = &mut self.scratch;
+                    let lines = [
+                        upsample_row(first, y, a),
+                        upsample_row(second, y, b),
+                        upsample_row(third, y, c),
+                    ];
+                    to_rgb(lines, self.frame.rgb, row);
                 }
-                to_rgb(&lines, frame.rgb, row);
+                // A frame has one or three components.
+                _ => {}
             }
-            DecodedImage::new(height, width, pixels)
         }
-        _ => return damaged("the picture has neither one nor three components"),
-    };
-    image.or_else(|error| damaged(error.to_string()))
-}
-
-/// Row `y` of the picture from a component that has a sample per `factors`
-/// (columns, rows) pixels.
-fn upsample_row(plane: &Plane, factors: (usize, usize), y: usize, line: &mut Vec<u8>) {
-    line.clear();
-    let near = plane.row((y / factors.1).min(plane.height - 1));
-    // The row on the other side of the pixel; at the border the row itself.
-    let far = || {
-        let row = y / 2;
-        let other = if y.is_multiple_of(2) {
-            row.saturating_sub(1)
-        } else {
-            row + 1
-        };
-        plane.row(other.min(plane.height - 1))
-    };
-    match factors {
-        (1, 1) => line.extend_from_slice(near),
-        // libjpeg smooths only where there are more than two samples.
-        (2, 1) if plane.width > 2 => {
-            let sums = near.iter().map(|&v| u16::from(v));
-            widen(sums, [1, 2], 2, line);
-        }
-        (2, 2) if plane.width > 2 => {
-            let sums = near
-                .iter()
-                .zip(far())
-                .map(|(&n, &f)| 3 * u16::from(n) + u16::from(f));
-            widen(sums, [8, 7], 4, line);
-        }
-        (1, 2) => {
-            let bias = if y.is_multiple_of(2) { 1 } else { 2 };
-            let mixed =
-                |(&n, &f): (&u8, &u8)| ((3 * u16::from(n) + u16::from(f) + bias) >> 2) as u8;
-            line.extend(near.iter().zip(far()).map(mixed));
-        }
-        (columns, _) => {
-            line.extend(near.iter().flat_map(|&v| std::iter::repeat_n(v, columns)));
-        }
+        self.drawn = end;
     }
-}
 
-/// Twice as many samples, each three quarters of the nearer and a quarter of the
-/// farther one. `biases` (for even and odd columns) make the rounding unbiased;
-/// the border samples have nothing beyond them and stay as they are.
-fn widen(sums: impl Iterator<Item = u16>, biases: [u16; 2], shift: u32, line: &mut Vec<u8>) {
-    let sums: Vec<u16> = sums.collect();
-    let last = sums.len() - 1;
-    for (x, &sum) in sums.iter().enumerate() {
-        let neighbours = [sums[x.saturating_sub(1)], sums[(x + 1).min(last)]];
-        for (neighbour, bias) in neighbours.into_iter().zip(biases) {
-            line.push(((3 * sum + neighbour + bias) >> shift) as u8);
-        }
-    }
-}
-
-/// The conversion of ITU-R BT.601 in 16-bit fixed point, as libjpeg rounds it.
-fn to_rgb(lines: &[Vec<u8>; 3], rgb: bool, row: &mut [u8]) {
-    const HALF: i32 = 1 << 15;
-    let [first, second, third] = lines;
-    let (pixels, _) = row.as_chunks_mut::<3>();
-    for (((pixel, &a), &b), &c) in pixels.iter_mut().zip(first).zip(second).zip(third) {
-        *pixel = if rgb {
-            [a, b, c]
-        } else {
-            let (y, blue, red) = (i32::from(a), i32::from(b) - 128, i32::from(c) - 128);
-            [
-                y + ((91881 * red + HALF) >> 16),
-                y + ((-22554 * blue - 46802 * red + HALF) >> 16),
-                y + ((116_130 * blue + HALF) >> 16),
-            ]
-            .map(|value| value.clamp(0, 255) as u8)
-        };
+    pub(super) fn finish(self) -> Result<DecodedImage, JpegError> {
+        let (height, width) = (self.frame.height, self.frame.width);
+        DecodedImage::new(height, width, self.pixels).or_else(|error| damaged(error.to_string()))
     }
 }

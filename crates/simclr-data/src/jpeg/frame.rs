@@ -24,6 +24,7 @@ pub(super) struct Component {
     pub(super) blocks_high: usize,
     /// Blocks per stored row; whole groups of blocks are stored.
     pub(super) stride: usize,
+    /// All coefficients, if several scans give them.
     pub(super) blocks: Vec<Block>,
 }
 
@@ -42,10 +43,16 @@ pub(super) struct Frame {
 
 /// Coefficients (of 2 bytes) that are held at most, about a 300 megapixel photo.
 const MAX_COEFFICIENTS: usize = 1 << 29;
+/// Blocks that a byte of a file can hold: each has a bit at least, of its DC coefficient.
+const BLOCKS_PER_BYTE: usize = 8;
 
 impl Frame {
-    /// From the content of a start-of-frame segment.
-    pub(super) fn read(segment: &[u8], progressive: bool) -> Result<Self, JpegError> {
+    /// From the content of a start-of-frame segment in a file of `file_bytes`.
+    pub(super) fn read(
+        segment: &[u8],
+        progressive: bool,
+        file_bytes: usize,
+    ) -> Result<Self, JpegError> {
         let &[precision, h1, h0, w1, w0, count, ref specifications @ ..] = segment else {
             return damaged("the frame header is too short");
         };
@@ -70,6 +77,8 @@ impl Frame {
         let specifications = &specifications[..usize::from(count)];
         let factors = |packed: u8| (usize::from(packed >> 4), usize::from(packed & 15));
         let (mut horizontal, mut vertical) = (1, 1);
+        // A single component is never interleaved, whatever its factors say.
+        let factors = |packed| if count == 1 { (1, 1) } else { factors(packed) };
         for &[_, packed, _] in specifications {
             let (h, v) = factors(packed);
             if !(1..=4).contains(&h) || !(1..=4).contains(&v) {
@@ -87,13 +96,9 @@ impl Frame {
             rgb: false,
         };
         for &[id, packed, table] in specifications {
-            // A single component is never interleaved, whatever its factors say.
-            let (h, v) = match count {
-                1 => (horizontal, vertical),
-                _ => factors(packed),
-            };
-            frame.add_component(id, (h, v), usize::from(table))?;
+            frame.add_component(id, factors(packed), usize::from(table))?;
         }
+        frame.check_size(file_bytes)?;
         Ok(frame)
     }
 
@@ -109,11 +114,6 @@ impl Frame {
         let width = (self.width * horizontal).div_ceil(self.horizontal);
         let height = (self.height * vertical).div_ceil(self.vertical);
         let stride = self.groups_wide() * horizontal;
-        let rows = self.groups_high() * vertical;
-        let held: usize = self.components.iter().map(|c| c.blocks.len()).sum();
-        if (held + stride * rows) * 64 > MAX_COEFFICIENTS {
-            return unsupported(format!("{} x {} pixels", self.height, self.width));
-        }
         self.components.push(Component {
             id,
             horizontal,
@@ -125,9 +125,42 @@ impl Frame {
             blocks_wide: width.div_ceil(8),
             blocks_high: height.div_ceil(8),
             stride,
-            blocks: vec![[0; 64]; stride * rows],
+            blocks: Vec::new(),
         });
         Ok(())
+    }
+
+    /// Nothing is reserved for a picture larger than its file can hold.
+    fn check_size(&self, file_bytes: usize) -> Result<(), JpegError> {
+        let stored = self.components.iter().map(|c| c.stride * self.rows_of(c));
+        if stored.sum::<usize>() * 64 > MAX_COEFFICIENTS {
+            return unsupported(format!("{} x {} pixels", self.height, self.width));
+        }
+        let blocks = self
+            .components
+            .iter()
+            .map(|c| c.blocks_wide * c.blocks_high);
+        if blocks.sum::<usize>() > BLOCKS_PER_BYTE.saturating_mul(file_bytes) {
+            return damaged(format!(
+                "{file_bytes} bytes cannot hold its {} x {} pixels",
+                self.height, self.width
+            ));
+        }
+        Ok(())
+    }
+
+    /// Rows of blocks that are stored of a component.
+    fn rows_of(&self, component: &Component) -> usize {
+        self.groups_high() * component.vertical
+    }
+
+    /// Makes room for all coefficients, unless there is already.
+    pub(super) fn allocate(&mut self) {
+        let high = self.groups_high();
+        for component in &mut self.components {
+            let blocks = component.stride * high * component.vertical;
+            component.blocks.resize(blocks, [0; 64]);
+        }
     }
 
     /// Groups of interleaved blocks in a row.

@@ -1,6 +1,10 @@
 //! The segments of a file.
 
-use super::bits::Bits;
+use simclr_augment::DecodedImage;
+
+use super::assemble::assemble;
+use super::baseline;
+use super::bits::Entropy;
 use super::frame::Frame;
 use super::huffman::HuffmanTable;
 use super::scan::Scan;
@@ -25,10 +29,12 @@ struct State {
     /// Whether a JFIF segment says that the colours are YCbCr.
     jfif: bool,
     frame: Option<Frame>,
+    /// The picture, if one scan held all of it.
+    image: Option<DecodedImage>,
 }
 
-/// Reads a whole file up to the coefficients.
-pub(super) fn read(bytes: &[u8]) -> Result<Frame, JpegError> {
+/// Reads and decodes a whole file.
+pub(super) fn read(bytes: &[u8]) -> Result<DecodedImage, JpegError> {
     if !bytes.starts_with(&[0xFF, 0xD8]) {
         return damaged("the start marker is missing");
     }
@@ -49,7 +55,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Frame, JpegError> {
                 if marker == 0xDA {
                     position = state.scan(bytes, segment, position)?;
                 } else {
-                    state.define(marker, segment)?;
+                    state.define(marker, segment, bytes.len())?;
                 }
             }
             _ => return damaged("there is no marker where one should be"),
@@ -68,11 +74,11 @@ fn segment(bytes: &[u8], position: usize) -> Result<&[u8], JpegError> {
 }
 
 impl State {
-    fn define(&mut self, marker: u8, segment: &[u8]) -> Result<(), JpegError> {
+    fn define(&mut self, marker: u8, segment: &[u8], file_bytes: usize) -> Result<(), JpegError> {
         match marker {
             0xC0..=0xC2 if self.frame.is_some() => damaged("there are two frames"),
             0xC0..=0xC2 => {
-                self.frame = Some(Frame::read(segment, marker == 0xC2)?);
+                self.frame = Some(Frame::read(segment, marker == 0xC2, file_bytes)?);
                 Ok(())
             }
             0xC4 => self.huffman(segment),
@@ -147,36 +153,49 @@ impl State {
 
     /// Reads a scan and gives the position of the marker after it.
     fn scan(&mut self, bytes: &[u8], segment: &[u8], start: usize) -> Result<usize, JpegError> {
+        if self.image.is_some() {
+            return damaged("a scan follows the one that held all of the picture");
+        }
+        let rgb = self.is_rgb();
         let Some(frame) = &mut self.frame else {
             return damaged("a scan comes before the frame");
         };
+        frame.rgb = rgb;
         let scan = Scan::read(segment, frame, &self.dc, &self.ac, self.restart_interval)?;
         frame.settle_quantization(&scan.component_indices(), &self.quantization)?;
-        let mut bits = Bits::new(bytes, start);
-        scan.decode(frame, &mut bits)?;
-        if bits.overran() {
-            return damaged("the compressed data end early");
+        let mut entropy = Entropy::new(bytes, start);
+        if scan.is_whole_picture(frame) {
+            self.image = Some(baseline::decode(&scan, frame, &mut entropy)?);
+        } else {
+            scan.decode(frame, &mut entropy)?;
         }
-        match bits.next_marker() {
+        match entropy.next_marker() {
             Some(position) => Ok(position),
             None => damaged("the file ends before its end marker"),
         }
     }
 
-    fn finish(self) -> Result<Frame, JpegError> {
-        let Some(mut frame) = self.frame else {
+    /// Whether three components are red, green and blue: libjpeg's guesses, in its
+    /// order.
+    fn is_rgb(&self) -> bool {
+        let components = self.frame.iter().flat_map(|frame| &frame.components);
+        match self.adobe_transform {
+            _ if self.jfif => false,
+            Some(transform) => transform == 0,
+            None => components.map(|component| component.id).eq(*b"RGB"),
+        }
+    }
+
+    fn finish(self) -> Result<DecodedImage, JpegError> {
+        if let Some(image) = self.image {
+            return Ok(image);
+        }
+        let Some(frame) = self.frame else {
             return damaged("there is no picture");
         };
         if frame.components.iter().any(|c| c.quantization.is_none()) {
             return damaged("a component has no scan");
         }
-        // libjpeg's guesses, in its order.
-        let ids: Vec<u8> = frame.components.iter().map(|c| c.id).collect();
-        frame.rgb = match self.adobe_transform {
-            _ if self.jfif => false,
-            Some(transform) => transform == 0,
-            None => ids == *b"RGB",
-        };
-        Ok(frame)
+        assemble(&frame)
     }
 }

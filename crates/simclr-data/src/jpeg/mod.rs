@@ -9,12 +9,15 @@
 //! that knows it.
 
 mod assemble;
+mod baseline;
 mod bits;
+mod color;
 mod frame;
 mod header;
 mod huffman;
 mod scan;
 mod transform;
+mod upsample;
 
 use simclr_augment::DecodedImage;
 
@@ -37,6 +40,5 @@ fn unsupported<T>(reason: impl Into<String>) -> Result<T, JpegError> {
 
 /// Decodes a whole JPEG file.
 pub(crate) fn decode(bytes: &[u8]) -> Result<DecodedImage, JpegError> {
-    let frame = header::read(bytes)?;
-    assemble::assemble(&frame)
+    header::read(bytes)
 }

@@ -1,21 +1,21 @@
 //! Scans: coefficients from bits, baseline and progressive.
 
-use super::bits::Bits;
+use super::bits::{Bits, Entropy};
 use super::frame::{Block, Frame};
 use super::header::ZIGZAG;
 use super::huffman::HuffmanTable;
-use super::{JpegError, damaged};
+use super::{JpegError, baseline, damaged};
 
 /// A component's part in a scan.
-struct Part<'t> {
+pub(super) struct Part<'t> {
     component: usize,
-    dc: Option<&'t HuffmanTable>,
-    ac: Option<&'t HuffmanTable>,
+    pub(super) dc: Option<&'t HuffmanTable>,
+    pub(super) ac: Option<&'t HuffmanTable>,
 }
 
 /// What a scan holds of which components.
 pub(super) struct Scan<'t> {
-    parts: Vec<Part<'t>>,
+    pub(super) parts: Vec<Part<'t>>,
     /// First and last coefficient, in zigzag order.
     first: usize,
     last: usize,
@@ -24,7 +24,7 @@ pub(super) struct Scan<'t> {
     /// The lowest bit that this scan gives.
     low: u32,
     progressive: bool,
-    restart_interval: usize,
+    pub(super) restart_interval: usize,
 }
 
 /// What carries over from block to block.
@@ -118,8 +118,25 @@ impl<'t> Scan<'t> {
         self.parts.iter().map(|part| part.component).collect()
     }
 
-    /// Reads all blocks of the scan.
-    pub(super) fn decode(&self, frame: &mut Frame, bits: &mut Bits) -> Result<(), JpegError> {
+    /// Whether this scan alone holds all of a picture, all components in their order.
+    pub(super) fn is_whole_picture(&self, frame: &Frame) -> bool {
+        !self.progressive
+            && self.parts.len() == frame.components.len()
+            && self
+                .parts
+                .iter()
+                .map(|part| part.component)
+                .eq(0..self.parts.len())
+    }
+
+    /// Reads all blocks of the scan into the frame's coefficients.
+    pub(super) fn decode(
+        &self,
+        frame: &mut Frame,
+        entropy: &mut Entropy<'_>,
+    ) -> Result<(), JpegError> {
+        frame.allocate();
+        let mut bits = entropy.bits();
         let alone = match self.parts.as_slice() {
             [part] => Some(part.component),
             _ => None,
@@ -136,9 +153,10 @@ impl<'t> Scan<'t> {
             let restart = self.restart_interval > 0 && group.is_multiple_of(self.restart_interval);
             if restart && group > 0 {
                 running = FRESH;
-                if !bits.restart() {
+                if !entropy.restart() {
                     return damaged("a restart marker is missing");
                 }
+                bits = entropy.bits();
             }
             let (y, x) = (group / wide, group % wide);
             for (number, part) in self.parts.iter().enumerate() {
@@ -150,12 +168,12 @@ impl<'t> Scan<'t> {
                 for row in y * rows..(y + 1) * rows {
                     for column in x * columns..(x + 1) * columns {
                         let block = &mut component.blocks[row * component.stride + column];
-                        self.block(block, part, number, &mut running, bits)?;
+                        self.block(block, part, number, &mut running, &mut bits)?;
                     }
                 }
             }
             if x + 1 == wide && bits.overran() {
-                return damaged("the compressed data end early");
+                return Err(ends_early());
             }
         }
         Ok(())
@@ -174,13 +192,8 @@ impl<'t> Scan<'t> {
             if self.refining {
                 block[0] |= (bits.take(1) << self.low) as i16;
             } else if let Some(table) = part.dc {
-                let size = u32::from(table.decode(bits).ok_or_else(unknown_code)?);
-                if size > 15 {
-                    return damaged("a DC coefficient is too large");
-                }
-                let dc = &mut running.dc[number];
-                *dc = dc.wrapping_add(bits.take_signed(size));
-                block[0] = (*dc << self.low) as i16;
+                let dc = baseline::dc(table, &mut running.dc[number], bits)?;
+                block[0] = (dc << self.low) as i16;
             }
         }
         match part.ac {
@@ -190,7 +203,7 @@ impl<'t> Scan<'t> {
                 } else if self.progressive {
                     self.first_ac(block, table, &mut running.empty, bits)
                 } else {
-                    baseline_ac(block, table, bits)
+                    baseline::ac(block, table, bits)
                 }
             }
             _ => Ok(()),
@@ -280,7 +293,11 @@ impl<'t> Scan<'t> {
     }
 }
 
-fn unknown_code() -> JpegError {
+pub(super) fn ends_early() -> JpegError {
+    JpegError::Damaged("the compressed data end early".into())
+}
+
+pub(super) fn unknown_code() -> JpegError {
     JpegError::Damaged("a Huffman code is unknown".into())
 }
 
@@ -290,27 +307,4 @@ fn refine(coefficient: &mut i16, bit: i16, bits: &mut Bits) {
         let step = if *coefficient > 0 { bit } else { -bit };
         *coefficient = coefficient.wrapping_add(step);
     }
-}
-
-#[inline]
-fn baseline_ac(block: &mut Block, table: &HuffmanTable, bits: &mut Bits) -> Result<(), JpegError> {
-    let mut k = 1;
-    while k < 64 {
-        let symbol = table.decode(bits).ok_or_else(unknown_code)?;
-        let (run, size) = (usize::from(symbol >> 4), u32::from(symbol & 15));
-        if size == 0 {
-            if run < 15 {
-                break;
-            }
-            k += 16;
-            continue;
-        }
-        k += run;
-        if k > 63 {
-            return damaged("a block has too many coefficients");
-        }
-        block[ZIGZAG[k]] = bits.take_signed(size) as i16;
-        k += 1;
-    }
-    Ok(())
 }
