@@ -226,31 +226,39 @@ pub trait Pixels: sealed::Sealed {
 }
 
 pub(crate) mod sealed {
-    /// How a stored value becomes a number.
-    pub trait Sample: Copy {
+    use crate::simd::Level;
+
+    /// How stored values become numbers.
+    pub(crate) trait Sample: Copy {
         /// What one step means.
         const STEP: f32;
-        /// The stored number.
-        fn widen(self) -> f32;
+        /// Pixels as stored numbers, a plane for each channel.
+        fn split<L: Level>(level: L, pixels: &[[Self; 3]], planes: [&mut [f32]; 3]);
     }
 
     impl Sample for f32 {
         const STEP: f32 = 1.0;
+
         #[inline(always)]
-        fn widen(self) -> f32 {
-            self
+        fn split<L: Level>(_: L, pixels: &[[f32; 3]], [red, green, blue]: [&mut [f32]; 3]) {
+            let planes = red.iter_mut().zip(green).zip(blue);
+            for (&pixel, ((red, green), blue)) in pixels.iter().zip(planes) {
+                [*red, *green, *blue] = pixel;
+            }
         }
     }
 
     impl Sample for u8 {
         const STEP: f32 = super::U8_STEP;
+
         #[inline(always)]
-        fn widen(self) -> f32 {
-            f32::from(self)
+        fn split<L: Level>(level: L, pixels: &[[u8; 3]], planes: [&mut [f32]; 3]) {
+            level.split_bytes(pixels, planes);
         }
     }
 
     /// The part of [`Pixels`](super::Pixels) that stays inside this crate.
+    #[allow(private_bounds)]
     pub trait Sealed {
         /// The stored type.
         type Sample: Sample;

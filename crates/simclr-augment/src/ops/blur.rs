@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ops::color::{check_probability, happens, uniform};
 use crate::ops::pixel::clip;
-use crate::simd::{Kernel, vectorized};
+use crate::simd::{Kernel, LINE, Level, Lines, vectorized_short};
 use crate::{CHANNELS, Error, Image, Result};
 
 /// Whether and how much a view is blurred.
@@ -127,7 +127,7 @@ pub(crate) fn blur_in_place<const CLIP: bool>(data: &mut [f32], row_length: usiz
     let Some((&middle, sides)) = half.split_first() else {
         return;
     };
-    vectorized(Blur::<CLIP> {
+    vectorized_short(Blur::<CLIP> {
         data,
         row_length,
         middle,
@@ -147,13 +147,16 @@ impl<const CLIP: bool> Kernel for Blur<'_, CLIP> {
     type Output = ();
 
     #[inline(always)]
-    fn call(self) {
+    fn call<L: Level>(self, _: L) {
         // Rows blurred along themselves, as many as an output row needs.
         let reach = self.sides.len();
         let length = self.row_length;
-        let mut ring = vec![0.0; (2 * reach + 1) * length];
-        let place = |y: usize| (y % (2 * reach + 1)) * length;
-        let zeros = vec![0.0; length];
+        let stride = length.next_multiple_of(LINE);
+        let mut ring = Lines::zeros((2 * reach + 1) * stride);
+        let ring = ring.get_mut();
+        let place = |y: usize| (y % (2 * reach + 1)) * stride;
+        let zeros = Lines::zeros(length);
+        let zeros = &zeros.get()[..length];
         let margin = reach * CHANNELS;
         let mut padded = vec![0.0; length + 2 * margin];
         let height = self.data.len() / length;
@@ -170,7 +173,7 @@ impl<const CLIP: bool> Kernel for Blur<'_, CLIP> {
             if let Some(y) = next.checked_sub(reach) {
                 let row = |step: isize| match y.checked_add_signed(step) {
                     Some(y) if y < height => &ring[place(y)..][..length],
-                    _ => &zeros,
+                    _ => zeros,
                 };
                 let target = &mut self.data[y * length..][..length];
                 weigh::<CLIP>(self.middle, self.sides, row, target);

@@ -5,9 +5,10 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-use crate::ops::pixel::{BLOCK, PixelOp, Planes};
-use crate::ops::resize::Wide;
-use crate::simd::{Kernel, vectorized};
+use crate::image::sealed::Sample;
+use crate::ops::pixel::{BLOCK, PixelOp, Planes, Sums};
+use crate::ops::resize::{Resizer, Scratch};
+use crate::simd::{Kernel, Level, vectorized};
 use crate::{CHANNELS, Error, Image, Result};
 
 /// One operation on every pixel, without a clip.
@@ -19,11 +20,7 @@ fn apply_one(image: &mut Image, op: PixelOp) {
 /// The mean of each channel over the whole image.
 pub fn channel_means(image: &Image) -> [f32; CHANNELS] {
     let (pixels, _) = image.data().as_chunks::<CHANNELS>();
-    means(vectorized(ChannelSums { pixels }), pixels.len())
-}
-
-pub(crate) fn means(sums: [f64; CHANNELS], pixels: usize) -> [f32; CHANNELS] {
-    sums.map(|sum| (sum / pixels as f64) as f32)
+    vectorized(ChannelSums { pixels }).means(pixels.len())
 }
 
 /// `x * factor`: SimCLRv2's brightness. Not clipped.
@@ -74,7 +71,7 @@ impl Kernel for OneOp<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn call(self) {
+    fn call<L: Level>(self, _: L) {
         let mut planes = Planes::new();
         for block in self.pixels.chunks_mut(BLOCK) {
             planes.load(block);
@@ -89,12 +86,12 @@ struct ChannelSums<'a> {
 }
 
 impl Kernel for ChannelSums<'_> {
-    type Output = [f64; CHANNELS];
+    type Output = Sums;
 
     #[inline(always)]
-    fn call(self) -> Self::Output {
+    fn call<L: Level>(self, _: L) -> Self::Output {
         let mut planes = Planes::new();
-        let mut sums = [0.0; CHANNELS];
+        let mut sums = Sums::new();
         for block in self.pixels.chunks(BLOCK) {
             planes.load(block);
             planes.add_sums(&mut sums);
@@ -113,9 +110,9 @@ impl Kernel for AllStages<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn call(self) {
+    fn call<L: Level>(self, _: L) {
         let mut planes = Planes::new();
-        let mut sums = [0.0; CHANNELS];
+        let mut sums = Sums::new();
         for block in self.pixels.chunks_mut(BLOCK) {
             planes.load(block);
             self.stages.block(0, block, &mut planes, &mut sums);
@@ -349,18 +346,20 @@ impl ColorStages {
         }
     }
 
-    /// The operations before the first contrast on a resized row, the results going
-    /// to `row`, their sums (if a contrast follows) added to `sums`.
+    /// The operations before the first contrast on row `y` of a picture while it is
+    /// resized, the results going to `row`, their sums (if a contrast follows) added to
+    /// `sums`.
     #[inline(always)]
-    pub(crate) fn first(
+    pub(crate) fn first<S: Sample>(
         &self,
-        resized: &[Wide],
+        (resizer, y): (&Resizer<'_, S>, usize),
+        scratch: &Scratch,
         row: &mut [[f32; CHANNELS]],
-        sums: &mut [f64; CHANNELS],
+        sums: &mut Sums,
         planes: &mut Planes,
     ) {
-        for (source, block) in resized.chunks(BLOCK).zip(row.chunks_mut(BLOCK)) {
-            planes.load(source);
+        for (column, block) in (0..).step_by(BLOCK).zip(row.chunks_mut(BLOCK)) {
+            resizer.blend(y, column, scratch, planes);
             self.block(0, block, planes, sums);
         }
     }
@@ -372,15 +371,15 @@ impl ColorStages {
         &self,
         pixels: &mut [[f32; CHANNELS]],
         row: usize,
-        mut sums: [f64; CHANNELS],
+        mut sums: Sums,
         planes: &mut Planes,
     ) {
         for index in 1..self.stages.len() {
             let contrast = PixelOp::Contrast {
                 factor: self.contrast,
-                means: means(sums, pixels.len()),
+                means: sums.means(pixels.len()),
             };
-            sums = [0.0; CHANNELS];
+            sums = Sums::new();
             for row in pixels.chunks_mut(row) {
                 for block in row.chunks_mut(BLOCK) {
                     planes.unpark(block);
@@ -399,7 +398,7 @@ impl ColorStages {
         index: usize,
         block: &mut [[f32; CHANNELS]],
         planes: &mut Planes,
-        sums: &mut [f64; CHANNELS],
+        sums: &mut Sums,
     ) {
         for &op in &self.stages[index] {
             planes.apply::<true>(op);

@@ -42,6 +42,6 @@ pub use taps::Resampling;
 
 pub(crate) use blur::blur_in_place;
 pub(crate) use color::{AllStages, ColorStages, check_probability, happens, uniform};
-pub(crate) use pixel::Planes;
+pub(crate) use pixel::{Planes, Sums};
 pub(crate) use resize::{AllRows, Resizer};
 pub(crate) use rotate::transpose_square;

@@ -33,6 +33,7 @@ pub(crate) const LUMA: [f32; CHANNELS] = [0.2989, 0.587, 0.114];
 pub(crate) const BLOCK: usize = 256;
 
 /// A block of at most [`BLOCK`] pixels as one array per channel.
+#[repr(align(64))]
 pub(crate) struct Planes {
     values: [[f32; BLOCK]; CHANNELS],
     count: usize,
@@ -46,9 +47,18 @@ impl Planes {
         }
     }
 
-    /// Takes pixels of three or more values in; those after the third are dropped.
+    /// The planes, to be filled with `count` (at most [`BLOCK`]) pixels.
     #[inline(always)]
-    pub(crate) fn load<const N: usize>(&mut self, pixels: &[[f32; N]]) {
+    pub(crate) fn begin(&mut self, count: usize) -> [&mut [f32]; CHANNELS] {
+        self.count = count.min(BLOCK);
+        let count = self.count;
+        let [red, green, blue] = &mut self.values;
+        [&mut red[..count], &mut green[..count], &mut blue[..count]]
+    }
+
+    /// Takes pixels in.
+    #[inline(always)]
+    pub(crate) fn load(&mut self, pixels: &[[f32; CHANNELS]]) {
         self.count = pixels.len().min(BLOCK);
         let [red, green, blue] = &mut self.values;
         for i in 0..self.count {
@@ -87,12 +97,10 @@ impl Planes {
         }
     }
 
-    /// Adds the sums of the channels. The order of additions is fixed by the number
-    /// of partial sums, not by the processor's vector length.
+    /// Adds the sums of the channels.
     #[inline(always)]
-    pub(crate) fn add_sums(&self, sums: &mut [f64; CHANNELS]) {
-        const PARTS: usize = 16;
-        for (plane, sum) in self.values.iter().zip(sums) {
+    pub(crate) fn add_sums(&self, sums: &mut Sums) {
+        for (plane, sums) in self.values.iter().zip(&mut sums.0) {
             let (chunks, rest) = plane[..self.count].as_chunks::<PARTS>();
             let mut parts = [0.0f32; PARTS];
             for chunk in chunks {
@@ -100,7 +108,12 @@ impl Planes {
                     *part += value;
                 }
             }
-            *sum += parts.iter().chain(rest).map(|&v| f64::from(v)).sum::<f64>();
+            for (part, value) in parts.iter_mut().zip(rest) {
+                *part += value;
+            }
+            for (sum, part) in sums.iter_mut().zip(parts) {
+                *sum += f64::from(part);
+            }
         }
     }
 
@@ -151,6 +164,25 @@ impl Planes {
         for ((r, g), b) in red.iter_mut().zip(green).zip(blue) {
             [*r, *g, *b] = operation(*r, *g, *b).map(clip_if::<CLIP>);
         }
+    }
+}
+
+/// Parts in which sums are taken, whatever the processor's vectors hold.
+const PARTS: usize = 32;
+
+/// Sums of the three channels over any number of blocks. The order of additions is
+/// fixed by the number of parts, not by the processor.
+pub(crate) struct Sums([[f64; PARTS]; CHANNELS]);
+
+impl Sums {
+    pub(crate) fn new() -> Self {
+        Self([[0.0; PARTS]; CHANNELS])
+    }
+
+    /// The means of as many pixels as were added.
+    pub(crate) fn means(&self, pixels: usize) -> [f32; CHANNELS] {
+        self.0
+            .map(|parts| (parts.iter().sum::<f64>() / pixels as f64) as f32)
     }
 }
 

@@ -69,7 +69,10 @@ const TABLE_STEPS: f32 = 1024.0;
 fn keys_weights(a: f32, fraction: f32) -> [f32; 4] {
     let near = |x: f32| ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0;
     let far = |x: f32| ((a * x - 5.0 * a) * x + 8.0 * a) * x - 4.0 * a;
-    let f = (fraction * TABLE_STEPS).round_ties_even() / TABLE_STEPS;
+    // Adding and subtracting 1.5 x 2^23 rounds, ties to even, without a call of a
+    // library where the processor has no instruction for it.
+    const ROUND: f32 = 12_582_912.0;
+    let f = ((fraction * TABLE_STEPS + ROUND) - ROUND) / TABLE_STEPS;
     [far(1.0 + f), near(f), near(1.0 - f), far(2.0 - f)]
 }
 
@@ -83,8 +86,19 @@ fn neighbours(input: usize, floor: f32) -> [(usize, bool); 4] {
     })
 }
 
+/// The next whole number below a position, of which every one is small.
+#[inline]
+fn floor(position: f32) -> f32 {
+    let towards_zero = position as i32 as f32;
+    if towards_zero > position {
+        towards_zero - 1.0
+    } else {
+        towards_zero
+    }
+}
+
 fn bicubic(input: usize, position: f32) -> Taps {
-    let floor = position.floor();
+    let floor = floor(position);
     let pixels = neighbours(input, floor);
     let mut weights = keys_weights(-0.5, position - floor);
     for (weight, (_, inside)) in weights.iter_mut().zip(pixels) {
@@ -100,14 +114,14 @@ fn bicubic(input: usize, position: f32) -> Taps {
 }
 
 fn bicubic_legacy(input: usize, position: f32) -> Taps {
-    let floor = position.floor();
+    let floor = floor(position);
     let pixels = neighbours(input, floor);
     let weights = keys_weights(-0.75, position - floor);
     Taps::new(input, 4, &[0, 1, 2, 3].map(|i| (pixels[i].0, weights[i])))
 }
 
 fn bilinear(input: usize, position: f32) -> Taps {
-    let floor = position.floor();
+    let floor = floor(position);
     let fraction = position - floor;
     let pixels = neighbours(input, floor);
     let taps = [(pixels[1].0, 1.0 - fraction), (pixels[2].0, fraction)];

@@ -6,9 +6,10 @@ use crate::image::check_value_count;
 use crate::image::sealed::Sample;
 use crate::ops::{
     AllRows, AllStages, ColorJitterValues, ColorStages, CropBox, GaussianBlurValues, Planes,
-    Resampling, Resizer, RotationValues, blur_in_place, gaussian_kernel, rotate, transpose_square,
+    Resampling, Resizer, RotationValues, Sums, blur_in_place, gaussian_kernel, rotate,
+    transpose_square,
 };
-use crate::simd::{Kernel, vectorized};
+use crate::simd::{Kernel, Level, vectorized};
 use crate::{CHANNELS, Error, Image, Pixels, Result};
 
 /// What happens to one image for one view: a [`Policy`](crate::Policy) after its
@@ -130,13 +131,15 @@ impl<S: Sample> Kernel for Draw<'_, S> {
     type Output = ();
 
     #[inline(always)]
-    fn call(self) {
+    fn call<L: Level>(self, level: L) {
         let mut scratch = self.resizer.scratch();
         let mut planes = Planes::new();
-        let mut sums = [0.0; CHANNELS];
+        let mut sums = Sums::new();
         for (y, row) in self.pixels.chunks_exact_mut(self.width).enumerate() {
-            let resized = self.resizer.row(y, &mut scratch);
-            self.colors.first(resized, row, &mut sums, &mut planes);
+            self.resizer.prepare(level, y, &mut scratch);
+            let source = (&self.resizer, y);
+            self.colors
+                .first(source, &scratch, row, &mut sums, &mut planes);
         }
         self.colors.rest(self.pixels, self.width, sums, &mut planes);
     }

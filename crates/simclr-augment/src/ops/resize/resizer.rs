@@ -1,0 +1,273 @@
+//! The crop-and-resize behind [`crop_and_resize`](super::crop_and_resize) and policies.
+
+use crate::image::sealed::Sample;
+use crate::ops::crop::CropBox;
+use crate::ops::pixel::{BLOCK, Planes};
+use crate::ops::taps::{Resampling, Taps};
+use crate::simd::{GROUP, Group, Kernel, LINE, Level, Lines, MARGIN};
+use crate::{CHANNELS, Pixels, Result};
+
+/// A crop-and-resize that produces one output row at a time, so that whatever
+/// follows finds the row in the cache.
+///
+/// Each source row that is needed is taken apart into planes and resized along itself
+/// once; the last few of the results are kept. An output row is then the weighted sum
+/// of up to four of them, over contiguous memory.
+pub(crate) struct Resizer<'a, S> {
+    samples: &'a [S],
+    /// Values per source row.
+    stride: usize,
+    window: CropBox,
+    rows: Vec<Taps>,
+    columns: Vec<Taps>,
+}
+
+/// Resized source rows that are kept: those of one output row. Row y has its place at
+/// y modulo their number, and four neighbours never meet there.
+const KEPT: usize = Taps::COUNT;
+
+/// What is kept between rows.
+pub(crate) struct Scratch {
+    groups: Vec<Group>,
+    /// Whether no column needs more than two pixels.
+    narrow: bool,
+    /// A source row in planes of `source_stride`.
+    source: Lines,
+    source_stride: usize,
+    /// Resized source rows, each in planes of `stride`.
+    resized: Lines,
+    stride: usize,
+    /// Which row is where.
+    held: [Option<usize>; KEPT],
+}
+
+impl<'a, S: Sample> Resizer<'a, S> {
+    pub(crate) fn new<P: Pixels<Sample = S>>(
+        source: &'a P,
+        window: CropBox,
+        (height, width): (usize, usize),
+        resampling: Resampling,
+    ) -> Result<Self> {
+        const OP: &str = "crop and resize";
+        window.check(OP, source.height(), source.width())?;
+        crate::image::value_count(OP, height, width, CHANNELS)?;
+        let mut rows = Taps::along(resampling, window.height, height);
+        for taps in &mut rows {
+            // Scaling here costs nothing per pixel.
+            taps.weights = taps.weights.map(|weight| weight * S::STEP);
+        }
+        Ok(Self {
+            samples: source.samples(),
+            stride: source.width() * CHANNELS,
+            window,
+            rows,
+            columns: Taps::along(resampling, window.width, width),
+        })
+    }
+
+    /// Mirrors the output left-right at no cost.
+    pub(crate) fn flip_left_right(&mut self) {
+        self.columns.reverse();
+    }
+
+    /// Mirrors the output up-down at no cost.
+    pub(crate) fn flip_up_down(&mut self) {
+        self.rows.reverse();
+    }
+
+    pub(crate) fn scratch(&self) -> Scratch {
+        let source_stride = (self.window.width + MARGIN).next_multiple_of(LINE);
+        let stride = self.columns.len().next_multiple_of(LINE);
+        Scratch {
+            groups: self.columns.chunks(GROUP).map(group).collect(),
+            narrow: self.columns.iter().all(Taps::is_narrow),
+            source: Lines::zeros(CHANNELS * source_stride),
+            source_stride,
+            resized: Lines::zeros(KEPT * CHANNELS * stride),
+            stride,
+            held: [None; KEPT],
+        }
+    }
+
+    /// Makes the source rows of output row `y` available in `scratch`, as far as they
+    /// are not yet.
+    #[inline(always)]
+    pub(crate) fn prepare<L: Level>(&self, level: L, y: usize, scratch: &mut Scratch) {
+        let taps = &self.rows[y];
+        let count = if taps.is_narrow() { 2 } else { Taps::COUNT };
+        for k in 0..count {
+            let row = self.source_row(taps, k);
+            if scratch.held[row % KEPT] != Some(row) {
+                self.resize_row(level, row, scratch);
+                scratch.held[row % KEPT] = Some(row);
+            }
+        }
+    }
+
+    /// The row of the window that a tap stands for. Taps that do not exist weigh
+    /// nothing; any row does for them.
+    #[inline(always)]
+    fn source_row(&self, taps: &Taps, k: usize) -> usize {
+        (taps.start + k).min(self.window.height - 1)
+    }
+
+    #[inline(always)]
+    fn resize_row<L: Level>(&self, level: L, row: usize, scratch: &mut Scratch) {
+        let width = self.window.width;
+        let start = (self.window.y + row) * self.stride + self.window.x * CHANNELS;
+        let (pixels, _) = self.samples[start..start + width * CHANNELS].as_chunks::<CHANNELS>();
+        let planes = thirds(scratch.source.get_mut(), scratch.source_stride);
+        S::split(level, pixels, planes.map(|plane| &mut plane[..width]));
+
+        let planes = scratch.source.get().chunks_exact(scratch.source_stride);
+        let place = row % KEPT * CHANNELS * scratch.stride;
+        let resized = &mut scratch.resized.get_mut()[place..];
+        for (source, target) in planes
+            .zip(resized.chunks_exact_mut(scratch.stride))
+            .take(CHANNELS)
+        {
+            let (targets, _) = target.as_chunks_mut::<GROUP>();
+            if scratch.narrow {
+                for (group, target) in scratch.groups.iter().zip(targets) {
+                    level.resample::<2>(source, group, target);
+                }
+            } else {
+                for (group, target) in scratch.groups.iter().zip(targets) {
+                    level.resample::<4>(source, group, target);
+                }
+            }
+        }
+    }
+
+    /// The output row `y`, prepared before, from `column` on: as many pixels as
+    /// `planes` hold.
+    #[inline(always)]
+    pub(crate) fn blend(&self, y: usize, column: usize, scratch: &Scratch, planes: &mut Planes) {
+        let taps = &self.rows[y];
+        let resized = scratch.resized.get();
+        let [wa, wb, wc, wd] = taps.weights;
+        let count = (self.columns.len() - column).min(BLOCK);
+        for (channel, plane) in planes.begin(count).into_iter().enumerate() {
+            let row = |k: usize| {
+                let place = self.source_row(taps, k) % KEPT * CHANNELS + channel;
+                &resized[place * scratch.stride + column..][..count]
+            };
+            if taps.is_narrow() {
+                let (a, b) = (row(0), row(1));
+                for i in 0..count {
+                    plane[i] = a[i] * wa + b[i] * wb;
+                }
+            } else {
+                let (a, b, c, d) = (row(0), row(1), row(2), row(3));
+                for i in 0..count {
+                    plane[i] = (a[i] * wa + b[i] * wb) + (c[i] * wc + d[i] * wd);
+                }
+            }
+        }
+    }
+}
+
+/// Three rows of `stride` values.
+#[inline(always)]
+fn thirds(values: &mut [f32], stride: usize) -> [&mut [f32]; CHANNELS] {
+    let (first, rest) = values.split_at_mut(stride);
+    let (second, third) = rest.split_at_mut(stride);
+    [first, second, third]
+}
+
+/// Up to [`GROUP`] columns; those that are missing weigh nothing.
+fn group(columns: &[Taps]) -> Group {
+    let first = columns.iter().map(|taps| taps.start).min().unwrap_or(0);
+    let last = columns.iter().map(|taps| taps.start).max().unwrap_or(0);
+    let mut group = Group {
+        first,
+        reach: last - first + Taps::COUNT,
+        places: [[0; GROUP]; Taps::COUNT],
+        weights: [[0.0; GROUP]; Taps::COUNT],
+    };
+    for (lane, taps) in columns.iter().enumerate() {
+        for (k, &weight) in taps.weights.iter().enumerate() {
+            group.places[k][lane] = (taps.start - first + k) as i32;
+            group.weights[k][lane] = weight;
+        }
+    }
+    group
+}
+
+/// Nothing but resizing.
+pub(crate) struct AllRows<'a, S> {
+    pub(crate) resizer: Resizer<'a, S>,
+    pub(crate) output: &'a mut [f32],
+}
+
+impl<S: Sample> Kernel for AllRows<'_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call<L: Level>(self, level: L) {
+        let mut scratch = self.resizer.scratch();
+        let mut planes = Planes::new();
+        let width = self.resizer.columns.len();
+        let (pixels, _) = self.output.as_chunks_mut::<CHANNELS>();
+        for (y, row) in pixels.chunks_exact_mut(width).enumerate() {
+            self.resizer.prepare(level, y, &mut scratch);
+            for (column, block) in (0..).step_by(BLOCK).zip(row.chunks_mut(BLOCK)) {
+                self.resizer.blend(y, column, &scratch, &mut planes);
+                planes.store(block);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::DecodedImage;
+    use crate::simd::on_every_level;
+
+    /// Enlarged, shrunk a little, shrunk to less than a quarter, wider than a block.
+    #[test]
+    fn every_level_gives_the_same_bits() {
+        let (height, width) = (61, 1300);
+        let data = (0..height * width * CHANNELS)
+            .map(|i| (i.wrapping_mul(2_654_435_761) >> 9) as u8)
+            .collect();
+        let decoded = DecodedImage::new(height, width, data).unwrap();
+        for window_width in [3, 150, 400, 1300] {
+            for resampling in [Resampling::Bicubic, Resampling::Bilinear] {
+                let window = CropBox {
+                    y: 2,
+                    x: 0,
+                    height: 50,
+                    width: window_width,
+                };
+                let size = (33, 299);
+                let outputs = on_every_level(|| {
+                    let mut resizer = Resizer::new(&decoded, window, size, resampling).unwrap();
+                    resizer.flip_left_right();
+                    ToVec(resizer)
+                });
+                for output in &outputs {
+                    assert!(*output == outputs[0], "{window_width} {resampling:?}");
+                }
+            }
+        }
+    }
+
+    struct ToVec<'a>(Resizer<'a, u8>);
+
+    impl Kernel for ToVec<'_> {
+        type Output = Vec<f32>;
+
+        #[inline(always)]
+        fn call<L: Level>(self, level: L) -> Vec<f32> {
+            let mut output = vec![0.0; self.0.rows.len() * self.0.columns.len() * CHANNELS];
+            let all = AllRows {
+                resizer: self.0,
+                output: &mut output,
+            };
+            all.call(level);
+            output
+        }
+    }
+}

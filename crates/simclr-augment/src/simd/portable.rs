@@ -1,0 +1,41 @@
+//! The steps as plain loops: what every other level is compared with.
+
+use super::{GROUP, Group, Level};
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Portable;
+
+impl Level for Portable {
+    #[inline(always)]
+    fn resample<const COUNT: usize>(self, row: &[f32], group: &Group, output: &mut [f32; GROUP]) {
+        resample::<COUNT>(row, group, output);
+    }
+
+    #[inline(always)]
+    fn split_bytes(self, pixels: &[[u8; 3]], planes: [&mut [f32]; 3]) {
+        split_bytes(pixels, planes);
+    }
+}
+
+#[inline(always)]
+pub(super) fn resample<const COUNT: usize>(row: &[f32], group: &Group, output: &mut [f32; GROUP]) {
+    let row = &row[group.first..];
+    let term =
+        |tap: usize, lane: usize| row[group.places[tap][lane] as usize] * group.weights[tap][lane];
+    for (lane, value) in output.iter_mut().enumerate() {
+        let pair = term(0, lane) + term(1, lane);
+        *value = if COUNT == 2 {
+            pair
+        } else {
+            pair + (term(2, lane) + term(3, lane))
+        };
+    }
+}
+
+#[inline(always)]
+pub(super) fn split_bytes(pixels: &[[u8; 3]], [red, green, blue]: [&mut [f32]; 3]) {
+    let planes = red.iter_mut().zip(green).zip(blue);
+    for (&[r, g, b], ((red, green), blue)) in pixels.iter().zip(planes) {
+        (*red, *green, *blue) = (f32::from(r), f32::from(g), f32::from(b));
+    }
+}
