@@ -82,14 +82,14 @@ pub(crate) fn max(values: &[f32]) -> f32 {
     lanes.iter().chain(rest).copied().fold(f32::MIN, larger)
 }
 
-/// Replaces each `x` by `e^(x - shift)` and returns the sum.
+/// Replaces each `x` by `e^(scale x - shift)` and returns the sum.
 #[inline(always)]
-pub(crate) fn exp_sum(values: &mut [f32], shift: f32) -> f32 {
+pub(crate) fn exp_sum(values: &mut [f32], scale: f32, shift: f32) -> f32 {
     // In pieces, so that the sum reads from the nearest cache.
     let mut total = 0.0;
     for piece in values.chunks_mut(512) {
         for value in piece.iter_mut() {
-            *value = exp(*value - shift);
+            *value = exp(*value * scale - shift);
         }
         total += sum(piece);
     }
@@ -152,7 +152,7 @@ mod tests {
             let largest = values.iter().copied().fold(f32::MIN, f32::max);
             assert_eq!(max(&values), largest);
             let expected: f64 = values.iter().map(|&v| f64::from(v).exp()).sum();
-            let total = exp_sum(&mut values, 0.0);
+            let total = exp_sum(&mut values, 1.0, 0.0);
             assert!((f64::from(total) - expected).abs() <= 1e-5 * expected);
         }
     }

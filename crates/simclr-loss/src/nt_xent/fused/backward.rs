@@ -231,33 +231,47 @@ impl WithSimd for Weigh<'_> {
 /// The gradient of the embeddings from that of the views.
 fn assemble(views: &Views, blocks: Vec<Block>, scale: f32) -> Vec<f32> {
     let padded = padded_width(views);
-    let mut gradient = Vec::with_capacity(views.count * views.width);
-    for block in blocks {
-        let values = block
-            .gradient
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
-        for (i, row) in (block.start..block.end).zip(values.chunks_exact(padded)) {
+    let mut gradient = vec![0.0; views.count * views.width];
+    let size = blocks.first().map_or(1, Block::rows) * views.width;
+    let targets = gradient.par_chunks_mut(size.max(1));
+    targets.zip(blocks).for_each(|(targets, block)| {
+        let start = block.start;
+        let values = block.gradient.into_inner();
+        let values = values.unwrap_or_else(PoisonError::into_inner);
+        let rows = targets
+            .chunks_exact_mut(views.width)
+            .zip(values.chunks_exact(padded));
+        for (i, (target, row)) in (start..).zip(rows) {
             let row = &row[..views.width];
             let Some(&(inverse, free)) = views.inverse_lengths.get(i) else {
-                gradient.extend(row.iter().map(|value| value * scale));
+                for (target, value) in target.iter_mut().zip(row) {
+                    *target = value * scale;
+                }
                 continue;
             };
             let view = &views.values[i * views.width..(i + 1) * views.width];
             // Above the floor a change of length changes nothing.
-            let along = if free {
-                row.iter()
-                    .zip(view)
-                    .map(|(g, v)| f64::from(g * v))
-                    .sum::<f64>() as f32
-            } else {
-                0.0
-            };
+            let along = if free { dot(row, view) } else { 0.0 };
             let factor = scale * inverse;
-            gradient.extend(row.iter().zip(view).map(|(g, v)| factor * (g - along * v)));
+            for ((target, g), v) in target.iter_mut().zip(row).zip(view) {
+                *target = factor * (g - along * v);
+            }
+        }
+    });
+    gradient
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    const LANES: usize = 8;
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    let mut lanes = [0.0f64; LANES];
+    for (a, b) in a.iter().zip(b) {
+        for lane in 0..LANES {
+            lanes[lane] += f64::from(a[lane] * b[lane]);
         }
     }
-    gradient
+    let rest = a_rest.iter().zip(b_rest).map(|(a, b)| f64::from(a * b));
+    (lanes.iter().sum::<f64>() + rest.sum::<f64>()) as f32
 }
 
 #[cfg(test)]

@@ -29,16 +29,16 @@ pub(super) fn forward(views: &Views) -> (Softmax, Figures) {
     let tasks = stripes.min(TASKS);
     let parts: Vec<Part> = (0..tasks)
         .into_par_iter()
-        .map(|task| {
+        .map_init(Vec::new, |buffer, task| {
             let mut part = Part::new(views);
             for stripe in (task..stripes).step_by(tasks) {
                 let end = views.count.min((stripe + 1) * STRIPE);
-                Stripe::new(views, stripe * STRIPE, end).add_to(&mut part);
+                Stripe::new(views, stripe * STRIPE, end).add_to(&mut part, buffer);
             }
             part
         })
         .collect();
-    combine(views, parts)
+    combine(views, &parts)
 }
 
 /// The maximum and the sum of exponentials below it, per view, from some of the stripes.
@@ -48,8 +48,6 @@ struct Part {
     positive: Vec<f32>,
     hits: usize,
     entropy: f64,
-    /// Room for one stripe.
-    buffer: Vec<f32>,
 }
 
 impl Part {
@@ -60,7 +58,6 @@ impl Part {
             positive: vec![0.0; views.images()],
             hits: 0,
             entropy: 0.0,
-            buffer: Vec::new(),
         }
     }
 }
@@ -77,13 +74,26 @@ fn join(shift: &mut f32, sum: &mut f32, other_shift: f32, other_sum: f32) {
     *shift = highest;
 }
 
-fn combine(views: &Views, parts: Vec<Part>) -> (Softmax, Figures) {
+/// Views whose sums are combined at a time.
+const COMBINED: usize = 512;
+
+fn combine(views: &Views, parts: &[Part]) -> (Softmax, Figures) {
     let mut whole = Part::new(views);
+    let sums = whole.sum.par_chunks_mut(COMBINED);
+    let shifts = whole.shift.par_chunks_mut(COMBINED);
+    sums.zip(shifts)
+        .enumerate()
+        .for_each(|(chunk, (sum, shift))| {
+            views.arch.dispatch(Combine {
+                start: chunk * COMBINED,
+                parts,
+                sum,
+                shift,
+                same_shift: views.bound.is_some(),
+            });
+        });
     for part in parts {
-        for (i, (&shift, &sum)) in part.shift.iter().zip(&part.sum).enumerate() {
-            join(&mut whole.shift[i], &mut whole.sum[i], shift, sum);
-        }
-        for (whole, positive) in whole.positive.iter_mut().zip(part.positive) {
+        for (whole, positive) in whole.positive.iter_mut().zip(&part.positive) {
             *whole += positive;
         }
         whole.hits += part.hits;
@@ -128,24 +138,43 @@ impl<'a> Stripe<'a> {
         }
     }
 
-    fn add_to(&self, part: &mut Part) {
-        let mut buffer = std::mem::take(&mut part.buffer);
+    fn add_to(&self, part: &mut Part, buffer: &mut Vec<f32>) {
         buffer.resize(buffer.len().max((self.end - self.start) * self.stride), 0.0);
+        let mut contrasts = [Contrast::default(); STRIPE];
         for column in (self.start..self.views.count).step_by(TILE) {
-            let end = self.views.count.min(column + TILE);
-            self.multiply(&mut buffer, column, end);
-            self.views.arch.dispatch(Scale {
+            let columns = column..self.views.count.min(column + TILE);
+            self.multiply(buffer, columns.start, columns.end);
+            if let Some(shift) = self.views.bound {
+                self.views.arch.dispatch(Exponentials {
+                    stripe: self,
+                    buffer,
+                    columns,
+                    shift,
+                    part,
+                    contrasts: &mut contrasts,
+                });
+            } else {
+                self.views.arch.dispatch(Scale {
+                    stripe: self,
+                    buffer,
+                    columns,
+                });
+            }
+        }
+        if self.views.bound.is_some() {
+            self.views.arch.dispatch(Contrasts {
                 stripe: self,
-                buffer: &mut buffer,
-                columns: column..end,
+                buffer,
+                part,
+                contrasts: &contrasts,
+            });
+        } else {
+            self.views.arch.dispatch(Reduce {
+                stripe: self,
+                buffer,
+                part,
             });
         }
-        self.views.arch.dispatch(Reduce {
-            stripe: self,
-            buffer: &mut buffer,
-            part,
-        });
-        part.buffer = buffer;
     }
 
     fn multiply(&self, buffer: &mut [f32], column: usize, end: usize) {
@@ -177,6 +206,60 @@ impl<'a> Stripe<'a> {
         }
     }
 
+    /// One tile, while it is in the cache and if all shifts are the same: exponentials,
+    /// their sums by row and by column, and what [`Self::contrasts`] needs of each row.
+    #[inline(always)]
+    fn exponentials(
+        &self,
+        buffer: &mut [f32],
+        columns: Range<usize>,
+        shift: f32,
+        part: &mut Part,
+        contrasts: &mut [Contrast],
+    ) {
+        let images = self.views.images();
+        let same = images.clamp(columns.start, columns.end);
+        let right = columns.start.max(self.end)..columns.end;
+        let rows = buffer.chunks_exact_mut(self.stride).zip(contrasts);
+        for (i, (row, contrast)) in (self.start..self.end).zip(rows) {
+            let row = &mut row[columns.start - self.start..columns.end - self.start];
+            if columns.contains(&i) {
+                row[i - columns.start] = f32::MIN;
+            }
+            let partner = i + images;
+            if i < images && columns.contains(&partner) {
+                let similarity = row[partner - columns.start] * self.views.inverse_temperature;
+                part.positive[i] = similarity;
+            }
+            let (first, second) = row.split_at_mut(same - columns.start);
+            let scale = self.views.inverse_temperature;
+            let sum = vector::exp_sum(second, scale, shift);
+            part.sum[i] += vector::exp_sum(first, scale, shift) + sum;
+            if i < images && !second.is_empty() {
+                contrast.add(second, sum, partner as isize - same as isize);
+            }
+            if !right.is_empty() {
+                let values = &row[right.start - columns.start..];
+                for (sum, &value) in part.sum[right.clone()].iter_mut().zip(values) {
+                    *sum += value;
+                }
+            }
+        }
+    }
+
+    /// Whether images are found among all second views, and how sure that is.
+    #[inline(always)]
+    fn contrasts(&self, buffer: &[f32], part: &mut Part, contrasts: &[Contrast]) {
+        let images = self.views.images();
+        let rows = buffer.chunks_exact(self.stride).zip(contrasts);
+        for (_, (row, contrast)) in (self.start..self.end.min(images)).zip(rows) {
+            let second = &row[images - self.start..self.views.count - self.start];
+            part.hits += usize::from(contrast.is_hit());
+            let weight = 1.0 / contrast.sum;
+            part.entropy += f64::from(vector::entropy(second, weight, ENTROPY_OFFSET as f32));
+        }
+    }
+
     #[inline(always)]
     fn reduce(&self, buffer: &mut [f32], part: &mut Part) {
         let views = self.views;
@@ -187,9 +270,7 @@ impl<'a> Stripe<'a> {
                 part.positive[i] = row[i + images - self.start];
             }
         }
-        if views.bound.is_none() {
-            self.columns_by_maximum(buffer, part);
-        }
+        self.columns_by_maximum(buffer, part);
         for (i, row) in (self.start..self.end).zip(buffer.chunks_exact_mut(self.stride)) {
             let row = &mut row[..views.count - self.start];
             let same = images.saturating_sub(self.start).min(row.len());
@@ -201,12 +282,6 @@ impl<'a> Stripe<'a> {
                 let own = &row[same..];
                 self.contrast(i, own, part);
             }
-            if views.bound.is_some() {
-                let below = self.end - self.start;
-                for (sum, &value) in part.sum[self.end..].iter_mut().zip(&row[below..]) {
-                    *sum += value;
-                }
-            }
         }
     }
 
@@ -216,8 +291,8 @@ impl<'a> Stripe<'a> {
         if segment.is_empty() {
             return;
         }
-        let shift = self.views.bound.unwrap_or_else(|| vector::max(segment));
-        let sum = vector::exp_sum(segment, shift);
+        let shift = vector::max(segment);
+        let sum = vector::exp_sum(segment, 1.0, shift);
         join(&mut part.shift[i], &mut part.sum[i], shift, sum);
     }
 
@@ -260,6 +335,50 @@ impl<'a> Stripe<'a> {
     }
 }
 
+/// What is known of the exponentials of a first view with all second views.
+#[derive(Clone, Copy)]
+struct Contrast {
+    sum: f32,
+    /// That of the image's own second view.
+    own: f32,
+    /// The largest of those before it and of those after it.
+    before: f32,
+    after: f32,
+}
+
+impl Default for Contrast {
+    fn default() -> Self {
+        Self {
+            sum: 0.0,
+            own: 0.0,
+            before: f32::MIN,
+            after: f32::MIN,
+        }
+    }
+}
+
+impl Contrast {
+    /// Adds some neighbours, whose sum is known; the own one is at `own`, which may be
+    /// outside.
+    #[inline(always)]
+    fn add(&mut self, exponentials: &[f32], sum: f32, own: isize) {
+        self.sum += sum;
+        let count = exponentials.len();
+        let before = own.clamp(0, count as isize) as usize;
+        let after = (own + 1).clamp(0, count as isize) as usize;
+        if before < after {
+            self.own = exponentials[before];
+        }
+        self.before = self.before.max(vector::max(&exponentials[..before]));
+        self.after = self.after.max(vector::max(&exponentials[after..]));
+    }
+
+    /// Of equal ones the first is taken.
+    fn is_hit(&self) -> bool {
+        self.own > self.before && self.own >= self.after
+    }
+}
+
 // Types instead of closures: only a function that is marked so is sure to be compiled
 // into its caller, and with it for the vector instructions of the machine.
 
@@ -292,5 +411,82 @@ impl WithSimd for Reduce<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         self.stripe.reduce(self.buffer, self.part);
+    }
+}
+
+/// [`Stripe::exponentials`] with the vector instructions of the machine.
+struct Exponentials<'a> {
+    stripe: &'a Stripe<'a>,
+    buffer: &'a mut [f32],
+    columns: Range<usize>,
+    shift: f32,
+    part: &'a mut Part,
+    contrasts: &'a mut [Contrast],
+}
+
+impl WithSimd for Exponentials<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        self.stripe.exponentials(
+            self.buffer,
+            self.columns,
+            self.shift,
+            self.part,
+            self.contrasts,
+        );
+    }
+}
+
+/// [`Stripe::contrasts`] with the vector instructions of the machine.
+struct Contrasts<'a> {
+    stripe: &'a Stripe<'a>,
+    buffer: &'a [f32],
+    part: &'a mut Part,
+    contrasts: &'a [Contrast],
+}
+
+impl WithSimd for Contrasts<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        self.stripe
+            .contrasts(self.buffer, self.part, self.contrasts);
+    }
+}
+
+/// Joins the sums of all parts for some views, from `start` on.
+struct Combine<'a> {
+    start: usize,
+    parts: &'a [Part],
+    sum: &'a mut [f32],
+    shift: &'a mut [f32],
+    same_shift: bool,
+}
+
+impl WithSimd for Combine<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self {
+            start, sum, shift, ..
+        } = self;
+        let end = start + sum.len();
+        for part in self.parts {
+            let sums = sum.iter_mut().zip(&part.sum[start..end]);
+            if self.same_shift {
+                for (sum, &other) in sums {
+                    *sum += other;
+                }
+            } else {
+                let shifts = shift.iter_mut().zip(&part.shift[start..end]);
+                for ((sum, &other), (shift, &other_shift)) in sums.zip(shifts) {
+                    join(shift, sum, other_shift, other);
+                }
+            }
+        }
     }
 }

@@ -20,6 +20,7 @@ mod product;
 use std::sync::OnceLock;
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
+use rayon::prelude::*;
 
 use super::composite::SQUARED_LENGTH_FLOOR;
 use super::{NtXent, NtXentOutput, OPERATION};
@@ -105,6 +106,9 @@ struct Views {
     bound: Option<f32>,
 }
 
+/// Views that a thread takes at least where little is done with each.
+const MIN_VIEWS: usize = 128;
+
 /// The range of arguments that `exp` maps to normal numbers, with some room.
 const EXP_RANGE: f64 = 80.0;
 
@@ -115,13 +119,17 @@ impl Views {
         let mut values = embeddings.to_vec();
         let mut inverse_lengths = Vec::new();
         if config.normalize {
-            for view in values.chunks_exact_mut(width) {
-                let squared = squared_length(view);
-                let floor = SQUARED_LENGTH_FLOOR as f32;
-                let inverse = 1.0 / squared.max(floor).sqrt();
-                view.iter_mut().for_each(|value| *value *= inverse);
-                inverse_lengths.push((inverse, squared > floor));
-            }
+            inverse_lengths = values
+                .par_chunks_exact_mut(width)
+                .with_min_len(MIN_VIEWS)
+                .map(|view| {
+                    let squared = squared_length(view);
+                    let floor = SQUARED_LENGTH_FLOOR as f32;
+                    let inverse = 1.0 / squared.max(floor).sqrt();
+                    view.iter_mut().for_each(|value| *value *= inverse);
+                    (inverse, squared > floor)
+                })
+                .collect();
         }
         let bound = 1.0 / config.temperature;
         Self {

@@ -1,6 +1,7 @@
 //! The matrix products of the loss: few shapes, operands packed once.
 
 use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
 
 /// Rows of the result that are computed together.
 const ROWS: usize = 6;
@@ -46,14 +47,23 @@ pub(super) fn pack(matrix: &[f32], columns: usize, width: usize) -> Vec<f32> {
 pub(super) fn pack_transposed(matrix: &[f32], columns: usize, width: usize) -> Vec<f32> {
     let rows = matrix.len() / columns.max(1);
     let mut packed = vec![0.0; rows.div_ceil(width) * columns * width];
-    for (row, values) in matrix.chunks_exact(columns.max(1)).enumerate() {
-        let start = (row / width) * columns * width + row % width;
-        for (column, &value) in values.iter().enumerate() {
-            packed[start + column * width] = value;
-        }
-    }
+    let size = columns * width;
+    packed
+        .par_chunks_mut(size.max(1))
+        .zip(matrix.par_chunks(size.max(1)))
+        .with_min_len(MIN_PANELS)
+        .for_each(|(panel, rows)| {
+            for (row, values) in rows.chunks_exact(columns.max(1)).enumerate() {
+                for (target, &value) in panel[row..].iter_mut().step_by(width).zip(values) {
+                    *target = value;
+                }
+            }
+        });
     packed
 }
+
+/// Panels that a thread packs at least.
+const MIN_PANELS: usize = 4;
 
 /// The left operand: `rows` rows of `depth` numbers.
 #[derive(Clone, Copy)]
