@@ -149,8 +149,8 @@ fn update_f32(
     let rate = learning_rate as f32 * (1.0 - second_power).sqrt() / (1.0 - first_power);
     let epsilon = config.epsilon as f32;
     for_each_element(weight, slots, gradient, |w, [m, v], g| {
-        *m = beta[0] * *m + take[0] * g;
-        *v = beta[1] * *v + take[1] * (g * g);
-        *w -= rate * *m / (v.sqrt() + epsilon);
+        let m = beta[0] * m + take[0] * g;
+        let v = beta[1] * v + take[1] * (g * g);
+        (w - rate * m / (v.sqrt() + epsilon), [m, v], [])
     });
 }

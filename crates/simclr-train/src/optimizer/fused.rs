@@ -52,62 +52,108 @@ impl<F: FnMut(&mut [f32], &[f32])> InplaceOp2 for InPlace<F> {
     }
 }
 
-/// `sqrt(sum over i of f(inputs[0][i], inputs[1][i], ...)^2)`; inputs of one length.
-pub(super) fn norm_of<const N: usize>(
-    inputs: [&[f32]; N],
-    f: impl Fn([f32; N]) -> f32 + Sync,
-) -> f64 {
-    let length = inputs.iter().map(|input| input.len()).min().unwrap_or(0);
-    let partial: Vec<f64> = (0..length.div_ceil(CHUNK))
-        .into_par_iter()
-        .map(|chunk| {
-            let range = chunk * CHUNK..length.min((chunk + 1) * CHUNK);
-            sum_of_squares(inputs.map(|input| &input[range.clone()]), &f)
-        })
-        .collect();
-    partial.into_iter().sum::<f64>().sqrt()
-}
+/// What one element becomes: its weight, its slots, and numbers whose squares are summed.
+pub(super) type Updated<const SLOTS: usize, const SUMS: usize> = (f32, [f32; SLOTS], [f32; SUMS]);
 
-fn sum_of_squares<const N: usize>(inputs: [&[f32]; N], f: impl Fn([f32; N]) -> f32) -> f64 {
-    // Independent lanes, so that the loop is vectorised and errors stay small.
-    const LANES: usize = 16;
-    let mut lanes = [0.0f32; LANES];
-    let blocks = inputs.map(|input| input.as_chunks::<LANES>());
-    let count = blocks
-        .iter()
-        .map(|(blocks, _)| blocks.len())
-        .min()
-        .unwrap_or(0);
-    for block in 0..count {
-        let block = blocks.map(|(blocks, _)| &blocks[block]);
-        for (lane, sum) in lanes.iter_mut().enumerate() {
-            let value = f(block.map(|values| values[lane]));
-            *sum += value * value;
-        }
-    }
-    let rest = blocks.map(|(_, rest)| rest);
-    let length = rest.iter().map(|rest| rest.len()).min().unwrap_or(0);
-    let rest = (0..length).map(|i| f64::from(f(rest.map(|rest| rest[i]))).powi(2));
-    lanes.into_iter().map(f64::from).sum::<f64>() + rest.sum::<f64>()
-}
-
-/// Updates each element of a variable together with its slots, in parallel.
-pub(super) fn for_each_element<const SLOTS: usize>(
+/// Updates each element of a variable together with its slots, in parallel and in one
+/// pass over memory, from `update(weight, slots, gradient)`. Returns the roots of the
+/// sums of squares of what `update` gives for them.
+pub(super) fn for_each_element<const SLOTS: usize, const SUMS: usize>(
     weight: &mut [f32],
     slots: [&mut [f32]; SLOTS],
     gradient: &[f32],
-    update: impl Fn(&mut f32, [&mut f32; SLOTS], f32) + Sync,
-) {
+    update: impl Fn(f32, [f32; SLOTS], f32) -> Updated<SLOTS, SUMS> + Sync,
+) -> [f64; SUMS] {
     let slot_chunks = chunks_of(slots, weight.len());
-    weight
+    let partial: Vec<[f64; SUMS]> = weight
         .par_chunks_mut(CHUNK)
         .zip(slot_chunks)
         .zip(gradient.par_chunks(CHUNK))
-        .for_each(|((weight, mut slots), gradient)| {
-            for (i, (w, &g)) in weight.iter_mut().zip(gradient).enumerate() {
-                update(w, slots.each_mut().map(|slot| &mut slot[i]), g);
+        .map(|((weight, slots), gradient)| {
+            pulp::Arch::new().dispatch(Pass {
+                weight,
+                slots,
+                gradient,
+                update: &update,
+            })
+        })
+        .collect();
+    std::array::from_fn(|k| partial.iter().map(|sums| sums[k]).sum::<f64>().sqrt())
+}
+
+/// Elements that are handled side by side, whatever the processor's vectors hold.
+const LANES: usize = 16;
+
+/// One chunk. A type and not a closure, so that its loops are compiled for the
+/// processor's vector instructions.
+struct Pass<'a, F, const SLOTS: usize, const SUMS: usize> {
+    weight: &'a mut [f32],
+    slots: [&'a mut [f32]; SLOTS],
+    gradient: &'a [f32],
+    update: &'a F,
+}
+
+impl<F, const SLOTS: usize, const SUMS: usize> pulp::NullaryFnOnce for Pass<'_, F, SLOTS, SUMS>
+where
+    F: Fn(f32, [f32; SLOTS], f32) -> Updated<SLOTS, SUMS>,
+{
+    type Output = [f64; SUMS];
+
+    #[inline(always)]
+    fn call(self) -> [f64; SUMS] {
+        let Self {
+            weight,
+            mut slots,
+            gradient,
+            update,
+        } = self;
+        let (weights, weight_rest) = weight.as_chunks_mut::<LANES>();
+        let (gradients, gradient_rest) = gradient.as_chunks::<LANES>();
+        let whole = weights.len() * LANES;
+        let mut lanes = [[0.0f32; LANES]; SUMS];
+        for (block, (weights, gradients)) in weights.iter_mut().zip(gradients).enumerate() {
+            let mut values = [[0.0; LANES]; SLOTS];
+            for (values, slot) in values.iter_mut().zip(&slots) {
+                values.copy_from_slice(&slot[block * LANES..(block + 1) * LANES]);
             }
-        });
+            for lane in 0..LANES {
+                let mut slot = [0.0; SLOTS];
+                for k in 0..SLOTS {
+                    slot[k] = values[k][lane];
+                }
+                let (weight, slot, measured) = update(weights[lane], slot, gradients[lane]);
+                weights[lane] = weight;
+                for k in 0..SLOTS {
+                    values[k][lane] = slot[k];
+                }
+                for k in 0..SUMS {
+                    lanes[k][lane] += measured[k] * measured[k];
+                }
+            }
+            for (values, slot) in values.iter().zip(&mut slots) {
+                slot[block * LANES..(block + 1) * LANES].copy_from_slice(values);
+            }
+        }
+        let mut sums = [0.0; SUMS];
+        for (sum, lanes) in sums.iter_mut().zip(lanes) {
+            *sum = lanes.into_iter().map(f64::from).sum::<f64>();
+        }
+        for (i, (weight, &gradient)) in (whole..).zip(weight_rest.iter_mut().zip(gradient_rest)) {
+            let mut slot = [0.0; SLOTS];
+            for (value, slot) in slot.iter_mut().zip(&slots) {
+                *value = slot[i];
+            }
+            let (updated, slot, measured) = update(*weight, slot, gradient);
+            *weight = updated;
+            for (value, slot) in slot.into_iter().zip(&mut slots) {
+                slot[i] = value;
+            }
+            for (sum, value) in sums.iter_mut().zip(measured) {
+                *sum += f64::from(value).powi(2);
+            }
+        }
+        sums
+    }
 }
 
 /// The slots of each chunk of the variable.
@@ -136,22 +182,70 @@ fn chunks_of<const SLOTS: usize>(
 mod tests {
     use super::*;
 
+    fn numbers(length: usize, modulus: usize) -> Vec<f32> {
+        (0..length)
+            .map(|i| (i % modulus) as f32 / 7.0 - 0.8)
+            .collect()
+    }
+
+    fn update(w: f32, [a, b]: [f32; 2], g: f32) -> Updated<2, 2> {
+        let next = 0.9 * a + 0.1 * g;
+        (
+            w - next / (b.abs().sqrt() + 0.1),
+            [next, b * w],
+            [w, g + 0.5 * w],
+        )
+    }
+
+    /// The definition, one element after the other.
     #[test]
-    fn norms_match_double_precision_for_any_length() {
+    fn passes_of_any_length_are_those_of_the_plain_loop() {
         for length in [0, 1, 15, 17, CHUNK, 3 * CHUNK + 5] {
-            let a: Vec<f32> = (0..length).map(|i| (i % 13) as f32 - 6.0).collect();
-            let b: Vec<f32> = (0..length).map(|i| (i % 7) as f32).collect();
-            let expected: f64 = a
-                .iter()
-                .zip(&b)
-                .map(|(&a, &b)| (f64::from(a) + 0.5 * f64::from(b)).powi(2))
-                .sum::<f64>()
-                .sqrt();
-            let norm = norm_of([&a, &b], |[a, b]| a + 0.5 * b);
-            assert!(
-                (norm - expected).abs() <= 1e-6 * expected,
-                "{length}: {norm} {expected}"
+            let gradient = numbers(length, 13);
+            let start = [
+                numbers(length, 11),
+                numbers(length, 17),
+                numbers(length, 19),
+            ];
+            let [mut weight, mut first, mut second] = start.clone();
+            let [mut plain_weight, mut plain_first, mut plain_second] = start;
+            let mut expected = [0f64; 2];
+            for i in 0..length {
+                let slots = [plain_first[i], plain_second[i]];
+                let (w, slots, measured) = update(plain_weight[i], slots, gradient[i]);
+                plain_weight[i] = w;
+                [plain_first[i], plain_second[i]] = slots;
+                for (sum, value) in expected.iter_mut().zip(measured) {
+                    *sum += f64::from(value).powi(2);
+                }
+            }
+            let slots = [first.as_mut_slice(), second.as_mut_slice()];
+            let norms = for_each_element(&mut weight, slots, &gradient, update);
+            assert_eq!(
+                (weight, first, second),
+                (plain_weight, plain_first, plain_second)
             );
+            for (norm, expected) in norms.into_iter().zip(expected.map(f64::sqrt)) {
+                assert!(
+                    (norm - expected).abs() <= 1e-6 * expected,
+                    "{length}: {norm} {expected}"
+                );
+            }
         }
+    }
+
+    #[test]
+    fn norms_do_not_depend_on_the_number_of_threads() {
+        let norms = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+            let (mut weight, gradient) = (numbers(5 * CHUNK + 3, 11), numbers(5 * CHUNK + 3, 13));
+            let [mut a, mut b] = [numbers(weight.len(), 17), numbers(weight.len(), 19)];
+            pool.unwrap().install(|| {
+                let slots = [a.as_mut_slice(), b.as_mut_slice()];
+                for_each_element(&mut weight, slots, &gradient, update)
+            })
+        };
+        assert_eq!(norms(1), norms(2));
+        assert_eq!(norms(1), norms(5));
     }
 }

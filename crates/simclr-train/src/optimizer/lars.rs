@@ -6,7 +6,7 @@ use candle_core::{Tensor, Var};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::fused::{for_each_element, in_place, norm_of};
+use super::fused::{for_each_element, in_place};
 use super::slots::{Book, Slots, Update};
 use super::{
     Gradients, NamedVariable, Optimizer, check_fraction, check_learning_rate, check_not_negative,
@@ -200,34 +200,33 @@ impl Rule {
         }
     }
 
+    /// One pass for the norms, if the rate depends on them, and one for the update.
     fn classic(&self, weight: &mut [f32], velocity: &mut [f32], gradient: &[f32]) {
         let (decay, momentum) = (self.weight_decay as f32, self.momentum as f32);
-        let trust = if self.trust_coefficient.is_some() {
-            let weight_norm = norm_of([weight], |[w]| w);
-            self.trust_ratio(
-                weight_norm,
-                norm_of([weight, gradient], |[w, g]| g + decay * w),
-            )
-        } else {
-            1.0
-        };
+        let mut trust = 1.0;
+        if self.trust_coefficient.is_some() {
+            let [weight_norm, update_norm] =
+                for_each_element(weight, [], gradient, |w, [], g| (w, [], [w, g + decay * w]));
+            trust = self.trust_ratio(weight_norm, update_norm);
+        }
         let rate = (self.learning_rate * trust) as f32;
-        for_each_element(weight, [velocity], gradient, |w, [v], g| {
-            let scaled = rate * (g + decay * *w);
-            *v = momentum * *v + scaled;
-            *w -= if self.nesterov {
-                momentum * *v + scaled
-            } else {
-                *v
-            };
-        });
+        if self.nesterov {
+            for_each_element(weight, [velocity], gradient, |w, [v], g| {
+                let scaled = rate * (g + decay * w);
+                let v = momentum * v + scaled;
+                (w - (momentum * v + scaled), [v], [])
+            });
+        } else {
+            for_each_element(weight, [velocity], gradient, |w, [v], g| {
+                let v = momentum * v + rate * (g + decay * w);
+                (w - v, [v], [])
+            });
+        }
     }
 
+    /// One pass for the velocity and the norms, and one for the weight.
     fn popular(&self, weight: &mut [f32], velocity: &mut [f32], gradient: &[f32]) {
         let (decay, momentum) = (self.weight_decay as f32, self.momentum as f32);
-        for_each_element(weight, [velocity], gradient, |w, [v], g| {
-            *v = momentum * *v + (g + decay * *w);
-        });
         if self.nesterov {
             self.descend(weight, velocity, gradient, |w, v, g| {
                 momentum * v + (g + decay * w)
@@ -237,7 +236,7 @@ impl Rule {
         }
     }
 
-    /// `w <- w - r trust(w, u) u` with `u = direction(w, v, g)`.
+    /// `v <- m v + g;  w <- w - r trust(w, u) u` with `u = direction(w, v, g)`.
     fn descend(
         &self,
         weight: &mut [f32],
@@ -245,18 +244,16 @@ impl Rule {
         gradient: &[f32],
         direction: impl Fn(f32, f32, f32) -> f32 + Sync,
     ) {
-        let trust = if self.trust_coefficient.is_some() {
-            let weight_norm = norm_of([weight], |[w]| w);
-            self.trust_ratio(
-                weight_norm,
-                norm_of([weight, velocity, gradient], |[w, v, g]| direction(w, v, g)),
-            )
-        } else {
-            1.0
-        };
+        let (decay, momentum) = (self.weight_decay as f32, self.momentum as f32);
+        let [weight_norm, update_norm] =
+            for_each_element(weight, [&mut *velocity], gradient, |w, [v], g| {
+                let v = momentum * v + (g + decay * w);
+                (w, [v], [w, direction(w, v, g)])
+            });
+        let trust = self.trust_ratio(weight_norm, update_norm);
         let rate = (self.learning_rate * trust) as f32;
         for_each_element(weight, [velocity], gradient, |w, [v], g| {
-            *w -= rate * direction(*w, *v, g);
+            (w - rate * direction(w, v, g), [v], [])
         });
     }
 

@@ -104,15 +104,18 @@ fn apply(config: &SgdConfig, learning_rate: f64, update: Update<'_, 1>) -> Resul
         Slots::Host([velocity]) => {
             let (momentum, rate) = (config.momentum as f32, learning_rate as f32);
             in_place(variable, &gradient, |weight, gradient| {
-                for_each_element(weight, [velocity], gradient, |w, [v], g| {
-                    let scaled = rate * g;
-                    *v = momentum * *v - scaled;
-                    *w += if config.nesterov {
-                        momentum * *v - scaled
-                    } else {
-                        *v
-                    };
-                });
+                let slots = [velocity.as_mut_slice()];
+                if config.nesterov {
+                    for_each_element(weight, slots, gradient, |w, [v], g| {
+                        let v = momentum * v - rate * g;
+                        (w + (momentum * v - rate * g), [v], [])
+                    });
+                } else {
+                    for_each_element(weight, slots, gradient, |w, [v], g| {
+                        let v = momentum * v - rate * g;
+                        (w + v, [v], [])
+                    });
+                }
             })?;
         }
         Slots::Device([velocity]) => {
