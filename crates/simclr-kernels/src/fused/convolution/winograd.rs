@@ -24,7 +24,8 @@ const POSITIONS: usize = 16;
 const LANES: usize = 16;
 
 /// Whether the convolution can be done this way, and gains by it: with few channels the
-/// transforms weigh too much, and on the smallest maps much of a tile lies outside.
+/// transforms weigh too much, with few tiles that of the kernel does, and on the smallest
+/// maps much of a tile lies outside. The limits were measured.
 pub(super) fn suits(convolution: &Convolution) -> bool {
     const FEWEST: usize = 32;
     let plain =
@@ -39,6 +40,7 @@ pub(super) fn suits(convolution: &Convolution) -> bool {
         && fits(convolution.inputs)
         && fits(convolution.outputs)
         && 2 * direct >= 3 * ours
+        && 2 * convolution.batch * ours / POSITIONS >= convolution.inputs.max(convolution.outputs)
 }
 
 /// The tiles of a batch of maps: rows of tiles, image after image.
