@@ -15,9 +15,9 @@ use candle_core::{
 };
 
 use super::channels::{Moments, accumulate};
-use crate::Result;
 use crate::memory::{Buffer, room_for};
 use crate::simd::SimdLevel;
+use crate::{ConvolutionMethod, Result};
 
 /// A feature map `[n, h, w, c]` and its place in the graph.
 #[derive(Debug, Clone)]
@@ -236,6 +236,7 @@ pub(super) enum Inputs<'a> {
 impl Map {
     /// The map that a tensor of this shape is; its gradient becomes the tensor's.
     pub(crate) fn of_tensor(x: &Tensor, dims: [usize; 4]) -> Result<Self> {
+        ConvolutionMethod::check_environment()?;
         let level = SimdLevel::current()?;
         let gradient = Gradient::default();
         let values = x.contiguous()?;
