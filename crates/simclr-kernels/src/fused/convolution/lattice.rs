@@ -205,7 +205,8 @@ thread_local! {
 impl Product<'_> {
     pub(super) fn run(&self, finish: Finish<'_>) -> (Vec<f32>, Vec<Partial>) {
         let blocks = self.blocks();
-        let groups = self.column_groups(blocks.len());
+        let columns = self.weights.columns();
+        let groups = column_groups(self.level, columns, blocks.len(), LEAST_TASKS);
         let zeros = vec![0.0; self.run];
         let taps: Vec<Vec<usize>> = self.lattices.iter().map(Lattice::kernel_taps).collect();
         let work = |row: usize, column: usize, block: BlockMut<'_>| {
@@ -219,7 +220,7 @@ impl Product<'_> {
                 finish,
             })
         };
-        fill_blocks(self.weights.columns(), &blocks, &groups, work)
+        fill_blocks(columns, &blocks, &groups, work)
     }
 
     /// Ranges of output pixels; whole images where several lattices share the pixels.
@@ -246,19 +247,24 @@ impl Product<'_> {
             .map(|start| start..total.min(start + even))
             .collect()
     }
+}
 
-    /// Ranges of columns, of whole panels.
-    fn column_groups(&self, blocks: usize) -> Vec<Range<usize>> {
-        let width = self.level.tile().columns;
-        let columns = self.weights.columns();
-        let panels = columns.div_ceil(width);
-        let groups = LEAST_TASKS.div_ceil(blocks.max(1)).clamp(1, panels);
-        let size = panels.div_ceil(groups) * width;
-        (0..columns)
-            .step_by(size)
-            .map(|start| start..columns.min(start + size))
-            .collect()
-    }
+/// Ranges of columns, of whole panels: so many that they and `blocks` of rows make
+/// `least_tasks`, if there are enough panels.
+pub(super) fn column_groups(
+    level: SimdLevel,
+    columns: usize,
+    blocks: usize,
+    least_tasks: usize,
+) -> Vec<Range<usize>> {
+    let width = level.tile().columns;
+    let panels = columns.div_ceil(width);
+    let groups = least_tasks.div_ceil(blocks.max(1)).clamp(1, panels);
+    let size = panels.div_ceil(groups) * width;
+    (0..columns)
+        .step_by(size)
+        .map(|start| start..columns.min(start + size))
+        .collect()
 }
 
 /// One block of a product.

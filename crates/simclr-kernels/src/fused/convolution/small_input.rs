@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{Convolution, is_identity};
+use super::Convolution;
 use crate::geometry::{Span, Windows};
 use crate::memory::{Buffer, zeros};
 
@@ -10,8 +10,7 @@ use crate::memory::{Buffer, zeros};
 const LONG_RUN: usize = 16;
 
 pub(super) fn is_small(convolution: &Convolution) -> bool {
-    let Windows { rows, columns } = &convolution.windows;
-    convolution.inputs < LONG_RUN && !(is_identity(rows) && is_identity(columns))
+    convolution.inputs < LONG_RUN && !convolution.is_pointwise()
 }
 
 /// A copy of `x` with its padding written out, so that a row of a window is one run.

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use pulp::{Simd, WithSimd};
 
-use super::super::lattice::{Finish, Partial};
+use super::super::lattice::{Finish, Partial, column_groups};
 use super::super::weights::Weights;
 use super::{POSITIONS, Tiles, transform};
 use crate::fused::convolution::{Convolution, Input};
@@ -78,14 +78,7 @@ impl<'a> Product<'a> {
             .iter()
             .map(|rows| self.tiles.first_pixel(rows.start)..self.tiles.first_pixel(rows.end))
             .collect();
-        let width = self.level.tile().columns;
-        let panels = self.outputs.div_ceil(width);
-        let groups = LEAST_TASKS.div_ceil(blocks.len()).clamp(1, panels);
-        let size = panels.div_ceil(groups) * width;
-        let columns: Vec<_> = (0..self.outputs)
-            .step_by(size)
-            .map(|start| start..self.outputs.min(start + size))
-            .collect();
+        let columns = column_groups(self.level, self.outputs, blocks.len(), LEAST_TASKS);
         fill_blocks(self.outputs, &pixels, &columns, |row, column, block| {
             let first_row = blocks[row].start;
             self.level.run(Task {
