@@ -15,11 +15,11 @@ const CHUNK: usize = 1 << 15;
 
 /// Rows that are added up in one go: a sum of short sums loses less to rounding, and near
 /// zero that decides what a ReLU lets through.
-pub(super) const SHORT_SUM: usize = 32;
+const SHORT_SUM: usize = 32;
 
 /// `sums += few`, and `few` starts anew.
 #[inline(always)]
-pub(super) fn move_into(few: &mut [f32], sums: &mut [f32]) {
+fn move_into(few: &mut [f32], sums: &mut [f32]) {
     for (sum, few) in sums.iter_mut().zip(few) {
         *sum += std::mem::take(few);
     }
@@ -157,41 +157,10 @@ impl Affine<'_> {
         fill_blocks(channels, &rows, &all, work).0
     }
 
-    fn floor(&self) -> f32 {
+    pub(super) fn floor(&self) -> f32 {
         match self.activation {
             Activation::Relu => 0.0,
             Activation::Identity => f32::NEG_INFINITY,
-        }
-    }
-
-    /// The same in place, on some rows and channels of the result of a product.
-    #[inline(always)]
-    pub(super) fn apply_in_place(
-        &self,
-        y: &mut BlockMut<'_>,
-        first_row: usize,
-        first_channel: usize,
-    ) {
-        let of_block = first_channel..first_channel + y.columns();
-        let (scale, shift) = (&self.scale[of_block.clone()], &self.shift[of_block.clone()]);
-        let floor = self.floor();
-        for index in 0..y.rows() {
-            let row = y.row_mut(index);
-            match self.residual {
-                None => {
-                    for ((y, &scale), &shift) in row.iter_mut().zip(scale).zip(shift) {
-                        *y = at_least(floor, *y * scale + shift);
-                    }
-                }
-                Some(residual) => {
-                    let start = (first_row + index) * self.scale.len();
-                    let residual = &residual[start..][of_block.clone()];
-                    let parameters = scale.iter().zip(shift).zip(residual);
-                    for (y, ((&scale, &shift), &residual)) in row.iter_mut().zip(parameters) {
-                        *y = at_least(floor, *y * scale + shift + residual);
-                    }
-                }
-            }
         }
     }
 }

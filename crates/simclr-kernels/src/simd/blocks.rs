@@ -42,27 +42,20 @@ impl BlockMut<'_> {
         self.columns
     }
 
-    /// A row that has been written.
-    #[inline(always)]
-    pub(crate) fn row(&self, index: usize) -> &[f32] {
-        assert!(index < self.rows);
-        // SAFETY: `fill_blocks` made the block from rows of `stride` elements of which
-        // `columns` belong to it; nobody else has access; callers wrote the row before.
-        unsafe { std::slice::from_raw_parts(self.start.add(index * self.stride), self.columns) }
-    }
-
-    /// As [`BlockMut::row`], to be changed.
+    /// A row.
     #[inline(always)]
     pub(crate) fn row_mut(&mut self, index: usize) -> &mut [f32] {
         assert!(index < self.rows);
-        // SAFETY: as in `row`; `self` is borrowed mutably for as long as the row.
+        // SAFETY: `fill_blocks` made the block from rows of `stride` elements of which
+        // `columns` belong to it; nobody else has access; `self` is borrowed mutably for as
+        // long as the row.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(index * self.stride), self.columns) }
     }
 
     /// All elements, if the block has all columns of its matrix.
     pub(crate) fn all_mut(&mut self) -> &mut [f32] {
         assert!(self.columns == self.stride, "a block of whole rows");
-        // SAFETY: as in `row`; whole rows lie one after the other.
+        // SAFETY: as in `row_mut`; whole rows lie one after the other.
         unsafe { std::slice::from_raw_parts_mut(self.start, self.rows * self.columns) }
     }
 

@@ -5,9 +5,16 @@
 mod blocks;
 mod gemm;
 mod level;
+mod prefetch;
+mod scratch;
 mod tile;
 
 pub(crate) use blocks::{BlockMut, fill_beside, fill_blocks, whole};
 pub use gemm::{MatrixMut, MatrixRef, gemm};
 pub use level::SimdLevel;
-pub(crate) use tile::{FilterTile, RowTable, add_outer_products, multiply};
+pub(crate) use prefetch::prefetch;
+pub(crate) use scratch::Scratch;
+pub(crate) use tile::{
+    FilterTile, RowTable, TileEnd, add_outer_products, load_from as load, multiply,
+    store_to as store,
+};

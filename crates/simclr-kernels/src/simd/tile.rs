@@ -73,6 +73,20 @@ impl<'a> RowTable<'a> {
         }
     }
 
+    /// Adds rows of one run each that lie one after the other, as in the result.
+    pub(crate) fn extend_adjacent(&mut self, rows: &'a [f32]) {
+        assert!(self.taps == 1 && self.targets.is_empty(), "one run a row");
+        let Some(last) = (rows.len() / self.run.max(1)).checked_sub(1) else {
+            return;
+        };
+        self.targets.extend(0..=last);
+        let tiles = self.targets.len().div_ceil(self.tile.rows);
+        // A tile's missing rows are the last one again; their results go nowhere.
+        let of_row = |row: usize| rows[row.min(last) * self.run..][..self.run].as_ptr();
+        self.pointers
+            .extend((0..tiles * self.tile.rows).map(of_row));
+    }
+
     /// Adds rows: their places in the result, and the run of each (row, tap).
     pub(crate) fn extend(
         &mut self,
@@ -102,10 +116,37 @@ impl<'a> RowTable<'a> {
     }
 }
 
+/// What follows a product while a tile of it is at hand.
+pub(crate) trait TileEnd {
+    /// Sees, and may change, what goes into some rows of the block (their numbers in
+    /// `rows`, as many as there are `values`), from a column of the panel on.
+    fn tile<S: Simd, const VECTORS: usize>(
+        &mut self,
+        simd: S,
+        column: usize,
+        values: &mut [[S::f32s; VECTORS]],
+        rows: &[usize],
+    );
+}
+
+/// Nothing follows.
+impl TileEnd for () {
+    #[inline(always)]
+    fn tile<S: Simd, const VECTORS: usize>(
+        &mut self,
+        _: S,
+        _: usize,
+        _: &mut [[S::f32s; VECTORS]],
+        _: &[usize],
+    ) {
+    }
+}
+
 /// The widest tile of any level: what partial tiles are computed in.
 const LARGEST_TILE: usize = 12 * 32;
 
-/// `block[target(r), 0..columns] = Σ over k of row(r)[k] panel[k]`, for all rows of the table.
+/// `block[target(r), 0..columns] = Σ over k of row(r)[k] panel[k]`, for all rows of the table,
+/// and what follows it.
 ///
 /// The panel is `[taps * run, tile columns]`, its unused columns filled with anything.
 #[inline(always)]
@@ -114,12 +155,13 @@ pub(crate) fn multiply<S: Simd>(
     table: &RowTable<'_>,
     panel: &[f32],
     block: &mut BlockMut<'_>,
+    end: &mut impl TileEnd,
 ) {
     let Tile { rows, columns } = table.tile;
     match (S::F32_LANES, rows, columns) {
-        (16, 12, 32) => multiply_tiles::<S, 12, 2>(simd, table, panel, block),
-        (8, 6, 16) => multiply_tiles::<S, 6, 2>(simd, table, panel, block),
-        (4, 6, 16) => multiply_tiles::<S, 6, 4>(simd, table, panel, block),
+        (16, 12, 32) => multiply_tiles::<S, 12, 2, _>(simd, table, panel, block, end),
+        (8, 6, 16) => multiply_tiles::<S, 6, 2, _>(simd, table, panel, block, end),
+        (4, 6, 16) => multiply_tiles::<S, 6, 4, _>(simd, table, panel, block, end),
         other => unsupported(other),
     }
 }
@@ -133,11 +175,12 @@ fn unsupported(tile: (usize, usize, usize)) -> ! {
 }
 
 #[inline(always)]
-fn multiply_tiles<S: Simd, const ROWS: usize, const VECTORS: usize>(
+fn multiply_tiles<S: Simd, const ROWS: usize, const VECTORS: usize, End: TileEnd>(
     simd: S,
     table: &RowTable<'_>,
     panel: &[f32],
     block: &mut BlockMut<'_>,
+    end: &mut End,
 ) {
     let width = VECTORS * S::F32_LANES;
     let columns = block.columns();
@@ -164,7 +207,9 @@ fn multiply_tiles<S: Simd, const ROWS: usize, const VECTORS: usize>(
                 }
             }
         }
-        if targets.len() == ROWS && columns == width {
+        let sums = &mut sums[..targets.len()];
+        end.tile(simd, 0, sums, targets);
+        if columns == width {
             for (sums, &target) in sums.iter().zip(targets) {
                 let start = block.pointer(target);
                 for (vector, &sum) in sums.iter().enumerate() {
@@ -234,9 +279,11 @@ unsafe fn accumulate<S: Simd, const ROWS: usize, const VECTORS: usize>(
 pub(crate) struct FilterTile;
 
 impl FilterTile {
-    /// How many rows the left panels of [`add_outer_products`] have.
-    pub(crate) fn rows(level: SimdLevel) -> usize {
+    /// How many rows the left panels of [`add_outer_products`] have, if about `size` rows
+    /// are to be cut into panels: the most, unless too much of the last one stays empty.
+    pub(crate) fn rows(level: SimdLevel, size: usize) -> usize {
         match level {
+            SimdLevel::Avx512 if 16 * size.next_multiple_of(12) <= 17 * size => 12,
             SimdLevel::Avx512 => 8,
             SimdLevel::Avx2 | SimdLevel::Neon | SimdLevel::Portable => 6,
         }
@@ -245,8 +292,8 @@ impl FilterTile {
 
 /// `target[r, 0..columns] += Σ over p of left[p][r] right[p]`, for the first `rows` rows.
 ///
-/// `left` is `[count, FilterTile::rows]`, `right` is `[count, tile columns]`, `target` has
-/// rows of `stride` elements.
+/// `left` is `[count, tile rows]`, see [`FilterTile`], `right` is `[count, tile columns]`,
+/// `target` has rows of `stride` elements.
 #[inline(always)]
 pub(crate) fn add_outer_products<S: Simd>(
     simd: S,
@@ -255,11 +302,14 @@ pub(crate) fn add_outer_products<S: Simd>(
     stride: usize,
     (rows, columns): (usize, usize),
 ) {
-    match S::F32_LANES {
-        16 => add_tile::<S, 8, 2>(simd, (left, right, count), target, stride, (rows, columns)),
-        8 => add_tile::<S, 6, 2>(simd, (left, right, count), target, stride, (rows, columns)),
-        4 => add_tile::<S, 6, 4>(simd, (left, right, count), target, stride, (rows, columns)),
-        lanes => unsupported((lanes, 0, 0)),
+    let tile = left.len() / count.max(1);
+    let operands = (left, right, count);
+    match (S::F32_LANES, tile) {
+        (16, 12) => add_tile::<S, 12, 2>(simd, operands, target, stride, (rows, columns)),
+        (16, 8) => add_tile::<S, 8, 2>(simd, operands, target, stride, (rows, columns)),
+        (8, 6) => add_tile::<S, 6, 2>(simd, operands, target, stride, (rows, columns)),
+        (4, 6) => add_tile::<S, 6, 4>(simd, operands, target, stride, (rows, columns)),
+        (lanes, rows) => unsupported((lanes, rows, 0)),
     }
 }
 
@@ -336,4 +386,16 @@ unsafe fn load<S: Simd>(from: *const f32) -> S::f32s {
 unsafe fn store<S: Simd>(to: *mut f32, value: S::f32s) {
     // SAFETY: vectors are plain data; the write is unaligned.
     unsafe { to.cast::<S::f32s>().write_unaligned(value) }
+}
+
+/// The numbers at the front of a slice, which has enough of them.
+#[inline(always)]
+pub(crate) fn load_from<S: Simd>(values: &[f32]) -> S::f32s {
+    S::as_simd_f32s(&values[..S::F32_LANES]).0[0]
+}
+
+/// Writes to the front of a slice, which is long enough.
+#[inline(always)]
+pub(crate) fn store_to<S: Simd>(values: &mut [f32], value: S::f32s) {
+    S::as_mut_simd_f32s(&mut values[..S::F32_LANES]).0[0] = value;
 }

@@ -1,5 +1,6 @@
 //! The gradient of a convolution's kernel: sums of outer products over all pixels.
 
+use std::cell::RefCell;
 use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
@@ -7,22 +8,24 @@ use rayon::prelude::*;
 
 use super::lattice::Lattice;
 use super::{Convolution, Input};
-use crate::memory::{Buffer, zeros};
-use crate::simd::{FilterTile, SimdLevel, add_outer_products};
+use crate::memory::{Buffer, room_for, zeros};
+use crate::simd::{FilterTile, Scratch, SimdLevel, add_outer_products, prefetch};
 
-/// Pixels whose gradients are packed at a time.
-const PACKED_PIXELS: usize = 192;
+/// Pixels that are packed at a time: a panel of them stays in the first-level cache, all
+/// that is packed of them, and the next ones, in the second-level cache.
+const PACKED_PIXELS: usize = 64;
 
-/// Columns whose gradients are packed at a time: with the pixels, what the second-level
-/// cache holds.
-const PACKED_COLUMNS: usize = 512;
+/// Rows and columns of the kernel that a task is about, at most: so many that each packed
+/// number is used often, so few that the sums stay in the second-level cache.
+const TASK_ROWS: usize = 264;
+const TASK_COLUMNS: usize = 256;
 
 /// The sum over pixels is cut into parts of at least this many, each with a sum of its own.
-const PART_PIXELS: usize = 2048;
+const PART_PIXELS: usize = 512;
 
-/// Parts and pieces that the work is cut into, if it can be: a constant, so that sums do
-/// not depend on the number of threads.
-const TASKS: usize = 16;
+/// Tasks that the work is cut into, if it can be: a constant, so that sums do not depend
+/// on the number of threads.
+const TASKS: usize = 24;
 
 /// `dkernel[k, o] = Σ over pixels of columns[pixel, k] dy[pixel, o]`.
 pub(super) fn gradient(
@@ -32,8 +35,6 @@ pub(super) fn gradient(
     x: Input<'_>,
     dy: &[f32],
 ) -> Vec<f32> {
-    let run = lattice.merged_columns() * convolution.inputs;
-    let taps = lattice.kernel_taps().len();
     let plan = Plan {
         level,
         lattice,
@@ -44,45 +45,68 @@ pub(super) fn gradient(
             convolution.windows.columns.input,
         ),
         channels: convolution.inputs,
-        run,
+        run: lattice.merged_columns() * convolution.inputs,
         outputs: convolution.outputs,
     };
+    let pieces = plan.pieces(lattice.kernel_taps().len());
+    let columns = cut(plan.outputs, TASK_COLUMNS);
     let pixels = convolution.output_pixels();
-    let parts = (pixels / PART_PIXELS).clamp(1, TASKS);
-    let pieces = plan.pieces(taps, TASKS.div_ceil(parts));
-    let part = pixels.div_ceil(parts);
-    let partial: Vec<Buffer> = (0..parts * pieces.len())
+    let wanted = TASKS.div_ceil(pieces.len() * columns.len());
+    let parts = cut(
+        pixels,
+        pixels.div_ceil(wanted.min(pixels / PART_PIXELS).max(1)),
+    );
+    let tasks = pieces.len() * columns.len() * parts.len();
+    let sums: Vec<Buffer> = (0..tasks)
         .into_par_iter()
         .with_max_len(1)
         .map(|task| {
-            let (index, piece) = (task / pieces.len(), &pieces[task % pieces.len()]);
-            let pixels = index * part..pixels.min((index + 1) * part);
+            let (rest, part) = (task / parts.len(), task % parts.len());
             level.run(Task {
                 plan: &plan,
-                pixels,
-                piece,
+                pixels: parts[part].clone(),
+                piece: &pieces[rest / columns.len()],
+                columns: columns[rest % columns.len()].clone(),
             })
         })
         .collect();
-    let mut gradient = vec![0.0; convolution.depth() * plan.outputs];
+    let mut gradient = room_for(convolution.depth() * plan.outputs);
+    gradient.resize(convolution.depth() * plan.outputs, 0.0);
     let mut rest = gradient.as_mut_slice();
     let mut targets = Vec::with_capacity(pieces.len());
-    for piece in &pieces {
-        let (target, others) = rest.split_at_mut(piece.len() * plan.outputs);
-        targets.push(target);
+    for (piece, sums) in pieces.iter().zip(sums.chunks(columns.len() * parts.len())) {
+        let (target, others) = rest.split_at_mut(piece.rows() * plan.outputs);
+        targets.push((target, sums));
         rest = others;
     }
-    targets
-        .into_par_iter()
-        .enumerate()
-        .for_each(|(piece, target)| {
-            for part in partial.iter().skip(piece).step_by(pieces.len()) {
-                for (sum, value) in target.iter_mut().zip(&**part) {
-                    *sum += value;
-                }
-            }
-        });
+    targets.into_par_iter().for_each(|(target, sums)| {
+        for (columns, sums) in columns.iter().zip(sums.chunks(parts.len())) {
+            add_up(sums, target, columns.clone(), plan.outputs);
+        }
+    });
     gradient
+}
+
+/// Ranges of `0..size`, of `step` each.
+fn cut(size: usize, step: usize) -> Vec<Range<usize>> {
+    (0..size)
+        .step_by(step)
+        .map(|start| start..size.min(start + step))
+        .collect()
+}
+
+/// Adds matrices up, in their order, into some columns of another one.
+fn add_up(parts: &[Buffer], target: &mut [f32], columns: Range<usize>, stride: usize) {
+    for part in parts {
+        let rows = target
+            .chunks_exact_mut(stride)
+            .zip(part.chunks_exact(columns.len()));
+        for (row, values) in rows {
+            for (sum, value) in row[columns.clone()].iter_mut().zip(values) {
+                *sum += value;
+            }
+        }
+    }
 }
 
 struct Plan<'a> {
@@ -100,171 +124,247 @@ struct Plan<'a> {
 struct Piece(Vec<(usize, Range<usize>)>);
 
 impl Piece {
-    fn len(&self) -> usize {
+    fn rows(&self) -> usize {
         self.0.iter().map(|(_, rows)| rows.len()).sum()
+    }
+
+    /// How many tiles of `rows` rows these are, where none has rows of two taps.
+    fn tiles(&self, rows: usize) -> usize {
+        let of_tap = |(_, of_tap): &(usize, Range<usize>)| of_tap.len().div_ceil(rows);
+        self.0.iter().map(of_tap).sum()
     }
 }
 
 impl Plan<'_> {
-    /// Cuts the kernel's rows into about `count` pieces of tiles.
-    fn pieces(&self, taps: usize, count: usize) -> Vec<Piece> {
-        let rows = FilterTile::rows(self.level);
-        let tiles: Vec<(usize, Range<usize>)> = (0..taps)
-            .flat_map(|tap| {
-                let starts = (0..self.run).step_by(rows);
-                starts.map(move |start| (tap, start..self.run.min(start + rows)))
-            })
-            .collect();
-        let size = tiles.len().div_ceil(count).max(1);
-        tiles
-            .chunks(size)
-            .map(|tiles| Piece(tiles.to_vec()))
-            .collect()
+    /// Where the run of a pixel begins at a tap; `None` in the padding.
+    #[inline(always)]
+    fn run_start(&self, pixel: usize, tap: usize) -> Option<usize> {
+        let (height, width) = self.source_size;
+        let (row_tap, column_tap) = self.lattice.tap(tap);
+        let (image, row, column) = self.lattice.position(pixel);
+        let row = self.lattice.rows.input(row, row_tap, height)?;
+        let column = self.lattice.columns.input(column, column_tap, width)?;
+        Some(((image * height + row) * width + column) * self.channels)
     }
+
+    /// The kernel's rows in pieces of whole tiles.
+    fn pieces(&self, taps: usize) -> Vec<Piece> {
+        let rows = FilterTile::rows(self.level, self.run);
+        let most = TASK_ROWS / rows;
+        let mut pieces = Vec::new();
+        let (mut piece, mut tiles) = (Piece(Vec::new()), 0);
+        for tap in 0..taps {
+            let mut start = 0;
+            while start < self.run {
+                let end = self.run.min(start + (most - tiles) * rows);
+                tiles += (end - start).div_ceil(rows);
+                piece.0.push((tap, start..end));
+                start = end;
+                if tiles == most {
+                    pieces.push(std::mem::replace(&mut piece, Piece(Vec::new())));
+                    tiles = 0;
+                }
+            }
+        }
+        if tiles > 0 {
+            pieces.push(piece);
+        }
+        pieces
+    }
+}
+
+thread_local! {
+    static PACKED: RefCell<[Scratch; 2]> = const { RefCell::new([Scratch::new(), Scratch::new()]) };
 }
 
 struct Task<'t, 'a> {
     plan: &'t Plan<'a>,
     pixels: Range<usize>,
     piece: &'t Piece,
+    columns: Range<usize>,
 }
 
 impl WithSimd for Task<'_, '_> {
+    /// `[row of the piece, column]`.
     type Output = Buffer;
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Buffer {
-        let plan = self.plan;
-        let width = plan.level.tile().columns;
-        let mut sums = zeros(self.piece.len() * plan.outputs);
-        let (mut left, mut right) = (Vec::new(), Vec::new());
+        let width = self.plan.level.tile().columns;
+        let tile_rows = FilterTile::rows(self.plan.level, self.plan.run);
+        let columns = self.columns.len();
+        let mut sums = zeros(self.piece.rows() * columns);
+        // Taken out, because a closure would not be compiled for the level.
+        let [mut left, mut right] = PACKED.take();
         let mut starts: Vec<Option<usize>> = Vec::new();
-        let step = PACKED_PIXELS;
-        for first in self.pixels.clone().step_by(step) {
-            let pixels = first..self.pixels.end.min(first + step);
-            for begin in (0..plan.outputs).step_by(PACKED_COLUMNS) {
-                let columns = begin..plan.outputs.min(begin + PACKED_COLUMNS);
-                match width {
-                    32 => self.pack_gradients::<32>(pixels.clone(), columns.clone(), &mut right),
-                    _ => self.pack_gradients::<16>(pixels.clone(), columns.clone(), &mut right),
-                }
-                let (mut row, mut tap_of_starts) = (0, None);
-                for (tap, rows) in &self.piece.0 {
-                    if tap_of_starts != Some(*tap) {
-                        self.find_runs(pixels.clone(), *tap, &mut starts);
-                        tap_of_starts = Some(*tap);
+        for first in self.pixels.clone().step_by(PACKED_PIXELS) {
+            let pixels = first..self.pixels.end.min(first + PACKED_PIXELS);
+            let count = pixels.len();
+            let right = right.room(columns.div_ceil(width) * width * count);
+            let left = left.room(self.piece.tiles(tile_rows) * tile_rows * count);
+            match width {
+                32 => self.pack_gradients::<32>(pixels.clone(), right),
+                _ => self.pack_gradients::<16>(pixels.clone(), right),
+            }
+            match tile_rows {
+                12 => self.pack_inputs::<12>(pixels, &mut starts, left),
+                8 => self.pack_inputs::<8>(pixels, &mut starts, left),
+                _ => self.pack_inputs::<6>(pixels, &mut starts, left),
+            }
+            let panels = right.chunks_exact(count * width);
+            let mut next = self.next_pixels(first, panels.len() * self.piece.tiles(tile_rows));
+            for (panel, column) in panels.zip((0..columns).step_by(width)) {
+                let mut tiles = left.chunks_exact(count * tile_rows);
+                let mut row = 0;
+                for (_, of_tap) in &self.piece.0 {
+                    for start in of_tap.clone().step_by(tile_rows) {
+                        let Some(tile) = tiles.next() else { break };
+                        if let Some(pixels) = next.next() {
+                            self.prefetch(pixels);
+                        }
+                        let rows = tile_rows.min(of_tap.end - start);
+                        let size = (rows, width.min(columns - column));
+                        let target = &mut sums[row * columns + column..];
+                        add_outer_products(simd, (tile, panel, count), target, columns, size);
+                        row += rows;
                     }
-                    match FilterTile::rows(plan.level) {
-                        8 => self.pack_rows::<8>(&starts, rows.clone(), &mut left),
-                        _ => self.pack_rows::<6>(&starts, rows.clone(), &mut left),
-                    }
-                    let panels = right.chunks_exact(pixels.len() * width);
-                    for (panel, column) in panels.zip(columns.clone().step_by(width)) {
-                        let size = (rows.len(), width.min(columns.end - column));
-                        let target = &mut sums[row * plan.outputs + column..];
-                        let operands = (left.as_slice(), panel, pixels.len());
-                        add_outer_products(simd, operands, target, plan.outputs, size);
-                    }
-                    row += rows.len();
                 }
             }
         }
+        PACKED.set([left, right]);
         sums
     }
 }
 
 impl Task<'_, '_> {
-    /// `dy` of some pixels and columns, a panel of `WIDTH` columns after the other.
+    /// The pixels that are packed after those from `first` on, in `count` ranges.
     #[inline(always)]
-    fn pack_gradients<const WIDTH: usize>(
+    fn next_pixels(&self, first: usize, count: usize) -> impl Iterator<Item = Range<usize>> {
+        let start = self.pixels.end.min(first + PACKED_PIXELS);
+        let end = self.pixels.end.min(start + PACKED_PIXELS);
+        let step = (end - start).div_ceil(count).max(1);
+        (start..end)
+            .step_by(step)
+            .map(move |start| start..end.min(start + step))
+    }
+
+    /// Asks for what will be packed of some pixels. The taps of a window share their
+    /// numbers, so those of one have to do.
+    #[inline(always)]
+    fn prefetch(&self, pixels: Range<usize>) {
+        let plan = self.plan;
+        for pixel in pixels.clone() {
+            let start = pixel * plan.outputs;
+            prefetch(&plan.dy[start + self.columns.start..start + self.columns.end]);
+        }
+        let Some((tap, rows)) = self.piece.0.first() else {
+            return;
+        };
+        for start in pixels.filter_map(|pixel| plan.run_start(pixel, *tap)) {
+            prefetch(&plan.x.values[start + rows.start..start + rows.end]);
+        }
+    }
+
+    /// `dy` of some pixels: `[panel, pixel, column of the panel]`.
+    #[inline(always)]
+    fn pack_gradients<const WIDTH: usize>(&self, pixels: Range<usize>, packed: &mut [f32]) {
+        let count = pixels.len();
+        let (packed, _) = packed.as_chunks_mut::<WIDTH>();
+        for (index, pixel) in pixels.enumerate() {
+            let start = pixel * self.plan.outputs;
+            let source = &self.plan.dy[start + self.columns.start..start + self.columns.end];
+            let (whole, rest) = source.as_chunks::<WIDTH>();
+            for (panel, source) in whole.iter().enumerate() {
+                packed[panel * count + index] = *source;
+            }
+            if !rest.is_empty() {
+                let target = &mut packed[whole.len() * count + index];
+                target[..rest.len()].copy_from_slice(rest);
+                target[rest.len()..].fill(0.0);
+            }
+        }
+    }
+
+    /// What the rows of the piece are multiplied with: `[tile, pixel, row of the tile]`.
+    #[inline(always)]
+    fn pack_inputs<const TILE: usize>(
         &self,
         pixels: Range<usize>,
-        columns: Range<usize>,
-        packed: &mut Vec<f32>,
+        starts: &mut Vec<Option<usize>>,
+        packed: &mut [f32],
     ) {
-        let panels = columns.len().div_ceil(WIDTH);
-        packed.resize(panels * pixels.len() * WIDTH, 0.0);
-        let starts = columns.clone().step_by(WIDTH);
-        for (panel, start) in packed.chunks_exact_mut(pixels.len() * WIDTH).zip(starts) {
-            let count = WIDTH.min(columns.end - start);
-            let (rows, _) = panel.as_chunks_mut::<WIDTH>();
-            for (row, pixel) in rows.iter_mut().zip(pixels.clone()) {
-                let source = &self.plan.dy[pixel * self.plan.outputs + start..][..count];
-                match source.first_chunk::<WIDTH>() {
-                    Some(source) => *row = *source,
-                    None => {
-                        row[..count].copy_from_slice(source);
-                        row[count..].fill(0.0);
-                    }
-                }
-            }
+        let count = pixels.len();
+        let (packed, _) = packed.as_chunks_mut::<TILE>();
+        let mut first = 0;
+        for (tap, rows) in &self.piece.0 {
+            self.find_runs(pixels.clone(), *tap, starts);
+            let tiles = rows.len().div_ceil(TILE);
+            let target = &mut packed[first..first + tiles * count];
+            self.pack_runs(starts, rows.clone(), target);
+            first += tiles * count;
         }
     }
 
     /// Where the run of each pixel begins at a tap; `None` in the padding.
     #[inline(always)]
     fn find_runs(&self, pixels: Range<usize>, tap: usize, starts: &mut Vec<Option<usize>>) {
-        let plan = self.plan;
-        let (height, width) = plan.source_size;
-        let (row_tap, column_tap) = plan.lattice.tap(tap);
         starts.clear();
-        starts.extend(pixels.map(|pixel| {
-            let (image, row, column) = plan.lattice.position(pixel);
-            let row = plan.lattice.rows.input(row, row_tap, height)?;
-            let column = plan.lattice.columns.input(column, column_tap, width)?;
-            Some(((image * height + row) * width + column) * plan.channels)
-        }));
+        starts.extend(pixels.map(|pixel| self.plan.run_start(pixel, tap)));
     }
 
-    /// The same few numbers of each pixel's run, one pixel after the other.
+    /// Some numbers of each pixel's run, rectified if they are to be: `[tile, pixel, number
+    /// of the tile]`. What is padding is zero.
     #[inline(always)]
-    fn pack_rows<const TILE: usize>(
+    fn pack_runs<const TILE: usize>(
         &self,
         starts: &[Option<usize>],
         rows: Range<usize>,
-        packed: &mut Vec<f32>,
+        packed: &mut [[f32; TILE]],
     ) {
-        packed.resize(starts.len() * TILE, 0.0);
-        let (packed, _) = packed.as_chunks_mut::<TILE>();
-        let x = self.plan.x.values;
-        for (target, start) in packed.iter_mut().zip(starts) {
+        let Input { values, rectified } = self.plan.x;
+        let count = starts.len();
+        let mut computed = [0.0; TASK_ROWS];
+        let computed = &mut computed[..rows.len()];
+        for (pixel, start) in starts.iter().enumerate() {
+            let tiles = packed[pixel..].iter_mut().step_by(count);
             let Some(start) = start else {
-                *target = [0.0; TILE];
+                tiles.for_each(|tile| *tile = [0.0; TILE]);
                 continue;
             };
-            let source = &x[start + rows.start..start + rows.end];
-            match source.first_chunk::<TILE>() {
-                Some(source) => *target = *source,
-                None => {
-                    target[..rows.len()].copy_from_slice(source);
-                    target[rows.len()..].fill(0.0);
+            let source = &values[start + rows.start..start + rows.end];
+            match rectified {
+                None => copy_tiles(source, tiles),
+                Some((scale, shift)) => {
+                    rectify(source, &scale[rows.clone()], &shift[rows.clone()], computed);
+                    copy_tiles(computed, tiles);
                 }
             }
-        }
-        if let Some((scale, shift)) = self.plan.x.rectified {
-            rectify(packed, starts, &scale[rows.clone()], &shift[rows]);
         }
     }
 }
 
-/// `max(x scale + shift, 0)` of packed rows; what is padding stays zero.
+/// A run in tiles, the last one filled up with zeros.
 #[inline(always)]
-fn rectify<const TILE: usize>(
-    packed: &mut [[f32; TILE]],
-    starts: &[Option<usize>],
-    scale: &[f32],
-    shift: &[f32],
+fn copy_tiles<'a, const TILE: usize>(
+    run: &[f32],
+    tiles: impl Iterator<Item = &'a mut [f32; TILE]>,
 ) {
-    let mut factors = [[0f32; TILE]; 2];
-    factors[0][..scale.len()].copy_from_slice(scale);
-    factors[1][..shift.len()].copy_from_slice(shift);
-    let [scale, shift] = factors;
-    for (row, start) in packed.iter_mut().zip(starts) {
-        // Zero where the row is padding.
-        let inside = if start.is_some() { 1.0 } else { 0.0 };
-        for c in 0..TILE {
-            let y = row[c] * scale[c] + inside * shift[c];
-            row[c] = if y < 0.0 { 0.0 } else { y };
-        }
+    let (whole, rest) = run.as_chunks::<TILE>();
+    let mut tiles = tiles;
+    for (source, tile) in whole.iter().zip(tiles.by_ref()) {
+        *tile = *source;
+    }
+    if let (false, Some(tile)) = (rest.is_empty(), tiles.next()) {
+        tile[..rest.len()].copy_from_slice(rest);
+        tile[rest.len()..].fill(0.0);
+    }
+}
+
+/// `max(x scale + shift, 0)`.
+#[inline(always)]
+fn rectify(x: &[f32], scale: &[f32], shift: &[f32], target: &mut [f32]) {
+    for (((target, x), scale), shift) in target.iter_mut().zip(x).zip(scale).zip(shift) {
+        let y = x * scale + shift;
+        *target = if y < 0.0 { 0.0 } else { y };
     }
 }

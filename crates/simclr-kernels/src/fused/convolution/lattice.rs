@@ -6,14 +6,16 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 
 use super::Input;
-use super::weights::Weights;
-use crate::fused::channels::{Affine, SHORT_SUM, move_into};
+use super::finish::{Finish, Partial};
+use super::weights::{Packed, Weights};
 use crate::geometry::{Span, Windows};
-use crate::simd::{BlockMut, RowTable, SimdLevel, fill_blocks, multiply};
+use crate::simd::{BlockMut, RowTable, Scratch, SimdLevel, fill_blocks, multiply};
 
-/// Pixels of a block: enough to pay for packing the weights, few enough that their
-/// runs stay in the second-level cache.
+/// Pixels of a block: enough that a panel of weights is used often, once it is there.
 const BLOCK_PIXELS: usize = 512;
+
+/// Numbers of a block's pixels, read or written: what the second-level cache holds.
+const BLOCK_NUMBERS: usize = 1 << 17;
 
 /// Blocks that a product is cut into at least, if it can be: a constant, so that the
 /// number of threads changes nothing.
@@ -150,6 +152,31 @@ impl Lattice {
         self.rows.taps.iter().flat_map(of_row).collect()
     }
 
+    /// Image, row and column of consecutive pixels.
+    fn positions(&self, pixels: Range<usize>) -> Vec<(usize, usize, usize)> {
+        let (mut image, mut row, mut column) = self.position(pixels.start);
+        let step = |_| {
+            let position = (image, row, column);
+            column += 1;
+            if column == self.columns.count {
+                (row, column) = (row + 1, 0);
+            }
+            if row == self.rows.count {
+                (image, row) = (image + 1, 0);
+            }
+            position
+        };
+        pixels.map(step).collect()
+    }
+
+    /// Whether each output pixel sees one input pixel, the one in its own place.
+    fn is_identity(&self) -> bool {
+        let plain = |axis: &Axis| {
+            axis.input_stride == 1 && axis.stride == 1 && axis.offset == 0 && axis.taps == [(0, 0)]
+        };
+        plain(&self.rows) && plain(&self.columns)
+    }
+
     /// Image, row and column of the pixel with this number.
     #[inline(always)]
     pub(super) fn position(&self, pixel: usize) -> (usize, usize, usize) {
@@ -157,29 +184,6 @@ impl Lattice {
         let (row, column) = (pixel / columns, pixel % columns);
         (row / self.rows.count, row % self.rows.count, column)
     }
-}
-
-/// Sums that moments are made of, over the pixels of one block.
-#[derive(Debug, Clone)]
-pub(crate) struct Partial {
-    /// The channels it is about.
-    pub(crate) channels: Range<usize>,
-    /// How many pixels.
-    pub(crate) count: usize,
-    /// Their mean.
-    pub(crate) mean: Vec<f32>,
-    /// The sum of the squared distances from that mean.
-    pub(crate) squares: Vec<f32>,
-}
-
-/// What is done with a panel of results while it is in cache.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Finish<'a> {
-    Nothing,
-    /// Partial moments of each channel.
-    Moments,
-    /// `act(y scale + shift + residual)`.
-    Affine(&'a Affine<'a>),
 }
 
 /// `target[pixel, n] = Σ over taps and k of source[pixel's input at tap, k] weights[tap, k, n]`.
@@ -198,8 +202,7 @@ pub(super) struct Product<'a> {
 }
 
 thread_local! {
-    static PANEL: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
-    static RECTIFIED: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    static RECTIFIED: RefCell<Scratch> = const { RefCell::new(Scratch::new()) };
 }
 
 impl Product<'_> {
@@ -209,11 +212,12 @@ impl Product<'_> {
         let groups = column_groups(self.level, columns, blocks.len(), LEAST_TASKS);
         let zeros = vec![0.0; self.run];
         let taps: Vec<Vec<usize>> = self.lattices.iter().map(Lattice::kernel_taps).collect();
+        let packed = self.weights.packed(self.level, &taps, self.run);
         let work = |row: usize, column: usize, block: BlockMut<'_>| {
             self.level.run(Task {
                 product: self,
                 zeros: &zeros,
-                taps: &taps,
+                packed: &packed,
                 first_pixel: blocks[row].start,
                 first_column: groups[column].start,
                 block,
@@ -223,14 +227,22 @@ impl Product<'_> {
         fill_blocks(columns, &blocks, &groups, work)
     }
 
+    /// Whether rows of the left operand lie one after the other.
+    fn is_pointwise(&self) -> bool {
+        self.source_size == self.target_size
+            && matches!(&self.lattices[..], [lattice] if lattice.is_identity())
+    }
+
     /// Ranges of output pixels; whole images where several lattices share the pixels.
     fn blocks(&self) -> Vec<Range<usize>> {
         let image = self.target_size.0 * self.target_size.1;
         let unit = if self.lattices.len() == 1 { 1 } else { image };
         let of_lattice = |lattice: &Lattice| lattice.pixels();
         let largest = self.lattices.iter().map(of_lattice).max().unwrap_or(image);
-        let wanted = (BLOCK_PIXELS * image).div_ceil(largest.max(1));
         let rows = self.level.tile().rows;
+        let numbers = self.source_channels.max(self.weights.columns());
+        let pixels = (BLOCK_NUMBERS / numbers).clamp(4 * rows, BLOCK_PIXELS);
+        let wanted = (pixels * image).div_ceil(largest.max(1));
         let size = match unit {
             1 => wanted.next_multiple_of(rows),
             unit => wanted.div_ceil(unit) * unit,
@@ -271,7 +283,7 @@ pub(super) fn column_groups(
 struct Task<'t, 'a> {
     product: &'t Product<'a>,
     zeros: &'t [f32],
-    taps: &'t [Vec<usize>],
+    packed: &'t Packed,
     first_pixel: usize,
     first_column: usize,
     block: BlockMut<'t>,
@@ -296,24 +308,18 @@ impl WithSimd for Task<'_, '_> {
             self.first_column..self.first_column + columns,
             self.block.rows(),
         );
-        // Taken out, because a closure would not be compiled for the level.
-        let mut panel = PANEL.take();
         for start in (0..columns).step_by(width) {
-            let range = start..columns.min(start + width);
-            let mut block = self.block.narrow(range);
-            for (table, taps) in tables.iter().zip(self.taps) {
-                let first = self.first_column + start;
-                self.product
-                    .weights
-                    .pack_panel(taps, self.product.run, first, width, &mut panel);
-                multiply(simd, table, &panel, &mut block);
+            let end = columns.min(start + width);
+            let channels = self.first_column + start..self.first_column + end;
+            let mut finish = self.finish.panel(self.first_pixel, channels.clone());
+            let mut block = self.block.narrow(start..end);
+            for (lattice, table) in tables.iter().enumerate() {
+                let panel = self.packed.panel(lattice, channels.start / width);
+                multiply(simd, table, panel, &mut block, &mut finish);
             }
-            let first_column = self.first_column + start;
-            self.finish
-                .apply(&mut block, self.first_pixel, first_column, &mut partial);
+            finish.end(channels.len(), &mut partial);
         }
         drop(tables);
-        PANEL.set(panel);
         RECTIFIED.set(rectified);
         partial
     }
@@ -323,7 +329,7 @@ impl<'t> Task<'t, '_> {
     /// The numbers that runs are taken from, and how many pixels they begin before the map:
     /// for rectified maps, a copy of the block's own pixels.
     #[inline(always)]
-    fn source<'s>(&self, rectified: &'s mut Vec<f32>) -> (&'s [f32], usize)
+    fn source<'s>(&self, rectified: &'s mut Scratch) -> (&'s [f32], usize)
     where
         't: 's,
     {
@@ -336,7 +342,7 @@ impl<'t> Task<'t, '_> {
         };
         let channels = self.product.source_channels;
         let first = self.first_pixel * channels;
-        rectified.resize(self.block.rows() * channels, 0.0);
+        let rectified = rectified.room(self.block.rows() * channels);
         let pixels = values[first..].chunks_exact(channels);
         for (target, pixel) in rectified.chunks_exact_mut(channels).zip(pixels) {
             for c in 0..channels {
@@ -367,8 +373,12 @@ impl<'t> Task<'t, '_> {
         };
         let taps = lattice.rows.taps.len() * lattice.columns.taps.len();
         let mut table = RowTable::new(product.level, taps, product.run);
-        let positions: Vec<(usize, usize, usize)> =
-            pixels.map(|pixel| lattice.position(pixel)).collect();
+        if product.is_pointwise() {
+            let first = (self.first_pixel - skipped) * channels;
+            table.extend_adjacent(&source[first..][..self.block.rows() * channels]);
+            return table;
+        }
+        let positions = lattice.positions(pixels);
         let target = |&(index, row, column): &(usize, usize, usize)| {
             let (row, column) = (lattice.rows.output(row), lattice.columns.output(column));
             index * image + row * product.target_size.1 + column - self.first_pixel
@@ -383,68 +393,5 @@ impl<'t> Task<'t, '_> {
             Some(&source[start..start + product.run])
         });
         table
-    }
-}
-
-impl Finish<'_> {
-    /// Finishes the rows and columns of the result that begin here.
-    #[inline(always)]
-    pub(super) fn apply(
-        self,
-        panel: &mut BlockMut<'_>,
-        first_row: usize,
-        first_column: usize,
-        partial: &mut Partial,
-    ) {
-        match self {
-            Self::Nothing => {}
-            Self::Moments => partial.extend(panel),
-            Self::Affine(affine) => affine.apply_in_place(panel, first_row, first_column),
-        }
-    }
-}
-
-impl Partial {
-    /// To be filled, a panel of channels after the other.
-    pub(super) fn new(channels: Range<usize>, count: usize) -> Self {
-        Self {
-            channels,
-            count,
-            mean: Vec::new(),
-            squares: Vec::new(),
-        }
-    }
-
-    /// Adds the channels of a panel: two passes while it is in cache, so that data far
-    /// from zero lose no digits, unlike with E[x²] − E[x]².
-    #[inline(always)]
-    fn extend(&mut self, panel: &BlockMut<'_>) {
-        const WIDEST: usize = 32;
-        let columns = panel.columns();
-        let (mut mean, mut squares) = ([0f32; WIDEST], [0f32; WIDEST]);
-        // Sums of distances from the first row: small numbers, whatever the mean.
-        let origin = panel.row(0);
-        let mut few = [0f32; WIDEST];
-        for first in (0..panel.rows()).step_by(SHORT_SUM) {
-            for row in first..panel.rows().min(first + SHORT_SUM) {
-                for ((sum, &origin), &value) in few.iter_mut().zip(origin).zip(panel.row(row)) {
-                    *sum += value - origin;
-                }
-            }
-            move_into(&mut few, &mut mean);
-        }
-        for (sum, &origin) in mean.iter_mut().zip(origin) {
-            *sum = origin + *sum / panel.rows() as f32;
-        }
-        for first in (0..panel.rows()).step_by(SHORT_SUM) {
-            for row in first..panel.rows().min(first + SHORT_SUM) {
-                for ((sum, &mean), &value) in few.iter_mut().zip(&mean).zip(panel.row(row)) {
-                    *sum += (value - mean) * (value - mean);
-                }
-            }
-            move_into(&mut few, &mut squares);
-        }
-        self.mean.extend_from_slice(&mean[..columns]);
-        self.squares.extend_from_slice(&squares[..columns]);
     }
 }

@@ -3,9 +3,10 @@
 //! The rows of the column matrix are runs of numbers that already lie in the feature
 //! map: one run of `inputs` numbers per tap of the window. The inner loops take them from
 //! there ([`RowTable`](crate::simd::RowTable)), so that nothing is gathered or copied.
-//! Only the weights are rearranged, a panel at a time, while they are used.
+//! Only the weights are rearranged, once for all pixels.
 
 mod filter;
+mod finish;
 mod lattice;
 mod small_input;
 mod weights;
@@ -18,10 +19,11 @@ use crate::geometry::{Span, Windows};
 use crate::memory::Buffer;
 use crate::simd::SimdLevel;
 use crate::{Activation, ConvolutionMethod};
-use lattice::{Finish, Lattice, Product};
+use finish::Finish;
+use lattice::{Lattice, Product};
 use weights::Weights;
 
-pub(super) use lattice::Partial;
+pub(super) use finish::Partial;
 
 /// What a convolution is applied to.
 #[derive(Debug, Clone, Copy)]

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::super::{Convolution, Input};
 use super::{POSITIONS, Tiles, transform};
 use crate::memory::{Buffer, zeros};
-use crate::simd::{FilterTile, SimdLevel, add_outer_products};
+use crate::simd::{FilterTile, SimdLevel, add_outer_products, load, store};
 
 /// Tiles that are transformed at a time.
 const BLOCK_TILES: usize = 64;
@@ -112,7 +112,7 @@ impl WithSimd for WriteRow<'_, '_> {
                         let matrix = (4 * row + position) * self.rows + self.row;
                         for part in parts {
                             let sums = &part[matrix * columns.len() + column..];
-                            *value = simd.add_f32s(*value, transform::load::<S>(sums));
+                            *value = simd.add_f32s(*value, load::<S>(sums));
                         }
                     }
                 }
@@ -120,7 +120,7 @@ impl WithSimd for WriteRow<'_, '_> {
                 for (row, line) in g.iter().enumerate() {
                     for (tap, &value) in line.iter().enumerate() {
                         let target = &mut self.targets[3 * row + tap];
-                        transform::store::<S>(&mut target[columns.start + column..], value);
+                        store::<S>(&mut target[columns.start + column..], value);
                     }
                 }
             }
@@ -147,7 +147,7 @@ impl WithSimd for Task<'_> {
     fn with_simd<S: Simd>(self, simd: S) -> Buffer {
         let (rows, columns) = (self.rows.len(), self.columns.len());
         let width = self.level.tile().columns;
-        let tile_rows = FilterTile::rows(self.level);
+        let tile_rows = FilterTile::rows(self.level, rows);
         let mut sums = zeros(POSITIONS * rows * columns);
         let (mut inputs, mut gradients, mut left) = (Vec::new(), Vec::new(), Vec::new());
         for first in self.tiles.clone().step_by(BLOCK_TILES) {
@@ -161,6 +161,7 @@ impl WithSimd for Task<'_> {
                 for row in (0..rows).step_by(tile_rows) {
                     let row_count = tile_rows.min(rows - row);
                     match tile_rows {
+                        12 => pack_rows::<12>(inputs, rows, row, row_count, &mut left),
                         8 => pack_rows::<8>(inputs, rows, row, row_count, &mut left),
                         _ => pack_rows::<6>(inputs, rows, row, row_count, &mut left),
                     }
@@ -228,7 +229,7 @@ impl Task<'_> {
                 for (line, values) in v.iter().enumerate() {
                     for (position, &value) in values.iter().enumerate() {
                         let at = ((4 * line + position) * count + tile) * rows + row;
-                        transform::store::<S>(&mut target[at..], value);
+                        store::<S>(&mut target[at..], value);
                     }
                 }
             }
@@ -256,7 +257,7 @@ impl Task<'_> {
                     for (offset, value) in line.iter_mut().enumerate() {
                         if let Some(pixel) = pixels[2 * row + offset] {
                             let at = pixel * self.sizes.1 + self.columns.start + column;
-                            *value = transform::load::<S>(&self.dy[at..]);
+                            *value = load::<S>(&self.dy[at..]);
                         }
                     }
                 }
@@ -266,7 +267,7 @@ impl Task<'_> {
                     for (position, &value) in line.iter().enumerate() {
                         let matrix = (4 * row + position) * panels + panel;
                         let at = (matrix * count + tile) * width + offset;
-                        transform::store::<S>(&mut target[at..], value);
+                        store::<S>(&mut target[at..], value);
                     }
                 }
             }

@@ -4,12 +4,15 @@ use std::cell::RefCell;
 
 use pulp::{Simd, WithSimd};
 
-use super::super::lattice::{Finish, Partial, column_groups};
+use super::super::finish::{Finish, Panel, Partial};
+use super::super::lattice::column_groups;
 use super::super::weights::Weights;
 use super::{POSITIONS, Tiles, transform};
 use crate::fused::convolution::{Convolution, Input};
 use crate::memory::Buffer;
-use crate::simd::{BlockMut, RowTable, SimdLevel, fill_blocks, multiply, whole};
+use crate::simd::{
+    BlockMut, RowTable, Scratch, SimdLevel, TileEnd, fill_blocks, load, multiply, store, whole,
+};
 
 /// Transformed inputs of a block: what the second-level cache holds beside a panel.
 const BLOCK_NUMBERS: usize = 1 << 17;
@@ -30,7 +33,8 @@ pub(in super::super) struct Product<'a> {
 }
 
 thread_local! {
-    static SCRATCH: RefCell<[Vec<f32>; 2]> = const { RefCell::new([Vec::new(), Vec::new()]) };
+    static SCRATCH: RefCell<[Scratch; 2]> = const { RefCell::new([Scratch::new(), Scratch::new()]) };
+    static TAPS: RefCell<Scratch> = const { RefCell::new(Scratch::new()) };
 }
 
 impl<'a> Product<'a> {
@@ -155,27 +159,29 @@ impl WithSimd for TransformWeights<'_, '_> {
             target,
         } = self;
         let inputs = product.inputs;
-        let mut taps = Vec::new();
+        let mut scratch = TAPS.take();
+        let taps = scratch.room(product.taps.len() * inputs * width);
         product
             .weights
-            .pack_panel(&product.taps, inputs, first_column, width, &mut taps);
+            .pack_panel(&product.taps, inputs, first_column, width, taps);
         for input in 0..inputs {
             for column in (0..width).step_by(S::F32_LANES) {
                 let at = |tap: usize| (tap * inputs + input) * width + column;
                 let mut g = [[simd.splat_f32s(0.0); 3]; 3];
                 for (row, line) in g.iter_mut().enumerate() {
                     for (tap, value) in line.iter_mut().enumerate() {
-                        *value = transform::load::<S>(&taps[at(3 * row + tap)..]);
+                        *value = load::<S>(&taps[at(3 * row + tap)..]);
                     }
                 }
                 let u = transform::kernel(simd, g);
                 for (row, line) in u.iter().enumerate() {
                     for (position, &value) in line.iter().enumerate() {
-                        transform::store::<S>(&mut target[at(4 * row + position)..], value);
+                        store::<S>(&mut target[at(4 * row + position)..], value);
                     }
                 }
             }
         }
+        TAPS.set(scratch);
     }
 }
 
@@ -201,10 +207,11 @@ impl WithSimd for Task<'_, '_> {
         let columns = self.block.columns();
         // Taken out, because a closure would not be compiled for the level.
         let [mut transformed, mut products] = SCRATCH.take();
-        self.transform_inputs(simd, &mut transformed);
-        products.resize(POSITIONS * tiles * width, 0.0);
+        let inputs_of_tiles = transformed.room(POSITIONS * tiles * inputs);
+        self.transform_inputs(simd, inputs_of_tiles);
+        let products_of_tiles = products.room(POSITIONS * tiles * width);
         let zeros = vec![0.0; inputs];
-        let tables: Vec<RowTable<'_>> = transformed
+        let tables: Vec<RowTable<'_>> = inputs_of_tiles
             .chunks_exact(tiles * inputs)
             .map(|rows| {
                 let mut table = RowTable::new(self.product.level, 1, inputs);
@@ -224,19 +231,20 @@ impl WithSimd for Task<'_, '_> {
             for (position, table) in tables.iter().enumerate() {
                 let weights =
                     &self.weights[(panel + position) * inputs * width..][..inputs * width];
-                let target = &mut products[position * tiles * width..][..tiles * width];
+                let target = &mut products_of_tiles[position * tiles * width..][..tiles * width];
                 multiply(
                     simd,
                     table,
                     weights,
                     &mut BlockMut::of(target, tiles, width),
+                    &mut (),
                 );
             }
-            self.transform_outputs(simd, &products, width, start, count);
-            let mut block = self.block.narrow(start..start + count);
             let first_column = self.first_column + start;
-            self.finish
-                .apply(&mut block, self.first_pixel, first_column, &mut partial);
+            let channels = first_column..first_column + count;
+            let mut finish = self.finish.panel(self.first_pixel, channels);
+            self.transform_outputs(simd, products_of_tiles, width, start, &mut finish);
+            finish.end(count, &mut partial);
         }
         drop(tables);
         SCRATCH.set([transformed, products]);
@@ -247,9 +255,8 @@ impl WithSimd for Task<'_, '_> {
 impl Task<'_, '_> {
     /// `[position, tile, input]`.
     #[inline(always)]
-    fn transform_inputs<S: Simd>(&self, simd: S, target: &mut Vec<f32>) {
+    fn transform_inputs<S: Simd>(&self, simd: S, target: &mut [f32]) {
         let (tiles, inputs) = (self.tiles, self.product.inputs);
-        target.resize(POSITIONS * tiles * inputs, 0.0);
         for tile in 0..tiles {
             let grid = &self.product.tiles;
             let pixels = grid.inputs(grid.place(self.first_tile + tile));
@@ -259,7 +266,7 @@ impl Task<'_, '_> {
                 for (row, line) in v.iter().enumerate() {
                     for (position, &value) in line.iter().enumerate() {
                         let at = ((4 * row + position) * tiles + tile) * inputs + channel;
-                        transform::store::<S>(&mut target[at..], value);
+                        store::<S>(&mut target[at..], value);
                     }
                 }
             }
@@ -273,8 +280,9 @@ impl Task<'_, '_> {
         products: &[f32],
         width: usize,
         start: usize,
-        count: usize,
+        finish: &mut Panel<'_>,
     ) {
+        let count = width.min(self.block.columns() - start);
         for tile in 0..self.tiles {
             let grid = &self.product.tiles;
             let pixels = grid.outputs(grid.place(self.first_tile + tile));
@@ -283,19 +291,39 @@ impl Task<'_, '_> {
                 for (row, line) in m.iter_mut().enumerate() {
                     for (position, value) in line.iter_mut().enumerate() {
                         let at = ((4 * row + position) * self.tiles + tile) * width + column;
-                        *value = transform::load::<S>(&products[at..]);
+                        *value = load::<S>(&products[at..]);
                     }
                 }
-                let y = transform::output(simd, m);
-                for (row, line) in y.iter().enumerate() {
-                    for (offset, &value) in line.iter().enumerate() {
-                        if let Some(pixel) = pixels[2 * row + offset] {
-                            let row = self.block.row_mut(pixel - self.first_pixel);
-                            transform::store::<S>(&mut row[start + column..], value);
-                        }
+                let [[a, b], [c, d]] = transform::output(simd, m);
+                let first = self.first_pixel;
+                if let [Some(i), Some(j), Some(k), Some(l)] = pixels {
+                    let rows = [i - first, j - first, k - first, l - first];
+                    self.write(simd, (start, column), finish, [a, b, c, d], rows);
+                    continue;
+                }
+                for (pixel, value) in pixels.into_iter().zip([a, b, c, d]) {
+                    if let Some(pixel) = pixel {
+                        self.write(simd, (start, column), finish, [value], [pixel - first]);
                     }
                 }
             }
+        }
+    }
+
+    /// Writes vectors of some rows of the block, a column of the panel that begins at `start`.
+    #[inline(always)]
+    fn write<S: Simd, const ROWS: usize>(
+        &mut self,
+        simd: S,
+        (start, column): (usize, usize),
+        finish: &mut Panel<'_>,
+        values: [S::f32s; ROWS],
+        rows: [usize; ROWS],
+    ) {
+        let mut values = values.map(|value| [value]);
+        finish.tile(simd, column, &mut values, &rows);
+        for ([value], row) in values.into_iter().zip(rows) {
+            store::<S>(&mut self.block.row_mut(row)[start + column..], value);
         }
     }
 }

@@ -3,6 +3,7 @@
 use pulp::Simd;
 
 use crate::fused::convolution::Input;
+use crate::simd::load;
 
 /// One number of as many channels as fit.
 type Square<S, const N: usize> = [[<S as Simd>::f32s; N]; N];
@@ -120,12 +121,6 @@ fn transposed<S: Simd>([a, b, c, d]: Square<S, 4>) -> Square<S, 4> {
     ]
 }
 
-/// The numbers at the front of a slice, which has enough of them.
-#[inline(always)]
-pub(super) fn load<S: Simd>(values: &[f32]) -> S::f32s {
-    S::as_simd_f32s(&values[..S::F32_LANES]).0[0]
-}
-
 /// Numbers of a convolution's input, which belong to the channels from `channel` on.
 #[inline(always)]
 pub(super) fn load_input<S: Simd>(simd: S, x: Input<'_>, at: usize, channel: usize) -> S::f32s {
@@ -138,11 +133,6 @@ pub(super) fn load_input<S: Simd>(simd: S, x: Input<'_>, at: usize, channel: usi
     // What is not a number stays so.
     let zero = simd.splat_f32s(0.0);
     simd.select_f32s(simd.less_than_f32s(y, zero), zero, y)
-}
-
-#[inline(always)]
-pub(super) fn store<S: Simd>(values: &mut [f32], value: S::f32s) {
-    S::as_mut_simd_f32s(&mut values[..S::F32_LANES]).0[0] = value;
 }
 
 #[cfg(test)]

@@ -1,0 +1,256 @@
+//! What is done with the results of a product while they are in registers.
+
+use std::ops::Range;
+
+use pulp::Simd;
+
+use crate::fused::channels::Affine;
+use crate::simd::{TileEnd, load, store};
+
+/// The widest panel of any level.
+const WIDEST: usize = 32;
+
+/// What follows a product.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Finish<'a> {
+    Nothing,
+    /// Partial moments of each channel.
+    Moments,
+    /// `act(y scale + shift + residual)`.
+    Affine(&'a Affine<'a>),
+}
+
+/// Sums that moments are made of, over the pixels of one block.
+#[derive(Debug, Clone)]
+pub(crate) struct Partial {
+    /// The channels it is about.
+    pub(crate) channels: Range<usize>,
+    /// How many pixels.
+    pub(crate) count: usize,
+    /// Their mean.
+    pub(crate) mean: Vec<f32>,
+    /// The sum of the squared distances from that mean.
+    pub(crate) squares: Vec<f32>,
+}
+
+impl Partial {
+    /// To be filled, a panel of channels after the other.
+    pub(super) fn new(channels: Range<usize>, count: usize) -> Self {
+        Self {
+            channels,
+            count,
+            mean: Vec::new(),
+            squares: Vec::new(),
+        }
+    }
+}
+
+impl<'a> Finish<'a> {
+    /// Begins a panel, of the channels and of the rows from `first_row` on.
+    #[inline(always)]
+    pub(super) fn panel(self, first_row: usize, channels: Range<usize>) -> Panel<'a> {
+        match self {
+            Self::Nothing => Panel::Nothing,
+            Self::Moments => Panel::Moments(Moments::new()),
+            Self::Affine(affine) => Panel::Affine(PanelAffine::new(affine, first_row, channels)),
+        }
+    }
+}
+
+/// What follows a product, in one panel of its result.
+pub(super) enum Panel<'a> {
+    Nothing,
+    Moments(Moments),
+    Affine(PanelAffine<'a>),
+}
+
+impl TileEnd for Panel<'_> {
+    #[inline(always)]
+    fn tile<S: Simd, const VECTORS: usize>(
+        &mut self,
+        simd: S,
+        column: usize,
+        values: &mut [[S::f32s; VECTORS]],
+        rows: &[usize],
+    ) {
+        match self {
+            Self::Nothing => {}
+            Self::Moments(moments) => moments.add(simd, column, values),
+            Self::Affine(affine) => affine.apply(simd, column, values, rows),
+        }
+    }
+}
+
+impl Panel<'_> {
+    /// Ends a panel of so many channels.
+    #[inline(always)]
+    pub(super) fn end(self, columns: usize, partial: &mut Partial) {
+        if let Self::Moments(moments) = self {
+            moments.end(columns, partial);
+        }
+    }
+}
+
+/// Sums of the distances from a number close to the mean: small numbers, so that data far
+/// from zero lose no digits, unlike with E[x²] − E[x]².
+pub(super) struct Moments {
+    /// The mean of the first rows, of as many columns as have one.
+    origin: [f32; WIDEST],
+    begun: usize,
+    sums: [f32; WIDEST],
+    squares: [f32; WIDEST],
+}
+
+impl Moments {
+    #[inline(always)]
+    fn new() -> Self {
+        Self {
+            origin: [0.0; WIDEST],
+            begun: 0,
+            sums: [0.0; WIDEST],
+            squares: [0.0; WIDEST],
+        }
+    }
+
+    /// Adds some rows, summed up among themselves before: a sum of short sums loses less
+    /// to rounding.
+    #[inline(always)]
+    fn add<S: Simd, const VECTORS: usize>(
+        &mut self,
+        simd: S,
+        column: usize,
+        values: &[[S::f32s; VECTORS]],
+    ) {
+        let zero = [simd.splat_f32s(0.0); VECTORS];
+        if column >= self.begun {
+            let mut mean = zero;
+            for row in values {
+                for (sum, &value) in mean.iter_mut().zip(row) {
+                    *sum = simd.add_f32s(*sum, value);
+                }
+            }
+            let share = simd.splat_f32s(1.0 / values.len() as f32);
+            for mean in &mut mean {
+                *mean = simd.mul_f32s(share, *mean);
+            }
+            store_all::<S, VECTORS>(&mut self.origin[column..], mean);
+            self.begun = column + VECTORS * S::F32_LANES;
+        }
+        let origin = load_all::<S, VECTORS>(&self.origin[column..]);
+        let (mut sums, mut squares) = (zero, zero);
+        for row in values {
+            for v in 0..VECTORS {
+                let distance = simd.sub_f32s(row[v], origin[v]);
+                sums[v] = simd.add_f32s(sums[v], distance);
+                squares[v] = simd.mul_add_e_f32s(distance, distance, squares[v]);
+            }
+        }
+        add_all(simd, &mut self.sums[column..], sums);
+        add_all(simd, &mut self.squares[column..], squares);
+    }
+
+    #[inline(always)]
+    fn end(self, columns: usize, partial: &mut Partial) {
+        let count = partial.count as f64;
+        for c in 0..columns {
+            let (sum, square) = (f64::from(self.sums[c]), f64::from(self.squares[c]));
+            partial
+                .mean
+                .push((f64::from(self.origin[c]) + sum / count) as f32);
+            // Rounding alone could make it negative.
+            partial
+                .squares
+                .push((square - sum * sum / count).max(0.0) as f32);
+        }
+    }
+}
+
+/// An affine map of some channels, of the rows from `first_row` on.
+pub(super) struct PanelAffine<'a> {
+    scale: [f32; WIDEST],
+    shift: [f32; WIDEST],
+    floor: f32,
+    /// The whole map, and its channels.
+    residual: Option<&'a [f32]>,
+    all_channels: usize,
+    first_row: usize,
+    channels: Range<usize>,
+}
+
+impl<'a> PanelAffine<'a> {
+    #[inline(always)]
+    fn new(affine: &'a Affine<'a>, first_row: usize, channels: Range<usize>) -> Self {
+        let (mut scale, mut shift) = ([0.0; WIDEST], [0.0; WIDEST]);
+        scale[..channels.len()].copy_from_slice(&affine.scale[channels.clone()]);
+        shift[..channels.len()].copy_from_slice(&affine.shift[channels.clone()]);
+        Self {
+            scale,
+            shift,
+            floor: affine.floor(),
+            residual: affine.residual,
+            all_channels: affine.scale.len(),
+            first_row,
+            channels,
+        }
+    }
+
+    #[inline(always)]
+    fn apply<S: Simd, const VECTORS: usize>(
+        &self,
+        simd: S,
+        column: usize,
+        values: &mut [[S::f32s; VECTORS]],
+        rows: &[usize],
+    ) {
+        let scale = load_all::<S, VECTORS>(&self.scale[column..]);
+        let shift = load_all::<S, VECTORS>(&self.shift[column..]);
+        let floor = simd.splat_f32s(self.floor);
+        for (values, &row) in values.iter_mut().zip(rows) {
+            for v in 0..VECTORS {
+                let mut y = simd.add_f32s(simd.mul_f32s(values[v], scale[v]), shift[v]);
+                if let Some(residual) = self.residual {
+                    let column = column + v * S::F32_LANES;
+                    y = simd.add_f32s(y, self.residual::<S>(residual, row, column));
+                }
+                // Written so that what is not a number stays so.
+                values[v] = simd.select_f32s(simd.less_than_f32s(y, floor), floor, y);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn residual<S: Simd>(&self, residual: &[f32], row: usize, column: usize) -> S::f32s {
+        let at = (self.first_row + row) * self.all_channels + self.channels.start + column;
+        let left = self.channels.len().saturating_sub(column);
+        if left >= S::F32_LANES {
+            return load::<S>(&residual[at..]);
+        }
+        let mut some = [0.0; WIDEST];
+        if left > 0 {
+            some[..left].copy_from_slice(&residual[at..at + left]);
+        }
+        load::<S>(&some)
+    }
+}
+
+#[inline(always)]
+fn load_all<S: Simd, const VECTORS: usize>(values: &[f32]) -> [S::f32s; VECTORS] {
+    std::array::from_fn(|v| load::<S>(&values[v * S::F32_LANES..]))
+}
+
+#[inline(always)]
+fn store_all<S: Simd, const VECTORS: usize>(values: &mut [f32], vectors: [S::f32s; VECTORS]) {
+    for (v, vector) in vectors.into_iter().enumerate() {
+        store::<S>(&mut values[v * S::F32_LANES..], vector);
+    }
+}
+
+/// `sums += terms`.
+#[inline(always)]
+fn add_all<S: Simd, const VECTORS: usize>(simd: S, sums: &mut [f32], terms: [S::f32s; VECTORS]) {
+    let mut totals = load_all::<S, VECTORS>(sums);
+    for (total, term) in totals.iter_mut().zip(terms) {
+        *total = simd.add_f32s(*total, term);
+    }
+    store_all::<S, VECTORS>(sums, totals);
+}
