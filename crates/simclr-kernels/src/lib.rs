@@ -36,6 +36,7 @@ mod composite;
 mod error;
 mod fused;
 mod geometry;
+mod gradients;
 pub mod linalg;
 mod map;
 mod memory;
@@ -45,6 +46,7 @@ mod simd;
 
 pub use error::{Error, Result};
 pub use geometry::{Conv2dConfig, Padding};
+pub use gradients::backward;
 pub use map::{BatchNormParameters, FeatureMap, Moments};
 pub use method::ConvolutionMethod;
 pub use ops::{

@@ -46,6 +46,11 @@ pub(crate) fn room_for(len: usize) -> Vec<f32> {
     recycled.unwrap_or_else(|| Vec::with_capacity(len))
 }
 
+/// An empty buffer with room for `len` numbers, which counts as used from now on.
+pub(crate) fn buffer_for(len: usize) -> Buffer {
+    room_for(len).into()
+}
+
 /// As many zeros.
 pub(crate) fn zeros(len: usize) -> Buffer {
     let mut values = room_for(len);
@@ -101,6 +106,11 @@ impl From<Vec<f32>> for Buffer {
 }
 
 impl Buffer {
+    /// The vector itself, to be filled; its capacity has to stay.
+    pub(crate) fn vec_mut(&mut self) -> &mut Vec<f32> {
+        &mut self.0
+    }
+
     /// The numbers, never to return.
     pub(crate) fn into_vec(mut self) -> Vec<f32> {
         let values = std::mem::take(&mut self.0);

@@ -3,7 +3,7 @@
 
 mod support;
 
-use candle_core::Tensor;
+use candle_core::{Tensor, Var};
 use simclr_kernels::{
     Activation, Backend, BatchNormParameters, Conv2dConfig, FeatureMap, Moments, Padding, Result,
 };
@@ -178,4 +178,31 @@ fn a_detached_map_passes_no_gradient() {
         .map(|&value| if value > 0.0 { 1.0 } else { 0.0 })
         .collect();
     assert_eq!(gradient, expected);
+}
+
+#[test]
+fn handed_over_gradients_are_candles_own() {
+    let x = values("x", &[2, 6, 6, 16]);
+    let kernel = Var::from_tensor(&values("kernel", &[3, 3, 16, 16])).unwrap();
+    let config = Conv2dConfig::original(3, 1);
+    // The kernel is used twice, and once more outside of the kernels' ops.
+    let y = FeatureMap::new(&x, Backend::Fused).unwrap();
+    let y = y.conv2d(kernel.as_tensor(), config).unwrap();
+    let y = y.conv2d(kernel.as_tensor(), config).unwrap();
+    let loss = y
+        .global_average_pool()
+        .unwrap()
+        .sqr()
+        .unwrap()
+        .sum_all()
+        .unwrap();
+    let outside = kernel.as_tensor().sqr().unwrap().sum_all().unwrap();
+    let loss = (loss + outside).unwrap();
+    let candles = loss.backward().unwrap();
+    let ours = simclr_kernels::backward(&loss).unwrap();
+    let of = |gradients: &candle_core::backprop::GradStore| {
+        flat(gradients.get(kernel.as_tensor()).unwrap())
+    };
+    let comparison = support::FORMS.compare(&of(&ours), &of(&candles));
+    assert!(comparison.passed, "{comparison:?}");
 }

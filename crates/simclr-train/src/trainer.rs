@@ -2,6 +2,7 @@
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
+use simclr_kernels::backward;
 use simclr_loss::{DistillationLoss, NtXent, cross_entropy};
 use simclr_model::{Mode, SimClr};
 
@@ -214,7 +215,7 @@ impl Trainer {
                 loss: metrics.total_loss,
             });
         }
-        self.optimizer.step(&total.backward()?, learning_rate)?;
+        self.optimizer.step(&backward(&total)?, learning_rate)?;
         self.step += 1;
         Ok(metrics)
     }

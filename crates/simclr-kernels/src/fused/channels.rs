@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::convolution::Partial;
 use crate::Activation;
+use crate::memory::Buffer;
 use crate::simd::{BlockMut, SimdLevel, fill_beside, fill_blocks, whole};
 
 /// Elements of a chunk: it stays in the second-level cache while it is worked on.
@@ -140,7 +141,7 @@ pub(super) struct Affine<'a> {
 }
 
 impl Affine<'_> {
-    pub(super) fn apply(&self, level: SimdLevel, x: &[f32]) -> Vec<f32> {
+    pub(super) fn apply(&self, level: SimdLevel, x: &[f32]) -> Buffer {
         let channels = self.scale.len();
         let rows = chunks(x.len() / channels, channels);
         let all = whole(channels);
@@ -285,7 +286,7 @@ impl AffineGradient<'_> {
         level: SimdLevel,
         [a, b, c]: [&[f32]; 3],
         dy: &mut [f32],
-    ) -> Vec<f32> {
+    ) -> Buffer {
         let channels = self.channels();
         let size = (CHUNK / channels).max(1) * channels;
         fill_beside(dy, size, |chunk, dy, dx| {
@@ -449,12 +450,12 @@ impl WithSimd for InputAndResidual<'_> {
 }
 
 /// `max(x, 0)`.
-pub(super) fn rectify(level: SimdLevel, x: &[f32]) -> Vec<f32> {
+pub(super) fn rectify(level: SimdLevel, x: &[f32]) -> Buffer {
     map(level, x, x, |x, _| if x < 0.0 { 0.0 } else { x })
 }
 
 /// `dy` where `y` is positive.
-pub(super) fn rectify_backward(level: SimdLevel, y: &[f32], dy: &[f32]) -> Vec<f32> {
+pub(super) fn rectify_backward(level: SimdLevel, y: &[f32], dy: &[f32]) -> Buffer {
     map(level, y, dy, |y, dy| if y > 0.0 { dy } else { 0.0 })
 }
 
@@ -463,7 +464,7 @@ fn map(
     x: &[f32],
     y: &[f32],
     function: impl Fn(f32, f32) -> f32 + Copy + Sync,
-) -> Vec<f32> {
+) -> Buffer {
     let rows = chunks(x.len(), 1);
     let work = |chunk: usize, _: usize, mut block: BlockMut<'_>| {
         let at = rows[chunk].clone();

@@ -15,6 +15,7 @@ use candle_core::{
 };
 
 use super::channels::{Moments, accumulate};
+use crate::gradients::hand_over;
 use crate::memory::{Buffer, room_for};
 use crate::simd::SimdLevel;
 use crate::{ConvolutionMethod, Result};
@@ -62,9 +63,9 @@ impl Gradient {
     }
 }
 
-impl From<Vec<f32>> for Values {
-    fn from(values: Vec<f32>) -> Self {
-        Self::Buffer(Arc::new(values.into()))
+impl From<Buffer> for Values {
+    fn from(values: Buffer) -> Self {
+        Self::Buffer(Arc::new(values))
     }
 }
 
@@ -136,10 +137,13 @@ impl<Op: MapOp> Node<Op> {
         let mut gradients = [const { None }; COUNT];
         for (index, (input, gradient)) in inputs.iter().zip(&mut gradients).enumerate() {
             if wanted[index] {
-                *gradient = Some(match found[index].take() {
-                    Some(values) => Tensor::from_vec(values, input.shape(), &Device::Cpu)?,
-                    None => token()?,
-                });
+                *gradient = match found[index].take() {
+                    Some(values) => {
+                        let values = Tensor::from_vec(values, input.shape(), &Device::Cpu)?;
+                        hand_over(input, values)
+                    }
+                    None => Some(token()?),
+                };
             }
         }
         Ok(gradients)
@@ -285,7 +289,7 @@ impl Map {
     }
 
     /// A map that no gradient flows to.
-    pub(super) fn constant(level: SimdLevel, dims: [usize; 4], values: Vec<f32>) -> Result<Self> {
+    pub(super) fn constant(level: SimdLevel, dims: [usize; 4], values: Buffer) -> Result<Self> {
         Ok(Self {
             dims,
             level,

@@ -6,6 +6,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::geometry::{Span, Windows};
+use crate::memory::{Buffer, zeros};
 use crate::simd::{BlockMut, SimdLevel, fill_blocks, whole};
 
 /// The sizes of a pooling op.
@@ -30,13 +31,13 @@ impl Pooling {
     }
 
     /// The maximum of each window; padding counts as minus infinity.
-    pub(super) fn max_forward(&self, x: &[f32]) -> Vec<f32> {
+    pub(super) fn max_forward(&self, x: &[f32]) -> Buffer {
         let pooling = self;
         self.each_output_row(x, |x, oh, y| self.level.run(MaxRow { pooling, x, oh, y }))
     }
 
     /// The gradient goes to the first of several equal maxima, as in TensorFlow.
-    pub(super) fn max_backward(&self, x: &[f32], dy: &[f32]) -> Vec<f32> {
+    pub(super) fn max_backward(&self, x: &[f32], dy: &[f32]) -> Buffer {
         let y = &self.max_forward(x);
         let (input, output) = (self.input_image(), self.output_image());
         self.each_input_image(x.len() / input, |image, dx| {
@@ -52,7 +53,7 @@ impl Pooling {
     }
 
     /// The sum over each window times the window's weight.
-    pub(super) fn average_forward(&self, x: &[f32], weights: &[f32]) -> Vec<f32> {
+    pub(super) fn average_forward(&self, x: &[f32], weights: &[f32]) -> Buffer {
         let pooling = self;
         self.each_output_row(x, |x, oh, y| {
             self.level.run(AverageRow {
@@ -65,7 +66,7 @@ impl Pooling {
         })
     }
 
-    pub(super) fn average_backward(&self, weights: &[f32], dy: &[f32]) -> Vec<f32> {
+    pub(super) fn average_backward(&self, weights: &[f32], dy: &[f32]) -> Buffer {
         let (pooling, output) = (self, self.output_image());
         self.each_input_image(dy.len() / output, |image, dx| {
             let dy = &dy[image * output..(image + 1) * output];
@@ -104,7 +105,7 @@ impl Pooling {
         &self,
         x: &[f32],
         work: impl Fn(&[f32], usize, BlockMut<'_>) + Sync,
-    ) -> Vec<f32> {
+    ) -> Buffer {
         let (input, rows) = (self.input_image(), self.windows.rows.output);
         let row = self.windows.columns.output * self.channels;
         let blocks = ranges(x.len() / input * rows);
@@ -116,11 +117,7 @@ impl Pooling {
     }
 
     /// Computes each image of the input's gradient.
-    fn each_input_image(
-        &self,
-        images: usize,
-        work: impl Fn(usize, BlockMut<'_>) + Sync,
-    ) -> Vec<f32> {
+    fn each_input_image(&self, images: usize, work: impl Fn(usize, BlockMut<'_>) + Sync) -> Buffer {
         let size = self.input_image();
         let compute = |image: usize, _: usize, dx: BlockMut<'_>| work(image, dx);
         fill_blocks(size, &ranges(images), &whole(size), compute).0
@@ -273,9 +270,9 @@ pub(super) fn global_average(
     x: &[f32],
     pixels: usize,
     channels: usize,
-) -> Vec<f32> {
+) -> Buffer {
     let scale = 1.0 / pixels as f32;
-    let mut y = vec![0.0; x.len() / pixels];
+    let mut y = zeros(x.len() / pixels);
     y.par_chunks_mut(channels)
         .zip(x.par_chunks(pixels * channels))
         .for_each(|(y, x)| level.run(AveragePixels { x, scale, y }));
@@ -303,9 +300,9 @@ impl WithSimd for AveragePixels<'_> {
 }
 
 /// Its gradient: each pixel gets an equal share.
-pub(super) fn global_average_backward(dy: &[f32], pixels: usize, channels: usize) -> Vec<f32> {
+pub(super) fn global_average_backward(dy: &[f32], pixels: usize, channels: usize) -> Buffer {
     let scale = 1.0 / pixels as f32;
-    let mut dx = vec![0.0; dy.len() * pixels];
+    let mut dx = zeros(dy.len() * pixels);
     dx.par_chunks_mut(pixels * channels)
         .zip(dy.par_chunks(channels))
         .for_each(|(dx, dy)| {

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::memory::room_for;
+use crate::memory::{Buffer, buffer_for};
 
 /// Rows and columns of a row-major matrix that one thread alone may touch.
 ///
@@ -102,12 +102,12 @@ pub(crate) fn fill_blocks<R: Send>(
     rows: &[Range<usize>],
     columns: &[Range<usize>],
     work: impl Fn(usize, usize, BlockMut<'_>) -> R + Sync,
-) -> (Vec<f32>, Vec<R>) {
+) -> (Buffer, Vec<R>) {
     let (height, width) = (covered(rows), covered(columns));
     assert_eq!(width, stride, "blocks have to cover all columns");
     let size = height * stride;
-    let mut matrix = room_for(size);
-    let spare: &mut [MaybeUninit<f32>] = &mut matrix.spare_capacity_mut()[..size];
+    let mut matrix = buffer_for(size);
+    let spare: &mut [MaybeUninit<f32>] = &mut matrix.vec_mut().spare_capacity_mut()[..size];
     if cfg!(debug_assertions) {
         spare.fill(MaybeUninit::new(f32::NAN));
     }
@@ -131,7 +131,7 @@ pub(crate) fn fill_blocks<R: Send>(
         })
         .collect();
     // SAFETY: the blocks cover the matrix, and each was written whole.
-    unsafe { matrix.set_len(size) };
+    unsafe { matrix.vec_mut().set_len(size) };
     (matrix, results)
 }
 
@@ -141,10 +141,10 @@ pub(crate) fn fill_beside(
     beside: &mut [f32],
     size: usize,
     work: impl Fn(usize, &mut [f32], BlockMut<'_>) + Sync,
-) -> Vec<f32> {
+) -> Buffer {
     let length = beside.len();
-    let mut matrix = room_for(length);
-    let shared = Shared(matrix.spare_capacity_mut().as_mut_ptr().cast());
+    let mut matrix = buffer_for(length);
+    let shared = Shared(matrix.vec_mut().spare_capacity_mut().as_mut_ptr().cast());
     beside
         .par_chunks_mut(size)
         .enumerate()
@@ -160,7 +160,7 @@ pub(crate) fn fill_beside(
             work(chunk, beside, block);
         });
     // SAFETY: the chunks cover the matrix, and each was written whole.
-    unsafe { matrix.set_len(length) };
+    unsafe { matrix.vec_mut().set_len(length) };
     matrix
 }
 
@@ -193,7 +193,7 @@ mod tests {
             });
         let upper = [0., 0., 0., 1., 1.];
         let lower = [10., 10., 10., 11., 11.];
-        assert_eq!(matrix, [upper, upper, lower].concat());
+        assert_eq!(*matrix, [upper, upper, lower].concat());
         assert_eq!(results, [3, 2, 3, 2]);
     }
 

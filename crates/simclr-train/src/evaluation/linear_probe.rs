@@ -4,6 +4,7 @@ use candle_core::Tensor;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 use simclr_augment::{Purpose, Stream};
+use simclr_kernels::backward;
 use simclr_loss::cross_entropy;
 
 use super::probe_report::{LinearProbeReport, ProbeEpoch, SetFigures};
@@ -198,7 +199,7 @@ impl ProbeTraining {
         let (features, labels) = examples.batch(rows)?;
         let logits = self.head.logits(&features)?;
         let loss = cross_entropy(&logits, &labels)?;
-        self.optimizer.step(&loss.backward()?, self.learning_rate)?;
+        self.optimizer.step(&backward(&loss)?, self.learning_rate)?;
         let loss = f64::from(loss.to_scalar::<f32>()?);
         Ok((loss, accuracy(&logits, &labels)?))
     }

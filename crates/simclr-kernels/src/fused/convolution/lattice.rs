@@ -9,6 +9,7 @@ use super::Input;
 use super::finish::{Finish, Partial};
 use super::weights::{Packed, Weights};
 use crate::geometry::{Span, Windows};
+use crate::memory::Buffer;
 use crate::simd::{BlockMut, RowTable, Scratch, SimdLevel, fill_blocks, multiply};
 
 /// Pixels of a block: enough that a panel of weights is used often, once it is there.
@@ -206,7 +207,7 @@ thread_local! {
 }
 
 impl Product<'_> {
-    pub(super) fn run(&self, finish: Finish<'_>) -> (Vec<f32>, Vec<Partial>) {
+    pub(super) fn run(&self, finish: Finish<'_>) -> (Buffer, Vec<Partial>) {
         let blocks = self.blocks();
         let columns = self.weights.columns();
         let groups = column_groups(self.level, columns, blocks.len(), LEAST_TASKS);

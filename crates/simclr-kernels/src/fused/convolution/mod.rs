@@ -59,7 +59,7 @@ impl<'a> Input<'a> {
             residual: None,
             activation: Activation::Relu,
         };
-        Computed::Made(affine.apply(level, self.values).into())
+        Computed::Made(affine.apply(level, self.values))
     }
 }
 
@@ -99,7 +99,7 @@ impl Convolution {
     }
 
     /// `y[p, o] = sum over k of columns[p, k] kernel[k, o]`.
-    pub(super) fn forward(&self, level: SimdLevel, x: Input<'_>, kernel: &[f32]) -> Vec<f32> {
+    pub(super) fn forward(&self, level: SimdLevel, x: Input<'_>, kernel: &[f32]) -> Buffer {
         self.forward_with(level, x, kernel, Finish::Nothing).0
     }
 
@@ -110,7 +110,7 @@ impl Convolution {
         level: SimdLevel,
         x: Input<'_>,
         kernel: &[f32],
-    ) -> (Vec<f32>, Vec<Partial>) {
+    ) -> (Buffer, Vec<Partial>) {
         self.forward_with(level, x, kernel, Finish::Moments)
     }
 
@@ -121,7 +121,7 @@ impl Convolution {
         x: Input<'_>,
         kernel: &[f32],
         affine: &Affine<'_>,
-    ) -> Vec<f32> {
+    ) -> Buffer {
         self.forward_with(level, x, kernel, Finish::Affine(affine))
             .0
     }
@@ -132,7 +132,7 @@ impl Convolution {
         x: Input<'_>,
         kernel: &[f32],
         finish: Finish<'_>,
-    ) -> (Vec<f32>, Vec<Partial>) {
+    ) -> (Buffer, Vec<Partial>) {
         if self.is_winograd() {
             return winograd::Product::forward(level, self, x, kernel).run(finish);
         }
@@ -187,7 +187,7 @@ impl Convolution {
     ///
     /// Each residue of a position modulo the stride sees taps of its own; for one residue
     /// the gradient is a convolution of `dy` with stride 1, so nothing is scattered.
-    pub(super) fn backward_input(&self, level: SimdLevel, kernel: &[f32], dy: &[f32]) -> Vec<f32> {
+    pub(super) fn backward_input(&self, level: SimdLevel, kernel: &[f32], dy: &[f32]) -> Buffer {
         if self.is_winograd() {
             let product = winograd::Product::backward(level, self, kernel, dy);
             return product.run(Finish::Nothing).0;

@@ -119,7 +119,7 @@ impl Factors {
             }
             Wanted::InputAndResidual => {
                 let dx = gradient.input_and_residual(level, factors, &mut dy);
-                (Some(dx.into()), Some(dy))
+                (Some(dx), Some(dy))
             }
         };
         FactorGradients {
@@ -206,7 +206,7 @@ fn apply(
         Some(residual) => residual.values.lend(|residual| compute(Some(residual)))??,
     };
     let packed = Tensor::stack(&[first, second], 0)?;
-    let y = Arc::new(Buffer::from(y));
+    let y = Arc::new(y);
     let op = Affine {
         level,
         activation,

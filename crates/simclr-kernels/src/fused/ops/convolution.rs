@@ -32,7 +32,7 @@ impl MapOp for Conv2d {
             let dx = lend(&self.kernel, |kernel| {
                 sizes.backward_input(*level, kernel, &dy)
             })?;
-            self.dx.add(*level, dx.into());
+            self.dx.add(*level, dx);
         }
         let dkernel = match wanted[1] {
             true => Some(
@@ -81,8 +81,7 @@ impl MapOp for NormalizedConv2d {
         };
         let dnormalized = lend(kernel, |kernel| sizes.backward_input(*level, kernel, &dy))?;
         drop(dy);
-        let found =
-            x.lend(|x| factors.backward(*level, x, dnormalized.into(), Gate::Input, which))?;
+        let found = x.lend(|x| factors.backward(*level, x, dnormalized, Gate::Input, which))?;
         if let Some(found) = found.dx {
             dx.add(*level, found);
         }
@@ -122,7 +121,7 @@ impl Conv2d {
         &self,
         x: Input<'_>,
         measured: bool,
-    ) -> CandleResult<(Vec<f32>, Option<Arc<Moments>>)> {
+    ) -> CandleResult<(Buffer, Option<Arc<Moments>>)> {
         lend(&self.kernel, |kernel| {
             if !measured {
                 return (self.sizes.forward(self.level, x, kernel), None);

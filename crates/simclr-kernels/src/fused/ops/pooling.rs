@@ -20,7 +20,7 @@ impl MapOp for MaxPool2d {
 
     fn backward(&self, dy: Buffer, _: [bool; 3]) -> CandleResult<[Option<Vec<f32>>; 3]> {
         let dx = self.x.lend(|x| self.pooling.max_backward(x, &dy))?;
-        self.dx.add(self.pooling.level, dx.into());
+        self.dx.add(self.pooling.level, dx);
         Ok([const { None }; 3])
     }
 }
@@ -61,7 +61,7 @@ impl MapOp for AveragePool2d {
 
     fn backward(&self, dy: Buffer, _: [bool; 3]) -> CandleResult<[Option<Vec<f32>>; 3]> {
         let dx = self.pooling.average_backward(&self.weights, &dy);
-        self.dx.add(self.pooling.level, dx.into());
+        self.dx.add(self.pooling.level, dx);
         Ok([const { None }; 3])
     }
 }
@@ -89,7 +89,7 @@ impl MapOp for GlobalAveragePool {
     fn backward(&self, dy: Buffer, _: [bool; 3]) -> CandleResult<[Option<Vec<f32>>; 3]> {
         let [_, height, width, channels] = self.x.dims;
         let dx = pooling::global_average_backward(&dy, height * width, channels);
-        self.x.gradient().add(self.x.level, dx.into());
+        self.x.gradient().add(self.x.level, dx);
         Ok([const { None }; 3])
     }
 }

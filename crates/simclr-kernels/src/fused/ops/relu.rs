@@ -22,7 +22,7 @@ impl MapOp for Relu {
         let dx = self
             .x
             .lend(|x| channels::rectify_backward(self.level, x, &dy))?;
-        self.dx.add(self.level, dx.into());
+        self.dx.add(self.level, dx);
         Ok([const { None }; 3])
     }
 }

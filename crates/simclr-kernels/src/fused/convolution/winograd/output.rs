@@ -75,7 +75,7 @@ impl<'a> Product<'a> {
         }
     }
 
-    pub(in super::super) fn run(&self, finish: Finish<'_>) -> (Vec<f32>, Vec<Partial>) {
+    pub(in super::super) fn run(&self, finish: Finish<'_>) -> (Buffer, Vec<Partial>) {
         let weights = self.transformed_weights();
         let blocks = self.tiles.blocks(self.tiles_of_block());
         let pixels: Vec<_> = blocks
@@ -116,7 +116,7 @@ impl<'a> Product<'a> {
                 target: block.all_mut(),
             });
         };
-        fill_blocks(size, &rows, &whole(size), work).0.into()
+        fill_blocks(size, &rows, &whole(size), work).0
     }
 
     /// The sixteen inputs of a tile, zero outside of the map.
