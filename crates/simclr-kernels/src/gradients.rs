@@ -12,15 +12,17 @@ thread_local! {
     static FOUND: RefCell<Option<Vec<(Tensor, Tensor)>>> = const { RefCell::new(None) };
 }
 
-/// The gradients of `loss`: what `loss.backward()` finds, in less time and memory.
+/// The gradients of `loss`: what `loss.backward()` finds, in less time and memory, once.
 ///
-/// For each parameter candle allocates zeros, adds the gradient to them into a third
+/// What the fused ops kept for this pass is let go as soon as it has served, so that its
+/// memory serves the gradients. A graph that is to be walked again needs candle's own
+/// `backward`, before this one. And for each parameter candle allocates zeros, adds the gradient to them into a third
 /// buffer and frees two of the three; fresh memory of the size of a network is dear. Here
 /// the fused ops hand over the gradients of variables as they are. An op of your own that
 /// runs a backward pass within its own one has to use this function for it.
 ///
 /// # Errors
-/// Those of the graph's ops.
+/// Those of the graph's ops; a graph that was walked by this function before.
 pub fn backward(loss: &Tensor) -> Result<GradStore> {
     let outer = FOUND.replace(Some(Vec::new()));
     let gradients = loss.backward();
@@ -34,6 +36,11 @@ pub fn backward(loss: &Tensor) -> Result<GradStore> {
         gradients.insert(&variable, sum);
     }
     Ok(gradients)
+}
+
+/// Whether what an op kept may go, once its backward pass has seen it.
+pub(crate) fn is_last_pass() -> bool {
+    FOUND.with_borrow(Option::is_some)
 }
 
 /// Takes the gradient of an input of an op, if it is a variable's and a [`backward`] is

@@ -206,3 +206,16 @@ fn handed_over_gradients_are_candles_own() {
     let comparison = support::FORMS.compare(&of(&ours), &of(&candles));
     assert!(comparison.passed, "{comparison:?}");
 }
+
+#[test]
+fn a_graph_is_walked_to_its_end_once() {
+    let kernel = Var::from_tensor(&values("kernel", &[1, 1, 4, 4])).unwrap();
+    let x = FeatureMap::new(&values("x", &[1, 2, 2, 4]), Backend::Fused).unwrap();
+    let y = x
+        .conv2d(kernel.as_tensor(), Conv2dConfig::original(1, 1))
+        .unwrap();
+    let loss = y.global_average_pool().unwrap().sum_all().unwrap();
+    simclr_kernels::backward(&loss).unwrap();
+    let again = simclr_kernels::backward(&loss).unwrap_err().to_string();
+    assert!(again.contains("walked before"), "{again}");
+}

@@ -15,7 +15,7 @@ use candle_core::{
 };
 
 use super::channels::{Moments, accumulate};
-use crate::gradients::hand_over;
+use crate::gradients::{hand_over, is_last_pass};
 use crate::memory::{Buffer, room_for};
 use crate::simd::SimdLevel;
 use crate::{ConvolutionMethod, Result};
@@ -60,6 +60,31 @@ impl Gradient {
         gradient
             .take()
             .ok_or_else(|| CandleError::msg("a feature map without a gradient"))
+    }
+}
+
+/// Numbers that an op keeps for its backward pass.
+pub(super) struct Kept(Mutex<Option<Values>>);
+
+impl Kept {
+    /// The numbers; in a last pass they go with what is returned.
+    pub(super) fn get(&self) -> CandleResult<Values> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let values = match is_last_pass() {
+            true => kept.take(),
+            false => kept.clone(),
+        };
+        values.ok_or_else(|| {
+            CandleError::msg(
+                "a graph that simclr_kernels::backward walked before: its maps are gone",
+            )
+        })
+    }
+}
+
+impl From<Values> for Kept {
+    fn from(values: Values) -> Self {
+        Self(Mutex::new(Some(values)))
     }
 }
 

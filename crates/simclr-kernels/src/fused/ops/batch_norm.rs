@@ -5,7 +5,7 @@ use std::sync::Arc;
 use candle_core::{Result as CandleResult, Tensor};
 
 use crate::fused::channels::{self, AffineGradient, Gate, Moments};
-use crate::fused::map::{Gradient, Inputs, Map, MapOp, Values, lend};
+use crate::fused::map::{Gradient, Inputs, Kept, Map, MapOp, Values, lend};
 use crate::memory::Buffer;
 use crate::simd::SimdLevel;
 use crate::{Activation, Result};
@@ -149,11 +149,11 @@ struct Affine {
     level: SimdLevel,
     activation: Activation,
     factors: Factors,
-    x: Values,
+    x: Kept,
     dx: Gradient,
     /// The result, which tells where the activation was open, and where the residual's
     /// gradient goes.
-    residual: Option<(Arc<Buffer>, Gradient)>,
+    residual: Option<(Kept, Gradient)>,
 }
 
 impl MapOp for Affine {
@@ -166,14 +166,15 @@ impl MapOp for Affine {
             (false, true) => Wanted::Input,
             (false, false) => Wanted::Parameters,
         };
-        let gate = match (self.activation, &self.residual) {
-            (Activation::Identity, _) => Gate::Open,
-            (Activation::Relu, None) => Gate::Input,
-            (Activation::Relu, Some((y, _))) => Gate::Output(y),
-        };
-        let found = self
-            .x
-            .lend(|x| self.factors.backward(self.level, x, dy, gate, which))?;
+        let (x, y) = (self.x.get()?, self.residual.as_ref());
+        let y = y.map(|(y, _)| y.get()).transpose()?;
+        let backward =
+            |gate: Gate<'_>| x.lend(|x| self.factors.backward(self.level, x, dy, gate, which));
+        let found = match (self.activation, &y) {
+            (Activation::Identity, _) => backward(Gate::Open),
+            (Activation::Relu, None) => backward(Gate::Input),
+            (Activation::Relu, Some(y)) => y.lend(|y| backward(Gate::Output(y)))?,
+        }?;
         if let (true, Some(dx)) = (input, found.dx) {
             self.dx.add(self.level, dx);
         }
@@ -206,14 +207,14 @@ fn apply(
         Some(residual) => residual.values.lend(|residual| compute(Some(residual)))??,
     };
     let packed = Tensor::stack(&[first, second], 0)?;
-    let y = Arc::new(y);
+    let y = Values::from(y);
     let op = Affine {
         level,
         activation,
         factors,
-        x: x.values.clone(),
+        x: x.values.clone().into(),
         dx: x.gradient(),
-        residual: residual.map(|residual| (Arc::clone(&y), residual.gradient())),
+        residual: residual.map(|residual| (y.clone().into(), residual.gradient())),
     };
     let inputs = match residual {
         None => Inputs::Two(x.token(), &packed),

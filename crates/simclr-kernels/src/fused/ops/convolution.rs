@@ -7,7 +7,7 @@ use candle_core::{Result as CandleResult, Tensor};
 use super::batch_norm::{Factors, Wanted, lend_both, moments_of};
 use crate::fused::channels::{Affine, Gate, Moments};
 use crate::fused::convolution::{Convolution, Input};
-use crate::fused::map::{Gradient, Inputs, Map, MapOp, Values, lend};
+use crate::fused::map::{Gradient, Inputs, Kept, Map, MapOp, lend};
 use crate::geometry::Windows;
 use crate::memory::Buffer;
 use crate::simd::SimdLevel;
@@ -17,7 +17,7 @@ use crate::{Activation, Result};
 struct Conv2d {
     level: SimdLevel,
     sizes: Convolution,
-    x: Values,
+    x: Kept,
     dx: Gradient,
     /// Contiguous and detached.
     kernel: Tensor,
@@ -28,19 +28,21 @@ impl MapOp for Conv2d {
 
     fn backward(&self, dy: Buffer, wanted: [bool; 3]) -> CandleResult<[Option<Vec<f32>>; 3]> {
         let Self { level, sizes, .. } = self;
+        // First, because afterwards the input's memory may serve its gradient.
+        let dkernel = match wanted[1] {
+            true => Some(
+                self.x
+                    .get()?
+                    .lend(|x| sizes.backward_kernel(*level, Input::plain(x), &dy))?,
+            ),
+            false => None,
+        };
         if wanted[0] {
             let dx = lend(&self.kernel, |kernel| {
                 sizes.backward_input(*level, kernel, &dy)
             })?;
             self.dx.add(*level, dx);
         }
-        let dkernel = match wanted[1] {
-            true => Some(
-                self.x
-                    .lend(|x| sizes.backward_kernel(*level, Input::plain(x), &dy))?,
-            ),
-            false => None,
-        };
         Ok([None, dkernel, None])
     }
 }
@@ -64,6 +66,7 @@ impl MapOp for NormalizedConv2d {
             kernel,
         } = &self.convolution;
         let factors = &self.factors;
+        let x = x.get()?;
         let dkernel = match wanted[2] {
             true => Some(x.lend(|x| {
                 let input = Input::rectified(x, &factors.scale, &factors.shift);
@@ -99,7 +102,7 @@ fn prepare(x: &Map, kernel: &Tensor, windows: &Windows) -> Result<Conv2d> {
             inputs,
             outputs,
         },
-        x: x.values.clone(),
+        x: x.values.clone().into(),
         dx: x.gradient(),
         kernel: kernel.contiguous()?.detach(),
     })

@@ -2,16 +2,17 @@
 
 use candle_core::{Result as CandleResult, Tensor};
 
-use crate::fused::map::{Gradient, Inputs, Map, MapOp, Values};
+use crate::fused::map::{Gradient, Inputs, Kept, Map, MapOp};
 use crate::fused::pooling::{self, Pooling};
 use crate::geometry::Windows;
 use crate::memory::Buffer;
+use crate::simd::SimdLevel;
 use crate::{DivisorRule, Result};
 
 /// The maximum of each window.
 struct MaxPool2d {
     pooling: Pooling,
-    x: Values,
+    x: Kept,
     dx: Gradient,
 }
 
@@ -19,7 +20,8 @@ impl MapOp for MaxPool2d {
     const NAME: &'static str = "max-pool2d";
 
     fn backward(&self, dy: Buffer, _: [bool; 3]) -> CandleResult<[Option<Vec<f32>>; 3]> {
-        let dx = self.x.lend(|x| self.pooling.max_backward(x, &dy))?;
+        let x = self.x.get()?;
+        let dx = x.lend(|x| self.pooling.max_backward(x, &dy))?;
         self.dx.add(self.pooling.level, dx);
         Ok([const { None }; 3])
     }
@@ -43,7 +45,7 @@ pub(crate) fn max_pool2d(x: &Map, windows: &Windows) -> Result<Map> {
     let y = x.values.lend(|x| pooling.max_forward(x))?;
     let op = MaxPool2d {
         pooling,
-        x: x.values.clone(),
+        x: x.values.clone().into(),
         dx: x.gradient(),
     };
     Map::result_of(op, Inputs::One(x.token()), x.level, (pooled(x, windows), y))
@@ -80,16 +82,18 @@ pub(crate) fn average_pool2d(x: &Map, windows: &Windows, divisor: DivisorRule) -
 
 /// The mean over each map.
 struct GlobalAveragePool {
-    x: Map,
+    level: SimdLevel,
+    pixels: usize,
+    channels: usize,
+    dx: Gradient,
 }
 
 impl MapOp for GlobalAveragePool {
     const NAME: &'static str = "global-average-pool";
 
     fn backward(&self, dy: Buffer, _: [bool; 3]) -> CandleResult<[Option<Vec<f32>>; 3]> {
-        let [_, height, width, channels] = self.x.dims;
-        let dx = pooling::global_average_backward(&dy, height * width, channels);
-        self.x.gradient().add(self.x.level, dx);
+        let dx = pooling::global_average_backward(&dy, self.pixels, self.channels);
+        self.dx.add(self.level, dx);
         Ok([const { None }; 3])
     }
 }
@@ -100,7 +104,12 @@ pub(crate) fn global_average_pool(x: &Map) -> Result<Tensor> {
     let y = x
         .values
         .lend(|x| pooling::global_average(level, x, height * width, channels))?;
-    let op = GlobalAveragePool { x: x.clone() };
+    let op = GlobalAveragePool {
+        level,
+        pixels: height * width,
+        channels,
+        dx: x.gradient(),
+    };
     let dims = [batch, 1, 1, channels];
     Map::result_of(op, Inputs::One(x.token()), level, (dims, y))?.into_tensor((batch, channels))
 }

@@ -4,14 +4,14 @@ use candle_core::Result as CandleResult;
 
 use crate::Result;
 use crate::fused::channels;
-use crate::fused::map::{Gradient, Inputs, Map, MapOp, Values};
+use crate::fused::map::{Gradient, Inputs, Kept, Map, MapOp};
 use crate::memory::Buffer;
 use crate::simd::SimdLevel;
 
 /// `max(x, 0)` with gradient 0 at 0.
 struct Relu {
     level: SimdLevel,
-    x: Values,
+    x: Kept,
     dx: Gradient,
 }
 
@@ -19,9 +19,8 @@ impl MapOp for Relu {
     const NAME: &'static str = "relu";
 
     fn backward(&self, dy: Buffer, _: [bool; 3]) -> CandleResult<[Option<Vec<f32>>; 3]> {
-        let dx = self
-            .x
-            .lend(|x| channels::rectify_backward(self.level, x, &dy))?;
+        let x = self.x.get()?;
+        let dx = x.lend(|x| channels::rectify_backward(self.level, x, &dy))?;
         self.dx.add(self.level, dx);
         Ok([const { None }; 3])
     }
@@ -32,7 +31,7 @@ pub(crate) fn relu(x: &Map) -> Result<Map> {
     let y = x.values.lend(|x| channels::rectify(level, x))?;
     let op = Relu {
         level,
-        x: x.values.clone(),
+        x: x.values.clone().into(),
         dx: x.gradient(),
     };
     Map::result_of(op, Inputs::One(x.token()), level, (x.dims, y))
