@@ -20,9 +20,12 @@ struct Pool {
     idle: BTreeMap<usize, Vec<Vec<f32>>>,
     idle_size: usize,
     used_size: usize,
-    /// The largest amount that was in use at once: no more than that is ever held.
+    /// The largest amount that was in use at once.
     peak_size: usize,
 }
+
+/// The part of the peak that may be held beyond it: sizes do not always fit.
+const SLACK: usize = 8;
 
 static POOL: Mutex<Pool> = Mutex::new(Pool {
     idle: BTreeMap::new(),
@@ -61,7 +64,7 @@ pub(crate) fn zeros(len: usize) -> Buffer {
 impl Pool {
     /// The smallest idle vector that is large enough and not much too large.
     fn take(&mut self, len: usize) -> Option<Vec<f32>> {
-        let capacity = *self.idle.range(len..=len + len / 4).next()?.0;
+        let capacity = *self.idle.range(len..=2 * len).next()?.0;
         self.remove(capacity)
     }
 
@@ -86,7 +89,7 @@ impl Pool {
 
     /// Lets the smallest go first: the large ones are dear.
     fn trim(&mut self) {
-        while self.idle_size + self.used_size > self.peak_size {
+        while self.idle_size + self.used_size > self.peak_size + self.peak_size / SLACK {
             let Some(&capacity) = self.idle.keys().next() else {
                 break;
             };
@@ -162,14 +165,14 @@ mod tests {
         pool.used_size -= 100;
         pool.give(Vec::with_capacity(100));
         assert!(pool.take(101).is_none(), "too small");
-        assert!(pool.take(50).is_none(), "much too large");
+        assert!(pool.take(49).is_none(), "much too large");
         assert_eq!(pool.take(90).map(|vector| vector.capacity()), Some(100));
         assert!(pool.take(90).is_none(), "taken already");
         assert_eq!(pool.idle_size, 0);
     }
 
     #[test]
-    fn no_more_is_held_than_was_in_use_at_once() {
+    fn little_more_is_held_than_was_in_use_at_once() {
         let mut pool = pool_in_use(300);
         for _ in 0..3 {
             pool.used_size -= 100;
@@ -177,8 +180,8 @@ mod tests {
         }
         assert_eq!(pool.idle_size, 300);
         // Other sizes are wanted now.
-        pool.used_size += 250;
+        pool.used_size += 280;
         pool.trim();
-        assert_eq!(pool.idle_size, 0);
+        assert_eq!(pool.idle_size, 0, "more than 300 and an eighth");
     }
 }
