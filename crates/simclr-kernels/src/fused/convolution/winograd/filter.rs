@@ -14,7 +14,7 @@ use crate::simd::{FilterTile, SimdLevel, add_outer_products, load, store};
 const BLOCK_TILES: usize = 64;
 
 /// Inputs and outputs of a task: with the tiles, what the second-level cache holds.
-const TASK_INPUTS: usize = 64;
+const TASK_INPUTS: usize = 128;
 const TASK_OUTPUTS: usize = 128;
 
 /// The sum over tiles is cut into parts of at least so many.
