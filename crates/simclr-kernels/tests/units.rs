@@ -219,3 +219,35 @@ fn a_graph_is_walked_to_its_end_once() {
     let again = simclr_kernels::backward(&loss).unwrap_err().to_string();
     assert!(again.contains("walked before"), "{again}");
 }
+
+/// `relu(bn(a * x) + b * x)`: two parts of x's gradient, and the second adds itself to the first.
+#[test]
+fn gradients_of_a_map_that_is_read_twice_add_up() {
+    for (name, size, stride, inputs, outputs) in [
+        ("Winograd", 3, 1, 32, 32),
+        ("direct", 3, 1, 20, 33),
+        ("stride 2", 3, 2, 16, 35),
+        ("pointwise", 1, 1, 64, 40),
+    ] {
+        let config = Conv2dConfig::original(size, stride);
+        let inputs = [
+            values("x", &[2, 8, 9, inputs]),
+            values("first", &[size, size, inputs, outputs]),
+            values("gamma", &[outputs]),
+            values("beta", &[outputs]),
+            values("second", &[size, size, inputs, outputs]),
+        ];
+        compare_forms(name, &inputs, |backend, x| {
+            let norm = BatchNormParameters {
+                gamma: &x[2],
+                beta: &x[3],
+                epsilon: EPSILON,
+            };
+            let map = FeatureMap::new(&x[0], backend)?;
+            let residual = map.conv2d(&x[4], config)?;
+            let y = map.conv2d_measured(&x[1], config)?;
+            let (y, _) = y.batch_norm_training(norm, Activation::Relu, Some(&residual))?;
+            y.tensor()
+        });
+    }
+}

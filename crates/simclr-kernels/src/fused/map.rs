@@ -54,11 +54,15 @@ impl Gradient {
         }
     }
 
+    /// What has been added up so far, for an op that adds its part to it by itself.
+    pub(super) fn take_sum(&self) -> Option<Buffer> {
+        let mut gradient = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        gradient.take()
+    }
+
     /// The sum, once all parts are there.
     pub(super) fn take(&self) -> CandleResult<Buffer> {
-        let mut gradient = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        gradient
-            .take()
+        self.take_sum()
             .ok_or_else(|| CandleError::msg("a feature map without a gradient"))
     }
 }

@@ -18,6 +18,8 @@ pub(super) enum Finish<'a> {
     Moments,
     /// `act(y scale + shift + residual)`.
     Affine(&'a Affine<'a>),
+    /// `y + sum`, for a map `sum` with so many channels.
+    Add(&'a [f32], usize),
 }
 
 /// Sums that moments are made of, over the pixels of one block.
@@ -53,6 +55,12 @@ impl<'a> Finish<'a> {
             Self::Nothing => Panel::Nothing,
             Self::Moments => Panel::Moments(Moments::new()),
             Self::Affine(affine) => Panel::Affine(PanelAffine::new(affine, first_row, channels)),
+            Self::Add(sum, all_channels) => Panel::Add(PanelRows {
+                map: sum,
+                all_channels,
+                first_row,
+                channels,
+            }),
         }
     }
 }
@@ -62,6 +70,7 @@ pub(super) enum Panel<'a> {
     Nothing,
     Moments(Moments),
     Affine(PanelAffine<'a>),
+    Add(PanelRows<'a>),
 }
 
 impl TileEnd for Panel<'_> {
@@ -77,6 +86,7 @@ impl TileEnd for Panel<'_> {
             Self::Nothing => {}
             Self::Moments(moments) => moments.add(simd, column, values),
             Self::Affine(affine) => affine.apply(simd, column, values, rows),
+            Self::Add(sum) => sum.add(simd, column, values, rows),
         }
     }
 }
@@ -165,16 +175,53 @@ impl Moments {
     }
 }
 
-/// An affine map of some channels, of the rows from `first_row` on.
+/// Some channels of another map, of the rows from `first_row` on.
+pub(super) struct PanelRows<'a> {
+    map: &'a [f32],
+    all_channels: usize,
+    first_row: usize,
+    channels: Range<usize>,
+}
+
+impl PanelRows<'_> {
+    #[inline(always)]
+    fn add<S: Simd, const VECTORS: usize>(
+        &self,
+        simd: S,
+        column: usize,
+        values: &mut [[S::f32s; VECTORS]],
+        rows: &[usize],
+    ) {
+        for (values, &row) in values.iter_mut().zip(rows) {
+            for (v, value) in values.iter_mut().enumerate() {
+                let term = self.load::<S>(row, column + v * S::F32_LANES);
+                *value = simd.add_f32s(*value, term);
+            }
+        }
+    }
+
+    /// A vector of the map, zero after its last channel.
+    #[inline(always)]
+    fn load<S: Simd>(&self, row: usize, column: usize) -> S::f32s {
+        let at = (self.first_row + row) * self.all_channels + self.channels.start + column;
+        let left = self.channels.len().saturating_sub(column);
+        if left >= S::F32_LANES {
+            return load::<S>(&self.map[at..]);
+        }
+        let mut some = [0.0; WIDEST];
+        if left > 0 {
+            some[..left].copy_from_slice(&self.map[at..at + left]);
+        }
+        load::<S>(&some)
+    }
+}
+
+/// An affine map of some channels.
 pub(super) struct PanelAffine<'a> {
     scale: [f32; WIDEST],
     shift: [f32; WIDEST],
     floor: f32,
-    /// The whole map, and its channels.
-    residual: Option<&'a [f32]>,
-    all_channels: usize,
-    first_row: usize,
-    channels: Range<usize>,
+    residual: Option<PanelRows<'a>>,
 }
 
 impl<'a> PanelAffine<'a> {
@@ -187,10 +234,12 @@ impl<'a> PanelAffine<'a> {
             scale,
             shift,
             floor: affine.floor(),
-            residual: affine.residual,
-            all_channels: affine.scale.len(),
-            first_row,
-            channels,
+            residual: affine.residual.map(|map| PanelRows {
+                map,
+                all_channels: affine.scale.len(),
+                first_row,
+                channels,
+            }),
         }
     }
 
@@ -208,28 +257,14 @@ impl<'a> PanelAffine<'a> {
         for (values, &row) in values.iter_mut().zip(rows) {
             for v in 0..VECTORS {
                 let mut y = simd.add_f32s(simd.mul_f32s(values[v], scale[v]), shift[v]);
-                if let Some(residual) = self.residual {
+                if let Some(residual) = &self.residual {
                     let column = column + v * S::F32_LANES;
-                    y = simd.add_f32s(y, self.residual::<S>(residual, row, column));
+                    y = simd.add_f32s(y, residual.load::<S>(row, column));
                 }
                 // Written so that what is not a number stays so.
                 values[v] = simd.select_f32s(simd.less_than_f32s(y, floor), floor, y);
             }
         }
-    }
-
-    #[inline(always)]
-    fn residual<S: Simd>(&self, residual: &[f32], row: usize, column: usize) -> S::f32s {
-        let at = (self.first_row + row) * self.all_channels + self.channels.start + column;
-        let left = self.channels.len().saturating_sub(column);
-        if left >= S::F32_LANES {
-            return load::<S>(&residual[at..]);
-        }
-        let mut some = [0.0; WIDEST];
-        if left > 0 {
-            some[..left].copy_from_slice(&residual[at..at + left]);
-        }
-        load::<S>(&some)
     }
 }
 

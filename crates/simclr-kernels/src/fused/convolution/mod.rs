@@ -187,10 +187,21 @@ impl Convolution {
     ///
     /// Each residue of a position modulo the stride sees taps of its own; for one residue
     /// the gradient is a convolution of `dy` with stride 1, so nothing is scattered.
-    pub(super) fn backward_input(&self, level: SimdLevel, kernel: &[f32], dy: &[f32]) -> Buffer {
+    /// With `sum`, what is there of the gradient already, the result is the new sum.
+    pub(super) fn backward_input(
+        &self,
+        level: SimdLevel,
+        kernel: &[f32],
+        dy: &[f32],
+        sum: Option<&[f32]>,
+    ) -> Buffer {
+        let finish = match sum {
+            Some(sum) => Finish::Add(sum, self.inputs),
+            None => Finish::Nothing,
+        };
         if self.is_winograd() {
             let product = winograd::Product::backward(level, self, kernel, dy);
-            return product.run(Finish::Nothing).0;
+            return product.run(finish).0;
         }
         let Windows { rows, columns } = &self.windows;
         Product {
@@ -204,7 +215,7 @@ impl Convolution {
             weights: Weights::backward(kernel, self.inputs, self.outputs),
             lattices: Lattice::backward(&self.windows),
         }
-        .run(Finish::Nothing)
+        .run(finish)
         .0
     }
 

@@ -38,8 +38,9 @@ impl MapOp for Conv2d {
             false => None,
         };
         if wanted[0] {
+            let sum = self.dx.take_sum();
             let dx = lend(&self.kernel, |kernel| {
-                sizes.backward_input(*level, kernel, &dy)
+                sizes.backward_input(*level, kernel, &dy, sum.as_deref())
             })?;
             self.dx.add(*level, dx);
         }
@@ -82,7 +83,9 @@ impl MapOp for NormalizedConv2d {
         } else {
             Wanted::Parameters
         };
-        let dnormalized = lend(kernel, |kernel| sizes.backward_input(*level, kernel, &dy))?;
+        let dnormalized = lend(kernel, |kernel| {
+            sizes.backward_input(*level, kernel, &dy, None)
+        })?;
         drop(dy);
         let found = x.lend(|x| factors.backward(*level, x, dnormalized, Gate::Input, which))?;
         if let Some(found) = found.dx {
