@@ -46,7 +46,7 @@ mod simd;
 
 pub use error::{Error, Result};
 pub use geometry::{Conv2dConfig, Padding};
-pub use gradients::backward;
+pub use gradients::{backward, recycle};
 pub use map::{BatchNormParameters, FeatureMap, Moments};
 pub use method::ConvolutionMethod;
 pub use ops::{

@@ -164,6 +164,18 @@ impl FeatureMap {
         }))
     }
 
+    /// The product of a map with one pixel, in the fused form, and a kernel `[c, out]` as it
+    /// is: a kernel in another shape would be another tensor, with a gradient of its own.
+    pub(crate) fn fused_dense(&self, kernel: &Tensor) -> Result<Self> {
+        const OP: &str = "dense";
+        if kernel.dtype() != DType::F32 {
+            return Err(Error::shape(OP, "a kernel of f32", kernel.dtype()));
+        }
+        let windows = Windows::new(OP, (1, 1), (1, 1), (1, 1), Padding::Same)?;
+        let map = fused::conv2d(self.fused()?, kernel, &windows, false)?;
+        Ok(Self(Form::Fused(map)))
+    }
+
     /// `act(bn(x) + residual)` with the batch's own moments, and these moments. See
     /// [`batch_norm_training`](crate::batch_norm_training).
     ///

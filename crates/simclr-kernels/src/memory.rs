@@ -49,6 +49,26 @@ pub(crate) fn room_for(len: usize) -> Vec<f32> {
     recycled.unwrap_or_else(|| Vec::with_capacity(len))
 }
 
+/// The memory of gradients that were given back, by capacity.
+static GRADIENTS: Mutex<BTreeMap<usize, Vec<Vec<f32>>>> = Mutex::new(BTreeMap::new());
+
+/// An empty vector with room for `len` numbers of a gradient, which will leave the pool.
+pub(crate) fn room_for_gradient(len: usize) -> Vec<f32> {
+    let mut gradients = GRADIENTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let given_back = gradients.get_mut(&len).and_then(Vec::pop);
+    given_back.unwrap_or_else(|| Vec::with_capacity(len))
+}
+
+/// Takes memory for the next gradients, in the place of what was left of the last ones.
+pub(crate) fn keep_for_gradients(vectors: impl Iterator<Item = Vec<f32>>) {
+    let mut gradients = GRADIENTS.lock().unwrap_or_else(PoisonError::into_inner);
+    gradients.clear();
+    for mut vector in vectors.filter(|vector| vector.capacity() >= SMALLEST) {
+        vector.clear();
+        gradients.entry(vector.capacity()).or_default().push(vector);
+    }
+}
+
 /// An empty buffer with room for `len` numbers, which counts as used from now on.
 pub(crate) fn buffer_for(len: usize) -> Buffer {
     room_for(len).into()

@@ -241,8 +241,7 @@ impl Backend {
         }
         // A dense layer is a 1x1 convolution of maps with one pixel.
         let map = FeatureMap::new(&x.reshape((rows, 1, 1, inputs))?, self)?;
-        let kernel = kernel.reshape((1, 1, inputs, outputs))?;
-        let mut y = map.conv2d(&kernel, Conv2dConfig::same())?;
+        let mut y = map.fused_dense(kernel)?;
         if let Some(bias) = bias {
             y = y.affine_channels(&bias.ones_like()?, bias, Activation::Identity, None)?;
         }

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
-use simclr_kernels::backward;
+use simclr_kernels::{backward, recycle};
 use simclr_loss::{DistillationLoss, NtXent, cross_entropy};
 use simclr_model::{Mode, SimClr};
 
@@ -215,7 +215,9 @@ impl Trainer {
                 loss: metrics.total_loss,
             });
         }
-        self.optimizer.step(&backward(&total)?, learning_rate)?;
+        let gradients = backward(&total)?;
+        self.optimizer.step(&gradients, learning_rate)?;
+        recycle(gradients)?;
         self.step += 1;
         Ok(metrics)
     }

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::lattice::Lattice;
 use super::{Convolution, Input};
-use crate::memory::{Buffer, room_for, zeros};
+use crate::memory::{Buffer, room_for_gradient, zeros};
 use crate::simd::{FilterTile, Scratch, SimdLevel, add_outer_products, prefetch};
 
 /// Pixels that are packed at a time: a panel of them stays in the first-level cache, all
@@ -70,7 +70,7 @@ pub(super) fn gradient(
             })
         })
         .collect();
-    let mut gradient = room_for(convolution.depth() * plan.outputs);
+    let mut gradient = room_for_gradient(convolution.depth() * plan.outputs);
     gradient.resize(convolution.depth() * plan.outputs, 0.0);
     let mut rest = gradient.as_mut_slice();
     let mut targets = Vec::with_capacity(pieces.len());

@@ -1,11 +1,22 @@
 //! The right operand of a convolution's products.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::simd::{Scratch, SimdLevel};
+
+/// Rows of the matrix that are packed at a time: in transposed order the numbers of a
+/// cache line.
+const BLOCK: usize = 16;
+
+/// Panels that are packed by one task, at most: what is read of a row then lies together.
+const MOST_PANELS: usize = 16;
+
+/// Tasks that packing is cut into, if there are enough panels.
+const LEAST_TASKS: usize = 4;
 
 /// A kernel `[taps, inputs, outputs]`, seen as the matrix of a forward or a backward product.
 #[derive(Debug, Clone, Copy)]
@@ -55,15 +66,16 @@ impl<'a> Weights<'a> {
         for taps in taps {
             let panel = taps.len() * run * width;
             let (target, others) = rest.split_at_mut(panel * panels);
+            let group = (panels / LEAST_TASKS).clamp(1, MOST_PANELS);
             target
-                .par_chunks_mut(panel.max(1))
+                .par_chunks_mut((group * panel).max(1))
                 .enumerate()
                 .for_each(|(index, target)| {
-                    level.run(PackPanel {
+                    level.run(PackPanels {
                         weights: self,
                         taps,
                         run,
-                        first: index * width,
+                        first: index * group * width,
                         width,
                         target,
                     });
@@ -88,38 +100,46 @@ impl<'a> Weights<'a> {
         width: usize,
         panel: &mut [f32],
     ) {
-        match width {
-            32 => self.pack::<32>(taps, run, first, panel),
-            _ => self.pack::<16>(taps, run, first, panel),
+        for (&tap, target) in taps
+            .iter()
+            .zip(panel.chunks_exact_mut((run * width).max(1)))
+        {
+            self.pack_rows(tap, 0..run, first, width, target);
         }
     }
 
+    /// Some rows of a tap.
     #[inline(always)]
-    fn pack<const WIDTH: usize>(
+    fn pack_rows(
         &self,
-        taps: &[usize],
-        run: usize,
+        tap: usize,
+        rows: Range<usize>,
         first: usize,
-        panel: &mut [f32],
+        width: usize,
+        target: &mut [f32],
     ) {
-        let count = WIDTH.min(self.columns.0 - first);
-        if count < WIDTH {
-            panel.fill(0.0);
+        let start = tap * self.tap + first * self.columns.1 + rows.start * self.rows.1;
+        let count = width.min(self.columns.0 - first);
+        match width {
+            32 => self.pack::<32>(start, count, target.as_chunks_mut().0),
+            _ => self.pack::<16>(start, count, target.as_chunks_mut().0),
         }
-        let (rows, _) = panel.as_chunks_mut::<WIDTH>();
-        debug_assert_eq!(rows.len(), taps.len() * run, "a panel of other taps");
-        for (&tap, rows) in taps.iter().zip(rows.chunks_exact_mut(run.max(1))) {
-            let start = tap * self.tap + first * self.columns.1;
-            if self.columns.1 == 1 {
-                for (k, row) in rows.iter_mut().enumerate() {
-                    let source = &self.kernel[start + k * self.rows.1..][..count];
-                    match source.first_chunk::<WIDTH>() {
-                        Some(source) => *row = *source,
-                        None => row[..count].copy_from_slice(source),
-                    }
-                }
-            } else {
-                self.transpose(start, count, rows);
+    }
+
+    /// The rows and the `count` columns that begin at `start` in the kernel.
+    #[inline(always)]
+    fn pack<const WIDTH: usize>(&self, start: usize, count: usize, rows: &mut [[f32; WIDTH]]) {
+        if count < WIDTH {
+            rows.as_flattened_mut().fill(0.0);
+        }
+        if self.columns.1 > 1 {
+            return self.transpose(start, count, rows);
+        }
+        for (k, row) in rows.iter_mut().enumerate() {
+            let source = &self.kernel[start + k * self.rows.1..][..count];
+            match source.first_chunk::<WIDTH>() {
+                Some(source) => *row = *source,
+                None => row[..count].copy_from_slice(source),
             }
         }
     }
@@ -128,7 +148,6 @@ impl<'a> Weights<'a> {
     /// stay in the first-level cache.
     #[inline(always)]
     fn transpose<const WIDTH: usize>(&self, start: usize, count: usize, rows: &mut [[f32; WIDTH]]) {
-        const BLOCK: usize = 16;
         for (index, rows) in rows.chunks_mut(BLOCK).enumerate() {
             let begin = index * BLOCK;
             for column in 0..count {
@@ -174,7 +193,8 @@ impl Drop for Packed {
     }
 }
 
-struct PackPanel<'a> {
+/// Some panels side by side.
+struct PackPanels<'a> {
     weights: &'a Weights<'a>,
     taps: &'a [usize],
     run: usize,
@@ -183,12 +203,25 @@ struct PackPanel<'a> {
     target: &'a mut [f32],
 }
 
-impl WithSimd for PackPanel<'_> {
+impl WithSimd for PackPanels<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        self.weights
-            .pack_panel(self.taps, self.run, self.first, self.width, self.target);
+        let size = self.taps.len() * self.run * self.width;
+        let panels = (self.target.len() / size.max(1)).max(1);
+        // A few rows of all panels at a time: what is read then lies together.
+        for (index, &tap) in self.taps.iter().enumerate() {
+            for start in (0..self.run).step_by(BLOCK) {
+                let rows = start..self.run.min(start + BLOCK);
+                for panel in 0..panels {
+                    let first = panel * size + (index * self.run + start) * self.width;
+                    let target = &mut self.target[first..][..rows.len() * self.width];
+                    let column = self.first + panel * self.width;
+                    self.weights
+                        .pack_rows(tap, rows.clone(), column, self.width, target);
+                }
+            }
+        }
     }
 }

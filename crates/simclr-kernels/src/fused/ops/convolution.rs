@@ -11,7 +11,7 @@ use crate::fused::map::{Gradient, Inputs, Kept, Map, MapOp, lend};
 use crate::geometry::Windows;
 use crate::memory::Buffer;
 use crate::simd::SimdLevel;
-use crate::{Activation, Result};
+use crate::{Activation, Error, Result};
 
 /// Convolution of a map.
 struct Conv2d {
@@ -95,8 +95,15 @@ impl MapOp for NormalizedConv2d {
     }
 }
 
+/// A kernel of one tap may also be a matrix.
 fn prepare(x: &Map, kernel: &Tensor, windows: &Windows) -> Result<Conv2d> {
-    let (_, _, inputs, outputs) = kernel.dims4()?;
+    let &[.., inputs, outputs] = kernel.dims() else {
+        return Err(Error::shape(
+            "conv2d",
+            "a kernel [.., in, out]",
+            kernel.dims(),
+        ));
+    };
     Ok(Conv2d {
         level: x.level,
         sizes: Convolution {

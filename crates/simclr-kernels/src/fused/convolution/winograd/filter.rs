@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::super::{Convolution, Input};
 use super::{POSITIONS, Tiles, transform};
-use crate::memory::{Buffer, zeros};
+use crate::memory::{Buffer, room_for_gradient, zeros};
 use crate::simd::{FilterTile, SimdLevel, add_outer_products, load, store};
 
 /// Tiles that are transformed at a time.
@@ -60,7 +60,8 @@ pub(in super::super) fn gradient(
             })
         })
         .collect();
-    let mut dkernel = vec![0.0; 9 * inputs * outputs];
+    let mut dkernel = room_for_gradient(9 * inputs * outputs);
+    dkernel.resize(9 * inputs * outputs, 0.0);
     // A row of each tap at a time.
     let mut taps: Vec<_> = dkernel.chunks_exact_mut(inputs * outputs).collect();
     let mut lines: Vec<Vec<&mut [f32]>> = (0..inputs).map(|_| Vec::with_capacity(9)).collect();
