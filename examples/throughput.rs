@@ -174,7 +174,7 @@ fn step(encoder: ResNetConfig, size: usize, batch: usize) -> AnyResult<f64> {
 fn embed(encoder: ResNetConfig, size: usize, batch: usize) -> AnyResult<f64> {
     let encoder = Encoder::initialize(&encoder, 1, &Device::Cpu)?.frozen();
     let images = Tensor::rand(0f32, 1f32, (batch, size, size, 3), &Device::Cpu)?;
-    let seconds = median_seconds(1, 3, || Ok(encoder.features(&images).map(drop)?))?;
+    let seconds = median_seconds(1, 3, || Ok(encoder.embed(&images, batch).map(drop)?))?;
     Ok(batch as f64 / seconds)
 }
 

@@ -217,11 +217,7 @@ impl Encoder {
     /// on the way.
     pub fn forward(&self, images: &Tensor, mode: Mode) -> Result<EncoderOutput> {
         self.check_images(images)?;
-        let x = match &self.normalization {
-            Some(normalization) => &normalization.apply(images)?,
-            None => images,
-        };
-        let stem = self.stem_forward(x, mode)?;
+        let stem = self.stem_forward(&self.normalized(images)?, mode)?;
         let initial_max_pool = self.stop_if_frozen(stem.initial_max_pool, Part::Stem);
         let [first, second, third, fourth] = &self.groups;
         let group1 = self.group_forward((1, first), &initial_max_pool, mode)?;
@@ -235,6 +231,28 @@ impl Encoder {
             block_groups: [group1, group2, group3, group4],
             final_avg_pool,
         })
+    }
+
+    fn normalized(&self, images: &Tensor) -> Result<Tensor> {
+        match &self.normalization {
+            Some(normalization) => normalization.apply(images),
+            None => Ok(images.clone()),
+        }
+    }
+
+    /// Only the representations, by moving statistics; no other result is kept.
+    fn representations(&self, images: &Tensor) -> Result<Tensor> {
+        self.check_images(images)?;
+        let pass = self.pass(Mode::Infer, Part::Stem);
+        let images = self.normalized(images)?;
+        let mut x = self
+            .stem
+            .layer
+            .output(&FeatureMap::new(&images, pass.backend)?, pass)?;
+        for (number, blocks) in (1..).zip(&self.groups) {
+            x = self.group_forward((number, blocks), &x, Mode::Infer)?;
+        }
+        Ok(x.global_average_pool()?)
     }
 
     fn stem_forward(&self, x: &Tensor, mode: Mode) -> Result<StemOutput> {
@@ -375,7 +393,7 @@ impl FrozenEncoder {
         let count = images.dim(0)?;
         let batches = (0..count).step_by(batch_size).map(|start| {
             let images = images.narrow(0, start, batch_size.min(count - start))?;
-            Ok(self.features(&images)?.final_avg_pool)
+            self.0.representations(&images)
         });
         Ok(Tensor::cat(&batches.collect::<Result<Vec<_>>>()?, 0)?)
     }

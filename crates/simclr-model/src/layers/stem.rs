@@ -90,20 +90,34 @@ impl Stem {
     }
 
     pub(crate) fn forward(&self, images: &FeatureMap, pass: Pass) -> Result<StemOutput> {
+        let x = self.before_last(images, pass)?;
+        let initial_conv = self.last.conv.forward(&x, pass)?;
+        let norm = &self.last.norm;
+        let activated = norm.forward(&initial_conv, pass, Activation::Relu, None)?;
+        Ok(StemOutput {
+            initial_conv,
+            initial_max_pool: self.pool(activated)?,
+        })
+    }
+
+    /// What the blocks see and nothing else, which takes a pass over the largest maps less.
+    pub(crate) fn output(&self, images: &FeatureMap, pass: Pass) -> Result<FeatureMap> {
+        let x = self.before_last(images, pass)?;
+        self.pool(self.last.forward(&x, pass, Activation::Relu, None)?)
+    }
+
+    fn before_last(&self, images: &FeatureMap, pass: Pass) -> Result<FeatureMap> {
         let mut x = images.clone();
         for unit in &self.first {
             x = unit.forward(&x, pass, Activation::Relu, None)?;
         }
-        let initial_conv = self.last.conv.forward(&x, pass)?;
-        let norm = &self.last.norm;
-        let activated = norm.forward(&initial_conv, pass, Activation::Relu, None)?;
-        let initial_max_pool = match self.pooling {
+        Ok(x)
+    }
+
+    fn pool(&self, activated: FeatureMap) -> Result<FeatureMap> {
+        Ok(match self.pooling {
             Some(padding) => activated.max_pool2d((3, 3), (2, 2), padding)?,
             None => activated,
-        };
-        Ok(StemOutput {
-            initial_conv,
-            initial_max_pool,
         })
     }
 }
