@@ -8,7 +8,6 @@
 //! frozen), 0 (the stem is), 1, 2 and 3 are tried. `--preset tiny` alone runs on synthetic
 //! cores, with a stand-in for the ImageNet network.
 
-use clap::Parser;
 use simclr::prelude::*;
 use simclr::train::paper;
 
@@ -19,21 +18,14 @@ mod networks;
 #[path = "common/pretrain_arguments.rs"]
 mod pretrain_arguments;
 
-use experiment::{AnyResult, ExperimentArguments, finish};
+use experiment::{AnyResult, finish};
 use networks::Training;
-use pretrain_arguments::PretrainArguments;
-
-/// Goes on with self-supervision on task images, and probes before and after.
-#[derive(Debug, Parser)]
-pub(crate) struct Arguments {
-    #[command(flatten)]
-    experiment: ExperimentArguments,
-    #[command(flatten)]
-    pretrain: PretrainArguments,
-}
+pub(crate) use pretrain_arguments::SelfSupervisionArguments as Arguments;
 
 fn main() -> AnyResult<()> {
-    run(Arguments::parse())
+    run(experiment::parse(
+        "Goes on with self-supervision on task images, and probes before and after.",
+    ))
 }
 
 pub(crate) fn run(arguments: Arguments) -> AnyResult<()> {
@@ -51,7 +43,7 @@ pub(crate) fn run(arguments: Arguments) -> AnyResult<()> {
         let mut protocol = study.protocol().clone();
         protocol.pretrain.encoder = imagenet.encoder.config().clone();
         protocol.pretrain.freeze = Freeze::from_flag(block)?;
-        let pretrain = arguments.pretrain.pretrain(&protocol);
+        let pretrain = arguments.pretrain(&protocol);
         let pretrain = pretrain.start_from(imagenet.parameters.clone());
         let (name, folder) = (continued(block), format!("after-block-{block}"));
 

@@ -6,7 +6,6 @@
 //! the linear classifier that learns alongside on stopped gradients); images set aside
 //! for testing take no part in pretraining. `--preset tiny` alone runs on synthetic cores.
 
-use clap::Parser;
 use simclr::train::paper;
 
 #[path = "common/experiment.rs"]
@@ -14,20 +13,13 @@ mod experiment;
 #[path = "common/pretrain_arguments.rs"]
 mod pretrain_arguments;
 
-use experiment::{AnyResult, ExperimentArguments, finish};
-use pretrain_arguments::PretrainArguments;
-
-/// Pretrains on task images and probes the encoder.
-#[derive(Debug, Parser)]
-pub(crate) struct Arguments {
-    #[command(flatten)]
-    experiment: ExperimentArguments,
-    #[command(flatten)]
-    pretrain: PretrainArguments,
-}
+use experiment::{AnyResult, finish};
+pub(crate) use pretrain_arguments::SelfSupervisionArguments as Arguments;
 
 fn main() -> AnyResult<()> {
-    run(Arguments::parse())
+    run(experiment::parse(
+        "Pretrains on task images and probes the encoder.",
+    ))
 }
 
 pub(crate) fn run(arguments: Arguments) -> AnyResult<()> {
@@ -36,7 +28,7 @@ pub(crate) fn run(arguments: Arguments) -> AnyResult<()> {
     let protocol = arguments.pretrain.over_one(protocol)?;
     let fraction = protocol.most_unlabelled();
     let mut study = arguments.experiment.study("exp3", protocol)?;
-    let pretrain = arguments.pretrain.pretrain(study.protocol());
+    let pretrain = arguments.pretrain(study.protocol());
 
     study.probe("untrained", |repetition| {
         pretrain.clone().seed(repetition.seed).untrained()

@@ -17,32 +17,33 @@ mod experiment;
 #[path = "common/pretrain_arguments.rs"]
 mod pretrain_arguments;
 
-use experiment::{AnyResult, ExperimentArguments, finish};
-use pretrain_arguments::PretrainArguments;
+use experiment::{AnyResult, finish};
+use pretrain_arguments::SelfSupervisionArguments;
 
-/// Pretrains on parts of the task images and probes each encoder.
+/// The options of this experiment.
 #[derive(Debug, Parser)]
 pub(crate) struct Arguments {
     /// The same number of epochs for every part, and so fewer steps for a smaller one.
     #[arg(long)]
     same_epochs: bool,
     #[command(flatten)]
-    experiment: ExperimentArguments,
-    #[command(flatten)]
-    pretrain: PretrainArguments,
+    common: SelfSupervisionArguments,
 }
 
 fn main() -> AnyResult<()> {
-    run(Arguments::parse())
+    run(experiment::parse(
+        "Pretrains on parts of the task images and probes each encoder.",
+    ))
 }
 
 pub(crate) fn run(arguments: Arguments) -> AnyResult<()> {
-    arguments.experiment.refuse_checkpoint()?;
-    let protocol = arguments.experiment.protocol(paper::experiment_4());
-    let protocol = arguments.pretrain.over_one_freeze(protocol)?;
+    let common = &arguments.common;
+    common.experiment.refuse_checkpoint()?;
+    let protocol = common.experiment.protocol(paper::experiment_4());
+    let protocol = common.pretrain.over_one_freeze(protocol)?;
     let fractions = protocol.unlabelled_fractions.clone();
-    let mut study = arguments.experiment.study("exp4", protocol)?;
-    let pretrain = arguments.pretrain.pretrain(study.protocol());
+    let mut study = common.experiment.study("exp4", protocol)?;
+    let pretrain = common.pretrain(study.protocol());
 
     study.probe("untrained", |repetition| {
         pretrain.clone().seed(repetition.seed).untrained()
@@ -84,7 +85,6 @@ impl Arguments {
 
 /// How many images a part of the unlabelled ones is, with the first seed.
 fn unlabelled(study: &Study, fraction: f64) -> AnyResult<usize> {
-    use simclr::data::Dataset;
     let first = study.repetitions().first().ok_or("there is no seed")?;
-    Ok(first.unlabelled(fraction)?.len())
+    Ok(first.unlabelled_count(fraction)?)
 }

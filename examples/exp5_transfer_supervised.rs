@@ -6,7 +6,6 @@
 //! Every default is the paper's. `--preset tiny` alone runs on synthetic cores, with a
 //! stand-in for the ImageNet network, in a few minutes.
 
-use clap::Parser;
 use simclr::train::paper;
 
 #[path = "common/experiment.rs"]
@@ -14,21 +13,17 @@ mod experiment;
 #[path = "common/networks.rs"]
 mod networks;
 
-use experiment::{AnyResult, ExperimentArguments, finish};
+pub(crate) use experiment::ExperimentArguments as Arguments;
+use experiment::{AnyResult, finish};
 use networks::Training;
 
-/// Probes a network that was trained on other images with labels.
-#[derive(Debug, Parser)]
-pub(crate) struct Arguments {
-    #[command(flatten)]
-    experiment: ExperimentArguments,
-}
-
 fn main() -> AnyResult<()> {
-    run(Arguments::parse())
+    run(experiment::parse(
+        "Probes a network that was trained on other images with labels.",
+    ))
 }
 
-pub(crate) fn run(Arguments { experiment }: Arguments) -> AnyResult<()> {
+pub(crate) fn run(experiment: Arguments) -> AnyResult<()> {
     experiment.refuse_unlabelled()?;
     let mut study = experiment.study("exp5", experiment.protocol(paper::experiment_5()))?;
     let imagenet = networks::start(&experiment, &mut study, Training::Supervised)?;

@@ -22,11 +22,11 @@ mod networks;
 #[path = "common/pretrain_arguments.rs"]
 mod pretrain_arguments;
 
-use experiment::{AnyResult, ExperimentArguments, Preset, finish};
+use experiment::{AnyResult, Preset, finish};
 use networks::{Start, Training};
-use pretrain_arguments::PretrainArguments;
+use pretrain_arguments::SelfSupervisionArguments;
 
-/// Compares transfer with self-supervision on task images over label budgets.
+/// The options of this experiment.
 #[derive(Debug, Parser)]
 pub(crate) struct Arguments {
     /// The network to start from was trained without labels.
@@ -41,31 +41,32 @@ pub(crate) struct Arguments {
     /// Epochs of that network's training with all labels [default: the preset's].
     #[arg(long)]
     supervised_epochs: Option<usize>,
+    /// Train that network with Adam at 0.001 in batches of 50, as the tiny preset does, instead
+    /// of the paper's LARS and batches of 256: for a few hundred images.
+    #[arg(long)]
+    supervised_adam: bool,
     #[command(flatten)]
-    experiment: ExperimentArguments,
-    #[command(flatten)]
-    pretrain: PretrainArguments,
+    common: SelfSupervisionArguments,
 }
 
 fn main() -> AnyResult<()> {
-    run(Arguments::parse())
+    run(experiment::parse(
+        "Compares transfer with self-supervision on task images over label budgets.",
+    ))
 }
 
 pub(crate) fn run(mut arguments: Arguments) -> AnyResult<()> {
-    let binary = match (
-        arguments.experiment.binary.take(),
-        arguments.experiment.preset,
-    ) {
-        (None, Preset::Tiny) if arguments.experiment.is_synthetic() => Some("none".to_owned()),
-        (binary, _) => binary,
+    let binary = arguments.common.experiment.binary.take();
+    let experiment = &arguments.common.experiment;
+    let binary = match experiment.preset {
+        Preset::Tiny if experiment.is_synthetic() => binary.or(Some("none".to_owned())),
+        _ => binary,
     };
-    let protocol = arguments.experiment.protocol(paper::experiment_6());
-    let mut protocol = arguments.pretrain.over_one(protocol)?;
-    if let Some(epochs) = arguments.supervised_epochs {
-        protocol.fine_tune.schedule.epochs = epochs;
-    }
-    let mut study = arguments.experiment.study("exp6", protocol.clone())?;
-    let imagenet = networks::start(&arguments.experiment, &mut study, arguments.training())?;
+    let protocol = experiment.protocol(paper::experiment_6());
+    let protocol = arguments.common.pretrain.over_one(protocol)?;
+    let protocol = arguments.supervised(protocol);
+    let mut study = experiment.study("exp6", protocol.clone())?;
+    let imagenet = networks::start(experiment, &mut study, arguments.training())?;
     arguments.arms(&mut study, &imagenet)?;
     finish("exp6, all classes", &study, Ok)?;
 
@@ -74,8 +75,8 @@ pub(crate) fn run(mut arguments: Arguments) -> AnyResult<()> {
         let title = format!("{}, \"{class}\" against the others", protocol.title);
         let features = FeatureStore::open(study.dir().join("features"))?;
         let dir = study.dir().join("binary");
-        let binary =
-            Study::open(dir, Protocol { title, ..protocol }, task)?.progress(ProgressMode::Auto);
+        let binary = Study::open(dir, Protocol { title, ..protocol }, task)?;
+        let binary = binary.progress(experiment.progress());
         // The same folds, so the same self-supervision and the same features.
         let mut binary = binary.sharing(&study)?.with_features(features);
         arguments.arms(&mut binary, &imagenet)?;
@@ -92,9 +93,20 @@ impl Arguments {
         }
     }
 
+    /// The protocol with the settings of the network that is trained with the labels.
+    fn supervised(&self, mut protocol: Protocol) -> Protocol {
+        if self.supervised_adam {
+            protocol.fine_tune = paper::with_adam(protocol.fine_tune);
+        }
+        if let Some(epochs) = self.supervised_epochs {
+            protocol.fine_tune.schedule.epochs = epochs;
+        }
+        protocol
+    }
+
     fn arms(&self, study: &mut Study, imagenet: &Start) -> AnyResult<()> {
         let protocol = study.protocol().clone();
-        let pretrain = self.pretrain.pretrain(&protocol);
+        let pretrain = self.common.pretrain(&protocol);
         study.probe("untrained", |repetition| {
             pretrain.clone().seed(repetition.seed).untrained()
         })?;
@@ -113,7 +125,7 @@ impl Arguments {
             study.train("supervised from scratch", |trial| {
                 let training = FineTune::new(protocol.training(trial));
                 training
-                    .progress(ProgressMode::Auto)
+                    .progress(self.common.experiment.progress())
                     .run(&trial.split, &trial.dir)
             })?;
         }

@@ -5,8 +5,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use clap::{Args, ValueEnum};
-use simclr::data::{ClassMap, DuplicateSearch, Groups, Labels, SyntheticCores, SyntheticTextures};
+use clap::{Parser, ValueEnum};
+use simclr::data::{
+    ClassMap, DuplicateSearch, FolderEnlargement, Groups, Labels, SyntheticCores, SyntheticTextures,
+};
 use simclr::prelude::*;
 use simclr::train::paper;
 use simclr::train::report::Report;
@@ -46,8 +48,16 @@ pub(crate) enum DuplicatesName {
     Ignore,
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum EnlargementName {
+    /// Mirrored left-right, up-down and both ways.
+    Flips,
+    /// Three copies, each blurred, equalised, turned, shifted or otherwise changed by chance.
+    Heavy,
+}
+
 /// The options of every experiment.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Parser)]
 pub(crate) struct ExperimentArguments {
     /// Sizes and lengths; any other option goes before.
     #[arg(long, value_enum, default_value = "paper")]
@@ -103,6 +113,10 @@ pub(crate) struct ExperimentArguments {
     /// What is done about images that are in the set twice.
     #[arg(long, value_enum, default_value = "warn")]
     duplicates: DuplicatesName,
+    /// Copies of every training image, and of what self-supervision sees, made after the
+    /// split; validation and test images have none.
+    #[arg(long, value_enum)]
+    enlarge: Option<EnlargementName>,
     /// Leave out images that cannot be read, and list them.
     #[arg(long)]
     skip_unreadable: bool,
@@ -112,6 +126,15 @@ pub(crate) struct ExperimentArguments {
     /// How many seeds; everything is repeated with each.
     #[arg(long, default_value_t = 1)]
     seeds: u64,
+    /// Do not show how far the work is.
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// The options of the command line; `about` says in the help what the experiment does.
+pub(crate) fn parse<A: Parser>(about: &'static str) -> A {
+    let matches = A::command().about(about).get_matches();
+    A::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
 impl ExperimentArguments {
@@ -134,6 +157,10 @@ impl ExperimentArguments {
             protocol.label_fractions = fractions.clone();
         }
         protocol.folds = self.folds(protocol.folds);
+        protocol.enlargement = self.enlarge.map(|name| match name {
+            EnlargementName::Flips => FolderEnlargement::default(),
+            EnlargementName::Heavy => FolderEnlargement::heavier(Seed(self.seed)),
+        });
         protocol.seeds = (self.seed..).take(self.seeds as usize).collect();
         protocol
     }
@@ -264,7 +291,15 @@ impl ExperimentArguments {
     /// The study: its folder, its settings and its images.
     pub(crate) fn study(&self, name: &str, protocol: Protocol) -> AnyResult<Study> {
         let study = Study::open(self.dir(name), protocol, self.task()?)?;
-        Ok(study.progress(ProgressMode::Auto))
+        Ok(study.progress(self.progress()))
+    }
+
+    /// How the work is shown.
+    pub(crate) fn progress(&self) -> ProgressMode {
+        match self.quiet {
+            true => ProgressMode::Silent,
+            false => ProgressMode::Auto,
+        }
     }
 
     /// Synthetic pictures that have nothing to do with cores, for networks to start from.

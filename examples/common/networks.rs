@@ -112,7 +112,7 @@ fn stand_in(
                 seed: arguments.seed,
                 ..config
             };
-            let run = Pretrain::new(config).progress(ProgressMode::Auto);
+            let run = Pretrain::new(config).progress(arguments.progress());
             let run = run.run(textures.clone(), dir)?;
             (
                 "without labels",
@@ -130,7 +130,7 @@ fn stand_in(
                 validation: textures.subset([])?,
                 test: textures.subset([])?,
             };
-            let run = FineTune::new(config).progress(ProgressMode::Auto);
+            let run = FineTune::new(config).progress(arguments.progress());
             let run = run.run(&split, dir)?;
             ("with labels", "stand-in, supervised", run.model_file)
         }

@@ -3,13 +3,13 @@
 
 use std::num::NonZeroUsize;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Parser, ValueEnum};
 use simclr::prelude::*;
 use simclr::train::optimizer::{AdamConfig, LarsConfig, OptimizerConfig, SgdConfig};
 use simclr::train::schedule::LearningRateScaling;
 use simclr::train::study::Protocol;
 
-use super::experiment::AnyResult;
+use super::experiment::{AnyResult, ExperimentArguments};
 
 /// How the learning rate grows with the batch.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -29,6 +29,26 @@ pub(crate) enum OptimizerName {
     Momentum,
     /// Adam.
     Adam,
+}
+
+/// The options of an experiment with self-supervision.
+#[derive(Debug, Parser)]
+pub(crate) struct SelfSupervisionArguments {
+    #[command(flatten)]
+    pub(crate) experiment: ExperimentArguments,
+    #[command(flatten)]
+    pub(crate) pretrain: PretrainArguments,
+}
+
+impl SelfSupervisionArguments {
+    /// Self-supervision as the protocol has it.
+    pub(crate) fn pretrain(&self, protocol: &Protocol) -> Pretrain {
+        let pretrain = &self.pretrain;
+        Pretrain::new(protocol.pretrain.clone())
+            .checkpoint_epochs(pretrain.checkpoint_epochs)
+            .keep_checkpoints(pretrain.keep_checkpoint_max)
+            .progress(self.experiment.progress())
+    }
 }
 
 /// Settings of self-supervision. What is not given is the preset's.
@@ -182,14 +202,6 @@ impl PretrainArguments {
             [_] => Ok(protocol),
             _ => Err("only experiment 4 takes several --unlabelled-fraction".into()),
         }
-    }
-
-    /// Self-supervision as the protocol has it.
-    pub(crate) fn pretrain(&self, protocol: &Protocol) -> Pretrain {
-        Pretrain::new(protocol.pretrain.clone())
-            .checkpoint_epochs(self.checkpoint_epochs)
-            .keep_checkpoints(self.keep_checkpoint_max)
-            .progress(ProgressMode::Auto)
     }
 
     fn policy(&self, mut policy: Policy) -> Policy {

@@ -138,14 +138,21 @@ impl Enlargement {
     pub fn copies(&self, image: &Image, stream: &Stream, count: u32) -> Result<Vec<Image>> {
         self.validate()?;
         (0..count)
-            .map(|copy| {
-                let stream = stream.view(View::Index(copy));
-                self.copy(image, &mut stream.rng(Purpose::Enlargement))
-            })
+            .map(|number| self.copy(image, stream, number))
             .collect()
     }
 
-    fn copy(&self, image: &Image, rng: &mut ChaCha8Rng) -> Result<Image> {
+    /// The copy `number` of an image, from 0, without making those before it.
+    ///
+    /// # Errors
+    /// As [`Self::validate`].
+    pub fn copy(&self, image: &Image, stream: &Stream, number: u32) -> Result<Image> {
+        self.validate()?;
+        let stream = stream.view(View::Index(number));
+        self.altered(image, &mut stream.rng(Purpose::Enlargement))
+    }
+
+    fn altered(&self, image: &Image, rng: &mut ChaCha8Rng) -> Result<Image> {
         let mut copy = image.clone();
         if let Some(values) = self.blur.sample(copy.height(), rng)? {
             ops::gaussian_blur(&mut copy, &values)?;
@@ -198,6 +205,8 @@ mod tests {
         let copies = Enlargement::default().copies(&image, &stream, 40).unwrap();
         let fewer = Enlargement::default().copies(&image, &stream, 7).unwrap();
         assert_eq!(copies[..7], fewer);
+        let sixth = Enlargement::default().copy(&image, &stream, 5).unwrap();
+        assert_eq!(copies[5], sixth);
         let other = Enlargement::default()
             .copies(&image, &stream.sample(4), 7)
             .unwrap();

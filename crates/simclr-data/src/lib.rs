@@ -11,6 +11,7 @@
 //!   `benchmark` reads CIFAR-10 and MNIST into it;
 //! * [`Subset`] and [`Mapped`]: some images of a set, or the same with other classes;
 //! * [`Concatenated`]: sets with the same classes as one;
+//! * [`Enlarged`]: a set and altered copies of its images;
 //! * [`PartlyLabelled`]: images with labels and images without.
 //!
 //! [`DatasetExt`] splits, reduces and regroups them, [`Folds`] cross-validates, and
@@ -48,6 +49,7 @@ pub mod benchmark;
 mod class_map;
 mod concatenated;
 mod dataset;
+mod enlarged;
 mod error;
 mod extension;
 mod folder;
@@ -63,6 +65,7 @@ mod synthetic;
 pub use class_map::{ClassMap, Mapped, ResolvedClasses};
 pub use concatenated::Concatenated;
 pub use dataset::{Dataset, InMemory, Subset};
+pub use enlarged::Enlarged;
 pub use error::{Error, Result};
 pub use extension::DatasetExt;
 pub use folder::{

@@ -43,6 +43,7 @@ fn common(title: &str, question: &str) -> Protocol {
         pretrain: PretrainConfig::default(),
         fine_tune: FineTuneConfig::supervised(50),
         judge: Judge::default(),
+        enlargement: None,
     }
 }
 
@@ -109,6 +110,22 @@ pub fn experiment_6() -> Protocol {
     )
 }
 
+/// Training with labels for a few hundred images, where LARS and batches of 256 would take
+/// too few steps to learn anything: Adam at 0.001 in batches of 50, one epoch of warm-up.
+pub fn with_adam(fine_tune: FineTuneConfig) -> FineTuneConfig {
+    FineTuneConfig {
+        optimizer: OptimizerConfig::Adam(AdamConfig::default()),
+        schedule: ScheduleConfig {
+            learning_rate: 0.001,
+            scaling: LearningRateScaling::None,
+            warmup_epochs: 1.0,
+            ..fine_tune.schedule
+        },
+        batch_size: 50,
+        ..fine_tune
+    }
+}
+
 /// The same experiment in a few minutes on two cores: ResNet-18 at 32 px, few epochs, the
 /// authors' advice for small batches (square-root scaling of a small rate, a low
 /// temperature), and Adam where whole networks learn from labels.
@@ -135,21 +152,9 @@ pub fn tiny(paper: Protocol) -> Protocol {
     .with_image_size(32);
     // The ImageNet stem is coarser than the CIFAR one, and sixteen times as fast.
     pretrain.encoder.stem = Stem::ImageNet;
-    let mut fine_tune = FineTuneConfig {
-        encoder: pretrain.encoder.clone(),
-        optimizer: OptimizerConfig::Adam(AdamConfig::default()),
-        schedule: ScheduleConfig {
-            learning_rate: 0.001,
-            scaling: LearningRateScaling::None,
-            warmup_epochs: 1.0,
-            epochs: 8,
-            ..paper.fine_tune.schedule.clone()
-        },
-        batch_size: 50,
-        ..paper.fine_tune
-    }
-    .with_image_size(32);
-    fine_tune.encoder.stem = Stem::ImageNet;
+    let mut fine_tune = with_adam(paper.fine_tune).with_image_size(32);
+    fine_tune.encoder = pretrain.encoder.clone();
+    fine_tune.schedule.epochs = 8;
     let fewer = |all: Vec<f64>, few: &[f64]| if all.len() > 1 { few.to_vec() } else { all };
     let few_blocks = match paper.fine_tune_after_block.as_slice() {
         [] | [_] => paper.fine_tune_after_block,

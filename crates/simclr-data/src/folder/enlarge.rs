@@ -4,14 +4,15 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use simclr_augment::Stream;
 use simclr_augment::enlarge::{Enlargement, flipped_copies};
+use simclr_augment::{Image, Stream};
 
 use super::ImageFolder;
 use crate::{Dataset, Error, Result, Seed, save_png};
 
-/// Offline enlargement: writes the images of a folder and altered copies of them into a
-/// new folder, as the geology paper did with its small classes.
+/// Offline enlargement: altered copies of images, as the geology paper made of its small
+/// classes. [`write`](Self::write) puts the images of a folder and their copies into a new
+/// folder; [`Enlarged`](crate::Enlarged) makes the same copies whenever they are asked for.
 ///
 /// Enlarge the training part of a split and not what you split: copies of a training image
 /// among the test images make the test too kind. [`DuplicateSearch`](crate::DuplicateSearch)
@@ -43,6 +44,25 @@ pub struct FolderEnlargement {
     pub seed: Seed,
 }
 
+impl std::fmt::Display for FolderEnlargement {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let flips = self
+            .flips
+            .then_some("mirrored left-right, up-down and both ways");
+        let heavier = (self.copies > 0).then(|| {
+            format!(
+                "{} x blurred, equalised, turned, shifted or otherwise changed by chance (seed {})",
+                self.copies, self.seed.0
+            )
+        });
+        let parts: Vec<String> = flips.map(String::from).into_iter().chain(heavier).collect();
+        match parts.is_empty() {
+            true => f.write_str("no copies"),
+            false => f.write_str(&parts.join("; ")),
+        }
+    }
+}
+
 impl Default for FolderEnlargement {
     fn default() -> Self {
         Self {
@@ -64,7 +84,69 @@ pub struct EnlargedFolder {
     pub copies: usize,
 }
 
+/// What the mirrored copies are called.
+const FLIPS: [&str; 3] = ["left-right", "up-down", "both-ways"];
+
 impl FolderEnlargement {
+    /// Three heavier copies of each image, and no flips.
+    pub fn heavier(seed: Seed) -> Self {
+        Self {
+            flips: false,
+            copies: 3,
+            seed,
+            ..Self::default()
+        }
+    }
+
+    /// How many copies an image gets if its class gets any.
+    pub fn copies_per_image(&self) -> usize {
+        let flips = if self.flips { FLIPS.len() } else { 0 };
+        flips + self.copies as usize
+    }
+
+    /// What the copy `number`, from 0, is called beside its original.
+    pub(crate) fn kind(&self, number: usize) -> String {
+        match (self.flips, FLIPS.get(number)) {
+            (true, Some(flip)) => (*flip).to_owned(),
+            (true, None) => format!("copy{}", number + 1 - FLIPS.len()),
+            (false, _) => format!("copy{}", number + 1),
+        }
+    }
+
+    /// All that decides what becomes of an image in its copy `number`: the flip, or the
+    /// random numbers' seed and what is done with them.
+    pub(crate) fn recipe(&self, index: usize, number: usize) -> String {
+        let kind = self.kind(number);
+        match self.flips && number < FLIPS.len() {
+            true => kind,
+            false => format!("{kind} {} {index} {:?}", self.seed.0, self.heavier),
+        }
+    }
+
+    /// The copy `number`, from 0, of `image`, which is the image `index` of `images`.
+    pub(crate) fn copy(
+        &self,
+        image: &Image,
+        (images, index): (&dyn Dataset, usize),
+        number: usize,
+    ) -> Result<Image> {
+        let flips = if self.flips { FLIPS.len() } else { 0 };
+        let Some(heavier) = number.checked_sub(flips) else {
+            let [left_right, up_down, both] = flipped_copies(image);
+            return Ok(match number {
+                0 => left_right,
+                1 => up_down,
+                _ => both,
+            });
+        };
+        let stream = Stream::new(self.seed.0).sample(index as u64);
+        let copy = self.heavier.copy(image, &stream, heavier as u32);
+        copy.map_err(|source| Error::Augment {
+            name: images.name(index),
+            source,
+        })
+    }
+
     /// Writes the images of `folder`, under the same names, and their copies beside them,
     /// as PNG, into `out`, which must not exist.
     ///
@@ -76,8 +158,7 @@ impl FolderEnlargement {
     /// a setting is out of range or an image cannot be read.
     pub fn write(&self, folder: &ImageFolder, out: impl AsRef<Path>) -> Result<EnlargedFolder> {
         let out = out.as_ref();
-        self.heavier.validate()?;
-        self.check_classes(folder)?;
+        self.check(folder)?;
         let parent = parent_of(out, folder.root())?;
         let temporary = temporary_in(&parent)?;
         let numbers = (0..folder.len()).into_par_iter();
@@ -92,8 +173,10 @@ impl FolderEnlargement {
         })
     }
 
-    fn check_classes(&self, folder: &ImageFolder) -> Result<()> {
-        let known = folder.class_names();
+    /// Fails if a setting is out of range, or a class that is to get copies does not exist.
+    pub(crate) fn check(&self, images: &dyn Dataset) -> Result<()> {
+        self.heavier.validate()?;
+        let known = images.class_names();
         match self.classes.iter().find(|class| !known.contains(class)) {
             None => Ok(()),
             Some(unknown) => {
@@ -104,9 +187,9 @@ impl FolderEnlargement {
     }
 
     /// Whether an image gets copies.
-    fn is_chosen(&self, folder: &ImageFolder, index: usize) -> bool {
-        let label = folder.label(index).map(|label| label as usize);
-        let class = label.and_then(|label| folder.class_names().get(label));
+    pub(crate) fn is_chosen(&self, images: &dyn Dataset, index: usize) -> bool {
+        let label = images.label(index).map(|label| label as usize);
+        let class = label.and_then(|label| images.class_names().get(label));
         self.classes.is_empty() || class.is_some_and(|class| self.classes.contains(class))
     }
 
@@ -127,22 +210,11 @@ impl FolderEnlargement {
         if !self.is_chosen(folder, index) {
             return Ok(0);
         }
-        let mut copies = Vec::new();
-        if self.flips {
-            let names = ["left-right", "up-down", "both-ways"].map(String::from);
-            copies.extend(names.into_iter().zip(flipped_copies(&image)));
-        }
-        let stream = Stream::new(self.seed.0).sample(index as u64);
-        let heavier = self.heavier.copies(&image, &stream, self.copies);
-        let heavier = heavier.map_err(|source| Error::Augment {
-            name: folder.name(index),
-            source,
-        })?;
-        copies.extend((1..).map(|n: usize| format!("copy{n}")).zip(heavier));
-        for (kind, copy) in &copies {
+        for number in 0..self.copies_per_image() {
+            let copy = self.copy(&image, (folder, index), number)?;
             // The whole name, because `a.jpg` and `a.png` may lie side by side.
             let mut name = place.file_name().unwrap_or_default().to_owned();
-            name.push(format!(".{kind}.png"));
+            name.push(format!(".{}.png", self.kind(number)));
             let path = place.with_file_name(name);
             if has_original(folder, &path, out) {
                 return Err(Error::Exists(
@@ -151,7 +223,7 @@ impl FolderEnlargement {
             }
             save_png(&copy.to_decoded(), path)?;
         }
-        Ok(copies.len())
+        Ok(self.copies_per_image())
     }
 }
 

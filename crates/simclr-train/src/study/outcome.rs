@@ -8,7 +8,7 @@ use crate::metrics::ClassificationReport;
 /// What a cell found, on the test images.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// How many images were trained on with their labels.
+    /// How many images were trained on with their labels, copies of them not counted.
     pub train_images: usize,
     /// What was found.
     pub found: Found,

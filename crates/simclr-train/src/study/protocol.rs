@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use simclr_augment::Policy;
-use simclr_data::Dataset;
+use simclr_data::{Dataset, FolderEnlargement};
 use simclr_model::ResNetConfig;
 
 use super::{FoldScheme, Trial};
@@ -37,6 +37,10 @@ pub struct Protocol {
     pub fine_tune: FineTuneConfig,
     /// The probes on frozen features.
     pub judge: Judge,
+    /// Copies of training images, if there are to be any: of those with labels after the
+    /// split, and of all that self-supervision sees. Validation and test images have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enlargement: Option<FolderEnlargement>,
 }
 
 impl Protocol {

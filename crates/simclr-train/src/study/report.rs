@@ -103,10 +103,21 @@ impl Study {
             .map_or_else(String::new, |more| {
                 format!(" {} more images without labels are used.", more.len())
             });
+        let copies = self
+            .protocol
+            .enlargement
+            .as_ref()
+            .map_or_else(String::new, |how| {
+                format!(
+                    " Training images, and what self-supervision sees, are there with {} copies \
+                     each: {how}. Validation and test images are not.",
+                    how.copies_per_image()
+                )
+            });
         Ok(report
             .section("Data")
             .text(format!(
-                "Labelled images: {}. {split}.{groups}{unlabelled}",
+                "Labelled images: {}. {split}.{groups}{unlabelled}{copies}",
                 self.task.source()
             ))
             .table(Table::class_counts("images", caption, classes, &counts))

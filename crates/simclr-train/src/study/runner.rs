@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use simclr_augment::Policy;
-use simclr_data::{Dataset, Seed, Split, Subset};
+use simclr_data::{Dataset, DatasetExt, Enlarged, FolderEnlargement, Seed, Split, Subset};
 use simclr_model::FrozenEncoder;
 
 use super::feature_store::encoder_digest;
@@ -24,6 +24,8 @@ pub struct Study {
     pub(super) folder: RunFolder,
     pub(super) protocol: Protocol,
     pub(super) task: Arc<Task>,
+    /// The labelled images and copies of those that some fold trains on.
+    enlarged: Option<Enlarged>,
     pub(super) repetitions: Vec<Repetition>,
     pub(super) arms: Vec<Arm>,
     pub(super) notes: Vec<String>,
@@ -43,6 +45,7 @@ pub struct Repetition {
     /// The folds, as indices into the task's images. All have the same test images.
     pub folds: Vec<Split<Vec<usize>>>,
     task: Arc<Task>,
+    enlargement: Option<FolderEnlargement>,
 }
 
 /// A cell in which a network is to be trained with labels.
@@ -66,11 +69,31 @@ pub(super) struct Arm {
 }
 
 impl Repetition {
-    /// What self-supervision may see: everything but the test images, or a part of it.
+    /// What self-supervision may see: everything but the test images, or a part of it, and
+    /// copies of that if the protocol wants any.
     ///
     /// # Errors
     /// A fraction that is not in (0, 1].
     pub fn unlabelled(&self, fraction: f64) -> Result<Arc<dyn Dataset>> {
+        let pool = self.originals(fraction)?;
+        match &self.enlargement {
+            None => Ok(pool),
+            Some(how) => {
+                let all: Vec<usize> = (0..pool.len()).collect();
+                Ok(Enlarged::new(pool, &all, how.clone())?.shared())
+            }
+        }
+    }
+
+    /// How many images [`unlabelled`](Self::unlabelled) gives, copies not counted.
+    ///
+    /// # Errors
+    /// As [`unlabelled`](Self::unlabelled).
+    pub fn unlabelled_count(&self, fraction: f64) -> Result<usize> {
+        Ok(self.originals(fraction)?.len())
+    }
+
+    fn originals(&self, fraction: f64) -> Result<Arc<dyn Dataset>> {
         let first = self.folds.first();
         let first = first.ok_or_else(|| Error::setting("folds", "at least one", "none"))?;
         self.task.unlabelled(first, fraction, Seed(self.seed))
@@ -93,10 +116,13 @@ impl Study {
                 dir: dir.join(format!("seed-{seed}")),
                 folds: task.folds(&protocol.folds, Seed(seed))?,
                 task: task.clone(),
+                enlargement: protocol.enlargement.clone(),
             })
         };
         let repetitions = protocol.seeds.iter().map(repetition);
         let repetitions = repetitions.collect::<Result<Vec<_>>>()?;
+        let enlarged = protocol.enlargement.clone();
+        let enlarged = enlarged.map(|how| enlarged_training(&task, &repetitions, how));
         let folder = RunFolder::open(&dir, &protocol, &facts(&protocol, &task)?)?;
         Ok(Self {
             sweep: Sweep::open(dir.join("cells"))?,
@@ -104,6 +130,7 @@ impl Study {
             folder,
             protocol,
             task,
+            enlarged: enlarged.transpose()?,
             repetitions,
             arms: Vec::new(),
             notes: Vec::new(),
@@ -277,7 +304,7 @@ impl Study {
     }
 
     fn features(&self, arm: &str, encoder: &FrozenEncoder, policy: &Policy) -> Result<Features> {
-        let images = self.task.labelled();
+        let images = &self.images();
         let batches = images.len().div_ceil(crate::features::BATCH_SIZE) as u64;
         let mut progress = self
             .progress
@@ -311,7 +338,10 @@ impl Study {
         let mut progress = self.progress.start(stage);
         for cell in cells {
             let (fold, budget) = self.place(&cell)?;
-            let work = || probe_cell(&judge, features, &budget, fold);
+            let work = || {
+                let train = features.select(&self.with_copies(&budget))?;
+                probe_cell(&judge, features, train, budget.len(), fold)
+            };
             let outcome = self.sweep.finish(&cell, subject, work)?;
             progress.step(&StepUpdate {
                 images: outcome.train_images,
@@ -342,15 +372,31 @@ impl Study {
 
     fn trial(&self, cell: &Cell, budget: &[usize], fold: &Split<Vec<usize>>) -> Result<Trial> {
         let split = Split {
-            train: budget.to_vec(),
+            train: self.with_copies(budget),
             ..fold.clone()
         };
         Ok(Trial {
             seed: cell.seed,
             label_fraction: cell.label_fraction,
             dir: self.trial_dir(cell),
-            split: split.of(self.task.labelled().clone())?,
+            split: split.of(self.images())?,
         })
+    }
+
+    /// The labelled images, under their own indices, and perhaps copies behind them.
+    fn images(&self) -> Arc<dyn Dataset> {
+        match &self.enlarged {
+            Some(enlarged) => enlarged.shared(),
+            None => self.task.labelled().clone(),
+        }
+    }
+
+    /// Training images with their copies, if there are any.
+    fn with_copies(&self, train: &[usize]) -> Vec<usize> {
+        match &self.enlarged {
+            Some(enlarged) => enlarged.with_copies(train),
+            None => train.to_vec(),
+        }
     }
 
     fn trial_dir(&self, cell: &Cell) -> PathBuf {
@@ -376,18 +422,30 @@ fn network_outcome(run: FineTuneRun, train_images: usize) -> Result<Outcome> {
 fn probe_cell(
     judge: &Judge,
     features: &Features,
-    budget: &[usize],
+    train: Features,
+    train_images: usize,
     fold: &Split<Vec<usize>>,
 ) -> Result<Outcome> {
     let parts = Split {
-        train: features.select(budget)?,
+        train,
         validation: features.select(&fold.validation)?,
         test: features.select(&fold.test)?,
     };
     Ok(Outcome {
-        train_images: budget.len(),
+        train_images,
         found: Found::Probes(Box::new(judge.judge(&parts)?)),
     })
+}
+
+/// The labelled images with copies of those that some fold of some seed trains on.
+fn enlarged_training(
+    task: &Task,
+    repetitions: &[Repetition],
+    how: FolderEnlargement,
+) -> Result<Enlarged> {
+    let folds = repetitions.iter().flat_map(|repetition| &repetition.folds);
+    let train: Vec<usize> = folds.flat_map(|fold| fold.train.clone()).collect();
+    Ok(Enlarged::new(task.labelled().clone(), &train, how)?)
 }
 
 /// Seeds and data.
