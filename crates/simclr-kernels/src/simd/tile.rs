@@ -118,6 +118,9 @@ impl<'a> RowTable<'a> {
 
 /// What follows a product while a tile of it is at hand.
 pub(crate) trait TileEnd {
+    /// Asks for what it will need for these rows of the block.
+    fn prefetch(&self, rows: &[usize]);
+
     /// Sees, and may change, what goes into some rows of the block (their numbers in
     /// `rows`, as many as there are `values`), from a column of the panel on.
     fn tile<S: Simd, const VECTORS: usize>(
@@ -131,6 +134,9 @@ pub(crate) trait TileEnd {
 
 /// Nothing follows.
 impl TileEnd for () {
+    #[inline(always)]
+    fn prefetch(&self, _: &[usize]) {}
+
     #[inline(always)]
     fn tile<S: Simd, const VECTORS: usize>(
         &mut self,
@@ -188,6 +194,7 @@ fn multiply_tiles<S: Simd, const ROWS: usize, const VECTORS: usize, End: TileEnd
     let pointers_of_tile = table.taps * ROWS;
     for (tile, targets) in table.targets.chunks(ROWS).enumerate() {
         let pointers = &table.pointers[tile * pointers_of_tile..(tile + 1) * pointers_of_tile];
+        end.prefetch(targets);
         let part = |piece: Piece| {
             let start = (piece.first_tap * table.run + piece.begin) * width;
             // SAFETY: there are `taps * ROWS` pointers, each to at least `run` numbers that

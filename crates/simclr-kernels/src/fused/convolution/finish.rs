@@ -5,7 +5,7 @@ use std::ops::Range;
 use pulp::Simd;
 
 use crate::fused::channels::Affine;
-use crate::simd::{TileEnd, load, store};
+use crate::simd::{TileEnd, load, prefetch, store};
 
 /// The widest panel of any level.
 const WIDEST: usize = 32;
@@ -74,6 +74,19 @@ pub(super) enum Panel<'a> {
 }
 
 impl TileEnd for Panel<'_> {
+    #[inline(always)]
+    fn prefetch(&self, rows: &[usize]) {
+        match self {
+            Self::Nothing | Self::Moments(_) => {}
+            Self::Affine(affine) => {
+                if let Some(residual) = &affine.residual {
+                    residual.prefetch(rows);
+                }
+            }
+            Self::Add(sum) => sum.prefetch(rows),
+        }
+    }
+
     #[inline(always)]
     fn tile<S: Simd, const VECTORS: usize>(
         &mut self,
@@ -184,6 +197,14 @@ pub(super) struct PanelRows<'a> {
 }
 
 impl PanelRows<'_> {
+    #[inline(always)]
+    fn prefetch(&self, rows: &[usize]) {
+        for row in rows {
+            let at = (self.first_row + row) * self.all_channels + self.channels.start;
+            prefetch(&self.map[at..at + self.channels.len()]);
+        }
+    }
+
     #[inline(always)]
     fn add<S: Simd, const VECTORS: usize>(
         &self,
