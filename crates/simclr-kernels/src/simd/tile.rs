@@ -148,26 +148,30 @@ impl TileEnd for () {
     }
 }
 
-/// The widest tile of any level: what partial tiles are computed in.
-const LARGEST_TILE: usize = 12 * 32;
+/// The widest tile of any level, and its rows: what partial tiles are computed in.
+const WIDEST_ROW: usize = 32;
+const LARGEST_TILE: usize = 12 * WIDEST_ROW;
 
-/// `block[target(r), 0..columns] = Σ over k of row(r)[k] panel[k]`, for all rows of the table,
-/// and what follows it.
+/// `block[target(r), c] = Σ over k of row(r)[k] panels[k, c]`, for all rows of the table, and
+/// what follows it.
 ///
-/// The panel is `[taps * run, tile columns]`, its unused columns filled with anything.
+/// There is a panel `[taps * run, tile columns]` for each of `ends`, side by side; the unused
+/// columns of the last one are filled with anything. A tile of rows meets all panels before
+/// the next one does, so that rows of the result are written, and those of what is added to
+/// them are read, in long pieces.
 #[inline(always)]
-pub(crate) fn multiply<S: Simd>(
+pub(crate) fn multiply<S: Simd, End: TileEnd>(
     simd: S,
     table: &RowTable<'_>,
-    panel: &[f32],
+    panels: &[f32],
     block: &mut BlockMut<'_>,
-    end: &mut impl TileEnd,
+    ends: &mut [End],
 ) {
     let Tile { rows, columns } = table.tile;
     match (S::F32_LANES, rows, columns) {
-        (16, 12, 32) => multiply_tiles::<S, 12, 2, _>(simd, table, panel, block, end),
-        (8, 6, 16) => multiply_tiles::<S, 6, 2, _>(simd, table, panel, block, end),
-        (4, 6, 16) => multiply_tiles::<S, 6, 4, _>(simd, table, panel, block, end),
+        (16, 12, 32) => multiply_tiles::<S, 12, 2, End>(simd, table, panels, block, ends),
+        (8, 6, 16) => multiply_tiles::<S, 6, 2, End>(simd, table, panels, block, ends),
+        (4, 6, 16) => multiply_tiles::<S, 6, 4, End>(simd, table, panels, block, ends),
         other => unsupported(other),
     }
 }
@@ -184,63 +188,74 @@ fn unsupported(tile: (usize, usize, usize)) -> ! {
 fn multiply_tiles<S: Simd, const ROWS: usize, const VECTORS: usize, End: TileEnd>(
     simd: S,
     table: &RowTable<'_>,
-    panel: &[f32],
+    panels: &[f32],
     block: &mut BlockMut<'_>,
-    end: &mut End,
+    ends: &mut [End],
 ) {
     let width = VECTORS * S::F32_LANES;
-    let columns = block.columns();
-    assert!(panel.len() >= table.taps * table.run * width && columns <= width);
+    let size = table.taps * table.run * width;
+    assert!(panels.len() >= ends.len() * size && block.columns() <= ends.len() * width);
     let pointers_of_tile = table.taps * ROWS;
     for (tile, targets) in table.targets.chunks(ROWS).enumerate() {
         let pointers = &table.pointers[tile * pointers_of_tile..(tile + 1) * pointers_of_tile];
-        end.prefetch(targets);
-        let part = |piece: Piece| {
-            let start = (piece.first_tap * table.run + piece.begin) * width;
-            // SAFETY: there are `taps * ROWS` pointers, each to at least `run` numbers that
-            // the table borrows; the panel's length was checked above; pieces lie within.
-            unsafe {
-                let pointers = pointers.as_ptr().add(piece.first_tap * ROWS);
-                let panel = panel.as_ptr().add(start);
-                accumulate::<S, ROWS, VECTORS>(simd, pointers, piece, panel)
-            }
-        };
-        let mut sums = part(table.piece(0));
-        for piece in 1..table.pieces() {
-            let part = part(table.piece(piece));
-            for (sums, part) in sums.iter_mut().zip(&part) {
-                for (sum, &part) in sums.iter_mut().zip(part) {
-                    *sum = simd.add_f32s(*sum, part);
+        for (index, end) in ends.iter_mut().enumerate() {
+            let panel = &panels[index * size..(index + 1) * size];
+            end.prefetch(targets);
+            let part = |piece: Piece| {
+                let start = (piece.first_tap * table.run + piece.begin) * width;
+                // SAFETY: there are `taps * ROWS` pointers, each to at least `run` numbers
+                // that the table borrows; pieces lie within these and within the panel.
+                unsafe {
+                    let pointers = pointers.as_ptr().add(piece.first_tap * ROWS);
+                    let panel = panel.as_ptr().add(start);
+                    accumulate::<S, ROWS, VECTORS>(simd, pointers, piece, panel)
+                }
+            };
+            let mut sums = part(table.piece(0));
+            for piece in 1..table.pieces() {
+                let part = part(table.piece(piece));
+                for (sums, part) in sums.iter_mut().zip(&part) {
+                    for (sum, &part) in sums.iter_mut().zip(part) {
+                        *sum = simd.add_f32s(*sum, part);
+                    }
                 }
             }
+            let sums = &mut sums[..targets.len()];
+            end.tile(simd, 0, sums, targets);
+            let first = index * width;
+            let columns = first..block.columns().min(first + width);
+            write_tile::<S, VECTORS>(sums, targets, &mut block.narrow(columns));
         }
-        let sums = &mut sums[..targets.len()];
-        end.tile(simd, 0, sums, targets);
+    }
+}
+
+/// Writes the rows of a tile to their places.
+#[inline(always)]
+fn write_tile<S: Simd, const VECTORS: usize>(
+    sums: &[[S::f32s; VECTORS]],
+    targets: &[usize],
+    block: &mut BlockMut<'_>,
+) {
+    let width = VECTORS * S::F32_LANES;
+    let columns = block.columns();
+    for (sums, &target) in sums.iter().zip(targets) {
+        let start = block.pointer(target);
         if columns == width {
-            for (sums, &target) in sums.iter().zip(targets) {
-                let start = block.pointer(target);
-                for (vector, &sum) in sums.iter().enumerate() {
-                    // SAFETY: the row has `columns == VECTORS * LANES` elements.
-                    unsafe { store::<S>(start.add(vector * S::F32_LANES), sum) };
-                }
+            for (vector, &sum) in sums.iter().enumerate() {
+                // SAFETY: the row has `columns == VECTORS * LANES` elements.
+                unsafe { store::<S>(start.add(vector * S::F32_LANES), sum) };
             }
             continue;
         }
-        let mut whole = [0f32; LARGEST_TILE];
-        for (row, sums) in sums.iter().enumerate() {
-            for (vector, &sum) in sums.iter().enumerate() {
-                let offset = row * width + vector * S::F32_LANES;
-                let place = &mut whole[offset..offset + S::F32_LANES];
-                // SAFETY: the place was just cut to LANES elements.
-                unsafe { store::<S>(place.as_mut_ptr(), sum) };
-            }
+        let mut row = [0f32; WIDEST_ROW];
+        for (vector, &sum) in sums.iter().enumerate() {
+            let place = &mut row[vector * S::F32_LANES..][..S::F32_LANES];
+            // SAFETY: the place was just cut to LANES elements.
+            unsafe { store::<S>(place.as_mut_ptr(), sum) };
         }
-        for (row, &target) in targets.iter().enumerate() {
-            let start = block.pointer(target);
-            for (column, &value) in whole[row * width..][..columns].iter().enumerate() {
-                // SAFETY: the row has `columns` elements.
-                unsafe { start.add(column).write(value) };
-            }
+        for (column, &value) in row[..columns].iter().enumerate() {
+            // SAFETY: the row has `columns` elements.
+            unsafe { start.add(column).write(value) };
         }
     }
 }

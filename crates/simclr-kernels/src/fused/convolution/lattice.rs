@@ -6,7 +6,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 
 use super::Input;
-use super::finish::{Finish, Partial};
+use super::finish::{Finish, Panel, Partial};
 use super::weights::{Packed, Weights};
 use crate::geometry::{Span, Windows};
 use crate::memory::Buffer;
@@ -17,6 +17,10 @@ const BLOCK_PIXELS: usize = 512;
 
 /// Numbers of a block's pixels, read or written: what the second-level cache holds.
 const BLOCK_NUMBERS: usize = 1 << 17;
+
+/// Weights that all pixels of a block meet before the next ones: what the second-level cache
+/// holds beside the pixels.
+const GROUP_WEIGHTS: usize = 1 << 17;
 
 /// Blocks that a product is cut into at least, if it can be: a constant, so that the
 /// number of threads changes nothing.
@@ -309,16 +313,28 @@ impl WithSimd for Task<'_, '_> {
             self.first_column..self.first_column + columns,
             self.block.rows(),
         );
-        for start in (0..columns).step_by(width) {
-            let end = columns.min(start + width);
-            let channels = self.first_column + start..self.first_column + end;
-            let mut finish = self.finish.panel(self.first_pixel, channels.clone());
+        let depth = self.packed.depth().max(1);
+        let group = (GROUP_WEIGHTS / depth / width).max(1) * width;
+        for start in (0..columns).step_by(group) {
+            let end = columns.min(start + group);
+            let channels = |start: usize| {
+                let end = end.min(start + width);
+                self.first_column + start..self.first_column + end
+            };
+            let panels = (start..end).step_by(width);
+            let mut finish: Vec<Panel<'_>> = panels
+                .clone()
+                .map(|start| self.finish.panel(self.first_pixel, channels(start)))
+                .collect();
             let mut block = self.block.narrow(start..end);
+            let first = (self.first_column + start) / width;
             for (lattice, table) in tables.iter().enumerate() {
-                let panel = self.packed.panel(lattice, channels.start / width);
-                multiply(simd, table, panel, &mut block, &mut finish);
+                let panels = self.packed.panels(lattice, first..first + finish.len());
+                multiply(simd, table, panels, &mut block, &mut finish);
             }
-            finish.end(channels.len(), &mut partial);
+            for (finish, start) in finish.into_iter().zip(panels) {
+                finish.end(channels(start).len(), &mut partial);
+            }
         }
         drop(tables);
         RECTIFIED.set(rectified);

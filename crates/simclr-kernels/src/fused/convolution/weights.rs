@@ -83,7 +83,11 @@ impl<'a> Weights<'a> {
             let first = lists
                 .last()
                 .map_or(0, |list: &List| list.first + list.panel * panels);
-            lists.push(List { first, panel });
+            lists.push(List {
+                first,
+                panel,
+                depth: taps.len() * run,
+            });
             rest = others;
         }
         Packed { numbers, lists }
@@ -173,16 +177,22 @@ pub(super) struct Packed {
 /// The panels of one list of taps.
 struct List {
     first: usize,
-    /// Numbers of a panel.
+    /// Numbers and rows of a panel.
     panel: usize,
+    depth: usize,
 }
 
 impl Packed {
-    /// A panel `[tap, row, column of the panel]` of a list of taps.
+    /// Panels `[tap, row, column of the panel]` of a list of taps, side by side.
     #[inline(always)]
-    pub(super) fn panel(&self, list: usize, index: usize) -> &[f32] {
-        let List { first, panel } = self.lists[list];
-        &self.numbers.numbers()[first + index * panel..][..panel]
+    pub(super) fn panels(&self, list: usize, panels: Range<usize>) -> &[f32] {
+        let List { first, panel, .. } = self.lists[list];
+        &self.numbers.numbers()[first + panels.start * panel..][..panels.len() * panel]
+    }
+
+    /// Rows of the longest list's panels.
+    pub(super) fn depth(&self) -> usize {
+        self.lists.iter().map(|list| list.depth).max().unwrap_or(0)
     }
 }
 

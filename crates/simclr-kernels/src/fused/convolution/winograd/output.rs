@@ -237,7 +237,7 @@ impl WithSimd for Task<'_, '_> {
                     table,
                     weights,
                     &mut BlockMut::of(target, tiles, width),
-                    &mut (),
+                    &mut [()],
                 );
             }
             let first_column = self.first_column + start;
