@@ -4,15 +4,25 @@
 //! ones cost a page fault per 4 KiB, which adds up to a third of a step.
 
 use std::collections::BTreeMap;
+use std::mem::MaybeUninit;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Below this many numbers the system's allocator does well.
 const SMALLEST: usize = 1 << 14;
 
-/// Numbers that return to the pool when they are dropped.
+/// Numbers that return to the pool when they are dropped. They begin at the start of a
+/// cache line, so that no load of a register's width touches two lines.
 #[derive(Debug)]
-pub(crate) struct Buffer(Vec<f32>);
+pub(crate) struct Buffer {
+    values: Vec<f32>,
+    /// Numbers before the first one that counts.
+    skipped: usize,
+}
+
+/// Bytes and numbers of a cache line.
+const LINE: usize = 64;
+const LINE_NUMBERS: usize = LINE / size_of::<f32>();
 
 #[derive(Debug, Default)]
 struct Pool {
@@ -40,7 +50,7 @@ fn pool() -> MutexGuard<'static, Pool> {
 }
 
 /// An empty vector with room for `len` numbers.
-pub(crate) fn room_for(len: usize) -> Vec<f32> {
+fn room_for(len: usize) -> Vec<f32> {
     let recycled = if len < SMALLEST {
         None
     } else {
@@ -71,14 +81,28 @@ pub(crate) fn keep_for_gradients(vectors: impl Iterator<Item = Vec<f32>>) {
 
 /// An empty buffer with room for `len` numbers, which counts as used from now on.
 pub(crate) fn buffer_for(len: usize) -> Buffer {
-    room_for(len).into()
+    let mut values = room_for(len + LINE_NUMBERS);
+    let skipped = values.as_ptr().align_offset(LINE).min(LINE_NUMBERS);
+    values.resize(skipped, 0.0);
+    let mut pool = pool();
+    pool.used_size += values.capacity();
+    pool.peak_size = pool.peak_size.max(pool.used_size);
+    pool.trim();
+    Buffer { values, skipped }
 }
 
 /// As many zeros.
 pub(crate) fn zeros(len: usize) -> Buffer {
-    let mut values = room_for(len);
-    values.resize(len, 0.0);
-    values.into()
+    let mut buffer = buffer_for(len);
+    buffer.values.resize(buffer.skipped + len, 0.0);
+    buffer
+}
+
+/// A copy.
+pub(crate) fn copy(values: &[f32]) -> Buffer {
+    let mut buffer = buffer_for(values.len());
+    buffer.values.extend_from_slice(values);
+    buffer
 }
 
 impl Pool {
@@ -118,33 +142,30 @@ impl Pool {
     }
 }
 
-impl From<Vec<f32>> for Buffer {
-    fn from(values: Vec<f32>) -> Self {
-        let mut pool = pool();
-        pool.used_size += values.capacity();
-        pool.peak_size = pool.peak_size.max(pool.used_size);
-        pool.trim();
-        Self(values)
-    }
-}
-
 impl Buffer {
-    /// The vector itself, to be filled; its capacity has to stay.
-    pub(crate) fn vec_mut(&mut self) -> &mut Vec<f32> {
-        &mut self.0
+    /// The empty buffer's room.
+    pub(crate) fn room(&mut self) -> &mut [MaybeUninit<f32>] {
+        self.values.spare_capacity_mut()
+    }
+
+    /// The vector itself, once its room has been filled, and how many of its numbers do not
+    /// count.
+    pub(crate) fn vec_mut(&mut self) -> (&mut Vec<f32>, usize) {
+        (&mut self.values, self.skipped)
     }
 
     /// The numbers, never to return.
     pub(crate) fn into_vec(mut self) -> Vec<f32> {
-        let values = std::mem::take(&mut self.0);
+        let mut values = std::mem::take(&mut self.values);
         pool().used_size -= values.capacity();
+        values.drain(..self.skipped);
         values
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let values = std::mem::take(&mut self.0);
+        let values = std::mem::take(&mut self.values);
         let mut pool = pool();
         pool.used_size -= values.capacity();
         if values.capacity() >= SMALLEST {
@@ -157,13 +178,13 @@ impl Deref for Buffer {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        &self.0
+        &self.values[self.skipped..]
     }
 }
 
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.0
+        &mut self.values[self.skipped..]
     }
 }
 

@@ -16,7 +16,7 @@ use candle_core::{
 
 use super::channels::{Moments, accumulate};
 use crate::gradients::{hand_over, is_last_pass};
-use crate::memory::{Buffer, room_for};
+use crate::memory::{self, Buffer};
 use crate::simd::SimdLevel;
 use crate::{ConvolutionMethod, Result};
 
@@ -129,11 +129,7 @@ pub(super) fn lend<R>(tensor: &Tensor, work: impl FnOnce(&[f32]) -> R) -> Candle
 
 /// A copy of a tensor's elements.
 fn copy(tensor: &Tensor) -> CandleResult<Buffer> {
-    lend(tensor, |values| {
-        let mut copy = room_for(values.len());
-        copy.extend_from_slice(values);
-        copy.into()
-    })
+    lend(tensor, memory::copy)
 }
 
 /// A backward pass of an op on maps: given the gradient of its result, it adds to those of

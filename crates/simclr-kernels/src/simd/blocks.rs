@@ -107,7 +107,7 @@ pub(crate) fn fill_blocks<R: Send>(
     assert_eq!(width, stride, "blocks have to cover all columns");
     let size = height * stride;
     let mut matrix = buffer_for(size);
-    let spare: &mut [MaybeUninit<f32>] = &mut matrix.vec_mut().spare_capacity_mut()[..size];
+    let spare: &mut [MaybeUninit<f32>] = &mut matrix.room()[..size];
     if cfg!(debug_assertions) {
         spare.fill(MaybeUninit::new(f32::NAN));
     }
@@ -130,8 +130,9 @@ pub(crate) fn fill_blocks<R: Send>(
             work(row, column, block)
         })
         .collect();
+    let (values, skipped) = matrix.vec_mut();
     // SAFETY: the blocks cover the matrix, and each was written whole.
-    unsafe { matrix.vec_mut().set_len(size) };
+    unsafe { values.set_len(skipped + size) };
     (matrix, results)
 }
 
@@ -144,7 +145,7 @@ pub(crate) fn fill_beside(
 ) -> Buffer {
     let length = beside.len();
     let mut matrix = buffer_for(length);
-    let shared = Shared(matrix.vec_mut().spare_capacity_mut().as_mut_ptr().cast());
+    let shared = Shared(matrix.room()[..length].as_mut_ptr().cast());
     beside
         .par_chunks_mut(size)
         .enumerate()
@@ -159,8 +160,9 @@ pub(crate) fn fill_beside(
             };
             work(chunk, beside, block);
         });
+    let (values, skipped) = matrix.vec_mut();
     // SAFETY: the chunks cover the matrix, and each was written whole.
-    unsafe { matrix.vec_mut().set_len(length) };
+    unsafe { values.set_len(skipped + length) };
     matrix
 }
 
