@@ -11,38 +11,58 @@ struct Family {
     file: &'static str,
     title: &'static str,
     caption: &'static str,
-    /// Shares of one have an axis from 0 to 1.
-    share: bool,
+    axis: YAxis,
 }
 
-const FAMILIES: [Family; 4] = [
+/// The vertical axis of a figure.
+#[derive(PartialEq)]
+enum YAxis {
+    /// Around the values.
+    Around,
+    /// From 0 to 1, for shares.
+    Share,
+    /// Around the values, logarithmic if they differ much.
+    Wide,
+}
+
+/// From here on one axis from 0 hides what happens near the smallest values.
+const WIDE_RANGE: f64 = 8.0;
+
+const FAMILIES: [Family; 5] = [
+    Family {
+        ending: "contrast_loss",
+        file: "contrast-loss",
+        title: "Contrastive loss",
+        caption: "NT-Xent of the training batches: what the encoder learns by.",
+        axis: YAxis::Around,
+    },
     Family {
         ending: "loss",
         file: "loss",
         title: "Loss",
         caption: "The losses of the training batches, and of the validation images where there are any.",
-        share: false,
+        axis: YAxis::Wide,
     },
     Family {
         ending: "accuracy",
         file: "accuracy",
         title: "Accuracy",
         caption: "The accuracies of the training batches, and of the validation images where there are any.",
-        share: true,
+        axis: YAxis::Share,
     },
     Family {
         ending: "entropy",
         file: "entropy",
         title: "Entropy",
         caption: "The mean entropy, in nats, with which a view is assigned to its partner.",
-        share: false,
+        axis: YAxis::Around,
     },
     Family {
         ending: "learning_rate",
         file: "learning-rate",
         title: "Learning rate",
         caption: "The learning rate of each step.",
-        share: false,
+        axis: YAxis::Around,
     },
 ];
 
@@ -109,14 +129,46 @@ impl Report {
             ),
         };
         let chart = LineChart::new(title).y_label(family.title.to_lowercase());
-        let chart = if family.share {
+        let chart = if family.axis == YAxis::Share {
             chart.y_range(0.0, 1.0)
         } else {
             chart
         };
+        let is_wide = family.axis == YAxis::Wide && is_wide(metrics, &named)?;
+        let chart = if is_wide { chart.log_y() } else { chart };
         let figure = chart.metrics(metrics, "step", &named)?.render()?;
-        Ok(self.figure(file, figure, family.caption))
+        let mut caption = family.caption.to_owned();
+        if is_wide {
+            caption += " The axis is logarithmic.";
+        }
+        if metrics
+            .columns()
+            .iter()
+            .any(|column| column == "contrast_loss")
+            && named.iter().any(|(column, _)| *column == "supervised_loss")
+        {
+            caption += ALONGSIDE;
+        }
+        Ok(self.figure(file, figure, caption))
     }
+}
+
+/// Why the loss of the classifier beside pretraining jumps about.
+const ALONGSIDE: &str = " The supervised loss is that of the linear classifier trained alongside, \
+                         by momentum SGD at the full rate (LARS leaves it out, as in the \
+                         original), so it may overshoot while the rate is high; none of it \
+                         reaches the encoder.";
+
+/// Whether values of these columns, all above 0, differ so much that a linear axis would hide
+/// the small ones.
+fn is_wide(metrics: &MetricsTable, columns: &[(&str, &str)]) -> Result<bool> {
+    let (mut low, mut high) = (f64::INFINITY, 0.0f64);
+    for (column, _) in columns {
+        for (_, value) in metrics.points("step", column)? {
+            (low, high) = (low.min(value), high.max(value));
+        }
+    }
+    Ok(low > 0.0 && high > WIDE_RANGE * low)
 }
 
 #[cfg(test)]
@@ -165,6 +217,31 @@ mod tests {
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         figures.sort();
-        assert_eq!(figures, ["learning-rate.svg", "loss.svg"]);
+        assert_eq!(
+            figures,
+            ["contrast-loss.svg", "learning-rate.svg", "loss.svg"]
+        );
+    }
+
+    #[test]
+    fn losses_of_very_different_sizes_share_a_logarithmic_axis() {
+        let dir = tempfile::tempdir().unwrap();
+        let page = |name: &str, supervised: f64| {
+            let dir = dir.path().join(name);
+            let run = RunFolder::open(&dir, &"settings", &RunFacts::default()).unwrap();
+            let mut log = run
+                .metrics(&["contrast_loss", "supervised_loss"], None)
+                .unwrap();
+            for (step, loss) in [(1, supervised), (2, 2.0)] {
+                log.append(step, &[("contrast_loss", 5.0), ("supervised_loss", loss)])
+                    .unwrap();
+            }
+            let record = RunRecord::read(run.dir()).unwrap();
+            let report = Report::new("Run", "").run(&record).unwrap();
+            std::fs::read_to_string(report.write(&dir).unwrap()).unwrap()
+        };
+        let (wide, narrow) = (page("wide", 80.0), page("narrow", 3.0));
+        assert!(wide.contains("logarithmic") && !narrow.contains("logarithmic"));
+        assert!(narrow.contains("trained alongside"));
     }
 }
