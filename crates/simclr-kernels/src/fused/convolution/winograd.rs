@@ -23,6 +23,12 @@ const POSITIONS: usize = 16;
 /// What the channels have to be a multiple of: a whole number of registers at any level.
 const LANES: usize = 16;
 
+/// The distance of two positions' matrices of `size` numbers: such that the sixteen places
+/// that a tile is written to do not fall on one another in the caches.
+fn stride(size: usize) -> usize {
+    size.next_multiple_of(LANES) + LANES
+}
+
 /// Whether the convolution can be done this way, and gains by it: with few channels the
 /// transforms weigh too much, with few tiles that of the kernel does, and on the smallest
 /// maps much of a tile lies outside. The limits were measured.

@@ -6,7 +6,8 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::super::{Convolution, Input};
-use super::{POSITIONS, Tiles, transform};
+use super::transform::{self, Places};
+use super::{POSITIONS, Tiles, stride};
 use crate::memory::{Buffer, room_for_gradient, zeros};
 use crate::simd::{FilterTile, SimdLevel, add_outer_products, load, store};
 
@@ -157,8 +158,8 @@ impl WithSimd for Task<'_> {
             self.transform_gradients(simd, first, count, width, &mut gradients);
             let panels = columns.div_ceil(width);
             for position in 0..POSITIONS {
-                let inputs = &inputs[position * count * rows..][..count * rows];
-                let gradients = &gradients[position * panels * count * width..];
+                let inputs = &inputs[position * stride(count * rows)..][..count * rows];
+                let gradients = &gradients[position * stride(panels * count * width)..];
                 for row in (0..rows).step_by(tile_rows) {
                     let row_count = tile_rows.min(rows - row);
                     match tile_rows {
@@ -212,28 +213,16 @@ impl Task<'_> {
         target: &mut Vec<f32>,
     ) {
         let rows = self.rows.len();
-        target.resize(POSITIONS * count * rows, 0.0);
+        let stride = stride(count * rows);
+        target.resize(POSITIONS * stride, 0.0);
         for tile in 0..count {
             let pixels = self.grid.inputs(self.grid.place(first + tile));
-            for row in (0..rows).step_by(S::F32_LANES) {
-                let channel = self.rows.start + row;
-                let mut d = [[simd.splat_f32s(0.0); 4]; 4];
-                for (line, values) in d.iter_mut().enumerate() {
-                    for (column, value) in values.iter_mut().enumerate() {
-                        if let Some(pixel) = pixels[4 * line + column] {
-                            let at = pixel * self.sizes.0 + channel;
-                            *value = transform::load_input(simd, self.x, at, channel);
-                        }
-                    }
-                }
-                let v = transform::input(simd, d);
-                for (line, values) in v.iter().enumerate() {
-                    for (position, &value) in values.iter().enumerate() {
-                        let at = ((4 * line + position) * count + tile) * rows + row;
-                        store::<S>(&mut target[at..], value);
-                    }
-                }
-            }
+            let places = Places {
+                first: tile * rows,
+                stride,
+            };
+            let source = (self.x, self.sizes.0);
+            transform::inputs_of_tile(simd, source, &pixels, self.rows.clone(), target, places);
         }
     }
 
@@ -249,7 +238,8 @@ impl Task<'_> {
     ) {
         let columns = self.columns.len();
         let panels = columns.div_ceil(width);
-        target.resize(POSITIONS * panels * count * width, 0.0);
+        let stride = stride(panels * count * width);
+        target.resize(POSITIONS * stride, 0.0);
         for tile in 0..count {
             let pixels = self.grid.outputs(self.grid.place(first + tile));
             for column in (0..columns).step_by(S::F32_LANES) {
@@ -266,8 +256,8 @@ impl Task<'_> {
                 let (panel, offset) = (column / width, column % width);
                 for (row, line) in m.iter().enumerate() {
                     for (position, &value) in line.iter().enumerate() {
-                        let matrix = (4 * row + position) * panels + panel;
-                        let at = (matrix * count + tile) * width + offset;
+                        let matrix = (4 * row + position) * stride;
+                        let at = matrix + (panel * count + tile) * width + offset;
                         store::<S>(&mut target[at..], value);
                     }
                 }

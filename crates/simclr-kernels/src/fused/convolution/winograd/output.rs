@@ -7,7 +7,8 @@ use pulp::{Simd, WithSimd};
 use super::super::finish::{Finish, Panel, Partial};
 use super::super::lattice::column_groups;
 use super::super::weights::Weights;
-use super::{POSITIONS, Tiles, transform};
+use super::transform::{self, Places};
+use super::{POSITIONS, Tiles, stride};
 use crate::fused::convolution::{Convolution, Input};
 use crate::memory::Buffer;
 use crate::simd::{
@@ -118,26 +119,6 @@ impl<'a> Product<'a> {
         };
         fill_blocks(size, &rows, &whole(size), work).0
     }
-
-    /// The sixteen inputs of a tile, zero outside of the map.
-    #[inline(always)]
-    fn inputs_of<S: Simd>(
-        &self,
-        simd: S,
-        pixels: &[Option<usize>; 16],
-        channel: usize,
-    ) -> [[S::f32s; 4]; 4] {
-        let mut d = [[simd.splat_f32s(0.0); 4]; 4];
-        for (row, line) in d.iter_mut().enumerate() {
-            for (column, value) in line.iter_mut().enumerate() {
-                if let Some(pixel) = pixels[4 * row + column] {
-                    let at = pixel * self.inputs + channel;
-                    *value = transform::load_input(simd, self.source, at, channel);
-                }
-            }
-        }
-        d
-    }
 }
 
 struct TransformWeights<'t, 'a> {
@@ -207,17 +188,15 @@ impl WithSimd for Task<'_, '_> {
         let columns = self.block.columns();
         // Taken out, because a closure would not be compiled for the level.
         let [mut transformed, mut products] = SCRATCH.take();
-        let inputs_of_tiles = transformed.room(POSITIONS * tiles * inputs);
+        let (input_stride, product_stride) = (stride(tiles * inputs), stride(tiles * width));
+        let inputs_of_tiles = transformed.room(POSITIONS * input_stride);
         self.transform_inputs(simd, inputs_of_tiles);
-        let products_of_tiles = products.room(POSITIONS * tiles * width);
-        let zeros = vec![0.0; inputs];
+        let products_of_tiles = products.room(POSITIONS * product_stride);
         let tables: Vec<RowTable<'_>> = inputs_of_tiles
-            .chunks_exact(tiles * inputs)
+            .chunks_exact(input_stride)
             .map(|rows| {
                 let mut table = RowTable::new(self.product.level, 1, inputs);
-                table.extend(0..tiles, &zeros, |row, _| {
-                    Some(&rows[row * inputs..(row + 1) * inputs])
-                });
+                table.extend_adjacent(&rows[..tiles * inputs]);
                 table
             })
             .collect();
@@ -231,7 +210,7 @@ impl WithSimd for Task<'_, '_> {
             for (position, table) in tables.iter().enumerate() {
                 let weights =
                     &self.weights[(panel + position) * inputs * width..][..inputs * width];
-                let target = &mut products_of_tiles[position * tiles * width..][..tiles * width];
+                let target = &mut products_of_tiles[position * product_stride..][..tiles * width];
                 multiply(
                     simd,
                     table,
@@ -257,19 +236,16 @@ impl Task<'_, '_> {
     #[inline(always)]
     fn transform_inputs<S: Simd>(&self, simd: S, target: &mut [f32]) {
         let (tiles, inputs) = (self.tiles, self.product.inputs);
+        let stride = stride(tiles * inputs);
         for tile in 0..tiles {
             let grid = &self.product.tiles;
             let pixels = grid.inputs(grid.place(self.first_tile + tile));
-            for channel in (0..inputs).step_by(S::F32_LANES) {
-                let d = self.product.inputs_of(simd, &pixels, channel);
-                let v = transform::input(simd, d);
-                for (row, line) in v.iter().enumerate() {
-                    for (position, &value) in line.iter().enumerate() {
-                        let at = ((4 * row + position) * tiles + tile) * inputs + channel;
-                        store::<S>(&mut target[at..], value);
-                    }
-                }
-            }
+            let places = Places {
+                first: tile * inputs,
+                stride,
+            };
+            let source = (self.product.source, inputs);
+            transform::inputs_of_tile(simd, source, &pixels, 0..inputs, target, places);
         }
     }
 
@@ -283,6 +259,7 @@ impl Task<'_, '_> {
         finish: &mut Panel<'_>,
     ) {
         let count = width.min(self.block.columns() - start);
+        let stride = stride(self.tiles * width);
         for tile in 0..self.tiles {
             let grid = &self.product.tiles;
             let pixels = grid.outputs(grid.place(self.first_tile + tile));
@@ -290,7 +267,7 @@ impl Task<'_, '_> {
                 let mut m = [[simd.splat_f32s(0.0); 4]; 4];
                 for (row, line) in m.iter_mut().enumerate() {
                     for (position, value) in line.iter_mut().enumerate() {
-                        let at = ((4 * row + position) * self.tiles + tile) * width + column;
+                        let at = (4 * row + position) * stride + tile * width + column;
                         *value = load::<S>(&products[at..]);
                     }
                 }

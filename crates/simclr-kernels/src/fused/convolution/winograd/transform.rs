@@ -1,9 +1,12 @@
 //! The transforms, for as many channels at a time as a register holds.
 
+use std::ops::Range;
+
 use pulp::Simd;
 
+use super::POSITIONS;
 use crate::fused::convolution::Input;
-use crate::simd::load;
+use crate::simd::{load, store};
 
 /// One number of as many channels as fit.
 type Square<S, const N: usize> = [[<S as Simd>::f32s; N]; N];
@@ -121,16 +124,92 @@ fn transposed<S: Simd>([a, b, c, d]: Square<S, 4>) -> Square<S, 4> {
     ]
 }
 
-/// Numbers of a convolution's input, which belong to the channels from `channel` on.
+/// Where [`inputs_of_tile`] writes: the first position's numbers, and the distance between
+/// positions.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Places {
+    pub(super) first: usize,
+    pub(super) stride: usize,
+}
+
+/// Transforms some channels of what a tile sees, and writes them to their sixteen places.
 #[inline(always)]
-pub(super) fn load_input<S: Simd>(simd: S, x: Input<'_>, at: usize, channel: usize) -> S::f32s {
-    let value = load::<S>(&x.values[at..]);
-    let Some((scale, shift)) = x.rectified else {
-        return value;
+pub(super) fn inputs_of_tile<S: Simd>(
+    simd: S,
+    source: (Input<'_>, usize),
+    pixels: &[Option<usize>; 16],
+    channels: Range<usize>,
+    target: &mut [f32],
+    places: Places,
+) {
+    let tile = TileInputs {
+        source,
+        pixels: pixels.map(|pixel| pixel.unwrap_or(0)),
+        inside: pixels.map(|pixel| pixel.is_some()),
+        channels,
+        places,
     };
-    let (scale, shift) = (load::<S>(&scale[channel..]), load::<S>(&shift[channel..]));
-    let y = simd.add_f32s(simd.mul_f32s(value, scale), shift);
-    // What is not a number stays so.
+    // Most tiles lie inside of the map, and need not ask sixteen times.
+    match (tile.inside == [true; 16], source.0.rectified.is_some()) {
+        (true, false) => tile.transform::<S, true, false>(simd, target),
+        (true, true) => tile.transform::<S, true, true>(simd, target),
+        (false, false) => tile.transform::<S, false, false>(simd, target),
+        (false, true) => tile.transform::<S, false, true>(simd, target),
+    }
+}
+
+/// What [`inputs_of_tile`] works on.
+struct TileInputs<'a> {
+    source: (Input<'a>, usize),
+    pixels: [usize; 16],
+    inside: [bool; 16],
+    channels: Range<usize>,
+    places: Places,
+}
+
+impl TileInputs<'_> {
+    #[inline(always)]
+    fn transform<S: Simd, const INSIDE: bool, const RECTIFIED: bool>(
+        &self,
+        simd: S,
+        target: &mut [f32],
+    ) {
+        let (Input { values, rectified }, all_channels) = self.source;
+        let (scales, shifts) = rectified.unwrap_or_default();
+        let rows = self
+            .pixels
+            .map(|pixel| &values[pixel * all_channels..][..all_channels]);
+        let channels = self.channels.clone();
+        for (index, channel) in channels.step_by(S::F32_LANES).enumerate() {
+            let mut d = [[simd.splat_f32s(0.0); 4]; 4];
+            for i in 0..POSITIONS {
+                if INSIDE || self.inside[i] {
+                    d[i / 4][i % 4] = load::<S>(&rows[i][channel..]);
+                }
+            }
+            if RECTIFIED {
+                let scale = load::<S>(&scales[channel..]);
+                let shift = load::<S>(&shifts[channel..]);
+                for i in 0..POSITIONS {
+                    if INSIDE || self.inside[i] {
+                        let value = &mut d[i / 4][i % 4];
+                        *value = rectify(simd, *value, scale, shift);
+                    }
+                }
+            }
+            let v = input(simd, d);
+            for i in 0..POSITIONS {
+                let at = self.places.first + i * self.places.stride + index * S::F32_LANES;
+                store::<S>(&mut target[at..], v[i / 4][i % 4]);
+            }
+        }
+    }
+}
+
+/// `max(x scale + shift, 0)`; what is not a number stays so.
+#[inline(always)]
+fn rectify<S: Simd>(simd: S, x: S::f32s, scale: S::f32s, shift: S::f32s) -> S::f32s {
+    let y = simd.add_f32s(simd.mul_f32s(x, scale), shift);
     let zero = simd.splat_f32s(0.0);
     simd.select_f32s(simd.less_than_f32s(y, zero), zero, y)
 }
