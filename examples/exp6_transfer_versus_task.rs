@@ -126,6 +126,7 @@ impl Arguments {
                 let training = FineTune::new(protocol.training(trial));
                 training
                     .progress(self.common.experiment.progress())
+                    .checkpoint_epochs(networks::RARELY)
                     .run(&trial.split, &trial.dir)
             })?;
         }

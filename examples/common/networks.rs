@@ -2,6 +2,8 @@
 //! preset, made on synthetic textures.
 #![allow(dead_code)] // Each example uses a part of it.
 
+use std::num::NonZeroUsize;
+
 use candle_core::Device;
 use simclr::checkpoint::{CheckpointFile, load_encoder};
 use simclr::model::Parameters;
@@ -10,6 +12,10 @@ use simclr::train::FineTune;
 use simclr::train::study::Study;
 
 use super::experiment::{AnyResult, ExperimentArguments, Preset};
+
+/// Epochs between the checkpoints of short trainings, for which writing them takes longer than
+/// the steps.
+pub(crate) const RARELY: NonZeroUsize = NonZeroUsize::new(10).unwrap();
 
 /// How a network was trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +118,9 @@ fn stand_in(
                 seed: arguments.seed,
                 ..config
             };
-            let run = Pretrain::new(config).progress(arguments.progress());
+            let run = Pretrain::new(config)
+                .progress(arguments.progress())
+                .checkpoint_epochs(RARELY);
             let run = run.run(textures.clone(), dir)?;
             (
                 "without labels",
@@ -130,7 +138,9 @@ fn stand_in(
                 validation: textures.subset([])?,
                 test: textures.subset([])?,
             };
-            let run = FineTune::new(config).progress(arguments.progress());
+            let run = FineTune::new(config)
+                .progress(arguments.progress())
+                .checkpoint_epochs(RARELY);
             let run = run.run(&split, dir)?;
             ("with labels", "stand-in, supervised", run.model_file)
         }
