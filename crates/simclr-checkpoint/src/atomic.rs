@@ -13,11 +13,26 @@ use crate::{Error, Result};
 /// process leaves behind can be told from everything else.
 const SUFFIX: &str = ".tmp";
 
+/// What a new file outlives. A process that is killed never leaves a part of one: the choice is
+/// about the machine losing its power within the seconds in which the operating system brings
+/// what was written to the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Durability {
+    /// A loss of power too: content and name are on the disk before the writer returns, and
+    /// until then the old file is. For what cannot be made again, such as the state of a
+    /// training run. Costs the time that the disk takes.
+    Synchronized,
+    /// The end of the process, not a loss of power shortly after: the content is left to the
+    /// operating system, as `cp` and [`std::fs::copy`] leave it. For what can be made again, such
+    /// as a conversion of a file that stays.
+    Buffered,
+}
+
 /// Writes the file `path` by way of a temporary file in the same folder.
 ///
-/// `write` fills the temporary file, which is then synchronised to the disk
-/// and renamed to `path`. A reader sees the old content or the new one, never
-/// a part, whatever happens in between.
+/// `write` fills the temporary file, which is then synchronised to the disk, if `durability`
+/// wants it, and renamed to `path`. A reader sees the old content or the new one, never a part,
+/// whatever happens to the process in between.
 ///
 /// # Errors
 /// [`Error::Io`] if the folder cannot be written to, and whatever `write`
@@ -28,11 +43,11 @@ const SUFFIX: &str = ".tmp";
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let dir = tempfile::tempdir()?;
 /// # let path = dir.path().join("note.txt");
-/// use simclr_checkpoint::{Error, write_atomically};
+/// use simclr_checkpoint::{Durability::Synchronized, Error, write_atomically};
 ///
 /// let io = |source| Error::Io { path: path.clone(), source };
-/// write_atomically(&path, |file| file.write_all(b"complete").map_err(io))?;
-/// let failed = write_atomically(&path, |file| {
+/// write_atomically(&path, Synchronized, |file| file.write_all(b"complete").map_err(io))?;
+/// let failed = write_atomically(&path, Synchronized, |file| {
 ///     file.write_all(b"a ha").map_err(io)?;
 ///     Err(io(std::io::Error::other("the power is gone")))
 /// });
@@ -43,6 +58,7 @@ const SUFFIX: &str = ".tmp";
 /// ```
 pub fn write_atomically<E: From<Error>>(
     path: &Path,
+    durability: Durability,
     write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
 ) -> Result<(), E> {
     let temporary = temporary_beside(path)?;
@@ -51,15 +67,21 @@ pub fn write_atomically<E: From<Error>>(
     let temporary = writer
         .into_inner()
         .map_err(|error| Error::io(path)(error.into_error()))?;
-    temporary.as_file().sync_all().map_err(Error::io(path))?;
+    if durability == Durability::Synchronized {
+        temporary.as_file().sync_all().map_err(Error::io(path))?;
+    }
     temporary
         .persist(path)
         .map_err(|error| Error::io(path)(error.error))?;
-    Ok(sync_folder(path)?)
+    match durability {
+        Durability::Synchronized => Ok(sync_folder(path)?),
+        Durability::Buffered => Ok(()),
+    }
 }
 
 /// Lets `write` make a whole file under a temporary name in the folder of
-/// `path`, and renames it to `path`: for writers that want a path.
+/// `path`, and renames it to `path`: for writers that want a path. The file is
+/// [synchronised](Durability::Synchronized).
 ///
 /// # Errors
 /// As [`write_atomically`].
@@ -151,14 +173,31 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("value");
         fs::write(&path, "old").unwrap();
-        let error = write_atomically(&path, |file| {
-            file.write_all(b"ne").map_err(Error::io(&path))?;
-            Err(Error::io(&path)(std::io::Error::other("stopped")))
-        })
-        .unwrap_err();
-        assert!(error.to_string().contains("value: stopped"), "{error}");
-        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
-        assert_eq!(names(dir.path()), ["value"]);
+        for durability in [Durability::Synchronized, Durability::Buffered] {
+            let error = write_atomically(&path, durability, |file| {
+                file.write_all(b"ne").map_err(Error::io(&path))?;
+                Err(Error::io(&path)(std::io::Error::other("stopped")))
+            })
+            .unwrap_err();
+            assert!(error.to_string().contains("value: stopped"), "{error}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+            assert_eq!(names(dir.path()), ["value"]);
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_there_whole_when_the_writer_returns() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("value");
+        for durability in [Durability::Synchronized, Durability::Buffered] {
+            let content = format!("{durability:?}");
+            write_atomically(&path, durability, |file| {
+                file.write_all(content.as_bytes()).map_err(Error::io(&path))
+            })
+            .unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), content);
+            assert_eq!(names(dir.path()), ["value"]);
+        }
     }
 
     #[test]
@@ -197,7 +236,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (plain, atomic) = (dir.path().join("plain"), dir.path().join("atomic"));
         fs::write(&plain, "").unwrap();
-        write_atomically(&atomic, |_| Ok::<_, Error>(())).unwrap();
+        write_atomically(&atomic, Durability::Buffered, |_| Ok::<_, Error>(())).unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
         assert_eq!(mode(&plain), mode(&atomic));
     }

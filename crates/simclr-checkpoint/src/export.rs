@@ -7,6 +7,7 @@ use simclr_model::{
     ParameterSpec, ProjectionHeadConfig, SimClrConfig, Stem, StemPooling, StridePlacement,
 };
 
+use crate::atomic::Durability;
 use crate::element::ElementType;
 use crate::format::{LIBRARY_VERSION, TensorPlan, write_safetensors};
 use crate::import::for_each_chunk_of;
@@ -36,7 +37,8 @@ pub fn export_torchvision(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Resul
     file.check(&specs, false)?;
     let plans = specs.iter().map(|spec| plan(from, spec));
     let plans = plans.collect::<Result<Vec<_>>>()?;
-    write_safetensors(to, &metadata(&config), &plans, |index, out| {
+    let entries = metadata(&config);
+    write_safetensors(to, Durability::Buffered, &entries, &plans, |index, out| {
         let Some(spec) = specs.get(index) else {
             return Ok(());
         };

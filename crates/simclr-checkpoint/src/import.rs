@@ -17,6 +17,7 @@ pub use report::{Origin, Report, Unused};
 pub use tensorflow::recognize;
 
 use crate::architecture::{Differences, describe};
+use crate::atomic::Durability;
 use crate::element::ElementType;
 use crate::format::{Metadata, Preprocessing, Source, TensorPlan, write_safetensors};
 use crate::torch::Layout;
@@ -121,7 +122,8 @@ impl Imported {
     }
 
     /// Writes the network in our format. No more than one tensor is in memory at a time, and
-    /// those that need no conversion not even as a whole.
+    /// those that need no conversion not even as a whole. The file is complete or not there, but
+    /// [not waited for](crate::Durability::Buffered) until it is on the disk: it can be made again.
     ///
     /// # Errors
     /// [`Error::Checksum`] if a variable's bytes have changed; then no file is written.
@@ -130,6 +132,7 @@ impl Imported {
         let plans: Vec<_> = self.tensors.iter().map(Assignment::plan).collect();
         write_safetensors(
             path,
+            Durability::Buffered,
             &self.metadata()?.to_entries(),
             &plans,
             |index, out| match self.tensors.get(index) {

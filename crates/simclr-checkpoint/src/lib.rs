@@ -29,8 +29,9 @@
 //!
 //! # The format
 //! Safetensors, with what the tensors are in its metadata (see [`Metadata`]). Files are
-//! written beside their final name, brought to the disk and then renamed. Loading is strict:
-//! errors name the file and what is missing, left over or of another shape.
+//! written beside their final name and then renamed; [`Durability`] says whether they are brought
+//! to the disk before. Loading is strict: errors name the file and what is missing, left over or
+//! of another shape.
 //!
 //! # Untrusted files
 //! Every length is compared with the file's size before memory is asked for, checksums are
@@ -50,7 +51,7 @@ mod ranged_file;
 pub mod tensorflow;
 mod torch;
 
-pub use atomic::{remove_leftovers, replace_atomically, write_atomically};
+pub use atomic::{Durability, remove_leftovers, replace_atomically, write_atomically};
 pub use element::{Array, ElementType, Values};
 pub use error::{Error, Result};
 pub use export::export_torchvision;

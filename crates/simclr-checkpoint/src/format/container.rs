@@ -9,6 +9,7 @@ use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
 
 use super::{Metadata, SafetensorsReader, TensorPlan, write_safetensors};
+use crate::atomic::Durability;
 use crate::element::ElementType;
 use crate::ranged_file::CHUNK;
 use crate::{Error, Result};
@@ -55,6 +56,7 @@ impl CheckpointFile {
         let tensors: Vec<&Tensor> = self.tensors.values().collect();
         write_safetensors(
             path,
+            Durability::Synchronized,
             &self.metadata.to_entries(),
             &plans,
             |index, out| match tensors.get(index) {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use crate::atomic::write_atomically;
+use crate::atomic::{Durability, write_atomically};
 use crate::element::ElementType;
 use crate::{Error, Result};
 
@@ -22,6 +22,7 @@ pub(crate) struct TensorPlan {
 /// and a writer for exactly its bytes, so that no more than one tensor need be in memory.
 pub(crate) fn write_safetensors(
     path: &Path,
+    durability: Durability,
     metadata: &BTreeMap<String, String>,
     tensors: &[TensorPlan],
     mut body: impl FnMut(usize, &mut dyn Write) -> Result<()>,
@@ -38,7 +39,7 @@ pub(crate) fn write_safetensors(
         .iter()
         .filter_map(|&index| Some((index, tensors.get(index)?)));
     let (header, lengths) = header(path, metadata, ordered.clone().map(|(_, tensor)| tensor))?;
-    write_atomically(path, |out| {
+    write_atomically(path, durability, |out| {
         out.write_all(&header).map_err(Error::io(path))?;
         for ((index, tensor), &length) in ordered.zip(&lengths) {
             let mut counted = Counted {

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use simclr_checkpoint::Durability;
 
 use crate::{Error, Result};
 
@@ -43,7 +44,7 @@ pub fn write_atomically<E>(
 where
     E: IntoFileError,
 {
-    simclr_checkpoint::write_atomically(path, |file| {
+    simclr_checkpoint::write_atomically(path, Durability::Synchronized, |file| {
         write(file).map_err(|error| error.into_file_error(path))
     })
 }
