@@ -146,6 +146,7 @@ fn experiment_1_probes_a_network_that_learned_elsewhere() {
         found.page.contains("is a stand-in"),
         "the report does not say so"
     );
+    assert!(found.page.contains("Its contrastive loss fell from"));
     // Ten classes of equal size: chance is 10 %.
     assert!(
         found.accuracies(arms[1])[0] > 0.12,
@@ -236,6 +237,8 @@ fn experiment_5_tells_one_class_from_the_others() {
     // Three seeds instead of three folds.
     let arms = ["untrained", "stand-in, supervised"];
     let found = Found::read(dir.path(), &arms, 1);
+    // The report says what the stand-in has learned.
+    assert!(found.page.contains("It tells their 10 kinds apart in"));
     // One class in ten is `none`.
     assert!(found.accuracies("untrained")[0] > 0.7);
     assert!(found.page.contains("none (AP "));

@@ -3,6 +3,8 @@
 #![allow(dead_code)] // Each example uses a part of it.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use candle_core::Device;
 use simclr::checkpoint::{CheckpointFile, load_encoder};
@@ -102,53 +104,22 @@ fn stand_in(
     training: Training,
 ) -> AnyResult<Start> {
     let textures = arguments.source_domain()?;
-    let config = study.protocol().pretrain.clone();
-    let mut schedule = config.schedule.clone();
-    (
-        schedule.learning_rate,
-        schedule.warmup_epochs,
-        schedule.epochs,
-    ) = (0.075, 1.0, 6);
-    let dir = study.dir().join("stand-in");
-    let (how, name, file) = match training {
-        Training::SelfSupervised => {
-            let config = PretrainConfig {
-                schedule,
-                linear_classifier: false,
-                seed: arguments.seed,
-                ..config
-            };
-            let run = Pretrain::new(config)
-                .progress(arguments.progress())
-                .checkpoint_epochs(RARELY);
-            let run = run.run(textures.clone(), dir)?;
-            (
-                "without labels",
-                "stand-in, self-supervised",
-                run.model_file,
-            )
-        }
-        Training::Supervised => {
-            let mut config = study.protocol().fine_tune.clone();
-            config.encoder = study.protocol().pretrain.encoder.clone();
-            config.seed = arguments.seed;
-            let all: Vec<usize> = (0..textures.len()).collect();
-            let split = Split {
-                train: textures.subset(all)?,
-                validation: textures.subset([])?,
-                test: textures.subset([])?,
-            };
-            let run = FineTune::new(config)
-                .progress(arguments.progress())
-                .checkpoint_epochs(RARELY);
-            let run = run.run(&split, dir)?;
-            ("with labels", "stand-in, supervised", run.model_file)
-        }
+    let (how, name, (file, learned)) = match training {
+        Training::SelfSupervised => (
+            "without labels",
+            "stand-in, self-supervised",
+            without_labels(arguments, study, &textures)?,
+        ),
+        Training::Supervised => (
+            "with labels",
+            "stand-in, supervised",
+            with_labels(arguments, study, &textures)?,
+        ),
     };
     study.note(format!(
         "The network to start from is a stand-in for one of ImageNet: a small network that was \
-         trained {how} on {} pictures of synthetic textures. Its figures say nothing about \
-         ImageNet's.",
+         trained {how} on {} pictures of synthetic textures. {learned} Its figures say nothing \
+         about ImageNet's.",
         textures.len()
     ));
     let network = simclr::checkpoint::load_model(file, &Device::Cpu)?.model;
@@ -157,4 +128,67 @@ fn stand_in(
         encoder: network.encoder().clone(),
         parameters: network.store()?,
     })
+}
+
+/// Self-supervision on textures: the network's file, and what it learned.
+fn without_labels(
+    arguments: &ExperimentArguments,
+    study: &Study,
+    textures: &Arc<dyn Dataset>,
+) -> AnyResult<(PathBuf, String)> {
+    let mut config = PretrainConfig {
+        linear_classifier: false,
+        seed: arguments.seed,
+        ..study.protocol().pretrain.clone()
+    };
+    let schedule = &mut config.schedule;
+    schedule.learning_rate = 0.075;
+    schedule.warmup_epochs = 1.0;
+    schedule.epochs = 6;
+    let run = Pretrain::new(config)
+        .progress(arguments.progress())
+        .checkpoint_epochs(RARELY)
+        .run(textures.clone(), study.dir().join("stand-in"))?;
+    let (first, last) = (run.result.first_epoch(), run.result.last_epoch());
+    let learned = format!(
+        "Its contrastive loss fell from {:.2} to {:.2}, and it finds the other view of an image in \
+         {:.1} % of the cases.",
+        first.contrast_loss,
+        last.contrast_loss,
+        100.0 * last.contrast_accuracy
+    );
+    Ok((run.model_file, learned))
+}
+
+/// Training with the textures' labels: the network's file, and what it learned.
+fn with_labels(
+    arguments: &ExperimentArguments,
+    study: &Study,
+    textures: &Arc<dyn Dataset>,
+) -> AnyResult<(PathBuf, String)> {
+    let mut config = study.protocol().fine_tune.clone();
+    config.encoder = study.protocol().pretrain.encoder.clone();
+    config.schedule.epochs = 16;
+    config.seed = arguments.seed;
+    let parts = Fractions {
+        train: 0.9,
+        validation: 0.0,
+    };
+    let run = FineTune::new(config)
+        .progress(arguments.progress())
+        .checkpoint_epochs(RARELY)
+        .run(
+            &textures.split(parts, Seed(arguments.seed))?,
+            study.dir().join("stand-in"),
+        )?;
+    let test = run.result.test.ok_or("the stand-in was not tested")?;
+    let learned = format!(
+        "It tells their {} kinds apart in {:.1} % of {} pictures that it did not see (chance: \
+         {:.1} %).",
+        test.class_names.len(),
+        100.0 * test.accuracy,
+        test.samples,
+        100.0 / test.class_names.len() as f64
+    );
+    Ok((run.model_file, learned))
 }
