@@ -15,6 +15,11 @@ use image::imageops::thumbnail;
 use simclr::augment::{DecodedImage, Image, Policy, Stream, View};
 use simclr::data::{Dataset, DatasetExt, ImageFolder, Seed, SyntheticCores, image_grid, save_png};
 
+#[path = "common/exit.rs"]
+mod exit;
+
+use exit::exit;
+
 /// Draws a grid of images and their augmented views.
 #[derive(Parser)]
 struct Arguments {
@@ -82,13 +87,7 @@ impl Arguments {
 }
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("augment_preview: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit(run(&Arguments::parse()))
 }
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {

@@ -7,6 +7,7 @@
 
 use std::error::Error;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 use simclr::data::{PartlyLabelled, SyntheticCores};
@@ -18,6 +19,11 @@ use simclr::train::report::{Cell, Report, Table};
 use simclr::train::run::RunRecord;
 use simclr::train::schedule::{LearningRateScaling, ScheduleConfig};
 use simclr::train::{Distill, DistillConfig, NetworkClassifier, evaluate_classifier};
+
+#[path = "common/exit.rs"]
+mod exit;
+
+use exit::exit;
 
 #[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
 enum Preset {
@@ -38,7 +44,7 @@ struct Arguments {
     image_dir: Option<PathBuf>,
     /// How many synthetic cores are photographed.
     #[arg(long, default_value_t = 2000)]
-    images: usize,
+    synthetic_images: usize,
     /// The part of the training images that keep their labels.
     #[arg(long, default_value_t = 0.1)]
     label_fraction: f64,
@@ -63,12 +69,15 @@ struct Arguments {
     seed: u64,
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let arguments = Arguments::parse();
+fn main() -> ExitCode {
+    exit(run(&Arguments::parse()))
+}
+
+fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let seed = Seed(arguments.seed);
     let images = match &arguments.image_dir {
         Some(dir) => ImageFolder::labelled(dir)?.shared(),
-        None => SyntheticCores::new(arguments.images, 64, seed)?.shared(),
+        None => SyntheticCores::new(arguments.synthetic_images, 64, seed)?.shared(),
     };
     let fractions = Fractions {
         train: 0.7,

@@ -9,10 +9,16 @@
 use std::collections::HashMap;
 use std::error::Error;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use candle_core::{Device, Tensor};
 use clap::Parser;
 use simclr::prelude::*;
+
+#[path = "common/exit.rs"]
+mod exit;
+
+use exit::exit;
 
 /// Writes what an encoder makes of each image.
 #[derive(Parser)]
@@ -34,8 +40,11 @@ struct Arguments {
     skip_unreadable: bool,
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let arguments = Arguments::parse();
+fn main() -> ExitCode {
+    exit(run(&Arguments::parse()))
+}
+
+fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let encoder = simclr::checkpoint::load_encoder(&arguments.checkpoint, &Device::Cpu)?.frozen();
     let images = ImageFolder::builder(&arguments.image_dir)
         .skip_unreadable(arguments.skip_unreadable)

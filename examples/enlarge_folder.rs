@@ -12,6 +12,11 @@ use std::process::ExitCode;
 use clap::Parser;
 use simclr::data::{FolderEnlargement, ImageFolder, Seed};
 
+#[path = "common/exit.rs"]
+mod exit;
+
+use exit::exit;
+
 /// Writes the images of a folder, and altered copies of them, into a new folder.
 #[derive(Parser)]
 struct Arguments {
@@ -40,13 +45,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("enlarge_folder: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit(run(&Arguments::parse()))
 }
 
 fn run(arguments: &Arguments) -> simclr::data::Result<()> {

@@ -6,6 +6,8 @@
 //! Every default is the paper's. `--preset tiny` alone runs on synthetic cores, with a
 //! stand-in for the ImageNet network, in a few minutes.
 
+use std::process::ExitCode;
+
 use simclr::train::paper;
 
 #[path = "common/experiment.rs"]
@@ -14,18 +16,18 @@ mod experiment;
 mod networks;
 
 pub(crate) use experiment::ExperimentArguments as Arguments;
-use experiment::{AnyResult, finish};
+use experiment::{AnyResult, exit, finish};
 use networks::Training;
 
-fn main() -> AnyResult<()> {
-    run(experiment::parse(
+fn main() -> ExitCode {
+    exit(run(experiment::parse(
         "Probes a network that was trained on other images without labels.",
-    ))
+    )))
 }
 
 pub(crate) fn run(experiment: Arguments) -> AnyResult<()> {
     experiment.refuse_unlabelled()?;
-    let mut study = experiment.study("exp1", experiment.protocol(paper::experiment_1()))?;
+    let mut study = experiment.study("exp1", experiment.protocol(paper::experiment_1())?)?;
     let imagenet = networks::start(&experiment, &mut study, Training::SelfSupervised)?;
 
     study.probe("untrained", |repetition| {

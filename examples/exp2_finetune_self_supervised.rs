@@ -8,6 +8,9 @@
 //! frozen), 0 (the stem is), 1, 2 and 3 are tried. `--preset tiny` alone runs on synthetic
 //! cores, with a stand-in for the ImageNet network.
 
+use std::process::ExitCode;
+
+use clap::Parser;
 use simclr::prelude::*;
 use simclr::train::paper;
 
@@ -18,32 +21,47 @@ mod networks;
 #[path = "common/pretrain_arguments.rs"]
 mod pretrain_arguments;
 
-use experiment::{AnyResult, finish};
+use experiment::{AnyResult, exit, finish};
 use networks::Training;
-pub(crate) use pretrain_arguments::SelfSupervisionArguments as Arguments;
+use pretrain_arguments::SelfSupervisionArguments;
 
-fn main() -> AnyResult<()> {
-    run(experiment::parse(
+/// The options of this experiment.
+#[derive(Debug, Parser)]
+pub(crate) struct Arguments {
+    /// The network to start from was trained with labels.
+    #[arg(long)]
+    supervised: bool,
+    #[command(flatten)]
+    common: SelfSupervisionArguments,
+}
+
+fn main() -> ExitCode {
+    exit(run(experiment::parse(
         "Goes on with self-supervision on task images, and probes before and after.",
-    ))
+    )))
 }
 
 pub(crate) fn run(arguments: Arguments) -> AnyResult<()> {
-    let protocol = arguments.experiment.protocol(paper::experiment_2());
-    let protocol = arguments.pretrain.over(protocol);
+    let experiment = &arguments.common.experiment;
+    let protocol = experiment.protocol(paper::experiment_2())?;
+    let protocol = arguments.common.pretrain.over_one_fraction(protocol)?;
     let (blocks, fraction) = (
         protocol.fine_tune_after_block.clone(),
         protocol.most_unlabelled(),
     );
-    let mut study = arguments.experiment.study("exp2", protocol)?;
-    let imagenet = networks::start(&arguments.experiment, &mut study, Training::SelfSupervised)?;
+    let mut study = experiment.study("exp2", protocol)?;
+    let training = match arguments.supervised {
+        true => Training::Supervised,
+        false => Training::SelfSupervised,
+    };
+    let imagenet = networks::start(experiment, &mut study, training)?;
 
     study.probe(imagenet.name, |_| AnyResult::Ok(imagenet.encoder.frozen()))?;
     for block in blocks {
         let mut protocol = study.protocol().clone();
         protocol.pretrain.encoder = imagenet.encoder.config().clone();
         protocol.pretrain.freeze = Freeze::from_flag(block)?;
-        let pretrain = arguments.pretrain(&protocol);
+        let pretrain = arguments.common.pretrain(&protocol);
         let pretrain = pretrain.start_from(imagenet.parameters.clone());
         let (name, folder) = (continued(block), format!("after-block-{block}"));
 

@@ -6,6 +6,8 @@
 //! the linear classifier that learns alongside on stopped gradients); images set aside
 //! for testing take no part in pretraining. `--preset tiny` alone runs on synthetic cores.
 
+use std::process::ExitCode;
+
 use simclr::train::paper;
 
 #[path = "common/experiment.rs"]
@@ -13,18 +15,18 @@ mod experiment;
 #[path = "common/pretrain_arguments.rs"]
 mod pretrain_arguments;
 
-use experiment::{AnyResult, finish};
+use experiment::{AnyResult, exit, finish};
 pub(crate) use pretrain_arguments::SelfSupervisionArguments as Arguments;
 
-fn main() -> AnyResult<()> {
-    run(experiment::parse(
+fn main() -> ExitCode {
+    exit(run(experiment::parse(
         "Pretrains on task images and probes the encoder.",
-    ))
+    )))
 }
 
 pub(crate) fn run(arguments: Arguments) -> AnyResult<()> {
     arguments.experiment.refuse_checkpoint()?;
-    let protocol = arguments.experiment.protocol(paper::experiment_3());
+    let protocol = arguments.experiment.protocol(paper::experiment_3())?;
     let protocol = arguments.pretrain.over_one(protocol)?;
     let fraction = protocol.most_unlabelled();
     let mut study = arguments.experiment.study("exp3", protocol)?;

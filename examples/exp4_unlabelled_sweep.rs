@@ -8,6 +8,8 @@
 //! `--same-epochs` gives each the same number of epochs instead. `--preset tiny` alone runs
 //! on synthetic cores.
 
+use std::process::ExitCode;
+
 use clap::Parser;
 use simclr::train::paper;
 use simclr::train::study::Study;
@@ -17,7 +19,7 @@ mod experiment;
 #[path = "common/pretrain_arguments.rs"]
 mod pretrain_arguments;
 
-use experiment::{AnyResult, finish};
+use experiment::{AnyResult, exit, finish};
 use pretrain_arguments::SelfSupervisionArguments;
 
 /// The options of this experiment.
@@ -30,16 +32,16 @@ pub(crate) struct Arguments {
     common: SelfSupervisionArguments,
 }
 
-fn main() -> AnyResult<()> {
-    run(experiment::parse(
+fn main() -> ExitCode {
+    exit(run(experiment::parse(
         "Pretrains on parts of the task images and probes each encoder.",
-    ))
+    )))
 }
 
 pub(crate) fn run(arguments: Arguments) -> AnyResult<()> {
     let common = &arguments.common;
     common.experiment.refuse_checkpoint()?;
-    let protocol = common.experiment.protocol(paper::experiment_4());
+    let protocol = common.experiment.protocol(paper::experiment_4())?;
     let protocol = common.pretrain.over_one_freeze(protocol)?;
     let fractions = protocol.unlabelled_fractions.clone();
     let mut study = common.experiment.study("exp4", protocol)?;

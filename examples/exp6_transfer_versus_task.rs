@@ -9,6 +9,8 @@
 //! in the folder `binary/` with a report of its own. `--preset tiny` alone runs on
 //! synthetic cores, with a stand-in for the ImageNet network.
 
+use std::process::ExitCode;
+
 use clap::Parser;
 use simclr::data::ClassMap;
 use simclr::prelude::*;
@@ -22,7 +24,7 @@ mod networks;
 #[path = "common/pretrain_arguments.rs"]
 mod pretrain_arguments;
 
-use experiment::{AnyResult, Preset, finish};
+use experiment::{AnyResult, Preset, exit, finish};
 use networks::{Start, Training};
 use pretrain_arguments::SelfSupervisionArguments;
 
@@ -49,10 +51,10 @@ pub(crate) struct Arguments {
     common: SelfSupervisionArguments,
 }
 
-fn main() -> AnyResult<()> {
-    run(experiment::parse(
+fn main() -> ExitCode {
+    exit(run(experiment::parse(
         "Compares transfer with self-supervision on task images over label budgets.",
-    ))
+    )))
 }
 
 pub(crate) fn run(mut arguments: Arguments) -> AnyResult<()> {
@@ -62,23 +64,19 @@ pub(crate) fn run(mut arguments: Arguments) -> AnyResult<()> {
         Preset::Tiny if experiment.is_synthetic() => binary.or(Some("none".to_owned())),
         _ => binary,
     };
-    let protocol = experiment.protocol(paper::experiment_6());
+    let protocol = experiment.protocol(paper::experiment_6())?;
     let protocol = arguments.common.pretrain.over_one(protocol)?;
     let protocol = arguments.supervised(protocol);
-    let mut study = experiment.study("exp6", protocol.clone())?;
+    let mut study = experiment.study("exp6", protocol)?;
+    // Opened before the work begins: a class that is not there is noticed now.
+    let open = |class: String| AnyResult::Ok((arguments.binary(&study, &class)?, class));
+    let binary = binary.map(open).transpose()?;
     let imagenet = networks::start(experiment, &mut study, arguments.training())?;
     arguments.arms(&mut study, &imagenet)?;
     finish("exp6, all classes", &study, Ok)?;
 
-    if let Some(class) = binary {
-        let task = study.task().relabelled(&ClassMap::binary(&class))?;
-        let title = format!("{}, \"{class}\" against the others", protocol.title);
-        let features = FeatureStore::open(study.dir().join("features"))?;
-        let dir = study.dir().join("binary");
-        let binary = Study::open(dir, Protocol { title, ..protocol }, task)?;
-        let binary = binary.progress(experiment.progress());
-        // The same folds, so the same self-supervision and the same features.
-        let mut binary = binary.sharing(&study)?.with_features(features);
+    if let Some((mut binary, class)) = binary {
+        binary.note(imagenet.note.as_str());
         arguments.arms(&mut binary, &imagenet)?;
         finish(&format!("exp6, {class} against the others"), &binary, Ok)?;
     }
@@ -86,6 +84,19 @@ pub(crate) fn run(mut arguments: Arguments) -> AnyResult<()> {
 }
 
 impl Arguments {
+    /// The study of one class against the others: the same folds, so the same
+    /// self-supervision and the same features.
+    fn binary(&self, study: &Study, class: &str) -> AnyResult<Study> {
+        let task = study.task().relabelled(&ClassMap::binary(class))?;
+        let protocol = study.protocol().clone();
+        let title = format!("{}, \"{class}\" against the others", protocol.title);
+        let features = FeatureStore::open(study.dir().join("features"))?;
+        let dir = study.dir().join("binary");
+        let binary = Study::open(dir, Protocol { title, ..protocol }, task)?;
+        let binary = binary.progress(self.common.experiment.progress());
+        Ok(binary.sharing(study)?.with_features(features))
+    }
+
     fn training(&self) -> Training {
         match self.self_supervised {
             true => Training::SelfSupervised,

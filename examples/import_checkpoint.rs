@@ -13,6 +13,11 @@ use clap::{Parser, ValueEnum};
 use simclr::checkpoint::{Heads, ImportOptions, import};
 use simclr::model::{InputNormalization, StemPooling, StridePlacement};
 
+#[path = "common/exit.rs"]
+mod exit;
+
+use exit::exit;
+
 /// Converts a TensorFlow or PyTorch checkpoint to a simclr file.
 #[derive(Parser)]
 struct Arguments {
@@ -96,13 +101,7 @@ fn rgb(text: &str) -> Result<[f64; 3], String> {
 }
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("import_checkpoint: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit(run(&Arguments::parse()))
 }
 
 fn options(arguments: &Arguments) -> ImportOptions {

@@ -4,6 +4,7 @@
 //! `cargo run --release --example quickstart`
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::Parser;
 use simclr::data::SyntheticCores;
@@ -38,8 +39,11 @@ struct Arguments {
     seed: u64,
 }
 
-fn main() -> common::AnyResult<()> {
-    let arguments = Arguments::parse();
+fn main() -> ExitCode {
+    common::exit(run(&Arguments::parse()))
+}
+
+fn run(arguments: &Arguments) -> common::AnyResult<()> {
     let cores = SyntheticCores::new(
         arguments.images,
         2 * arguments.image_size,

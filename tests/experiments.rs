@@ -10,6 +10,8 @@ use std::path::Path;
 
 use clap::Parser;
 use serde_json::Value;
+use simclr::data::{SyntheticCores, save_png};
+use simclr::prelude::*;
 
 #[path = "../examples/exp1_transfer_self_supervised.rs"]
 #[allow(dead_code)]
@@ -264,6 +266,55 @@ fn experiment_6_compares_all_arms_on_both_tasks() {
         assert!(binary.accuracies(arm)[0] > all.accuracies(arm)[0], "{arm}");
     }
     assert!(all.page.contains("Accuracy over the share of labels"));
+    for found in [&all, &binary] {
+        assert!(
+            found.page.contains("is a stand-in"),
+            "a report does not say so"
+        );
+    }
+}
+
+#[test]
+fn a_class_that_is_not_there_is_noticed_before_the_work_begins() {
+    let dir = tempfile::tempdir().unwrap();
+    let arguments = exp6::Arguments::parse_from(options(dir.path(), "--binary nobody"));
+    let error = exp6::run(arguments).unwrap_err().to_string();
+    assert!(
+        error.contains("'nobody'") && error.contains("soupy"),
+        "{error}"
+    );
+    assert!(!dir.path().join("stand-in").exists());
+}
+
+#[test]
+fn the_report_says_which_files_were_left_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let images = dir.path().join("cores");
+    let cores = SyntheticCores::new(120, 32, Seed(1)).unwrap();
+    for index in 0..cores.len() {
+        let class = images.join(["crack", "none"][index % 2]);
+        fs::create_dir_all(&class).unwrap();
+        let path = class.join(format!("core{index:03}.png"));
+        save_png(&cores.decode(index).unwrap(), path).unwrap();
+    }
+    fs::write(images.join("crack/empty.png"), []).unwrap();
+    fs::write(images.join("none/damaged.png"), b"no picture").unwrap();
+
+    let run = |more: &str| {
+        let more = format!("--image-dir {} --label-fraction 1 {more}", images.display());
+        let more = format!("{more} --train-batch-size 45 --train-epochs 1");
+        exp3::run(exp3::Arguments::parse_from(options(
+            &dir.path().join("run"),
+            &more,
+        )))
+    };
+    let error = run("").unwrap_err().to_string();
+    assert!(error.contains("damaged.png"), "{error}");
+    run("--skip-unreadable").unwrap();
+    let page = fs::read_to_string(dir.path().join("run/report.html")).unwrap();
+    for file in ["empty.png", "damaged.png"] {
+        assert!(page.contains(file), "{file} is not in the report");
+    }
 }
 
 #[test]
@@ -295,6 +346,27 @@ fn options_that_would_not_be_used_are_refused() {
     let error = refused("--fine-tune-after-block 1,2", &exp3);
     assert!(error.contains("only experiment 2"), "{error}");
     let error = refused("--unlabelled-fraction 0.5,1", &exp3);
+    assert!(error.contains("only experiment 4"), "{error}");
+    let error = refused("--train-epochs 0", &exp3);
+    assert!(error.contains("epochs: expected at least 1"), "{error}");
+    let error = refused("--optimizer adam --momentum 0.5", &exp3);
+    assert!(error.contains("--momentum"), "{error}");
+    let error = refused("--split single --folds 5", &exp3);
+    assert!(error.contains("--split single is one split"), "{error}");
+    for option in [
+        "--group-by ^U",
+        "--unlabelled-dir more",
+        "--skip-unreadable",
+    ] {
+        let error = refused(option, &exp3);
+        let name = option.split(' ').next().unwrap();
+        assert!(
+            error.starts_with(name) && error.contains("synthetic"),
+            "{error}"
+        );
+    }
+    let exp2 = |options: Vec<String>| exp2::run(exp2::Arguments::parse_from(options));
+    let error = refused("--unlabelled-fraction 0.5,1", &exp2);
     assert!(error.contains("only experiment 4"), "{error}");
     let exp5 = |options: Vec<String>| exp5::run(exp5::Arguments::parse_from(options));
     let error = refused("--unlabelled-dir more", &exp5);

@@ -14,6 +14,11 @@ use simclr::train::paper;
 use simclr::train::report::Report;
 use simclr::train::study::{Duplicates, FoldScheme, Protocol, Study, Task};
 
+#[path = "exit.rs"]
+mod exit;
+
+pub(crate) use exit::exit;
+
 /// What the examples return.
 pub(crate) type AnyResult<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -59,7 +64,7 @@ pub(crate) enum EnlargementName {
 /// The options of every experiment.
 #[derive(Debug, Clone, Parser)]
 pub(crate) struct ExperimentArguments {
-    /// Sizes and lengths; any other option goes before.
+    /// Sizes and lengths. What another option says counts more than the preset.
     #[arg(long, value_enum, default_value = "paper")]
     pub(crate) preset: Preset,
     /// A folder with a folder of images per class, from which folds are cut.
@@ -67,6 +72,7 @@ pub(crate) struct ExperimentArguments {
     image_dir: Option<PathBuf>,
     /// Training images in class folders, if they are split already.
     #[arg(long, requires_all = ["val_dir", "test_dir"])]
+    #[arg(conflicts_with_all = ["split", "folds", "fold_fraction", "group_by"])]
     train_dir: Option<PathBuf>,
     /// Validation images in folders of the same classes.
     #[arg(long, requires = "train_dir")]
@@ -78,7 +84,7 @@ pub(crate) struct ExperimentArguments {
     #[arg(long)]
     unlabelled_dir: Option<PathBuf>,
     /// How many synthetic cores are photographed, where no folder is given.
-    #[arg(long, default_value_t = 1200)]
+    #[arg(long, default_value_t = 1200, conflicts_with_all = ["image_dir", "train_dir"])]
     synthetic_images: usize,
     /// The folder of the study. An interrupted one goes on where it stopped.
     #[arg(long)]
@@ -145,7 +151,7 @@ impl ExperimentArguments {
     }
 
     /// The paper's protocol with the preset and the options put over it.
-    pub(crate) fn protocol(&self, paper: Protocol) -> Protocol {
+    pub(crate) fn protocol(&self, paper: Protocol) -> AnyResult<Protocol> {
         let mut protocol = match self.preset {
             Preset::Paper => paper,
             Preset::Tiny => paper::tiny(paper),
@@ -156,29 +162,38 @@ impl ExperimentArguments {
         if let Some(fractions) = &self.label_fraction {
             protocol.label_fractions = fractions.clone();
         }
-        protocol.folds = self.folds(protocol.folds);
+        protocol.folds = self.folds(protocol.folds)?;
         protocol.enlargement = self.enlarge.map(|name| match name {
             EnlargementName::Flips => FolderEnlargement::default(),
             EnlargementName::Heavy => FolderEnlargement::heavier(Seed(self.seed)),
         });
         protocol.seeds = (self.seed..).take(self.seeds as usize).collect();
-        protocol
+        Ok(protocol)
     }
 
-    fn folds(&self, preset: FoldScheme) -> FoldScheme {
+    fn folds(&self, preset: FoldScheme) -> AnyResult<FoldScheme> {
         let mut scheme = match self.split {
             None => preset,
             Some(SplitName::SmallTrain) => FoldScheme::small_train(),
             Some(SplitName::LargeTrain) => FoldScheme::large_train(),
             Some(SplitName::Single) => FoldScheme::Single(Fractions::large_train()),
         };
-        if let FoldScheme::SmallTrain { folds, fraction }
-        | FoldScheme::LargeTrain { folds, fraction } = &mut scheme
-        {
-            *folds = self.folds.unwrap_or(*folds);
-            *fraction = self.fold_fraction.unwrap_or(*fraction);
+        match &mut scheme {
+            FoldScheme::SmallTrain { folds, fraction }
+            | FoldScheme::LargeTrain { folds, fraction } => {
+                *folds = self.folds.unwrap_or(*folds);
+                *fraction = self.fold_fraction.unwrap_or(*fraction);
+            }
+            FoldScheme::Single(_) if self.folds.is_some() || self.fold_fraction.is_some() => {
+                return Err(
+                    "--folds and --fold-fraction are for more than one fold, and --split \
+                            single is one split"
+                        .into(),
+                );
+            }
+            FoldScheme::Single(_) => {}
         }
-        scheme
+        Ok(scheme)
     }
 
     /// The images: folders, or synthetic cores.
@@ -189,15 +204,25 @@ impl ExperimentArguments {
             &self.val_dir,
             &self.test_dir,
         ) {
-            (Some(dir), ..) => Task::new(dir.display().to_string(), self.folder(dir)?)?,
+            (Some(dir), ..) => {
+                let folder = self.folder(dir)?;
+                let task = Task::new(dir.display().to_string(), folder.shared())?;
+                told(task, &[folder])
+            }
             (_, Some(train), Some(validation), Some(test)) => {
                 let source = [train, validation, test].map(|dir| dir.display().to_string());
+                let folders = [
+                    self.folder(train)?,
+                    self.folder(validation)?,
+                    self.folder(test)?,
+                ];
+                let [train, validation, test] = folders.each_ref().map(DatasetExt::shared);
                 let parts = Split {
-                    train: self.folder(train)?,
-                    validation: self.folder(validation)?,
-                    test: self.folder(test)?,
+                    train,
+                    validation,
+                    test,
                 };
-                Task::of_parts(source.join(", "), parts)?
+                told(Task::of_parts(source.join(", "), parts)?, &folders)
             }
             _ if self.preset == Preset::Tiny => return self.synthetic(),
             _ => {
@@ -217,16 +242,38 @@ impl ExperimentArguments {
     }
 
     fn synthetic(&self) -> AnyResult<Task> {
+        self.refuse_options_of_folders()?;
         let cores = SyntheticCores::new(self.synthetic_images, SYNTHETIC_SIDE, Seed(self.seed))?;
         let source = format!("{} synthetic sediment cores", self.synthetic_images);
         self.labelled(Task::new(source, cores.shared())?)
+    }
+
+    /// Fails if something is asked for that only files have.
+    fn refuse_options_of_folders(&self) -> AnyResult<()> {
+        let given = [
+            ("--unlabelled-dir", self.unlabelled_dir.is_some()),
+            ("--group-by", self.group_by.is_some()),
+            ("--skip-unreadable", self.skip_unreadable),
+            (
+                "--duplicates keep-together",
+                matches!(self.duplicates, DuplicatesName::KeepTogether),
+            ),
+        ];
+        match given.iter().find(|(_, is_given)| *is_given) {
+            None => Ok(()),
+            Some((option, _)) => Err(format!(
+                "{option} is for images in folders, and without --image-dir or --train-dir they \
+                 are synthetic"
+            )
+            .into()),
+        }
     }
 
     fn prepared(&self, mut task: Task) -> AnyResult<Task> {
         if let Some(dir) = &self.unlabelled_dir {
             let builder = ImageFolder::builder(dir).labels(Labels::Nowhere);
             let more = builder.skip_unreadable(self.skip_unreadable).open()?;
-            task = task.with_unlabelled(more.shared());
+            task = told(task, std::slice::from_ref(&more)).with_unlabelled(more.shared());
         }
         if let Some(pattern) = &self.group_by {
             let groups = Groups::by_pattern(task.images().as_ref(), pattern)?;
@@ -253,15 +300,9 @@ impl ExperimentArguments {
         })
     }
 
-    fn folder(&self, dir: &Path) -> AnyResult<Arc<dyn Dataset>> {
-        let folder = ImageFolder::builder(dir)
-            .labels(Labels::Classes)
-            .skip_unreadable(self.skip_unreadable)
-            .open()?;
-        if !folder.report().is_clean() {
-            eprintln!("{}", folder.report());
-        }
-        Ok(folder.shared())
+    fn folder(&self, dir: &Path) -> AnyResult<ImageFolder> {
+        let folder = ImageFolder::builder(dir).labels(Labels::Classes);
+        Ok(folder.skip_unreadable(self.skip_unreadable).open()?)
     }
 
     /// Fails if a network to start from is given where everything starts from scratch.
@@ -307,6 +348,17 @@ impl ExperimentArguments {
         let images = self.synthetic_images;
         Ok(SyntheticTextures::new(images, SYNTHETIC_SIDE, Seed(self.seed))?.shared())
     }
+}
+
+/// The task, whose report says what was left out of the folders; so does the terminal.
+fn told(task: Task, folders: &[ImageFolder]) -> Task {
+    let reports = folders.iter().map(ImageFolder::report);
+    reports
+        .filter(|report| !report.is_clean())
+        .fold(task, |task, report| {
+            eprintln!("{report}");
+            task.remark(format!("Files: {report}."))
+        })
 }
 
 /// Writes the report and says where it is and what was found.

@@ -8,6 +8,10 @@ use simclr::train::report::Report;
 use simclr::train::run::RunRecord;
 use simclr::train::{Judge, Judgement, PretrainRun, comparison_table};
 
+mod exit;
+
+pub(crate) use exit::exit;
+
 /// What the examples return.
 pub(crate) type AnyResult<T> = Result<T, Box<dyn std::error::Error>>;
 

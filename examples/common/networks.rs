@@ -35,6 +35,8 @@ pub(crate) struct Start {
     pub(crate) encoder: Encoder,
     /// All its parameters, heads included.
     pub(crate) parameters: Parameters,
+    /// What readers of a report should know about it.
+    pub(crate) note: String,
 }
 
 impl Start {
@@ -45,32 +47,35 @@ impl Start {
     }
 }
 
-/// The network that `--checkpoint` names, or the tiny preset's stand-in.
+/// The network that `--checkpoint` names, or the tiny preset's stand-in. The study's report
+/// says which.
 pub(crate) fn start(
     arguments: &ExperimentArguments,
     study: &mut Study,
     training: Training,
 ) -> AnyResult<Start> {
-    match (&arguments.checkpoint, arguments.preset) {
+    let start = match (&arguments.checkpoint, arguments.preset) {
         (Some(path), _) => {
             let file = CheckpointFile::load(path, &Device::Cpu)?;
             let variables = file.tensors.iter().filter(|(name, _)| is_parameter(name));
             let variables = variables
                 .map(|(name, tensor)| Ok((name.clone(), candle_core::Var::from_tensor(tensor)?)));
             let variables = variables.collect::<candle_core::Result<Vec<_>>>()?;
-            study.note(format!("The network to start from is {}.", path.display()));
-            Ok(Start {
+            Start {
+                note: format!("The network to start from is {}.", path.display()),
                 name: match training {
                     Training::SelfSupervised => "transfer, self-supervised",
                     Training::Supervised => "transfer, supervised",
                 },
                 encoder: load_encoder(path, &Device::Cpu)?,
                 parameters: Parameters::from_variables(variables)?,
-            })
+            }
         }
-        (None, Preset::Tiny) => stand_in(arguments, study, training),
-        (None, Preset::Paper) => Err(missing(training).into()),
-    }
+        (None, Preset::Tiny) => stand_in(arguments, study, training)?,
+        (None, Preset::Paper) => return Err(missing(training).into()),
+    };
+    study.note(start.note.as_str());
+    Ok(start)
 }
 
 fn is_parameter(name: &str) -> bool {
@@ -100,7 +105,7 @@ fn missing(training: Training) -> &'static str {
 /// A small network that is trained on synthetic textures, in a minute or so.
 fn stand_in(
     arguments: &ExperimentArguments,
-    study: &mut Study,
+    study: &Study,
     training: Training,
 ) -> AnyResult<Start> {
     let textures = arguments.source_domain()?;
@@ -116,17 +121,18 @@ fn stand_in(
             with_labels(arguments, study, &textures)?,
         ),
     };
-    study.note(format!(
+    let note = format!(
         "The network to start from is a stand-in for one of ImageNet: a small network that was \
          trained {how} on {} pictures of synthetic textures. {learned} Its figures say nothing \
          about ImageNet's.",
         textures.len()
-    ));
+    );
     let network = simclr::checkpoint::load_model(file, &Device::Cpu)?.model;
     Ok(Start {
         name,
         encoder: network.encoder().clone(),
         parameters: network.store()?,
+        note,
     })
 }
 

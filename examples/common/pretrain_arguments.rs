@@ -142,7 +142,7 @@ fn put<T: Clone>(option: &Option<T>, setting: &mut T) {
 
 impl PretrainArguments {
     /// The protocol with the options put over it.
-    pub(crate) fn over(&self, mut protocol: Protocol) -> Protocol {
+    pub(crate) fn over(&self, mut protocol: Protocol) -> AnyResult<Protocol> {
         put(
             &self.fine_tune_after_block,
             &mut protocol.fine_tune_after_block,
@@ -178,15 +178,24 @@ impl PretrainArguments {
             };
         }
         if self.optimizer.is_some() || self.momentum.is_some() {
-            config.optimizer = self.optimizer_config();
+            config.optimizer = self.optimizer_config()?;
         }
         config.policy = self.policy(config.policy.clone());
-        protocol
+        Ok(protocol)
+    }
+
+    /// [`over`](Self::over) where one part of the unlabelled images is used.
+    pub(crate) fn over_one_fraction(&self, protocol: Protocol) -> AnyResult<Protocol> {
+        let protocol = self.over(protocol)?;
+        match protocol.unlabelled_fractions.as_slice() {
+            [_] => Ok(protocol),
+            _ => Err("only experiment 4 takes several --unlabelled-fraction".into()),
+        }
     }
 
     /// [`over`](Self::over) where one part of the network stays as it is.
     pub(crate) fn over_one_freeze(&self, protocol: Protocol) -> AnyResult<Protocol> {
-        let mut protocol = self.over(protocol);
+        let mut protocol = self.over(protocol)?;
         match protocol.fine_tune_after_block.as_slice() {
             &[block] => protocol.pretrain.freeze = Freeze::from_flag(block)?,
             _ => return Err("only experiment 2 takes several --fine-tune-after-block".into()),
@@ -197,11 +206,7 @@ impl PretrainArguments {
     /// [`over_one_freeze`](Self::over_one_freeze) where also one part of the unlabelled
     /// images is used.
     pub(crate) fn over_one(&self, protocol: Protocol) -> AnyResult<Protocol> {
-        let protocol = self.over_one_freeze(protocol)?;
-        match protocol.unlabelled_fractions.as_slice() {
-            [_] => Ok(protocol),
-            _ => Err("only experiment 4 takes several --unlabelled-fraction".into()),
-        }
+        self.over_one_freeze(self.over_one_fraction(protocol)?)
     }
 
     fn policy(&self, mut policy: Policy) -> Policy {
@@ -217,9 +222,9 @@ impl PretrainArguments {
         }
     }
 
-    fn optimizer_config(&self) -> OptimizerConfig {
+    fn optimizer_config(&self) -> AnyResult<OptimizerConfig> {
         let momentum = self.momentum.unwrap_or(0.9);
-        match self.optimizer.unwrap_or(OptimizerName::Lars) {
+        Ok(match self.optimizer.unwrap_or(OptimizerName::Lars) {
             OptimizerName::Lars => OptimizerConfig::Lars(LarsConfig {
                 momentum,
                 ..LarsConfig::default()
@@ -228,7 +233,10 @@ impl PretrainArguments {
                 momentum,
                 ..SgdConfig::default()
             }),
+            OptimizerName::Adam if self.momentum.is_some() => {
+                return Err("--momentum is for lars and momentum, and Adam has its own".into());
+            }
             OptimizerName::Adam => OptimizerConfig::Adam(AdamConfig::default()),
-        }
+        })
     }
 }

@@ -60,7 +60,7 @@ pub fn experiment_1() -> Protocol {
 /// blocks frozen: 50 epochs at rate 0.01.
 pub fn experiment_2() -> Protocol {
     let mut protocol = common(
-        "Experiment 2: self-supervision goes on from a self-supervised network",
+        "Experiment 2: self-supervision goes on with task images",
         "Does a network that was trained on other images get better or worse for the task if \
          self-supervision goes on with the task's own images, and does it help to freeze the \
          first blocks?",

@@ -57,6 +57,35 @@ impl Default for ScheduleConfig {
     }
 }
 
+impl ScheduleConfig {
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// No epochs or steps, or a learning rate or warm-up that is negative or not finite.
+    pub fn validate(&self) -> Result<()> {
+        not_negative("learning rate", self.learning_rate)?;
+        not_negative("warm-up epochs", self.warmup_epochs)?;
+        match self.steps {
+            Some(steps) => positive("steps", steps),
+            None => positive("epochs", self.epochs),
+        }
+    }
+}
+
+fn positive(name: &'static str, value: usize) -> Result<()> {
+    match value {
+        0 => Err(Error::setting(name, "at least 1", 0)),
+        _ => Ok(()),
+    }
+}
+
+fn not_negative(name: &'static str, value: f64) -> Result<()> {
+    match value >= 0.0 && value.is_finite() {
+        true => Ok(()),
+        false => Err(Error::setting(name, "a finite number, at least 0", value)),
+    }
+}
+
 /// Linear warm-up and cosine decay, the original's `WarmUpAndCosineDecay`.
 ///
 /// With `n` images and batches of `b`:
@@ -93,29 +122,17 @@ impl WarmupCosine {
     /// No examples, a batch of 0, no epochs or steps, or a learning rate or
     /// warm-up that is negative or not finite.
     pub fn new(config: &ScheduleConfig, examples: usize, batch_size: usize) -> Result<Self> {
-        let positive = |name, value: usize| match value {
-            0 => Err(Error::setting(name, "at least 1", 0)),
-            _ => Ok(value),
-        };
-        let not_negative = |name, value: f64| {
-            if value >= 0.0 && value.is_finite() {
-                Ok(value)
-            } else {
-                Err(Error::setting(name, "a finite number, at least 0", value))
-            }
-        };
-        let examples = positive("examples", examples)?;
-        let batch_size = positive("batch size", batch_size)?;
-        let base = not_negative("learning rate", config.learning_rate)?;
-        let warmup = not_negative("warm-up epochs", config.warmup_epochs)?;
-        let total_steps = match config.steps {
-            Some(steps) => positive("steps", steps)?,
-            None => positive("epochs", config.epochs)? * examples / batch_size + 1,
-        };
+        positive("examples", examples)?;
+        positive("batch size", batch_size)?;
+        config.validate()?;
+        let warmup_steps = config.warmup_epochs * examples as f64 / batch_size as f64;
         Ok(Self {
-            peak: config.scaling.apply(base, batch_size),
-            warmup_steps: (warmup * examples as f64 / batch_size as f64).floor() as usize,
-            total_steps,
+            peak: config.scaling.apply(config.learning_rate, batch_size),
+            warmup_steps: warmup_steps.floor() as usize,
+            total_steps: match config.steps {
+                Some(steps) => steps,
+                None => config.epochs * examples / batch_size + 1,
+            },
         })
     }
 

@@ -83,6 +83,7 @@ impl DistillConfig {
         self.projection_head.validate()?;
         self.policy.validate()?;
         self.freeze.validate()?;
+        self.schedule.validate()?;
         let (temperature, weight) = (self.loss.temperature, self.loss.weight);
         if !(temperature.is_finite() && temperature > 0.0) {
             let expected = "a finite number above 0";

@@ -131,6 +131,7 @@ impl FineTuneConfig {
         self.encoder.validate()?;
         self.projection_head.validate()?;
         self.freeze.validate()?;
+        self.schedule.validate()?;
         for policy in [&self.policy, &self.evaluation] {
             policy.validate()?;
             let (height, width) = policy.size;

@@ -81,6 +81,7 @@ impl PretrainConfig {
         self.projection_head.validate()?;
         self.policy.validate()?;
         self.freeze.validate()?;
+        self.schedule.validate()?;
         let temperature = self.loss.temperature;
         if !(temperature.is_finite() && temperature > 0.0) {
             return Err(Error::setting(

@@ -252,7 +252,7 @@ impl Comparison {
                 format!("{} of {}", found.wins, found.difference.count).into(),
                 found
                     .p_value
-                    .map_or_else(|| "".into(), |p| format!("{p:.3}").into()),
+                    .map_or_else(|| "".into(), |p| p_value(p).into()),
             ])
         }))
     }
@@ -285,7 +285,7 @@ impl Comparison {
     }
 
     /// Accuracy over a number that belongs to each arm, such as how many unlabelled images
-    /// it has seen, one line per label fraction.
+    /// it has seen, one line per label fraction. The arms may stand in any order.
     ///
     /// # Errors
     /// An arm that is not there; [`Error::Plot`] if the drawing fails.
@@ -293,13 +293,16 @@ impl Comparison {
         let mut chart = plot::LineChart::new(title)
             .x_label(x_label)
             .y_label("accuracy");
+        let mut arms: Vec<&(f64, String)> = arms.iter().collect();
+        arms.sort_by(|(first, _), (second, _)| first.total_cmp(second));
+        let last = arms.last().map_or(0.0, |(x, _)| *x);
         for (index, fraction) in self.label_fractions().into_iter().enumerate() {
             let mut points = Vec::new();
             let mut intervals = Vec::new();
-            for (x, arm) in arms {
+            for (x, arm) in &arms {
                 let found = self.accuracy(arm, fraction)?;
                 // A little apart, so that the intervals do not cover each other.
-                let x = x * (1.0 + 0.01 * index as f64);
+                let x = x + 0.008 * last * index as f64;
                 points.push((x, found.mean));
                 intervals.extend(found.interval.map(|(low, high)| (x, low, high)));
             }
@@ -330,6 +333,14 @@ fn summary(values: &[f64]) -> Result<TableCell> {
         [value] => TableCell::share(*value),
         _ => Summary::of(values)?.into(),
     })
+}
+
+/// Three decimals; what they would show as zero is not zero.
+fn p_value(p: f64) -> String {
+    match p < 0.001 {
+        true => "< 0.001".to_owned(),
+        false => format!("{p:.3}"),
+    }
 }
 
 /// `25 %`, with at most one decimal.
@@ -402,6 +413,30 @@ mod tests {
         assert!(paired.contains("3 of 3"), "{paired}");
         let figure = comparison.label_efficiency().unwrap();
         assert!(figure.as_str().contains("trained"));
+    }
+
+    #[test]
+    fn a_curve_goes_from_left_to_right_whatever_the_order_of_the_arms() {
+        let arms = vec![
+            arm("all", &[8, 9]),
+            arm("none", &[4, 5]),
+            arm("few", &[6, 6]),
+        ];
+        let comparison = Comparison::new(arms).unwrap();
+        let curve = |order: &[(f64, &str)]| {
+            let points = order.iter().map(|&(x, name)| (x, name.to_owned()));
+            let points: Vec<_> = points.collect();
+            comparison.curve("Curve", "images", &points).unwrap()
+        };
+        let sorted = curve(&[(0.0, "none"), (10.0, "few"), (50.0, "all")]);
+        let shuffled = curve(&[(50.0, "all"), (0.0, "none"), (10.0, "few")]);
+        assert_eq!(sorted.as_str(), shuffled.as_str());
+    }
+
+    #[test]
+    fn a_small_p_value_is_not_shown_as_zero() {
+        assert_eq!(p_value(0.0004), "< 0.001");
+        assert_eq!(p_value(0.0312), "0.031");
     }
 
     #[test]

@@ -114,12 +114,13 @@ impl Study {
                     how.copies_per_image()
                 )
             });
+        let report = report.section("Data").text(format!(
+            "Labelled images: {}. {split}.{groups}{unlabelled}{copies}",
+            self.task.source()
+        ));
+        let remarks = self.task.remarks().iter();
+        let report = remarks.fold(report, |report, remark| report.text(remark.as_str()));
         Ok(report
-            .section("Data")
-            .text(format!(
-                "Labelled images: {}. {split}.{groups}{unlabelled}{copies}",
-                self.task.source()
-            ))
             .table(Table::class_counts("images", caption, classes, &counts))
             .text(self.duplicates(fold)))
     }

@@ -39,15 +39,17 @@ pub struct Task {
     given: Option<Split<Vec<usize>>>,
     more: Option<Arc<dyn Dataset>>,
     duplicates: Option<DuplicateReport>,
+    remarks: Vec<String>,
 }
 
 impl Task {
     /// Labelled images; `source` says in the report where they come from.
     ///
     /// # Errors
-    /// An image without a label.
+    /// An image without a label; fewer than two classes.
     pub fn new(source: impl Into<String>, images: Arc<dyn Dataset>) -> Result<Self> {
         images.labels("an experiment")?;
+        check_classes(images.class_names())?;
         Ok(Self {
             source: source.into(),
             labelled: images.clone(),
@@ -56,7 +58,15 @@ impl Task {
             given: None,
             more: None,
             duplicates: None,
+            remarks: Vec::new(),
         })
+    }
+
+    /// Adds something that readers of the report should know about the images, such as which
+    /// files were left out.
+    pub fn remark(mut self, text: impl Into<String>) -> Self {
+        self.remarks.push(text.into());
+        self
     }
 
     /// Labelled images that are split already: every scheme of folds is this one split.
@@ -82,10 +92,12 @@ impl Task {
     /// The same images with other classes.
     ///
     /// # Errors
-    /// A map that does not fit the classes.
+    /// A map that does not fit the classes, or leaves fewer than two.
     pub fn relabelled(&self, map: &ClassMap) -> Result<Self> {
+        let labelled = map.apply(self.images.clone())?;
+        check_classes(labelled.class_names())?;
         Ok(Self {
-            labelled: Arc::new(map.apply(self.images.clone())?),
+            labelled: Arc::new(labelled),
             ..self.clone()
         })
     }
@@ -158,6 +170,11 @@ impl Task {
     /// The images that are there beside the labelled ones.
     pub fn more_unlabelled(&self) -> Option<&Arc<dyn Dataset>> {
         self.more.as_ref()
+    }
+
+    /// What readers of the report should know about the images.
+    pub fn remarks(&self) -> &[String] {
+        &self.remarks
     }
 
     /// The images that are in the set twice, if they were looked for.
@@ -236,6 +253,18 @@ impl Task {
     }
 }
 
+/// Every classifier is right about images of one class.
+fn check_classes(names: &[String]) -> Result<()> {
+    match names {
+        [] | [_] => Err(Error::setting(
+            "classes",
+            "at least two, to be told apart",
+            format!("{} ({})", names.len(), names.join(", ")),
+        )),
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -292,6 +321,20 @@ mod tests {
         assert!(leaked(&warned) > 5);
         let kept = task.checked(&search, Duplicates::KeepTogether).unwrap();
         assert_eq!(leaked(&kept), 0);
+    }
+
+    #[test]
+    fn one_class_is_nothing_to_tell_apart() {
+        let pictures = InMemory::collect(&cores(10)).unwrap().images().to_vec();
+        let one = InMemory::labelled(pictures, vec![0; 10], vec!["crack".into()]).unwrap();
+        let error = Task::new("one class", one.shared()).err().unwrap();
+        assert!(error.to_string().contains("1 (crack)"), "{error}");
+
+        let task = Task::new("cores", cores(20)).unwrap();
+        let names = task.images().class_names();
+        let all = ClassMap::parse(&format!("anything: {}", names.join(", "))).unwrap();
+        let error = task.relabelled(&all).err().unwrap().to_string();
+        assert!(error.contains("at least two"), "{error}");
     }
 
     #[test]
