@@ -102,6 +102,7 @@ mod state;
 pub mod study;
 mod table;
 mod trainer;
+mod training_loop;
 pub mod weight_decay;
 
 pub use classifier::{Classifier, NetworkClassifier, ProbeClassifier, evaluate_classifier};
@@ -116,3 +117,4 @@ pub use pretrain::{EpochSummary, Pretrain, PretrainConfig, PretrainResult, Pretr
 pub use trainer::{
     ContrastMetrics, DistillationMetrics, Objective, StepMetrics, SupervisedMetrics, Trainer,
 };
+pub use training_loop::{LoopSettings, TrainingLoop};

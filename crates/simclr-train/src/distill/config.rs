@@ -7,6 +7,8 @@ use simclr_model::{Freeze, ProjectionHeadConfig, ResNetConfig, SimClrConfig, Ste
 
 use crate::optimizer::{LarsConfig, OptimizerConfig};
 use crate::schedule::ScheduleConfig;
+use crate::trainer::Objective;
+use crate::training_loop::{Settings, shared_settings};
 use crate::{Error, Result};
 
 /// The settings of a distillation. They are written to `config.json`, and a run can only
@@ -108,5 +110,34 @@ impl DistillConfig {
         self.policy.squash = self.policy.squash.map(|_| (size, size));
         self.encoder = self.encoder.with_stem(Stem::for_image_size(size));
         self
+    }
+}
+
+impl Settings for DistillConfig {
+    const STAGE: &'static str = "distillation";
+    const COLUMNS: &'static [&'static str] = &[
+        "epoch",
+        "learning_rate",
+        "total_loss",
+        "distillation_loss",
+        "agreement_accuracy",
+        "supervised_loss",
+        "supervised_accuracy",
+        "weight_decay",
+    ];
+    const VIEWS: usize = 1;
+
+    shared_settings!();
+
+    fn resize(self, size: usize, _network_is_given: bool) -> Self {
+        self.with_image_size(size)
+    }
+
+    fn network(&self, classes: usize) -> SimClrConfig {
+        self.model(classes)
+    }
+
+    fn objective(&self) -> Objective {
+        Objective::Distill(self.loss)
     }
 }

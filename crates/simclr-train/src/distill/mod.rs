@@ -3,37 +3,23 @@
 mod config;
 mod outcome;
 
-use std::num::NonZeroUsize;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
-use serde::Serialize;
-use simclr_data::{Batch, Dataset, LastBatch, LoaderConfig, Seed, ViewLoader};
-use simclr_model::{Parameters, SimClr};
+use candle_core::Tensor;
+use simclr_data::{Batch, Dataset};
 
 pub use config::DistillConfig;
 pub use outcome::{DistillEpoch, DistillResult};
 
 use crate::classifier::{Classifier, NetworkClassifier};
 use crate::features::dataset_facts;
-use crate::run::{ProgressMode, RunFacts};
-use crate::schedule::WarmupCosine;
-use crate::session::{Plan, Session, SessionOptions, Work};
-use crate::trainer::{Objective, StepMetrics, Trainer};
+use crate::run::RunFacts;
+use crate::session::Work;
+use crate::trainer::{StepMetrics, Trainer};
+use crate::training_loop::{Material, TrainingLoop};
 use crate::{Error, Result};
-
-/// The columns of `metrics.csv`, after the step.
-const COLUMNS: [&str; 8] = [
-    "epoch",
-    "learning_rate",
-    "total_loss",
-    "distillation_loss",
-    "agreement_accuracy",
-    "supervised_loss",
-    "supervised_accuracy",
-    "weight_decay",
-];
 
 /// A distillation to be: a student learns what a teacher says about images, with or
 /// without labels.
@@ -65,12 +51,7 @@ const COLUMNS: [&str; 8] = [
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone)]
-pub struct Distill {
-    config: DistillConfig,
-    start: Option<Parameters>,
-    options: SessionOptions,
-}
+pub type Distill = TrainingLoop<DistillConfig>;
 
 /// A finished distillation.
 #[derive(Debug)]
@@ -85,93 +66,10 @@ pub struct DistillRun {
     pub model_file: PathBuf,
 }
 
-/// What `config.json` holds: the settings and who the teacher is.
-#[derive(Serialize)]
-struct Recorded<'a> {
-    #[serde(flatten)]
-    config: &'a DistillConfig,
-    teacher: Option<String>,
-}
-
 impl Distill {
-    /// A run with these settings.
-    pub fn new(config: DistillConfig) -> Self {
-        Self {
-            config,
-            start: None,
-            options: SessionOptions::default(),
-        }
-    }
-
     /// The usual settings with a student of this depth.
     pub fn resnet(depth: usize) -> Self {
         Self::new(DistillConfig::resnet(depth))
-    }
-
-    /// Side of the square views in pixels. Default: 224.
-    pub fn image_size(mut self, size: usize) -> Self {
-        self.config = self.config.with_image_size(size);
-        self
-    }
-
-    /// Images per step. Default: 256.
-    pub fn batch_size(mut self, images: usize) -> Self {
-        self.config.batch_size = images;
-        self
-    }
-
-    /// Passes over the images. Default: 100.
-    pub fn epochs(mut self, epochs: usize) -> Self {
-        self.config.schedule.epochs = epochs;
-        self
-    }
-
-    /// The seed of initial weights, order and views. Default: 0.
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.config.seed = seed;
-        self
-    }
-
-    /// Starts from these parameters instead of random ones. Heads that are not among them
-    /// start from the seed; the encoder must be complete.
-    pub fn start_from(mut self, parameters: Parameters) -> Self {
-        self.start = Some(parameters);
-        self
-    }
-
-    /// Where the student lives. Default: the CPU.
-    pub fn device(mut self, device: Device) -> Self {
-        self.options.device = device;
-        self
-    }
-
-    /// How the run is shown. Default: not at all.
-    pub fn progress(mut self, progress: ProgressMode) -> Self {
-        self.options.progress = progress;
-        self
-    }
-
-    /// Epochs between checkpoints; the last epoch always has one. Default: 1.
-    pub fn checkpoint_epochs(mut self, epochs: NonZeroUsize) -> Self {
-        self.options.checkpoint_epochs = epochs;
-        self
-    }
-
-    /// How many of the newest checkpoints are kept. Default: 5.
-    pub fn keep_checkpoints(mut self, keep: NonZeroUsize) -> Self {
-        self.options.keep_checkpoints = keep;
-        self
-    }
-
-    /// Memory for decoded images that are kept from epoch to epoch. Default: 2 GiB.
-    pub fn cache_bytes(mut self, bytes: u64) -> Self {
-        self.options.cache_bytes = bytes;
-        self
-    }
-
-    /// The settings.
-    pub fn config(&self) -> &DistillConfig {
-        &self.config
     }
 
     /// Runs, or goes on where an interrupted run in `dir` stopped. A finished run is not
@@ -195,25 +93,18 @@ impl Distill {
         let labelled = (0..images.len())
             .filter(|&i| images.label(i).is_some())
             .count();
-        let session = Session::open(Plan {
-            stage: "distillation",
-            dir: dir.into(),
-            config: &Recorded {
-                config: &self.config,
-                teacher: teacher.map(Classifier::identity).transpose()?,
-            },
-            facts: RunFacts::default()
-                .seed("run", self.config.seed)
-                .dataset("train", dataset_facts("images", images.as_ref())),
-            columns: &COLUMNS,
-            epochs: self.config.schedule.epochs,
-            loader: self.loader(images.clone())?,
-            trainer: self.trainer(classes, images.len())?,
-            options: &self.options,
-        })?;
+        let identity = teacher.map(Classifier::identity).transpose()?;
+        let material = Material {
+            classes,
+            facts: RunFacts::default().dataset("train", dataset_facts("images", images.as_ref())),
+            identity: BTreeMap::from([("teacher", identity)]),
+            images: images.clone(),
+        };
         let images = images.as_ref();
-        let finished = session.run(&mut Lessons { teacher, images })?;
-        let outcome = finished.record(
+        let outcome = self.carry_out(
+            dir.into(),
+            material,
+            |_| Ok(Lessons { teacher, images }),
             |finished| {
                 finished.save_network()?;
                 DistillResult::new(finished, images.len(), labelled)
@@ -254,37 +145,6 @@ impl Distill {
             }),
             _ => Ok(classes),
         }
-    }
-
-    fn loader(&self, images: Arc<dyn Dataset>) -> Result<ViewLoader> {
-        let config = LoaderConfig {
-            batch_size: self.config.batch_size,
-            views: 1,
-            seed: Seed(self.config.seed),
-            last_batch: LastBatch::Straddle,
-            cache_bytes: self.options.cache_bytes,
-            ..LoaderConfig::default()
-        };
-        Ok(ViewLoader::new(images, self.config.policy.clone(), config)?)
-    }
-
-    fn trainer(&self, classes: usize, images: usize) -> Result<Trainer> {
-        let config = &self.config;
-        let model = config.model(classes);
-        let specs = model.parameter_specs()?;
-        let parameters = Parameters::initialize(&specs, config.seed, &self.options.device)?;
-        if let Some(start) = &self.start {
-            crate::pretrain::start_from(&parameters, start)?;
-        }
-        let mut model = SimClr::new(&model, parameters.var_builder())?;
-        model.set_freeze(config.freeze)?;
-        Trainer::new(
-            model,
-            Objective::Distill(config.loss),
-            &config.optimizer,
-            config.weight_decay,
-            WarmupCosine::new(&config.schedule, images, config.batch_size)?,
-        )
     }
 }
 

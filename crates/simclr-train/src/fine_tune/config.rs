@@ -6,8 +6,11 @@ use simclr_model::{
     Freeze, ProjectionHeadConfig, ResNetConfig, SimClrConfig, Stem, SupervisedHeadConfig,
 };
 
+use super::validation;
 use crate::optimizer::{LarsConfig, OptimizerConfig};
 use crate::schedule::{LearningRateScaling, ScheduleConfig};
+use crate::trainer::Objective;
+use crate::training_loop::{Settings, shared_settings};
 use crate::{Error, Result};
 
 /// Images of this size and less are evaluated whole, as in the original.
@@ -154,7 +157,7 @@ impl FineTuneConfig {
     }
 
     /// Changes the image size alone, for a network whose stem is given.
-    pub(super) fn with_view_size(mut self, size: usize) -> Self {
+    fn with_view_size(mut self, size: usize) -> Self {
         for policy in [&mut self.policy, &mut self.evaluation] {
             policy.size = (size, size);
             policy.squash = policy.squash.map(|_| (size, size));
@@ -163,5 +166,42 @@ impl FineTuneConfig {
             self.evaluation.crop = Crop::Whole;
         }
         self
+    }
+}
+
+impl Settings for FineTuneConfig {
+    const STAGE: &'static str = "fine-tuning";
+    const COLUMNS: &'static [&'static str] = &[
+        "epoch",
+        "learning_rate",
+        "total_loss",
+        "supervised_loss",
+        "supervised_accuracy",
+        "weight_decay",
+        validation::LOSS,
+        validation::ACCURACY,
+        validation::WEIGHTED_F1,
+    ];
+    const VIEWS: usize = 1;
+
+    shared_settings!();
+
+    fn resize(self, size: usize, network_is_given: bool) -> Self {
+        match network_is_given {
+            true => self.with_view_size(size),
+            false => self.with_image_size(size),
+        }
+    }
+
+    fn network(&self, classes: usize) -> SimClrConfig {
+        self.model(classes)
+    }
+
+    fn objective(&self) -> Objective {
+        Objective::FineTune
+    }
+
+    fn wants(&self, parameter: &str) -> bool {
+        self.head == HeadStart::Given || !parameter.starts_with("supervised_head.")
     }
 }

@@ -4,15 +4,12 @@ mod config;
 mod outcome;
 mod validation;
 
-use std::num::NonZeroUsize;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use candle_core::Device;
-use serde::Serialize;
 use simclr_augment::Policy;
 use simclr_checkpoint::load_model;
-use simclr_data::{Dataset, DatasetExt, LastBatch, LoaderConfig, Seed, Split, Subset, ViewLoader};
+use simclr_data::{Dataset, DatasetExt, LoaderConfig, Split, Subset, ViewLoader};
 use simclr_model::{Freeze, Parameters, SimClr};
 
 pub use config::{FineTuneConfig, HeadStart};
@@ -23,24 +20,10 @@ use validation::{Validation, best_step};
 use crate::classifier::{BATCH_SIZE, NetworkClassifier, classifier_scores, values_digest};
 use crate::features::dataset_facts;
 use crate::metrics::ClassificationReport;
-use crate::run::{ProgressMode, RunFacts};
-use crate::schedule::WarmupCosine;
-use crate::session::{Finished, Plan, Session, SessionOptions};
-use crate::trainer::{Objective, Trainer};
+use crate::run::RunFacts;
+use crate::session::{Finished, Session};
+use crate::training_loop::{Material, TrainingLoop};
 use crate::{Error, Result};
-
-/// The columns of `metrics.csv`, after the step.
-const COLUMNS: [&str; 9] = [
-    "epoch",
-    "learning_rate",
-    "total_loss",
-    "supervised_loss",
-    "supervised_accuracy",
-    "weight_decay",
-    validation::LOSS,
-    validation::ACCURACY,
-    validation::WEIGHTED_F1,
-];
 
 /// A training on labels to be: of a pretrained network, whole or behind its frozen part, or
 /// of an untrained one.
@@ -75,12 +58,7 @@ const COLUMNS: [&str; 9] = [
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone)]
-pub struct FineTune {
-    config: FineTuneConfig,
-    start: Option<Parameters>,
-    options: SessionOptions,
-}
+pub type FineTune = TrainingLoop<FineTuneConfig>;
 
 /// A finished fine-tuning.
 #[derive(Debug)]
@@ -95,24 +73,7 @@ pub struct FineTuneRun {
     pub model_file: PathBuf,
 }
 
-/// What `config.json` holds: the settings, and which network the run started from.
-#[derive(Serialize)]
-struct Recorded<'a> {
-    #[serde(flatten)]
-    config: &'a FineTuneConfig,
-    start: Option<String>,
-}
-
 impl FineTune {
-    /// A run with these settings, of a network that starts at random.
-    pub fn new(config: FineTuneConfig) -> Self {
-        Self {
-            config,
-            start: None,
-            options: SessionOptions::default(),
-        }
-    }
-
     /// Fine-tunes this network, with the authors' settings for few labels.
     ///
     /// # Errors
@@ -132,34 +93,6 @@ impl FineTune {
         Self::new(FineTuneConfig::supervised(depth))
     }
 
-    /// Side of the square views in pixels. Default: 224. A network to start from keeps its
-    /// stem; an untrained one gets the CIFAR stem for 32 pixels and less.
-    pub fn image_size(mut self, size: usize) -> Self {
-        self.config = match self.start {
-            Some(_) => self.config.with_view_size(size),
-            None => self.config.with_image_size(size),
-        };
-        self
-    }
-
-    /// Images per step. Default: 64, in [supervised training](Self::supervised) 256.
-    pub fn batch_size(mut self, images: usize) -> Self {
-        self.config.batch_size = images;
-        self
-    }
-
-    /// Passes over the training images. Default: 60, in supervised training 100.
-    pub fn epochs(mut self, epochs: usize) -> Self {
-        self.config.schedule.epochs = epochs;
-        self
-    }
-
-    /// The seed of initial weights, order and views. Default: 0.
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.config.seed = seed;
-        self
-    }
-
     /// Leaves a part of the encoder as it is. Default: nothing.
     pub fn freeze(mut self, freeze: Freeze) -> Self {
         self.config.freeze = freeze;
@@ -172,50 +105,6 @@ impl FineTune {
     pub fn projection_layer(mut self, level: i64) -> Self {
         self.config.projection_head.ft_proj_selector = level;
         self
-    }
-
-    /// Starts from these parameters instead of random ones. The encoder must be complete;
-    /// of the heads what is among them is taken, the supervised one only if asked for with
-    /// [`HeadStart::Given`].
-    pub fn start_from(mut self, parameters: Parameters) -> Self {
-        self.start = Some(parameters);
-        self
-    }
-
-    /// Where the network lives. Default: the CPU.
-    pub fn device(mut self, device: Device) -> Self {
-        self.options.device = device;
-        self
-    }
-
-    /// How the run is shown. Default: not at all.
-    pub fn progress(mut self, progress: ProgressMode) -> Self {
-        self.options.progress = progress;
-        self
-    }
-
-    /// Epochs between checkpoints; the last epoch always has one. Default: 1.
-    pub fn checkpoint_epochs(mut self, epochs: NonZeroUsize) -> Self {
-        self.options.checkpoint_epochs = epochs;
-        self
-    }
-
-    /// How many of the newest checkpoints are kept. Default: 5.
-    pub fn keep_checkpoints(mut self, keep: NonZeroUsize) -> Self {
-        self.options.keep_checkpoints = keep;
-        self
-    }
-
-    /// Memory for decoded images that are kept from epoch to epoch, for training and for
-    /// validation images each. Default: 2 GiB.
-    pub fn cache_bytes(mut self, bytes: u64) -> Self {
-        self.options.cache_bytes = bytes;
-        self
-    }
-
-    /// The settings.
-    pub fn config(&self) -> &FineTuneConfig {
-        &self.config
     }
 
     /// Runs, or goes on where an interrupted run in `dir` stopped. A finished run is not
@@ -232,28 +121,24 @@ impl FineTune {
     pub fn run(&self, split: &Split<Subset>, dir: impl Into<PathBuf>) -> Result<FineTuneRun> {
         self.config.validate()?;
         check_labels(split)?;
-        let classes = split.train.class_names().len();
         let start = self.start.as_ref().map(parameters_digest).transpose()?;
-        let session = Session::open(Plan {
-            stage: "fine-tuning",
-            dir: dir.into(),
-            config: &Recorded {
-                config: &self.config,
-                start,
-            },
-            facts: facts(self.config.seed, split),
-            columns: &COLUMNS,
-            epochs: self.config.schedule.epochs,
-            loader: self.loader(split.train.shared())?,
-            trainer: self.trainer(classes, split.train.len())?,
-            options: &self.options,
-        })?;
-        let mut work = Validation {
-            images: self.evaluation_loader(&split.validation)?,
-            best: best_step(&session.metrics_so_far()?)?.map(|(_, accuracy)| accuracy),
-            model_file: session.model_file(),
+        let material = Material {
+            images: split.train.shared(),
+            classes: split.train.class_names().len(),
+            facts: facts(split),
+            identity: BTreeMap::from([("start", start)]),
         };
-        let outcome = session.run(&mut work)?.record(
+        let validation = |session: &Session| {
+            Ok(Validation {
+                images: self.evaluation_loader(&split.validation)?,
+                best: best_step(&session.metrics_so_far()?)?.map(|(_, accuracy)| accuracy),
+                model_file: session.model_file(),
+            })
+        };
+        let outcome = self.carry_out(
+            dir.into(),
+            material,
+            validation,
             |finished| {
                 let evaluation = self.evaluate(finished, split)?;
                 FineTuneResult::new(finished, split, evaluation)
@@ -268,18 +153,6 @@ impl FineTune {
         })
     }
 
-    fn loader(&self, images: Arc<dyn Dataset>) -> Result<ViewLoader> {
-        let config = LoaderConfig {
-            batch_size: self.config.batch_size,
-            views: 1,
-            seed: Seed(self.config.seed),
-            last_batch: LastBatch::Straddle,
-            cache_bytes: self.options.cache_bytes,
-            ..LoaderConfig::default()
-        };
-        Ok(ViewLoader::new(images, self.config.policy.clone(), config)?)
-    }
-
     /// The images as they are evaluated; `None` if there are none.
     fn evaluation_loader(&self, images: &Subset) -> Result<Option<ViewLoader>> {
         if images.is_empty() {
@@ -291,29 +164,6 @@ impl FineTune {
         };
         let policy: Policy = self.config.evaluation.clone();
         Ok(Some(ViewLoader::new(images.shared(), policy, config)?))
-    }
-
-    fn trainer(&self, classes: usize, images: usize) -> Result<Trainer> {
-        let config = &self.config;
-        let model = config.model(classes);
-        let specs = model.parameter_specs()?;
-        let parameters = Parameters::initialize(&specs, config.seed, &self.options.device)?;
-        if let Some(start) = &self.start {
-            let given = config.head == HeadStart::Given;
-            let wanted = |name: &str| given || !name.starts_with("supervised_head.");
-            let chosen = start.iter().filter(|(name, _)| wanted(name));
-            let chosen = chosen.map(|(name, variable)| (name.to_owned(), variable.clone()));
-            crate::pretrain::start_from(&parameters, &Parameters::from_variables(chosen)?)?;
-        }
-        let mut model = SimClr::new(&model, parameters.var_builder())?;
-        model.set_freeze(config.freeze)?;
-        Trainer::new(
-            model,
-            Objective::FineTune,
-            &config.optimizer,
-            config.weight_decay,
-            WarmupCosine::new(&config.schedule, images, config.batch_size)?,
-        )
     }
 
     /// Judges the network of the best epoch, which is in the run's file.
@@ -395,9 +245,8 @@ fn parts(split: &Split<Subset>) -> [(&'static str, &Subset); 3] {
     ]
 }
 
-fn facts(seed: u64, split: &Split<Subset>) -> RunFacts {
+fn facts(split: &Split<Subset>) -> RunFacts {
     RunFacts::default()
-        .seed("run", seed)
         .dataset("train", dataset_facts("images", &split.train))
         .dataset("validation", dataset_facts("images", &split.validation))
         .dataset("test", dataset_facts("images", &split.test))

@@ -7,6 +7,8 @@ use simclr_model::{Freeze, ProjectionHeadConfig, ResNetConfig, SimClrConfig, Ste
 
 use crate::optimizer::{LarsConfig, OptimizerConfig};
 use crate::schedule::ScheduleConfig;
+use crate::trainer::Objective;
+use crate::training_loop::{Settings, shared_settings};
 use crate::{Error, Result};
 
 /// The settings of a pretraining run. They are written to `config.json`, and a
@@ -109,5 +111,35 @@ impl PretrainConfig {
         self.policy.squash = self.policy.squash.map(|_| (size, size));
         self.encoder = self.encoder.with_stem(Stem::for_image_size(size));
         self
+    }
+}
+
+impl Settings for PretrainConfig {
+    const STAGE: &'static str = "pretraining";
+    const COLUMNS: &'static [&'static str] = &[
+        "epoch",
+        "learning_rate",
+        "total_loss",
+        "contrast_loss",
+        "contrast_accuracy",
+        "contrast_entropy",
+        "supervised_loss",
+        "supervised_accuracy",
+        "weight_decay",
+    ];
+    const VIEWS: usize = 2;
+
+    shared_settings!();
+
+    fn resize(self, size: usize, _network_is_given: bool) -> Self {
+        self.with_image_size(size)
+    }
+
+    fn network(&self, classes: usize) -> SimClrConfig {
+        self.model(classes)
+    }
+
+    fn objective(&self) -> Objective {
+        Objective::Pretrain(self.loss)
     }
 }
