@@ -42,6 +42,8 @@ mod map;
 mod memory;
 mod method;
 mod ops;
+mod precision;
+mod setting;
 mod simd;
 
 pub use error::{Error, Result};
@@ -53,4 +55,5 @@ pub use ops::{
     Activation, Backend, BatchNormTraining, DivisorRule, average_pool2d, batch_norm_inference,
     batch_norm_training, conv2d, dense, global_average_pool, max_pool2d, relu,
 };
+pub use precision::Precision;
 pub use simd::SimdLevel;

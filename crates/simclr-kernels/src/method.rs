@@ -1,11 +1,7 @@
 //! How convolutions are computed.
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, Ordering};
-
-use crate::{Error, Result};
-
-const VARIABLE: &str = "SIMCLR_CONVOLUTION";
+use crate::Result;
+use crate::setting::Setting;
 
 /// How the fused form computes convolutions.
 ///
@@ -24,48 +20,29 @@ pub enum ConvolutionMethod {
     Direct,
 }
 
-/// 0: nothing chosen, 1: fastest, 2: direct.
-static CHOSEN: AtomicU8 = AtomicU8::new(0);
-
-/// What the environment says; a name that is none as the error.
-fn default_method() -> &'static Result<ConvolutionMethod, String> {
-    static DEFAULT: OnceLock<Result<ConvolutionMethod, String>> = OnceLock::new();
-    DEFAULT.get_or_init(|| match std::env::var(VARIABLE).as_deref() {
-        Err(_) | Ok("fastest") => Ok(ConvolutionMethod::Fastest),
-        Ok("direct") => Ok(ConvolutionMethod::Direct),
-        Ok(other) => Err(other.to_owned()),
-    })
-}
+static METHOD: Setting<ConvolutionMethod> = Setting::new(
+    "SIMCLR_CONVOLUTION",
+    &[
+        ("fastest", ConvolutionMethod::Fastest),
+        ("direct", ConvolutionMethod::Direct),
+    ],
+);
 
 impl ConvolutionMethod {
     /// The method in use.
     pub fn current() -> Self {
-        match CHOSEN.load(Ordering::Relaxed) {
-            1 => Self::Fastest,
-            2 => Self::Direct,
-            _ => match default_method() {
-                Ok(method) => *method,
-                Err(_) => Self::Fastest,
-            },
-        }
+        // Every feature map begins with `check_environment`.
+        METHOD.current().unwrap_or(Self::Fastest)
     }
 
     /// Every feature map begins with this, so that no convolution goes by a misspelt name.
     pub(crate) fn check_environment() -> Result<()> {
-        match default_method() {
-            Ok(_) => Ok(()),
-            Err(name) => Err(Error::setting(VARIABLE, "`fastest` or `direct`", name)),
-        }
+        METHOD.current().map(|_| ())
     }
 
     /// Makes all fused kernels of this process use a method; `None` goes back to the
     /// default. Meant for tests and measurements.
     pub fn choose(method: Option<Self>) {
-        let code = match method {
-            None => 0,
-            Some(Self::Fastest) => 1,
-            Some(Self::Direct) => 2,
-        };
-        CHOSEN.store(code, Ordering::Relaxed);
+        METHOD.choose(method);
     }
 }

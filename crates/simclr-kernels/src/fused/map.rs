@@ -18,7 +18,7 @@ use super::channels::{Moments, accumulate};
 use crate::gradients::{hand_over, is_last_pass};
 use crate::memory::{self, Buffer};
 use crate::simd::SimdLevel;
-use crate::{ConvolutionMethod, Result};
+use crate::{ConvolutionMethod, Precision, Result};
 
 /// A feature map `[n, h, w, c]` and its place in the graph.
 #[derive(Debug, Clone)]
@@ -267,6 +267,7 @@ impl Map {
     pub(crate) fn of_tensor(x: &Tensor, dims: [usize; 4]) -> Result<Self> {
         ConvolutionMethod::check_environment()?;
         let level = SimdLevel::current()?;
+        Precision::at(level)?;
         let gradient = Gradient::default();
         let values = x.contiguous()?;
         let entrance = Entrance {

@@ -2,6 +2,7 @@
 //! the processor at hand and chosen at run time.
 #![allow(unsafe_code)]
 
+mod bfloat16;
 mod blocks;
 mod gemm;
 mod level;
@@ -9,6 +10,7 @@ mod prefetch;
 mod scratch;
 mod tile;
 
+pub(crate) use bfloat16::{has_bfloat16, pair_rows, round_to_pairs};
 pub(crate) use blocks::{BlockMut, fill_beside, fill_blocks, whole};
 pub use gemm::{MatrixMut, MatrixRef, gemm};
 pub use level::SimdLevel;

@@ -5,15 +5,34 @@ use std::marker::PhantomData;
 
 use pulp::Simd;
 
+use super::bfloat16::{self, Pairs};
 use super::blocks::BlockMut;
 use super::level::{SimdLevel, Tile};
+use crate::Precision;
+
+/// What a number of an operand stands for, and how products of them are added up.
+pub(super) trait Terms<S: Simd> {
+    /// `sum + left right`.
+    fn add(simd: S, left: S::f32s, right: S::f32s, sum: S::f32s) -> S::f32s;
+}
+
+/// One f32.
+struct Numbers;
+
+impl<S: Simd> Terms<S> for Numbers {
+    #[inline(always)]
+    fn add(simd: S, left: S::f32s, right: S::f32s, sum: S::f32s) -> S::f32s {
+        simd.mul_add_e_f32s(left, right, sum)
+    }
+}
 
 /// Rows of a left operand that lie anywhere, in tiles of as many rows as the registers
-/// hold. A row consists of `taps` runs of `run` numbers, one after the other.
+/// hold. A row consists of `taps` runs of `run` numbers, or pairs of them, one after the other.
 pub(crate) struct RowTable<'a> {
     pointers: Vec<*const f32>,
     targets: Vec<usize>,
     tile: Tile,
+    precision: Precision,
     taps: usize,
     run: usize,
     borrow: PhantomData<&'a [f32]>,
@@ -62,11 +81,12 @@ impl RowTable<'_> {
 }
 
 impl<'a> RowTable<'a> {
-    pub(crate) fn new(level: SimdLevel, taps: usize, run: usize) -> Self {
+    pub(crate) fn new(level: SimdLevel, precision: Precision, taps: usize, run: usize) -> Self {
         Self {
             pointers: Vec::new(),
             targets: Vec::new(),
             tile: level.tile(),
+            precision,
             taps,
             run,
             borrow: PhantomData,
@@ -168,24 +188,40 @@ pub(crate) fn multiply<S: Simd, End: TileEnd>(
     ends: &mut [End],
 ) {
     let Tile { rows, columns } = table.tile;
-    match (S::F32_LANES, rows, columns) {
-        (16, 12, 32) => multiply_tiles::<S, 12, 2, End>(simd, table, panels, block, ends),
-        (8, 6, 16) => multiply_tiles::<S, 6, 2, End>(simd, table, panels, block, ends),
-        (4, 6, 16) => multiply_tiles::<S, 6, 4, End>(simd, table, panels, block, ends),
-        other => unsupported(other),
+    match (S::F32_LANES, rows, columns, table.precision) {
+        (16, 12, 32, Precision::Single) => {
+            multiply_tiles::<S, Numbers, 12, 2, End>(simd, table, panels, block, ends)
+        }
+        (8, 6, 16, Precision::Single) => {
+            multiply_tiles::<S, Numbers, 6, 2, End>(simd, table, panels, block, ends)
+        }
+        (4, 6, 16, Precision::Single) => {
+            multiply_tiles::<S, Numbers, 6, 4, End>(simd, table, panels, block, ends)
+        }
+        (16, 12, 32, Precision::BFloat16) => bfloat16::multiply(table, panels, block, ends),
+        (8, 6, 16, Precision::BFloat16) => {
+            multiply_tiles::<S, Pairs, 6, 2, End>(simd, table, panels, block, ends)
+        }
+        (lanes, rows, columns, _) => unsupported((lanes, rows, columns)),
     }
 }
 
 #[cold]
 #[allow(clippy::panic)]
-fn unsupported(tile: (usize, usize, usize)) -> ! {
+pub(super) fn unsupported(tile: (usize, usize, usize)) -> ! {
     panic!(
         "no kernel for tiles (lanes, rows, columns) {tile:?}: a table was made for another level"
     )
 }
 
 #[inline(always)]
-fn multiply_tiles<S: Simd, const ROWS: usize, const VECTORS: usize, End: TileEnd>(
+pub(super) fn multiply_tiles<
+    S: Simd,
+    T: Terms<S>,
+    const ROWS: usize,
+    const VECTORS: usize,
+    End: TileEnd,
+>(
     simd: S,
     table: &RowTable<'_>,
     panels: &[f32],
@@ -208,7 +244,7 @@ fn multiply_tiles<S: Simd, const ROWS: usize, const VECTORS: usize, End: TileEnd
                 unsafe {
                     let pointers = pointers.as_ptr().add(piece.first_tap * ROWS);
                     let panel = panel.as_ptr().add(start);
-                    accumulate::<S, ROWS, VECTORS>(simd, pointers, piece, panel)
+                    accumulate::<S, T, ROWS, VECTORS>(simd, pointers, piece, panel)
                 }
             };
             let mut sums = part(table.piece(0));
@@ -264,7 +300,7 @@ fn write_tile<S: Simd, const VECTORS: usize>(
 /// `pointers` has `taps * ROWS` pointers to `end` numbers each, `panel` has
 /// `taps * (end - begin) * VECTORS * LANES` numbers.
 #[inline(always)]
-unsafe fn accumulate<S: Simd, const ROWS: usize, const VECTORS: usize>(
+unsafe fn accumulate<S: Simd, T: Terms<S>, const ROWS: usize, const VECTORS: usize>(
     simd: S,
     pointers: *const *const f32,
     piece: Piece,
@@ -287,7 +323,7 @@ unsafe fn accumulate<S: Simd, const ROWS: usize, const VECTORS: usize>(
                 for (row, sums) in rows.iter().zip(&mut sums) {
                     let left = simd.splat_f32s(*row.add(k));
                     for (sum, &right) in sums.iter_mut().zip(&right) {
-                        *sum = simd.mul_add_e_f32s(left, right, *sum);
+                        *sum = T::add(simd, left, right, *sum);
                     }
                 }
                 panel = panel.add(VECTORS * S::F32_LANES);
@@ -312,31 +348,50 @@ impl FilterTile {
     }
 }
 
-/// `target[r, 0..columns] += Σ over p of left[p][r] right[p]`, for the first `rows` rows.
+/// `target[r, 0..columns] += Σ over p of left[p][r] right[p]`, for the first `rows` rows;
+/// `size` is (rows, columns).
 ///
 /// `left` is `[count, tile rows]`, see [`FilterTile`], `right` is `[count, tile columns]`,
-/// `target` has rows of `stride` elements.
+/// of numbers or of pairs, `target` has rows of `stride` elements.
 #[inline(always)]
 pub(crate) fn add_outer_products<S: Simd>(
     simd: S,
+    precision: Precision,
     (left, right, count): (&[f32], &[f32], usize),
     target: &mut [f32],
     stride: usize,
-    (rows, columns): (usize, usize),
+    size: (usize, usize),
 ) {
     let tile = left.len() / count.max(1);
     let operands = (left, right, count);
-    match (S::F32_LANES, tile) {
-        (16, 12) => add_tile::<S, 12, 2>(simd, operands, target, stride, (rows, columns)),
-        (16, 8) => add_tile::<S, 8, 2>(simd, operands, target, stride, (rows, columns)),
-        (8, 6) => add_tile::<S, 6, 2>(simd, operands, target, stride, (rows, columns)),
-        (4, 6) => add_tile::<S, 6, 4>(simd, operands, target, stride, (rows, columns)),
-        (lanes, rows) => unsupported((lanes, rows, 0)),
+    match (S::F32_LANES, tile, precision) {
+        (16, 12, Precision::Single) => {
+            add_tile::<S, Numbers, 12, 2>(simd, operands, target, stride, size)
+        }
+        (16, 8, Precision::Single) => {
+            add_tile::<S, Numbers, 8, 2>(simd, operands, target, stride, size)
+        }
+        (8, 6, Precision::Single) => {
+            add_tile::<S, Numbers, 6, 2>(simd, operands, target, stride, size)
+        }
+        (4, 6, Precision::Single) => {
+            add_tile::<S, Numbers, 6, 4>(simd, operands, target, stride, size)
+        }
+        (16, 12, Precision::BFloat16) => {
+            bfloat16::add_outer_products::<12>(operands, target, stride, size)
+        }
+        (16, 8, Precision::BFloat16) => {
+            bfloat16::add_outer_products::<8>(operands, target, stride, size)
+        }
+        (8, 6, Precision::BFloat16) => {
+            add_tile::<S, Pairs, 6, 2>(simd, operands, target, stride, size)
+        }
+        (lanes, rows, _) => unsupported((lanes, rows, 0)),
     }
 }
 
 #[inline(always)]
-fn add_tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
+pub(super) fn add_tile<S: Simd, T: Terms<S>, const ROWS: usize, const VECTORS: usize>(
     simd: S,
     (left, right, count): (&[f32], &[f32], usize),
     target: &mut [f32],
@@ -359,7 +414,7 @@ fn add_tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
             for (row, sums) in sums.iter_mut().enumerate() {
                 let factor = simd.splat_f32s(*a.add(row));
                 for (sum, &value) in sums.iter_mut().zip(&values) {
-                    *sum = simd.mul_add_e_f32s(factor, value, *sum);
+                    *sum = T::add(simd, factor, value, *sum);
                 }
             }
             (a, b) = (a.add(ROWS), b.add(width));

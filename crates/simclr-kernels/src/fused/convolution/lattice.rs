@@ -7,7 +7,9 @@ use pulp::{Simd, WithSimd};
 
 use super::Input;
 use super::finish::{Finish, Panel, Partial};
+use super::paired::round_pixels;
 use super::weights::{Packed, Weights};
+use crate::Precision;
 use crate::geometry::{Span, Windows};
 use crate::memory::Buffer;
 use crate::simd::{BlockMut, RowTable, Scratch, SimdLevel, fill_blocks, multiply};
@@ -194,8 +196,8 @@ impl Lattice {
 /// `target[pixel, n] = Σ over taps and k of source[pixel's input at tap, k] weights[tap, k, n]`.
 pub(super) struct Product<'a> {
     pub(super) level: SimdLevel,
+    pub(super) precision: Precision,
     pub(super) batch: usize,
-    /// Where it is to be rectified first, each output pixel sees the same input pixel alone.
     pub(super) source: Input<'a>,
     pub(super) source_size: (usize, usize),
     pub(super) source_channels: usize,
@@ -207,7 +209,7 @@ pub(super) struct Product<'a> {
 }
 
 thread_local! {
-    static RECTIFIED: RefCell<Scratch> = const { RefCell::new(Scratch::new()) };
+    static PREPARED: RefCell<Scratch> = const { RefCell::new(Scratch::new()) };
 }
 
 impl Product<'_> {
@@ -217,10 +219,18 @@ impl Product<'_> {
         let groups = column_groups(self.level, columns, blocks.len(), LEAST_TASKS);
         let zeros = vec![0.0; self.run];
         let taps: Vec<Vec<usize>> = self.lattices.iter().map(Lattice::kernel_taps).collect();
-        let packed = self.weights.packed(self.level, &taps, self.run);
+        let packed = self
+            .weights
+            .packed(self.level, self.precision, &taps, self.run);
+        // Where each output pixel sees one input pixel alone, blocks prepare their own.
+        let prepared = (!self.is_pointwise()).then(|| {
+            let channels = self.source_channels;
+            self.source.prepared(self.level, self.precision, channels)
+        });
         let work = |row: usize, column: usize, block: BlockMut<'_>| {
             self.level.run(Task {
                 product: self,
+                prepared: prepared.as_deref(),
                 zeros: &zeros,
                 packed: &packed,
                 first_pixel: blocks[row].start,
@@ -284,9 +294,24 @@ pub(super) fn column_groups(
         .collect()
 }
 
+/// `max(x scale + shift, 0)` for some pixels.
+#[inline(always)]
+fn rectify_pixels(pixels: &[f32], (scale, shift): (&[f32], &[f32]), target: &mut [f32]) {
+    let channels = scale.len();
+    let pixels = pixels.chunks_exact(channels);
+    for (target, pixel) in target.chunks_exact_mut(channels).zip(pixels) {
+        for c in 0..channels {
+            let y = pixel[c] * scale[c] + shift[c];
+            target[c] = if y < 0.0 { 0.0 } else { y };
+        }
+    }
+}
+
 /// One block of a product.
 struct Task<'t, 'a> {
     product: &'t Product<'a>,
+    /// The source as the product takes it, unless each block prepares its own pixels.
+    prepared: Option<&'t [f32]>,
     zeros: &'t [f32],
     packed: &'t Packed,
     first_pixel: usize,
@@ -302,8 +327,8 @@ impl WithSimd for Task<'_, '_> {
     fn with_simd<S: Simd>(mut self, simd: S) -> Partial {
         let width = self.product.level.tile().columns;
         let columns = self.block.columns();
-        let mut rectified = RECTIFIED.take();
-        let source = self.source(&mut rectified);
+        let mut own = PREPARED.take();
+        let source = self.source(&mut own);
         let lattices = &self.product.lattices;
         let tables: Vec<RowTable<'_>> = lattices
             .iter()
@@ -337,37 +362,34 @@ impl WithSimd for Task<'_, '_> {
             }
         }
         drop(tables);
-        RECTIFIED.set(rectified);
+        PREPARED.set(own);
         partial
     }
 }
 
 impl<'t> Task<'t, '_> {
     /// The numbers that runs are taken from, and how many pixels they begin before the map:
-    /// for rectified maps, a copy of the block's own pixels.
+    /// where they have to be prepared, a copy of the block's own pixels.
     #[inline(always)]
-    fn source<'s>(&self, rectified: &'s mut Scratch) -> (&'s [f32], usize)
+    fn source<'s>(&self, own: &'s mut Scratch) -> (&'s [f32], usize)
     where
         't: 's,
     {
-        let Input {
-            values,
-            rectified: factors,
-        } = self.product.source;
-        let Some((scale, shift)) = factors else {
-            return (values, 0);
-        };
-        let channels = self.product.source_channels;
-        let first = self.first_pixel * channels;
-        let rectified = rectified.room(self.block.rows() * channels);
-        let pixels = values[first..].chunks_exact(channels);
-        for (target, pixel) in rectified.chunks_exact_mut(channels).zip(pixels) {
-            for c in 0..channels {
-                let y = pixel[c] * scale[c] + shift[c];
-                target[c] = if y < 0.0 { 0.0 } else { y };
-            }
+        if let Some(prepared) = self.prepared {
+            return (prepared, 0);
         }
-        (rectified, self.first_pixel)
+        let product = self.product;
+        let Input { values, rectified } = product.source;
+        let channels = product.source_channels;
+        let pixels = self.first_pixel..self.first_pixel + self.block.rows();
+        let pixels = &values[pixels.start * channels..pixels.end * channels];
+        let own = own.room(product.precision.places(channels) * self.block.rows());
+        match (product.precision, rectified) {
+            (Precision::Single, None) => return (values, 0),
+            (Precision::Single, Some(factors)) => rectify_pixels(pixels, factors, own),
+            (Precision::BFloat16, factors) => round_pixels(pixels, factors, channels, own),
+        }
+        (own, self.first_pixel)
     }
 
     /// Where the runs of all pixels of the block lie.
@@ -378,7 +400,9 @@ impl<'t> Task<'t, '_> {
     {
         let product = self.product;
         let (height, width) = product.source_size;
-        let channels = product.source_channels;
+        // From here on, places of numbers or of pairs.
+        let channels = product.precision.places(product.source_channels);
+        let run = product.precision.places(product.run);
         let image = product.target_size.0 * product.target_size.1;
         let pixels = match product.lattices.len() {
             1 => self.first_pixel..self.first_pixel + self.block.rows(),
@@ -389,7 +413,7 @@ impl<'t> Task<'t, '_> {
             }
         };
         let taps = lattice.rows.taps.len() * lattice.columns.taps.len();
-        let mut table = RowTable::new(product.level, taps, product.run);
+        let mut table = RowTable::new(product.level, product.precision, taps, run);
         if product.is_pointwise() {
             let first = (self.first_pixel - skipped) * channels;
             table.extend_adjacent(&source[first..][..self.block.rows() * channels]);
@@ -407,7 +431,7 @@ impl<'t> Task<'t, '_> {
             let column = lattice.columns.input(column, column_tap, width)?;
             let pixel = (image * height + row) * width + column - skipped;
             let start = pixel * channels;
-            Some(&source[start..start + product.run])
+            Some(&source[start..start + run])
         });
         table
     }

@@ -8,6 +8,7 @@
 mod filter;
 mod finish;
 mod lattice;
+mod paired;
 mod small_input;
 mod weights;
 mod winograd;
@@ -18,7 +19,7 @@ use super::channels::Affine;
 use crate::geometry::{Span, Windows};
 use crate::memory::Buffer;
 use crate::simd::SimdLevel;
-use crate::{Activation, ConvolutionMethod};
+use crate::{Activation, ConvolutionMethod, Precision};
 use finish::Finish;
 use lattice::{Lattice, Product};
 use weights::Weights;
@@ -49,6 +50,14 @@ impl<'a> Input<'a> {
         }
     }
 
+    /// The numbers as a product takes them.
+    fn prepared(&self, level: SimdLevel, precision: Precision, channels: usize) -> Computed<'a> {
+        match precision {
+            Precision::Single => self.computed(level),
+            Precision::BFloat16 => Computed::Made(paired::round_map(level, *self, channels)),
+        }
+    }
+
     fn computed(&self, level: SimdLevel) -> Computed<'a> {
         let Some((scale, shift)) = self.rectified else {
             return Computed::Given(self.values);
@@ -63,7 +72,7 @@ impl<'a> Input<'a> {
     }
 }
 
-/// Numbers that were there, or had to be computed.
+/// Numbers that were there, or had to be computed. As pairs, two numbers take one place.
 enum Computed<'a> {
     Given(&'a [f32]),
     Made(Buffer),
@@ -83,6 +92,8 @@ impl Deref for Computed<'_> {
 /// The sizes of a convolution.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Convolution {
+    /// That of its factors, if they come in pairs: see `Convolution::precision`.
+    pub(super) wanted: Precision,
     pub(super) batch: usize,
     pub(super) windows: Windows,
     pub(super) inputs: usize,
@@ -90,6 +101,17 @@ pub(super) struct Convolution {
 }
 
 impl Convolution {
+    /// Images have too few channels to be multiplied in pairs, and no channel may be left
+    /// alone in the forward pass or the backward one.
+    fn precision(&self) -> Precision {
+        const FEWEST: usize = 16;
+        let paired = self.inputs.is_multiple_of(2) && self.outputs.is_multiple_of(2);
+        match paired && self.inputs >= FEWEST {
+            true => self.wanted,
+            false => Precision::Single,
+        }
+    }
+
     fn depth(&self) -> usize {
         self.windows.rows.window * self.windows.columns.window * self.inputs
     }
@@ -136,25 +158,16 @@ impl Convolution {
         if self.is_winograd() {
             return winograd::Product::forward(level, self, x, kernel).run(finish);
         }
-        if self.is_pointwise() {
-            return self
-                .product(level, x, kernel, Lattice::forward(&self.windows))
-                .run(finish);
-        }
-        let x = x.computed(level);
-        if let Some((padded, convolution)) = small_input::padded(self, &x) {
+        if small_input::is_small(self) {
+            let x = x.computed(level);
+            let (padded, convolution) = small_input::padded(self, &x);
             let lattice = convolution.merged_lattice();
             return convolution
                 .product(level, Input::plain(&padded), kernel, lattice)
                 .run(finish);
         }
-        self.product(
-            level,
-            Input::plain(&x),
-            kernel,
-            Lattice::forward(&self.windows),
-        )
-        .run(finish)
+        self.product(level, x, kernel, Lattice::forward(&self.windows))
+            .run(finish)
     }
 
     /// Whether each output pixel sees one input pixel, the same.
@@ -172,6 +185,7 @@ impl Convolution {
         let Windows { rows, columns } = &self.windows;
         Product {
             level,
+            precision: self.precision(),
             batch: self.batch,
             source: x,
             source_size: (rows.input, columns.input),
@@ -206,6 +220,7 @@ impl Convolution {
         let Windows { rows, columns } = &self.windows;
         Product {
             level,
+            precision: self.precision(),
             batch: self.batch,
             source: Input::plain(dy),
             source_size: (rows.output, columns.output),
@@ -223,10 +238,9 @@ impl Convolution {
     pub(super) fn backward_kernel(&self, level: SimdLevel, x: Input<'_>, dy: &[f32]) -> Vec<f32> {
         if small_input::is_small(self) {
             let x = x.computed(level);
-            if let Some((padded, convolution)) = small_input::padded(self, &x) {
-                let lattice = convolution.merged_lattice();
-                return filter::gradient(level, &convolution, &lattice, Input::plain(&padded), dy);
-            }
+            let (padded, convolution) = small_input::padded(self, &x);
+            let lattice = convolution.merged_lattice();
+            return filter::gradient(level, &convolution, &lattice, Input::plain(&padded), dy);
         }
         if self.is_winograd() {
             return winograd::gradient(level, self, x, dy);
@@ -235,7 +249,9 @@ impl Convolution {
     }
 
     fn is_winograd(&self) -> bool {
-        ConvolutionMethod::current() == ConvolutionMethod::Fastest && winograd::suits(self)
+        self.precision() == Precision::Single
+            && ConvolutionMethod::current() == ConvolutionMethod::Fastest
+            && winograd::suits(self)
     }
 
     /// A lattice whose taps are whole rows of a window; only for maps without padding.

@@ -14,11 +14,7 @@ pub(super) fn is_small(convolution: &Convolution) -> bool {
 }
 
 /// A copy of `x` with its padding written out, so that a row of a window is one run.
-/// `None` where the runs are long enough as they are.
-pub(super) fn padded(convolution: &Convolution, x: &[f32]) -> Option<(Buffer, Convolution)> {
-    if !is_small(convolution) {
-        return None;
-    }
+pub(super) fn padded(convolution: &Convolution, x: &[f32]) -> (Buffer, Convolution) {
     let Windows { rows, columns } = &convolution.windows;
     let channels = convolution.inputs;
     let whole = |span: &Span| Span {
@@ -44,11 +40,9 @@ pub(super) fn padded(convolution: &Convolution, x: &[f32]) -> Option<(Buffer, Co
                 target[columns.before * channels..][..source_row].copy_from_slice(source);
             }
         });
-    Some((
-        padded,
-        Convolution {
-            windows,
-            ..*convolution
-        },
-    ))
+    let convolution = Convolution {
+        windows,
+        ..*convolution
+    };
+    (padded, convolution)
 }

@@ -6,7 +6,8 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::simd::{Scratch, SimdLevel};
+use crate::Precision;
+use crate::simd::{Scratch, SimdLevel, pair_rows};
 
 /// Rows of the matrix that are packed at a time: in transposed order the numbers of a
 /// cache line.
@@ -17,6 +18,9 @@ const MOST_PANELS: usize = 16;
 
 /// Tasks that packing is cut into, if there are enough panels.
 const LEAST_TASKS: usize = 4;
+
+/// The widest panel of any level.
+const WIDEST: usize = 32;
 
 /// A kernel `[taps, inputs, outputs]`, seen as the matrix of a forward or a backward product.
 #[derive(Debug, Clone, Copy)]
@@ -56,15 +60,22 @@ impl<'a> Weights<'a> {
     }
 
     /// The panels of all columns, for lists of taps.
-    pub(super) fn packed(&self, level: SimdLevel, taps: &[Vec<usize>], run: usize) -> Packed {
+    pub(super) fn packed(
+        &self,
+        level: SimdLevel,
+        precision: Precision,
+        taps: &[Vec<usize>],
+        run: usize,
+    ) -> Packed {
+        let depth = precision.places(run);
         let width = level.tile().columns;
         let panels = self.columns().div_ceil(width);
         let mut numbers = WEIGHTS.take();
         let mut lists = Vec::with_capacity(taps.len());
         let all: usize = taps.iter().map(Vec::len).sum();
-        let mut rest = numbers.room(all * run * width * panels);
+        let mut rest = numbers.room(all * depth * width * panels);
         for taps in taps {
-            let panel = taps.len() * run * width;
+            let panel = taps.len() * depth * width;
             let (target, others) = rest.split_at_mut(panel * panels);
             let group = (panels / LEAST_TASKS).clamp(1, MOST_PANELS);
             target
@@ -73,6 +84,7 @@ impl<'a> Weights<'a> {
                 .for_each(|(index, target)| {
                     level.run(PackPanels {
                         weights: self,
+                        precision,
                         taps,
                         run,
                         first: index * group * width,
@@ -86,7 +98,7 @@ impl<'a> Weights<'a> {
             lists.push(List {
                 first,
                 panel,
-                depth: taps.len() * run,
+                depth: taps.len() * depth,
             });
             rest = others;
         }
@@ -128,6 +140,20 @@ impl<'a> Weights<'a> {
             32 => self.pack::<32>(start, count, target.as_chunks_mut().0),
             _ => self.pack::<16>(start, count, target.as_chunks_mut().0),
         }
+    }
+
+    /// Some rows of a tap, at most BLOCK, an even number, in pairs.
+    #[inline(always)]
+    fn pack_pairs(&self, tap: usize, rows: Range<usize>, first: usize, target: &mut [f32]) {
+        let width = 2 * target.len() / rows.len();
+        let mut block = [0.0; BLOCK * WIDEST];
+        let block = &mut block[..rows.len() * width];
+        self.pack_rows(tap, rows, first, width, block);
+        match width {
+            WIDEST => pair_rows::<WIDEST>(block.as_chunks_mut().0),
+            _ => pair_rows::<16>(block.as_chunks_mut().0),
+        }
+        target.copy_from_slice(&block[..target.len()]);
     }
 
     /// The rows and the `count` columns that begin at `start` in the kernel.
@@ -206,6 +232,7 @@ impl Drop for Packed {
 /// Some panels side by side.
 struct PackPanels<'a> {
     weights: &'a Weights<'a>,
+    precision: Precision,
     taps: &'a [usize],
     run: usize,
     first: usize,
@@ -218,18 +245,28 @@ impl WithSimd for PackPanels<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let size = self.taps.len() * self.run * self.width;
+        let depth = self.precision.places(self.run);
+        let size = self.taps.len() * depth * self.width;
         let panels = (self.target.len() / size.max(1)).max(1);
         // A few rows of all panels at a time: what is read then lies together.
         for (index, &tap) in self.taps.iter().enumerate() {
             for start in (0..self.run).step_by(BLOCK) {
                 let rows = start..self.run.min(start + BLOCK);
+                let places = self.precision.places(rows.len());
                 for panel in 0..panels {
-                    let first = panel * size + (index * self.run + start) * self.width;
-                    let target = &mut self.target[first..][..rows.len() * self.width];
+                    let row = index * depth + self.precision.places(start);
+                    let first = panel * size + row * self.width;
+                    let target = &mut self.target[first..][..places * self.width];
                     let column = self.first + panel * self.width;
-                    self.weights
-                        .pack_rows(tap, rows.clone(), column, self.width, target);
+                    match self.precision {
+                        Precision::Single => {
+                            let (weights, rows) = (self.weights, rows.clone());
+                            weights.pack_rows(tap, rows, column, self.width, target);
+                        }
+                        Precision::BFloat16 => {
+                            self.weights.pack_pairs(tap, rows.clone(), column, target);
+                        }
+                    }
                 }
             }
         }

@@ -11,7 +11,7 @@ use crate::fused::map::{Gradient, Inputs, Kept, Map, MapOp, lend};
 use crate::geometry::Windows;
 use crate::memory::Buffer;
 use crate::simd::SimdLevel;
-use crate::{Activation, Error, Result};
+use crate::{Activation, Error, Precision, Result};
 
 /// Convolution of a map.
 struct Conv2d {
@@ -104,9 +104,15 @@ fn prepare(x: &Map, kernel: &Tensor, windows: &Windows) -> Result<Conv2d> {
             kernel.dims(),
         ));
     };
+    // A dense layer.
+    let is_matrix = kernel.rank() == 2;
     Ok(Conv2d {
         level: x.level,
         sizes: Convolution {
+            wanted: match is_matrix {
+                true => Precision::Single,
+                false => Precision::at(x.level)?,
+            },
             batch: x.dims[0],
             windows: *windows,
             inputs,

@@ -9,6 +9,7 @@ use super::super::lattice::column_groups;
 use super::super::weights::Weights;
 use super::transform::{self, Places};
 use super::{POSITIONS, Tiles, stride};
+use crate::Precision;
 use crate::fused::convolution::{Convolution, Input};
 use crate::memory::Buffer;
 use crate::simd::{
@@ -195,7 +196,7 @@ impl WithSimd for Task<'_, '_> {
         let tables: Vec<RowTable<'_>> = inputs_of_tiles
             .chunks_exact(input_stride)
             .map(|rows| {
-                let mut table = RowTable::new(self.product.level, 1, inputs);
+                let mut table = RowTable::new(self.product.level, Precision::Single, 1, inputs);
                 table.extend_adjacent(&rows[..tiles * inputs]);
                 table
             })

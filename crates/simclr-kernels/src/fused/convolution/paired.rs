@@ -1,0 +1,69 @@
+//! Maps whose numbers are rounded to bfloat16, two in the place of one.
+
+use pulp::{Simd, WithSimd};
+
+use super::Input;
+use crate::memory::Buffer;
+use crate::simd::{BlockMut, SimdLevel, fill_blocks, round_to_pairs, whole};
+
+/// Numbers of a chunk: it stays in the second-level cache while it is worked on.
+const CHUNK: usize = 1 << 15;
+
+/// A whole map of so many channels, an even number.
+pub(super) fn round_map(level: SimdLevel, x: Input<'_>, channels: usize) -> Buffer {
+    let pixels = x.values.len() / channels;
+    let step = (CHUNK / channels).max(1);
+    let chunks: Vec<_> = (0..pixels)
+        .step_by(step)
+        .map(|start| start..pixels.min(start + step))
+        .collect();
+    let places = channels / 2;
+    let work = |chunk: usize, _: usize, mut target: BlockMut<'_>| {
+        let numbers = chunks[chunk].start * channels..chunks[chunk].end * channels;
+        level.run(RoundPixels {
+            values: &x.values[numbers],
+            x,
+            channels,
+            target: target.all_mut(),
+        });
+    };
+    fill_blocks(places, &chunks, &whole(places), work).0
+}
+
+struct RoundPixels<'a> {
+    values: &'a [f32],
+    x: Input<'a>,
+    channels: usize,
+    target: &'a mut [f32],
+}
+
+impl WithSimd for RoundPixels<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        round_pixels(self.values, self.x.rectified, self.channels, self.target);
+    }
+}
+
+/// Some pixels, rectified if they are to be.
+#[inline(always)]
+pub(super) fn round_pixels(
+    values: &[f32],
+    rectified: Option<(&[f32], &[f32])>,
+    channels: usize,
+    target: &mut [f32],
+) {
+    let Some((scale, shift)) = rectified else {
+        return round_to_pairs(values.iter().copied(), target);
+    };
+    let pixels = values.chunks_exact(channels);
+    for (target, pixel) in target.chunks_exact_mut(channels / 2).zip(pixels) {
+        let terms = pixel.iter().zip(scale).zip(shift);
+        let rectified = terms.map(|((x, scale), shift)| {
+            let y = x * scale + shift;
+            if y < 0.0 { 0.0 } else { y }
+        });
+        round_to_pairs(rectified, target);
+    }
+}

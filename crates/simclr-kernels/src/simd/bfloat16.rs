@@ -1,0 +1,210 @@
+//! Pairs of bfloat16 numbers, each pair in the place of one f32.
+//!
+//! A product of pairs is the sum of both products, so the loops over f32 serve pairs too:
+//! half as many steps, with another instruction in the middle.
+
+use pulp::Simd;
+
+use super::SimdLevel;
+use super::blocks::BlockMut;
+use super::tile::{RowTable, Terms, TileEnd, add_tile, multiply_tiles, unsupported};
+
+/// Whether pairs can be multiplied: by an instruction, or by the portable twin of it.
+pub(crate) fn has_bfloat16(level: SimdLevel) -> bool {
+    match level {
+        #[cfg(target_arch = "x86_64")]
+        SimdLevel::Avx512 => std::arch::is_x86_feature_detected!("avx512bf16"),
+        SimdLevel::Portable => true,
+        _ => false,
+    }
+}
+
+/// The nearest bfloat16 number, of two equally near the even one: the upper half of the bits
+/// of an f32. What is not a number stays so.
+#[inline(always)]
+fn rounded(value: f32) -> u16 {
+    let bits = value.to_bits();
+    let nearest = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
+    let quiet = bits >> 16 | 0x40;
+    (if value.is_nan() { quiet } else { nearest }) as u16
+}
+
+/// Rounds numbers that lie side by side to pairs that do.
+#[inline(always)]
+pub(crate) fn round_to_pairs(values: impl Iterator<Item = f32>, pairs: &mut [f32]) {
+    // SAFETY: an f32 has room for two u16, which any bits are.
+    let halves = unsafe {
+        std::slice::from_raw_parts_mut(pairs.as_mut_ptr().cast::<u16>(), 2 * pairs.len())
+    };
+    for (half, value) in halves.iter_mut().zip(values) {
+        *half = rounded(value);
+    }
+}
+
+/// Rounds rows and pairs the first with the second, the third with the fourth and so on;
+/// a last one without a partner with zeros. The pairs are in the front half afterwards.
+#[inline(always)]
+pub(crate) fn pair_rows<const WIDTH: usize>(rows: &mut [[f32; WIDTH]]) {
+    for index in 0..rows.len().div_ceil(2) {
+        let first = rows[2 * index];
+        let second = rows.get(2 * index + 1).copied().unwrap_or([0.0; WIDTH]);
+        for (pair, (first, second)) in rows[index].iter_mut().zip(first.into_iter().zip(second)) {
+            let ([a, b], [c, d]) = (rounded(first).to_ne_bytes(), rounded(second).to_ne_bytes());
+            *pair = f32::from_ne_bytes([a, b, c, d]);
+        }
+    }
+}
+
+/// Products of pairs in ordinary arithmetic: the twin of the instruction.
+pub(super) struct Pairs;
+
+impl<S: Simd> Terms<S> for Pairs {
+    #[inline(always)]
+    fn add(simd: S, left: S::f32s, right: S::f32s, sum: S::f32s) -> S::f32s {
+        let (left, right) = (
+            simd.transmute_u32s_f32s(left),
+            simd.transmute_u32s_f32s(right),
+        );
+        let (mask, shift) = (simd.splat_u32s(0xffff_0000), simd.splat_u32s(16));
+        let upper = |pair| simd.transmute_f32s_u32s(simd.and_u32s(pair, mask));
+        let lower = |pair| simd.transmute_f32s_u32s(simd.wrapping_dyn_shl_u32s(pair, shift));
+        let sum = simd.mul_add_e_f32s(lower(left), lower(right), sum);
+        simd.mul_add_e_f32s(upper(left), upper(right), sum)
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod instruction {
+    use std::arch::x86_64::{__m512, __m512bh, _mm512_dpbf16_ps};
+
+    use pulp::x86::V4;
+
+    use super::{BlockMut, RowTable, Terms, TileEnd, add_tile, multiply_tiles};
+
+    /// Products of pairs by one instruction of AVX512-BF16, for functions compiled for it.
+    struct DotProducts;
+
+    impl Terms<V4> for DotProducts {
+        #[inline(always)]
+        fn add(_: V4, left: pulp::f32x16, right: pulp::f32x16, sum: pulp::f32x16) -> pulp::f32x16 {
+            // SAFETY: all of these are 512 bits of plain data; `V4` and the functions below
+            // vouch for the instruction.
+            unsafe {
+                let [left, right]: [__m512bh; 2] = std::mem::transmute([left, right]);
+                let sum: __m512 = std::mem::transmute(sum);
+                std::mem::transmute(_mm512_dpbf16_ps(sum, left, right))
+            }
+        }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx512bf16")]
+    pub(super) fn multiply<End: TileEnd>(
+        simd: V4,
+        table: &RowTable<'_>,
+        panels: &[f32],
+        block: &mut BlockMut<'_>,
+        ends: &mut [End],
+    ) {
+        multiply_tiles::<V4, DotProducts, 12, 2, End>(simd, table, panels, block, ends);
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx512bf16")]
+    pub(super) fn add_outer_products<const ROWS: usize>(
+        simd: V4,
+        operands: (&[f32], &[f32], usize),
+        target: &mut [f32],
+        stride: usize,
+        size: (usize, usize),
+    ) {
+        add_tile::<V4, DotProducts, ROWS, 2>(simd, operands, target, stride, size);
+    }
+}
+
+/// [`multiply`](super::multiply) for pairs, in tiles of 12 x 32.
+pub(super) fn multiply<End: TileEnd>(
+    table: &RowTable<'_>,
+    panels: &[f32],
+    block: &mut BlockMut<'_>,
+    ends: &mut [End],
+) {
+    #[cfg(target_arch = "x86_64")]
+    if let (Some(simd), true) = (pulp::x86::V4::try_new(), has_bfloat16(SimdLevel::Avx512)) {
+        // SAFETY: the processor has what the function is compiled for.
+        return unsafe { instruction::multiply(simd, table, panels, block, ends) };
+    }
+    let _ = (table, panels, block, ends);
+    unsupported((16, 12, 32))
+}
+
+/// [`add_outer_products`](super::add_outer_products) for pairs, in tiles of `ROWS` x 32.
+pub(super) fn add_outer_products<const ROWS: usize>(
+    operands: (&[f32], &[f32], usize),
+    target: &mut [f32],
+    stride: usize,
+    size: (usize, usize),
+) {
+    #[cfg(target_arch = "x86_64")]
+    if let (Some(simd), true) = (pulp::x86::V4::try_new(), has_bfloat16(SimdLevel::Avx512)) {
+        // SAFETY: the processor has what the function is compiled for.
+        return unsafe {
+            instruction::add_outer_products::<ROWS>(simd, operands, target, stride, size)
+        };
+    }
+    let _ = (operands, target, stride, size);
+    unsupported((16, ROWS, 32))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// By the distance to both neighbours, in f64.
+    fn nearest(value: f32) -> u16 {
+        let below = (value.to_bits() >> 16) as u16;
+        let number = |half: u16| f64::from(f32::from_bits(u32::from(half) << 16));
+        let distance = |half: u16| (number(half) - f64::from(value)).abs();
+        match distance(below).total_cmp(&distance(below + 1)) {
+            std::cmp::Ordering::Less => below,
+            std::cmp::Ordering::Greater => below + 1,
+            std::cmp::Ordering::Equal => below + (below & 1),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn numbers_are_rounded_to_the_nearest(value in -1e30f32..1e30) {
+            prop_assert_eq!(rounded(value), nearest(value));
+        }
+
+        #[test]
+        fn ties_go_to_the_even_one(half in 0x0080u16..0x7f00) {
+            let tie = f32::from_bits(u32::from(half) << 16 | 0x8000);
+            prop_assert_eq!(rounded(tie), half + (half & 1));
+            prop_assert_eq!(rounded(-tie), 0x8000 | (half + (half & 1)));
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_stays_so() {
+        let number = |half: u16| f32::from_bits(u32::from(half) << 16);
+        assert!(number(rounded(f32::NAN)).is_nan());
+        assert!(number(rounded(f32::from_bits(0xffff_ffff))).is_nan());
+        assert_eq!(number(rounded(f32::NEG_INFINITY)), f32::NEG_INFINITY);
+        assert_eq!(number(rounded(f32::MAX)), f32::INFINITY);
+    }
+
+    #[test]
+    fn both_ways_to_pair_agree() {
+        let values: Vec<f32> = (0..64).map(|k| 1.0 + k as f32 / 77.0).collect();
+        let mut side_by_side = [0.0; 32];
+        round_to_pairs(values.iter().copied(), &mut side_by_side);
+        let mut rows = [[0.0; 32]; 2];
+        for (k, &value) in values.iter().enumerate() {
+            rows[k % 2][k / 2] = value;
+        }
+        pair_rows(&mut rows);
+        assert_eq!(rows[0].map(f32::to_bits), side_by_side.map(f32::to_bits));
+    }
+}

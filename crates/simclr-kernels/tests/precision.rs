@@ -1,0 +1,228 @@
+//! Products of bfloat16 numbers.
+//!
+//! In a binary of its own, because the choice holds for the whole process.
+#![allow(clippy::panic, clippy::unwrap_used)]
+
+mod support;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use candle_core::{Tensor, Var};
+use simclr_kernels::{
+    Backend, BatchNormParameters, Conv2dConfig, FeatureMap, Precision, Result, SimdLevel,
+};
+use simclr_testkit::Tolerance;
+use support::{FORMS, flat, values};
+
+/// Two orders of magnitude above the rounding of the factors, which is 2⁻⁹ of each, divided
+/// by the square root of the number of terms.
+const ROUNDED: Tolerance = Tolerance::relative_l2(4e-3);
+
+static PROCESS: Mutex<()> = Mutex::new(());
+
+/// Has the process's settings to itself, and puts them back.
+struct Settings(#[allow(dead_code)] MutexGuard<'static, ()>);
+
+impl Settings {
+    fn take() -> Self {
+        Self(PROCESS.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Drop for Settings {
+    fn drop(&mut self) {
+        Precision::choose(None);
+        SimdLevel::choose(None).unwrap();
+    }
+}
+
+/// The levels that multiply bfloat16 numbers: the portable one, and AVX-512 where the
+/// processor has the instruction.
+fn levels() -> Vec<SimdLevel> {
+    Precision::choose(Some(Precision::BFloat16));
+    let suits = |level: &SimdLevel| {
+        SimdLevel::choose(Some(*level)).unwrap();
+        Precision::current().is_ok()
+    };
+    SimdLevel::available().into_iter().filter(suits).collect()
+}
+
+/// A tensor of numbers that bfloat16 has: 1/64 to 1, of either sign.
+fn coarse(name: &str, shape: &[usize]) -> Tensor {
+    let steps = (values(name, shape) * 64.0).unwrap().round().unwrap();
+    (steps / 64.0).unwrap()
+}
+
+/// The output and the gradients of the inputs, whose own gradient is `dy`.
+fn run(
+    inputs: &[Tensor],
+    dy: impl Fn(&[usize]) -> Tensor,
+    op: impl Fn(&[Tensor]) -> Result<Tensor>,
+) -> Vec<Vec<f32>> {
+    let variables: Vec<Var> = inputs
+        .iter()
+        .map(|x| Var::from_tensor(x).unwrap())
+        .collect();
+    let tracked: Vec<Tensor> = variables.iter().map(|v| v.as_tensor().clone()).collect();
+    let y = op(&tracked).unwrap();
+    let loss = (&y * dy(y.dims())).unwrap().sum_all().unwrap();
+    let gradients = loss.backward().unwrap();
+    let mut results = vec![flat(&y)];
+    results.extend(tracked.iter().map(|x| flat(gradients.get(x).unwrap())));
+    results
+}
+
+fn compare(name: &str, tolerance: Tolerance, results: &[Vec<f32>], references: &[Vec<f32>]) {
+    for (index, (result, reference)) in results.iter().zip(references).enumerate() {
+        let comparison = tolerance.compare(result, reference);
+        assert!(comparison.passed, "{name}, result {index}: {comparison:?}");
+    }
+}
+
+/// Size, stride, inputs, outputs; with partial panels, tiles and pairs of pixels.
+const CONVOLUTIONS: [(usize, usize, usize, usize); 7] = [
+    (1, 1, 36, 50),
+    (1, 1, 300, 40),
+    (1, 2, 16, 34),
+    (3, 1, 24, 40),
+    (3, 2, 40, 64),
+    (3, 1, 150, 16),
+    (3, 1, 64, 48),
+];
+
+#[test]
+fn numbers_that_need_no_rounding_give_the_same_as_in_single_precision() {
+    let _settings = Settings::take();
+    for level in levels() {
+        for (size, stride, inputs, outputs) in CONVOLUTIONS {
+            let tensors = [
+                coarse("x", &[3, 15, 13, inputs]),
+                coarse("kernel", &[size, size, inputs, outputs]),
+            ];
+            let config = Conv2dConfig::original(size, stride);
+            let dy = |shape: &[usize]| coarse("dy", shape);
+            SimdLevel::choose(Some(level)).unwrap();
+            Precision::choose(Some(Precision::BFloat16));
+            let results = run(&tensors, dy, |x| {
+                Backend::Fused.conv2d(&x[0], &x[1], config)
+            });
+            let references = run(&tensors, dy, |x| {
+                Backend::Composite.conv2d(&x[0], &x[1], config)
+            });
+            let name = format!("{level}: {size}x{size}/{stride} {inputs}-{outputs}");
+            compare(&name, FORMS, &results, &references);
+        }
+    }
+}
+
+#[test]
+fn others_are_rounded_to_eight_digits() {
+    let _settings = Settings::take();
+    for level in levels() {
+        for (size, stride, inputs, outputs) in CONVOLUTIONS {
+            let tensors = [
+                values("x", &[3, 15, 13, inputs]),
+                values("kernel", &[size, size, inputs, outputs]),
+            ];
+            let config = Conv2dConfig::original(size, stride);
+            let dy = |shape: &[usize]| values("dy", shape);
+            let at = |precision| {
+                SimdLevel::choose(Some(level)).unwrap();
+                Precision::choose(Some(precision));
+                run(&tensors, dy, |x| {
+                    Backend::Fused.conv2d(&x[0], &x[1], config)
+                })
+            };
+            let (rounded, exact) = (at(Precision::BFloat16), at(Precision::Single));
+            let name = format!("{level}: {size}x{size}/{stride} {inputs}-{outputs}");
+            compare(&name, ROUNDED, &rounded, &exact);
+            for (rounded, exact) in rounded.iter().zip(&exact) {
+                let same = Tolerance::relative_l2(1e-4).compare(rounded, exact);
+                assert!(same.failed(), "{name}: not rounded, {same:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn maps_that_are_normalised_on_the_way_are_rounded_too() {
+    let _settings = Settings::take();
+    for level in levels() {
+        for (size, middle, outputs) in [(3, 20, 34), (1, 64, 40)] {
+            let tensors = [
+                values("x", &[2, 9, 8, 16]),
+                values("first", &[1, 1, 16, middle]),
+                values("gamma", &[middle]),
+                values("beta", &[middle]),
+                values("second", &[size, size, middle, outputs]),
+            ];
+            let op = |x: &[Tensor]| {
+                let norm = BatchNormParameters {
+                    gamma: &x[2],
+                    beta: &x[3],
+                    epsilon: 1e-5,
+                };
+                let first = FeatureMap::new(&x[0], Backend::Fused)?
+                    .conv2d_measured(&x[1], Conv2dConfig::same())?;
+                let config = Conv2dConfig::original(size, 1);
+                let (second, _) = first.batch_norm_relu_conv2d(norm, &x[4], config)?;
+                second.tensor()
+            };
+            let dy = |shape: &[usize]| values("dy", shape);
+            let at = |precision| {
+                SimdLevel::choose(Some(level)).unwrap();
+                Precision::choose(Some(precision));
+                run(&tensors, dy, op)
+            };
+            let (rounded, exact) = (at(Precision::BFloat16), at(Precision::Single));
+            // Rounding changes what the ReLU lets through, so gradients near zero change.
+            let tolerance = Tolerance::relative_l2(2e-2);
+            compare(
+                &format!("{level}: {size}x{size}"),
+                tolerance,
+                &rounded,
+                &exact,
+            );
+        }
+    }
+}
+
+#[test]
+fn images_odd_channels_and_dense_layers_stay_exact() {
+    let _settings = Settings::take();
+    Precision::choose(Some(Precision::BFloat16));
+    let level = levels()[0];
+    SimdLevel::choose(Some(level)).unwrap();
+    for (size, inputs, outputs) in [(7, 3, 32), (3, 17, 8), (1, 32, 5)] {
+        let tensors = [
+            values("x", &[2, 12, 12, inputs]),
+            values("kernel", &[size, size, inputs, outputs]),
+        ];
+        let config = Conv2dConfig::original(size, 1);
+        support::compare_forms(&format!("{size}x{size}"), &tensors, |backend, x| {
+            backend.conv2d(&x[0], &x[1], config)
+        });
+    }
+    let tensors = [values("x", &[10, 64]), values("kernel", &[64, 32])];
+    support::compare_forms("dense", &tensors, |backend, x| {
+        backend.dense(&x[0], &x[1], None)
+    });
+}
+
+#[test]
+fn levels_without_it_are_refused() {
+    let _settings = Settings::take();
+    Precision::choose(Some(Precision::BFloat16));
+    let suited = levels();
+    for level in SimdLevel::available() {
+        SimdLevel::choose(Some(level)).unwrap();
+        let map = FeatureMap::new(&values("x", &[1, 2, 2, 16]), Backend::Fused);
+        assert_eq!(map.is_ok(), suited.contains(&level), "{level}");
+        if let Err(error) = map {
+            let error = error.to_string();
+            let named = error.contains("SIMCLR_PRECISION") && error.contains("single");
+            assert!(named && error.contains(&level.to_string()), "{error}");
+        }
+    }
+    assert!(suited.contains(&SimdLevel::Portable));
+}
