@@ -25,9 +25,10 @@ pub enum Precision {
     /// signs is off by about 2⁻⁹ sqrt(2 / 3 / n) of the sum of their magnitudes. For
     /// training and embedding, not where results are compared with f32.
     ///
-    /// Forward passes, input's and kernel's gradients are computed so, of convolutions with
-    /// at least 16 input channels and even numbers of channels: of a ResNet all but the
-    /// first. Dense layers stay as they are, and Winograd's form is not used.
+    /// Outputs and input's gradients are computed so, of convolutions with at least 16 input
+    /// channels and even numbers of channels: of a ResNet all but the first, and then
+    /// directly. Kernels' gradients, whose operands would have to be rearranged for it, and
+    /// dense layers stay in single precision.
     BFloat16,
 }
 

@@ -7,7 +7,7 @@ use pulp::Simd;
 
 use super::SimdLevel;
 use super::blocks::BlockMut;
-use super::tile::{RowTable, Terms, TileEnd, add_tile, multiply_tiles, unsupported};
+use super::tile::{RowTable, Terms, TileEnd, multiply_tiles, unsupported};
 
 /// Whether pairs can be multiplied: by an instruction, or by the portable twin of it.
 pub(crate) fn has_bfloat16(level: SimdLevel) -> bool {
@@ -79,15 +79,15 @@ mod instruction {
 
     use pulp::x86::V4;
 
-    use super::{BlockMut, RowTable, Terms, TileEnd, add_tile, multiply_tiles};
+    use super::{BlockMut, RowTable, Terms, TileEnd, multiply_tiles};
 
-    /// Products of pairs by one instruction of AVX512-BF16, for functions compiled for it.
+    /// Products of pairs by one instruction of AVX512-BF16, for a function compiled for it.
     struct DotProducts;
 
     impl Terms<V4> for DotProducts {
         #[inline(always)]
         fn add(_: V4, left: pulp::f32x16, right: pulp::f32x16, sum: pulp::f32x16) -> pulp::f32x16 {
-            // SAFETY: all of these are 512 bits of plain data; `V4` and the functions below
+            // SAFETY: all of these are 512 bits of plain data; `V4` and the function below
             // vouch for the instruction.
             unsafe {
                 let [left, right]: [__m512bh; 2] = std::mem::transmute([left, right]);
@@ -107,17 +107,6 @@ mod instruction {
     ) {
         multiply_tiles::<V4, DotProducts, 12, 2, End>(simd, table, panels, block, ends);
     }
-
-    #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx512bf16")]
-    pub(super) fn add_outer_products<const ROWS: usize>(
-        simd: V4,
-        operands: (&[f32], &[f32], usize),
-        target: &mut [f32],
-        stride: usize,
-        size: (usize, usize),
-    ) {
-        add_tile::<V4, DotProducts, ROWS, 2>(simd, operands, target, stride, size);
-    }
 }
 
 /// [`multiply`](super::multiply) for pairs, in tiles of 12 x 32.
@@ -134,24 +123,6 @@ pub(super) fn multiply<End: TileEnd>(
     }
     let _ = (table, panels, block, ends);
     unsupported((16, 12, 32))
-}
-
-/// [`add_outer_products`](super::add_outer_products) for pairs, in tiles of `ROWS` x 32.
-pub(super) fn add_outer_products<const ROWS: usize>(
-    operands: (&[f32], &[f32], usize),
-    target: &mut [f32],
-    stride: usize,
-    size: (usize, usize),
-) {
-    #[cfg(target_arch = "x86_64")]
-    if let (Some(simd), true) = (pulp::x86::V4::try_new(), has_bfloat16(SimdLevel::Avx512)) {
-        // SAFETY: the processor has what the function is compiled for.
-        return unsafe {
-            instruction::add_outer_products::<ROWS>(simd, operands, target, stride, size)
-        };
-    }
-    let _ = (operands, target, stride, size);
-    unsupported((16, ROWS, 32))
 }
 
 #[cfg(test)]

@@ -352,11 +352,10 @@ impl FilterTile {
 /// `size` is (rows, columns).
 ///
 /// `left` is `[count, tile rows]`, see [`FilterTile`], `right` is `[count, tile columns]`,
-/// of numbers or of pairs, `target` has rows of `stride` elements.
+/// `target` has rows of `stride` elements.
 #[inline(always)]
 pub(crate) fn add_outer_products<S: Simd>(
     simd: S,
-    precision: Precision,
     (left, right, count): (&[f32], &[f32], usize),
     target: &mut [f32],
     stride: usize,
@@ -364,34 +363,17 @@ pub(crate) fn add_outer_products<S: Simd>(
 ) {
     let tile = left.len() / count.max(1);
     let operands = (left, right, count);
-    match (S::F32_LANES, tile, precision) {
-        (16, 12, Precision::Single) => {
-            add_tile::<S, Numbers, 12, 2>(simd, operands, target, stride, size)
-        }
-        (16, 8, Precision::Single) => {
-            add_tile::<S, Numbers, 8, 2>(simd, operands, target, stride, size)
-        }
-        (8, 6, Precision::Single) => {
-            add_tile::<S, Numbers, 6, 2>(simd, operands, target, stride, size)
-        }
-        (4, 6, Precision::Single) => {
-            add_tile::<S, Numbers, 6, 4>(simd, operands, target, stride, size)
-        }
-        (16, 12, Precision::BFloat16) => {
-            bfloat16::add_outer_products::<12>(operands, target, stride, size)
-        }
-        (16, 8, Precision::BFloat16) => {
-            bfloat16::add_outer_products::<8>(operands, target, stride, size)
-        }
-        (8, 6, Precision::BFloat16) => {
-            add_tile::<S, Pairs, 6, 2>(simd, operands, target, stride, size)
-        }
-        (lanes, rows, _) => unsupported((lanes, rows, 0)),
+    match (S::F32_LANES, tile) {
+        (16, 12) => add_tile::<S, 12, 2>(simd, operands, target, stride, size),
+        (16, 8) => add_tile::<S, 8, 2>(simd, operands, target, stride, size),
+        (8, 6) => add_tile::<S, 6, 2>(simd, operands, target, stride, size),
+        (4, 6) => add_tile::<S, 6, 4>(simd, operands, target, stride, size),
+        (lanes, rows) => unsupported((lanes, rows, 0)),
     }
 }
 
 #[inline(always)]
-pub(super) fn add_tile<S: Simd, T: Terms<S>, const ROWS: usize, const VECTORS: usize>(
+fn add_tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
     simd: S,
     (left, right, count): (&[f32], &[f32], usize),
     target: &mut [f32],
@@ -414,7 +396,7 @@ pub(super) fn add_tile<S: Simd, T: Terms<S>, const ROWS: usize, const VECTORS: u
             for (row, sums) in sums.iter_mut().enumerate() {
                 let factor = simd.splat_f32s(*a.add(row));
                 for (sum, &value) in sums.iter_mut().zip(&values) {
-                    *sum = T::add(simd, factor, value, *sum);
+                    *sum = simd.mul_add_e_f32s(factor, value, *sum);
                 }
             }
             (a, b) = (a.add(ROWS), b.add(width));

@@ -8,9 +8,8 @@ use rayon::prelude::*;
 
 use super::lattice::Lattice;
 use super::{Convolution, Input};
-use crate::Precision;
 use crate::memory::{Buffer, room_for_gradient, zeros};
-use crate::simd::{FilterTile, Scratch, SimdLevel, add_outer_products, pair_rows, prefetch};
+use crate::simd::{FilterTile, Scratch, SimdLevel, add_outer_products, prefetch};
 
 /// Pixels that are packed at a time: a panel of them stays in the first-level cache, all
 /// that is packed of them, and the next ones, in the second-level cache.
@@ -38,7 +37,6 @@ pub(super) fn gradient(
 ) -> Vec<f32> {
     let plan = Plan {
         level,
-        precision: convolution.precision(),
         lattice,
         x,
         dy,
@@ -113,7 +111,6 @@ fn add_up(parts: &[Buffer], target: &mut [f32], columns: Range<usize>, stride: u
 
 struct Plan<'a> {
     level: SimdLevel,
-    precision: Precision,
     lattice: &'a Lattice,
     x: Input<'a>,
     dy: &'a [f32],
@@ -214,8 +211,6 @@ impl WithSimd for Task<'_, '_> {
                 8 => self.pack_inputs::<8>(pixels, &mut starts, left),
                 _ => self.pack_inputs::<6>(pixels, &mut starts, left),
             }
-            // Products of pairs take half as many steps.
-            let steps = self.plan.precision.places(count);
             let panels = right.chunks_exact(count * width);
             let mut next = self.next_pixels(first, panels.len() * self.piece.tiles(tile_rows));
             for (panel, column) in panels.zip((0..columns).step_by(width)) {
@@ -230,10 +225,7 @@ impl WithSimd for Task<'_, '_> {
                         let rows = tile_rows.min(of_tap.end - start);
                         let size = (rows, width.min(columns - column));
                         let target = &mut sums[row * columns + column..];
-                        let left = &tile[..steps * tile_rows];
-                        let operands = (left, &panel[..steps * width], steps);
-                        let precision = self.plan.precision;
-                        add_outer_products(simd, precision, operands, target, columns, size);
+                        add_outer_products(simd, (tile, panel, count), target, columns, size);
                         row += rows;
                     }
                 }
@@ -291,17 +283,6 @@ impl Task<'_, '_> {
                 target[rest.len()..].fill(0.0);
             }
         }
-        self.pair_pixels(count, packed);
-    }
-
-    /// Rounds packed pixels, `count` to a panel, to pairs where products are of pairs.
-    #[inline(always)]
-    fn pair_pixels<const WIDTH: usize>(&self, count: usize, packed: &mut [[f32; WIDTH]]) {
-        if self.plan.precision == Precision::BFloat16 {
-            for panel in packed.chunks_exact_mut(count) {
-                pair_rows(panel);
-            }
-        }
     }
 
     /// What the rows of the piece are multiplied with: `[tile, pixel, row of the tile]`.
@@ -322,7 +303,6 @@ impl Task<'_, '_> {
             self.pack_runs(starts, rows.clone(), target);
             first += tiles * count;
         }
-        self.pair_pixels(count, packed);
     }
 
     /// Where the run of each pixel begins at a tap; `None` in the padding.

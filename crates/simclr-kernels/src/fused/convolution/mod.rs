@@ -234,7 +234,7 @@ impl Convolution {
         .0
     }
 
-    /// `dkernel[k, o] = sum over p of columns[p, k] dy[p, o]`.
+    /// `dkernel[k, o] = sum over p of columns[p, k] dy[p, o]`, in single precision.
     pub(super) fn backward_kernel(&self, level: SimdLevel, x: Input<'_>, dy: &[f32]) -> Vec<f32> {
         if small_input::is_small(self) {
             let x = x.computed(level);
@@ -242,16 +242,19 @@ impl Convolution {
             let lattice = convolution.merged_lattice();
             return filter::gradient(level, &convolution, &lattice, Input::plain(&padded), dy);
         }
-        if self.is_winograd() {
+        if self.suits_winograd() {
             return winograd::gradient(level, self, x, dy);
         }
         filter::gradient(level, self, &Lattice::forward(&self.windows), x, dy)
     }
 
+    /// Whether Winograd's form computes maps.
     fn is_winograd(&self) -> bool {
-        self.precision() == Precision::Single
-            && ConvolutionMethod::current() == ConvolutionMethod::Fastest
-            && winograd::suits(self)
+        self.precision() == Precision::Single && self.suits_winograd()
+    }
+
+    fn suits_winograd(&self) -> bool {
+        ConvolutionMethod::current() == ConvolutionMethod::Fastest && winograd::suits(self)
     }
 
     /// A lattice whose taps are whole rows of a window; only for maps without padding.

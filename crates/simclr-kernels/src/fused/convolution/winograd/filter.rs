@@ -8,7 +8,6 @@ use rayon::prelude::*;
 use super::super::{Convolution, Input};
 use super::transform::{self, Places};
 use super::{POSITIONS, Tiles, stride};
-use crate::Precision;
 use crate::memory::{Buffer, room_for_gradient, zeros};
 use crate::simd::{FilterTile, SimdLevel, add_outer_products, load, store};
 
@@ -172,14 +171,7 @@ impl WithSimd for Task<'_> {
                         let right = &gradients[panel * count * width..][..count * width];
                         let size = (row_count, width.min(columns - column));
                         let target = &mut sums[(position * rows + row) * columns + column..];
-                        add_outer_products(
-                            simd,
-                            Precision::Single,
-                            (&left, right, count),
-                            target,
-                            columns,
-                            size,
-                        );
+                        add_outer_products(simd, (&left, right, count), target, columns, size);
                     }
                 }
             }
