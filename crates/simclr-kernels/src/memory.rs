@@ -59,23 +59,27 @@ fn room_for(len: usize) -> Vec<f32> {
     recycled.unwrap_or_else(|| Vec::with_capacity(len))
 }
 
-/// The memory of gradients that were given back, by capacity.
+/// The memory of gradients that were given back, by length.
 static GRADIENTS: Mutex<BTreeMap<usize, Vec<Vec<f32>>>> = Mutex::new(BTreeMap::new());
 
-/// An empty vector with room for `len` numbers of a gradient, which will leave the pool.
+/// As many numbers, of any value, for a gradient, which will leave the pool.
 pub(crate) fn room_for_gradient(len: usize) -> Vec<f32> {
     let mut gradients = GRADIENTS.lock().unwrap_or_else(PoisonError::into_inner);
     let given_back = gradients.get_mut(&len).and_then(Vec::pop);
-    given_back.unwrap_or_else(|| Vec::with_capacity(len))
+    drop(gradients);
+    let mut numbers = given_back.unwrap_or_else(|| vec![0.0; len]);
+    if cfg!(debug_assertions) {
+        numbers.fill(f32::NAN);
+    }
+    numbers
 }
 
 /// Takes memory for the next gradients, in the place of what was left of the last ones.
 pub(crate) fn keep_for_gradients(vectors: impl Iterator<Item = Vec<f32>>) {
     let mut gradients = GRADIENTS.lock().unwrap_or_else(PoisonError::into_inner);
     gradients.clear();
-    for mut vector in vectors.filter(|vector| vector.capacity() >= SMALLEST) {
-        vector.clear();
-        gradients.entry(vector.capacity()).or_default().push(vector);
+    for vector in vectors.filter(|vector| vector.len() >= SMALLEST) {
+        gradients.entry(vector.len()).or_default().push(vector);
     }
 }
 

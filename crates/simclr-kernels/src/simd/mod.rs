@@ -15,8 +15,8 @@ pub(crate) use blocks::{BlockMut, fill_beside, fill_blocks, whole};
 pub use gemm::{MatrixMut, MatrixRef, gemm};
 pub use level::SimdLevel;
 pub(crate) use prefetch::prefetch;
-pub(crate) use scratch::Scratch;
+pub(crate) use scratch::{Scratch, odd_lines};
 pub(crate) use tile::{
-    FilterTile, RowTable, TileEnd, add_outer_products, load_from as load, multiply,
+    FilterTile, OuterProducts, RowTable, TileEnd, add_outer_products, load_from as load, multiply,
     store_to as store,
 };

@@ -7,6 +7,13 @@ struct Line([f32; LANES]);
 
 const LANES: usize = 16;
 
+/// The next number of places that is an odd number of cache lines: rows so far apart do not
+/// fall on one another in the caches.
+pub(crate) fn odd_lines(places: usize) -> usize {
+    let lines = places.div_ceil(LANES);
+    (lines + 1 - lines % 2) * LANES
+}
+
 /// Numbers that begin at the start of a cache line, so that no load of a register's width
 /// touches two lines.
 #[derive(Debug, Default)]
@@ -40,6 +47,11 @@ impl Scratch {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn odd_numbers_of_lines() {
+        assert_eq!([1, 16, 17, 32, 48].map(odd_lines), [16, 16, 48, 48, 48]);
+    }
 
     #[test]
     fn lines_begin_at_their_boundary() {

@@ -8,6 +8,7 @@ use pulp::Simd;
 use super::bfloat16::{self, Pairs};
 use super::blocks::BlockMut;
 use super::level::{SimdLevel, Tile};
+use super::prefetch;
 use crate::Precision;
 
 /// What a number of an operand stands for, and how products of them are added up.
@@ -35,6 +36,8 @@ pub(crate) struct RowTable<'a> {
     precision: Precision,
     taps: usize,
     run: usize,
+    /// Whether each tile's runs are asked for while the one before is at work.
+    asks_ahead: bool,
     borrow: PhantomData<&'a [f32]>,
 }
 
@@ -89,8 +92,15 @@ impl<'a> RowTable<'a> {
             precision,
             taps,
             run,
+            asks_ahead: false,
             borrow: PhantomData,
         }
+    }
+
+    /// Whether a tile's runs are to be asked for while the one before is at work: for rows
+    /// that are read for the first time.
+    pub(crate) fn ask_ahead(&mut self, asks_ahead: bool) {
+        self.asks_ahead = asks_ahead;
     }
 
     /// Adds rows of one run each that lie one after the other, as in the result.
@@ -233,10 +243,21 @@ pub(super) fn multiply_tiles<
     assert!(panels.len() >= ends.len() * size && block.columns() <= ends.len() * width);
     let pointers_of_tile = table.taps * ROWS;
     for (tile, targets) in table.targets.chunks(ROWS).enumerate() {
-        let pointers = &table.pointers[tile * pointers_of_tile..(tile + 1) * pointers_of_tile];
+        let (pointers, next) = table.pointers[tile * pointers_of_tile..].split_at(pointers_of_tile);
+        let asked_for = if table.asks_ahead {
+            pointers_of_tile
+        } else {
+            0
+        };
+        let next = &next[..next.len().min(asked_for)];
+        let mut next = next.chunks(pointers_of_tile.div_ceil(ends.len()).max(1));
         for (index, end) in ends.iter_mut().enumerate() {
             let panel = &panels[index * size..(index + 1) * size];
             end.prefetch(targets);
+            for &pointer in next.next().unwrap_or_default() {
+                // SAFETY: each pointer is one to at least `run` numbers that the table borrows.
+                prefetch(unsafe { std::slice::from_raw_parts(pointer, table.run) });
+            }
             let part = |piece: Piece| {
                 let start = (piece.first_tap * table.run + piece.begin) * width;
                 // SAFETY: there are `taps * ROWS` pointers, each to at least `run` numbers
@@ -337,6 +358,9 @@ unsafe fn accumulate<S: Simd, T: Terms<S>, const ROWS: usize, const VECTORS: usi
 pub(crate) struct FilterTile;
 
 impl FilterTile {
+    /// The rows of the largest tile.
+    pub(crate) const MOST_ROWS: usize = 12;
+
     /// How many rows the left panels of [`add_outer_products`] have, if about `size` rows
     /// are to be cut into panels: the most, unless too much of the last one stays empty.
     pub(crate) fn rows(level: SimdLevel, size: usize) -> usize {
@@ -348,22 +372,31 @@ impl FilterTile {
     }
 }
 
-/// `target[r, 0..columns] += Σ over p of left[p][r] right[p]`, for the first `rows` rows;
-/// `size` is (rows, columns).
-///
-/// `left` is `[count, tile rows]`, see [`FilterTile`], `right` is `[count, tile columns]`,
-/// `target` has rows of `stride` elements.
+/// The operands of a sum of outer products over some pixels.
+#[derive(Clone, Copy)]
+pub(crate) struct OuterProducts<'a> {
+    /// How many pixels.
+    pub(crate) count: usize,
+    /// The first pixel's left numbers; those of the next one lie `left_stride` further on.
+    pub(crate) left: &'a [f32],
+    pub(crate) left_stride: usize,
+    /// How many of the left numbers make a tile, see [`FilterTile`].
+    pub(crate) tile_rows: usize,
+    /// `[count, tile columns]`.
+    pub(crate) right: &'a [f32],
+}
+
+/// `target[r, 0..columns] += Σ over p of left[p][r] right[p]`, for the first `rows` rows of
+/// the tile; `size` is (rows, columns), `target` has rows of `stride` elements.
 #[inline(always)]
 pub(crate) fn add_outer_products<S: Simd>(
     simd: S,
-    (left, right, count): (&[f32], &[f32], usize),
+    operands: OuterProducts<'_>,
     target: &mut [f32],
     stride: usize,
     size: (usize, usize),
 ) {
-    let tile = left.len() / count.max(1);
-    let operands = (left, right, count);
-    match (S::F32_LANES, tile) {
+    match (S::F32_LANES, operands.tile_rows) {
         (16, 12) => add_tile::<S, 12, 2>(simd, operands, target, stride, size),
         (16, 8) => add_tile::<S, 8, 2>(simd, operands, target, stride, size),
         (8, 6) => add_tile::<S, 6, 2>(simd, operands, target, stride, size),
@@ -375,19 +408,30 @@ pub(crate) fn add_outer_products<S: Simd>(
 #[inline(always)]
 fn add_tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
     simd: S,
-    (left, right, count): (&[f32], &[f32], usize),
+    operands: OuterProducts<'_>,
     target: &mut [f32],
     stride: usize,
     (rows, columns): (usize, usize),
 ) {
+    let OuterProducts {
+        count,
+        left,
+        left_stride,
+        right,
+        ..
+    } = operands;
     let width = VECTORS * S::F32_LANES;
-    assert!(left.len() >= count * ROWS && right.len() >= count * width);
+    let Some(last) = count.checked_sub(1) else {
+        return;
+    };
+    assert!(left.len() >= last * left_stride + ROWS && right.len() >= count * width);
     assert!((1..=ROWS).contains(&rows) && (1..=width).contains(&columns));
     assert!(target.len() >= (rows - 1) * stride + columns);
     let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
     let (mut a, mut b) = (left.as_ptr(), right.as_ptr());
     for _ in 0..count {
-        // SAFETY: the lengths were checked above: `count` steps of ROWS and `width`.
+        // SAFETY: the lengths were checked above: `count` steps of `left_stride`, with ROWS
+        // numbers at each, and of `width`.
         unsafe {
             let mut values = [simd.splat_f32s(0.0); VECTORS];
             for (vector, value) in values.iter_mut().enumerate() {
@@ -399,7 +443,9 @@ fn add_tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
                     *sum = simd.mul_add_e_f32s(factor, value, *sum);
                 }
             }
-            (a, b) = (a.add(ROWS), b.add(width));
+            b = b.add(width);
+            // Behind the last pixel there may be nothing to point to.
+            a = a.wrapping_add(left_stride);
         }
     }
     if rows == ROWS && columns == width {

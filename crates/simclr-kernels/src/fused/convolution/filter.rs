@@ -9,7 +9,9 @@ use rayon::prelude::*;
 use super::lattice::Lattice;
 use super::{Convolution, Input};
 use crate::memory::{Buffer, room_for_gradient, zeros};
-use crate::simd::{FilterTile, Scratch, SimdLevel, add_outer_products, prefetch};
+use crate::simd::{
+    FilterTile, OuterProducts, Scratch, SimdLevel, add_outer_products, odd_lines, prefetch,
+};
 
 /// Pixels that are packed at a time: a panel of them stays in the first-level cache, all
 /// that is packed of them, and the next ones, in the second-level cache.
@@ -22,6 +24,9 @@ const TASK_COLUMNS: usize = 256;
 
 /// The sum over pixels is cut into parts of at least this many, each with a sum of its own.
 const PART_PIXELS: usize = 512;
+
+/// Rows of the kernel whose parts are added up by one task.
+const SUM_ROWS: usize = 64;
 
 /// Tasks that the work is cut into, if it can be: a constant, so that sums do not depend
 /// on the number of threads.
@@ -71,17 +76,17 @@ pub(super) fn gradient(
         })
         .collect();
     let mut gradient = room_for_gradient(convolution.depth() * plan.outputs);
-    gradient.resize(convolution.depth() * plan.outputs, 0.0);
+    let mut chunks = Vec::new();
     let mut rest = gradient.as_mut_slice();
-    let mut targets = Vec::with_capacity(pieces.len());
     for (piece, sums) in pieces.iter().zip(sums.chunks(columns.len() * parts.len())) {
         let (target, others) = rest.split_at_mut(piece.rows() * plan.outputs);
-        targets.push((target, sums));
+        let rows = target.chunks_mut(SUM_ROWS * plan.outputs).enumerate();
+        chunks.extend(rows.map(|(index, rows)| (index * SUM_ROWS, rows, sums)));
         rest = others;
     }
-    targets.into_par_iter().for_each(|(target, sums)| {
-        for (columns, sums) in columns.iter().zip(sums.chunks(parts.len())) {
-            add_up(sums, target, columns.clone(), plan.outputs);
+    chunks.into_par_iter().for_each(|(first, rows, sums)| {
+        for (columns, parts) in columns.iter().zip(sums.chunks(parts.len())) {
+            add_up(parts, first, rows, columns.clone(), plan.outputs);
         }
     });
     gradient
@@ -95,14 +100,25 @@ fn cut(size: usize, step: usize) -> Vec<Range<usize>> {
         .collect()
 }
 
-/// Adds matrices up, in their order, into some columns of another one.
-fn add_up(parts: &[Buffer], target: &mut [f32], columns: Range<usize>, stride: usize) {
-    for part in parts {
-        let rows = target
-            .chunks_exact_mut(stride)
-            .zip(part.chunks_exact(columns.len()));
-        for (row, values) in rows {
-            for (sum, value) in row[columns.clone()].iter_mut().zip(values) {
+/// Writes the sum of matrices, in their order and from their row `first` on, to some columns
+/// of some rows of another one.
+fn add_up(
+    parts: &[Buffer],
+    first: usize,
+    target: &mut [f32],
+    columns: Range<usize>,
+    stride: usize,
+) {
+    for (index, row) in target.chunks_exact_mut(stride).enumerate() {
+        let start = (first + index) * columns.len();
+        let row = &mut row[columns.clone()];
+        for (number, part) in parts.iter().enumerate() {
+            let values = &part[start..start + row.len()];
+            if number == 0 {
+                row.copy_from_slice(values);
+                continue;
+            }
+            for (sum, value) in row.iter_mut().zip(values) {
                 *sum += value;
             }
         }
@@ -201,32 +217,35 @@ impl WithSimd for Task<'_, '_> {
             let pixels = first..self.pixels.end.min(first + PACKED_PIXELS);
             let count = pixels.len();
             let right = right.room(columns.div_ceil(width) * width * count);
-            let left = left.room(self.piece.tiles(tile_rows) * tile_rows * count);
+            let left_stride = odd_lines(self.piece.tiles(tile_rows) * tile_rows);
+            let left = left.room(left_stride * count);
             match width {
                 32 => self.pack_gradients::<32>(pixels.clone(), right),
                 _ => self.pack_gradients::<16>(pixels.clone(), right),
             }
-            match tile_rows {
-                12 => self.pack_inputs::<12>(pixels, &mut starts, left),
-                8 => self.pack_inputs::<8>(pixels, &mut starts, left),
-                _ => self.pack_inputs::<6>(pixels, &mut starts, left),
-            }
+            self.pack_inputs(pixels, &mut starts, tile_rows, left_stride, left);
             let panels = right.chunks_exact(count * width);
             let mut next = self.next_pixels(first, panels.len() * self.piece.tiles(tile_rows));
             for (panel, column) in panels.zip((0..columns).step_by(width)) {
-                let mut tiles = left.chunks_exact(count * tile_rows);
-                let mut row = 0;
+                let (mut row, mut place) = (0, 0);
                 for (_, of_tap) in &self.piece.0 {
                     for start in of_tap.clone().step_by(tile_rows) {
-                        let Some(tile) = tiles.next() else { break };
                         if let Some(pixels) = next.next() {
                             self.prefetch(pixels);
                         }
+                        let operands = OuterProducts {
+                            count,
+                            left: &left[place..],
+                            left_stride,
+                            tile_rows,
+                            right: panel,
+                        };
                         let rows = tile_rows.min(of_tap.end - start);
                         let size = (rows, width.min(columns - column));
                         let target = &mut sums[row * columns + column..];
-                        add_outer_products(simd, (tile, panel, count), target, columns, size);
+                        add_outer_products(simd, operands, target, columns, size);
                         row += rows;
+                        place += tile_rows;
                     }
                 }
             }
@@ -285,23 +304,24 @@ impl Task<'_, '_> {
         }
     }
 
-    /// What the rows of the piece are multiplied with: `[tile, pixel, row of the tile]`.
+    /// What the rows of the piece are multiplied with, pixel by pixel, of each tap in whole
+    /// tiles.
     #[inline(always)]
-    fn pack_inputs<const TILE: usize>(
+    fn pack_inputs(
         &self,
         pixels: Range<usize>,
         starts: &mut Vec<Option<usize>>,
+        tile_rows: usize,
+        stride: usize,
         packed: &mut [f32],
     ) {
-        let count = pixels.len();
-        let (packed, _) = packed.as_chunks_mut::<TILE>();
         let mut first = 0;
         for (tap, rows) in &self.piece.0 {
             self.find_runs(pixels.clone(), *tap, starts);
-            let tiles = rows.len().div_ceil(TILE);
-            let target = &mut packed[first..first + tiles * count];
-            self.pack_runs(starts, rows.clone(), target);
-            first += tiles * count;
+            let targets = packed.chunks_exact_mut(stride);
+            let targets = targets.map(|pixel| &mut pixel[first..first + rows.len()]);
+            self.pack_runs(starts, rows.clone(), targets);
+            first += rows.len().next_multiple_of(tile_rows);
         }
     }
 
@@ -312,51 +332,28 @@ impl Task<'_, '_> {
         starts.extend(pixels.map(|pixel| self.plan.run_start(pixel, tap)));
     }
 
-    /// Some numbers of each pixel's run, rectified if they are to be: `[tile, pixel, number
-    /// of the tile]`. What is padding is zero.
+    /// Some numbers of each pixel's run, rectified if they are to be. What is padding is zero.
     #[inline(always)]
-    fn pack_runs<const TILE: usize>(
+    fn pack_runs<'p>(
         &self,
         starts: &[Option<usize>],
         rows: Range<usize>,
-        packed: &mut [[f32; TILE]],
+        targets: impl Iterator<Item = &'p mut [f32]>,
     ) {
         let Input { values, rectified } = self.plan.x;
-        let count = starts.len();
-        let mut computed = [0.0; TASK_ROWS];
-        let computed = &mut computed[..rows.len()];
-        for (pixel, start) in starts.iter().enumerate() {
-            let tiles = packed[pixel..].iter_mut().step_by(count);
+        for (start, target) in starts.iter().zip(targets) {
             let Some(start) = start else {
-                tiles.for_each(|tile| *tile = [0.0; TILE]);
+                target.fill(0.0);
                 continue;
             };
             let source = &values[start + rows.start..start + rows.end];
             match rectified {
-                None => copy_tiles(source, tiles),
+                None => target.copy_from_slice(source),
                 Some((scale, shift)) => {
-                    rectify(source, &scale[rows.clone()], &shift[rows.clone()], computed);
-                    copy_tiles(computed, tiles);
+                    rectify(source, &scale[rows.clone()], &shift[rows.clone()], target);
                 }
             }
         }
-    }
-}
-
-/// A run in tiles, the last one filled up with zeros.
-#[inline(always)]
-fn copy_tiles<'a, const TILE: usize>(
-    run: &[f32],
-    tiles: impl Iterator<Item = &'a mut [f32; TILE]>,
-) {
-    let (whole, rest) = run.as_chunks::<TILE>();
-    let mut tiles = tiles;
-    for (source, tile) in whole.iter().zip(tiles.by_ref()) {
-        *tile = *source;
-    }
-    if let (false, Some(tile)) = (rest.is_empty(), tiles.next()) {
-        tile[..rest.len()].copy_from_slice(rest);
-        tile[rest.len()..].fill(0.0);
     }
 }
 

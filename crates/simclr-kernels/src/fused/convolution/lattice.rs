@@ -248,6 +248,12 @@ impl Product<'_> {
             && matches!(&self.lattices[..], [lattice] if lattice.is_identity())
     }
 
+    /// Whether rows of the left operand are read from the map itself, one after the other.
+    fn reads_in_order(&self) -> bool {
+        let as_it_is = self.precision == Precision::Single && self.source.rectified.is_none();
+        as_it_is && self.is_pointwise()
+    }
+
     /// Ranges of output pixels; whole images where several lattices share the pixels.
     fn blocks(&self) -> Vec<Range<usize>> {
         let image = self.target_size.0 * self.target_size.1;
@@ -330,7 +336,7 @@ impl WithSimd for Task<'_, '_> {
         let mut own = PREPARED.take();
         let source = self.source(&mut own);
         let lattices = &self.product.lattices;
-        let tables: Vec<RowTable<'_>> = lattices
+        let mut tables: Vec<RowTable<'_>> = lattices
             .iter()
             .map(|lattice| self.table(lattice, source))
             .collect();
@@ -353,7 +359,9 @@ impl WithSimd for Task<'_, '_> {
                 .collect();
             let mut block = self.block.narrow(start..end);
             let first = (self.first_column + start) / width;
-            for (lattice, table) in tables.iter().enumerate() {
+            for (lattice, table) in tables.iter_mut().enumerate() {
+                // Later groups find the pixels in the second-level cache.
+                table.ask_ahead(start == 0 && self.product.reads_in_order());
                 let panels = self.packed.panels(lattice, first..first + finish.len());
                 multiply(simd, table, panels, &mut block, &mut finish);
             }

@@ -9,7 +9,9 @@ use super::super::{Convolution, Input};
 use super::transform::{self, Places};
 use super::{POSITIONS, Tiles, stride};
 use crate::memory::{Buffer, room_for_gradient, zeros};
-use crate::simd::{FilterTile, SimdLevel, add_outer_products, load, store};
+use crate::simd::{
+    FilterTile, OuterProducts, SimdLevel, add_outer_products, load, odd_lines, store,
+};
 
 /// Tiles that are transformed at a time.
 const BLOCK_TILES: usize = 64;
@@ -62,7 +64,6 @@ pub(in super::super) fn gradient(
         })
         .collect();
     let mut dkernel = room_for_gradient(9 * inputs * outputs);
-    dkernel.resize(9 * inputs * outputs, 0.0);
     // A row of each tap at a time.
     let mut taps: Vec<_> = dkernel.chunks_exact_mut(inputs * outputs).collect();
     let mut lines: Vec<Vec<&mut [f32]>> = (0..inputs).map(|_| Vec::with_capacity(9)).collect();
@@ -130,6 +131,12 @@ impl WithSimd for WriteRow<'_, '_> {
     }
 }
 
+/// Places of a tile's inputs: so many that the last ones are a whole tile of the product
+/// too, and that lines do not fall on one another in the caches.
+fn line(rows: usize) -> usize {
+    odd_lines(rows.next_multiple_of(FilterTile::MOST_ROWS))
+}
+
 struct Task<'a> {
     level: SimdLevel,
     grid: Tiles,
@@ -150,28 +157,30 @@ impl WithSimd for Task<'_> {
         let (rows, columns) = (self.rows.len(), self.columns.len());
         let width = self.level.tile().columns;
         let tile_rows = FilterTile::rows(self.level, rows);
+        let line = line(rows);
         let mut sums = zeros(POSITIONS * rows * columns);
-        let (mut inputs, mut gradients, mut left) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut inputs, mut gradients) = (Vec::new(), Vec::new());
         for first in self.tiles.clone().step_by(BLOCK_TILES) {
             let count = BLOCK_TILES.min(self.tiles.end - first);
             self.transform_inputs(simd, first, count, &mut inputs);
             self.transform_gradients(simd, first, count, width, &mut gradients);
             let panels = columns.div_ceil(width);
             for position in 0..POSITIONS {
-                let inputs = &inputs[position * stride(count * rows)..][..count * rows];
+                let inputs = &inputs[position * stride(count * line)..][..count * line];
                 let gradients = &gradients[position * stride(panels * count * width)..];
                 for row in (0..rows).step_by(tile_rows) {
                     let row_count = tile_rows.min(rows - row);
-                    match tile_rows {
-                        12 => pack_rows::<12>(inputs, rows, row, row_count, &mut left),
-                        8 => pack_rows::<8>(inputs, rows, row, row_count, &mut left),
-                        _ => pack_rows::<6>(inputs, rows, row, row_count, &mut left),
-                    }
                     for (panel, column) in (0..columns).step_by(width).enumerate() {
-                        let right = &gradients[panel * count * width..][..count * width];
+                        let operands = OuterProducts {
+                            count,
+                            left: &inputs[row..],
+                            left_stride: line,
+                            tile_rows,
+                            right: &gradients[panel * count * width..][..count * width],
+                        };
                         let size = (row_count, width.min(columns - column));
                         let target = &mut sums[(position * rows + row) * columns + column..];
-                        add_outer_products(simd, (&left, right, count), target, columns, size);
+                        add_outer_products(simd, operands, target, columns, size);
                     }
                 }
             }
@@ -180,30 +189,8 @@ impl WithSimd for Task<'_> {
     }
 }
 
-/// Some of the inputs of each tile, one tile after the other.
-#[inline(always)]
-fn pack_rows<const TILE: usize>(
-    inputs: &[f32],
-    stride: usize,
-    first: usize,
-    count: usize,
-    packed: &mut Vec<f32>,
-) {
-    packed.resize(inputs.len() / stride * TILE, 0.0);
-    let (packed, _) = packed.as_chunks_mut::<TILE>();
-    for (target, tile) in packed.iter_mut().zip(inputs.chunks_exact(stride)) {
-        match tile[first..].first_chunk::<TILE>() {
-            Some(source) => *target = *source,
-            None => {
-                target[..count].copy_from_slice(&tile[first..first + count]);
-                target[count..].fill(0.0);
-            }
-        }
-    }
-}
-
 impl Task<'_> {
-    /// `[position, tile, row]`.
+    /// `[position, tile, row]`, a line of them for each tile.
     #[inline(always)]
     fn transform_inputs<S: Simd>(
         &self,
@@ -212,13 +199,13 @@ impl Task<'_> {
         count: usize,
         target: &mut Vec<f32>,
     ) {
-        let rows = self.rows.len();
-        let stride = stride(count * rows);
+        let line = line(self.rows.len());
+        let stride = stride(count * line);
         target.resize(POSITIONS * stride, 0.0);
         for tile in 0..count {
             let pixels = self.grid.inputs(self.grid.place(first + tile));
             let places = Places {
-                first: tile * rows,
+                first: tile * line,
                 stride,
             };
             let source = (self.x, self.sizes.0);
