@@ -147,6 +147,7 @@ fn origin(manifest: &Manifest) -> Markup {
             p {
                 (session.started) ", " (session.library) ", " (session.platform) ", "
                 (session.threads) @if session.threads == 1 { " thread" } @else { " threads" }
+                @if !session.arithmetic.is_empty() { ", " (session.arithmetic) }
             }
             pre { (session.command.join(" ")) }
         }

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use simclr_kernels::{Precision, SimdLevel};
 
 /// What the caller knows about a run beside its configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +64,10 @@ pub struct Session {
     pub platform: String,
     /// Threads that compute.
     pub threads: usize,
+    /// Instructions and precision of the fused kernels; results differ by rounding between
+    /// them.
+    #[serde(default)]
+    pub arithmetic: String,
     /// The command line, program first.
     pub command: Vec<String>,
 }
@@ -75,11 +80,17 @@ impl Session {
             library: format!("{} {}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")),
             platform: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
             threads: rayon::current_num_threads(),
+            arithmetic: arithmetic().unwrap_or_else(|error| error.to_string()),
             command: std::env::args_os()
                 .map(|argument| argument.to_string_lossy().into_owned())
                 .collect(),
         }
     }
+}
+
+fn arithmetic() -> simclr_kernels::Result<String> {
+    let (level, precision) = (SimdLevel::current()?, Precision::current()?);
+    Ok(format!("{level}, {precision} precision"))
 }
 
 /// `manifest.json` of a run folder.
@@ -116,6 +127,7 @@ mod tests {
         assert!(session.library.starts_with("simclr-train "));
         assert!(session.started.ends_with('Z') && session.started.len() == 20);
         assert!(!session.command.is_empty());
+        assert!(session.arithmetic.ends_with("single precision"));
     }
 
     #[test]

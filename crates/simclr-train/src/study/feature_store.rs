@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use simclr_augment::Policy;
 use simclr_checkpoint::{CheckpointFile, Metadata};
 use simclr_data::Dataset;
+use simclr_kernels::Precision;
 use simclr_model::FrozenEncoder;
 
 use crate::features::{content_digest, hex};
@@ -22,7 +23,7 @@ const FEATURES: &str = "features";
 /// A folder of features.
 ///
 /// A file's name is a digest of the encoder's parameters, the images' contents and order,
-/// and how they are prepared; labels and names are not in it, so the same features serve
+/// how they are prepared, and the precision; labels and names are not in it, so the same features serve
 /// every set of classes. Nothing is ever stale: what changes has another name.
 #[derive(Debug, Clone)]
 pub struct FeatureStore {
@@ -86,6 +87,11 @@ impl FeatureStore {
         ] {
             digest.update(part);
             digest.update([0]);
+        }
+        // Others are features of their own.
+        let precision = Precision::current()?;
+        if precision != Precision::Single {
+            digest.update(precision.to_string());
         }
         let name = hex(&digest.finalize());
         Ok(self.dir.join(format!("{}.safetensors", &name[..32])))
