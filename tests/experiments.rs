@@ -243,6 +243,8 @@ fn experiment_5_tells_one_class_from_the_others() {
     assert!(found.page.contains("It tells their 10 kinds apart in"));
     // One class in ten is `none`.
     assert!(found.accuracies("untrained")[0] > 0.7);
+    let guess = "always says the most frequent class (other) is right on 90 %";
+    assert!(found.page.contains(guess));
     assert!(found.page.contains("none (AP "));
 }
 

@@ -154,7 +154,7 @@ pub fn tiny(paper: Protocol) -> Protocol {
     pretrain.encoder.stem = Stem::ImageNet;
     let mut fine_tune = with_adam(paper.fine_tune).with_image_size(32);
     fine_tune.encoder = pretrain.encoder.clone();
-    fine_tune.schedule.epochs = 8;
+    fine_tune.schedule.epochs = 6;
     let fewer = |all: Vec<f64>, few: &[f64]| if all.len() > 1 { few.to_vec() } else { all };
     let few_blocks = match paper.fine_tune_after_block.as_slice() {
         [] | [_] => paper.fine_tune_after_block,

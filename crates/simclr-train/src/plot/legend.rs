@@ -10,7 +10,7 @@ use crate::Result;
 /// The distance between two lines.
 const LINE: f64 = 20.0;
 const SYMBOL: f64 = 26.0;
-const WIDEST: f64 = 210.0;
+const WIDEST: f64 = 240.0;
 
 /// How a series is drawn.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -56,7 +56,9 @@ impl Study {
         let report = report.section("Result");
         let notes = self.notes.iter();
         let report = notes.fold(report, |report, note| report.text(note.as_str()));
-        let mut report = report.table(comparison.table()?);
+        let mut report = report
+            .table(comparison.table()?)
+            .text(self.most_frequent_class()?);
         if comparison.label_fractions().len() > 1 {
             report = report.figure(
                 "label-efficiency",
@@ -71,6 +73,25 @@ impl Study {
             1 => Ok(report),
             _ => Ok(report.table(comparison.paired_table()?)),
         }
+    }
+
+    /// What accuracies have to be compared with.
+    fn most_frequent_class(&self) -> Result<String> {
+        let (_, fold) = self.first_fold()?;
+        let test = self.parts(fold)?.test;
+        let counts = test.class_counts();
+        let most = counts.iter().copied().max().unwrap_or(0);
+        let named = counts.iter().zip(test.class_names());
+        let named = named.filter(|(count, _)| **count == most);
+        let names: Vec<&str> = named.map(|(_, name)| name.as_str()).collect();
+        let class = match names.as_slice() {
+            [one] => format!("the most frequent class ({one})"),
+            _ => "one of the most frequent classes".to_owned(),
+        };
+        Ok(format!(
+            "To compare with: who always says {class} is right on {} of these test images.",
+            percent(most as f64 / test.len().max(1) as f64)
+        ))
     }
 
     fn data(&self, report: Report) -> Result<Report> {
