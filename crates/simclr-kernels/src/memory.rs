@@ -32,16 +32,21 @@ struct Pool {
     used_size: usize,
     /// The largest amount that was in use at once.
     peak_size: usize,
+    /// What may be held beyond it at least.
+    least_slack: usize,
 }
 
-/// The part of the peak that may be held beyond it: sizes do not always fit.
+/// The part of the peak that may be held beyond it, or so many numbers (96 MiB): sizes do not
+/// always fit, and inference goes through few, very different ones.
 const SLACK: usize = 8;
+const LEAST_SLACK: usize = 3 << 23;
 
 static POOL: Mutex<Pool> = Mutex::new(Pool {
     idle: BTreeMap::new(),
     idle_size: 0,
     used_size: 0,
     peak_size: 0,
+    least_slack: LEAST_SLACK,
 });
 
 fn pool() -> MutexGuard<'static, Pool> {
@@ -137,7 +142,9 @@ impl Pool {
 
     /// Lets the smallest go first: the large ones are dear.
     fn trim(&mut self) {
-        while self.idle_size + self.used_size > self.peak_size + self.peak_size / SLACK {
+        while self.idle_size + self.used_size
+            > self.peak_size + (self.peak_size / SLACK).max(self.least_slack)
+        {
             let Some(&capacity) = self.idle.keys().next() else {
                 break;
             };
