@@ -7,17 +7,22 @@
 //! figure is taken in a process of its own, so that none inherits another's memory.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use candle_core::{Device, Tensor, Var};
 use clap::Parser;
 use simclr::data::{SyntheticCores, decode_file};
-use simclr::model::Stem;
+use simclr::model::{ActivationMemory, Stem};
 use simclr::prelude::*;
 use simclr::train::optimizer::{OptimizerConfig, SgdConfig};
 use simclr::train::schedule::{ScheduleConfig, WarmupCosine};
 use simclr::train::{Objective, Trainer};
+
+#[path = "common/exit.rs"]
+mod exit;
+
+use exit::exit;
 
 type AnyResult<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -47,22 +52,31 @@ struct Arguments {
     /// synthetic cores of 501 x 501 pixels if it is not given.
     #[arg(long)]
     image_dir: Option<PathBuf>,
+    /// Keep only the blocks' inputs for the backward pass of `step`, and compute the rest again.
+    #[arg(long)]
+    recompute_blocks: bool,
     /// Measure one key in this process.
     #[arg(long, hide = true)]
     in_process: bool,
 }
 
-fn main() -> AnyResult<()> {
-    let arguments = Arguments::parse();
+fn main() -> ExitCode {
+    exit(run(&Arguments::parse()))
+}
+
+fn run(arguments: &Arguments) -> AnyResult<()> {
     let keys = arguments.keys()?;
     if let (true, Some(key)) = (arguments.in_process, keys.first()) {
-        return measure(key, arguments.image_dir.as_deref());
+        return measure(key, arguments);
     }
     for key in keys {
         let mut command = Command::new(std::env::current_exe()?);
         command.args([key, "--in-process"]);
         if let Some(dir) = &arguments.image_dir {
             command.arg("--image-dir").arg(dir);
+        }
+        if arguments.recompute_blocks {
+            command.arg("--recompute-blocks");
         }
         if !command.status()?.success() {
             return Err(format!("measuring {key} failed").into());
@@ -93,7 +107,12 @@ impl Arguments {
 }
 
 /// Takes one figure and prints it.
-fn measure(key: &str, image_dir: Option<&Path>) -> AnyResult<()> {
+fn measure(key: &str, arguments: &Arguments) -> AnyResult<()> {
+    let image_dir = arguments.image_dir.as_deref();
+    let memory = match arguments.recompute_blocks {
+        true => ActivationMemory::RecomputeBlocks,
+        false => ActivationMemory::Keep,
+    };
     let start = Memory::now();
     let parts: Vec<&str> = key.split('.').collect();
     let number = |text: &str| {
@@ -103,7 +122,10 @@ fn measure(key: &str, image_dir: Option<&Path>) -> AnyResult<()> {
     let (value, unit) = match parts.as_slice() {
         ["step", network, size, batch, stem @ ..] => {
             let encoder = network_config(number(network)?, !stem.is_empty());
-            (step(encoder, number(size)?, number(batch)?)?, "views/s")
+            (
+                step(encoder, number(size)?, number(batch)?, memory)?,
+                "views/s",
+            )
         }
         ["embed", network, size] => {
             let depth = number(network)?;
@@ -151,8 +173,14 @@ fn median_seconds(
 }
 
 /// Forward, NT-Xent, backward and momentum SGD; views per second.
-fn step(encoder: ResNetConfig, size: usize, batch: usize) -> AnyResult<f64> {
-    let model = SimClr::initialize(&SimClrConfig::new(encoder), 1, &Device::Cpu)?;
+fn step(
+    encoder: ResNetConfig,
+    size: usize,
+    batch: usize,
+    memory: ActivationMemory,
+) -> AnyResult<f64> {
+    let mut model = SimClr::initialize(&SimClrConfig::new(encoder), 1, &Device::Cpu)?;
+    model.set_activation_memory(memory);
     let loss = NtXent {
         temperature: 0.5,
         ..NtXent::default()

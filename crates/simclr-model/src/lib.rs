@@ -70,7 +70,7 @@
 //! # Memory
 //! A training pass keeps its intermediate results for the backward pass.
 //! [`ActivationMemory::RecomputeBlocks`] keeps the blocks' inputs alone and computes the rest
-//! twice, with the same gradients to the last bit.
+//! twice, with the same gradients to the last bit; what it costs is said there.
 
 mod builder;
 mod config;

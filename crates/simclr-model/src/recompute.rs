@@ -16,8 +16,12 @@ pub enum ActivationMemory {
     #[default]
     Keep,
     /// Only the input of the stem and of each block; the backward pass computes the inside
-    /// again. The gradients are the same to the last bit, a step takes about a third longer,
-    /// and `initial_conv` is detached. On the CPU only.
+    /// again. The gradients are the same to the last bit, and `initial_conv` is detached. On
+    /// the CPU only.
+    ///
+    /// Sections pass their results on as tensors, which costs copies: with ResNet-50 at 224
+    /// and 96 px a step needs more memory than with [`Self::Keep`] (docs/performance.md) and
+    /// 2.6 times as long. Measure before you choose it.
     RecomputeBlocks,
 }
 
