@@ -1,6 +1,6 @@
 //! Feature maps that pass from op to op.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor, Var};
 
 use crate::geometry::Windows;
 use crate::{
@@ -48,6 +48,11 @@ pub struct BatchNormParameters<'a> {
     pub beta: &'a Tensor,
     /// Added to the variance.
     pub epsilon: f64,
+}
+
+fn not_fused(x: &Tensor) -> Error {
+    let expected = "maps in the fused form, f32 on the CPU";
+    Error::shape("recomputed", expected, (x.dtype(), x.device().location()))
 }
 
 /// Mean and biased variance of each channel, `[c]`, detached.
@@ -326,6 +331,37 @@ impl FeatureMap {
         let factors = (&scale, &shift);
         let y = fused::conv2d_affine(map, kernel, &windows, factors, activation, residual)?;
         Ok(Self(Form::Fused(y)))
+    }
+
+    /// This map, which was computed from `x` without a graph, as if it had one: of all that
+    /// lies between, only `x` is kept, and `inside` computes the rest again when
+    /// [`backward`](crate::backward) comes to it. `variables` are those that it depends on,
+    /// as far as they are to be trained.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if one of the maps is not in the fused form. The backward pass fails
+    /// if it is candle's own.
+    pub fn recomputed<E>(
+        self,
+        x: &Self,
+        variables: &[Var],
+        inside: impl Fn(&Self) -> Result<Self, E> + Send + Sync + 'static,
+    ) -> Result<Self>
+    where
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        let inside = move |x: fused::Map| match inside(&Self(Form::Fused(x))) {
+            Ok(Self(Form::Fused(map))) => Ok(map),
+            Ok(Self(Form::Composite(y))) => Err(not_fused(&y)),
+            Err(error) => Err(fused::inside_error(error)),
+        };
+        match self.0 {
+            Form::Fused(map) => {
+                let map = fused::recomputed(map, x.fused()?, variables, Box::new(inside))?;
+                Ok(Self(Form::Fused(map)))
+            }
+            Form::Composite(y) => Err(not_fused(&y)),
+        }
     }
 
     /// See [`relu`](crate::relu).

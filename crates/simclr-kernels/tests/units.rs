@@ -251,3 +251,66 @@ fn gradients_of_a_map_that_is_read_twice_add_up() {
         });
     }
 }
+
+/// A convolution, then `relu(bn(..))`, whose inside may be computed again; the gradients of
+/// what is left of the section and of what is in it.
+fn section(x: &Var, kernels: &[Var; 2], again: bool) -> (Vec<f32>, Vec<Vec<f32>>) {
+    let config = Conv2dConfig::original(3, 1);
+    let inside = move |x: &FeatureMap, kernel: &Tensor| x.conv2d(kernel, config)?.relu();
+    let first = FeatureMap::new(x.as_tensor(), Backend::Fused)
+        .unwrap()
+        .conv2d(kernels[0].as_tensor(), config)
+        .unwrap();
+    let second = if again {
+        let kernel = kernels[1].clone();
+        let y = inside(&first.detach(), &kernel.as_detached_tensor()).unwrap();
+        y.recomputed(&first, &kernels[1..], move |x| {
+            inside(x, kernel.as_tensor())
+        })
+        .unwrap()
+    } else {
+        inside(&first, kernels[1].as_tensor()).unwrap()
+    };
+    let y = second.tensor().unwrap();
+    let weights = values("weights", y.dims());
+    let loss = (&y * &weights).unwrap().sum_all().unwrap();
+    let gradients = simclr_kernels::backward(&loss).unwrap();
+    let variables = [x, &kernels[0], &kernels[1]];
+    let found = variables.map(|variable| flat(gradients.get(variable).unwrap()));
+    (flat(&y), found.into())
+}
+
+#[test]
+fn a_section_that_is_computed_again_has_the_same_gradients() {
+    let variable = |name, shape: &[usize]| Var::from_tensor(&values(name, shape)).unwrap();
+    let x = variable("x", &[2, 9, 8, 6]);
+    let kernels = [
+        variable("first", &[3, 3, 6, 20]),
+        variable("second", &[3, 3, 20, 9]),
+    ];
+    assert_eq!(section(&x, &kernels, true), section(&x, &kernels, false));
+}
+
+#[test]
+fn candles_own_backward_refuses_sections() {
+    let x = values("x", &[1, 4, 4, 2]);
+    let kernel = Var::from_tensor(&values("kernel", &[1, 1, 2, 3])).unwrap();
+    let map = FeatureMap::new(&x, Backend::Fused).unwrap();
+    let inside = |x: &FeatureMap, kernel: &Tensor| x.conv2d(kernel, Conv2dConfig::original(1, 1));
+    let y = inside(&map, &kernel.as_detached_tensor()).unwrap();
+    let variables = [kernel.clone()];
+    let y = y
+        .recomputed(&map, &variables, move |x| inside(x, kernel.as_tensor()))
+        .unwrap();
+    let loss = y.tensor().unwrap().sum_all().unwrap();
+    let error = loss.backward().unwrap_err().to_string();
+    assert!(error.contains("simclr_kernels::backward"), "{error}");
+}
+
+#[test]
+fn sections_are_made_of_fused_maps() {
+    let x = values("x", &[1, 4, 4, 2]);
+    let map = |backend| FeatureMap::new(&x, backend).unwrap();
+    let result = map(Backend::Composite).recomputed(&map(Backend::Fused), &[], |x| x.relu());
+    assert!(result.unwrap_err().to_string().contains("fused form"));
+}

@@ -6,7 +6,7 @@ use simclr_kernels::{Backend, FeatureMap};
 
 use crate::builder::{Builder, Parameter, Section};
 use crate::layers::{Block, BlockShape, IMAGE_CHANNELS, Pass, Stem, StemOutput};
-use crate::recompute::{ActivationMemory, attach};
+use crate::recompute::ActivationMemory;
 use crate::{Error, Freeze, Mode, ParameterSpec, Parameters, Part, ResNetConfig, Result};
 
 /// A ResNet without a classifier.
@@ -262,19 +262,17 @@ impl Encoder {
         if !self.recomputes(pass) {
             return layer.forward(&map(x)?, pass);
         }
-        let output = layer.forward(&map(&x.detach())?, pass.untracked())?;
+        let x = map(x)?;
+        let output = layer.forward(&x.detach(), pass.untracked())?;
         let layer = layer.clone();
-        let rerun = move |x: &Tensor| {
-            let x = FeatureMap::new(x, pass.backend)?;
-            Ok(layer
-                .forward(&x, pass.again())?
-                .initial_max_pool
-                .into_tensor()?)
+        let again = move |x: &FeatureMap| {
+            let output = layer.forward(x, pass.again())?;
+            Ok::<_, Error>(output.initial_max_pool)
         };
-        let result = attach(output.initial_max_pool.into_tensor()?, x, variables, rerun)?;
+        let initial_max_pool = output.initial_max_pool.recomputed(&x, variables, again)?;
         Ok(StemOutput {
             initial_conv: output.initial_conv,
-            initial_max_pool: map(&result)?,
+            initial_max_pool,
         })
     }
 
@@ -289,7 +287,7 @@ impl Encoder {
         let mut x = x.clone();
         for section in blocks {
             x = match self.recomputes(pass) {
-                true => recomputed_block(section, x, pass)?,
+                true => recomputed_block(section, &x, pass)?,
                 false => section.layer.forward(&x, pass)?,
             };
         }
@@ -328,16 +326,12 @@ impl Encoder {
 }
 
 /// A block of which only the input is kept for the backward pass.
-fn recomputed_block(section: &Section<Block>, x: FeatureMap, pass: Pass) -> Result<FeatureMap> {
+fn recomputed_block(section: &Section<Block>, x: &FeatureMap, pass: Pass) -> Result<FeatureMap> {
     let Section { layer, variables } = section;
     let output = layer.forward(&x.detach(), pass.untracked())?;
     let layer = layer.clone();
-    let rerun = move |x: &Tensor| {
-        let x = FeatureMap::new(x, pass.backend)?;
-        Ok(layer.forward(&x, pass.again())?.into_tensor()?)
-    };
-    let result = attach(output.into_tensor()?, &x.into_tensor()?, variables, rerun)?;
-    Ok(FeatureMap::new(&result, pass.backend)?)
+    let again = move |x: &FeatureMap| layer.forward(x, pass.again());
+    Ok(output.recomputed(x, variables, again)?)
 }
 
 type Layers = (

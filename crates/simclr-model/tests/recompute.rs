@@ -36,7 +36,7 @@ fn run(memory: ActivationMemory, freeze: Freeze, differentiable_images: bool) ->
     };
     let output = model.forward(&input, Mode::Train).unwrap();
     let loss = output.z().sqr().unwrap().mean_all().unwrap();
-    let store = loss.backward().unwrap();
+    let store = simclr_kernels::backward(&loss).unwrap();
     let gradient = |variable: &Var| store.get(variable).map(values);
     let gradients = model
         .parameters()

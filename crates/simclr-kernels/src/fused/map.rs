@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{
     CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Device, Error as CandleError, Layout,
-    Result as CandleResult, Shape, Storage, Tensor,
+    Result as CandleResult, Shape, Storage, Tensor, Var,
 };
 
 use super::channels::{Moments, accumulate};
@@ -311,6 +311,27 @@ impl Map {
             moments: None,
             token,
             gradient,
+        })
+    }
+
+    /// A map that a graph begins with; its gradient is added up if it is `wanted`.
+    pub(super) fn beginning(
+        level: SimdLevel,
+        dims: [usize; 4],
+        values: Values,
+        wanted: bool,
+    ) -> CandleResult<Self> {
+        let token = match wanted {
+            true => Var::from_tensor(&token()?)?.into_inner(),
+            false => token()?,
+        };
+        Ok(Self {
+            dims,
+            level,
+            values,
+            moments: None,
+            token,
+            gradient: Gradient::default(),
         })
     }
 

@@ -10,5 +10,5 @@ pub(crate) use channels::Moments;
 pub(crate) use map::Map;
 pub(crate) use ops::{
     affine_channels, average_pool2d, batch_norm_relu_conv2d, batch_norm_training, conv2d,
-    conv2d_affine, global_average_pool, max_pool2d, relu,
+    conv2d_affine, global_average_pool, inside_error, max_pool2d, recomputed, relu,
 };
