@@ -65,7 +65,7 @@ impl Moments {
 }
 
 /// Ranges of rows, each about a chunk.
-fn chunks(rows: usize, channels: usize) -> Vec<Range<usize>> {
+pub(super) fn chunks(rows: usize, channels: usize) -> Vec<Range<usize>> {
     let size = (CHUNK / channels).max(1);
     (0..rows)
         .step_by(size)

@@ -7,7 +7,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::lattice::Lattice;
-use super::{Convolution, Input};
+use super::{Convolution, Input, rectify};
 use crate::memory::{Buffer, room_for_gradient, zeros};
 use crate::simd::{
     FilterTile, OuterProducts, Scratch, SimdLevel, add_outer_products, odd_lines, prefetch,
@@ -93,7 +93,7 @@ pub(super) fn gradient(
 }
 
 /// Ranges of `0..size`, of `step` each.
-fn cut(size: usize, step: usize) -> Vec<Range<usize>> {
+pub(super) fn cut(size: usize, step: usize) -> Vec<Range<usize>> {
     (0..size)
         .step_by(step)
         .map(|start| start..size.min(start + step))
@@ -350,18 +350,17 @@ impl Task<'_, '_> {
             match rectified {
                 None => target.copy_from_slice(source),
                 Some((scale, shift)) => {
-                    rectify(source, &scale[rows.clone()], &shift[rows.clone()], target);
+                    rectify_run(source, &scale[rows.clone()], &shift[rows.clone()], target);
                 }
             }
         }
     }
 }
 
-/// `max(x scale + shift, 0)`.
+/// `max(x scale + shift, 0)` of a run.
 #[inline(always)]
-fn rectify(x: &[f32], scale: &[f32], shift: &[f32], target: &mut [f32]) {
-    for (((target, x), scale), shift) in target.iter_mut().zip(x).zip(scale).zip(shift) {
-        let y = x * scale + shift;
-        *target = if y < 0.0 { 0.0 } else { y };
+fn rectify_run(x: &[f32], scale: &[f32], shift: &[f32], target: &mut [f32]) {
+    for (((target, &x), &scale), &shift) in target.iter_mut().zip(x).zip(scale).zip(shift) {
+        *target = rectify(x, scale, shift);
     }
 }

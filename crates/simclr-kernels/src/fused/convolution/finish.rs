@@ -8,7 +8,7 @@ use crate::fused::channels::Affine;
 use crate::simd::{TileEnd, load, prefetch, store};
 
 /// The widest panel of any level.
-const WIDEST: usize = 32;
+pub(super) const WIDEST: usize = 32;
 
 /// What follows a product.
 #[derive(Debug, Clone, Copy)]

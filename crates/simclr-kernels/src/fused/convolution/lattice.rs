@@ -5,10 +5,10 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use super::Input;
 use super::finish::{Finish, Panel, Partial};
 use super::paired::round_pixels;
 use super::weights::{Packed, Weights};
+use super::{Input, rectify};
 use crate::Precision;
 use crate::geometry::{Span, Windows};
 use crate::memory::Buffer;
@@ -307,8 +307,7 @@ fn rectify_pixels(pixels: &[f32], (scale, shift): (&[f32], &[f32]), target: &mut
     let pixels = pixels.chunks_exact(channels);
     for (target, pixel) in target.chunks_exact_mut(channels).zip(pixels) {
         for c in 0..channels {
-            let y = pixel[c] * scale[c] + shift[c];
-            target[c] = if y < 0.0 { 0.0 } else { y };
+            target[c] = rectify(pixel[c], scale[c], shift[c]);
         }
     }
 }

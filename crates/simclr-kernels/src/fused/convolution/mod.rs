@@ -89,6 +89,13 @@ impl Deref for Computed<'_> {
     }
 }
 
+/// `max(x scale + shift, 0)`; what is not a number stays so.
+#[inline(always)]
+fn rectify(x: f32, scale: f32, shift: f32) -> f32 {
+    let y = x * scale + shift;
+    if y < 0.0 { 0.0 } else { y }
+}
+
 /// The sizes of a convolution.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Convolution {

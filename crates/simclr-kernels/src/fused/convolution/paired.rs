@@ -2,21 +2,14 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::Input;
+use super::{Input, rectify};
+use crate::fused::channels::chunks;
 use crate::memory::Buffer;
 use crate::simd::{BlockMut, SimdLevel, fill_blocks, round_to_pairs, whole};
 
-/// Numbers of a chunk: it stays in the second-level cache while it is worked on.
-const CHUNK: usize = 1 << 15;
-
 /// A whole map of so many channels, an even number.
 pub(super) fn round_map(level: SimdLevel, x: Input<'_>, channels: usize) -> Buffer {
-    let pixels = x.values.len() / channels;
-    let step = (CHUNK / channels).max(1);
-    let chunks: Vec<_> = (0..pixels)
-        .step_by(step)
-        .map(|start| start..pixels.min(start + step))
-        .collect();
+    let chunks = chunks(x.values.len() / channels, channels);
     let places = channels / 2;
     let work = |chunk: usize, _: usize, mut target: BlockMut<'_>| {
         let numbers = chunks[chunk].start * channels..chunks[chunk].end * channels;
@@ -60,10 +53,7 @@ pub(super) fn round_pixels(
     let pixels = values.chunks_exact(channels);
     for (target, pixel) in target.chunks_exact_mut(channels / 2).zip(pixels) {
         let terms = pixel.iter().zip(scale).zip(shift);
-        let rectified = terms.map(|((x, scale), shift)| {
-            let y = x * scale + shift;
-            if y < 0.0 { 0.0 } else { y }
-        });
+        let rectified = terms.map(|((&x, &scale), &shift)| rectify(x, scale, shift));
         round_to_pairs(rectified, target);
     }
 }

@@ -6,6 +6,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::finish::WIDEST;
 use crate::Precision;
 use crate::simd::{Scratch, SimdLevel, pair_rows};
 
@@ -18,9 +19,6 @@ const MOST_PANELS: usize = 16;
 
 /// Tasks that packing is cut into, if there are enough panels.
 const LEAST_TASKS: usize = 4;
-
-/// The widest panel of any level.
-const WIDEST: usize = 32;
 
 /// A kernel `[taps, inputs, outputs]`, seen as the matrix of a forward or a backward product.
 #[derive(Debug, Clone, Copy)]

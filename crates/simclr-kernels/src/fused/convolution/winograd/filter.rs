@@ -5,6 +5,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::super::filter::cut;
 use super::super::{Convolution, Input};
 use super::transform::{self, Places};
 use super::{POSITIONS, Tiles, stride};
@@ -36,12 +37,6 @@ pub(in super::super) fn gradient(
     let (inputs, outputs) = (convolution.inputs, convolution.outputs);
     let tiles = Tiles::of(convolution);
     let count = tiles.rows() * tiles.columns();
-    let cut = |size: usize, step: usize| {
-        let ranges = (0..size).step_by(step);
-        ranges
-            .map(move |start| start..size.min(start + step))
-            .collect::<Vec<_>>()
-    };
     let (rows, columns) = (cut(inputs, TASK_INPUTS), cut(outputs, TASK_OUTPUTS));
     let pieces = rows.len() * columns.len();
     let parts = TASKS.div_ceil(pieces).min(count / PART_TILES).max(1);
