@@ -9,11 +9,11 @@ use std::hint::black_box;
 use candle_core::{Device, Tensor};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use simclr::data::{InMemory, SyntheticCores};
+use simclr::eval::evaluation::{Examples, LinearProbe};
 use simclr::model::Stem;
+use simclr::optim::{LarsConfig, OptimizerConfig};
+use simclr::optim::{ScheduleConfig, WarmupCosine};
 use simclr::prelude::*;
-use simclr::train::evaluation::{Examples, LinearProbe};
-use simclr::train::optimizer::{LarsConfig, OptimizerConfig};
-use simclr::train::schedule::{ScheduleConfig, WarmupCosine};
 use simclr::train::{Objective, Trainer};
 
 const SIZE: usize = 64;

@@ -11,14 +11,15 @@ use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 use simclr::data::{PartlyLabelled, SyntheticCores};
+use simclr::eval::metrics::ClassificationReport;
+use simclr::eval::{NetworkClassifier, evaluate_classifier};
 use simclr::loss::DistillationLoss;
 use simclr::model::Stem;
+use simclr::optim::{LearningRateScaling, ScheduleConfig};
 use simclr::prelude::*;
-use simclr::train::metrics::ClassificationReport;
-use simclr::train::report::{Cell, Report, Table};
+use simclr::report::{Cell, Report, Table};
 use simclr::train::run::RunRecord;
-use simclr::train::schedule::{LearningRateScaling, ScheduleConfig};
-use simclr::train::{Distill, DistillConfig, NetworkClassifier, evaluate_classifier};
+use simclr::train::{Distill, DistillConfig};
 
 #[path = "common/exit.rs"]
 mod exit;

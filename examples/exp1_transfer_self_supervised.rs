@@ -8,7 +8,7 @@
 
 use std::process::ExitCode;
 
-use simclr::train::paper;
+use simclr::study::paper;
 
 #[path = "common/experiment.rs"]
 mod experiment;

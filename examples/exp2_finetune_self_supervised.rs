@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use simclr::prelude::*;
-use simclr::train::paper;
+use simclr::study::paper;
 
 #[path = "common/experiment.rs"]
 mod experiment;

@@ -11,8 +11,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use simclr::train::paper;
-use simclr::train::study::Study;
+use simclr::study::Study;
+use simclr::study::paper;
 
 #[path = "common/experiment.rs"]
 mod experiment;

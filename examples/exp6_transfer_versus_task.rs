@@ -14,8 +14,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use simclr::data::ClassMap;
 use simclr::prelude::*;
-use simclr::train::study::{FeatureStore, Protocol, Study};
-use simclr::train::{FineTune, paper};
+use simclr::study::paper;
+use simclr::study::{FeatureStore, Protocol, Study};
+use simclr::train::FineTune;
 
 #[path = "common/experiment.rs"]
 mod experiment;

@@ -8,11 +8,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use simclr::data::SyntheticCores;
+use simclr::eval::Judge;
+use simclr::eval::evaluation::LinearProbe;
 use simclr::model::Stem;
+use simclr::optim::{LearningRateScaling, ScheduleConfig};
 use simclr::prelude::*;
-use simclr::train::Judge;
-use simclr::train::evaluation::LinearProbe;
-use simclr::train::schedule::{LearningRateScaling, ScheduleConfig};
 
 mod common;
 

@@ -14,9 +14,9 @@ use candle_core::{Device, Tensor, Var};
 use clap::Parser;
 use simclr::data::{SyntheticCores, decode_file};
 use simclr::model::{ActivationMemory, Stem};
+use simclr::optim::{OptimizerConfig, SgdConfig};
+use simclr::optim::{ScheduleConfig, WarmupCosine};
 use simclr::prelude::*;
-use simclr::train::optimizer::{OptimizerConfig, SgdConfig};
-use simclr::train::schedule::{ScheduleConfig, WarmupCosine};
 use simclr::train::{Objective, Trainer};
 
 #[path = "common/exit.rs"]

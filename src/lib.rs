@@ -16,9 +16,14 @@
 pub use simclr_augment as augment;
 pub use simclr_checkpoint as checkpoint;
 pub use simclr_data as data;
+pub use simclr_eval as eval;
 pub use simclr_kernels as kernels;
 pub use simclr_loss as loss;
 pub use simclr_model as model;
+pub use simclr_optim as optim;
+pub use simclr_progress as progress;
+pub use simclr_report as report;
+pub use simclr_study as study;
 pub use simclr_train as train;
 
 /// What most programs need.
@@ -27,13 +32,16 @@ pub mod prelude {
     pub use simclr_data::{
         Dataset, DatasetExt, Fractions, ImageFolder, Seed, Split, Subset, ViewLoader,
     };
+    pub use simclr_eval::report::EvaluationReport;
+    pub use simclr_eval::{Features, Judge};
     pub use simclr_loss::NtXent;
     pub use simclr_model::{
         Encoder, Freeze, FrozenEncoder, Mode, ProjectionHeadConfig, ResNetConfig, SimClr,
         SimClrConfig,
     };
-    pub use simclr_train::run::{Progress, ProgressMode, Stage};
-    pub use simclr_train::{Features, FineTune, FineTuneConfig, Judge, Pretrain, PretrainConfig};
+    pub use simclr_progress::{Progress, ProgressMode, Stage};
+    pub use simclr_train::report::TrainingReport;
+    pub use simclr_train::{FineTune, FineTuneConfig, Pretrain, PretrainConfig};
 }
 
 /// The program of the README, compiled.

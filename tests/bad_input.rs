@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use candle_core::Device;
 use simclr::data::{SyntheticCores, save_png};
 use simclr::model::Stem;
+use simclr::optim::ScheduleConfig;
 use simclr::prelude::*;
-use simclr::train::schedule::ScheduleConfig;
 use simclr_testkit::seeds;
 
 fn pretrain(epochs: usize) -> Pretrain {
@@ -277,7 +277,7 @@ fn networks_that_are_no_networks_are_named() {
         let error = simclr::checkpoint::load_encoder(&path, &Device::Cpu).unwrap_err();
         assert!(error.to_string().contains(name), "{error}");
     }
-    let error = simclr::train::NetworkClassifier::load(&missing, &Device::Cpu).unwrap_err();
+    let error = simclr::eval::NetworkClassifier::load(&missing, &Device::Cpu).unwrap_err();
     assert!(error.to_string().contains("missing.safetensors"), "{error}");
 }
 
@@ -288,7 +288,7 @@ fn a_network_without_classes_is_no_teacher() {
     let run = pretrain(1)
         .run(images.shared(), dir.path().join("run"))
         .unwrap();
-    let error = simclr::train::NetworkClassifier::load(&run.model_file, &Device::Cpu).unwrap_err();
+    let error = simclr::eval::NetworkClassifier::load(&run.model_file, &Device::Cpu).unwrap_err();
     let text = error.to_string();
     assert!(
         text.contains("model.safetensors") && text.contains("no supervised head"),

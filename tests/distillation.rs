@@ -7,13 +7,12 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use simclr::data::{PartlyLabelled, SyntheticCores};
+use simclr::eval::{Classifier, NetworkClassifier, evaluate_classifier};
 use simclr::loss::DistillationLoss;
 use simclr::model::{Parameters, Stem};
+use simclr::optim::ScheduleConfig;
 use simclr::prelude::*;
-use simclr::train::schedule::ScheduleConfig;
-use simclr::train::{
-    Classifier, Distill, DistillConfig, NetworkClassifier, Result, evaluate_classifier,
-};
+use simclr::train::{Distill, DistillConfig};
 use simclr_testkit::seeds;
 
 fn config(epochs: usize, weight: f64) -> DistillConfig {
@@ -55,7 +54,7 @@ impl Classifier for Stubborn {
     fn classes(&self) -> usize {
         10
     }
-    fn logits(&self, images: &Tensor) -> Result<Tensor> {
+    fn logits(&self, images: &Tensor) -> simclr::eval::Result<Tensor> {
         let mut logits = [0f32; 10];
         logits[3] = 8.0;
         let rows = images.dim(0)?;
@@ -63,7 +62,7 @@ impl Classifier for Stubborn {
             .broadcast_left(rows)?
             .contiguous()?)
     }
-    fn identity(&self) -> Result<String> {
+    fn identity(&self) -> simclr::eval::Result<String> {
         Ok("stubborn".into())
     }
 }
@@ -211,10 +210,10 @@ fn another_teacher_does_not_touch_a_run() {
         fn classes(&self) -> usize {
             10
         }
-        fn logits(&self, images: &Tensor) -> Result<Tensor> {
+        fn logits(&self, images: &Tensor) -> simclr::eval::Result<Tensor> {
             Stubborn.logits(images)
         }
-        fn identity(&self) -> Result<String> {
+        fn identity(&self) -> simclr::eval::Result<String> {
             Ok("other".into())
         }
     }

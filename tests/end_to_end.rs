@@ -8,8 +8,8 @@ use std::sync::Arc;
 use candle_core::Device;
 use simclr::data::{SyntheticCores, save_png};
 use simclr::model::Stem;
+use simclr::optim::ScheduleConfig;
 use simclr::prelude::*;
-use simclr::train::schedule::ScheduleConfig;
 use simclr_testkit::seeds;
 
 /// A network and a run that take a second or two.

@@ -6,7 +6,7 @@ use candle_core::Device;
 use simclr::data::SyntheticCores;
 use simclr::model::{Part, Role, Stem};
 use simclr::prelude::*;
-use simclr::train::paper;
+use simclr::study::paper;
 use simclr_testkit::seeds;
 
 /// A network in which every variable has a gradient: the last gammas of blocks are not zero.

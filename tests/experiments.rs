@@ -334,7 +334,7 @@ fn what_is_missing_is_said_in_one_sentence() {
 
 #[test]
 fn options_that_would_not_be_used_are_refused() {
-    type Run = dyn Fn(Vec<String>) -> Result<(), Box<dyn std::error::Error>>;
+    type Run = dyn Fn(Vec<String>) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
     let dir = tempfile::tempdir().unwrap();
     let refused = |more: &str, run: &Run| {
         let error = run(options(dir.path(), more)).unwrap_err().to_string();

@@ -8,14 +8,13 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use simclr::augment::DecodedImage;
 use simclr::data::{InMemory, SyntheticCores};
+use simclr::eval::{Classifier, NetworkClassifier, evaluate_classifier};
 use simclr::model::{Parameters, ResNetConfig, Stem};
+use simclr::optim::{LearningRateScaling, ScheduleConfig};
+use simclr::optim::{OptimizerConfig, SgdConfig};
 use simclr::prelude::*;
-use simclr::train::optimizer::{OptimizerConfig, SgdConfig};
 use simclr::train::run::RunRecord;
-use simclr::train::schedule::{LearningRateScaling, ScheduleConfig};
-use simclr::train::{
-    Classifier, FineTune, FineTuneConfig, HeadStart, NetworkClassifier, evaluate_classifier,
-};
+use simclr::train::{FineTune, FineTuneConfig, HeadStart};
 use simclr_testkit::seeds;
 
 /// A small network and steps that are large enough to learn something in a few epochs.

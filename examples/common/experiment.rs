@@ -10,9 +10,9 @@ use simclr::data::{
     ClassMap, DuplicateSearch, FolderEnlargement, Groups, Labels, SyntheticCores, SyntheticTextures,
 };
 use simclr::prelude::*;
-use simclr::train::paper;
-use simclr::train::report::Report;
-use simclr::train::study::{Duplicates, FoldScheme, Protocol, Study, Task};
+use simclr::report::Report;
+use simclr::study::paper;
+use simclr::study::{Duplicates, FoldScheme, Protocol, Study, Task};
 
 #[path = "exit.rs"]
 mod exit;
@@ -20,7 +20,7 @@ mod exit;
 pub(crate) use exit::exit;
 
 /// What the examples return.
-pub(crate) type AnyResult<T> = Result<T, Box<dyn std::error::Error>>;
+pub(crate) type AnyResult<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Side of the synthetic pictures in pixels.
 const SYNTHETIC_SIDE: usize = 64;
@@ -365,7 +365,7 @@ fn told(task: Task, folders: &[ImageFolder]) -> Task {
 pub(crate) fn finish(
     name: &str,
     study: &Study,
-    more: impl FnOnce(Report) -> simclr::train::Result<Report>,
+    more: impl FnOnce(Report) -> simclr::study::Result<Report>,
 ) -> AnyResult<()> {
     let comparison = study.comparison()?;
     println!("{}", comparison.table()?);

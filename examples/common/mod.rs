@@ -3,17 +3,18 @@
 use std::path::PathBuf;
 
 use simclr::data::{Subset, image_grid, save_png};
+use simclr::eval::{Judge, Judgement, comparison_table};
 use simclr::prelude::*;
-use simclr::train::report::Report;
+use simclr::report::Report;
+use simclr::train::PretrainRun;
 use simclr::train::run::RunRecord;
-use simclr::train::{Judge, Judgement, PretrainRun, comparison_table};
 
 mod exit;
 
 pub(crate) use exit::exit;
 
 /// What the examples return.
-pub(crate) type AnyResult<T> = Result<T, Box<dyn std::error::Error>>;
+pub(crate) type AnyResult<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Rows of a picture beside four of its views.
 pub(crate) fn views(images: &dyn Dataset, policy: &Policy, seed: u64) -> AnyResult<DecodedImage> {

@@ -10,8 +10,8 @@ use candle_core::Device;
 use simclr::checkpoint::{CheckpointFile, load_encoder};
 use simclr::model::Parameters;
 use simclr::prelude::*;
+use simclr::study::Study;
 use simclr::train::FineTune;
-use simclr::train::study::Study;
 
 use super::experiment::{AnyResult, ExperimentArguments, Preset};
 

@@ -4,10 +4,10 @@
 use std::num::NonZeroUsize;
 
 use clap::{Args, Parser, ValueEnum};
+use simclr::optim::LearningRateScaling;
+use simclr::optim::{AdamConfig, LarsConfig, OptimizerConfig, SgdConfig};
 use simclr::prelude::*;
-use simclr::train::optimizer::{AdamConfig, LarsConfig, OptimizerConfig, SgdConfig};
-use simclr::train::schedule::LearningRateScaling;
-use simclr::train::study::Protocol;
+use simclr::study::Protocol;
 
 use super::experiment::{AnyResult, ExperimentArguments};
 

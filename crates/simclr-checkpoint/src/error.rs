@@ -14,6 +14,9 @@ pub enum Error {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// A file could not be written.
+    #[error(transparent)]
+    File(#[from] simclr_files::Error),
     /// The file is damaged or of another format.
     #[error("{path}: {reason}")]
     Malformed {

@@ -7,13 +7,13 @@ use simclr_model::{
     ParameterSpec, ProjectionHeadConfig, SimClrConfig, Stem, StemPooling, StridePlacement,
 };
 
-use crate::atomic::Durability;
 use crate::element::ElementType;
 use crate::format::{LIBRARY_VERSION, TensorPlan, write_safetensors};
 use crate::import::for_each_chunk_of;
 use crate::model_file::ModelFile;
 use crate::torch::{Layout, name_of};
 use crate::{Error, Result};
+use simclr_files::Durability;
 
 /// Writes the encoder and the supervised head of one of our files as a safetensors file with
 /// torchvision's names and layouts, ready for `load_state_dict`.

@@ -17,11 +17,11 @@ pub use report::{Origin, Report, Unused};
 pub use tensorflow::recognize;
 
 use crate::architecture::{Differences, describe};
-use crate::atomic::Durability;
 use crate::element::ElementType;
 use crate::format::{Metadata, Preprocessing, Source, TensorPlan, write_safetensors};
 use crate::torch::Layout;
 use crate::{CheckpointFile, Error, Result};
+use simclr_files::Durability;
 pub(crate) use source::for_each_chunk_of;
 use source::{SourceFile, SourceVariable};
 
@@ -123,7 +123,7 @@ impl Imported {
 
     /// Writes the network in our format. No more than one tensor is in memory at a time, and
     /// those that need no conversion not even as a whole. The file is complete or not there, but
-    /// [not waited for](crate::Durability::Buffered) until it is on the disk: it can be made again.
+    /// [not waited for](simclr_files::Durability::Buffered) until it is on the disk: it can be made again.
     ///
     /// # Errors
     /// [`Error::Checksum`] if a variable's bytes have changed; then no file is written.

@@ -29,7 +29,7 @@
 //!
 //! # The format
 //! Safetensors, with what the tensors are in its metadata (see [`Metadata`]). Files are
-//! written beside their final name and then renamed; [`Durability`] says whether they are brought
+//! written beside their final name and then renamed; [`Durability`](simclr_files::Durability) says whether they are brought
 //! to the disk before. Loading is strict: errors name the file and what is missing, left over or
 //! of another shape.
 //!
@@ -39,7 +39,6 @@
 //! are read by candle, which promises less.
 
 mod architecture;
-mod atomic;
 mod element;
 mod error;
 mod export;
@@ -51,7 +50,6 @@ mod ranged_file;
 pub mod tensorflow;
 mod torch;
 
-pub use atomic::{Durability, remove_leftovers, replace_atomically, write_atomically};
 pub use element::{Array, ElementType, Values};
 pub use error::{Error, Result};
 pub use export::export_torchvision;

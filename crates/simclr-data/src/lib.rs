@@ -52,6 +52,7 @@ mod dataset;
 mod enlarged;
 mod error;
 mod extension;
+mod facts;
 mod folder;
 mod grid;
 mod hygiene;
@@ -68,6 +69,7 @@ pub use dataset::{Dataset, InMemory, Subset};
 pub use enlarged::Enlarged;
 pub use error::{Error, Result};
 pub use extension::DatasetExt;
+pub use facts::{DatasetFacts, content_digest, dataset_facts, dataset_facts_with_contents};
 pub use folder::{
     EnlargedFolder, FolderEnlargement, ImageFolder, ImageFolderBuilder, Labels, ScanReport,
     decode_file,

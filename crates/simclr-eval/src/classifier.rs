@@ -11,11 +11,9 @@ use simclr_data::{Dataset, ViewLoader};
 use simclr_model::{FrozenEncoder, Mode, Parameter, SimClr};
 
 use crate::evaluation::LinearHead;
+use crate::features::EXTRACTION_BATCH_SIZE;
 use crate::metrics::ClassificationReport;
 use crate::{Error, Result};
-
-/// Images per forward pass.
-pub(crate) const BATCH_SIZE: usize = 64;
 
 /// Something that gives logits for images: a teacher, or a student that has learned.
 pub trait Classifier {
@@ -48,12 +46,12 @@ impl NetworkClassifier {
     /// not be trained on.
     ///
     /// # Errors
-    /// [`Error::NoLabels`] if there is no supervised head.
+    /// [`Error::NoSupervisedHead`] if there is none.
     pub fn new(model: SimClr) -> Result<Self> {
         let head = model.config().supervised_head.as_ref();
-        let classes = head.map(|head| head.num_classes).ok_or(Error::NoLabels {
-            missing: "a model with a supervised head",
-        })?;
+        let classes = head
+            .map(|head| head.num_classes)
+            .ok_or(Error::NoSupervisedHead { path: None })?;
         Ok(Self { model, classes })
     }
 
@@ -65,9 +63,8 @@ impl NetworkClassifier {
     pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
         let path = path.as_ref();
         Self::new(load_model(path, device)?.model).map_err(|error| match error {
-            Error::NoLabels { .. } => Error::RunFile {
-                path: path.to_owned(),
-                reason: "the network has no supervised head, so it cannot tell classes".into(),
+            Error::NoSupervisedHead { .. } => Error::NoSupervisedHead {
+                path: Some(path.to_owned()),
             },
             other => other,
         })
@@ -88,9 +85,9 @@ impl Classifier for NetworkClassifier {
         let device = self.model.parameters().next().map(|p| p.variable.device());
         let images = images.to_device(device.unwrap_or(&Device::Cpu))?;
         let output = self.model.forward(&images, Mode::Infer)?;
-        let logits = output.logits.ok_or(Error::NoLabels {
-            missing: "a model with a supervised head",
-        })?;
+        let logits = output
+            .logits
+            .ok_or(Error::NoSupervisedHead { path: None })?;
         Ok(logits.detach())
     }
 
@@ -124,8 +121,11 @@ impl Classifier for ProbeClassifier {
     }
 }
 
-/// SHA-256 of names and values.
-pub(crate) fn digest<'a>(
+/// SHA-256 of the names and values of parameters and of further tensors.
+///
+/// # Errors
+/// A tensor that is not f32.
+pub fn digest<'a>(
     parameters: impl Iterator<Item = &'a Parameter>,
     others: &[&Tensor],
 ) -> Result<String> {
@@ -134,9 +134,10 @@ pub(crate) fn digest<'a>(
 }
 
 /// SHA-256 of names and values, in hexadecimal.
-pub(crate) fn values_digest<'a>(
-    named: impl Iterator<Item = (&'a str, &'a Tensor)>,
-) -> Result<String> {
+///
+/// # Errors
+/// A tensor that is not f32.
+pub fn values_digest<'a>(named: impl Iterator<Item = (&'a str, &'a Tensor)>) -> Result<String> {
     let mut digest = Sha256::new();
     for (name, tensor) in named {
         digest.update(name);
@@ -144,7 +145,7 @@ pub(crate) fn values_digest<'a>(
             digest.update(value.to_le_bytes());
         }
     }
-    Ok(crate::features::hex(&digest.finalize()))
+    Ok(hex::encode(digest.finalize()))
 }
 
 /// How well a classifier does on images with labels, as `policy` prepares them.
@@ -157,16 +158,16 @@ pub fn evaluate_classifier(
     policy: &Policy,
 ) -> Result<ClassificationReport> {
     let labels = images.labels("an evaluation")?;
-    let loader = ViewLoader::evaluation(images.clone(), policy.clone(), BATCH_SIZE)?;
+    let loader = ViewLoader::evaluation(images.clone(), policy.clone(), EXTRACTION_BATCH_SIZE)?;
     let scores = classifier_scores(classifier, &loader)?;
     ClassificationReport::new(&scores, &labels, images.class_names())
 }
 
 /// The logits of one pass over the loader's images, `[images, classes]`, flat.
-pub(crate) fn classifier_scores(
-    classifier: &dyn Classifier,
-    loader: &ViewLoader,
-) -> Result<Vec<f32>> {
+///
+/// # Errors
+/// An image that cannot be read, or that the classifier does not take.
+pub fn classifier_scores(classifier: &dyn Classifier, loader: &ViewLoader) -> Result<Vec<f32>> {
     let mut scores = Vec::with_capacity(loader.dataset().len() * classifier.classes());
     for batch in loader.epochs(0..1)? {
         let logits = classifier.logits(&batch?.views)?;

@@ -3,19 +3,18 @@
 use std::sync::Arc;
 
 use candle_core::Tensor;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use simclr_augment::Policy;
 use simclr_data::{Dataset, DatasetExt, Split, Subset, ViewLoader};
 use simclr_model::FrozenEncoder;
 
 use crate::evaluation::Examples;
-use crate::run::{DatasetFacts, Progress, Silent, StepUpdate};
+use simclr_progress::{Progress, Silent, StepUpdate};
+
 use crate::{Error, Result};
 
 /// Images per forward pass of the encoder.
-pub(crate) const BATCH_SIZE: usize = 64;
+pub const EXTRACTION_BATCH_SIZE: usize = 64;
 
 /// What an encoder makes of the images of a data set, in the set's order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,7 +53,7 @@ impl Features {
         policy: &Policy,
         progress: &mut dyn Progress,
     ) -> Result<Self> {
-        let loader = ViewLoader::evaluation(images.clone(), policy.clone(), BATCH_SIZE)?;
+        let loader = ViewLoader::evaluation(images.clone(), policy.clone(), EXTRACTION_BATCH_SIZE)?;
         let mut values = Vec::new();
         let mut size = 0;
         for batch in loader.epochs(0..1)? {
@@ -159,54 +158,4 @@ impl Features {
         }
         Ok(selected)
     }
-}
-
-/// What identifies a data set in a run's manifest: how many images there are, and a
-/// digest of their names and labels.
-pub fn dataset_facts(source: &str, images: &dyn Dataset) -> DatasetFacts {
-    let mut digest = Sha256::new();
-    for class in images.class_names() {
-        digest.update(class);
-        digest.update([0]);
-    }
-    for index in 0..images.len() {
-        digest.update(images.name(index));
-        digest.update([0]);
-        digest.update(images.label(index).unwrap_or(u32::MAX).to_le_bytes());
-    }
-    DatasetFacts {
-        source: source.to_owned(),
-        images: images.len(),
-        digest: hex(&digest.finalize()),
-    }
-}
-
-/// As [`dataset_facts`], with the images' contents in the digest, which takes reading them
-/// all.
-///
-/// # Errors
-/// An image that cannot be read.
-pub fn dataset_facts_with_contents(source: &str, images: &dyn Dataset) -> Result<DatasetFacts> {
-    let facts = dataset_facts(source, images);
-    let mut digest = Sha256::new();
-    digest.update(&facts.digest);
-    digest.update(content_digest(images)?);
-    Ok(DatasetFacts {
-        digest: hex(&digest.finalize()),
-        ..facts
-    })
-}
-
-/// A digest of the images' contents in their order; names and labels do not count.
-pub(crate) fn content_digest(images: &dyn Dataset) -> Result<String> {
-    let contents = (0..images.len()).into_par_iter();
-    let contents: Vec<[u8; 32]> = contents
-        .map(|index| images.content_digest(index))
-        .collect::<Result<_, _>>()?;
-    Ok(hex(&Sha256::digest(contents.as_flattened())))
-}
-
-/// Two digits per byte.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

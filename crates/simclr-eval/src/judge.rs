@@ -5,8 +5,8 @@ use simclr_data::Split;
 
 use crate::evaluation::{KNearest, LinearProbe, LinearProbeReport, LogisticProbe, LogisticReport};
 use crate::metrics::ClassificationReport;
-use crate::report::{Cell, Table};
 use crate::{Features, Result};
+use simclr_report::{Cell, Table};
 
 /// The probes that an encoder is judged by.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

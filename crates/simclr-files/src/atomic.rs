@@ -6,8 +6,10 @@ use std::path::Path;
 
 use tempfile::{NamedTempFile, TempPath};
 
-use crate::ranged_file::CHUNK;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
+
+/// Bytes that are collected before they are written.
+const BUFFER: usize = 1 << 18;
 
 /// Temporary files are named `.<name>.<random>.tmp`, so that what a killed
 /// process leaves behind can be told from everything else.
@@ -43,9 +45,9 @@ pub enum Durability {
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let dir = tempfile::tempdir()?;
 /// # let path = dir.path().join("note.txt");
-/// use simclr_checkpoint::{Durability::Synchronized, Error, write_atomically};
+/// use simclr_files::{Durability::Synchronized, Error, write_atomically};
 ///
-/// let io = |source| Error::Io { path: path.clone(), source };
+/// let io = |reason| Error::Io { path: path.clone(), reason };
 /// write_atomically(&path, Synchronized, |file| file.write_all(b"complete").map_err(io))?;
 /// let failed = write_atomically(&path, Synchronized, |file| {
 ///     file.write_all(b"a ha").map_err(io)?;
@@ -62,7 +64,7 @@ pub fn write_atomically<E: From<Error>>(
     write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
 ) -> Result<(), E> {
     let temporary = temporary_beside(path)?;
-    let mut writer = BufWriter::with_capacity(CHUNK, temporary);
+    let mut writer = BufWriter::with_capacity(BUFFER, temporary);
     write(&mut writer)?;
     let temporary = writer
         .into_inner()
@@ -77,6 +79,16 @@ pub fn write_atomically<E: From<Error>>(
         Durability::Synchronized => Ok(sync_folder(path)?),
         Durability::Buffered => Ok(()),
     }
+}
+
+/// Writes a whole file at once, [synchronised](Durability::Synchronized).
+///
+/// # Errors
+/// As [`write_atomically`].
+pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_atomically(path, Durability::Synchronized, |file| {
+        file.write_all(bytes).map_err(Error::io(path))
+    })
 }
 
 /// Lets `write` make a whole file under a temporary name in the folder of

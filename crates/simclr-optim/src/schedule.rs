@@ -100,13 +100,13 @@ fn not_negative(name: &'static str, value: f64) -> Result<()> {
 /// the first step has learning rate 0.
 ///
 /// ```
-/// use simclr_train::schedule::{ScheduleConfig, WarmupCosine};
+/// use simclr_optim::{ScheduleConfig, WarmupCosine};
 ///
 /// let schedule = WarmupCosine::new(&ScheduleConfig::default(), 12_827, 256)?;
 /// assert_eq!((schedule.warmup_steps(), schedule.total_steps()), (501, 5011));
 /// assert_eq!(schedule.at(0), 0.0);
 /// assert_eq!(schedule.at(501), 1.0);
-/// # Ok::<(), simclr_train::Error>(())
+/// # Ok::<(), simclr_optim::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct WarmupCosine {

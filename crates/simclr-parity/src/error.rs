@@ -18,6 +18,12 @@ pub enum Error {
     /// Training or evaluation failed.
     #[error(transparent)]
     Train(#[from] simclr_train::Error),
+    /// Optimizer or schedule failed.
+    #[error(transparent)]
+    Optim(#[from] simclr_optim::Error),
+    /// The evaluation failed.
+    #[error(transparent)]
+    Eval(#[from] simclr_eval::Error),
     /// A checkpoint could not be read.
     #[error(transparent)]
     Checkpoint(#[from] simclr_checkpoint::Error),

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use candle_core::{Tensor, Var};
 use serde_json::Value;
-use simclr_testkit::{GoldenCase, Tolerance};
-use simclr_train::optimizer::{
+use simclr_optim::{
     AdamConfig, LarsConfig, MomentumForm, NamedVariable, Optimizer, OptimizerConfig, SgdConfig,
 };
+use simclr_testkit::{GoldenCase, Tolerance};
 
 use crate::tensors::values;
 use crate::{CaseReport, Error, Result};

@@ -1,8 +1,8 @@
 //! The linear probe of the paper's script, step by step on recorded features.
 
 use candle_core::{Device, Tensor};
+use simclr_eval::evaluation::{Examples, LinearHead, LinearProbe, ProbeTraining, SetFigures};
 use simclr_testkit::{GoldenCase, Tolerance, formula_range, formula_values};
-use simclr_train::evaluation::{Examples, LinearHead, LinearProbe, ProbeTraining, SetFigures};
 
 use crate::metrics::class_ids;
 use crate::tensors::values;

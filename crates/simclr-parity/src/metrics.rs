@@ -1,9 +1,9 @@
 //! Figures of merit of a classifier.
 
-use simclr_testkit::{GoldenCase, Tolerance};
-use simclr_train::metrics::{
+use simclr_eval::metrics::{
     BatchMeans, ConfusionMatrix, PAPER_BATCH_SIZE, PrecisionRecallCurve, arg_max, top_k_accuracy,
 };
+use simclr_testkit::{GoldenCase, Tolerance};
 
 use crate::{CaseReport, Result};
 

@@ -1,7 +1,7 @@
 //! The learning rate of every step.
 
+use simclr_optim::{LearningRateScaling, ScheduleConfig, WarmupCosine};
 use simclr_testkit::{GoldenCase, Tolerance};
-use simclr_train::schedule::{LearningRateScaling, ScheduleConfig, WarmupCosine};
 
 use crate::{CaseReport, Error, Result};
 

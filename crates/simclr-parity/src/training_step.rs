@@ -9,9 +9,9 @@ use simclr_loss::NtXent;
 use simclr_model::{
     Freeze, ProjectionHeadConfig, ResNetConfig, SimClr, SimClrConfig, Stem, SupervisedHeadConfig,
 };
+use simclr_optim::{AdamConfig, LarsConfig, OptimizerConfig, SgdConfig};
+use simclr_optim::{ScheduleConfig, WarmupCosine};
 use simclr_testkit::{GoldenCase, Tolerance};
-use simclr_train::optimizer::{AdamConfig, LarsConfig, OptimizerConfig, SgdConfig};
-use simclr_train::schedule::{ScheduleConfig, WarmupCosine};
 use simclr_train::{Objective, StepMetrics, Trainer};
 
 use crate::formula_model::formula_model;

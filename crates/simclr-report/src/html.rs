@@ -4,8 +4,8 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::builder::{Part, Report};
-use crate::run::Manifest;
+use crate::block::Block;
+use crate::builder::Report;
 use crate::table::Table;
 
 const STYLE: &str = include_str!("style.css");
@@ -28,10 +28,9 @@ pub(super) fn page(report: &Report) -> Markup {
                     (contents(report))
                 }
                 main {
-                    @for (index, part) in report.parts.iter().enumerate() {
-                        (show(index, part))
+                    @for (index, block) in report.blocks.iter().enumerate() {
+                        (show(index, block))
                     }
-                    (origin(&report.manifest))
                 }
             }
         }
@@ -41,33 +40,33 @@ pub(super) fn page(report: &Report) -> Markup {
 fn contents(report: &Report) -> Markup {
     html! {
         nav {
-            @for (index, part) in report.parts.iter().enumerate() {
-                @if let Part::Section(heading) = part {
+            @for (index, block) in report.blocks.iter().enumerate() {
+                @if let Block::Section(heading) = block {
                     a href=(format!("#section-{index}")) { (heading) }
                 }
             }
-            a href="#origin" { "How to repeat it" }
         }
     }
 }
 
-fn show(index: usize, part: &Part) -> Markup {
-    match part {
-        Part::Section(heading) => html! { h2 id=(format!("section-{index}")) { (heading) } },
-        Part::Text(paragraph) => html! { p { (paragraph) } },
-        Part::Table(table) => html! {
+fn show(index: usize, block: &Block) -> Markup {
+    match block {
+        Block::Section(heading) => html! { h2 id=(format!("section-{index}")) { (heading) } },
+        Block::Text(paragraph) => html! { p { (paragraph) } },
+        Block::Code(code) => html! { pre { (code) } },
+        Block::Table(table) => html! {
             figure {
                 (show_table(table))
                 (caption(&table.caption, &format!("tables/{}.csv", table.name), "CSV"))
             }
         },
-        Part::Figure(figure) => html! {
+        Block::Figure(figure) => html! {
             figure {
                 (PreEscaped(figure.content.as_str()))
                 (caption(&figure.caption, &format!("figures/{}.svg", figure.name), "SVG"))
             }
         },
-        Part::Image(image) => html! {
+        Block::Image(image) => html! {
             figure {
                 img src=(data_uri(&image.content)) alt=(image.caption);
                 (caption(&image.caption, &format!("figures/{}.png", image.name), "PNG"))
@@ -108,52 +107,6 @@ fn show_table(table: &Table) -> Markup {
     }
 }
 
-/// Seeds, data and processes.
-fn origin(manifest: &Manifest) -> Markup {
-    html! {
-        h2 id="origin" { "How to repeat it" }
-        @if !manifest.facts.datasets.is_empty() {
-            div.scroll {
-                table {
-                    thead {
-                        tr {
-                            th { "data" } th { "source" } th.number { "images" } th { "digest" }
-                        }
-                    }
-                    tbody {
-                        @for (part, data) in &manifest.facts.datasets {
-                            tr {
-                                td { (part) }
-                                td { (data.source) }
-                                td.number { (data.images) }
-                                td { code { (data.digest) } }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-        @if !manifest.facts.seeds.is_empty() {
-            p {
-                "Seeds: "
-                @for (index, (purpose, seed)) in manifest.facts.seeds.iter().enumerate() {
-                    @if index > 0 { ", " }
-                    (purpose) " " (seed)
-                }
-                "."
-            }
-        }
-        @for session in &manifest.sessions {
-            p {
-                (session.started) ", " (session.library) ", " (session.platform) ", "
-                (session.threads) @if session.threads == 1 { " thread" } @else { " threads" }
-                @if !session.arithmetic.is_empty() { ", " (session.arithmetic) }
-            }
-            pre { (session.command.join(" ")) }
-        }
-    }
-}
-
 fn data_uri(png: &[u8]) -> String {
     format!("data:image/png;base64,{}", BASE64_STANDARD.encode(png))
 }
@@ -162,7 +115,6 @@ fn data_uri(png: &[u8]) -> String {
 mod tests {
     use super::*;
     use crate::plot::{LineChart, Series};
-    use crate::run::{DatasetFacts, RunFacts, Session};
 
     const HOSTILE: &str = "<script>alert(\"1\")</script> & co";
 
@@ -177,11 +129,6 @@ mod tests {
     fn report() -> Report {
         let line = Series::new(HOSTILE, vec![(0.0, 1.0), (1.0, 2.0)]);
         let figure = LineChart::new(HOSTILE).series(line).render().unwrap();
-        let facts = DatasetFacts {
-            source: HOSTILE.into(),
-            images: 3,
-            digest: HOSTILE.into(),
-        };
         Report::new(HOSTILE, HOSTILE)
             .settings(&serde_json::json!({ HOSTILE: HOSTILE }))
             .unwrap()
@@ -194,13 +141,7 @@ mod tests {
             )
             .figure("f", figure, HOSTILE)
             .image("i", png(), HOSTILE)
-            .manifest(Manifest {
-                facts: RunFacts::default().seed(HOSTILE, 1).dataset(HOSTILE, facts),
-                sessions: vec![Session {
-                    command: vec![HOSTILE.into()],
-                    ..Session::current()
-                }],
-            })
+            .code(HOSTILE)
     }
 
     #[test]
@@ -208,7 +149,7 @@ mod tests {
         let page = page(&report()).into_string();
         assert!(!page.contains("<script"), "{page}");
         let escaped = page.matches("&lt;script&gt;").count();
-        assert!(escaped >= 20, "{escaped}");
+        assert!(escaped >= 14, "{escaped}");
     }
 
     #[test]
@@ -245,7 +186,7 @@ mod tests {
             (Report::new("", "").table(table("")), "letters, digits"),
             (
                 Report::new("", "").table(table("a")).table(table("a")),
-                "two parts",
+                "two blocks",
             ),
             (
                 Report::new("", "").table(table("a").row(["x".into()])),

@@ -2,11 +2,11 @@
 //! figure and table in a file of its own beside it.
 //!
 //! ```
-//! # fn main() -> simclr_train::Result<()> {
+//! # fn main() -> simclr_report::Result<()> {
 //! # let dir = tempfile::tempdir().unwrap();
 //! # let dir = dir.path();
-//! use simclr_train::plot::{LineChart, Series};
-//! use simclr_train::report::{Report, Table};
+//! use simclr_report::plot::{LineChart, Series};
+//! use simclr_report::{Report, Table};
 //!
 //! let losses = Series::new("training", vec![(1.0, 5.1), (2.0, 4.2)]);
 //! let loss = LineChart::new("Loss").x_label("epoch").series(losses).render()?;
@@ -28,13 +28,14 @@
 //! # }
 //! ```
 
+mod block;
 mod builder;
-mod classification;
+mod error;
 mod html;
-mod probe;
-mod scores;
+pub mod plot;
 mod settings;
-mod training;
+mod table;
 
-pub use crate::table::{Cell, Table};
 pub use builder::Report;
+pub use error::{Error, Result};
+pub use table::{Cell, Estimate, Table, percent};

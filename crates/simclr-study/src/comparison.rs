@@ -3,10 +3,10 @@
 use serde::Serialize;
 
 use super::{Cell, Measure, Outcome};
-use crate::analysis::{PairedComparison, Summary};
-use crate::plot::{self, BudgetPoint, Svg};
-use crate::report::{Cell as TableCell, Table};
 use crate::{Error, Result};
+use simclr_eval::analysis::{PairedComparison, Summary};
+use simclr_report::plot::{self, BudgetPoint, Svg};
+use simclr_report::{Cell as TableCell, Table};
 
 /// The finished cells of an arm.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,7 +58,9 @@ impl Comparison {
     /// # Errors
     /// No arms, or arms that were tried on different cells.
     pub fn new(arms: Vec<ArmResults>) -> Result<Self> {
-        let wrong = |reason: String| Error::evaluation("comparison of arms", reason);
+        let wrong = |reason: String| {
+            Error::setting("comparison of arms", "results of the same cells", reason)
+        };
         let Some(first) = arms.first() else {
             return Err(wrong("there is no arm".into()));
         };
@@ -118,7 +120,7 @@ impl Comparison {
     /// # Errors
     /// As [`accuracies`](Self::accuracies).
     pub fn accuracy(&self, arm: &str, fraction: f64) -> Result<Summary> {
-        Summary::of(&self.accuracies(arm, fraction)?)
+        Ok(Summary::of(&self.accuracies(arm, fraction)?)?)
     }
 
     /// Two arms pair by pair: the same seed, fold and labels.
@@ -281,7 +283,11 @@ impl Comparison {
             })
         };
         let arms = self.arms.iter().map(arm).collect::<Result<Vec<_>>>()?;
-        plot::label_efficiency("Accuracy over the share of labels", "accuracy", &arms)
+        Ok(plot::label_efficiency(
+            "Accuracy over the share of labels",
+            "accuracy",
+            &arms,
+        )?)
     }
 
     /// Accuracy over a number that belongs to each arm, such as how many unlabelled images
@@ -310,7 +316,7 @@ impl Comparison {
             let series = plot::Series::new(name, points).markers();
             chart = chart.series(series.intervals(intervals));
         }
-        chart.render()
+        Ok(chart.render()?)
     }
 
     fn sorted_fractions(&self) -> Vec<f64> {
@@ -351,8 +357,8 @@ pub(super) fn percent(fraction: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::ClassificationReport;
-    use crate::study::{Found, NetworkReport};
+    use crate::{Found, NetworkReport};
+    use simclr_eval::metrics::ClassificationReport;
 
     /// A network that has `hits` of ten test images right.
     fn outcome(hits: usize) -> Outcome {

@@ -13,9 +13,11 @@ use simclr_data::Dataset;
 use simclr_kernels::Precision;
 use simclr_model::FrozenEncoder;
 
-use crate::features::{content_digest, hex};
-use crate::run::{Progress, remove_leftovers};
-use crate::{Error, Features, Result};
+use crate::{Error, Result};
+use simclr_data::content_digest;
+use simclr_eval::Features;
+use simclr_files::remove_leftovers;
+use simclr_progress::Progress;
 
 /// The name of the only tensor in a file.
 const FEATURES: &str = "features";
@@ -75,9 +77,11 @@ impl FeatureStore {
         images: &dyn Dataset,
         policy: &Policy,
     ) -> Result<PathBuf> {
-        let policy = serde_json::to_string(policy).map_err(Error::json("policy".as_ref()))?;
+        let policy =
+            serde_json::to_string(policy).map_err(simclr_files::Error::json("policy".as_ref()))?;
         let architecture = serde_json::to_string(encoder.config());
-        let architecture = architecture.map_err(Error::json("architecture".as_ref()))?;
+        let architecture =
+            architecture.map_err(simclr_files::Error::json("architecture".as_ref()))?;
         let mut digest = Sha256::new();
         for part in [
             encoder_digest(encoder)?,
@@ -93,7 +97,7 @@ impl FeatureStore {
         if precision != Precision::Single {
             digest.update(precision.to_string());
         }
-        let name = hex(&digest.finalize());
+        let name = hex::encode(digest.finalize());
         Ok(self.dir.join(format!("{}.safetensors", &name[..32])))
     }
 }
@@ -103,12 +107,12 @@ impl FeatureStore {
 /// # Errors
 /// If the parameters cannot be read.
 pub(crate) fn encoder_digest(encoder: &FrozenEncoder) -> Result<String> {
-    crate::classifier::digest(encoder.parameters().iter(), &[])
+    Ok(simclr_eval::digest(encoder.parameters().iter(), &[])?)
 }
 
 fn read(path: &Path, images: &dyn Dataset) -> Result<Features> {
     let file = CheckpointFile::load(path, &Device::Cpu)?;
-    let wrong = |reason: String| Error::RunFile {
+    let wrong = |reason: String| Error::StudyFile {
         path: path.to_owned(),
         reason,
     };
@@ -122,19 +126,19 @@ fn read(path: &Path, images: &dyn Dataset) -> Result<Features> {
             images.len()
         )));
     }
-    Features::new(
+    Ok(Features::new(
         tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?,
         size,
         images,
-    )
+    )?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::Silent;
     use simclr_data::{ClassMap, DatasetExt, Seed, SyntheticCores};
     use simclr_model::{Encoder, ResNetConfig, Stem};
+    use simclr_progress::Silent;
 
     fn encoder(seed: u64) -> FrozenEncoder {
         let config = ResNetConfig::depth(18).with_stem(Stem::ImageNet);

@@ -10,8 +10,9 @@
 //!
 //! ```no_run
 //! use simclr_data::{DatasetExt, ImageFolder};
-//! use simclr_train::study::{Study, Task};
-//! use simclr_train::{Pretrain, paper};
+//! use simclr_study::{Study, Task};
+//! use simclr_study::paper;
+//! use simclr_train::Pretrain;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let protocol = paper::experiment_3();
@@ -20,7 +21,7 @@
 //!
 //! let mut study = Study::open("runs/cores", protocol, task)?;
 //! study.probe("untrained", |repetition| pretrain.clone().seed(repetition.seed).untrained())?;
-//! study.probe("pretrained", |repetition| -> simclr_train::Result<_> {
+//! study.probe("pretrained", |repetition| -> simclr_study::Result<_> {
 //!     let dir = repetition.dir.join("pretrain");
 //!     Ok(pretrain.clone().seed(repetition.seed).run(repetition.unlabelled(1.0)?, dir)?.encoder)
 //! })?;
@@ -31,9 +32,11 @@
 //! ```
 
 mod comparison;
+mod error;
 mod feature_store;
 mod folds;
 mod outcome;
+pub mod paper;
 mod pictures;
 mod protocol;
 mod records;
@@ -42,7 +45,9 @@ mod runner;
 mod sweep;
 mod task;
 
+pub use candle_core;
 pub use comparison::{ArmResults, Comparison, PairedRow};
+pub use error::{Error, Result};
 pub use feature_store::FeatureStore;
 pub use folds::FoldScheme;
 pub use outcome::{Found, Measure, NetworkReport, Outcome};

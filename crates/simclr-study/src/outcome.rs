@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Judgement;
-use crate::metrics::ClassificationReport;
+use simclr_eval::Judgement;
+use simclr_eval::metrics::ClassificationReport;
 
 /// What a cell found, on the test images.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -10,7 +10,7 @@
 //! "70 %"); [`FoldScheme::small_train`] has their three folds of 10 %.
 //!
 //! ```
-//! use simclr_train::paper;
+//! use simclr_study::paper;
 //!
 //! let protocol = paper::experiment_2();
 //! assert_eq!(protocol.pretrain.schedule.epochs, 50);
@@ -21,11 +21,12 @@
 use simclr_loss::NtXent;
 use simclr_model::{ResNetConfig, Stem};
 
-use crate::evaluation::{LinearProbe, LogisticProbe};
-use crate::optimizer::{AdamConfig, OptimizerConfig};
-use crate::schedule::{LearningRateScaling, ScheduleConfig};
-use crate::study::{FoldScheme, Protocol};
-use crate::{FineTuneConfig, Judge, PretrainConfig};
+use crate::{FoldScheme, Protocol};
+use simclr_eval::Judge;
+use simclr_eval::evaluation::{LinearProbe, LogisticProbe};
+use simclr_optim::{AdamConfig, OptimizerConfig};
+use simclr_optim::{LearningRateScaling, ScheduleConfig};
+use simclr_train::{FineTuneConfig, PretrainConfig};
 
 /// What curves over label budgets are drawn for.
 const LABEL_FRACTIONS: [f64; 4] = [1.0, 0.25, 0.1, 0.05];

@@ -3,8 +3,9 @@
 use simclr_augment::{Image, Policy, Stream, View};
 use simclr_data::{Dataset, image_grid};
 
-use crate::analysis::nearest_neighbours;
-use crate::{Error, Features, Result};
+use crate::Result;
+use simclr_eval::Features;
+use simclr_eval::analysis::nearest_neighbours;
 
 /// Rows of a picture.
 const ROWS: usize = 6;
@@ -140,8 +141,8 @@ fn png(rows: &[Vec<Image>]) -> Result<Vec<u8>> {
     let format = image::ImageFormat::Png;
     let colour = image::ExtendedColorType::Rgb8;
     image::write_buffer_with_format(&mut bytes, grid.data(), width, height, colour, format)
-        .map_err(|error| Error::Report {
-            part: "picture".into(),
+        .map_err(|error| simclr_report::Error::Report {
+            block: "picture".into(),
             reason: error.to_string(),
         })?;
     Ok(bytes.into_inner())

@@ -6,7 +6,9 @@ use simclr_data::{Dataset, FolderEnlargement};
 use simclr_model::ResNetConfig;
 
 use super::{FoldScheme, Trial};
-use crate::{Error, FineTuneConfig, Judge, PretrainConfig, Result};
+use crate::{Error, Result};
+use simclr_eval::Judge;
+use simclr_train::{FineTuneConfig, PretrainConfig};
 
 /// An experiment's settings. They are written to the study's `config.json`, and a study
 /// can only be resumed with the same.

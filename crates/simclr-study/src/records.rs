@@ -7,9 +7,9 @@ use serde::Serialize;
 use super::outcome::Found;
 use super::{Cell, Comparison, Measure, PairedRow, Protocol};
 use crate::Result;
-use crate::analysis::Summary;
-use crate::report::{Cell as TableCell, Table};
-use crate::run::{write_atomically, write_json};
+use simclr_eval::analysis::Summary;
+use simclr_files::write_json;
+use simclr_report::{Cell as TableCell, Table};
 
 /// `results.json`.
 #[derive(Serialize)]
@@ -49,16 +49,16 @@ struct CellFigures<'a> {
 pub(super) fn write(dir: &Path, protocol: &Protocol, comparison: &Comparison) -> Result<()> {
     let cells = figures(comparison);
     let table = results_table(&cells);
-    write_atomically(&dir.join("results.csv"), |file| table.write_csv(file))?;
+    table.save_csv(&dir.join("results.csv"))?;
     let epochs = epochs_table(comparison);
-    write_atomically(&dir.join("epochs.csv"), |file| epochs.write_csv(file))?;
+    epochs.save_csv(&dir.join("epochs.csv"))?;
     let document = Document {
         protocol,
         arms: summaries(comparison)?,
         paired: comparison.pairs()?,
         cells,
     };
-    write_json(&dir.join("results.json"), &document)
+    Ok(write_json(&dir.join("results.json"), &document)?)
 }
 
 fn summaries(comparison: &Comparison) -> Result<Vec<ArmSummary>> {

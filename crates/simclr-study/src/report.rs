@@ -9,10 +9,12 @@ use super::outcome::{Found, Outcome};
 use super::runner::Arm;
 use super::sweep::slug;
 use super::{Comparison, Repetition, Study, pictures, records};
-use crate::plot::ScatterPlot;
-use crate::report::{Report, Table};
-use crate::run::RunRecord;
-use crate::{Error, Features, Result};
+use crate::{Error, Result};
+use simclr_eval::Features;
+use simclr_eval::report::{EvaluationReport, embedding_plot};
+use simclr_report::{Report, Table};
+use simclr_train::report::TrainingReport;
+use simclr_train::run::RunRecord;
 
 impl Study {
     /// Writes `report.html`, its figures and tables, `results.json`, `results.csv` (a row
@@ -46,10 +48,8 @@ impl Study {
             .try_fold(report, |report, arm| self.arm(report, arm))?;
         let report = self.training(report)?;
         let record = RunRecord::read(self.dir())?;
-        report
-            .settings(&record.config)?
-            .manifest(record.manifest)
-            .write(self.dir())
+        let report = report.settings(&record.config)?.manifest(&record.manifest);
+        Ok(report.write(self.dir())?)
     }
 
     fn results(&self, report: Report, comparison: &Comparison) -> Result<Report> {
@@ -216,7 +216,7 @@ impl Study {
         let (_, fold) = self.first_fold()?;
         let test = features.select(&fold.test)?;
         let title = format!("Features of the test images: {arm}");
-        let map = ScatterPlot::embedding(title, &test.class_names, &test.tensor()?, &test.labels)?;
+        let map = embedding_plot(title, &test)?;
         let images = self.task.labelled().as_ref();
         let (strips, classes) = pictures::neighbours(images, features, &fold.train, &fold.test)?;
         let name = slug(arm);
@@ -238,7 +238,7 @@ impl Study {
         let report = report.section("Training");
         self.runs.iter().try_fold(report, |report, (name, dir)| {
             match RunRecord::read(dir)?.metrics {
-                Some(metrics) => report.curves_of(name, &slug(name), &metrics),
+                Some(metrics) => Ok(report.curves(name, &slug(name), &metrics)?),
                 None => Ok(report),
             }
         })

@@ -12,8 +12,12 @@ use super::feature_store::encoder_digest;
 use super::outcome::{Found, NetworkReport, Outcome};
 use super::sweep::slug;
 use super::{ArmResults, Cell, Comparison, FeatureStore, Protocol, Sweep, Task};
-use crate::run::{ProgressMode, RunFacts, RunFolder, Stage, StepUpdate};
-use crate::{Error, Features, FineTuneRun, Judge, Result, dataset_facts_with_contents};
+use crate::{Error, Result};
+use simclr_data::dataset_facts_with_contents;
+use simclr_eval::{Features, Judge};
+use simclr_progress::{ProgressMode, Stage, StepUpdate};
+use simclr_train::FineTuneRun;
+use simclr_train::run::{RunFacts, RunFolder};
 
 /// An experiment in progress.
 ///
@@ -218,11 +222,11 @@ impl Study {
     /// # Errors
     /// Those of `encoder`; an image that cannot be read; a cell on record that was judged
     /// with another encoder.
-    pub fn probe<E: From<Error>>(
+    pub fn probe<E: Into<Error>>(
         &mut self,
         name: impl Into<String>,
         encoder: impl FnMut(&Repetition) -> Result<FrozenEncoder, E>,
-    ) -> Result<(), E> {
+    ) -> Result<()> {
         let policy = self.protocol.probe_policy();
         self.probe_at(name, &policy, encoder)
     }
@@ -232,18 +236,18 @@ impl Study {
     ///
     /// # Errors
     /// As [`probe`](Self::probe).
-    pub fn probe_at<E: From<Error>>(
+    pub fn probe_at<E: Into<Error>>(
         &mut self,
         name: impl Into<String>,
         policy: &Policy,
         mut encoder: impl FnMut(&Repetition) -> Result<FrozenEncoder, E>,
-    ) -> Result<(), E> {
+    ) -> Result<()> {
         let name = name.into();
         self.check_new(&name)?;
         let mut results = ArmResults::new(&name);
         let mut first = None;
         for repetition in &self.repetitions {
-            let encoder = encoder(repetition)?;
+            let encoder = encoder(repetition).map_err(Into::into)?;
             let features = self.features(&name, &encoder, policy)?;
             // What the cells are known by: the network and how it sees images.
             let subject = format!("{}, {policy}", encoder_digest(&encoder)?);
@@ -262,19 +266,19 @@ impl Study {
     ///
     /// # Errors
     /// Those of `train`; an image that cannot be read.
-    pub fn train<E: From<Error>>(
+    pub fn train<E: Into<Error>>(
         &mut self,
         name: impl Into<String>,
         mut train: impl FnMut(&Trial) -> Result<FineTuneRun, E>,
-    ) -> Result<(), E> {
+    ) -> Result<()> {
         let name = name.into();
         self.check_new(&name)?;
         let mut results = ArmResults::new(&name);
         for cell in self.cells(&name, &self.protocol.seeds) {
             let (fold, budget) = self.place(&cell)?;
-            let work = || -> Result<Outcome, E> {
+            let work = || {
                 let trial = self.trial(&cell, &budget, fold)?;
-                Ok(network_outcome(train(&trial)?, budget.len())?)
+                network_outcome(train(&trial).map_err(Into::into)?, budget.len())
             };
             let outcome = self.sweep.finish(&cell, "trained in the cell", work)?;
             let scratch = self.trial_dir(&cell);
@@ -305,7 +309,7 @@ impl Study {
 
     fn features(&self, arm: &str, encoder: &FrozenEncoder, policy: &Policy) -> Result<Features> {
         let images = &self.images();
-        let batches = images.len().div_ceil(crate::features::BATCH_SIZE) as u64;
+        let batches = images.len().div_ceil(simclr_eval::EXTRACTION_BATCH_SIZE) as u64;
         let mut progress = self
             .progress
             .start(Stage::new(format!("features of \"{arm}\""), batches));
@@ -407,9 +411,10 @@ impl Study {
 }
 
 fn network_outcome(run: FineTuneRun, train_images: usize) -> Result<Outcome> {
-    let test = run.result.test.ok_or(Error::NoLabels {
-        missing: "test images with labels",
-    })?;
+    let test = run
+        .result
+        .test
+        .ok_or_else(|| Error::setting("test images", "some with labels", "none"))?;
     Ok(Outcome {
         train_images,
         found: Found::Network(Box::new(NetworkReport {

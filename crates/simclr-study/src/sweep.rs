@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::run::{read_json, remove_leftovers, write_json};
 use crate::{Error, Result};
+use simclr_files::{read_json, remove_leftovers, write_json};
 
 /// One point of the grid.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,19 +25,19 @@ pub struct Cell {
 /// The finished cells of a study: a file each, complete or absent.
 ///
 /// ```
-/// use simclr_train::study::{Cell, Sweep};
+/// use simclr_study::{Cell, Sweep};
 ///
-/// # fn main() -> simclr_train::Result<()> {
+/// # fn main() -> simclr_study::Result<()> {
 /// # let dir = tempfile::tempdir().unwrap();
 /// # let dir = dir.path().join("cells");
 /// let sweep = Sweep::open(&dir)?;
 /// let cells = Sweep::grid(&["untrained", "pretrained"], &[1, 2], 3, &[0.1, 1.0]);
 /// assert_eq!(cells.len(), 2 * 2 * 3 * 2);
 ///
-/// let work = || -> simclr_train::Result<f64> { Ok(0.5) };
+/// let work = || -> simclr_study::Result<f64> { Ok(0.5) };
 /// let accuracy = sweep.finish(&cells[0], "network 7", work)?;
 /// // Later, the work is not done again.
-/// let work = || -> simclr_train::Result<f64> { unreachable!() };
+/// let work = || -> simclr_study::Result<f64> { unreachable!() };
 /// let again = sweep.finish(&cells[0], "network 7", work)?;
 /// assert_eq!(again, accuracy);
 /// # Ok(())
@@ -92,7 +92,7 @@ impl Sweep {
     /// another one is not taken for it.
     ///
     /// # Errors
-    /// Those of `work`; [`Error::RunFile`] if the record is of another cell or subject;
+    /// Those of `work`; [`Error::StudyFile`] if the record is of another cell or subject;
     /// [`Error::Io`] and [`Error::Json`].
     pub fn finish<R, E>(
         &self,
@@ -105,7 +105,7 @@ impl Sweep {
         E: From<Error>,
     {
         let path = self.path(cell);
-        if let Some(record) = read_json::<Record<R>>(&path)? {
+        if let Some(record) = read_json::<Record<R>>(&path).map_err(Error::from)? {
             record.check(&path, cell, subject)?;
             return Ok(record.result);
         }
@@ -114,7 +114,7 @@ impl Sweep {
             subject: subject.to_owned(),
             result: work()?,
         };
-        write_json(&path, &record)?;
+        write_json(&path, &record).map_err(Error::from)?;
         Ok(record.result)
     }
 
@@ -137,7 +137,7 @@ impl Sweep {
 
 impl<R> Record<R> {
     fn check(&self, path: &Path, cell: &Cell, subject: &str) -> Result<()> {
-        let differs = |what: &str, recorded: &str, now: &str| Error::RunFile {
+        let differs = |what: &str, recorded: &str, now: &str| Error::StudyFile {
             path: path.to_owned(),
             reason: format!(
                 "holds the result of another {what}, {recorded}, expected {now}; take another \
@@ -191,7 +191,7 @@ mod tests {
             let work = |(index, cell): (usize, &Cell)| {
                 sweep.finish(cell, "x", || {
                     if index == fail_at {
-                        return Err(Error::NoLabels { missing: "power" });
+                        return Err(Error::setting("power", "some", "none"));
                     }
                     done.push(index);
                     Ok(index)

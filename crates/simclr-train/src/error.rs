@@ -6,22 +6,9 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file or folder could not be read or written.
-    #[error("{path}: {source}")]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// The operating system's reason.
-        source: std::io::Error,
-    },
-    /// A JSON file could not be read or written.
-    #[error("{path}: {source}")]
-    Json {
-        /// The file, or the name of what was to be serialised.
-        path: PathBuf,
-        /// Where and why.
-        source: serde_json::Error,
-    },
+    /// A file could not be read or written.
+    #[error(transparent)]
+    File(#[from] simclr_files::Error),
     /// A file of a run folder is not what it should be.
     #[error("{path}: {reason}")]
     RunFile {
@@ -58,47 +45,15 @@ pub enum Error {
         /// What the row holds and what was expected.
         reason: String,
     },
-    /// A figure could not be drawn.
-    #[error("figure \"{figure}\": {reason}")]
-    Plot {
-        /// The title of the figure.
-        figure: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// A part of a report cannot be shown.
-    #[error("report, {part}: {reason}")]
-    Report {
-        /// The table, figure or image.
-        part: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// A setting is outside what it may be.
-    #[error("{setting}: expected {expected}, got {actual}")]
+    /// A setting is outside of what it may be.
+    #[error("{setting}: expected {expected}, found {found}")]
     Setting {
         /// The setting's name.
         setting: &'static str,
         /// What it may be.
         expected: String,
         /// What it was.
-        actual: String,
-    },
-    /// Saved optimizer state does not belong to this optimizer and these variables.
-    #[error("optimizer state `{key}`: {reason}")]
-    OptimizerState {
-        /// The entry.
-        key: String,
-        /// What was found and what was expected.
-        reason: String,
-    },
-    /// Features, labels or scores do not fit together.
-    #[error("{operation}: {reason}")]
-    Evaluation {
-        /// What was to be computed.
-        operation: &'static str,
-        /// What was found and what was expected.
-        reason: String,
+        found: String,
     },
     /// The loss is no longer a finite number; the step was not taken.
     #[error(
@@ -126,6 +81,15 @@ pub enum Error {
     /// The network cannot be built or run.
     #[error(transparent)]
     Model(#[from] simclr_model::Error),
+    /// Optimizer or schedule cannot be built, or no step be taken.
+    #[error(transparent)]
+    Optim(#[from] simclr_optim::Error),
+    /// A network cannot be evaluated.
+    #[error(transparent)]
+    Eval(#[from] simclr_eval::Error),
+    /// A report cannot be made.
+    #[error(transparent)]
+    Report(#[from] simclr_report::Error),
     /// The loss cannot be computed.
     #[error(transparent)]
     Loss(#[from] simclr_loss::Error),
@@ -143,48 +107,35 @@ pub enum Error {
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Boxed, because it is larger than all the others. What the operating system refused is
-/// the same error here.
 impl From<simclr_checkpoint::Error> for Error {
     fn from(error: simclr_checkpoint::Error) -> Self {
-        match error {
-            simclr_checkpoint::Error::Io { path, source } => Self::Io { path, source },
-            other => Self::Checkpoint(Box::new(other)),
-        }
+        Self::Checkpoint(Box::new(error))
     }
 }
 
 impl Error {
-    /// A setting that is outside what it may be.
+    /// A setting that is outside of what it may be.
     pub(crate) fn setting(
         setting: &'static str,
         expected: impl Into<String>,
-        actual: impl ToString,
+        found: impl ToString,
     ) -> Self {
         Self::Setting {
             setting,
             expected: expected.into(),
-            actual: actual.to_string(),
-        }
-    }
-
-    /// Features, labels or scores that do not fit together.
-    pub(crate) fn evaluation(operation: &'static str, reason: impl Into<String>) -> Self {
-        Self::Evaluation {
-            operation,
-            reason: reason.into(),
+            found: found.to_string(),
         }
     }
 
     /// For `map_err`: an input/output error together with the path it is about.
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + use<> {
-        let path = path.to_owned();
-        move |source| Self::Io { path, source }
+        let error = simclr_files::Error::io(path);
+        move |reason| Self::File(error(reason))
     }
 
     /// For `map_err`: a JSON error together with the path it is about.
     pub(crate) fn json(path: &Path) -> impl FnOnce(serde_json::Error) -> Self + use<> {
-        let path = path.to_owned();
-        move |source| Self::Json { path, source }
+        let error = simclr_files::Error::json(path);
+        move |reason| Self::File(error(reason))
     }
 }

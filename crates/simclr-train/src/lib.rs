@@ -13,8 +13,9 @@
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use simclr_data::{DatasetExt, Fractions, Seed, SyntheticCores};
-//! use simclr_train::evaluation::LinearProbe;
-//! use simclr_train::{Features, Pretrain, PretrainConfig};
+//! use simclr_eval::evaluation::LinearProbe;
+//! use simclr_eval::Features;
+//! use simclr_train::{Pretrain, PretrainConfig};
 //!
 //! # let dir = tempfile::tempdir()?;
 //! # let mut tiny = Pretrain::resnet(18).image_size(32).config().clone();
@@ -51,8 +52,8 @@
 //! use simclr_data::{DatasetExt, Seed, SyntheticCores, ViewLoader};
 //! use simclr_loss::NtXent;
 //! use simclr_model::{Mode, ResNetConfig, SimClr, SimClrConfig};
-//! use simclr_train::optimizer::{Lars, LarsConfig, Optimizer};
-//! use simclr_train::schedule::{ScheduleConfig, WarmupCosine};
+//! use simclr_optim::{Lars, LarsConfig, Optimizer};
+//! use simclr_optim::{ScheduleConfig, WarmupCosine};
 //!
 //! let cores = SyntheticCores::new(16, 32, Seed(1))?;
 //! let loader = ViewLoader::training(cores.shared(), Policy::paper(32), 8, Seed(1))?;
@@ -81,38 +82,23 @@
 //! longer finite stops a run before its weights are spoiled. Optimizers, schedule, weight
 //! decay and whole training steps are compared with recorded ones of the original.
 
-pub mod analysis;
-mod classifier;
 mod distill;
 mod error;
-pub mod evaluation;
-mod features;
 mod fine_tune;
-mod judge;
-pub mod metrics;
-pub mod optimizer;
-pub mod paper;
-pub mod plot;
 mod pretrain;
 pub mod report;
 pub mod run;
-pub mod schedule;
 mod session;
 mod state;
-pub mod study;
-mod table;
 mod trainer;
 mod training_loop;
-pub mod weight_decay;
 
-pub use classifier::{Classifier, NetworkClassifier, ProbeClassifier, evaluate_classifier};
+pub use candle_core;
 pub use distill::{Distill, DistillConfig, DistillEpoch, DistillResult, DistillRun};
 pub use error::{Error, Result};
-pub use features::{Features, dataset_facts, dataset_facts_with_contents};
 pub use fine_tune::{
     FineTune, FineTuneConfig, FineTuneEpoch, FineTuneResult, FineTuneRun, HeadStart,
 };
-pub use judge::{Judge, Judgement, comparison_table};
 pub use pretrain::{EpochSummary, Pretrain, PretrainConfig, PretrainResult, PretrainRun};
 pub use trainer::{
     ContrastMetrics, DistillationMetrics, Objective, StepMetrics, SupervisedMetrics, Trainer,

@@ -1,9 +1,10 @@
 //! What a recorded run contributes to a report.
 
-use super::Report;
+use simclr_report::plot::{LineChart, Series};
+use simclr_report::{Report, Table};
+
 use crate::Result;
-use crate::plot::LineChart;
-use crate::run::{MetricsTable, RunRecord};
+use crate::run::{Manifest, MetricsTable, RunRecord};
 
 /// A figure of the columns whose names end alike.
 struct Family {
@@ -66,91 +67,134 @@ const FAMILIES: [Family; 5] = [
     },
 ];
 
-impl Report {
-    /// Adds a recorded run: its settings, its training curves, and in place of
-    /// any other manifest its own.
+/// What training adds to a [`Report`].
+pub trait TrainingReport: Sized {
+    /// Adds a recorded run: its settings, its training curves and its manifest.
     ///
     /// # Errors
     /// As [`curves`](Self::curves).
-    pub fn run(self, record: &RunRecord) -> Result<Self> {
-        let report = self.settings(&record.config)?;
-        let report = report.manifest(record.manifest.clone());
-        match &record.metrics {
-            Some(metrics) => report.section("Training").curves(metrics),
-            None => Ok(report),
-        }
-    }
+    fn run(self, record: &RunRecord) -> Result<Self>;
 
     /// Adds the curves of a run over its steps: one figure for the columns whose
     /// names end in `loss`, one each for `accuracy`, `entropy` and
-    /// `learning_rate`. A figure without values is left out.
+    /// `learning_rate`. A figure without values is left out. In a report of several runs
+    /// `name` stands in the titles, and `file` before the names of the files; both are empty
+    /// in a report of one.
     ///
     /// # Errors
-    /// [`Error::Plot`](crate::Error::Plot) if the drawing fails.
-    pub fn curves(self, metrics: &MetricsTable) -> Result<Self> {
-        self.curves_of("", "", metrics)
+    /// If the drawing fails.
+    fn curves(self, name: &str, file: &str, metrics: &MetricsTable) -> Result<Self>;
+
+    /// Adds what is needed to repeat a run: seeds, data and processes.
+    fn manifest(self, manifest: &Manifest) -> Self;
+}
+
+impl TrainingReport for Report {
+    fn run(self, record: &RunRecord) -> Result<Self> {
+        let report = self.settings(&record.config)?;
+        let report = match &record.metrics {
+            Some(metrics) => report.section("Training").curves("", "", metrics)?,
+            None => report,
+        };
+        Ok(report.manifest(&record.manifest))
     }
 
-    /// [`curves`](Self::curves) of one run among several: its name stands in the titles,
-    /// and `file` before the names of the files.
-    ///
-    /// # Errors
-    /// As [`curves`](Self::curves).
-    pub fn curves_of(self, name: &str, file: &str, metrics: &MetricsTable) -> Result<Self> {
+    fn curves(self, name: &str, file: &str, metrics: &MetricsTable) -> Result<Self> {
         FAMILIES.iter().try_fold(self, |report, family| {
-            report.family(family, (name, file), metrics)
+            add_family(report, family, (name, file), metrics)
         })
     }
 
-    fn family(
-        self,
-        family: &Family,
-        (name, file): (&str, &str),
-        metrics: &MetricsTable,
-    ) -> Result<Self> {
-        let mut found = Vec::new();
-        for column in metrics.columns() {
-            if column.ends_with(family.ending) && !metrics.series(column)?.is_empty() {
-                found.push((column.as_str(), column.replace('_', " ")));
-            }
+    fn manifest(self, manifest: &Manifest) -> Self {
+        let mut report = self.section("How to repeat it");
+        if !manifest.facts.datasets.is_empty() {
+            let table = Table::new(
+                "data-sets",
+                "The images, with a digest of their names, labels and, for studies, contents.",
+            );
+            let rows = manifest.facts.datasets.iter();
+            report = report.table(rows.fold(
+                table.columns(["data", "source", "images", "digest"]),
+                |table, (subset, facts)| {
+                    table.row([
+                        subset.as_str().into(),
+                        facts.source.as_str().into(),
+                        facts.images.into(),
+                        facts.digest.as_str().into(),
+                    ])
+                },
+            ));
         }
-        if found.is_empty() {
-            return Ok(self);
+        if !manifest.facts.seeds.is_empty() {
+            let seeds = manifest.facts.seeds.iter();
+            let seeds: Vec<_> = seeds
+                .map(|(purpose, seed)| format!("{purpose} {seed}"))
+                .collect();
+            report = report.text(format!("Seeds: {}.", seeds.join(", ")));
         }
-        let named: Vec<_> = found
-            .iter()
-            .map(|(column, name)| (*column, name.as_str()))
-            .collect();
-        let (title, file) = match name {
-            "" => (family.title.to_owned(), family.file.to_owned()),
-            _ => (
-                format!("{}: {name}", family.title),
-                format!("{file}-{}", family.file),
-            ),
-        };
-        let chart = LineChart::new(title).y_label(family.title.to_lowercase());
-        let chart = if family.axis == YAxis::Share {
-            chart.y_range(0.0, 1.0)
-        } else {
-            chart
-        };
-        let is_wide = family.axis == YAxis::Wide && is_wide(metrics, &named)?;
-        let chart = if is_wide { chart.log_y() } else { chart };
-        let figure = chart.metrics(metrics, "step", &named)?.render()?;
-        let mut caption = family.caption.to_owned();
-        if is_wide {
-            caption += " The axis is logarithmic.";
-        }
-        if metrics
-            .columns()
-            .iter()
-            .any(|column| column == "contrast_loss")
-            && named.iter().any(|(column, _)| *column == "supervised_loss")
-        {
-            caption += ALONGSIDE;
-        }
-        Ok(self.figure(file, figure, caption))
+        manifest.sessions.iter().fold(report, |report, session| {
+            let threads = if session.threads == 1 {
+                "thread"
+            } else {
+                "threads"
+            };
+            let arithmetic = match session.arithmetic.as_str() {
+                "" => String::new(),
+                arithmetic => format!(", {arithmetic}"),
+            };
+            report
+                .text(format!(
+                    "{}, {}, {}, {} {threads}{arithmetic}",
+                    session.started, session.library, session.platform, session.threads
+                ))
+                .code(session.command.join(" "))
+        })
     }
+}
+
+fn add_family(
+    report: Report,
+    family: &Family,
+    (name, file): (&str, &str),
+    metrics: &MetricsTable,
+) -> Result<Report> {
+    let mut shown = Vec::new();
+    for column in metrics.columns() {
+        if column.ends_with(family.ending) && !metrics.series(column)?.is_empty() {
+            shown.push(column.as_str());
+        }
+    }
+    if shown.is_empty() {
+        return Ok(report);
+    }
+    let (title, file) = if name.is_empty() {
+        (family.title.to_owned(), family.file.to_owned())
+    } else {
+        (
+            format!("{}: {name}", family.title),
+            format!("{file}-{}", family.file),
+        )
+    };
+    let mut chart = LineChart::new(title)
+        .x_label("step")
+        .y_label(family.title.to_lowercase());
+    for column in &shown {
+        let points = metrics.points("step", column)?;
+        chart = chart.series(Series::new(column.replace('_', " "), points));
+    }
+    let mut caption = family.caption.to_owned();
+    if family.axis == YAxis::Share {
+        chart = chart.y_range(0.0, 1.0);
+    }
+    if family.axis == YAxis::Wide && is_wide(metrics, &shown)? {
+        chart = chart.log_y();
+        caption += " The axis is logarithmic.";
+    }
+    let is_pretraining = metrics.columns().iter().any(|c| c == "contrast_loss");
+    if is_pretraining && shown.contains(&"supervised_loss") {
+        caption += ALONGSIDE;
+    }
+    Ok(report.figure(file, chart.render()?, caption))
 }
 
 /// Why the loss of the classifier beside pretraining jumps about.
@@ -161,9 +205,9 @@ const ALONGSIDE: &str = " The supervised loss is that of the linear classifier t
 
 /// Whether values of these columns, all above 0, differ so much that a linear axis would hide
 /// the small ones.
-fn is_wide(metrics: &MetricsTable, columns: &[(&str, &str)]) -> Result<bool> {
+fn is_wide(metrics: &MetricsTable, columns: &[&str]) -> Result<bool> {
     let (mut low, mut high) = (f64::INFINITY, 0.0f64);
-    for (column, _) in columns {
+    for column in columns {
         for (_, value) in metrics.points("step", column)? {
             (low, high) = (low.min(value), high.max(value));
         }

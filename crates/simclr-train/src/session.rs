@@ -7,11 +7,9 @@ use std::time::{Duration, Instant};
 use candle_core::Device;
 use serde::Serialize;
 use simclr_data::{Batch, ViewLoader};
+use simclr_progress::{Progress, ProgressMode, Stage, StepUpdate};
 
-use crate::run::{
-    Checkpoints, MetricsLog, MetricsTable, Progress, ProgressMode, RunFacts, RunFolder, Stage,
-    StepUpdate,
-};
+use crate::run::{Checkpoints, MetricsLog, MetricsTable, RunFacts, RunFolder};
 use crate::trainer::{StepMetrics, Trainer};
 use crate::{Result, state};
 

@@ -6,11 +6,11 @@ use simclr_kernels::{backward, recycle};
 use simclr_loss::{DistillationLoss, NtXent, cross_entropy};
 use simclr_model::{Mode, SimClr};
 
-use crate::metrics::arg_max;
-use crate::optimizer::{LarsConfig, Optimizer, OptimizerConfig};
-use crate::schedule::WarmupCosine;
-use crate::weight_decay::{WeightDecayCoverage, weight_decay_term};
 use crate::{Error, Result};
+use simclr_eval::metrics::arg_max;
+use simclr_optim::WarmupCosine;
+use simclr_optim::{LarsConfig, Optimizer, OptimizerConfig};
+use simclr_optim::{WeightDecayCoverage, weight_decay_term};
 
 /// What is minimised, beside the weight-decay term.
 #[derive(Debug, Clone, PartialEq)]
@@ -226,7 +226,11 @@ impl Trainer {
         if self.weight_decay == 0.0 {
             return Ok(None);
         }
-        weight_decay_term(self.optimizer.variables(), self.coverage, self.weight_decay)
+        Ok(weight_decay_term(
+            self.optimizer.variables(),
+            self.coverage,
+            self.weight_decay,
+        )?)
     }
 
     fn losses(&self, images: &Tensor, labels: Option<&Tensor>) -> Result<Losses> {

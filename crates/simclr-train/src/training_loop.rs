@@ -12,13 +12,14 @@ use serde::de::DeserializeOwned;
 use simclr_augment::Policy;
 use simclr_data::{Dataset, LastBatch, LoaderConfig, Seed, ViewLoader};
 use simclr_model::{Freeze, Parameters, SimClr, SimClrConfig};
+use simclr_progress::ProgressMode;
 
 use crate::Result;
-use crate::optimizer::OptimizerConfig;
-use crate::run::{ProgressMode, RunFacts};
-use crate::schedule::{ScheduleConfig, WarmupCosine};
+use crate::run::RunFacts;
 use crate::session::{Finished, Outcome, Plan, Session, SessionOptions, Work};
 use crate::trainer::{Objective, Trainer};
+use simclr_optim::OptimizerConfig;
+use simclr_optim::{ScheduleConfig, WarmupCosine};
 
 /// A run to be: its settings, where it starts and how it is watched.
 ///

@@ -9,10 +9,10 @@ use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
 
 use super::{Metadata, SafetensorsReader, TensorPlan, write_safetensors};
-use crate::atomic::Durability;
 use crate::element::ElementType;
 use crate::ranged_file::CHUNK;
 use crate::{Error, Result};
+use simclr_files::Durability;
 
 /// Named tensors and what is known about them: a model's parameters, and whatever a training
 /// run needs to go on (optimizer state as tensors, counters in [`Metadata::extra`]).

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use crate::atomic::{Durability, write_atomically};
 use crate::element::ElementType;
 use crate::{Error, Result};
+use simclr_files::{Durability, write_atomically};
 
 /// A tensor that will be written.
 #[derive(Debug, Clone, PartialEq, Eq)]

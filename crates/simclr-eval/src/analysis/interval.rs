@@ -67,6 +67,17 @@ impl Summary {
     }
 }
 
+impl From<Summary> for simclr_report::Cell {
+    fn from(summary: Summary) -> Self {
+        Self::Estimate(simclr_report::Estimate {
+            count: summary.count,
+            mean: summary.mean,
+            standard_deviation: summary.standard_deviation,
+            interval: summary.interval,
+        })
+    }
+}
+
 /// Two arms of an experiment on the same folds and seeds: what matters is the
 /// difference within each pair, which does not contain what the folds differ
 /// by.

@@ -10,8 +10,8 @@ use simclr_loss::cross_entropy;
 use super::probe_report::{LinearProbeReport, ProbeEpoch, SetFigures};
 use super::{Examples, LinearHead};
 use crate::metrics::{ClassificationReport, arg_max};
-use crate::optimizer::{Lars, LarsConfig, NamedVariable, Optimizer};
 use crate::{Error, Result};
+use simclr_optim::{Lars, LarsConfig, NamedVariable, Optimizer};
 
 const OPERATION: &str = "linear probe";
 
@@ -21,7 +21,7 @@ const OPERATION: &str = "linear probe";
 /// leaves alone: in fact it is plain momentum SGD, without weight decay.
 ///
 /// ```
-/// use simclr_train::evaluation::{Examples, LinearProbe};
+/// use simclr_eval::evaluation::{Examples, LinearProbe};
 ///
 /// let (features, labels) = ([0.0, 1.0, 0.1, 0.9, 1.0, 0.0, 0.9, 0.2], [0, 0, 1, 1]);
 /// let examples = Examples::new(&features, 2, &labels)?;
@@ -29,7 +29,7 @@ const OPERATION: &str = "linear probe";
 /// let names = ["sandstone".to_owned(), "mudstone".to_owned()];
 /// let report = probe.fit(examples, examples, examples, &names)?;
 /// assert_eq!(report.test.accuracy, 1.0);
-/// # Ok::<(), simclr_train::Error>(())
+/// # Ok::<(), simclr_eval::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

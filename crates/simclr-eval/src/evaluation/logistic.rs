@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Examples;
 use crate::metrics::{ClassificationReport, ConfusionMatrix, arg_max};
-use crate::table::percent;
 use crate::{Error, Result};
+use simclr_report::percent;
 
 const OPERATION: &str = "logistic regression";
 

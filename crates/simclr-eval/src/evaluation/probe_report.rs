@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Result;
 use crate::metrics::{BatchMeans, ClassificationReport, ConfusionMatrix, arg_max};
-use crate::table::{Cell, Table, percent};
+use simclr_report::{Cell, Table, percent};
 
 /// The figures of a set of images after an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -24,12 +24,10 @@ pub struct SetFigures {
 impl SetFigures {
     /// Judges `scores` (`[samples, classes]`, flat) by the labels; `batch_size` is that of
     /// the per-batch means.
-    pub(crate) fn new(
-        labels: &[u32],
-        scores: &[f32],
-        classes: usize,
-        batch_size: usize,
-    ) -> Result<Self> {
+    ///
+    /// # Errors
+    /// Scores and labels that do not fit together.
+    pub fn new(labels: &[u32], scores: &[f32], classes: usize, batch_size: usize) -> Result<Self> {
         let predictions = arg_max(scores, classes)?;
         let confusion = ConfusionMatrix::new(labels, &predictions, classes)?;
         let losses: Vec<f64> = scores

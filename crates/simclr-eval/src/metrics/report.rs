@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{BatchMeans, ClassScores, ConfusionMatrix, PAPER_BATCH_SIZE, arg_max, top_k_accuracy};
-use crate::table::{Cell, Table, percent};
 use crate::{Error, Result};
+use simclr_report::{Cell, Table, percent};
 
 /// The figures of a classifier on a set of samples. Prints as tables.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,52 +1,44 @@
 //! What a classifier's evaluation contributes to a report.
 
-use super::{Cell, Report, Table};
 use crate::Result;
 use crate::metrics::{ClassScores, ClassificationReport};
-use crate::plot::{BarChart, ConfusionPlot};
+use simclr_report::plot::{BarChart, ConfusionPlot};
+use simclr_report::{Cell, Report, Table};
 
-impl Report {
-    /// Adds a classifier's figures, as a whole and by class, and its confusion
-    /// matrix. The names of the files begin with `name`; `what` says in a few
-    /// words what was judged on what, such as "linear probe, test set".
-    ///
-    /// # Errors
-    /// [`Error::Plot`](crate::Error::Plot) if the drawing fails.
-    pub fn classification(
-        self,
-        name: &str,
-        what: &str,
-        result: &ClassificationReport,
-    ) -> Result<Self> {
-        let confusion = ConfusionPlot::new(
-            format!("Confusion matrix: {what}"),
-            &result.class_names,
-            &result.confusion,
-        )?;
-        let measure =
-            |pick: fn(&ClassScores) -> f64| result.per_class.iter().map(pick).collect::<Vec<_>>();
-        let bars = BarChart::new(format!("By class: {what}"), result.class_names.clone())
-            .x_range(0.0, 1.0)
-            .measure("precision", measure(|scores| scores.precision))
-            .measure("recall", measure(|scores| scores.recall))
-            .measure("F1", measure(|scores| scores.f1));
-        Ok(self
-            .table(whole(name, what, result))
-            .figure(
-                format!("{name}-confusion"),
-                confusion.render()?,
-                format!("Rows are true classes; colours are shares of the true class ({what})."),
-            )
-            .figure(
-                format!("{name}-by-class"),
-                bars.render()?,
-                format!("Precision, recall and F1 of each class ({what})."),
-            )
-            .table(result.class_table(
-                &format!("{name}-by-class"),
-                &format!("Figures by class ({what})."),
-            )))
-    }
+pub(super) fn add(
+    report: Report,
+    name: &str,
+    what: &str,
+    result: &ClassificationReport,
+) -> Result<Report> {
+    let confusion = ConfusionPlot::new(
+        format!("Confusion matrix: {what}"),
+        &result.class_names,
+        result.confusion.counts(),
+    )?;
+    let measure =
+        |pick: fn(&ClassScores) -> f64| result.per_class.iter().map(pick).collect::<Vec<_>>();
+    let bars = BarChart::new(format!("By class: {what}"), result.class_names.clone())
+        .x_range(0.0, 1.0)
+        .measure("precision", measure(|scores| scores.precision))
+        .measure("recall", measure(|scores| scores.recall))
+        .measure("F1", measure(|scores| scores.f1));
+    Ok(report
+        .table(whole(name, what, result))
+        .figure(
+            format!("{name}-confusion"),
+            confusion.render()?,
+            format!("Rows are true classes; colours are shares of the true class ({what})."),
+        )
+        .figure(
+            format!("{name}-by-class"),
+            bars.render()?,
+            format!("Precision, recall and F1 of each class ({what})."),
+        )
+        .table(result.class_table(
+            &format!("{name}-by-class"),
+            &format!("Figures by class ({what})."),
+        )))
 }
 
 fn whole(name: &str, what: &str, result: &ClassificationReport) -> Table {
@@ -80,6 +72,7 @@ fn whole(name: &str, what: &str, result: &ClassificationReport) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::EvaluationReport;
 
     #[test]
     fn the_figures_of_a_classifier_are_all_in_the_report() {

@@ -1,48 +1,46 @@
 //! What a linear probe's epochs contribute to a report.
 
-use super::Report;
 use crate::Result;
 use crate::evaluation::{LinearProbeReport, ProbeEpoch};
-use crate::plot::{LineChart, Series};
+use simclr_report::Report;
+use simclr_report::plot::{LineChart, Series};
 
-impl Report {
-    /// Adds the curves of a linear probe over its epochs. The names of the files begin with
-    /// `name`; `what` says what was probed.
-    ///
-    /// # Errors
-    /// [`Error::Plot`](crate::Error::Plot) if the drawing fails.
-    pub fn probe(self, name: &str, what: &str, found: &LinearProbeReport) -> Result<Self> {
-        let series = |name: &str, pick: fn(&ProbeEpoch) -> f64| {
-            let epochs = found.epochs.iter();
-            Series::new(name, epochs.map(|e| (e.epoch as f64, pick(e))).collect())
-        };
-        let chart = |title: &str| LineChart::new(format!("{title} of the linear probe: {what}"));
-        let loss = chart("Loss")
-            .x_label("epoch")
-            .y_label("cross-entropy")
-            .series(series("training", |epoch| epoch.train_loss))
-            .series(series("validation", |epoch| epoch.validation.loss))
-            .series(series("test", |epoch| epoch.test.loss));
-        let accuracy = chart("Accuracy")
-            .x_label("epoch")
-            .y_label("accuracy")
-            .series(series("training", |epoch| epoch.train_accuracy))
-            .series(series("validation", |epoch| epoch.validation.accuracy))
-            .series(series("test", |epoch| epoch.test.accuracy));
-        let caption = format!(
-            "The best validation accuracy is that of epoch {}, whose test figures count.",
-            found.best_epoch
-        );
-        Ok(self
-            .figure(
-                format!("{name}-probe-loss"),
-                loss.render()?,
-                caption.clone(),
-            )
-            .figure(
-                format!("{name}-probe-accuracy"),
-                accuracy.render()?,
-                caption,
-            ))
-    }
+pub(super) fn add(
+    report: Report,
+    name: &str,
+    what: &str,
+    result: &LinearProbeReport,
+) -> Result<Report> {
+    let series = |name: &str, pick: fn(&ProbeEpoch) -> f64| {
+        let epochs = result.epochs.iter();
+        Series::new(name, epochs.map(|e| (e.epoch as f64, pick(e))).collect())
+    };
+    let chart = |title: &str| LineChart::new(format!("{title} of the linear probe: {what}"));
+    let loss = chart("Loss")
+        .x_label("epoch")
+        .y_label("cross-entropy")
+        .series(series("training", |epoch| epoch.train_loss))
+        .series(series("validation", |epoch| epoch.validation.loss))
+        .series(series("test", |epoch| epoch.test.loss));
+    let accuracy = chart("Accuracy")
+        .x_label("epoch")
+        .y_label("accuracy")
+        .series(series("training", |epoch| epoch.train_accuracy))
+        .series(series("validation", |epoch| epoch.validation.accuracy))
+        .series(series("test", |epoch| epoch.test.accuracy));
+    let caption = format!(
+        "The best validation accuracy is that of epoch {}, whose test figures count.",
+        result.best_epoch
+    );
+    Ok(report
+        .figure(
+            format!("{name}-probe-loss"),
+            loss.render()?,
+            caption.clone(),
+        )
+        .figure(
+            format!("{name}-probe-accuracy"),
+            accuracy.render()?,
+            caption,
+        ))
 }

@@ -1,81 +1,85 @@
 //! What a classifier's scores contribute to a report: how it does at every threshold, and
 //! whether it knows how often it is right.
 
-use super::{Cell, Report, Table};
 use crate::analysis::Calibration;
 use crate::metrics::{ClassificationReport, PrecisionRecallCurve, RocCurve, arg_max};
-use crate::plot;
 use crate::{Error, Result};
+use simclr_report::plot::{self, Curve};
+use simclr_report::{Cell, Report, Table};
 
 /// Intervals of confidence.
 const BINS: usize = 10;
 
-impl Report {
-    /// Adds precision-recall and ROC curves with their areas, one class against the others,
-    /// and the calibration. `scores` are logits, `[samples, classes]`, flat; with two classes
-    /// the curves are those of the first. A class without test images has no curve.
-    ///
-    /// # Errors
-    /// Scores and labels that do not fit together; [`Error::Plot`] if the drawing fails.
-    pub fn scores(
-        self,
-        name: &str,
-        what: &str,
-        result: &ClassificationReport,
-        scores: &[f32],
-        labels: &[u32],
-    ) -> Result<Self> {
-        let classes = &result.class_names;
-        let shares = softmax(scores, classes.len(), labels)?;
-        let curves = if classes.len() == 2 { 1 } else { classes.len() };
-        let (mut precision, mut roc) = (Vec::new(), Vec::new());
-        let areas = Table::new(
-            format!("{name}-areas"),
-            format!("Areas under the curves, each class against the others ({what})."),
-        );
-        let mut areas = areas.columns(["class", "average precision", "area under ROC"]);
-        for (class, class_name) in classes.iter().enumerate().take(curves) {
-            let positive: Vec<bool> = labels.iter().map(|&l| l as usize == class).collect();
-            let of_class = shares.iter().skip(class).step_by(classes.len());
-            let of_class: Vec<f64> = of_class.copied().collect();
-            let both_kinds = positive.contains(&true) && positive.contains(&false);
-            if !both_kinds {
-                continue;
-            }
-            let curve = PrecisionRecallCurve::new(&positive, &of_class)?;
-            let rates = RocCurve::new(&positive, &of_class)?;
-            areas = areas.row([
-                class_name.as_str().into(),
-                Cell::Number(curve.average_precision),
-                Cell::Number(rates.area),
-            ]);
-            precision.push((class_name.clone(), curve));
-            roc.push((class_name.clone(), rates));
+pub(super) fn add(
+    report: Report,
+    name: &str,
+    what: &str,
+    result: &ClassificationReport,
+    scores: &[f32],
+    labels: &[u32],
+) -> Result<Report> {
+    let classes = &result.class_names;
+    let shares = softmax(scores, classes.len(), labels)?;
+    let curves = if classes.len() == 2 { 1 } else { classes.len() };
+    let (mut precision, mut roc) = (Vec::new(), Vec::new());
+    let areas = Table::new(
+        format!("{name}-areas"),
+        format!("Areas under the curves, each class against the others ({what})."),
+    );
+    let mut areas = areas.columns(["class", "average precision", "area under ROC"]);
+    for (class, class_name) in classes.iter().enumerate().take(curves) {
+        let positive: Vec<bool> = labels.iter().map(|&l| l as usize == class).collect();
+        let of_class = shares.iter().skip(class).step_by(classes.len());
+        let of_class: Vec<f64> = of_class.copied().collect();
+        let both_kinds = positive.contains(&true) && positive.contains(&false);
+        if !both_kinds {
+            continue;
         }
-        let calibration = calibration(&shares, classes.len(), labels)?;
-        let caption = format!(
-            "Accuracy over confidence, in {BINS} intervals ({what}). Expected calibration error \
-             {:.3}, largest {:.3}.",
-            calibration.expected_error, calibration.maximum_error
-        );
-        Ok(self
-            .figure(
-                format!("{name}-precision-recall"),
-                plot::precision_recall(&format!("Precision and recall: {what}"), &precision)?,
-                "Precision over recall, with average precision (AP).",
-            )
-            .figure(
-                format!("{name}-roc"),
-                plot::roc(&format!("ROC: {what}"), &roc)?,
-                "True over false positive rate, with the area under the curve.",
-            )
-            .table(areas)
-            .figure(
-                format!("{name}-calibration"),
-                plot::reliability(&format!("Calibration: {what}"), &calibration)?,
-                caption,
-            ))
+        let curve = PrecisionRecallCurve::new(&positive, &of_class)?;
+        let rates = RocCurve::new(&positive, &of_class)?;
+        areas = areas.row([
+            class_name.as_str().into(),
+            Cell::Number(curve.average_precision),
+            Cell::Number(rates.area),
+        ]);
+        precision.push(Curve {
+            name: class_name.clone(),
+            points: pairs(&curve.recall, &curve.precision),
+            area: curve.average_precision,
+        });
+        roc.push(Curve {
+            name: class_name.clone(),
+            points: pairs(&rates.false_positive_rate, &rates.true_positive_rate),
+            area: rates.area,
+        });
     }
+    let calibration = calibration(&shares, classes.len(), labels)?;
+    let caption = format!(
+        "Accuracy over confidence, in {BINS} intervals ({what}). Expected calibration error \
+         {:.3}, largest {:.3}.",
+        calibration.expected_error, calibration.maximum_error
+    );
+    Ok(report
+        .figure(
+            format!("{name}-precision-recall"),
+            plot::precision_recall(&format!("Precision and recall: {what}"), &precision)?,
+            "Precision over recall, with average precision (AP).",
+        )
+        .figure(
+            format!("{name}-roc"),
+            plot::roc(&format!("ROC: {what}"), &roc)?,
+            "True over false positive rate, with the area under the curve.",
+        )
+        .table(areas)
+        .figure(
+            format!("{name}-calibration"),
+            plot::reliability(&format!("Calibration: {what}"), &calibration.points())?,
+            caption,
+        ))
+}
+
+fn pairs(x: &[f64], y: &[f64]) -> Vec<(f64, f64)> {
+    x.iter().copied().zip(y.iter().copied()).collect()
 }
 
 fn calibration(shares: &[f64], classes: usize, labels: &[u32]) -> Result<Calibration> {
@@ -118,6 +122,7 @@ fn softmax(scores: &[f32], classes: usize, labels: &[u32]) -> Result<Vec<f64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::EvaluationReport;
 
     #[test]
     fn curves_areas_and_calibration_are_in_the_report() {

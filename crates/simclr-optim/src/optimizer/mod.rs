@@ -2,7 +2,7 @@
 //! saved and restored.
 //!
 //! Every optimizer reads its learning rate from the caller at each step (see
-//! [`schedule`](crate::schedule)), keeps its slots per variable, and makes a
+//! [`schedule`](crate::WarmupCosine)), keeps its slots per variable, and makes a
 //! slot when a variable first receives a gradient: a variable that never does
 //! has none, as in the original.
 

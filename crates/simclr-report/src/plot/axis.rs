@@ -9,7 +9,7 @@ use plotters::prelude::{Color, Ranged, TRANSPARENT};
 use super::canvas::{Align, Canvas, Pixel, font, pixels, stroke, units};
 use super::style::{GRID, INK, TextSize, text_width};
 use super::svg::DrawError;
-use crate::Result;
+use crate::error::Result;
 
 /// How values become positions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

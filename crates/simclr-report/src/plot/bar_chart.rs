@@ -5,7 +5,7 @@ use super::canvas::{Canvas, Marker};
 use super::legend::{self, Symbol};
 use super::style::{FAINT_INK, TextSize, colour, fit};
 use super::svg::{DrawError, Svg};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 const WIDTH: f64 = 720.0;
 const BAR: f64 = 13.0;

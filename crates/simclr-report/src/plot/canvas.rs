@@ -12,7 +12,7 @@ use plotters::style::{FontTransform, IntoTextStyle};
 
 use super::style::{FONT, INK, TextSize, fit};
 use super::svg::DrawError;
-use crate::Result;
+use crate::error::Result;
 
 /// A point, or a size, in pixels from the upper left corner.
 pub(super) type Pixel = (f64, f64);

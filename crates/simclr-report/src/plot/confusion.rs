@@ -5,8 +5,7 @@ use plotters::prelude::{RGBColor, WHITE};
 use super::canvas::{Align, Canvas, Pixel, stroke};
 use super::style::{FAINT_INK, GRID, INK, TextSize, fit, heat, text_width};
 use super::svg::{DrawError, Svg};
-use crate::metrics::ConfusionMatrix;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 const WIDEST_LABEL: f64 = 150.0;
 const TITLE: f64 = 40.0;
@@ -25,26 +24,24 @@ pub struct ConfusionPlot {
 }
 
 impl ConfusionPlot {
-    /// The figure of `matrix`, with these names for its classes.
+    /// The figure of `counts`, a row per true class and a column per predicted one.
     ///
     /// # Errors
-    /// [`Error::Plot`] unless there is a name for each class.
-    pub fn new(
-        title: impl Into<String>,
-        classes: &[String],
-        matrix: &ConfusionMatrix,
-    ) -> Result<Self> {
+    /// [`Error::Plot`] unless there is a name, a row and a column for each class.
+    pub fn new(title: impl Into<String>, classes: &[String], counts: &[Vec<u64>]) -> Result<Self> {
         let title = title.into();
-        if classes.is_empty() || classes.len() != matrix.classes() {
+        let square = counts.iter().all(|row| row.len() == counts.len());
+        if classes.is_empty() || classes.len() != counts.len() || !square {
+            let widths: Vec<usize> = counts.iter().map(Vec::len).collect();
             return Err(Error::Plot {
                 figure: title,
-                reason: format!("{} names for {} classes", classes.len(), matrix.classes()),
+                reason: format!("{} names for rows of {widths:?} counts", classes.len()),
             });
         }
         Ok(Self {
             title,
             classes: classes.to_vec(),
-            counts: matrix.counts().to_vec(),
+            counts: counts.to_vec(),
         })
     }
 
@@ -213,12 +210,11 @@ mod tests {
     use super::*;
 
     /// The figure of the pairs (true class, predicted class, how often).
-    fn svg(names: &[&str], pairs: &[(u32, u32, usize)]) -> String {
-        let of = |pick: fn(&(u32, u32, usize)) -> u32| -> Vec<u32> {
-            let repeat = |pair| std::iter::repeat_n(pick(pair), pair.2);
-            pairs.iter().flat_map(repeat).collect()
-        };
-        let matrix = ConfusionMatrix::new(&of(|p| p.0), &of(|p| p.1), names.len()).unwrap();
+    fn svg(names: &[&str], pairs: &[(usize, usize, u64)]) -> String {
+        let mut matrix = vec![vec![0; names.len()]; names.len()];
+        for (row, column, count) in pairs {
+            matrix[*row][*column] += count;
+        }
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let plot = ConfusionPlot::new("Test set", &names, &matrix).unwrap();
         let svg = plot.render().unwrap().as_str().to_owned();
@@ -256,10 +252,10 @@ mod tests {
 
     #[test]
     fn names_that_do_not_fit_the_matrix_are_refused() {
-        let matrix = ConfusionMatrix::new(&[0], &[1], 2).unwrap();
-        let error = ConfusionPlot::new("Test", &["a".to_owned()], &matrix).unwrap_err();
+        let counts = [vec![0, 1], vec![0, 0]];
+        let error = ConfusionPlot::new("Test", &["a".to_owned()], &counts).unwrap_err();
         assert!(
-            error.to_string().contains("1 names for 2 classes"),
+            error.to_string().contains("1 names for rows of [2, 2]"),
             "{error}"
         );
     }

@@ -1,58 +1,54 @@
 //! The line charts that classification reports are made of.
 
 use super::{LineChart, Series, Svg};
-use crate::Result;
-use crate::analysis::Calibration;
-use crate::metrics::{PrecisionRecallCurve, RocCurve};
+use crate::error::Result;
 
-/// Precision over recall, one line per (name, curve).
-///
-/// # Errors
-/// [`Error::Plot`](crate::Error::Plot) if the drawing fails.
-pub fn precision_recall(title: &str, curves: &[(String, PrecisionRecallCurve)]) -> Result<Svg> {
-    let chart = shares(title, "recall", "precision");
-    curves
-        .iter()
-        .map(|(name, curve)| {
-            let name = format!("{name} (AP {:.2})", curve.average_precision);
-            Series::new(name, pairs(&curve.recall, &curve.precision))
-        })
-        .fold(chart, LineChart::series)
-        .render()
+/// One line of [`precision_recall`] or [`roc`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Curve {
+    /// What it is the curve of, such as a class.
+    pub name: String,
+    /// Its points, from left to right.
+    pub points: Vec<(f64, f64)>,
+    /// The area under it, or the average precision.
+    pub area: f64,
 }
 
-/// The receiver operating characteristic, true over false positive rate, one
-/// line per (name, curve).
+/// Precision over recall.
 ///
 /// # Errors
 /// [`Error::Plot`](crate::Error::Plot) if the drawing fails.
-pub fn roc(title: &str, curves: &[(String, RocCurve)]) -> Result<Svg> {
+pub fn precision_recall(title: &str, curves: &[Curve]) -> Result<Svg> {
+    let chart = shares(title, "recall", "precision");
+    with_curves(chart, curves, "AP").render()
+}
+
+/// The receiver operating characteristic, true over false positive rate.
+///
+/// # Errors
+/// [`Error::Plot`](crate::Error::Plot) if the drawing fails.
+pub fn roc(title: &str, curves: &[Curve]) -> Result<Svg> {
     let chance = Series::new("chance", vec![(0.0, 0.0), (1.0, 1.0)]).reference();
     let chart = shares(title, "false positive rate", "true positive rate").series(chance);
-    curves
-        .iter()
-        .map(|(name, curve)| {
-            let name = format!("{name} (area {:.2})", curve.area);
-            let rates = pairs(&curve.false_positive_rate, &curve.true_positive_rate);
-            Series::new(name, rates)
-        })
-        .fold(chart, LineChart::series)
-        .render()
+    with_curves(chart, curves, "area").render()
 }
 
 /// The reliability diagram: accuracy over confidence, by bins.
 ///
 /// # Errors
 /// [`Error::Plot`](crate::Error::Plot) if the drawing fails.
-pub fn reliability(title: &str, calibration: &Calibration) -> Result<Svg> {
+pub fn reliability(title: &str, bins: &[(f64, f64)]) -> Result<Svg> {
     shares(title, "confidence", "accuracy")
         .series(Series::new("ideal", vec![(0.0, 0.0), (1.0, 1.0)]).reference())
-        .series(Series::new("measured", calibration.points()).markers())
+        .series(Series::new("measured", bins.to_vec()).markers())
         .render()
 }
 
-fn pairs(x: &[f64], y: &[f64]) -> Vec<(f64, f64)> {
-    x.iter().copied().zip(y.iter().copied()).collect()
+fn with_curves(chart: LineChart, curves: &[Curve], measure: &str) -> LineChart {
+    curves.iter().fold(chart, |chart, curve| {
+        let name = format!("{} ({measure} {:.2})", curve.name, curve.area);
+        chart.series(Series::new(name, curve.points.clone()))
+    })
 }
 
 fn shares(title: &str, x: &str, y: &str) -> LineChart {
@@ -140,24 +136,25 @@ mod tests {
 
     #[test]
     fn the_curves_say_what_they_are() {
-        let positive = [true, false, true, false];
-        let scores = [0.9, 0.8, 0.7, 0.1];
-        let curve = PrecisionRecallCurve::new(&positive, &scores).unwrap();
-        let svg = precision_recall("Precision and recall", &[("crack".into(), curve)]).unwrap();
+        let curve = |points, area| Curve {
+            name: "crack".into(),
+            points,
+            area,
+        };
+        let recall = curve(vec![(0.5, 1.0), (1.0, 0.667)], 0.83);
+        let svg = precision_recall("Precision and recall", &[recall]).unwrap();
         assert_well_formed(svg.as_str());
-        let found = texts(svg.as_str());
-        assert!(found.contains(&"crack (AP 0.83)".to_owned()), "{found:?}");
+        let shown = texts(svg.as_str());
+        assert!(shown.contains(&"crack (AP 0.83)".to_owned()), "{shown:?}");
 
-        let curve = RocCurve::new(&positive, &scores).unwrap();
-        let svg = roc("ROC", &[("crack".into(), curve)]).unwrap();
+        let svg = roc("ROC", &[curve(vec![(0.0, 0.5), (1.0, 1.0)], 0.75)]).unwrap();
         assert_well_formed(svg.as_str());
-        let found = texts(svg.as_str());
+        let shown = texts(svg.as_str());
         for text in ["crack (area 0.75)", "chance", "false positive rate"] {
-            assert!(found.contains(&text.to_owned()), "{text} in {found:?}");
+            assert!(shown.contains(&text.to_owned()), "{text} in {shown:?}");
         }
 
-        let calibration = Calibration::of(&scores, &positive, 5).unwrap();
-        let svg = reliability("Calibration", &calibration).unwrap();
+        let svg = reliability("Calibration", &[(0.7, 0.5), (0.9, 1.0)]).unwrap();
         assert_well_formed(svg.as_str());
         assert!(texts(svg.as_str()).contains(&"measured".to_owned()));
     }

@@ -5,7 +5,7 @@ use plotters::prelude::{Color, RGBColor};
 use super::canvas::{Canvas, Marker, Pixel, stroke};
 use super::style::{INK, TextSize, fit, text_width};
 use super::svg::DrawError;
-use crate::Result;
+use crate::error::Result;
 
 /// The distance between two lines.
 const LINE: f64 = 20.0;

@@ -7,8 +7,7 @@ use super::canvas::{Align, Canvas, Marker, Pixel, stroke};
 use super::legend::{self, Dash, Symbol};
 use super::style::{FAINT_INK, TextSize, colour};
 use super::svg::{DrawError, Svg};
-use crate::Result;
-use crate::run::MetricsTable;
+use crate::error::Result;
 
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 380.0;
@@ -140,19 +139,6 @@ impl LineChart {
     pub fn series(mut self, series: Series) -> Self {
         self.series.push(series);
         self
-    }
-
-    /// Adds a line for each (column, name) of a run's metrics, over the column
-    /// `x`, and names the horizontal axis after it.
-    ///
-    /// # Errors
-    /// [`Error::RunFile`](crate::Error::RunFile) if there is no such column.
-    pub fn metrics(self, table: &MetricsTable, x: &str, columns: &[(&str, &str)]) -> Result<Self> {
-        columns
-            .iter()
-            .try_fold(self.x_label(x), |chart, (column, name)| {
-                Ok(chart.series(Series::new(*name, table.points(x, column)?)))
-            })
     }
 
     /// Draws the chart.
@@ -382,26 +368,6 @@ mod tests {
 
         let chart = LineChart::new("Loss").series(Series::new("", points));
         assert!(chart.render().unwrap().as_str().len() < 50_000);
-    }
-
-    #[test]
-    fn the_metrics_of_a_run_become_lines() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("metrics.csv");
-        std::fs::write(&path, "step,epoch,loss,f1\n1,0.5,5,\n2,1,4,0.5\n").unwrap();
-        let table = MetricsTable::read(&path).unwrap();
-        let columns = [("loss", "training loss"), ("f1", "F1")];
-        let chart = LineChart::new("Training")
-            .metrics(&table, "epoch", &columns)
-            .unwrap();
-        assert_eq!(chart.series[0].points, [(0.5, 5.0), (1.0, 4.0)]);
-        assert_eq!(chart.series[1].points, [(1.0, 0.5)]);
-        assert_eq!(chart.x_label, "epoch");
-        assert!(
-            LineChart::new("")
-                .metrics(&table, "epoch", &[("lost", "")])
-                .is_err()
-        );
     }
 
     #[test]

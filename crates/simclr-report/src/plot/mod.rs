@@ -6,9 +6,9 @@
 //! black-and-white printer.
 //!
 //! ```
-//! use simclr_train::plot::{LineChart, Series};
+//! use simclr_report::plot::{LineChart, Series};
 //!
-//! # fn main() -> simclr_train::Result<()> {
+//! # fn main() -> simclr_report::Result<()> {
 //! let figure = LineChart::new("Loss")
 //!     .x_label("epoch")
 //!     .y_label("NT-Xent")
@@ -33,7 +33,7 @@ mod svg;
 
 pub use bar_chart::BarChart;
 pub use confusion::ConfusionPlot;
-pub use curves::{Arm, BudgetPoint, label_efficiency, precision_recall, reliability, roc};
+pub use curves::{Arm, BudgetPoint, Curve, label_efficiency, precision_recall, reliability, roc};
 pub use line_chart::{LineChart, Series};
 pub use scatter::{ScatterGroup, ScatterPlot};
 pub use style::OKABE_ITO;

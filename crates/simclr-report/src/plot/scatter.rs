@@ -1,6 +1,5 @@
 //! Points in the plane, coloured by class.
 
-use candle_core::Tensor;
 use plotters::prelude::Color;
 
 use super::axis::{Axis, Margins, Scale, draw_frame};
@@ -8,8 +7,7 @@ use super::canvas::Marker;
 use super::legend::{self, Symbol};
 use super::style::colour;
 use super::svg::Svg;
-use crate::Result;
-use crate::analysis::PrincipalComponents;
+use crate::error::Result;
 
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 520.0;
@@ -65,29 +63,9 @@ impl ScatterPlot {
         groups.fold(Self::new(title), Self::group)
     }
 
-    /// The map of an embedding: `features` `[n, d]` along their first two
-    /// principal components, by class (see [`by_class`](Self::by_class)).
-    ///
-    /// # Errors
-    /// As [`PrincipalComponents::fit`].
-    pub fn embedding(
-        title: impl Into<String>,
-        classes: &[String],
-        features: &Tensor,
-        labels: &[u32],
-    ) -> Result<Self> {
-        let components = PrincipalComponents::fit(features, 2)?;
-        let points = components.map(features)?;
-        let shares = components.variance_shares();
-        let label = |axis: usize| {
-            let share = shares.get(axis).copied().unwrap_or(0.0);
-            format!(
-                "component {} ({:.0} % of the variance)",
-                axis + 1,
-                100.0 * share
-            )
-        };
-        Ok(Self::by_class(title, classes, &points, labels).labels(label(0), label(1)))
+    /// The classes with their points.
+    pub fn groups(&self) -> &[ScatterGroup] {
+        &self.groups
     }
 
     /// Names the axes.
@@ -176,25 +154,6 @@ mod tests {
                 texts.iter().any(|found| found == text),
                 "{text} in {texts:?}"
             );
-        }
-    }
-
-    #[test]
-    fn an_embedding_is_mapped_along_its_principal_components() {
-        let features = [
-            [0.0f32, 0.0, 3.0],
-            [4.0, 0.0, 3.0],
-            [0.0, 2.0, 3.0],
-            [4.0, 2.0, 3.0],
-        ];
-        let features = Tensor::new(&features, &candle_core::Device::Cpu).unwrap();
-        let classes = ["a".to_owned(), "b".to_owned()];
-        let plot = ScatterPlot::embedding("Map", &classes, &features, &[0, 1, 0, 1]).unwrap();
-        assert_eq!(plot.x_label, "component 1 (80 % of the variance)");
-        assert_eq!(plot.y_label, "component 2 (20 % of the variance)");
-        for (point, expected) in plot.groups[1].points.iter().zip([(2.0, -1.0), (2.0, 1.0)]) {
-            assert!((point.0 - expected.0).abs() < 1e-6, "{point:?}");
-            assert!((point.1 - expected.1).abs() < 1e-6, "{point:?}");
         }
     }
 

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use plotters::prelude::{DrawingAreaErrorKind, IntoDrawingArea, SVGBackend, WHITE};
 
+use simclr_files::write_bytes;
+
 use super::canvas::{Canvas, Pixel, units};
-use crate::run::write_atomically;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// What drawing may fail with.
 pub(super) type DrawError = DrawingAreaErrorKind<std::io::Error>;
@@ -60,9 +61,9 @@ impl Svg {
     /// Writes the document to a file, atomically.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::File`].
     pub fn save(&self, path: &Path) -> Result<()> {
-        write_atomically(path, |file| file.write_all(self.text.as_bytes()))
+        Ok(write_bytes(path, self.text.as_bytes())?)
     }
 }
 

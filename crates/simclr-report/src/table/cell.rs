@@ -1,7 +1,5 @@
 //! What a table cell holds, for people and for programs.
 
-use crate::analysis::Summary;
-
 /// A cell of a [`Table`](super::Table).
 #[derive(Debug, Clone, PartialEq)]
 pub enum Cell {
@@ -15,7 +13,20 @@ pub enum Cell {
     Share(f64),
     /// A share of one over folds and seeds, shown in percent with its standard
     /// deviation and confidence interval.
-    Shares(Summary),
+    Estimate(Estimate),
+}
+
+/// A mean over repeated measurements, with what is known of its spread.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Estimate {
+    /// How many measurements.
+    pub count: usize,
+    /// Their mean.
+    pub mean: f64,
+    /// Their standard deviation.
+    pub standard_deviation: Option<f64>,
+    /// The ends of the mean's confidence interval.
+    pub interval: Option<(f64, f64)>,
 }
 
 impl Cell {
@@ -31,13 +42,13 @@ impl Cell {
             Self::Count(count) => count.to_string(),
             Self::Number(number) => format!("{number:.3}"),
             Self::Share(share) => percent(*share),
-            Self::Shares(summary) => {
-                let mut text = format!("{:.1}", 100.0 * summary.mean);
-                if let Some(deviation) = summary.standard_deviation {
+            Self::Estimate(estimate) => {
+                let mut text = format!("{:.1}", 100.0 * estimate.mean);
+                if let Some(deviation) = estimate.standard_deviation {
                     text += &format!(" ± {:.1}", 100.0 * deviation);
                 }
                 text += " %";
-                if let Some((low, high)) = summary.interval {
+                if let Some((low, high)) = estimate.interval {
                     text += &format!(" ({:.1} to {:.1})", 100.0 * low, 100.0 * high);
                 }
                 text
@@ -45,26 +56,26 @@ impl Cell {
         }
     }
 
-    /// What programs read: [`CSV_PARTS`] cells for a column of summaries, one
+    /// What programs read: [`CSV_PARTS`] cells for a column of estimates, one
     /// for any other.
-    pub(super) fn csv(&self, summaries: bool) -> Vec<String> {
+    pub(super) fn csv(&self, estimates: bool) -> Vec<String> {
         let plain = match self {
             Self::Text(text) => text.clone(),
             Self::Count(count) => count.to_string(),
             Self::Number(value) | Self::Share(value) => value.to_string(),
-            Self::Shares(summary) => summary.mean.to_string(),
+            Self::Estimate(estimate) => estimate.mean.to_string(),
         };
-        if !summaries {
+        if !estimates {
             return vec![plain];
         }
         let show = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
         match self {
-            Self::Shares(summary) => vec![
+            Self::Estimate(estimate) => vec![
                 plain,
-                show(summary.standard_deviation),
-                show(summary.interval.map(|interval| interval.0)),
-                show(summary.interval.map(|interval| interval.1)),
-                summary.count.to_string(),
+                show(estimate.standard_deviation),
+                show(estimate.interval.map(|interval| interval.0)),
+                show(estimate.interval.map(|interval| interval.1)),
+                estimate.count.to_string(),
             ],
             _ => {
                 let mut cells = vec![plain];
@@ -80,7 +91,7 @@ impl Cell {
     }
 }
 
-/// What the columns that a summary takes in CSV are called after the column's
+/// What the columns that an estimate takes in CSV are called after the column's
 /// own name.
 pub(super) const CSV_PARTS: [&str; 5] = [
     "",
@@ -91,7 +102,7 @@ pub(super) const CSV_PARTS: [&str; 5] = [
 ];
 
 /// A share of one in percent, with one decimal.
-pub(crate) fn percent(share: f64) -> String {
+pub fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
 }
 
@@ -125,9 +136,9 @@ impl From<f64> for Cell {
     }
 }
 
-impl From<Summary> for Cell {
-    fn from(summary: Summary) -> Self {
-        Self::Shares(summary)
+impl From<Estimate> for Cell {
+    fn from(estimate: Estimate) -> Self {
+        Self::Estimate(estimate)
     }
 }
 
@@ -136,12 +147,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_summary_is_shown_with_what_is_known() {
-        let three = Cell::from(Summary::of(&[0.80, 0.83, 0.86]).unwrap());
+    fn an_estimate_is_shown_with_what_is_known() {
+        let one = Estimate {
+            count: 1,
+            mean: 0.8,
+            standard_deviation: None,
+            interval: None,
+        };
+        assert_eq!(Cell::from(one).show(), "80.0 %");
+        assert_eq!(Cell::from(one).csv(true), ["0.8", "", "", "", "1"]);
+        let three = Cell::from(Estimate {
+            count: 3,
+            mean: 0.83,
+            standard_deviation: Some(0.03),
+            interval: Some((0.7555, 0.9045)),
+        });
         assert_eq!(three.show(), "83.0 ± 3.0 % (75.5 to 90.5)");
-        let one = Cell::from(Summary::of(&[0.8]).unwrap());
-        assert_eq!(one.show(), "80.0 %");
-        assert_eq!(one.csv(true), ["0.8", "", "", "", "1"]);
     }
 
     #[test]

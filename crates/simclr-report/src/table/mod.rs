@@ -4,16 +4,17 @@ mod cell;
 
 use std::fmt;
 use std::io::Write;
+use std::path::Path;
 
 use comfy_table::CellAlignment;
+use simclr_files::{Durability, write_atomically};
 
 use cell::CSV_PARTS;
-pub use cell::Cell;
-pub(crate) use cell::percent;
+pub use cell::{Cell, Estimate, percent};
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
-/// A table. It prints as Markdown, is a part of a [`Report`](crate::report::Report)
+/// A table. It prints as Markdown, is a block of a [`Report`](crate::Report)
 /// and is written as CSV beside it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
@@ -79,24 +80,24 @@ impl Table {
     }
 
     /// Writes the table as CSV: numbers with all their digits, shares as shares
-    /// of one, and a column of summaries as mean, standard deviation, ends of
+    /// of one, and a column of estimates as mean, standard deviation, ends of
     /// the interval and count.
     ///
     /// # Errors
     /// [`Error::Report`] if a row has more or fewer cells than there are
-    /// columns; [`Error::Io`] if `output` cannot be written to.
+    /// columns; or `output` cannot be written to.
     pub fn write_csv(&self, output: &mut dyn Write) -> Result<()> {
         self.check()?;
-        let summaries: Vec<bool> = (0..self.columns.len())
+        let estimates: Vec<bool> = (0..self.columns.len())
             .map(|column| {
-                let cell = |row: &Vec<Cell>| matches!(row.get(column), Some(Cell::Shares(_)));
+                let cell = |row: &Vec<Cell>| matches!(row.get(column), Some(Cell::Estimate(_)));
                 self.rows.iter().any(cell)
             })
             .collect();
         let header = self
             .columns
             .iter()
-            .zip(&summaries)
+            .zip(&estimates)
             .flat_map(|(name, summary)| {
                 let parts = if *summary {
                     &CSV_PARTS[..]
@@ -106,7 +107,7 @@ impl Table {
                 parts.iter().map(move |part| format!("{name}{part}"))
             });
         let rows = self.rows.iter().map(|row| {
-            let cells = row.iter().zip(&summaries);
+            let cells = row.iter().zip(&estimates);
             cells
                 .flat_map(|(cell, summary)| cell.csv(*summary))
                 .collect::<Vec<_>>()
@@ -118,7 +119,18 @@ impl Table {
             .try_for_each(|record| writer.write_record(record))
             .map_err(std::io::Error::from)
             .and_then(|()| writer.flush())
-            .map_err(Error::io(self.name.as_ref()))
+            .map_err(|error| Error::Report {
+                block: format!("table `{}`", self.name),
+                reason: error.to_string(),
+            })
+    }
+
+    /// Writes the table to a CSV file, atomically; see [`write_csv`](Self::write_csv).
+    ///
+    /// # Errors
+    /// As [`write_csv`](Self::write_csv); [`Error::File`] if the file cannot be written.
+    pub fn save_csv(&self, path: &Path) -> Result<()> {
+        write_atomically(path, Durability::Synchronized, |file| self.write_csv(file))
     }
 
     /// Whether each row has a cell for each column.
@@ -131,7 +143,7 @@ impl Table {
             .find(|(_, row)| row.len() != columns);
         wrong.map_or(Ok(()), |(index, row)| {
             Err(Error::Report {
-                part: format!("table `{}`", self.name),
+                block: format!("table `{}`", self.name),
                 reason: format!("row {index} has {} cells for {columns} columns", row.len()),
             })
         })
@@ -164,7 +176,6 @@ impl fmt::Display for Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::Summary;
 
     fn csv(table: &Table) -> String {
         let mut output = Vec::new();
@@ -178,13 +189,18 @@ mod tests {
             .row(["untrained".into(), Cell::share(0.5), 12usize.into()])
             .row([
                 "pretrained, \"task\"".into(),
-                Summary::of(&[0.5, 0.75]).unwrap().into(),
+                Cell::Estimate(Estimate {
+                    count: 2,
+                    mean: 0.625,
+                    standard_deviation: Some(0.176_776_695),
+                    interval: Some((-0.963, 2.213)),
+                }),
                 7usize.into(),
             ])
     }
 
     #[test]
-    fn the_csv_has_all_the_digits_and_the_parts_of_summaries() {
+    fn the_csv_has_all_the_digits_and_the_parts_of_estimates() {
         let text = csv(&results());
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(

@@ -5,11 +5,11 @@ use simclr_augment::Policy;
 use simclr_loss::DistillationLoss;
 use simclr_model::{Freeze, ProjectionHeadConfig, ResNetConfig, SimClrConfig, Stem};
 
-use crate::optimizer::{LarsConfig, OptimizerConfig};
-use crate::schedule::ScheduleConfig;
 use crate::trainer::Objective;
 use crate::training_loop::{Settings, shared_settings};
 use crate::{Error, Result};
+use simclr_optim::ScheduleConfig;
+use simclr_optim::{LarsConfig, OptimizerConfig};
 
 /// The settings of a distillation. They are written to `config.json`, and a run can only
 /// be resumed with the same.

@@ -13,13 +13,13 @@ use simclr_data::{Batch, Dataset};
 pub use config::DistillConfig;
 pub use outcome::{DistillEpoch, DistillResult};
 
-use crate::classifier::{Classifier, NetworkClassifier};
-use crate::features::dataset_facts;
 use crate::run::RunFacts;
 use crate::session::Work;
 use crate::trainer::{StepMetrics, Trainer};
 use crate::training_loop::{Material, TrainingLoop};
 use crate::{Error, Result};
+use simclr_data::dataset_facts;
+use simclr_eval::{Classifier, NetworkClassifier};
 
 /// A distillation to be: a student learns what a teacher says about images, with or
 /// without labels.

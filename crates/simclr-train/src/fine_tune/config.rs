@@ -7,11 +7,11 @@ use simclr_model::{
 };
 
 use super::validation;
-use crate::optimizer::{LarsConfig, OptimizerConfig};
-use crate::schedule::{LearningRateScaling, ScheduleConfig};
 use crate::trainer::Objective;
 use crate::training_loop::{Settings, shared_settings};
 use crate::{Error, Result};
+use simclr_optim::{LarsConfig, OptimizerConfig};
+use simclr_optim::{LearningRateScaling, ScheduleConfig};
 
 /// Images of this size and less are evaluated whole, as in the original.
 const WHOLE_UP_TO: usize = 32;

@@ -17,13 +17,13 @@ use outcome::Evaluation;
 pub use outcome::{FineTuneEpoch, FineTuneResult};
 use validation::{Validation, best_step};
 
-use crate::classifier::{BATCH_SIZE, NetworkClassifier, classifier_scores, values_digest};
-use crate::features::dataset_facts;
-use crate::metrics::ClassificationReport;
 use crate::run::RunFacts;
 use crate::session::{Finished, Session};
 use crate::training_loop::{Material, TrainingLoop};
 use crate::{Error, Result};
+use simclr_data::dataset_facts;
+use simclr_eval::metrics::ClassificationReport;
+use simclr_eval::{EXTRACTION_BATCH_SIZE, NetworkClassifier, classifier_scores, values_digest};
 
 /// A training on labels to be: of a pretrained network, whole or behind its frozen part, or
 /// of an untrained one.
@@ -35,7 +35,7 @@ use crate::{Error, Result};
 /// test images, once.
 ///
 /// Three things are easily confused: *fine-tuning* (this) changes the encoder; *linear
-/// evaluation* ([`LinearProbe`](crate::evaluation::LinearProbe)) trains a classifier on
+/// evaluation* ([`LinearProbe`](simclr_eval::evaluation::LinearProbe)) trains a classifier on
 /// [`Features`](crate::Features) of an encoder that stays as it is; *freezing* a part
 /// ([`Freeze`]) lies between the two.
 ///
@@ -160,7 +160,7 @@ impl FineTune {
         }
         let config = LoaderConfig {
             cache_bytes: self.options.cache_bytes,
-            ..LoaderConfig::evaluation(BATCH_SIZE)
+            ..LoaderConfig::evaluation(EXTRACTION_BATCH_SIZE)
         };
         let policy: Policy = self.config.evaluation.clone();
         Ok(Some(ViewLoader::new(images.shared(), policy, config)?))
@@ -194,7 +194,7 @@ impl FineTune {
                 ),
             });
         }
-        NetworkClassifier::new(loaded.model)
+        Ok(NetworkClassifier::new(loaded.model)?)
     }
 
     /// The report and the logits of a part; nothing for an empty one.
@@ -254,5 +254,7 @@ fn facts(split: &Split<Subset>) -> RunFacts {
 
 fn parameters_digest(parameters: &Parameters) -> Result<String> {
     let named = parameters.iter();
-    values_digest(named.map(|(name, variable)| (name, variable.as_tensor())))
+    Ok(values_digest(
+        named.map(|(name, variable)| (name, variable.as_tensor())),
+    )?)
 }

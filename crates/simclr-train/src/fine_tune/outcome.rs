@@ -5,11 +5,11 @@ use simclr_data::{Split, Subset};
 
 use super::validation::{ACCURACY, LOSS, WEIGHTED_F1};
 use crate::Result;
-use crate::metrics::ClassificationReport;
-use crate::report::{Cell, Table};
 use crate::run::MetricsTable;
 use crate::session::Finished;
-use crate::table::percent;
+use simclr_eval::metrics::ClassificationReport;
+use simclr_report::percent;
+use simclr_report::{Cell, Table};
 
 /// The outcome of a fine-tuning. Prints as a table of epochs and the test figures.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

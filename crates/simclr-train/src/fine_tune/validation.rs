@@ -5,13 +5,14 @@ use std::path::PathBuf;
 
 use simclr_data::{Batch, ViewLoader};
 
-use crate::classifier::{BATCH_SIZE, NetworkClassifier, classifier_scores};
-use crate::evaluation::SetFigures;
+use crate::Result;
 use crate::run::MetricsTable;
 use crate::session::{Figure, Work};
 use crate::state;
 use crate::trainer::{StepMetrics, Trainer};
-use crate::{Classifier, Result};
+use simclr_eval::Classifier;
+use simclr_eval::evaluation::SetFigures;
+use simclr_eval::{EXTRACTION_BATCH_SIZE, NetworkClassifier, classifier_scores};
 
 /// The columns of `metrics.csv` that the validation fills, once an epoch.
 pub(super) const LOSS: &str = "validation_loss";
@@ -41,7 +42,12 @@ impl Work for Validation {
         let classifier = NetworkClassifier::new(trainer.model().clone())?;
         let labels = images.dataset().labels("validation")?;
         let scores = classifier_scores(&classifier, images)?;
-        let found = SetFigures::new(&labels, &scores, classifier.classes(), BATCH_SIZE)?;
+        let found = SetFigures::new(
+            &labels,
+            &scores,
+            classifier.classes(),
+            EXTRACTION_BATCH_SIZE,
+        )?;
         if self.best.is_none_or(|best| found.accuracy > best) {
             state::save_trained(&self.model_file, trainer)?;
             self.best = Some(found.accuracy);

@@ -15,11 +15,11 @@ pub(crate) use outcome::epoch_means;
 pub use outcome::{EpochSummary, PretrainResult};
 
 use crate::Result;
-use crate::features::dataset_facts;
 use crate::run::RunFacts;
 use crate::session::Work;
 use crate::trainer::{StepMetrics, Trainer};
 use crate::training_loop::{Material, TrainingLoop};
+use simclr_data::dataset_facts;
 
 /// A pretraining run to be: its settings, where it starts and how it is watched.
 ///

@@ -4,7 +4,7 @@ use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use simclr_checkpoint::{remove_leftovers, replace_atomically};
+use simclr_files::{remove_leftovers, replace_atomically};
 
 use crate::{Error, Result};
 
@@ -33,7 +33,7 @@ impl Checkpoints {
     /// files survive a [`save`](Self::save).
     ///
     /// # Errors
-    /// [`Error::Io`] if the folder cannot be made or read.
+    /// [`Error::File`] if the folder cannot be made or read.
     pub fn open(dir: impl Into<PathBuf>, keep: NonZeroUsize) -> Result<Self> {
         let dir = dir.into();
         fs::create_dir_all(&dir).map_err(Error::io(&dir))?;
@@ -55,7 +55,7 @@ impl Checkpoints {
     /// not looked at.
     ///
     /// # Errors
-    /// [`Error::Io`] if the folder cannot be read.
+    /// [`Error::File`] if the folder cannot be read.
     pub fn list(&self) -> Result<Vec<CheckpointFile>> {
         let mut found = Vec::new();
         for entry in fs::read_dir(&self.dir).map_err(Error::io(&self.dir))? {
@@ -72,7 +72,7 @@ impl Checkpoints {
     /// The checkpoint with the most steps; `None` before the first.
     ///
     /// # Errors
-    /// [`Error::Io`] if the folder cannot be read.
+    /// [`Error::File`] if the folder cannot be read.
     pub fn latest(&self) -> Result<Option<CheckpointFile>> {
         Ok(self.list()?.pop())
     }
@@ -86,7 +86,7 @@ impl Checkpoints {
     ///
     /// # Errors
     /// Whatever `write` returns (nothing is left of the new checkpoint, and
-    /// the old ones stay), and [`Error::Io`].
+    /// the old ones stay), and [`Error::File`].
     pub fn save(
         &self,
         step: u64,

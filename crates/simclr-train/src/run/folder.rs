@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use simclr_checkpoint::remove_leftovers;
+use simclr_files::{read_json, remove_leftovers, write_json};
 
-use super::atomic::{read_json, write_json};
 use super::configuration::differences;
 use super::lock::FolderLock;
 use super::{Checkpoints, Manifest, MetricsLog, MetricsTable, RunFacts, Session};
@@ -79,7 +78,7 @@ impl RunFolder {
     /// # Errors
     /// [`Error::RunDiffers`] names the fields in which the recorded run
     /// differs; [`Error::RunLocked`] if another process works on it;
-    /// [`Error::Io`] and [`Error::Json`].
+    /// [`Error::File`].
     pub fn open(
         dir: impl Into<PathBuf>,
         config: &impl Serialize,
@@ -142,17 +141,17 @@ impl RunFolder {
     /// The result of a finished run; `None` before [`write_result`](Self::write_result).
     ///
     /// # Errors
-    /// [`Error::Json`] if it is not a `T`; [`Error::Io`].
+    /// [`Error::File`], also if it is not a `T`.
     pub fn result<T: DeserializeOwned>(&self) -> Result<Option<T>> {
-        read_json(&self.dir.join(RESULT))
+        Ok(read_json(&self.dir.join(RESULT))?)
     }
 
     /// Records the result, which marks the run as finished.
     ///
     /// # Errors
-    /// [`Error::Json`] if it cannot be serialised; [`Error::Io`].
+    /// [`Error::File`], also if it cannot be serialised.
     pub fn write_result(&self, result: &impl Serialize) -> Result<()> {
-        write_json(&self.dir.join(RESULT), result)
+        Ok(write_json(&self.dir.join(RESULT), result)?)
     }
 }
 
@@ -174,8 +173,7 @@ impl RunRecord {
     /// Reads the folder `dir`.
     ///
     /// # Errors
-    /// [`Error::RunFile`] if it is not a run folder; [`Error::Io`] and
-    /// [`Error::Json`].
+    /// [`Error::RunFile`] if it is not a run folder; [`Error::File`].
     pub fn read(dir: &Path) -> Result<Self> {
         let missing = |file: &str| Error::RunFile {
             path: dir.join(file),
@@ -204,9 +202,9 @@ fn as_read_back(path: &Path, config: &impl Serialize) -> Result<Value> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::DatasetFacts;
     use super::*;
     use serde_json::json;
+    use simclr_data::DatasetFacts;
 
     fn facts(digest: &str) -> RunFacts {
         RunFacts::default().seed("views", 3).dataset(

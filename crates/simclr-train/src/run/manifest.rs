@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use simclr_data::DatasetFacts;
 use simclr_kernels::{Precision, SimdLevel};
 
 /// What the caller knows about a run beside its configuration.
@@ -14,18 +15,6 @@ pub struct RunFacts {
     pub seeds: BTreeMap<String, u64>,
     /// The data sets, by their part in the run: `unlabelled`, `train`, ...
     pub datasets: BTreeMap<String, DatasetFacts>,
-}
-
-/// Which images a run works on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DatasetFacts {
-    /// Where they come from: a folder, or the name of a generator.
-    pub source: String,
-    /// How many there are.
-    pub images: usize,
-    /// A digest of names and labels, and where it says so of contents: another digest
-    /// is another data set, wherever it lies.
-    pub digest: String,
 }
 
 impl RunFacts {
@@ -70,6 +59,16 @@ pub struct Session {
     pub arithmetic: String,
     /// The command line, program first.
     pub command: Vec<String>,
+}
+
+impl Manifest {
+    /// No seeds and data, and the process that calls.
+    pub fn of_this_process() -> Self {
+        Self {
+            sessions: vec![Session::current()],
+            ..Self::default()
+        }
+    }
 }
 
 impl Session {

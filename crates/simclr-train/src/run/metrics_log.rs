@@ -4,7 +4,8 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::atomic::write_atomically;
+use simclr_files::write_bytes;
+
 use super::metrics_table::STEP;
 use crate::{Error, Result};
 
@@ -36,7 +37,7 @@ impl MetricsLog {
     /// [`Error::RunFile`] if the rows of step `after` and before should be
     /// there, but the file is missing, has other columns or is no metrics
     /// file; [`Error::MetricsRow`] if a column's name is given twice;
-    /// [`Error::Io`].
+    /// [`Error::File`].
     pub fn open(path: impl Into<PathBuf>, columns: &[&str], after: Option<u64>) -> Result<Self> {
         let path = path.into();
         let columns = with_step_column(&path, columns)?;
@@ -44,7 +45,7 @@ impl MetricsLog {
             None | Some(0) => (encode(&path, &columns)?, None),
             Some(step) => rows_through(&path, &columns, step)?,
         };
-        write_atomically(&path, |file| file.write_all(&kept))?;
+        write_bytes(&path, &kept)?;
         let file = File::options()
             .append(true)
             .open(&path)
@@ -62,7 +63,7 @@ impl MetricsLog {
     ///
     /// # Errors
     /// [`Error::MetricsRow`] if `step` is not above the last one or a value
-    /// names no column; [`Error::Io`].
+    /// names no column; [`Error::File`].
     pub fn append(&mut self, step: u64, values: &[(&str, f64)]) -> Result<()> {
         if let Some(last) = self.last_step.filter(|last| step <= *last) {
             return Err(self.row_error(format!("row for step {step} after one for step {last}")));
@@ -93,7 +94,7 @@ impl MetricsLog {
     /// Makes sure that the rows written so far are on the disk.
     ///
     /// # Errors
-    /// [`Error::Io`] if the operating system says that they are not.
+    /// [`Error::File`] if the operating system says that they are not.
     pub fn sync(&self) -> Result<()> {
         self.file.sync_data().map_err(Error::io(&self.path))
     }

@@ -6,10 +6,11 @@ use std::path::Path;
 
 use candle_core::Device;
 use simclr_data::{Dataset, DatasetExt, FolderEnlargement, Seed, SyntheticCores};
+use simclr_eval::Judge;
+use simclr_eval::evaluation::{KNearest, LinearProbe, LogisticProbe};
 use simclr_model::Encoder;
-use simclr_train::evaluation::{KNearest, LinearProbe, LogisticProbe};
-use simclr_train::study::{FoldScheme, Protocol, Study, Task};
-use simclr_train::{Error, Judge, Result, paper};
+use simclr_study::{Error, Result, paper};
+use simclr_study::{FoldScheme, Protocol, Study, Task};
 
 /// Two seeds, so that what one of them trains on the other one tests on.
 fn protocol(enlargement: Option<FolderEnlargement>) -> Protocol {
@@ -69,8 +70,10 @@ fn copies_are_trained_on_and_never_validated_or_tested_on() {
     let mut split = None;
     let stopped = study.train("network", |trial| -> Result<_> {
         split = Some(trial.split.clone());
-        Err(Error::NoLabels {
-            missing: "no training here",
+        Err(Error::Setting {
+            setting: "training",
+            expected: "none".into(),
+            found: "one".into(),
         })
     });
     assert!(stopped.is_err());

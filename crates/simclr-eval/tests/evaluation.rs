@@ -1,8 +1,8 @@
 //! Probes on features whose classes are known to be separable, or known not to be.
 #![allow(clippy::unwrap_used)]
 
+use simclr_eval::evaluation::{Examples, KNearest, LinearProbe, LogisticProbe};
 use simclr_testkit::formula_values;
-use simclr_train::evaluation::{Examples, KNearest, LinearProbe, LogisticProbe};
 
 const WIDTH: usize = 12;
 const CLASSES: usize = 3;

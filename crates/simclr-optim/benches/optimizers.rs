@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor, Var};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use simclr_train::optimizer::{
+use simclr_optim::{
     AdamConfig, LarsConfig, MomentumForm, NamedVariable, OptimizerConfig, SgdConfig,
 };
 

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor, Var};
-use simclr_testkit::Tolerance;
-use simclr_train::optimizer::{
+use simclr_optim::{
     AdamConfig, LarsConfig, MomentumForm, NamedVariable, Optimizer, OptimizerConfig, SgdConfig,
 };
+use simclr_testkit::Tolerance;
 
 const NAMES: [&str; 3] = [
     "encoder.stem.conv.kernel",

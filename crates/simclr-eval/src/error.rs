@@ -1,0 +1,92 @@
+//! The errors of evaluation.
+
+use std::path::PathBuf;
+
+/// What can go wrong while features are extracted or classifiers are evaluated.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Features, labels or scores do not fit together.
+    #[error("{operation}: {reason}")]
+    Evaluation {
+        /// What was to be computed.
+        operation: &'static str,
+        /// What was found and what was expected.
+        reason: String,
+    },
+    /// A setting is outside of what it may be.
+    #[error("{setting}: expected {expected}, found {found}")]
+    Setting {
+        /// The setting's name.
+        setting: &'static str,
+        /// What it may be.
+        expected: String,
+        /// What it was.
+        found: String,
+    },
+    /// A network without a supervised head cannot tell classes.
+    #[error("{}: the network has no supervised head, so it cannot tell classes", path.as_ref().map_or("classifier".into(), |path| path.display().to_string()))]
+    NoSupervisedHead {
+        /// The network's file, if it was read from one.
+        path: Option<PathBuf>,
+    },
+    /// The images cannot be prepared that way.
+    #[error(transparent)]
+    Augment(#[from] simclr_augment::Error),
+    /// The data cannot be read.
+    #[error(transparent)]
+    Data(#[from] simclr_data::Error),
+    /// The network cannot be built or run.
+    #[error(transparent)]
+    Model(#[from] simclr_model::Error),
+    /// The loss cannot be computed.
+    #[error(transparent)]
+    Loss(#[from] simclr_loss::Error),
+    /// The optimizer cannot take a step.
+    #[error(transparent)]
+    Optim(#[from] simclr_optim::Error),
+    /// A network file cannot be read.
+    #[error(transparent)]
+    Checkpoint(Box<simclr_checkpoint::Error>),
+    /// A table or figure cannot be made.
+    #[error(transparent)]
+    Report(#[from] simclr_report::Error),
+    /// A kernel failed.
+    #[error(transparent)]
+    Kernels(#[from] simclr_kernels::Error),
+    /// A tensor operation failed.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}
+
+/// The result of everything in this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl From<simclr_checkpoint::Error> for Error {
+    fn from(error: simclr_checkpoint::Error) -> Self {
+        Self::Checkpoint(Box::new(error))
+    }
+}
+
+impl Error {
+    /// A setting that is outside of what it may be.
+    pub(crate) fn setting(
+        setting: &'static str,
+        expected: impl Into<String>,
+        found: impl ToString,
+    ) -> Self {
+        Self::Setting {
+            setting,
+            expected: expected.into(),
+            found: found.to_string(),
+        }
+    }
+
+    /// Features, labels or scores that do not fit together.
+    pub(crate) fn evaluation(operation: &'static str, reason: impl Into<String>) -> Self {
+        Self::Evaluation {
+            operation,
+            reason: reason.into(),
+        }
+    }
+}

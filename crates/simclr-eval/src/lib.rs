@@ -1,0 +1,43 @@
+//! How good a representation is: features of frozen encoders, the paper's linear probe,
+//! logistic regression and nearest neighbours on them, metrics, calibration and intervals.
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use simclr_augment::Policy;
+//! use simclr_data::{DatasetExt, Fractions, Seed, SyntheticCores};
+//! use simclr_eval::Features;
+//! use simclr_eval::evaluation::KNearest;
+//! use simclr_model::{Encoder, ResNetConfig, Stem};
+//!
+//! let config = ResNetConfig { stem: Stem::Cifar, ..ResNetConfig::depth(18) };
+//! let encoder = Encoder::initialize(&config, 1, &candle_core::Device::Cpu)?.frozen();
+//! let cores = SyntheticCores::new(40, 32, Seed(1))?;
+//! let split = cores.split(Fractions { train: 0.5, validation: 0.25 }, Seed(1))?;
+//! let features = Features::of_split(&encoder, &split, &Policy::probe(32))?;
+//!
+//! let names = &features.test.class_names;
+//! let neighbours = KNearest::default();
+//! let result = neighbours.evaluate(features.train.examples()?, features.test.examples()?, names)?;
+//! println!("{result}");
+//! assert_eq!(result.samples, 10);
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod analysis;
+mod classifier;
+mod error;
+pub mod evaluation;
+mod features;
+mod judge;
+pub mod metrics;
+pub mod report;
+
+pub use candle_core;
+pub use classifier::{
+    Classifier, NetworkClassifier, ProbeClassifier, classifier_scores, digest, evaluate_classifier,
+    values_digest,
+};
+pub use error::{Error, Result};
+pub use features::{EXTRACTION_BATCH_SIZE, Features};
+pub use judge::{Judge, Judgement, comparison_table};

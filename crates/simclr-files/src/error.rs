@@ -1,0 +1,42 @@
+//! The errors of reading and writing files.
+
+use std::path::{Path, PathBuf};
+
+/// What can go wrong while a file is read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file or folder could not be read or written.
+    #[error("{}: {reason}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The operating system's reason.
+        reason: std::io::Error,
+    },
+    /// A JSON file could not be read or written.
+    #[error("{}: {reason}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        reason: serde_json::Error,
+    },
+}
+
+/// The result of everything in this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// For `map_err`: an input/output error together with the path it is about.
+    pub fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |reason| Self::Io { path, reason }
+    }
+
+    /// For `map_err`: a JSON error together with the path it is about.
+    pub fn json(path: &Path) -> impl FnOnce(serde_json::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |reason| Self::Json { path, reason }
+    }
+}

@@ -1,0 +1,77 @@
+//! What a report consists of.
+
+use std::path::Path;
+
+use simclr_files::write_bytes;
+
+use crate::error::{Error, Result};
+use crate::plot::Svg;
+use crate::table::Table;
+
+/// The folder of figures and images below a report.
+pub(crate) const FIGURES: &str = "figures";
+/// The folder of tables below a report.
+pub(crate) const TABLES: &str = "tables";
+const PNG_SIGNATURE: [u8; 8] = [0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a];
+
+/// A block of a report.
+#[derive(Debug, Clone)]
+pub(crate) enum Block {
+    Section(String),
+    Text(String),
+    Code(String),
+    Table(Table),
+    Figure(Picture<Svg>),
+    Image(Picture<Vec<u8>>),
+}
+
+/// A picture with its caption.
+#[derive(Debug, Clone)]
+pub(crate) struct Picture<T> {
+    pub(crate) name: String,
+    pub(crate) content: T,
+    pub(crate) caption: String,
+}
+
+impl Block {
+    /// The folder and name of the block's file, without its ending.
+    pub(crate) fn file(&self) -> Option<(&'static str, &str)> {
+        match self {
+            Self::Section(_) | Self::Text(_) | Self::Code(_) => None,
+            Self::Table(table) => Some((TABLES, &table.name)),
+            Self::Figure(figure) => Some((FIGURES, &figure.name)),
+            Self::Image(image) => Some((FIGURES, &image.name)),
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        match self {
+            Self::Table(table) => table.check(),
+            Self::Image(image) if !image.content.starts_with(&PNG_SIGNATURE) => {
+                Err(Error::Report {
+                    block: format!("image `{}`", image.name),
+                    reason: "the bytes are not those of a PNG file".into(),
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn write(&self, dir: &Path) -> Result<()> {
+        match self {
+            Self::Section(_) | Self::Text(_) | Self::Code(_) => Ok(()),
+            Self::Table(table) => {
+                let path = dir.join(TABLES).join(format!("{}.csv", table.name));
+                table.save_csv(&path)
+            }
+            Self::Figure(figure) => {
+                let path = dir.join(FIGURES).join(format!("{}.svg", figure.name));
+                figure.content.save(&path)
+            }
+            Self::Image(image) => {
+                let path = dir.join(FIGURES).join(format!("{}.png", image.name));
+                Ok(write_bytes(&path, &image.content)?)
+            }
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The errors of studies.
+
+use std::path::{Path, PathBuf};
+
+/// What can go wrong in a study.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file of a study is not what it should be.
+    #[error("{}: {reason}", path.display())]
+    StudyFile {
+        /// The file.
+        path: PathBuf,
+        /// What was found and what was expected.
+        reason: String,
+    },
+    /// A setting is outside of what it may be.
+    #[error("{setting}: expected {expected}, found {found}")]
+    Setting {
+        /// The setting's name.
+        setting: &'static str,
+        /// What it may be.
+        expected: String,
+        /// What it was.
+        found: String,
+    },
+    /// A file could not be read or written.
+    #[error(transparent)]
+    File(#[from] simclr_files::Error),
+    /// The images cannot be prepared that way.
+    #[error(transparent)]
+    Augment(#[from] simclr_augment::Error),
+    /// The data cannot be read or divided.
+    #[error(transparent)]
+    Data(#[from] simclr_data::Error),
+    /// The network cannot be built.
+    #[error(transparent)]
+    Model(#[from] simclr_model::Error),
+    /// A network file cannot be read.
+    #[error(transparent)]
+    Checkpoint(Box<simclr_checkpoint::Error>),
+    /// A network cannot be evaluated.
+    #[error(transparent)]
+    Eval(#[from] simclr_eval::Error),
+    /// A network cannot be trained.
+    #[error(transparent)]
+    Train(Box<simclr_train::Error>),
+    /// A report cannot be made.
+    #[error(transparent)]
+    Report(#[from] simclr_report::Error),
+    /// A kernel failed.
+    #[error(transparent)]
+    Kernels(#[from] simclr_kernels::Error),
+    /// What a study calls failed in a way of its own.
+    #[error(transparent)]
+    Foreign(#[from] Box<dyn std::error::Error + Send + Sync>),
+    /// A tensor operation failed.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}
+
+/// The result of everything in this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl From<simclr_checkpoint::Error> for Error {
+    fn from(error: simclr_checkpoint::Error) -> Self {
+        Self::Checkpoint(Box::new(error))
+    }
+}
+
+impl From<simclr_train::Error> for Error {
+    fn from(error: simclr_train::Error) -> Self {
+        Self::Train(Box::new(error))
+    }
+}
+
+impl Error {
+    /// A setting that is outside of what it may be.
+    pub(crate) fn setting(
+        setting: &'static str,
+        expected: impl Into<String>,
+        found: impl ToString,
+    ) -> Self {
+        Self::Setting {
+            setting,
+            expected: expected.into(),
+            found: found.to_string(),
+        }
+    }
+
+    /// For `map_err`: an input/output error together with the path it is about.
+    pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + use<> {
+        let error = simclr_files::Error::io(path);
+        move |reason| Self::File(error(reason))
+    }
+}
