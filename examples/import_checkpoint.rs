@@ -9,8 +9,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use candle_core::DType;
 use clap::{Parser, ValueEnum};
-use simclr::checkpoint::{Heads, ImportOptions, import};
+use simclr::checkpoint::{Heads, ImportOptions, SaveOptions, export_torchvision_with, import_with};
 use simclr::model::{InputNormalization, StemPooling, StridePlacement};
 
 #[path = "common/exit.rs"]
@@ -39,6 +40,12 @@ struct Arguments {
     /// Level of the projection head that the supervised head stands on (fine-tuned SimCLRv2: 1).
     #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     ft_proj_selector: i64,
+    /// Ratio of selective kernels of a ResNet-18 or -34 with CIFAR stem, which no variable tells.
+    #[arg(long, default_value_t = 0.0)]
+    sk_ratio: f64,
+    /// Store the values in half precision (f16).
+    #[arg(long)]
+    half: bool,
     /// Where a PyTorch network has the stride of a block. Default: what the file says, else v1.5.
     #[arg(long, value_enum)]
     stride: Option<StrideChoice>,
@@ -107,45 +114,52 @@ fn main() -> ExitCode {
 fn options(arguments: &Arguments) -> ImportOptions {
     let normalization = arguments.mean.zip(arguments.std);
     let normalization = normalization.map(|(mean, std)| Some(InputNormalization { mean, std }));
-    ImportOptions {
-        heads: match arguments.heads {
-            HeadChoice::All => Heads::All,
-            HeadChoice::Projection => Heads::Projection,
-            HeadChoice::Supervised => Heads::Supervised,
-            HeadChoice::None => Heads::Drop,
-        },
-        moving_average: arguments.ema,
-        optimizer_state: arguments.momentum,
-        ft_proj_selector: arguments.ft_proj_selector,
-        allow_missing: arguments.allow_missing.clone(),
-        stride_placement: arguments.stride.map(|stride| match stride {
-            StrideChoice::First => StridePlacement::First,
-            StrideChoice::Middle => StridePlacement::Middle,
-        }),
-        stem_pooling: arguments.stem_pool.map(|pool| match pool {
-            PoolChoice::Symmetric => StemPooling::Symmetric,
-            PoolChoice::Same => StemPooling::Same,
-        }),
-        input_normalization: match arguments.no_normalization {
-            true => Some(None),
-            false => normalization,
-        },
-    }
+    let heads = match arguments.heads {
+        HeadChoice::All => Heads::All,
+        HeadChoice::Projection => Heads::Projection,
+        HeadChoice::Supervised => Heads::Supervised,
+        HeadChoice::None => Heads::Drop,
+    };
+    let mut options = ImportOptions::default()
+        .with_heads(heads)
+        .with_moving_average(arguments.ema)
+        .with_optimizer_state(arguments.momentum)
+        .with_ft_proj_selector(arguments.ft_proj_selector)
+        .with_sk_ratio(arguments.sk_ratio)
+        .with_allow_missing(&arguments.allow_missing);
+    options.stride_placement = arguments.stride.map(|stride| match stride {
+        StrideChoice::First => StridePlacement::First,
+        StrideChoice::Middle => StridePlacement::Middle,
+    });
+    options.stem_pooling = arguments.stem_pool.map(|pool| match pool {
+        PoolChoice::Symmetric => StemPooling::Symmetric,
+        PoolChoice::Same => StemPooling::Same,
+    });
+    options.input_normalization = if arguments.no_normalization {
+        Some(None)
+    } else {
+        normalization
+    };
+    options
 }
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
-    let options = options(arguments);
-    let imported = import(&arguments.from, options)?;
-    print!("{}", imported.report());
-    imported.save(&arguments.out)?;
+    let imported = import_with(&arguments.from, &options(arguments))?;
+    print!("{}", imported.report);
+    let save = if arguments.half {
+        SaveOptions::default().with_dtype(DType::F16)
+    } else {
+        SaveOptions::default()
+    };
+    imported.save_with(&arguments.out, &save)?;
     println!("wrote {}", arguments.out.display());
     if let Some(path) = &arguments.report {
-        let json = serde_json::to_string_pretty(imported.report())?;
+        let json = serde_json::to_string_pretty(&imported.report)?;
         std::fs::write(path, json).map_err(|error| format!("{}: {error}", path.display()))?;
         println!("wrote {}", path.display());
     }
     if let Some(path) = &arguments.torchvision {
-        simclr::checkpoint::export_torchvision(&arguments.out, path)?;
+        export_torchvision_with(&arguments.out, path, &save)?;
         println!("wrote {}", path.display());
     }
     Ok(())

@@ -77,9 +77,9 @@ fn tensorflow(path: &Path, verify: bool) -> Result<Found, Error> {
     let mut rows = Vec::new();
     for (name, variable) in bundle.variables() {
         let mut checksums: Vec<String> = variable.checksums().map(|c| format!("{c:08x}")).collect();
-        if variable.part_count() > 1 {
+        if variable.slice_count() > 1 {
             checksums.truncate(1);
-            checksums.push(format!("... in {} parts", variable.part_count()));
+            checksums.push(format!("... in {} slices", variable.slice_count()));
         }
         rows.push(Row {
             name: name.to_owned(),

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use candle_core::Device;
-use simclr::checkpoint::{CheckpointFile, load_encoder};
-use simclr::model::Parameters;
+use simclr::checkpoint::LoadNetwork;
+use simclr::model::{Parameters, SimClr};
 use simclr::prelude::*;
 use simclr::study::Study;
 use simclr::train::FineTune;
@@ -56,19 +56,15 @@ pub(crate) fn start(
 ) -> AnyResult<Start> {
     let start = match (&arguments.checkpoint, arguments.preset) {
         (Some(path), _) => {
-            let file = CheckpointFile::load(path, &Device::Cpu)?;
-            let variables = file.tensors.iter().filter(|(name, _)| is_parameter(name));
-            let variables = variables
-                .map(|(name, tensor)| Ok((name.clone(), candle_core::Var::from_tensor(tensor)?)));
-            let variables = variables.collect::<candle_core::Result<Vec<_>>>()?;
+            let network = SimClr::load(path, &Device::Cpu)?;
             Start {
                 note: format!("The network to start from is {}.", path.display()),
                 name: match training {
                     Training::SelfSupervised => "transfer, self-supervised",
                     Training::Supervised => "transfer, supervised",
                 },
-                encoder: load_encoder(path, &Device::Cpu)?,
-                parameters: Parameters::from_variables(variables)?,
+                encoder: network.encoder().clone(),
+                parameters: network.store()?,
             }
         }
         (None, Preset::Tiny) => stand_in(arguments, study, training)?,
@@ -76,12 +72,6 @@ pub(crate) fn start(
     };
     study.note(start.note.as_str());
     Ok(start)
-}
-
-fn is_parameter(name: &str) -> bool {
-    let parts = ["encoder.", "projection_head.", "supervised_head."];
-    let is_state = |name: &str| name.ends_with(".momentum") || name.starts_with("optimizer.");
-    parts.iter().any(|part| name.starts_with(part)) && !is_state(name)
 }
 
 fn missing(training: Training) -> &'static str {
@@ -127,7 +117,7 @@ fn stand_in(
          about ImageNet's.",
         textures.len()
     );
-    let network = simclr::checkpoint::load_model(file, &Device::Cpu)?.model;
+    let network = SimClr::load(file, &Device::Cpu)?;
     Ok(Start {
         name,
         encoder: network.encoder().clone(),

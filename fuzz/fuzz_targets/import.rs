@@ -6,22 +6,20 @@ mod common;
 
 use candle_core::Device;
 use libfuzzer_sys::fuzz_target;
-use simclr_checkpoint::{Heads, ImportOptions, import};
+use simclr_checkpoint::{ImportOptions, import_with};
 
 fuzz_target!(|input: &[u8]| {
     let Some(prefix) = common::write_checkpoint(input) else {
         return;
     };
-    let options = ImportOptions {
-        moving_average: input.len() % 2 == 1,
-        optimizer_state: input.len() % 3 == 1,
+    let options = ImportOptions::default()
+        .with_moving_average(input.len() % 2 == 1)
+        .with_optimizer_state(input.len() % 3 == 1)
         // Nearly nothing of a network is there in a small file.
-        allow_missing: vec!["encoder".into(), "projection".into(), "supervised".into()],
-        ..Heads::All.into()
-    };
-    if let Ok(imported) = import(&prefix, options) {
-        let _ = imported.report().to_string();
-        if imported.report().initialized.is_empty() {
+        .with_allow_missing(["encoder", "projection", "supervised"]);
+    if let Ok(imported) = import_with(&prefix, &options) {
+        let _ = imported.report.to_string();
+        if imported.report.initialized.is_empty() {
             let _ = imported.load(&Device::Cpu);
         }
     }

@@ -10,7 +10,7 @@
 mod support;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use simclr_checkpoint::{Heads, import};
+use simclr_checkpoint::import;
 use simclr_model::{ProjectionHeadConfig, ResNetConfig, SimClrConfig};
 
 fn bench(criterion: &mut Criterion) {
@@ -31,12 +31,12 @@ fn bench(criterion: &mut Criterion) {
         bencher.iter_batched(remove, run, BatchSize::PerIteration);
     });
     group.bench_function("resnet50", |bencher| {
-        let run = |()| import(&prefix, Heads::All).unwrap().save(&out).unwrap();
+        let run = |()| import(&prefix).unwrap().save(&out).unwrap();
         bencher.iter_batched(remove, run, BatchSize::PerIteration);
     });
     group.finish();
     criterion.bench_function("import/open", |bencher| {
-        bencher.iter(|| import(&prefix, Heads::All).unwrap());
+        bencher.iter(|| import(&prefix).unwrap());
     });
 }
 

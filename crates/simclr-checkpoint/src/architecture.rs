@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
-use simclr_model::{
-    ParameterSpec, ProjectionHeadConfig, ProjectionKind, ResNetConfig, Role, SimClrConfig, Stem,
-    SupervisedHeadConfig,
-};
+use simclr_model::{ParameterSpec, ResNetConfig, SimClrConfig, Stem, SupervisedHeadConfig};
+
+use crate::{Error, Result};
 
 /// The shapes of a network's variables (in this workspace's layouts), by name.
 pub(crate) type Shapes = BTreeMap<String, Vec<usize>>;
@@ -65,6 +65,18 @@ impl Differences {
 
     pub(crate) fn count(&self) -> usize {
         self.missing.len() + self.unexpected.len() + self.shapes.len()
+    }
+
+    /// An error if there are any.
+    pub(crate) fn into_result(self, path: &Path, config: &SimClrConfig) -> Result<()> {
+        if self.count() == 0 {
+            return Ok(());
+        }
+        Err(Error::DoesNotFit {
+            path: path.to_owned(),
+            network: describe(config),
+            differences: self.to_string(),
+        })
     }
 }
 
@@ -164,9 +176,10 @@ fn fit(
             continue;
         }
         if let Some(ratio) = gate_ratio(&specs, variables, naming, gate) {
-            match gate.starts_with("selective") {
-                true => config.sk_ratio = ratio,
-                false => config.se_ratio = ratio,
+            if gate.starts_with("selective") {
+                config.sk_ratio = ratio;
+            } else {
+                config.se_ratio = ratio;
             }
             specs = config.parameter_specs().ok()?;
             differences = Differences::between(&specs, variables, naming);
@@ -191,38 +204,12 @@ fn gate_ratio(
         .iter()
         .find(|spec| spec.name.strip_prefix(block) == Some("conv1.kernel"))?;
     let filters = *first.shape.last()?;
+    let exact = width as f64 / filters as f64;
+    if (filters as f64 * exact) as usize == width {
+        return Some(exact);
+    }
     // In the middle between this width and the next, against rounding in the product.
-    Some(((width as f64 + 0.5) / filters as f64).min(1.0)).map(|ratio| {
-        let exact = width as f64 / filters as f64;
-        match (filters as f64 * exact) as usize == width {
-            true => exact,
-            false => ratio,
-        }
-    })
-}
-
-/// The projection head, by canonical names; kind none if there is none.
-pub(crate) fn recognize_projection_head(variables: &Shapes) -> ProjectionHeadConfig {
-    let kernel = |prefix: &str, layer: usize| {
-        let name = format!("head_contrastive/{prefix}_{layer}/dense/kernel");
-        variables.get(&name)?.last().copied()
-    };
-    if let Some(output_size) = kernel("l", 0) {
-        return ProjectionHeadConfig {
-            output_size,
-            ..ProjectionHeadConfig::linear()
-        };
-    }
-    let sizes: Vec<usize> = (0..).map_while(|layer| kernel("nl", layer)).collect();
-    match sizes.last() {
-        None => ProjectionHeadConfig::none(),
-        Some(&output_size) => ProjectionHeadConfig {
-            kind: ProjectionKind::Nonlinear,
-            layers: sizes.len(),
-            output_size,
-            ..Default::default()
-        },
-    }
+    Some(((width as f64 + 0.5) / filters as f64).min(1.0))
 }
 
 /// The supervised head, by the shape of its kernel.
@@ -256,14 +243,4 @@ pub(crate) fn describe(config: &SimClrConfig) -> String {
         add(true, format!("{} classes", head.num_classes));
     }
     text
-}
-
-/// The canonical name, for TensorFlow's checkpoints.
-pub(crate) fn canonical(spec: &ParameterSpec) -> Option<String> {
-    Some(spec.original_name.clone())
-}
-
-/// Whether a parameter has no gradient and so no average of its own.
-pub(crate) fn is_statistic(role: Role) -> bool {
-    !role.is_trainable()
 }

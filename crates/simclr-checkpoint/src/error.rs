@@ -3,16 +3,19 @@
 use std::path::{Path, PathBuf};
 
 /// What can go wrong with a checkpoint.
+///
+/// A message is a whole sentence: where another library's error is the reason, its text is part
+/// of the message and it is not a `source()` besides.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The operating system refused.
-    #[error("{path}: {source}")]
+    #[error("{path}: {reason}")]
     Io {
         /// The file or folder.
         path: PathBuf,
         /// The system's reason.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// A file could not be written.
     #[error(transparent)]
@@ -67,13 +70,38 @@ pub enum Error {
         /// What is missing, left over or of another shape.
         differences: String,
     },
+    /// A value is too large for the element type that the file was to have.
+    #[error(
+        "{path}: `{name}` has the value {value:e}, which is infinite as {element}: \
+         save it as f32 or bf16"
+    )]
+    Overflow {
+        /// The file that was to be written.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// Its first value that does not fit.
+        value: f32,
+        /// The element type.
+        element: crate::ElementType,
+    },
+    /// A setting is not one of the possible ones.
+    #[error("{setting}: expected {expected}, found {found}")]
+    Setting {
+        /// The setting's name.
+        setting: &'static str,
+        /// The values that are possible.
+        expected: String,
+        /// The value that was given.
+        found: String,
+    },
     /// The network cannot be built, or the tensors do not fill it.
-    #[error("{path}: {source}")]
+    #[error("{path}: {reason}")]
     Model {
         /// The file.
         path: PathBuf,
         /// The model's reason.
-        source: Box<simclr_model::Error>,
+        reason: Box<simclr_model::Error>,
     },
     /// The file holds another network than the one that was expected.
     #[error("{path}: another architecture: {differences}")]
@@ -84,12 +112,12 @@ pub enum Error {
         differences: String,
     },
     /// A tensor operation failed.
-    #[error("{path}: {source}")]
+    #[error("{path}: {reason}")]
     Tensor {
         /// The file.
         path: PathBuf,
         /// Candle's reason.
-        source: candle_core::Error,
+        reason: candle_core::Error,
     },
 }
 
@@ -97,11 +125,6 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + use<> {
-        let path = path.to_owned();
-        move |source| Self::Io { path, source }
-    }
-
     pub(crate) fn malformed(path: &Path, reason: impl Into<String>) -> Self {
         Self::Malformed {
             path: path.to_owned(),
@@ -109,16 +132,58 @@ impl Error {
         }
     }
 
-    pub(crate) fn model(path: &Path) -> impl FnOnce(simclr_model::Error) -> Self + use<> {
-        let path = path.to_owned();
-        move |source| Self::Model {
-            path,
-            source: Box::new(source),
+    pub(crate) fn unsupported(
+        path: &Path,
+        what: impl Into<String>,
+        reason: impl Into<String>,
+    ) -> Self {
+        Self::Unsupported {
+            path: path.to_owned(),
+            what: what.into(),
+            reason: reason.into(),
         }
     }
 
-    pub(crate) fn tensor(path: &Path) -> impl FnOnce(candle_core::Error) -> Self + use<> {
-        let path = path.to_owned();
-        move |source| Self::Tensor { path, source }
+    pub(crate) fn not_found(path: &Path, name: &str, hint: String) -> Self {
+        Self::NotFound {
+            path: path.to_owned(),
+            name: name.to_owned(),
+            hint,
+        }
+    }
+}
+
+/// Errors of other libraries, which become ours together with the file they are about.
+pub(crate) trait ForeignError {
+    fn with_path(self, path: PathBuf) -> Error;
+}
+
+impl ForeignError for std::io::Error {
+    fn with_path(self, path: PathBuf) -> Error {
+        Error::Io { path, reason: self }
+    }
+}
+
+impl ForeignError for simclr_model::Error {
+    fn with_path(self, path: PathBuf) -> Error {
+        let reason = Box::new(self);
+        Error::Model { path, reason }
+    }
+}
+
+impl ForeignError for candle_core::Error {
+    fn with_path(self, path: PathBuf) -> Error {
+        Error::Tensor { path, reason: self }
+    }
+}
+
+/// Names the file in the error of a result.
+pub(crate) trait InFile<T> {
+    fn in_file(self, path: &Path) -> Result<T>;
+}
+
+impl<T, E: ForeignError> InFile<T> for Result<T, E> {
+    fn in_file(self, path: &Path) -> Result<T> {
+        self.map_err(|error| error.with_path(path.to_owned()))
     }
 }

@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use simclr_files::Durability;
 use simclr_model::{
     ParameterSpec, ProjectionHeadConfig, SimClrConfig, Stem, StemPooling, StridePlacement,
 };
 
-use crate::element::ElementType;
-use crate::format::{LIBRARY_VERSION, TensorPlan, write_safetensors};
-use crate::import::for_each_chunk_of;
+use crate::element::Values;
+use crate::error::InFile;
+use crate::format::metadata::LIBRARY_VERSION;
+use crate::format::options::SaveOptions;
+use crate::format::writer::{TensorHeader, write_safetensors};
 use crate::model_file::ModelFile;
 use crate::torch::{Layout, name_of};
 use crate::{Error, Result};
-use simclr_files::Durability;
 
 /// Writes the encoder and the supervised head of one of our files as a safetensors file with
 /// torchvision's names and layouts, ready for `load_state_dict`.
@@ -30,22 +32,52 @@ use simclr_files::Durability;
 /// # Errors
 /// [`Error::Unsupported`] for networks that torchvision has no names for.
 pub fn export_torchvision(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
+    export_torchvision_with(from, to, &SaveOptions::default())
+}
+
+/// [`export_torchvision`] with options, for example in half precision.
+///
+/// # Errors
+/// As [`export_torchvision`]; [`Error::Overflow`] if a value is too large for the element type.
+pub fn export_torchvision_with(
+    from: impl AsRef<Path>,
+    to: impl AsRef<Path>,
+    options: &SaveOptions,
+) -> Result<()> {
     let (from, to) = (from.as_ref(), to.as_ref());
+    let element = options.element()?;
     let file = ModelFile::open(from)?;
     let config = exported(from, &file.config)?;
-    let specs = config.parameter_specs().map_err(Error::model(from))?;
+    let specs = config.parameter_specs().in_file(from)?;
     file.check(&specs, false)?;
-    let plans = specs.iter().map(|spec| plan(from, spec));
-    let plans = plans.collect::<Result<Vec<_>>>()?;
-    let entries = metadata(&config);
-    write_safetensors(to, Durability::Buffered, &entries, &plans, |index, out| {
-        let Some(spec) = specs.get(index) else {
-            return Ok(());
+    let header = |spec: &ParameterSpec| {
+        let no_name = || {
+            let what = format!("export of `{}`", spec.name);
+            Error::unsupported(from, what, "torchvision has no name for it")
         };
-        let values = file.reader.read(&spec.name)?.values.into_f32();
-        let values = Layout::of(spec.role).export_values(values, &spec.shape);
-        for_each_chunk_of(&values, |bytes| out.write_all(bytes).map_err(Error::io(to)))
-    })
+        Ok(TensorHeader {
+            name: name_of(spec).ok_or_else(no_name)?,
+            element,
+            shape: Layout::of(spec.role).export_shape(&spec.shape),
+        })
+    };
+    let headers = specs.iter().map(header).collect::<Result<Vec<_>>>()?;
+    let entries = metadata(&config);
+    write_safetensors(
+        to,
+        Durability::Buffered,
+        &entries,
+        &headers,
+        |index, out| {
+            let Some(spec) = specs.get(index) else {
+                return Ok(());
+            };
+            let values = file.reader.read(&spec.name)?.values.into_f32();
+            let values = Layout::of(spec.role).export_values(values, &spec.shape);
+            let values = values.in_file(from)?;
+            out.write_values(&Values::F32(values))
+        },
+    )
 }
 
 /// The part of the network that has a name there.
@@ -57,32 +89,20 @@ fn exported(path: &Path, config: &SimClrConfig) -> Result<SimClrConfig> {
         (encoder.stem == Stem::Cifar, "the CIFAR stem"),
     ];
     if let Some((_, what)) = obstacles.into_iter().find(|(present, _)| *present) {
-        return Err(Error::Unsupported {
-            path: path.to_owned(),
-            what: format!("export of {what}"),
-            reason: "torchvision's ResNets have no such part".into(),
-        });
+        let reason = "torchvision's ResNets have no such part";
+        return Err(Error::unsupported(
+            path,
+            format!("export of {what}"),
+            reason,
+        ));
     }
     let head = &config.projection_head;
-    let on_encoder = head.selected_level().map_err(Error::model(path))? == 0;
+    let on_encoder = head.selected_level().in_file(path)? == 0;
     Ok(SimClrConfig {
         encoder: encoder.clone(),
         projection_head: ProjectionHeadConfig::none(),
         // A head that stands on the projection head is of no use without it.
         supervised_head: config.supervised_head.clone().filter(|_| on_encoder),
-    })
-}
-
-fn plan(path: &Path, spec: &ParameterSpec) -> Result<TensorPlan> {
-    let name = name_of(spec).ok_or_else(|| Error::Unsupported {
-        path: path.to_owned(),
-        what: format!("export of `{}`", spec.name),
-        reason: "torchvision has no name for it".into(),
-    })?;
-    Ok(TensorPlan {
-        name,
-        element: ElementType::F32,
-        shape: Layout::of(spec.role).export_shape(&spec.shape),
     })
 }
 

@@ -7,9 +7,12 @@ use candle_core::{Device, Tensor, Var};
 use serde_json::Value;
 use simclr_model::{Encoder, LoadReport, ParameterSpec, Parameters, SimClr, SimClrConfig};
 
-use crate::architecture::{Differences, Shapes, describe};
-use crate::format::{Metadata, Preprocessing, SafetensorsReader, Source};
-use crate::{CheckpointFile, Error, Result};
+use crate::architecture::{Differences, Shapes};
+use crate::error::InFile;
+use crate::format::container::CheckpointFile;
+use crate::format::metadata::{Metadata, Source};
+use crate::format::reader::SafetensorsReader;
+use crate::{Error, Result};
 
 /// A network read from one of our files.
 #[derive(Debug)]
@@ -28,23 +31,14 @@ pub struct LoadedModel {
 /// Fails if the model's parameters have two of one name.
 pub fn model_checkpoint(model: &SimClr, source: Source) -> Result<CheckpointFile> {
     let path = Path::new(&source.name);
-    let architecture = serde_json::to_value(model.config())
-        .map_err(|error| Error::malformed(path, error.to_string()))?;
-    let parameters = model.store().map_err(Error::model(path))?;
+    let metadata = Metadata::of_network(path, model.config(), source.clone())?;
+    let parameters = model.store().in_file(path)?;
     let tensors = parameters
         .iter()
         .map(|(name, variable)| (name.to_owned(), variable.as_tensor().clone()));
     Ok(CheckpointFile {
         tensors: tensors.collect(),
-        metadata: Metadata {
-            architecture: Some(architecture),
-            preprocessing: Some(Preprocessing {
-                normalized_by_model: model.config().encoder.input_normalization.is_some(),
-                ..Preprocessing::default()
-            }),
-            source: Some(source),
-            ..Metadata::default()
-        },
+        metadata,
     })
 }
 
@@ -82,16 +76,15 @@ pub fn save_model(path: impl AsRef<Path>, model: &SimClr, source: Source) -> Res
 pub fn load_model(path: impl AsRef<Path>, device: &Device) -> Result<LoadedModel> {
     let path = path.as_ref();
     let file = ModelFile::open(path)?;
-    let specs = file.config.parameter_specs().map_err(Error::model(path))?;
-    file.check(&specs, true)?;
-    let parameters = file.parameters(&specs, device)?;
-    let model = SimClr::new(&file.config, parameters.var_builder()).map_err(Error::model(path))?;
+    let model = file.model(device)?;
+    let specs = file.config.parameter_specs().in_file(path)?;
+    let is_parameter = |name: &str| specs.iter().any(|spec| spec.name == name);
     let others = file.reader.tensors().keys();
     let state = others
-        .filter(|name| parameters.get(name).is_none())
+        .filter(|name| !is_parameter(name))
         .map(|name| {
             let tensor = file.reader.read(name)?.into_tensor(device);
-            Ok((name.clone(), tensor.map_err(Error::tensor(path))?))
+            Ok((name.clone(), tensor.in_file(path)?))
         })
         .collect::<Result<_>>()?;
     Ok(LoadedModel {
@@ -99,6 +92,48 @@ pub fn load_model(path: impl AsRef<Path>, device: &Device) -> Result<LoadedModel
         metadata: file.metadata,
         state,
     })
+}
+
+/// Networks that can be read from one of our files, whatever optimizer's state is in it too: a
+/// training checkpoint of LARS, SGD, Adam or any optimizer that names its tensors `optimizer.*`
+/// or by a parameter's name and one more word (`encoder.stem.conv.kernel.momentum`).
+///
+/// ```
+/// use candle_core::Device;
+/// use simclr_checkpoint::{LoadNetwork, Source, save_model};
+/// use simclr_model::{Encoder, ResNetConfig, SimClr, SimClrConfig, Stem};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("model.safetensors");
+/// let config = SimClrConfig::new(ResNetConfig::depth(18).with_stem(Stem::Cifar));
+/// save_model(&path, &SimClr::initialize(&config, 1, &Device::Cpu)?, Source::default())?;
+/// let model = SimClr::load(&path, &Device::Cpu)?;
+/// let frozen = Encoder::load(&path, &Device::Cpu)?.frozen();
+/// assert_eq!(frozen.config(), &model.config().encoder);
+/// # Ok(())
+/// # }
+/// ```
+pub trait LoadNetwork: Sized {
+    /// Reads the network that the file describes, strictly.
+    ///
+    /// # Errors
+    /// [`Error::DoesNotFit`] if a tensor is missing, left over or of another shape than the
+    /// architecture in the file's metadata wants.
+    fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self>;
+}
+
+impl LoadNetwork for SimClr {
+    fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
+        ModelFile::open(path.as_ref())?.model(device)
+    }
+}
+
+/// The heads in the file, if any, are left out.
+impl LoadNetwork for Encoder {
+    fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
+        load_encoder(path, device)
+    }
 }
 
 /// Reads the encoder of a network, whatever heads are in the file.
@@ -109,10 +144,10 @@ pub fn load_encoder(path: impl AsRef<Path>, device: &Device) -> Result<Encoder> 
     let path = path.as_ref();
     let file = ModelFile::open(path)?;
     let config = &file.config.encoder;
-    let specs = config.parameter_specs().map_err(Error::model(path))?;
+    let specs = config.parameter_specs().in_file(path)?;
     file.check(&specs, false)?;
     let parameters = file.parameters(&specs, device)?;
-    Encoder::new(config, parameters.var_builder()).map_err(Error::model(path))
+    Encoder::new(config, parameters.var_builder()).in_file(path)
 }
 
 /// Reads the values of an existing network, which must be the one in the file.
@@ -136,7 +171,7 @@ pub fn load_parameters(
         .map(|(name, tensor)| (name.as_str(), tensor))
         .filter(|(name, _)| !is_state(name))
         .collect();
-    parameters.load(tensors).map_err(Error::model(path))
+    parameters.load(tensors).in_file(path)
 }
 
 /// Compares the network that a file describes with the expected one.
@@ -154,13 +189,13 @@ pub fn check_architecture(path: &Path, metadata: &Metadata, expected: &SimClrCon
     };
     let mut differences = Vec::new();
     compare("", &found, &wanted, &mut differences);
-    match differences.is_empty() {
-        true => Ok(()),
-        false => Err(Error::Architecture {
-            path: path.to_owned(),
-            differences: differences.join(", "),
-        }),
+    if differences.is_empty() {
+        return Ok(());
     }
+    Err(Error::Architecture {
+        path: path.to_owned(),
+        differences: differences.join(", "),
+    })
 }
 
 /// Lists the paths at which two values differ.
@@ -231,14 +266,16 @@ impl ModelFile {
             .map(|(name, entry)| (name.clone(), entry.shape.clone()))
             .collect();
         let differences = Differences::between(specs, &shapes, |spec| Some(spec.name.clone()));
-        match differences.count() {
-            0 => Ok(()),
-            _ => Err(Error::DoesNotFit {
-                path: self.reader.path().to_owned(),
-                network: describe(&self.config),
-                differences: differences.to_string(),
-            }),
-        }
+        differences.into_result(self.reader.path(), &self.config)
+    }
+
+    /// The whole network, strictly.
+    fn model(&self, device: &Device) -> Result<SimClr> {
+        let path = self.reader.path();
+        let specs = self.config.parameter_specs().in_file(path)?;
+        self.check(&specs, true)?;
+        let parameters = self.parameters(&specs, device)?;
+        SimClr::new(&self.config, parameters.var_builder()).in_file(path)
     }
 
     fn parameters(&self, specs: &[ParameterSpec], device: &Device) -> Result<Parameters> {
@@ -246,9 +283,9 @@ impl ModelFile {
         let variable = |spec: &ParameterSpec| {
             let values = self.reader.read(&spec.name)?.values.into_f32();
             let variable = Var::from_vec(values, spec.shape.as_slice(), device);
-            Ok((spec.name.clone(), variable.map_err(Error::tensor(path))?))
+            Ok((spec.name.clone(), variable.in_file(path)?))
         };
         let variables = specs.iter().map(variable).collect::<Result<Vec<_>>>()?;
-        Parameters::from_variables(variables).map_err(Error::model(path))
+        Parameters::from_variables(variables).in_file(path)
     }
 }

@@ -16,26 +16,15 @@
 //! the main path) they give the same order.
 
 mod full_name;
+mod location;
 mod object_path;
-mod place;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use place::{Kind, Parsed, Place};
+use location::{Collection, Kind, Location, Parsed};
 
 use crate::Result;
 use crate::tensorflow::Bundle;
-
-/// What a variable of a checkpoint is, apart from its place in the network.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Collection {
-    /// A parameter or a moving statistic.
-    Weights,
-    /// The moving average of a parameter.
-    MovingAverage,
-    /// What an optimizer keeps for a parameter, by our name for it.
-    Slot(&'static str),
-}
 
 /// The variables of a checkpoint by their canonical names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -101,9 +90,10 @@ fn canonical_names_of(variables: &[Variable<'_>]) -> CanonicalNames {
     let by_name: Vec<_> = variables.iter().map(full_name).collect();
     // Paths and numbers do not mix: whichever explains more variables is taken for all.
     let explained = |parsed: &[Option<Parsed>]| parsed.iter().flatten().count();
-    let parsed = match explained(&by_path) >= explained(&by_name) {
-        true => by_path,
-        false => by_name,
+    let parsed = if explained(&by_path) >= explained(&by_name) {
+        by_path
+    } else {
+        by_name
     };
     let has_graph = variables
         .iter()
@@ -117,7 +107,7 @@ fn canonical_names_of(variables: &[Variable<'_>]) -> CanonicalNames {
     for (variable, parsed) in variables.iter().zip(&parsed) {
         let canonical = parsed
             .as_ref()
-            .and_then(|parsed| numbers.canonical(&parsed.place, projection_prefix));
+            .and_then(|parsed| numbers.canonical(&parsed.location, projection_prefix));
         match (parsed, canonical) {
             (Some(parsed), Some(canonical)) => {
                 names.insert(variable.key, &parsed.collection, canonical);
@@ -184,7 +174,7 @@ impl Numbers {
     fn of<'a>(parsed: impl Iterator<Item = &'a Parsed>, keep_distances: bool) -> Self {
         let mut units = [BTreeSet::new(), BTreeSet::new()];
         for parsed in parsed {
-            if let Place::Encoder { unit, kind, .. } = &parsed.place {
+            if let Location::Encoder { unit, kind, .. } = &parsed.location {
                 let [convolutions, batch_norms] = &mut units;
                 let set = match kind {
                     Kind::Layer => convolutions,
@@ -202,20 +192,20 @@ impl Numbers {
         }
     }
 
-    fn canonical(&self, place: &Place, projection_prefix: &str) -> Option<String> {
+    fn canonical(&self, location: &Location, projection_prefix: &str) -> Option<String> {
         let suffix = |number: u64| match number {
             0 => String::new(),
             number => format!("_{number}"),
         };
-        Some(match place {
-            Place::Encoder { unit, kind, leaf } => {
+        Some(match location {
+            Location::Encoder { unit, kind, leaf } => {
                 let (name, number) = match kind {
                     Kind::Layer => ("conv2d", self.convolutions.get(unit)?),
                     Kind::BatchNorm => ("batch_normalization", self.batch_norms.get(unit)?),
                 };
                 format!("base_model/{name}{}/{leaf}", suffix(*number))
             }
-            Place::Projection {
+            Location::Projection {
                 layer,
                 prefix,
                 kind,
@@ -228,7 +218,7 @@ impl Numbers {
                 };
                 format!("head_contrastive/{prefix}_{layer}/{kind}/{leaf}")
             }
-            Place::Supervised { leaf } => format!("head_supervised/linear_layer/dense/{leaf}"),
+            Location::Supervised { leaf } => format!("head_supervised/linear_layer/dense/{leaf}"),
         })
     }
 }
@@ -263,8 +253,8 @@ fn number(units: BTreeSet<Vec<u64>>, keep_distances: bool) -> BTreeMap<Vec<u64>,
 
 /// Paths do not say whether a projection head is linear; one with several layers is not.
 fn projection_prefix<'a>(parsed: impl Iterator<Item = &'a Parsed>) -> &'static str {
-    let layers = parsed.filter_map(|parsed| match parsed.place {
-        Place::Projection { layer, .. } => Some(layer),
+    let layers = parsed.filter_map(|parsed| match parsed.location {
+        Location::Projection { layer, .. } => Some(layer),
         _ => None,
     });
     match layers.max() {

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use crate::error::InFile;
 use crate::{Error, Result};
 
 /// Bytes read or written at once: stays in the second-level cache.
@@ -18,8 +19,8 @@ pub(crate) struct RangedFile {
 
 impl RangedFile {
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(Error::io(path))?;
-        let metadata = file.metadata().map_err(Error::io(path))?;
+        let file = File::open(path).in_file(path)?;
+        let metadata = file.metadata().in_file(path)?;
         if !metadata.is_file() {
             return Err(Error::malformed(path, "expected a file, found a folder"));
         }
@@ -89,9 +90,7 @@ impl RangedFile {
     }
 
     fn fill(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
-        self.file
-            .read_exact_at(buffer, offset)
-            .map_err(Error::io(&self.path))
+        self.file.read_exact_at(buffer, offset).in_file(&self.path)
     }
 }
 

@@ -1,5 +1,6 @@
 //! torchvision's names of a ResNet's parameters, which timm shares.
 
+use candle_core::{Device, Result, Tensor};
 use simclr_model::{ParameterSpec, Role};
 
 /// The first convolution.
@@ -79,73 +80,49 @@ impl Layout {
         }
     }
 
-    /// The order of our axes in terms of theirs.
-    fn order(self, rank: usize) -> Vec<usize> {
-        match self {
-            Self::Same => (0..rank).collect(),
-            Self::Convolution => vec![2, 3, 1, 0],
-            Self::Dense => vec![1, 0],
-        }
-    }
-
     /// Our shape for theirs.
     pub(crate) fn import_shape(self, shape: &[usize]) -> Vec<usize> {
-        permuted(shape, &self.order(shape.len()))
+        match (self, shape) {
+            (Self::Convolution, &[output, input, height, width]) => {
+                vec![height, width, input, output]
+            }
+            (Self::Dense, &[output, input]) => vec![input, output],
+            _ => shape.to_vec(),
+        }
     }
 
     /// Their shape for ours.
     pub(crate) fn export_shape(self, shape: &[usize]) -> Vec<usize> {
-        permuted(shape, &inverse(&self.order(shape.len())))
+        match (self, shape) {
+            (Self::Convolution, &[height, width, input, output]) => {
+                vec![output, input, height, width]
+            }
+            _ => self.import_shape(shape),
+        }
     }
 
-    /// Our values for theirs.
-    pub(crate) fn import_values(self, values: Vec<f32>, shape: &[usize]) -> Vec<f32> {
-        permute(values, shape, &self.order(shape.len()))
+    /// Our values for theirs, which have this shape.
+    pub(crate) fn import_values(self, values: Vec<f32>, shape: &[usize]) -> Result<Vec<f32>> {
+        match self {
+            Self::Same => Ok(values),
+            Self::Convolution => permute(values, shape, &[2, 3, 1, 0]),
+            Self::Dense => permute(values, shape, &[1, 0]),
+        }
     }
 
-    /// Their values for ours.
-    pub(crate) fn export_values(self, values: Vec<f32>, shape: &[usize]) -> Vec<f32> {
-        permute(values, shape, &inverse(&self.order(shape.len())))
+    /// Their values for ours, which have this shape.
+    pub(crate) fn export_values(self, values: Vec<f32>, shape: &[usize]) -> Result<Vec<f32>> {
+        match self {
+            Self::Convolution => permute(values, shape, &[3, 2, 0, 1]),
+            _ => self.import_values(values, shape),
+        }
     }
-}
-
-fn permuted(shape: &[usize], order: &[usize]) -> Vec<usize> {
-    let sizes = order.iter().map(|&axis| shape.get(axis).copied());
-    sizes
-        .collect::<Option<_>>()
-        .unwrap_or_else(|| shape.to_vec())
-}
-
-fn inverse(order: &[usize]) -> Vec<usize> {
-    let position = |axis| order.iter().position(|&from| from == axis);
-    (0..order.len()).filter_map(position).collect()
 }
 
 /// Rearranges row-major values so that axis `order[i]` becomes axis `i`.
-fn permute(values: Vec<f32>, shape: &[usize], order: &[usize]) -> Vec<f32> {
-    if order.is_sorted() || values.is_empty() {
-        return values;
-    }
-    let strides: Vec<usize> = (0..shape.len())
-        .map(|axis| shape.iter().skip(axis + 1).product())
-        .collect();
-    let (sizes, steps) = (permuted(shape, order), permuted(&strides, order));
-    let mut position = vec![0; sizes.len()];
-    let mut offset = 0;
-    let mut result = Vec::with_capacity(values.len());
-    while result.len() < values.len() {
-        result.extend(values.get(offset));
-        for (index, (&size, &step)) in position.iter_mut().zip(sizes.iter().zip(&steps)).rev() {
-            *index += 1;
-            offset += step;
-            if *index < size {
-                break;
-            }
-            *index = 0;
-            offset -= size * step;
-        }
-    }
-    result
+fn permute(values: Vec<f32>, shape: &[usize], order: &[usize]) -> Result<Vec<f32>> {
+    let tensor = Tensor::from_vec(values, shape, &Device::Cpu)?;
+    tensor.permute(order)?.flatten_all()?.to_vec1()
 }
 
 #[cfg(test)]
@@ -154,31 +131,29 @@ mod tests {
 
     #[test]
     fn layouts_there_and_back() {
-        // [out = 2, in = 3]
+        // Dense: [out = 2, in = 3]. Convolution: [out = 1, in = 2, height = 1, width = 3].
         let theirs = vec![0., 1., 2., 10., 11., 12.];
-        let ours = Layout::Dense.import_values(theirs.clone(), &[2, 3]);
-        assert_eq!(ours, [0., 10., 1., 11., 2., 12.]);
-        assert_eq!(Layout::Dense.import_shape(&[2, 3]), [3, 2]);
-        assert_eq!(Layout::Dense.export_values(ours, &[3, 2]), theirs);
-
+        let ours = [0., 10., 1., 11., 2., 12.];
+        for (layout, their_shape, our_shape) in [
+            (Layout::Dense, &[2, 3][..], &[3, 2][..]),
+            (Layout::Convolution, &[1, 2, 1, 3], &[1, 3, 2, 1]),
+        ] {
+            assert_eq!(layout.import_shape(their_shape), our_shape);
+            assert_eq!(layout.export_shape(our_shape), their_shape);
+            let imported = layout.import_values(theirs.clone(), their_shape).unwrap();
+            assert_eq!(imported, ours);
+            assert_eq!(layout.export_values(imported, our_shape).unwrap(), theirs);
+        }
         let shape = [2, 3, 5, 7];
-        let count: usize = shape.iter().product();
-        let theirs: Vec<f32> = (0..count).map(|i| i as f32).collect();
         let our_shape = Layout::Convolution.import_shape(&shape);
         assert_eq!(our_shape, [5, 7, 3, 2]);
-        assert_eq!(Layout::Convolution.export_shape(&our_shape), shape);
-        let ours = Layout::Convolution.import_values(theirs.clone(), &shape);
-        // Ours at (height 4, width 6, in 1, out 1) is theirs at (out 1, in 1, 4, 6).
-        let index = |shape: [usize; 4], at: [usize; 4]| {
-            at.iter()
-                .zip(shape)
-                .fold(0, |flat, (i, size)| flat * size + i)
-        };
-        let (here, there) = (
-            index([5, 7, 3, 2], [4, 6, 1, 1]),
-            index(shape, [1, 1, 4, 6]),
-        );
-        assert_eq!(ours[here], theirs[there]);
-        assert_eq!(Layout::Convolution.export_values(ours, &our_shape), theirs);
+        let theirs: Vec<f32> = (0..210).map(|i| i as f32).collect();
+        let ours = Layout::Convolution
+            .import_values(theirs.clone(), &shape)
+            .unwrap();
+        // Ours at (height 4, width 6, in 1, out 0) is theirs at (out 0, in 1, height 4, width 6).
+        assert_eq!(ours[((4 * 7 + 6) * 3 + 1) * 2], theirs[(5 + 4) * 7 + 6]);
+        let back = Layout::Convolution.export_values(ours, &our_shape).unwrap();
+        assert_eq!(back, theirs);
     }
 }

@@ -6,14 +6,15 @@ mod support;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use simclr_checkpoint::{
-    CheckpointFile, Heads, ImportOptions, Source, check_architecture, export_torchvision, import,
-    load_encoder, load_model, load_parameters, save_model,
+    CheckpointFile, Error, Heads, ImportOptions, LoadNetwork, SaveOptions, Source,
+    check_architecture, export_torchvision, export_torchvision_with, import, import_with,
+    load_encoder, load_model, load_parameters, model_checkpoint, save_model,
 };
 use simclr_model::{
-    InputNormalization, Mode, Parameters, ProjectionHeadConfig, ResNetConfig, SimClr, SimClrConfig,
-    Stem, StemPooling, StridePlacement,
+    Encoder, InputNormalization, Mode, Parameters, ProjectionHeadConfig, ResNetConfig, SimClr,
+    SimClrConfig, Stem, StemPooling, StridePlacement,
 };
 use simclr_testkit::formula_values;
 use support::{Layout, Written, float_variable, write_bundle};
@@ -38,9 +39,10 @@ fn variables(config: &SimClrConfig) -> BTreeMap<String, Written> {
 }
 
 fn values_of(name: &str, count: usize) -> Vec<f32> {
-    let (low, high) = match name.contains("kernel") {
-        true => (-0.05, 0.05),
-        false => (0.5, 1.5),
+    let (low, high) = if name.contains("kernel") {
+        (-0.05, 0.05)
+    } else {
+        (0.5, 1.5)
     };
     let few = formula_values(name, 97, low, high);
     few.into_iter().cycle().take(count).collect()
@@ -84,9 +86,9 @@ fn a_network_comes_in_whole_and_goes_on_to_our_format() {
     );
     let folder = checkpoint(&all);
 
-    let imported = import(folder.path(), Heads::All).unwrap();
-    assert_eq!(imported.config(), &config);
-    let report = imported.report();
+    let imported = import(folder.path()).unwrap();
+    assert_eq!(imported.config, config);
+    let report = &imported.report;
     assert_eq!(report.source.global_step, Some(12));
     assert!(
         report.source.name.ends_with("/model.ckpt-12"),
@@ -137,12 +139,9 @@ fn optimizer_state_is_kept_on_request() {
         float_variable(momentum, &[3, 3, 3, 64], &values),
     );
     let folder = checkpoint(&all);
-    let options = ImportOptions {
-        optimizer_state: true,
-        ..Default::default()
-    };
+    let options = ImportOptions::default().with_optimizer_state(true);
     let path = folder.path().join("model.safetensors");
-    import(folder.path(), options.clone())
+    import_with(folder.path(), &options)
         .unwrap()
         .save(&path)
         .unwrap();
@@ -154,20 +153,17 @@ fn optimizer_state_is_kept_on_request() {
     );
     assert_eq!(flat(&state["encoder.stem.conv.kernel.momentum"]), values);
     // Without a step in the file, the count is a guess, and said to be one.
-    let imported = import(folder.path(), options.clone()).unwrap();
-    let assumptions = imported.report().assumptions.join("; ");
+    let imported = import_with(folder.path(), &options).unwrap();
+    let assumptions = imported.report.assumptions.join("; ");
     assert!(
         assumptions.contains("does not count its steps"),
         "{assumptions}"
     );
-    let only_encoder = ImportOptions {
-        heads: Heads::Drop,
-        ..options.clone()
-    };
+    let only_encoder = options.clone().with_heads(Heads::Drop);
     let of_head = "head_supervised/linear_layer/dense/bias/Momentum";
     all.insert(of_head.into(), float_variable(of_head, &[3], &[0.0; 3]));
-    let imported = import(checkpoint(&all).path(), only_encoder).unwrap();
-    let mut unused = imported.report().unused.iter();
+    let imported = import_with(checkpoint(&all).path(), &only_encoder).unwrap();
+    let mut unused = imported.report.unused.iter();
     let reason = unused.find(|unused| unused.source == of_head).unwrap();
     assert!(
         reason.reason.contains("a parameter that was not taken"),
@@ -176,7 +172,7 @@ fn optimizer_state_is_kept_on_request() {
     );
     all.remove(of_head);
     all.remove(momentum);
-    let error = import(checkpoint(&all).path(), options)
+    let error = import_with(checkpoint(&all).path(), &options)
         .err()
         .unwrap()
         .to_string();
@@ -202,12 +198,9 @@ fn moving_averages_are_taken_on_request_and_only_then() {
         }
         let folder = checkpoint(&all);
         let of = |moving_average: bool, name: &str| {
-            let options = ImportOptions {
-                moving_average,
-                ..Default::default()
-            };
-            let imported = import(folder.path(), options).unwrap();
-            assert_eq!(imported.report().source.moving_average, moving_average);
+            let options = ImportOptions::default().with_moving_average(moving_average);
+            let imported = import_with(folder.path(), &options).unwrap();
+            assert_eq!(imported.report.source.moving_average, moving_average);
             flat(&imported.load(&Device::Cpu).unwrap().tensors[name])
         };
         let gamma = "encoder.stem.batch_norm.gamma";
@@ -223,11 +216,8 @@ fn moving_averages_are_taken_on_request_and_only_then() {
             values_of("base_model/batch_normalization/moving_mean", 64)
         );
     }
-    let options = ImportOptions {
-        moving_average: true,
-        ..Default::default()
-    };
-    let error = import(checkpoint(&plain).path(), options)
+    let options = ImportOptions::default().with_moving_average(true);
+    let error = import_with(checkpoint(&plain).path(), &options)
         .err()
         .unwrap()
         .to_string();
@@ -244,12 +234,9 @@ fn a_classifier_without_averages_is_taken_as_it_is_and_the_report_says_so() {
             all.insert(averaged.clone(), rename(&variable, &averaged));
         }
     }
-    let options = ImportOptions {
-        moving_average: true,
-        ..Default::default()
-    };
-    let imported = import(checkpoint(&all).path(), options.clone()).unwrap();
-    let report = imported.report();
+    let options = ImportOptions::default().with_moving_average(true);
+    let imported = import_with(checkpoint(&all).path(), &options).unwrap();
+    let report = &imported.report;
     assert!(
         report
             .assumptions
@@ -270,7 +257,7 @@ fn a_classifier_without_averages_is_taken_as_it_is_and_the_report_says_so() {
     let kernel = "ema_model/head_supervised/linear_layer/dense/kernel";
     let plain = &all["head_supervised/linear_layer/dense/kernel"];
     all.insert(kernel.into(), rename(plain, kernel));
-    let error = import(checkpoint(&all).path(), options)
+    let error = import_with(checkpoint(&all).path(), &options)
         .err()
         .unwrap()
         .to_string();
@@ -297,15 +284,13 @@ fn saved_model(
             .as_str()
             .unwrap();
         let path = path.strip_suffix("/.ATTRIBUTES/VARIABLE_VALUE").unwrap();
-        let node = match references {
-            true => graph.node_at(path.split('/')),
-            false => graph.node_at(format!("trainable_variables_list/{number}").split('/')),
+        let node = if references {
+            graph.node_at(path.split('/'))
+        } else {
+            graph.node_at(format!("trainable_variables_list/{number}").split('/'))
         };
-        graph.nodes[node].attributes.push(support::Attribute {
-            name: "VARIABLE_VALUE".into(),
-            full_name: full_name(&name),
-            key: key.clone(),
-        });
+        let values = &mut graph.nodes[node].values;
+        values.push((full_name(&name), key.clone()));
         keys.insert(name, key);
     }
     let graph = graph.written();
@@ -314,12 +299,12 @@ fn saved_model(
 }
 
 fn sources(imported: &simclr_checkpoint::Imported) -> BTreeMap<String, String> {
-    let specs = imported.config().parameter_specs().unwrap();
+    let specs = imported.config.parameter_specs().unwrap();
     let original: BTreeMap<_, _> = specs
         .into_iter()
         .map(|s| (s.name, s.original_name))
         .collect();
-    let parameters = imported.report().parameters.iter();
+    let parameters = imported.report.parameters.iter();
     parameters
         .map(|origin| (original[&origin.name].clone(), origin.source.clone()))
         .collect()
@@ -329,11 +314,11 @@ fn sources(imported: &simclr_checkpoint::Imported) -> BTreeMap<String, String> {
 fn an_object_graph_names_variables_by_its_references() {
     // Names that say nothing, as after another program's conversion.
     let (folder, keys) = saved_model(true, |_| "Variable".to_owned());
-    let imported = import(folder.path(), Heads::All).unwrap();
-    assert_eq!(imported.config(), &small());
+    let imported = import(folder.path()).unwrap();
+    assert_eq!(imported.config, small());
     assert_eq!(sources(&imported), keys);
     let gaps = |text: &String| text.contains("gaps");
-    assert!(!imported.report().assumptions.iter().any(gaps));
+    assert!(!imported.report.assumptions.iter().any(gaps));
 }
 
 #[test]
@@ -349,22 +334,21 @@ fn full_names_may_have_gaps_between_their_counters() {
             .unwrap_or(digits)
             .parse()
             .unwrap_or(0);
-        let stem = match layer.starts_with("conv2d") {
-            true => "conv2d",
-            false => "sync_batch_normalization",
+        let is_convolution = layer.starts_with("conv2d");
+        let stem = if is_convolution {
+            "conv2d"
+        } else {
+            "sync_batch_normalization"
         };
         // Twenty other layers were made in between.
-        let number = match number > 7 {
-            true => number + 73,
-            false => number + 53,
-        };
+        let number = number + if number > 7 { 73 } else { 53 };
         format!("resnet/block/{stem}_{number}/{leaf}")
     });
-    let imported = import(folder.path(), Heads::All).unwrap();
-    assert_eq!(imported.config(), &small());
+    let imported = import(folder.path()).unwrap();
+    assert_eq!(imported.config, small());
     assert_eq!(sources(&imported), keys);
     let gaps = |text: &String| text.contains("numbers of the layers have gaps");
-    assert!(imported.report().assumptions.iter().any(gaps));
+    assert!(imported.report.assumptions.iter().any(gaps));
 }
 
 #[test]
@@ -385,8 +369,8 @@ fn counters_may_begin_anywhere() {
             (name.clone(), rename(&variable, &name))
         })
         .collect();
-    let imported = import(checkpoint(&moved).path(), Heads::All).unwrap();
-    assert_eq!(imported.config(), &config);
+    let imported = import(checkpoint(&moved).path()).unwrap();
+    assert_eq!(imported.config, config);
 }
 
 #[test]
@@ -398,10 +382,11 @@ fn heads_are_kept_or_dropped() {
         (Heads::Supervised, 0, true),
         (Heads::Drop, 0, false),
     ] {
-        let imported = import(folder.path(), heads).unwrap();
-        assert_eq!(imported.config().projection_head.depth(), projection);
-        assert_eq!(imported.config().supervised_head.is_some(), supervised);
-        let dropped = imported.report().unused.iter();
+        let imported =
+            import_with(folder.path(), &ImportOptions::default().with_heads(heads)).unwrap();
+        assert_eq!(imported.config.projection_head.depth(), projection);
+        assert_eq!(imported.config.supervised_head.is_some(), supervised);
+        let dropped = imported.report.unused.iter();
         assert!(
             dropped
                 .clone()
@@ -417,18 +402,16 @@ fn what_is_missing_is_an_error_unless_it_is_allowed() {
     let gone = "base_model/batch_normalization_3/moving_mean";
     all.remove(gone);
     let folder = checkpoint(&all);
-    let error = import(folder.path(), Heads::All).err().unwrap().to_string();
+    let error = import(folder.path()).err().unwrap().to_string();
     assert!(error.contains("model.ckpt-12.index"), "{error}");
     assert!(
         error.contains("1 missing") && error.contains(gone),
         "{error}"
     );
-    let options = ImportOptions {
-        allow_missing: vec!["encoder.block_group1.block0.batch_norm2.moving_mean".into()],
-        ..Default::default()
-    };
-    let imported = import(folder.path(), options.clone()).unwrap();
-    assert_eq!(imported.report().initialized, options.allow_missing);
+    let allowed = "encoder.block_group1.block0.batch_norm2.moving_mean";
+    let options = ImportOptions::default().with_allow_missing([allowed]);
+    let imported = import_with(folder.path(), &options).unwrap();
+    assert_eq!(imported.report.initialized, options.allow_missing);
     let model = imported.model(&Device::Cpu).unwrap();
     let mean = model
         .store()
@@ -444,10 +427,7 @@ fn what_does_not_fit_is_an_error() {
     let error = |change: &dyn Fn(&mut BTreeMap<String, Written>)| {
         let mut all = variables(&small());
         change(&mut all);
-        import(checkpoint(&all).path(), Heads::All)
-            .err()
-            .unwrap()
-            .to_string()
+        import(checkpoint(&all).path()).err().unwrap().to_string()
     };
     let text = error(&|all| {
         let name = "base_model/conv2d_99/kernel";
@@ -490,7 +470,7 @@ fn a_flipped_bit_anywhere_stops_the_import_and_writes_nothing() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     std::fs::write(&data, bytes).unwrap();
-    let imported = import(folder.path(), Heads::All).unwrap();
+    let imported = import(folder.path()).unwrap();
     let path = folder.path().join("model.safetensors");
     let error = imported.save(&path).unwrap_err().to_string();
     assert!(
@@ -545,7 +525,7 @@ fn loading_says_what_differs() {
     damaged
         .tensors
         .insert("encoder.stem.conv.kernels".into(), kernel);
-    let wrong = Tensor::zeros(7, candle_core::DType::F32, &Device::Cpu).unwrap();
+    let wrong = Tensor::zeros(7, DType::F32, &Device::Cpu).unwrap();
     damaged
         .tensors
         .insert("encoder.stem.batch_norm.gamma".into(), wrong);
@@ -596,9 +576,9 @@ fn export_to_torchvision_and_back_is_the_same_network() {
             ..ResNetConfig::depth(18)
         };
         let (ours, theirs) = exported(folder.path(), encoder.clone());
-        let imported = import(&theirs, Heads::All).unwrap();
-        assert_eq!(imported.config().encoder, encoder);
-        assert!(imported.report().assumptions.is_empty());
+        let imported = import(&theirs).unwrap();
+        assert_eq!(imported.config.encoder, encoder);
+        assert!(imported.report.assumptions.is_empty());
         let before = CheckpointFile::load(&ours, &Device::Cpu).unwrap();
         let after = imported.load(&Device::Cpu).unwrap();
         for (name, tensor) in &after.tensors {
@@ -630,10 +610,7 @@ fn small_networks_of_torchvision_have_identity_shortcuts() {
         let shortcuts: Vec<_> = shortcuts.cloned().collect();
         let expected = [2, 3, 4].map(|group| format!("layer{group}.0.downsample.0.weight"));
         assert_eq!(shortcuts, expected);
-        assert_eq!(
-            import(&theirs, Heads::All).unwrap().config().encoder,
-            encoder
-        );
+        assert_eq!(import(&theirs).unwrap().config.encoder, encoder);
     }
 }
 
@@ -681,23 +658,21 @@ fn plain_torchvision_files_get_torchvisions_ways() {
     rewritten(&theirs, &plain, &[], |name| {
         format!("module.backbone.{name}")
     });
-    let imported = import(&plain, Heads::Drop).unwrap();
+    let imported = import_with(&plain, &ImportOptions::default().with_heads(Heads::Drop)).unwrap();
     let expected = ResNetConfig {
         identity_shortcuts: false,
         ..ResNetConfig::depth(18).torchvision()
     };
-    assert_eq!(imported.config().encoder, expected);
-    assert_eq!(imported.report().assumptions.len(), 3);
-    assert_eq!(imported.report().unused.len(), 2);
-    let options = ImportOptions {
-        stem_pooling: Some(StemPooling::Same),
-        stride_placement: Some(StridePlacement::Middle),
-        input_normalization: Some(None),
-        ..Default::default()
-    };
-    let imported = import(&plain, options).unwrap();
-    assert_eq!(imported.config().encoder, ResNetConfig::depth(18));
-    assert!(imported.report().assumptions.is_empty());
+    assert_eq!(imported.config.encoder, expected);
+    assert_eq!(imported.report.assumptions.len(), 3);
+    assert_eq!(imported.report.unused.len(), 2);
+    let options = ImportOptions::default()
+        .with_stem_pooling(StemPooling::Same)
+        .with_stride_placement(StridePlacement::Middle)
+        .with_input_normalization(None);
+    let imported = import_with(&plain, &options).unwrap();
+    assert_eq!(imported.config.encoder, ResNetConfig::depth(18));
+    assert!(imported.report.assumptions.is_empty());
 }
 
 #[test]
@@ -707,28 +682,169 @@ fn pytorch_metadata_that_is_not_understood_is_an_error() {
     let odd = folder.path().join("odd.safetensors");
     for (key, value) in [("variant", "v2"), ("stem_pool", "blur"), ("mean", "[1, 2]")] {
         rewritten(&theirs, &odd, &[(key, value)], str::to_owned);
-        let error = import(&odd, Heads::All).err().unwrap().to_string();
+        let error = import(&odd).err().unwrap().to_string();
         assert!(
             error.contains("odd.safetensors") && error.contains(key),
             "{error}"
         );
     }
-    let error = import(&ours, Heads::All).err().unwrap().to_string();
+    let error = import(&ours).err().unwrap().to_string();
     assert!(error.contains("nothing to import"), "{error}");
     rewritten(&theirs, &odd, &[], |name| name.replace("layer4", "layer5"));
-    let error = import(&odd, Heads::All).err().unwrap().to_string();
+    let error = import(&odd).err().unwrap().to_string();
     assert!(error.contains("left over"), "{error}");
 }
 
 #[test]
 fn an_imported_network_runs() {
     let folder = checkpoint(&variables(&small()));
-    let model = import(folder.path(), Heads::All)
-        .unwrap()
-        .model(&Device::Cpu)
-        .unwrap();
+    let model = import(folder.path()).unwrap().model(&Device::Cpu).unwrap();
     let images = Tensor::full(0.5f32, (2, 8, 8, 3), &Device::Cpu).unwrap();
     let output = model.forward(&images, Mode::Infer).unwrap();
     assert_eq!(output.h().dims(), [2, 512]);
     assert!(flat(output.h()).iter().all(|value| value.is_finite()));
+}
+
+#[test]
+fn a_network_with_any_optimizers_state_loads_as_a_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("step-3.safetensors");
+    let model = SimClr::initialize(&small(), 1, &Device::Cpu).unwrap();
+    for slots in [
+        &["momentum"][..],
+        &["velocity"],
+        &["first_moment", "second_moment"],
+        &["somebody_elses_slot"],
+    ] {
+        let mut file = model_checkpoint(&model, Source::new("test")).unwrap();
+        for (name, variable) in model.trainable() {
+            for slot in slots {
+                let zeros = variable.zeros_like().unwrap();
+                file.tensors.insert(format!("{name}.{slot}"), zeros);
+            }
+        }
+        let step = Tensor::new(3i64, &Device::Cpu).unwrap();
+        file.tensors.insert("optimizer.step".into(), step);
+        file.save(&path).unwrap();
+        let again = SimClr::load(&path, &Device::Cpu).unwrap();
+        for (a, b) in model.parameters().zip(again.parameters()) {
+            assert_eq!(a.spec.name, b.spec.name);
+            assert_eq!(flat(&a.variable), flat(&b.variable), "{}", a.spec.name);
+        }
+        let encoder = Encoder::load(&path, &Device::Cpu).unwrap();
+        assert_eq!(encoder.config(), &small().encoder);
+        let state = load_model(&path, &Device::Cpu).unwrap().state;
+        assert_eq!(state.len(), slots.len() * model.trainable().len() + 1);
+    }
+}
+
+#[test]
+fn half_precision_is_read_back_as_f32_in_every_format() {
+    let folder = tempfile::tempdir().unwrap();
+    let half = SaveOptions::default().with_dtype(DType::F16);
+    let path = |name: &str| folder.path().join(name);
+    let (full, ours, theirs) = (path("full"), path("ours"), path("theirs.safetensors"));
+    let config = SimClrConfig::new(ResNetConfig::depth(18)).with_classes(5);
+    let model = SimClr::initialize(&config, 9, &Device::Cpu).unwrap();
+    let file = model_checkpoint(&model, Source::new("test")).unwrap();
+    file.save(&full).unwrap();
+    file.save_with(&ours, &half).unwrap();
+    export_torchvision_with(&full, &theirs, &half).unwrap();
+    let size = |path: &Path| path.metadata().unwrap().len() as f64;
+    assert!(size(&ours) < 0.52 * size(&full));
+
+    let expected = |tensor: &Tensor| {
+        let rounded = tensor.to_dtype(DType::F16).unwrap();
+        flat(&rounded.to_dtype(DType::F32).unwrap())
+    };
+    let loaded = SimClr::load(&ours, &Device::Cpu).unwrap();
+    for (a, b) in model.parameters().zip(loaded.parameters()) {
+        assert_eq!(expected(&a.variable), flat(&b.variable), "{}", a.spec.name);
+    }
+    let raw = CheckpointFile::load_as_stored(&ours, &Device::Cpu).unwrap();
+    let wide = CheckpointFile::load(&ours, &Device::Cpu).unwrap();
+    assert!(
+        raw.tensors
+            .values()
+            .all(|tensor| tensor.dtype() == DType::F16)
+    );
+    assert!(
+        wide.tensors
+            .values()
+            .all(|tensor| tensor.dtype() == DType::F32)
+    );
+    assert_eq!(wide.metadata, file.metadata);
+    let imported = import(&theirs).unwrap();
+    assert_eq!(imported.report.parameters[0].source_type, "f16");
+    for (name, tensor) in imported.load(&Device::Cpu).unwrap().tensors {
+        assert_eq!(flat(&tensor), expected(&file.tensors[&name]), "{name}");
+    }
+    let again = path("again");
+    imported.save_with(&again, &half).unwrap();
+    assert!(size(&again) < size(&ours));
+    let encoder = Encoder::load(&again, &Device::Cpu).unwrap();
+    assert_eq!(encoder.config(), &config.encoder);
+}
+
+#[test]
+fn a_value_beyond_half_precision_is_refused_by_name() {
+    let mut all = variables(&small());
+    let name = "base_model/batch_normalization/moving_variance";
+    let mut values = vec![1.0; 64];
+    values[5] = 65_520.0; // The smallest number that f16 rounds to infinity.
+    values[6] = f32::INFINITY;
+    all.insert(name.into(), float_variable(name, &[64], &values));
+    let folder = checkpoint(&all);
+    let imported = import(folder.path()).unwrap();
+    let path = folder.path().join("half.safetensors");
+    let save = |dtype| imported.save_with(&path, &SaveOptions::default().with_dtype(dtype));
+    let error = save(DType::F16).unwrap_err();
+    assert!(
+        error.to_string().contains(
+            "`encoder.stem.batch_norm.moving_variance` has the value 6.552e4, \
+             which is infinite as f16"
+        ),
+        "{error}"
+    );
+    assert!(!path.exists());
+    save(DType::BF16).unwrap();
+    let error = save(DType::I64).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "dtype: expected F32, F16 or BF16, found I64"
+    );
+}
+
+#[test]
+fn selective_kernels_that_no_variable_tells_are_an_option() {
+    let mut config = small();
+    config.encoder.sk_ratio = 0.0625;
+    let folder = checkpoint(&variables(&config));
+    let assumed = |options: &ImportOptions| {
+        let imported = import_with(folder.path(), options).unwrap();
+        let said = imported.report.assumptions.join("; ");
+        (imported.config.encoder.sk_ratio, said)
+    };
+    let (ratio, said) = assumed(&ImportOptions::default());
+    assert!(ratio == 0.0 && said.contains("option sk_ratio"), "{said}");
+    let (ratio, said) = assumed(&ImportOptions::default().with_sk_ratio(0.0625));
+    assert!(
+        ratio == 0.0625 && said.contains("kernels is 0.0625"),
+        "{said}"
+    );
+}
+
+#[test]
+fn errors_say_their_reason_once() {
+    let missing = Path::new("/nowhere.safetensors");
+    let error: Box<dyn std::error::Error> = import(missing).unwrap_err().into();
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(&format!(": {error}"));
+        source = error.source();
+    }
+    assert!(text.starts_with("/nowhere.safetensors: "), "{text}");
+    assert_eq!(text.matches("os error 2").count(), 1, "{text}");
+    assert!(matches!(import(missing), Err(Error::Io { .. })));
 }

@@ -37,22 +37,16 @@ fn sample() -> CheckpointFile {
     );
     let empty = Tensor::zeros((0, 4), DType::F32, &Device::Cpu).unwrap();
     tensors.insert("empty".into(), empty);
-    checkpoint.metadata = Metadata {
-        architecture: Some(serde_json::json!({"encoder": {"depth": 18}})),
-        source: Some(Source {
-            kind: "test".into(),
-            name: "sample".into(),
-            global_step: Some(i64::MAX),
-            moving_average: true,
-        }),
-        preprocessing: Some(Default::default()),
-        ..Default::default()
-    };
-    let extra = &mut checkpoint.metadata.extra;
-    extra.insert(
-        "schedule".into(),
-        serde_json::json!({"step": 12, "name": "7"}),
-    );
+    let source = Source::new("test")
+        .with_name("sample")
+        .with_global_step(i64::MAX)
+        .with_moving_average(true);
+    let schedule = serde_json::json!({"step": 12, "name": "7"});
+    checkpoint.metadata = Metadata::default()
+        .with_source(source)
+        .with_extra("schedule", schedule);
+    checkpoint.metadata.architecture = Some(serde_json::json!({"encoder": {"depth": 18}}));
+    checkpoint.metadata.preprocessing = Some(Default::default());
     checkpoint
 }
 
@@ -259,7 +253,7 @@ fn no_mutation_of_the_header_makes_the_loader_panic() {
         std::fs::write(&path, [&length[..], &header, data].concat()).unwrap();
         refused += usize::from(CheckpointFile::load(&path, &Device::Cpu).is_err());
         let _ = simclr_checkpoint::load_model(&path, &Device::Cpu);
-        let _ = simclr_checkpoint::import(&path, simclr_checkpoint::Heads::All);
+        let _ = simclr_checkpoint::import(&path);
     }
     // Damage to the metadata's texts and to names is not seen by the format.
     assert!((200..2_000).contains(&refused), "{refused} of 2000 refused");

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use simclr_checkpoint::{
-    CheckpointFile, Heads, SafetensorsReader, Source, export_torchvision, import, save_model,
+    CheckpointFile, SafetensorsReader, Source, export_torchvision, import, save_model,
 };
 use simclr_model::{ResNetConfig, SimClr, SimClrConfig};
 
@@ -146,9 +146,9 @@ fn a_pickled_network_is_the_same_as_the_one_in_safetensors() {
     {
         let path = folder.path().join(name);
         write_pth(&path, outer, &tensors);
-        let imported = import(&path, Heads::All).unwrap();
+        let imported = import(&path).unwrap();
         assert_eq!(
-            imported.config().encoder,
+            imported.config.encoder,
             ResNetConfig {
                 identity_shortcuts: false,
                 ..ResNetConfig::depth(18).torchvision()
@@ -173,7 +173,7 @@ fn tensors_of_another_memory_format_are_refused_by_name() {
         _ => contiguous(shape),
     };
     write_strided_pth(&path, None, &tensors, channels_last);
-    let error = import(&path, Heads::All).err().unwrap().to_string();
+    let error = import(&path).err().unwrap().to_string();
     assert!(error.contains("network.pth: tensor `"), "{error}");
     assert!(error.contains("not contiguous"), "{error}");
 }
@@ -182,7 +182,7 @@ fn tensors_of_another_memory_format_are_refused_by_name() {
 fn damaged_pickles_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("network.pth");
-    let error = || import(&path, Heads::All).err().unwrap().to_string();
+    let error = || import(&path).err().unwrap().to_string();
     std::fs::write(&path, b"").unwrap();
     assert!(error().contains("network.pth"), "{}", error());
     std::fs::write(&path, b"PK\x03\x04 and no more").unwrap();
@@ -201,4 +201,42 @@ fn damaged_pickles_are_named() {
     let bytes = std::fs::read(&path).unwrap();
     std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
     assert!(error().contains("network.pth"), "{}", error());
+}
+
+/// A zip file with these names in it.
+fn write_zip(path: &Path, names: &[&str]) {
+    let options = zip::write::SimpleFileOptions::default();
+    let mut archive = zip::ZipWriter::new(std::fs::File::create(path).unwrap());
+    for name in names {
+        archive.start_file(*name, options).unwrap();
+        archive.write_all(b"some bytes").unwrap();
+    }
+    archive.finish().unwrap();
+}
+
+#[test]
+fn files_that_are_no_pickles_are_called_what_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = [
+        "checkpoint",
+        "m.ckpt-1.index",
+        "m.ckpt-1.data-00000-of-00001",
+    ];
+    for name in ["checkpoint.zip", "checkpoint.ckpt", "checkpoint.pth"] {
+        let path = folder.path().join(name);
+        write_zip(&path, &checkpoint);
+        let error = import(&path).unwrap_err().to_string();
+        assert!(error.contains("a zipped TensorFlow checkpoint"), "{error}");
+        assert!(error.contains("unpack it"), "{error}");
+    }
+    for name in ["legacy.pth", "legacy.pth.tar", "legacy.ckpt"] {
+        let path = folder.path().join(name);
+        std::fs::write(
+            &path,
+            b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.",
+        )
+        .unwrap();
+        let error = import(&path).unwrap_err().to_string();
+        assert!(error.contains("saved by PyTorch before 1.6"), "{error}");
+    }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device};
 use proptest::prelude::*;
 use simclr_checkpoint::tensorflow::{Bundle, DataType};
-use simclr_checkpoint::{ElementType, Error, Heads, Values, import};
+use simclr_checkpoint::{CanonicalNames, ElementType, Error, Values, import};
 use support::random::Random;
 use support::{
     Layout, Part, Written, append, float_variable, string_variable, variant_variable, write_bundle,
@@ -17,6 +17,11 @@ use support::{
 
 fn toy() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/checkpoints/toy")
+}
+
+/// Small checkpoints that TensorFlow 2.15 wrote.
+fn data() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data")
 }
 
 fn open_and_verify(path: &Path) -> simclr_checkpoint::Result<Bundle> {
@@ -31,6 +36,138 @@ fn integers_beyond_the_precision_of_doubles_are_exact() {
     let step = bundle.read("global_step").unwrap();
     assert_eq!(step.values, Values::I64(vec![9_007_199_254_740_993]));
     assert_eq!(step.shape, [0usize; 0]);
+}
+
+fn some_floats(count: usize) -> Vec<f32> {
+    (0..count).map(|i| i as f32).collect()
+}
+
+#[test]
+fn slices_in_two_files_are_put_together() {
+    let bundle = open_and_verify(&data().join("sliced")).unwrap();
+    let array = bundle.read("p/w").unwrap();
+    assert_eq!(array.shape, [10, 6]);
+    assert_eq!(array.values, Values::F32(some_floats(60)));
+    assert_eq!(bundle.get("p/w").unwrap().slice_count(), 3);
+    let strings = bundle.read_strings("strings").unwrap();
+    assert_eq!(strings, [&b"a"[..], b"", b"bcd"]);
+}
+
+#[test]
+fn the_slots_of_tensorflows_sgd_are_velocities() {
+    let bundle = open_and_verify(&data().join("sgd")).unwrap();
+    let graph = bundle.object_graph().unwrap().unwrap();
+    let slots = graph.variables().iter().filter_map(|variable| {
+        let (original, word) = variable.slot.as_ref()?;
+        assert_eq!(word, "momentum");
+        Some((
+            graph.variables()[*original].key.clone(),
+            variable.key.clone(),
+        ))
+    });
+    let mut originals: Vec<_> = graph
+        .variables()
+        .iter()
+        .map(|v| v.full_name.as_str())
+        .collect();
+    originals.sort_unstable();
+    assert!(originals.contains(&"conv2d_8/kernel"), "{originals:?}");
+    let conv = "model/resnet_model/initial_conv_relu_max_pool/0/conv2d/kernel";
+    let gamma = "model/resnet_model/initial_conv_relu_max_pool/1/bn/gamma";
+    let value = |path: &str| format!("{path}/.ATTRIBUTES/VARIABLE_VALUE");
+    let velocity = |path: &str| value(&format!("{path}/.OPTIMIZER_SLOT/optimizer/momentum"));
+    let expected = [conv, gamma].map(|path| (value(path), velocity(path)));
+    assert_eq!(slots.collect::<BTreeMap<_, _>>(), BTreeMap::from(expected));
+
+    let names = CanonicalNames::of(&bundle).unwrap();
+    let slot = |name: &str| (name.to_owned(), "velocity".to_owned());
+    let expected = BTreeMap::from([
+        (slot("base_model/conv2d/kernel"), velocity(conv)),
+        (
+            slot("base_model/batch_normalization/gamma"),
+            velocity(gamma),
+        ),
+    ]);
+    assert_eq!(names.slots, expected);
+    let values = bundle.read(&velocity(gamma)).unwrap().values;
+    assert_eq!(values, Values::F32(vec![-1.0; 3]));
+}
+
+/// The tests below read what the writer beside them wrote: it writes what TensorFlow does.
+#[test]
+fn the_writer_of_these_tests_writes_tensorflows_entries() {
+    let folder = tempfile::tempdir().unwrap();
+    let prefix = folder.path().join("m");
+    let same = |written: &[Written], shards: usize, theirs: &Path| {
+        write_bundle(
+            &prefix,
+            written,
+            Layout {
+                shards,
+                ..Layout::default()
+            },
+        );
+        assert_eq!(read_entries(&prefix), read_entries(theirs));
+        for shard in 0..shards {
+            let suffix = format!(".data-{shard:05}-of-{shards:05}");
+            let read = |prefix: &Path| std::fs::read(append(prefix, &suffix)).unwrap();
+            assert_eq!(read(&prefix), read(theirs));
+        }
+    };
+
+    let good = toy().join("good/toy");
+    let bundle = Bundle::open(&good).unwrap();
+    let written = bundle.variables().map(|(name, variable)| {
+        let array = bundle.read(name).unwrap();
+        let number = TYPES
+            .iter()
+            .find(|kind| kind.1 == array.values.element_type());
+        let mut written = float_variable(name, variable.shape(), &[]);
+        written.data_type = number.unwrap().0;
+        written.parts[0].bytes = bytes_of(&array.values);
+        written
+    });
+    same(&written.collect::<Vec<_>>(), 1, &good);
+    // Small tables are one block each: then all of the file is the same.
+    let index = |prefix: &Path| std::fs::read(append(prefix, ".index")).unwrap();
+    assert_eq!(index(&prefix), index(&good));
+
+    let part = |start: [i64; 2], size: [i64; 2], whole: [bool; 2], values: &[f32], shard| {
+        let mut part = float_variable("p/w", &[], values).parts.remove(0);
+        let extent = |axis: usize| (!whole[axis]).then_some((start[axis], size[axis]));
+        part.extents = vec![extent(0), extent(1)];
+        part.shard = shard;
+        part
+    };
+    let partitioned = toy().join("good_partitioned/toy");
+    let Values::F32(values) = Bundle::open(&partitioned)
+        .unwrap()
+        .read("p/w")
+        .unwrap()
+        .values
+    else {
+        unreachable!("p/w is of f32");
+    };
+    let mut variable = float_variable("p/w", &[10, 6], &[]);
+    let rows = [(0, 4), (4, 3), (7, 3)].map(|(start, count)| {
+        let values = &values[6 * start..6 * (start + count)];
+        part([start as i64, 0], [count as i64, 6], [false; 2], values, 0)
+    });
+    variable.parts = rows.to_vec();
+    same(std::slice::from_ref(&variable), 1, &partitioned);
+
+    let values = some_floats(60);
+    let columns = |from: usize, to: usize| -> Vec<f32> {
+        let rows = values[24..].chunks(6);
+        rows.flat_map(|row| &row[from..to]).copied().collect()
+    };
+    variable.parts = vec![
+        part([0, 0], [4, 6], [false, true], &values[..24], 0),
+        part([4, 0], [6, 2], [false; 2], &columns(0, 2), 1),
+        part([4, 2], [6, 4], [false; 2], &columns(2, 6), 1),
+    ];
+    let strings = string_variable("strings", &[b"a", b"", b"bcd"]);
+    same(&[variable, strings], 2, &data().join("sliced"));
 }
 
 #[test]
@@ -215,7 +352,8 @@ fn partitioned_strings_are_verified() {
         string_variable("s", &[b"two", b"three"]),
     ]
     .map(|part| part.parts.into_iter().next().unwrap());
-    parts[1].start = vec![1];
+    parts[0].extents = vec![Some((0, 1))];
+    parts[1].extents = vec![Some((1, 2))];
     parts[1].shard = 1;
     whole.parts = parts.to_vec();
     let layout = Layout {
@@ -226,72 +364,35 @@ fn partitioned_strings_are_verified() {
     write_bundle(&prefix, std::slice::from_ref(&whole), layout);
     let bundle = open_and_verify(&prefix).unwrap();
     let error = bundle.read_strings("s").unwrap_err().to_string();
-    assert!(error.contains("strings in 2 parts"), "{error}");
+    assert!(error.contains("strings in 2 slices"), "{error}");
     whole.parts[1].bytes[0] ^= 1;
     write_bundle(&prefix, &[whole], layout);
     assert!(open_and_verify(&prefix).is_err());
-}
-
-/// A bundle with this header and one variable.
-fn with_header(prefix: &Path, header: &support::Header) -> String {
-    let variable = float_variable("a", &[1], &[1.0]);
-    write_bundle(prefix, &[variable], Layout::default());
-    let mut entries = read_entries(prefix);
-    entries[0].1 = encode(header);
-    let index = support::table(&entries, Layout::default());
-    std::fs::write(append(prefix, ".index"), index).unwrap();
-    open_and_verify(prefix).unwrap_err().to_string()
 }
 
 #[test]
 fn headers_of_other_machines_and_versions_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let prefix = folder.path().join("m");
-    let good = support::Header {
-        num_shards: 1,
-        endianness: 0,
-        version: Some(support::Version {
-            producer: 1,
-            min_consumer: 0,
-        }),
-    };
-    let big_endian = support::Header {
-        endianness: 1,
-        ..good.clone()
-    };
-    let text = with_header(&prefix, &big_endian);
-    assert!(
-        text.contains("m.index: byte order is not supported"),
-        "{text}"
+    write_bundle(
+        &prefix,
+        &[float_variable("a", &[1], &[1.0])],
+        Layout::default(),
     );
-    let later = support::Header {
-        version: Some(support::Version {
-            producer: 9,
-            min_consumer: 2,
-        }),
-        ..good.clone()
-    };
-    let text = with_header(&prefix, &later);
-    assert!(text.contains("asks for a reader of version 2"), "{text}");
-    for num_shards in [0, -1] {
-        let text = with_header(
-            &prefix,
-            &support::Header {
-                num_shards,
-                ..good.clone()
-            },
-        );
-        assert!(
-            text.contains("m.index: ") && text.contains("data files"),
-            "{text}"
-        );
+    let mut entries = read_entries(&prefix);
+    for (shards, endianness, min_consumer, expected) in [
+        (1, 1, 0, "m.index: byte order is not supported"),
+        (1, 0, 2, "asks for a reader of version 2"),
+        (0, 0, 0, "m.index: 0 data files"),
+        (-1, 0, 0, "m.index: -1 data files"),
+        (i64::from(i32::MAX), 0, 0, "m.data-00000-of-2147483647"),
+    ] {
+        entries[0].1 = support::header(shards, endianness, min_consumer);
+        let index = support::table(&entries, Layout::default());
+        std::fs::write(append(&prefix, ".index"), index).unwrap();
+        let text = open_and_verify(&prefix).unwrap_err().to_string();
+        assert!(text.contains(expected), "{text}");
     }
-    let many = support::Header {
-        num_shards: i32::MAX,
-        ..good
-    };
-    let text = with_header(&prefix, &many);
-    assert!(text.contains("m.data-00000-of-2147483647"), "{text}");
 }
 
 #[test]
@@ -299,8 +400,22 @@ fn what_is_not_there_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let error = Bundle::open(folder.path()).unwrap_err().to_string();
     assert!(error.contains("no checkpoint"), "{error}");
-    let error = Bundle::open(folder.path().join("nothing")).unwrap_err();
-    assert!(error.to_string().contains("nothing.index"), "{error}");
+    let missing = folder.path().join("nothing");
+    let error = Bundle::open(&missing).unwrap_err().to_string();
+    let named = format!("{}: no such file or folder", missing.display());
+    assert!(
+        error.starts_with(&named) && error.contains("nothing.index"),
+        "{error}"
+    );
+    for name in ["nowhere.safetensors", "nowhere.pth"] {
+        let missing = folder.path().join(name);
+        let error = import(&missing).unwrap_err();
+        assert!(
+            matches!(&error, Error::Io { path, .. } if *path == missing),
+            "{error}"
+        );
+        assert!(!error.to_string().contains(".index"), "{error}");
+    }
     let bundle = Bundle::open(toy().join("good")).unwrap();
     let error = bundle.read("x/float").unwrap_err();
     assert!(matches!(&error, Error::NotFound { .. }));
@@ -406,9 +521,10 @@ fn block(bytes: &[u8], width: usize, shape: &[usize], start: &[usize], size: &[u
 fn parts(bytes: &[u8], width: usize, shape: &[usize], cuts: &[usize], shards: usize) -> Vec<Part> {
     let mut blocks = vec![(Vec::new(), Vec::new())];
     for (&size, &cut) in shape.iter().zip(cuts) {
-        let pieces = match cut == 0 || cut == size {
-            true => vec![(0, size)],
-            false => vec![(0, cut), (cut, size - cut)],
+        let pieces = if cut == 0 || cut == size {
+            vec![(0, size)]
+        } else {
+            vec![(0, cut), (cut, size - cut)]
         };
         blocks = blocks
             .iter()
@@ -422,12 +538,15 @@ fn parts(bytes: &[u8], width: usize, shape: &[usize], cuts: &[usize], shards: us
             })
             .collect();
     }
-    let signed = |values: &[usize]| values.iter().map(|&value| value as i64).collect();
+    let extents = |start: &[usize], size: &[usize]| {
+        let axes = start.iter().zip(size).zip(shape);
+        axes.map(|((&start, &size), &whole)| (size != whole).then_some((start as i64, size as i64)))
+            .collect()
+    };
     let numbered = blocks.iter().enumerate();
     numbered
         .map(|(number, (start, size))| Part {
-            start: signed(start),
-            size: signed(size),
+            extents: extents(start, size),
             bytes: block(bytes, width, shape, start, size),
             shard: number % shards,
             checksum: None,
@@ -522,22 +641,17 @@ fn sample_graph() -> support::Graph {
         "model/supervised_head/linear_layer",
     ] {
         let node = graph.node_at(path.split('/'));
-        graph.nodes[node].attributes.push(support::Attribute {
-            name: "VARIABLE_VALUE".into(),
-            full_name: "resnet/conv2d_8/kernel".into(),
-            key: format!("{path}/.ATTRIBUTES/VARIABLE_VALUE"),
-        });
-        graph.nodes[node].slots.push(support::Slot {
-            original: node as i32,
-            name: "Momentum".into(),
-            slot: node as i32,
-        });
+        let key = format!("{path}/.ATTRIBUTES/VARIABLE_VALUE");
+        let values = &mut graph.nodes[node].values;
+        values.push(("resnet/conv2d_8/kernel".into(), key));
+        let slots = &mut graph.nodes[node].slots;
+        slots.push((node, "Momentum".into(), node));
     }
     graph
 }
 
 fn sample_variables() -> Vec<Written> {
-    let values: Vec<f32> = (0..60).map(|i| i as f32).collect();
+    let values = some_floats(60);
     let mut split = float_variable("p/w", &[10, 6], &values);
     let bytes = split.parts[0].bytes.clone();
     split.parts = parts(&bytes, 4, &[10, 6], &[4, 2], 2);
@@ -554,7 +668,7 @@ fn sample_variables() -> Vec<Written> {
 
 /// Everything that can be asked of a checkpoint, without expectations.
 fn exercise(path: &Path) {
-    if let Ok(imported) = import(path, Heads::All) {
+    if let Ok(imported) = import(path) {
         let _ = imported.load(&Device::Cpu);
     }
     if let Ok(bundle) = Bundle::open(path) {
@@ -668,60 +782,24 @@ fn claims_are_checked_before_memory_is_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     let prefix = folder.path().join("m");
     let huge = 1i64 << 61;
-    let error = |entry: support::Entry| {
-        let header = support::Header {
-            num_shards: 1,
-            ..Default::default()
-        };
+    for (data_type, shape, size, expected) in [
+        (1, &[huge, huge][..], 64, "m.index: a: 64 bytes for f32"),
+        (1, &[huge, huge, 0], 64, "m.index: a: 64 bytes for f32"),
+        (1, &[-1], 64, "axis of size -1"),
+        (1, &[1 << 40], 1 << 42, "more than all data files have"),
+        (7, &[huge], 64, "elements in 64 bytes"),
+    ] {
+        let entry = support::entry(data_type, shape, (0, 0, size), 0);
         let entries = [
-            (Vec::new(), encode(&header)),
-            (b"a".to_vec(), encode(&entry)),
+            (Vec::new(), support::header(1, 0, 0)),
+            (b"a".to_vec(), entry.0),
         ];
         std::fs::write(append(&prefix, ".data-00000-of-00001"), [0; 64]).unwrap();
         let index = support::table(&entries, Layout::default());
         std::fs::write(append(&prefix, ".index"), index).unwrap();
-        open_and_verify(&prefix).unwrap_err().to_string()
-    };
-    let shape = |sizes: &[i64]| {
-        let dim = sizes.iter().map(|&size| support::Dim { size }).collect();
-        Some(support::Shape { dim })
-    };
-    let base = support::Entry {
-        dtype: 1,
-        size: 64,
-        ..Default::default()
-    };
-    let text = error(support::Entry {
-        shape: shape(&[huge, huge]),
-        ..base.clone()
-    });
-    assert!(text.contains("m.index: a: 64 bytes for f32"), "{text}");
-    let text = error(support::Entry {
-        shape: shape(&[huge, huge, 0]),
-        ..base.clone()
-    });
-    assert!(text.contains("m.index: a: 64 bytes for f32"), "{text}");
-    let text = error(support::Entry {
-        shape: shape(&[-1]),
-        ..base.clone()
-    });
-    assert!(text.contains("axis of size -1"), "{text}");
-    let large = support::Entry {
-        shape: shape(&[1 << 40]),
-        size: 1 << 42,
-        ..base.clone()
-    };
-    assert!(error(large).contains("more than all data files have"));
-    let strings = support::Entry {
-        dtype: 7,
-        shape: shape(&[huge]),
-        ..base
-    };
-    assert!(error(strings).contains("elements in 64 bytes"));
-}
-
-fn encode(message: &impl prost::Message) -> Vec<u8> {
-    message.encode_to_vec()
+        let text = open_and_verify(&prefix).unwrap_err().to_string();
+        assert!(text.contains(expected), "{text}");
+    }
 }
 
 /// The keys and values of an index, in order (by way of the sample's own content).

@@ -5,17 +5,16 @@
 //! and the variables of the official architectures.
 
 mod archive;
+mod expected;
 mod manifests;
 mod object_paths;
 mod toy;
 mod weights;
 
-use std::path::PathBuf;
-
-use serde_json::Value;
 use simclr_testkit::GoldenCase;
 
-use crate::{CaseReport, Error, Result};
+use crate::{CaseReport, Result};
+use expected::json;
 
 pub use weights::check_weights;
 
@@ -47,7 +46,7 @@ pub(crate) fn check(case: &GoldenCase) -> Result<CaseReport> {
 
 /// The names of the files directly in the case's folder, sorted.
 fn files(case: &GoldenCase) -> Result<Vec<String>> {
-    let unreadable = |error: std::io::Error| unsupported(case, error.to_string());
+    let unreadable = |error: std::io::Error| case.error(error.to_string());
     let mut names = Vec::new();
     for entry in std::fs::read_dir(&case.directory).map_err(unreadable)? {
         let name = entry.map_err(unreadable)?.file_name();
@@ -55,31 +54,4 @@ fn files(case: &GoldenCase) -> Result<Vec<String>> {
     }
     names.sort_unstable();
     Ok(names)
-}
-
-fn json(case: &GoldenCase, name: &str) -> Result<Value> {
-    let path: PathBuf = case.directory.join(name);
-    let bytes = std::fs::read(&path).map_err(|error| unsupported(case, error.to_string()))?;
-    serde_json::from_slice(&bytes).map_err(|error| unsupported(case, format!("{name}: {error}")))
-}
-
-fn unsupported(case: &GoldenCase, reason: impl Into<String>) -> Error {
-    Error::Unsupported {
-        case: case.directory.display().to_string(),
-        reason: reason.into(),
-    }
-}
-
-/// A list of sizes.
-fn shape(value: &Value) -> Option<Vec<usize>> {
-    let sizes = value.as_array()?.iter();
-    sizes
-        .map(|size| usize::try_from(size.as_u64()?).ok())
-        .collect()
-}
-
-/// Pairs of texts.
-fn texts(value: &Value) -> impl Iterator<Item = (&str, &str)> {
-    let entries = value.as_object().into_iter().flatten();
-    entries.filter_map(|(name, text)| Some((name.as_str(), text.as_str()?)))
 }

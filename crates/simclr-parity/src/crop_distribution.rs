@@ -4,7 +4,7 @@ use simclr_augment::ops::{CropBox, RandomCrop};
 use simclr_augment::{Purpose, Stream};
 use simclr_testkit::{GoldenCase, Tolerance, seeds};
 
-use crate::{CaseReport, Error, Result};
+use crate::{CaseReport, Result};
 
 /// We draw this many times as often as the recording, so that nearly all of the
 /// sampling error is the recording's.
@@ -44,7 +44,7 @@ pub(crate) fn check(case: &GoldenCase) -> Result<CaseReport> {
         let values: Vec<f64> = ours.iter().map(|b| quantity(b, image)).collect();
         let distance = distance_to_histogram(case, name, &values)?;
         let tolerance = Tolerance::absolute(bound);
-        report.compare_f64(name, tolerance, &[distance], &[0.0]);
+        report.compare_number(name, tolerance, distance, 0.0);
     }
     compare_shares(case, image, &ours, bound, &mut report)?;
     compare_first_draws(case, image, draws, &ours, bound, &mut report)?;
@@ -55,10 +55,8 @@ fn draw(case: &GoldenCase, image: (usize, usize), count: usize) -> Result<Vec<Cr
     let output = (case.count("out_h")?, case.count("out_w")?);
     let range = |key: &str| -> Result<(f64, f64)> {
         let bound = |index: usize| case.params()[key][index].as_f64();
-        bound(0).zip(bound(1)).ok_or_else(|| Error::Unsupported {
-            case: case.name.clone(),
-            reason: format!("expected two numbers `params.{key}`"),
-        })
+        let pair = bound(0).zip(bound(1));
+        Ok(pair.ok_or_else(|| case.error(format!("expected two numbers `params.{key}`")))?)
     };
     let output_aspect = output.1 as f64 / output.0 as f64;
     let (low, high) = range("aspect_ratio_range")?;
@@ -128,7 +126,7 @@ fn compare_shares(
     for (name, share) in shares {
         if let Some(recorded) = recorded(name) {
             let tolerance = Tolerance::absolute(bound);
-            report.compare_f64(name, tolerance, &[share], &[recorded]);
+            report.compare_number(name, tolerance, share, recorded);
         }
     }
     Ok(())
@@ -175,7 +173,7 @@ fn compare_first_draws(
         };
         let distance = two_sample_distance(&sorted(ours), &sorted(&boxes));
         let name = format!("{name}: {quantity_name}");
-        report.compare_f64(&name, Tolerance::absolute(bound), &[distance], &[0.0]);
+        report.compare_number(&name, Tolerance::absolute(bound), distance, 0.0);
     }
     Ok(())
 }

@@ -28,12 +28,12 @@ pub enum Error {
     #[error(transparent)]
     Checkpoint(#[from] simclr_checkpoint::Error),
     /// A recorded archive could not be unpacked.
-    #[error("{path}: {source}")]
+    #[error("{path}: {reason}")]
     Archive {
         /// The file.
         path: std::path::PathBuf,
         /// The unpacker's reason.
-        source: zip::result::ZipError,
+        reason: zip::result::ZipError,
     },
     /// A folder for unpacked files could not be made.
     #[error("temporary folder: {0}")]
@@ -47,14 +47,6 @@ pub enum Error {
     /// A recorded image file could not be read.
     #[error(transparent)]
     Data(#[from] simclr_data::Error),
-    /// The case asks for something that its kind does not define.
-    #[error("{case}: {reason}")]
-    Unsupported {
-        /// The case.
-        case: String,
-        /// What it asks for.
-        reason: String,
-    },
 }
 
 /// The result of judging.

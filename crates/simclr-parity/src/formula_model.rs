@@ -10,11 +10,11 @@ use crate::Result;
 
 /// The architecture that the parameters of a `resnet` case describe.
 pub(crate) fn config_of(case: &GoldenCase) -> Result<SimClrConfig> {
-    let stem = match case.flag("cifar_stem")? {
-        true => Stem::Cifar,
-        false => Stem::ImageNet,
+    let stem = if case.flag("cifar_stem")? {
+        Stem::Cifar
+    } else {
+        Stem::ImageNet
     };
-    let selector = case.params()["ft_proj_selector"].as_i64();
     Ok(SimClrConfig {
         encoder: ResNetConfig {
             width_multiplier: case.count("width_multiplier")?,
@@ -28,8 +28,7 @@ pub(crate) fn config_of(case: &GoldenCase) -> Result<SimClrConfig> {
         projection_head: ProjectionHeadConfig {
             layers: case.count("num_proj_layers")?,
             output_size: case.count("proj_out_dim")?,
-            ft_proj_selector: selector
-                .ok_or_else(|| case.error("expected a number `params.ft_proj_selector`"))?,
+            ft_proj_selector: case.integer("ft_proj_selector")?,
             ..ProjectionHeadConfig::default()
         },
         supervised_head: None,

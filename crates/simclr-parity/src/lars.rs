@@ -9,19 +9,16 @@ use simclr_optim::{
 };
 use simclr_testkit::{GoldenCase, Tolerance};
 
+use crate::slots::slots_of;
 use crate::tensors::values;
-use crate::{CaseReport, Error, Result};
+use crate::{CaseReport, Result};
 
 pub(crate) fn check(case: &GoldenCase) -> Result<CaseReport> {
     let tolerance = Tolerance::relative_to_max(case.bound("rel_to_max_abs")?);
     let variables = variables(case)?;
     let mut optimizer = configuration(case)?.build(variables.clone())?;
-    let rates = case.params()["lr_per_step"]
-        .as_array()
-        .ok_or_else(|| case.error("expected a list `params.lr_per_step`"))?;
-
     let mut trajectory: BTreeMap<String, Vec<f32>> = BTreeMap::new();
-    for (step, rate) in rates.iter().enumerate() {
+    for (step, rate) in case.list("lr_per_step")?.iter().enumerate() {
         let rate = rate
             .as_f64()
             .ok_or_else(|| case.error("expected numbers in `params.lr_per_step`"))?;
@@ -43,10 +40,7 @@ pub(crate) fn check(case: &GoldenCase) -> Result<CaseReport> {
 }
 
 fn variables(case: &GoldenCase) -> Result<Vec<NamedVariable>> {
-    let names = case.params()["variables"]
-        .as_array()
-        .ok_or_else(|| case.error("expected a list `params.variables`"))?;
-    names
+    case.list("variables")?
         .iter()
         .filter_map(Value::as_str)
         .map(|name| {
@@ -90,10 +84,7 @@ fn configuration(case: &GoldenCase) -> Result<OptimizerConfig> {
             epsilon: case.number("adam_eps")?,
         }),
         _ => {
-            return Err(Error::Unsupported {
-                case: case.name.clone(),
-                reason: format!("no optimizer `{kind}`"),
-            });
+            return Err(case.error(format!("no optimizer `{kind}`")).into());
         }
     })
 }
@@ -117,20 +108,12 @@ fn snapshot(
     variables: &[NamedVariable],
     optimizer: &dyn Optimizer,
 ) -> Result<Vec<(String, Vec<f32>)>> {
-    const SLOTS: [(&str, &str); 4] = [
-        ("momentum", "Momentum"),
-        ("velocity", "momentum"),
-        ("first_moment", "m"),
-        ("second_moment", "v"),
-    ];
     let state = optimizer.state()?;
     let mut snapshot = Vec::new();
     for NamedVariable { name, variable } in variables {
         snapshot.push((format!("{name}/w"), values(variable.as_tensor())?));
-        for (ours, theirs) in SLOTS {
-            if let Some(slot) = state.get(&format!("{name}.{ours}")) {
-                snapshot.push((format!("{name}/{theirs}"), values(slot)?));
-            }
+        for (word, slot) in slots_of(&state, name) {
+            snapshot.push((format!("{name}/{word}"), values(slot)?));
         }
     }
     Ok(snapshot)

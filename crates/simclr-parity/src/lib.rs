@@ -9,6 +9,8 @@
 //! assert!(!report.passed(), "a case that checked nothing has not passed");
 //! ```
 
+#![warn(missing_debug_implementations)]
+
 mod checkpoints;
 mod crop_distribution;
 mod distill;
@@ -23,6 +25,7 @@ mod recorded;
 mod report;
 mod resnet;
 mod schedule;
+mod slots;
 mod tensors;
 mod training_step;
 

@@ -5,7 +5,6 @@ use simclr_eval::evaluation::{Examples, LinearHead, LinearProbe, ProbeTraining, 
 use simclr_testkit::{GoldenCase, Tolerance, formula_range, formula_values};
 
 use crate::metrics::class_ids;
-use crate::tensors::values;
 use crate::{CaseReport, Result};
 
 pub(crate) fn check(case: &GoldenCase) -> Result<CaseReport> {
@@ -42,11 +41,11 @@ pub(crate) fn check(case: &GoldenCase) -> Result<CaseReport> {
         ];
         for (name, value, bound) in figures {
             let reference = epoch_figure(case, epoch, name)?;
-            report.compare_f64(
+            report.compare_number(
                 &format!("epoch{}/{name}", epoch + 1),
                 bound,
-                &[value],
-                &[reference],
+                value,
+                reference,
             );
         }
         for part in ["val", "test"] {
@@ -61,15 +60,9 @@ pub(crate) fn check(case: &GoldenCase) -> Result<CaseReport> {
             )?;
         }
     }
-    let step_loss = case.values_f64("step_loss")?;
-    report.compare_f64("step_loss", loss_bound(case)?, &losses, &step_loss);
-    let step_accuracy = case.values_f64("step_acc")?;
-    report.compare_f64(
-        "step_acc",
-        one_of(settings.batch_size),
-        &accuracies,
-        &step_accuracy,
-    );
+    report.compare_recorded_f64(case, "step_loss", loss_bound(case)?, &losses)?;
+    let share = one_of(settings.batch_size);
+    report.compare_recorded_f64(case, "step_acc", share, &accuracies)?;
     final_state(&mut report, case, &training)?;
     Ok(report)
 }
@@ -191,7 +184,7 @@ fn evaluate(
             bound
         };
         let reference = epoch_figure(case, epoch, &format!("{part}_{figure}"))?;
-        report.compare_f64(&format!("{name}_{figure}"), bound, &[value], &[reference]);
+        report.compare_number(&format!("{name}_{figure}"), bound, value, reference);
     }
     Ok(())
 }
@@ -220,7 +213,7 @@ fn final_state(report: &mut CaseReport, case: &GoldenCase, training: &ProbeTrain
         ("final_bias", training.head().bias.as_tensor()),
         ("final_kernel_momentum", momentum),
     ] {
-        report.compare(name, bound, &values(tensor)?, &case.values(name)?);
+        report.compare_tensor(case, name, bound, tensor)?;
     }
     Ok(())
 }

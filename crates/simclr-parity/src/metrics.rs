@@ -24,12 +24,7 @@ pub(crate) fn check(case: &GoldenCase) -> Result<CaseReport> {
 
     let bound = Tolerance::absolute(case.bound("abs")?);
     let f1: Vec<f64> = confusion.per_class().iter().map(|class| class.f1).collect();
-    report.compare_f64(
-        "f1_per_class",
-        bound,
-        &f1,
-        &case.values_f64("f1_per_class")?,
-    );
+    report.compare_recorded_f64(case, "f1_per_class", bound, &f1)?;
     for (name, value) in [
         ("accuracy", confusion.accuracy()),
         ("f1_weighted", confusion.weighted_f1()),
@@ -38,7 +33,7 @@ pub(crate) fn check(case: &GoldenCase) -> Result<CaseReport> {
         ("precision_weighted", confusion.weighted_precision()),
         ("recall_weighted", confusion.weighted_recall()),
     ] {
-        compare_result(&mut report, case, name, bound, value)?;
+        report.compare_result(case, name, bound, value)?;
     }
     batch_means(&mut report, case, &labels, &predictions, classes)?;
     top_k(&mut report, case, &labels, classes)?;
@@ -66,14 +61,8 @@ fn batch_means(
 ) -> Result<()> {
     let bound = Tolerance::absolute(case.bound("abs")?);
     let means = BatchMeans::new(labels, predictions, classes, PAPER_BATCH_SIZE)?;
-    compare_result(report, case, "batch_mean_accuracy", bound, means.accuracy)?;
-    compare_result(
-        report,
-        case,
-        "batch_mean_f1_weighted",
-        bound,
-        means.weighted_f1,
-    )
+    report.compare_result(case, "batch_mean_accuracy", bound, means.accuracy)?;
+    report.compare_result(case, "batch_mean_f1_weighted", bound, means.weighted_f1)
 }
 
 fn top_k(report: &mut CaseReport, case: &GoldenCase, labels: &[u32], classes: usize) -> Result<()> {
@@ -81,9 +70,9 @@ fn top_k(report: &mut CaseReport, case: &GoldenCase, labels: &[u32], classes: us
     let logits = case.values("logits")?;
     // The original takes the arg-max for top-1, so ties are decided there, and not for top-5.
     let first = ConfusionMatrix::new(labels, &arg_max(&logits, classes)?, classes)?.accuracy();
-    compare_result(report, case, "label_top_1_accuracy", bound, first)?;
+    report.compare_result(case, "label_top_1_accuracy", bound, first)?;
     let fifth = top_k_accuracy(&logits, labels, classes, 5)?;
-    compare_result(report, case, "label_top_5_accuracy", bound, fifth)
+    report.compare_result(case, "label_top_5_accuracy", bound, fifth)
 }
 
 fn precision_recall(report: &mut CaseReport, case: &GoldenCase, labels: &[u32]) -> Result<()> {
@@ -95,27 +84,7 @@ fn precision_recall(report: &mut CaseReport, case: &GoldenCase, labels: &[u32]) 
         ("pr_recall", &curve.recall),
         ("pr_thresholds", &curve.thresholds),
     ] {
-        report.compare_f64(name, bound, values, &case.values_f64(name)?);
+        report.compare_recorded_f64(case, name, bound, values)?;
     }
-    compare_result(
-        report,
-        case,
-        "average_precision",
-        bound,
-        curve.average_precision,
-    )
-}
-
-fn compare_result(
-    report: &mut CaseReport,
-    case: &GoldenCase,
-    name: &str,
-    bound: Tolerance,
-    value: f64,
-) -> Result<()> {
-    let reference = case.description["result"][name]
-        .as_f64()
-        .ok_or_else(|| case.error(format!("expected a number `result.{name}`")))?;
-    report.compare_f64(name, bound, &[value], &[reference]);
-    Ok(())
+    report.compare_result(case, "average_precision", bound, curve.average_precision)
 }

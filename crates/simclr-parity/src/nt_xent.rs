@@ -27,12 +27,6 @@ fn loss_of(case: &GoldenCase) -> Result<NtXent> {
     })
 }
 
-fn result_number(case: &GoldenCase, key: &str) -> Result<f64> {
-    Ok(case.description["result"][key]
-        .as_f64()
-        .ok_or_else(|| case.error(format!("expected a number `result.{key}`")))?)
-}
-
 /// The loss and its gradient with respect to the embeddings.
 fn differentiate(
     case: &GoldenCase,
@@ -59,9 +53,8 @@ fn one_device(case: &GoldenCase) -> Result<CaseReport> {
     compare(&mut report, case, "composite ", &composite)?;
     if case.has("logits_ab") {
         let logits = loss.contrast_logits(hidden)?;
-        let recorded = case.values("logits_ab")?;
         let bound = Tolerance::relative_to_max(case.bound("loss_rel")?);
-        report.compare("logits_ab", bound, &values(&logits)?, &recorded);
+        report.compare_tensor(case, "logits_ab", bound, &logits)?;
     }
     Ok(report)
 }
@@ -73,34 +66,26 @@ fn compare(
     form: &str,
     (output, gradient): &(NtXentOutput, Tensor),
 ) -> Result<()> {
-    let loss_bound =
-        Tolerance::relative_to_max(case.bound("loss_rel")?).plus_absolute(case.bound("loss_abs")?);
-    report.compare_f64(
-        &format!("{form}loss"),
-        loss_bound,
-        &[scalar(&output.loss)?],
-        &[result_number(case, "loss_f64")?],
-    );
-    let gradient_bound =
-        Tolerance::relative_to_max(case.bound("grad_rel")?).plus_absolute(case.bound("grad_abs")?);
-    report.compare(
-        &format!("{form}grad"),
-        gradient_bound,
-        &values(gradient)?,
-        &case.values("f64/grad")?,
-    );
-    report.compare_f64(
-        &format!("{form}contrast_entropy"),
-        loss_bound,
-        &[scalar(&output.entropy)?],
-        &[result_number(case, "contrast_entropy")?],
-    );
-    report.compare_f64(
-        &format!("{form}contrast_acc"),
-        Tolerance::absolute(1e-6 + undecided_share(case)?),
-        &[scalar(&output.accuracy)?],
-        &[result_number(case, "contrast_acc")?],
-    );
+    let bound = |of: &str| -> Result<Tolerance> {
+        let relative = Tolerance::relative_to_max(case.bound(&format!("{of}_rel"))?);
+        Ok(relative.plus_absolute(case.bound(&format!("{of}_abs"))?))
+    };
+    let share = Tolerance::absolute(1e-6 + undecided_share(case)?);
+    for (name, tolerance, result, reference) in [
+        ("loss", bound("loss")?, &output.loss, "loss_f64"),
+        (
+            "contrast_entropy",
+            bound("loss")?,
+            &output.entropy,
+            "contrast_entropy",
+        ),
+        ("contrast_acc", share, &output.accuracy, "contrast_acc"),
+    ] {
+        let name = format!("{form}{name}");
+        report.compare_number(&name, tolerance, scalar(result)?, case.result(reference)?);
+    }
+    let (name, reference) = (format!("{form}grad"), case.values("f64/grad")?);
+    report.compare(&name, bound("grad")?, &values(gradient)?, &reference);
     Ok(())
 }
 
@@ -159,7 +144,7 @@ fn replicas(case: &GoldenCase) -> Result<CaseReport> {
         ("mean_of_replica_losses", scalar(&mean)?),
         ("loss_global", scalar(&global.loss)?),
     ] {
-        report.compare_f64(name, bound, &[value], &[result_number(case, name)?]);
+        report.compare_result(case, name, bound, value)?;
     }
 
     let bound = Tolerance::relative_to_max(case.bound("grad_rel_to_max_abs")?);
@@ -168,15 +153,10 @@ fn replicas(case: &GoldenCase) -> Result<CaseReport> {
         let gradient = gradients
             .get(local.as_tensor())
             .ok_or_else(|| case.error("a replica got no gradient"))?;
-        report.compare(&name, bound, &values(gradient)?, &case.values(&name)?);
+        report.compare_tensor(case, &name, bound, gradient)?;
     }
     let (_, gradient) = differentiate(case, case.tensor("hidden_global")?, |x| loss.forward(x))?;
-    report.compare(
-        "grad_global",
-        bound,
-        &values(&gradient)?,
-        &case.values("grad_global")?,
-    );
+    report.compare_tensor(case, "grad_global", bound, &gradient)?;
     Ok(report)
 }
 
@@ -211,29 +191,18 @@ fn batch_norm_over_replicas(case: &GoldenCase) -> Result<CaseReport> {
         Activation::Identity,
         None,
     )?;
-    let moved = |variable: &str, batch: &Tensor| -> Result<Vec<f32>> {
-        values(&((start(variable)? * momentum)? + (batch * (1.0 - momentum))?)?)
+    let moved = |variable: &str, batch: &Tensor| -> Result<Tensor> {
+        Ok(((start(variable)? * momentum)? + (batch * (1.0 - momentum))?)?)
     };
 
     let bound = Tolerance::absolute(case.bound("abs")?);
     let mut report = CaseReport::default();
-    report.compare(
-        "output",
-        bound,
-        &values(&result.output)?,
-        &case.values("output")?,
-    );
-    report.compare(
-        "moving_mean",
-        bound,
-        &moved("moving_mean", &result.mean)?,
-        &case.values("moving_mean")?,
-    );
-    report.compare(
-        "moving_variance",
-        bound,
-        &moved("moving_variance", &result.variance)?,
-        &case.values("moving_variance")?,
-    );
+    report.compare_tensor(case, "output", bound, &result.output)?;
+    for (name, batch) in [
+        ("moving_mean", &result.mean),
+        ("moving_variance", &result.variance),
+    ] {
+        report.compare_tensor(case, name, bound, &moved(name, batch)?)?;
+    }
     Ok(report)
 }

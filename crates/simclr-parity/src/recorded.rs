@@ -78,6 +78,18 @@ pub(crate) fn norm(tensor: &Tensor) -> Result<f64> {
     Ok(squares.sum::<f64>().sqrt())
 }
 
+/// Norms that are further apart than their tensors may be prove that the tensors are.
+pub(crate) fn compare_norms(
+    report: &mut CaseReport,
+    name: &str,
+    result: f64,
+    reference: f64,
+    bound: f64,
+) {
+    let tolerance = Tolerance::relative_l2(bound);
+    report.compare_number(&format!("{name}.l2"), tolerance, result, reference);
+}
+
 fn samples(case: &GoldenCase, name: &str, values: &[f32]) -> Result<Vec<f32>> {
     let indices = case.integers(&format!("{name}.idx"))?;
     indices

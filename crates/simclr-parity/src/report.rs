@@ -1,6 +1,10 @@
 //! What a comparison with recorded tensors found.
 
-use simclr_testkit::{Comparison, Tolerance};
+use candle_core::Tensor;
+use simclr_testkit::{Comparison, GoldenCase, Tolerance};
+
+use crate::Result;
+use crate::tensors::values;
 
 /// One compared quantity.
 #[derive(Debug, Clone)]
@@ -21,6 +25,64 @@ impl CaseReport {
     /// Compares and records f32 values.
     pub fn compare(&mut self, name: &str, tolerance: Tolerance, result: &[f32], reference: &[f32]) {
         self.record(name, tolerance.compare(result, reference));
+    }
+
+    /// Compares with the recorded tensor of the same name.
+    pub(crate) fn compare_recorded(
+        &mut self,
+        case: &GoldenCase,
+        name: &str,
+        tolerance: Tolerance,
+        result: &[f32],
+    ) -> Result<()> {
+        self.compare(name, tolerance, result, &case.values(name)?);
+        Ok(())
+    }
+
+    /// [`Self::compare_recorded`] for a tensor.
+    pub(crate) fn compare_tensor(
+        &mut self,
+        case: &GoldenCase,
+        name: &str,
+        tolerance: Tolerance,
+        result: &Tensor,
+    ) -> Result<()> {
+        self.compare_recorded(case, name, tolerance, &values(result)?)
+    }
+
+    /// [`Self::compare_recorded`] in double precision.
+    pub(crate) fn compare_recorded_f64(
+        &mut self,
+        case: &GoldenCase,
+        name: &str,
+        tolerance: Tolerance,
+        result: &[f64],
+    ) -> Result<()> {
+        self.compare_f64(name, tolerance, result, &case.values_f64(name)?);
+        Ok(())
+    }
+
+    /// Compares a number with the recorded result of the same name.
+    pub(crate) fn compare_result(
+        &mut self,
+        case: &GoldenCase,
+        name: &str,
+        tolerance: Tolerance,
+        result: f64,
+    ) -> Result<()> {
+        self.compare_number(name, tolerance, result, case.result(name)?);
+        Ok(())
+    }
+
+    /// Compares and records one number.
+    pub(crate) fn compare_number(
+        &mut self,
+        name: &str,
+        tolerance: Tolerance,
+        result: f64,
+        reference: f64,
+    ) {
+        self.compare_f64(name, tolerance, &[result], &[reference]);
     }
 
     /// Compares and records f64 values.

@@ -1,16 +1,16 @@
 //! Kind `resnet`: the whole network, forward and backward.
 
 mod gradients;
+mod run;
 
-use candle_core::{DType, Var};
+use candle_core::DType;
 use simclr_kernels::Backend;
 use simclr_model::{Mode, SimClr, SimClrOutput};
 use simclr_testkit::{GoldenCase, Tolerance};
 
-use crate::formula_model::{config_of, formula_model};
-use crate::recorded::{compare_activation, norm};
-use crate::tensors::values;
+use crate::recorded::{compare_activation, compare_norms, norm};
 use crate::{CaseReport, Result};
+use run::Run;
 
 /// Compares all results and, in training, all gradients and moving statistics, of the fused
 /// and of the composite kernels.
@@ -40,27 +40,6 @@ pub(crate) fn check(case: &GoldenCase) -> Result<CaseReport> {
         report.absorb("double", double);
     }
     Ok(report)
-}
-
-/// The model with the case's weights, and what it made of the case's images.
-struct Run {
-    model: SimClr,
-    images: Var,
-    output: SimClrOutput,
-}
-
-impl Run {
-    fn new(case: &GoldenCase, mode: Mode, dtype: DType, backend: Backend) -> Result<Self> {
-        let mut model = formula_model(&config_of(case)?, dtype)?;
-        model.set_backend(backend);
-        let images = Var::from_tensor(&case.tensor("input")?.to_dtype(dtype)?)?;
-        let output = model.forward(&images, mode)?;
-        Ok(Self {
-            model,
-            images,
-            output,
-        })
-    }
 }
 
 fn check_activations(
@@ -95,9 +74,8 @@ fn check_moving_statistics(
         let original = &parameter.spec.original_name;
         let name = format!("moving/{original}");
         if case.has(&name) {
-            let (result, reference) = (values(&parameter.variable)?, case.values(&name)?);
             let tolerance = Tolerance::relative_to_max(bound);
-            report.compare(&name, tolerance, &result, &reference);
+            report.compare_tensor(case, &name, tolerance, &parameter.variable)?;
         }
         let reference = norms[original]
             .as_f64()
@@ -105,10 +83,4 @@ fn check_moving_statistics(
         compare_norms(report, &name, norm(&parameter.variable)?, reference, bound);
     }
     Ok(())
-}
-
-/// Norms that are further apart than their tensors may be prove that the tensors are.
-fn compare_norms(report: &mut CaseReport, name: &str, result: f64, reference: f64, bound: f64) {
-    let tolerance = Tolerance::relative_l2(bound);
-    report.compare_f64(&format!("{name}.l2"), tolerance, &[result], &[reference]);
 }

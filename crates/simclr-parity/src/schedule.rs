@@ -3,7 +3,7 @@
 use simclr_optim::{LearningRateScaling, ScheduleConfig, WarmupCosine};
 use simclr_testkit::{GoldenCase, Tolerance};
 
-use crate::{CaseReport, Error, Result};
+use crate::{CaseReport, Result};
 
 pub(crate) fn check(case: &GoldenCase) -> Result<CaseReport> {
     let params = case.params();
@@ -19,11 +19,9 @@ pub(crate) fn check(case: &GoldenCase) -> Result<CaseReport> {
     let mut report = CaseReport::default();
     let bound = Tolerance::relative_to_max(case.bound("rel_to_max_abs")?);
     for reference in ["lr", "f64_formula"] {
-        let reference_values = case.values_f64(reference)?;
-        let rates: Vec<f64> = (0..reference_values.len())
-            .map(|step| schedule.at(step))
-            .collect();
-        report.compare_f64(reference, bound, &rates, &reference_values);
+        let steps = 0..case.tensor(reference)?.elem_count();
+        let rates: Vec<f64> = steps.map(|step| schedule.at(step)).collect();
+        report.compare_recorded_f64(case, reference, bound, &rates)?;
     }
     report.require(
         "total_steps",
@@ -33,23 +31,18 @@ pub(crate) fn check(case: &GoldenCase) -> Result<CaseReport> {
         "warmup_steps",
         schedule.warmup_steps() == case.count("warmup_steps")?,
     );
-    report.compare_f64(
-        "scaled_lr",
-        bound,
-        &[schedule.peak()],
-        &[case.number("scaled_lr")?],
-    );
+    let peak = case.number("scaled_lr")?;
+    report.compare_number("scaled_lr", bound, schedule.peak(), peak);
     Ok(report)
 }
 
 /// The scaling rule that a parameter names.
 pub(crate) fn scaling(case: &GoldenCase, key: &str) -> Result<LearningRateScaling> {
-    match case.params()[key].as_str() {
-        Some("linear") => Ok(LearningRateScaling::Linear),
-        Some("sqrt") => Ok(LearningRateScaling::Sqrt),
-        other => Err(Error::Unsupported {
-            case: case.name.clone(),
-            reason: format!("no learning rate scaling {other:?}"),
-        }),
+    match case.text(key)? {
+        "linear" => Ok(LearningRateScaling::Linear),
+        "sqrt" => Ok(LearningRateScaling::Sqrt),
+        other => Err(case
+            .error(format!("no learning rate scaling `{other}`"))
+            .into()),
     }
 }

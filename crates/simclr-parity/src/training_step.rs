@@ -16,8 +16,9 @@ use simclr_train::{Objective, StepMetrics, Trainer};
 
 use crate::formula_model::formula_model;
 use crate::schedule::scaling;
+use crate::slots::slots_of;
 use crate::tensors::values as flat;
-use crate::{CaseReport, Error, Result};
+use crate::{CaseReport, Result};
 
 /// The values of variables or slots by their original names.
 type Values = BTreeMap<String, Vec<f32>>;
@@ -91,13 +92,12 @@ fn check_form(case: &GoldenCase, backend: Backend) -> Result<CaseReport> {
 fn trainer(case: &GoldenCase, backend: Backend) -> Result<Trainer> {
     let mut model = formula_model(&model_config(case)?, DType::F32)?;
     model.set_backend(backend);
-    let pretraining = text(case, "train_mode")? == "pretrain";
+    let pretraining = case.text("train_mode")? == "pretrain";
     // Only the fork freezes while it pretrains.
-    if !pretraining || text(case, "variant")? == "fork" {
-        model.set_freeze(Freeze::original_from_flag(signed(
-            case,
-            "fine_tune_after_block",
-        )?)?)?;
+    if !pretraining || case.text("variant")? == "fork" {
+        model.set_freeze(Freeze::original_from_flag(
+            case.integer("fine_tune_after_block")?,
+        )?)?;
     }
     let objective = if pretraining {
         Objective::Pretrain(NtXent {
@@ -145,7 +145,7 @@ fn model_config(case: &GoldenCase) -> Result<SimClrConfig> {
         projection_head: ProjectionHeadConfig {
             layers: case.count("num_proj_layers")?,
             output_size: case.count("proj_out_dim")?,
-            ft_proj_selector: signed(case, "ft_proj_selector")?,
+            ft_proj_selector: case.integer("ft_proj_selector")?,
             ..ProjectionHeadConfig::default()
         },
         supervised_head: Some(SupervisedHeadConfig::classes(case.count("num_classes")?)),
@@ -154,7 +154,7 @@ fn model_config(case: &GoldenCase) -> Result<SimClrConfig> {
 
 fn optimizer(case: &GoldenCase) -> Result<OptimizerConfig> {
     let momentum = case.number("momentum")?;
-    match text(case, "optimizer")? {
+    match case.text("optimizer")? {
         "lars" => Ok(OptimizerConfig::Lars(LarsConfig {
             momentum,
             ..LarsConfig::default()
@@ -164,21 +164,8 @@ fn optimizer(case: &GoldenCase) -> Result<OptimizerConfig> {
             ..SgdConfig::default()
         })),
         "adam" => Ok(OptimizerConfig::Adam(AdamConfig::default())),
-        other => Err(Error::Unsupported {
-            case: case.name.clone(),
-            reason: format!("no optimizer `{other}`"),
-        }),
+        other => Err(case.error(format!("no optimizer `{other}`")).into()),
     }
-}
-
-fn text<'a>(case: &'a GoldenCase, key: &str) -> Result<&'a str> {
-    let text = case.params()[key].as_str();
-    Ok(text.ok_or_else(|| case.error(format!("expected a text `params.{key}`")))?)
-}
-
-fn signed(case: &GoldenCase, key: &str) -> Result<i64> {
-    let number = case.params()[key].as_i64();
-    Ok(number.ok_or_else(|| case.error(format!("expected a whole number `params.{key}`")))?)
 }
 
 /// Images `[views * batch, h, w, 3]`, the first views first, and labels `[batch]`.
@@ -242,7 +229,7 @@ fn compare_metrics(
         let result = results.iter().find(|result| result.0 == name);
         match (result, reference.as_f64()) {
             (Some((_, Some(result), bound)), Some(reference)) => {
-                report.compare_f64(&label, *bound, &[*result], &[reference]);
+                report.compare_number(&label, *bound, *result, reference);
             }
             _ => report.require(&label, false),
         }
@@ -272,20 +259,14 @@ fn names(list: &Value) -> BTreeSet<String> {
 
 /// The optimizer's slots by the recording's names: `<original name>/<slot>`.
 fn slots(trainer: &Trainer) -> Result<Values> {
-    const SLOTS: [(&str, &str); 4] = [
-        ("momentum", "Momentum"),
-        ("velocity", "momentum"),
-        ("first_moment", "m"),
-        ("second_moment", "v"),
-    ];
     let state = trainer.optimizer().state()?;
     let mut slots = BTreeMap::new();
     for parameter in trainer.model().parameters() {
-        for (ours, theirs) in SLOTS {
-            if let Some(slot) = state.get(&format!("{}.{ours}", parameter.spec.name)) {
-                let name = format!("{}/{theirs}", parameter.spec.original_name);
-                slots.insert(name, flat(slot)?);
-            }
+        for (word, slot) in slots_of(&state, &parameter.spec.name) {
+            slots.insert(
+                format!("{}/{word}", parameter.spec.original_name),
+                flat(slot)?,
+            );
         }
     }
     Ok(slots)
@@ -315,12 +296,7 @@ fn compare_norms(
             norm(values.iter().map(|&v| f64::from(v)))
         });
         let reference = reference.as_f64().unwrap_or(f64::NAN);
-        report.compare_f64(
-            &format!("{label}/l2/{name}"),
-            bound,
-            &[result],
-            &[reference],
-        );
+        report.compare_number(&format!("{label}/l2/{name}"), bound, result, reference);
     }
     let bound = Tolerance::relative_to_max(case.bound("change_norm_rel")?);
     for (name, reference) in changes.as_object().into_iter().flatten() {
@@ -334,12 +310,7 @@ fn compare_norms(
             _ => f64::NAN,
         };
         let reference = reference.as_f64().unwrap_or(f64::NAN);
-        report.compare_f64(
-            &format!("{label}/change/{name}"),
-            bound,
-            &[result],
-            &[reference],
-        );
+        report.compare_number(&format!("{label}/change/{name}"), bound, result, reference);
     }
     Ok(())
 }

@@ -4,14 +4,15 @@ use std::path::PathBuf;
 
 /// What can go wrong while a test prepares its material or judges a result.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// A golden file could not be read.
-    #[error("{path}: {source}")]
+    #[error("{path}: {reason}")]
     Io {
         /// The file.
         path: PathBuf,
         /// The operating system's reason.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// A golden file is not what its layout promises.
     #[error("{path}: {reason}")]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor, WithDType};
 use serde_json::Value;
 
 use crate::{Error, Result};
@@ -99,51 +99,70 @@ impl GoldenCase {
 
     /// The values of a recorded tensor as f32, flat.
     pub fn values(&self, name: &str) -> Result<Vec<f32>> {
-        Ok(self
-            .tensor(name)?
-            .flatten_all()?
-            .to_dtype(DType::F32)?
-            .to_vec1()?)
+        self.flat(name)
     }
 
     /// The values of a recorded tensor as f64, flat.
     pub fn values_f64(&self, name: &str) -> Result<Vec<f64>> {
-        Ok(self
-            .tensor(name)?
-            .flatten_all()?
-            .to_dtype(DType::F64)?
-            .to_vec1()?)
+        self.flat(name)
     }
 
     /// The values of a recorded integer tensor, flat.
     pub fn integers(&self, name: &str) -> Result<Vec<i64>> {
-        Ok(self
-            .tensor(name)?
-            .flatten_all()?
-            .to_dtype(DType::I64)?
-            .to_vec1()?)
+        self.flat(name)
+    }
+
+    fn flat<T: WithDType>(&self, name: &str) -> Result<Vec<T>> {
+        let flat = self.tensor(name)?.flatten_all()?;
+        Ok(flat.to_dtype(T::DTYPE)?.to_vec1()?)
     }
 
     /// A number among the parameters.
     pub fn number(&self, key: &str) -> Result<f64> {
-        self.params()[key]
-            .as_f64()
-            .ok_or_else(|| self.error(format!("expected a number `params.{key}`")))
+        self.parameter(key, "a number", Value::as_f64)
     }
 
     /// A count among the parameters.
     pub fn count(&self, key: &str) -> Result<usize> {
-        self.params()[key]
-            .as_u64()
-            .map(|value| value as usize)
-            .ok_or_else(|| self.error(format!("expected a count `params.{key}`")))
+        let count = self.parameter(key, "a count", Value::as_u64)?;
+        Ok(count as usize)
+    }
+
+    /// A whole number among the parameters.
+    pub fn integer(&self, key: &str) -> Result<i64> {
+        self.parameter(key, "a whole number", Value::as_i64)
     }
 
     /// A switch among the parameters.
     pub fn flag(&self, key: &str) -> Result<bool> {
-        self.params()[key]
-            .as_bool()
-            .ok_or_else(|| self.error(format!("expected a switch `params.{key}`")))
+        self.parameter(key, "a switch", Value::as_bool)
+    }
+
+    /// A text among the parameters.
+    pub fn text(&self, key: &str) -> Result<&str> {
+        self.parameter(key, "a text", Value::as_str)
+    }
+
+    /// A list among the parameters.
+    pub fn list(&self, key: &str) -> Result<&[Value]> {
+        self.parameter(key, "a list", |value| value.as_array().map(Vec::as_slice))
+    }
+
+    fn parameter<'a, T>(
+        &'a self,
+        key: &str,
+        expected: &str,
+        read: impl FnOnce(&'a Value) -> Option<T>,
+    ) -> Result<T> {
+        read(&self.params()[key])
+            .ok_or_else(|| self.error(format!("expected {expected} `params.{key}`")))
+    }
+
+    /// A number among the recorded results.
+    pub fn result(&self, key: &str) -> Result<f64> {
+        self.description["result"][key]
+            .as_f64()
+            .ok_or_else(|| self.error(format!("expected a number `result.{key}`")))
     }
 
     /// A number of the tolerance entry.
@@ -163,9 +182,9 @@ impl GoldenCase {
 }
 
 fn read_json(path: &Path) -> Result<Value> {
-    let bytes = std::fs::read(path).map_err(|source| Error::Io {
+    let bytes = std::fs::read(path).map_err(|reason| Error::Io {
         path: path.to_owned(),
-        source,
+        reason,
     })?;
     serde_json::from_slice(&bytes).map_err(|error| Error::Golden {
         path: path.to_owned(),

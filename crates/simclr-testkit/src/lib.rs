@@ -10,12 +10,16 @@
 //! assert!(Tolerance::absolute(1e-6).compare(&[1.0], &[f32::NAN]).failed());
 //! ```
 
+#![warn(missing_debug_implementations)]
+
 mod error;
 mod formula;
 mod golden;
 mod gradient;
 pub mod seeds;
 mod tolerance;
+
+pub use candle_core;
 
 pub use error::{Error, Result};
 pub use formula::{formula_range, formula_value, formula_values};

@@ -33,30 +33,33 @@ impl Comparison {
 }
 
 impl Tolerance {
+    const NONE: Self = Self {
+        absolute: None,
+        relative_to_max: None,
+        relative_l2: None,
+    };
+
     /// `max |a - b| <= bound`.
     pub const fn absolute(bound: f64) -> Self {
         Self {
             absolute: Some(bound),
-            relative_to_max: None,
-            relative_l2: None,
+            ..Self::NONE
         }
     }
 
     /// `max |a - b| <= bound * max |b|`.
     pub const fn relative_to_max(bound: f64) -> Self {
         Self {
-            absolute: None,
             relative_to_max: Some(bound),
-            relative_l2: None,
+            ..Self::NONE
         }
     }
 
     /// `||a - b|| <= bound * ||b||`.
     pub const fn relative_l2(bound: f64) -> Self {
         Self {
-            absolute: None,
-            relative_to_max: None,
             relative_l2: Some(bound),
+            ..Self::NONE
         }
     }
 
@@ -95,6 +98,7 @@ impl Tolerance {
     }
 }
 
+#[derive(Default)]
 struct Difference {
     max: f64,
     norm: f64,
@@ -104,12 +108,7 @@ struct Difference {
 
 impl Difference {
     fn between(result: &[f64], reference: &[f64]) -> Self {
-        let mut difference = Self {
-            max: 0.0,
-            norm: 0.0,
-            reference_max: 0.0,
-            reference_norm: 0.0,
-        };
+        let mut difference = Self::default();
         if result.len() != reference.len() {
             difference.max = f64::INFINITY;
             difference.norm = f64::INFINITY;
@@ -140,56 +139,27 @@ mod tests {
 
     #[test]
     fn each_bound_is_enforced() {
-        let reference = [0.0, 2.0, -4.0];
-        let result = [0.1, 2.0, -4.0];
-        assert!(
-            Tolerance::absolute(0.11)
-                .compare(&result, &reference)
-                .passed
-        );
-        assert!(
-            Tolerance::absolute(0.09)
-                .compare(&result, &reference)
-                .failed()
-        );
-        assert!(
-            Tolerance::relative_to_max(0.026)
-                .compare(&result, &reference)
-                .passed
-        );
-        assert!(
-            Tolerance::relative_to_max(0.024)
-                .compare(&result, &reference)
-                .failed()
-        );
-        assert!(
-            Tolerance::relative_l2(0.023)
-                .compare(&result, &reference)
-                .passed
-        );
-        assert!(
-            Tolerance::relative_l2(0.022)
-                .compare(&result, &reference)
-                .failed()
-        );
+        let passes = |tolerance: Tolerance| {
+            let comparison = tolerance.compare(&[0.1, 2.0, -4.0], &[0.0, 2.0, -4.0]);
+            assert_eq!(comparison.failed(), !comparison.passed);
+            comparison.passed
+        };
+        assert!(passes(Tolerance::absolute(0.11)));
+        assert!(!passes(Tolerance::absolute(0.09)));
+        assert!(passes(Tolerance::relative_to_max(0.026)));
+        assert!(!passes(Tolerance::relative_to_max(0.024)));
+        assert!(passes(Tolerance::relative_l2(0.023)));
+        assert!(!passes(Tolerance::relative_l2(0.022)));
     }
 
     #[test]
     fn lengths_and_nans_never_pass() {
-        assert!(
-            Tolerance::absolute(1e9)
-                .compare(&[1.0], &[1.0, 1.0])
-                .failed()
-        );
-        assert!(
-            Tolerance::relative_l2(1e9)
-                .compare(&[f32::NAN], &[1.0])
-                .failed()
-        );
-        assert!(
-            Tolerance::default()
-                .compare(&[f32::INFINITY], &[1.0])
-                .failed()
-        );
+        for (tolerance, result, reference) in [
+            (Tolerance::absolute(1e9), &[1.0][..], &[1.0, 1.0][..]),
+            (Tolerance::relative_l2(1e9), &[f32::NAN], &[1.0]),
+            (Tolerance::default(), &[f32::INFINITY], &[1.0]),
+        ] {
+            assert!(tolerance.compare(result, reference).failed());
+        }
     }
 }

@@ -50,9 +50,5 @@ fn copy_parameters(from: &SimClr, to: &SimClr) -> Result<()> {
 }
 
 fn source(trainer: &Trainer) -> Source {
-    Source {
-        kind: "simclr training".into(),
-        global_step: Some(trainer.steps_taken() as i64),
-        ..Source::default()
-    }
+    Source::new("simclr training").with_global_step(trainer.steps_taken() as i64)
 }

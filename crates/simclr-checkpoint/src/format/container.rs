@@ -1,18 +1,19 @@
 //! Named tensors and metadata in one file.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use candle_core::{DType, Device, Tensor};
-use half::{bf16, f16};
-
-use super::{Metadata, SafetensorsReader, TensorPlan, write_safetensors};
-use crate::element::ElementType;
-use crate::ranged_file::CHUNK;
-use crate::{Error, Result};
+use candle_core::{Device, Tensor};
 use simclr_files::Durability;
+
+use super::metadata::{Metadata, stored_element};
+use super::options::SaveOptions;
+use super::reader::SafetensorsReader;
+use super::writer::{TensorHeader, write_safetensors};
+use crate::element::{ElementType, Values};
+use crate::error::InFile;
+use crate::{Error, Result};
 
 /// Named tensors and what is known about them: a model's parameters, and whatever a training
 /// run needs to go on (optimizer state as tensors, counters in [`Metadata::extra`]).
@@ -51,33 +52,72 @@ impl CheckpointFile {
     /// # Errors
     /// Fails if the folder cannot be written to or a tensor's type has no place in the format.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
-        let plans = self.plans(path)?;
-        let tensors: Vec<&Tensor> = self.tensors.values().collect();
-        write_safetensors(
-            path,
-            Durability::Synchronized,
-            &self.metadata.to_entries(),
-            &plans,
-            |index, out| match tensors.get(index) {
-                Some(tensor) => write_tensor(path, tensor, out),
-                None => Ok(()),
-            },
-        )
+        self.save_with(path, &SaveOptions::default())
     }
 
-    /// Reads a file that [`Self::save`] has written.
+    /// [`Self::save`] with options, for example in half precision.
+    ///
+    /// # Errors
+    /// As [`Self::save`]; [`Error::Overflow`] if a value is too large for the element type.
+    pub fn save_with(&self, path: impl AsRef<Path>, options: &SaveOptions) -> Result<()> {
+        let path = path.as_ref();
+        let float = options.element()?;
+        let header = |(name, tensor): (&String, &Tensor)| {
+            let element = match ElementType::of_candle(tensor.dtype()) {
+                Some(ElementType::F32) => float,
+                Some(element) => element,
+                None => return Err(unsupported(path, name, tensor)),
+            };
+            Ok(TensorHeader {
+                name: name.clone(),
+                element,
+                shape: tensor.dims().to_vec(),
+            })
+        };
+        let headers = self
+            .tensors
+            .iter()
+            .map(header)
+            .collect::<Result<Vec<_>>>()?;
+        let tensors: Vec<_> = self.tensors.iter().collect();
+        let entries = self.metadata.to_entries(options)?;
+        let durability = Durability::Synchronized;
+        write_safetensors(path, durability, &entries, &headers, |index, out| {
+            let Some((name, tensor)) = tensors.get(index) else {
+                return Ok(());
+            };
+            let values = Values::of_tensor(tensor).in_file(path)?;
+            out.write_values(&values.ok_or_else(|| unsupported(path, name, tensor))?)
+        })
+    }
+
+    /// Reads a file that [`Self::save`] has written. What was `f32` when it was saved is `f32`
+    /// again, also if it was [stored](SaveOptions::dtype) in half precision.
     ///
     /// # Errors
     /// [`Error::Malformed`] if the file is damaged, or of another or a later format.
     pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
-        let path = path.as_ref();
+        Self::read(path.as_ref(), device, true)
+    }
+
+    /// [`Self::load`], but with each tensor in the type in which it is stored.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_as_stored(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
+        Self::read(path.as_ref(), device, false)
+    }
+
+    fn read(path: &Path, device: &Device, widen: bool) -> Result<Self> {
         let reader = SafetensorsReader::open(path)?;
         let metadata = Metadata::from_entries(path, reader.metadata().clone())?;
+        let halved = stored_element(reader.metadata()).filter(|_| widen);
         let tensors = reader.tensors().keys().map(|name| {
-            let array = reader.read(name)?;
-            let tensor = array.into_tensor(device).map_err(Error::tensor(path))?;
-            Ok((name.clone(), tensor))
+            let mut array = reader.read(name)?;
+            if halved == Some(array.values.element_type()) {
+                array.values = Values::F32(array.values.into_f32());
+            }
+            Ok((name.clone(), array.into_tensor(device).in_file(path)?))
         });
         Ok(Self {
             tensors: tensors.collect::<Result<_>>()?,
@@ -93,58 +133,11 @@ impl CheckpointFile {
         let reader = SafetensorsReader::open(path.as_ref())?;
         Metadata::from_entries(path.as_ref(), reader.metadata().clone())
     }
-
-    fn plans(&self, path: &Path) -> Result<Vec<TensorPlan>> {
-        let plan = |(name, tensor): (&String, &Tensor)| {
-            let element =
-                ElementType::of_candle(tensor.dtype()).ok_or_else(|| Error::Unsupported {
-                    path: path.to_owned(),
-                    what: format!("tensor `{name}`"),
-                    reason: format!("elements of type {:?}", tensor.dtype()),
-                })?;
-            Ok(TensorPlan {
-                name: name.clone(),
-                element,
-                shape: tensor.dims().to_vec(),
-            })
-        };
-        self.tensors.iter().map(plan).collect()
-    }
 }
 
-/// Writes the values as little-endian bytes.
-fn write_tensor(path: &Path, tensor: &Tensor, out: &mut dyn Write) -> Result<()> {
-    let flat = tensor.flatten_all().map_err(Error::tensor(path))?;
-    macro_rules! write {
-        ($type:ty) => {{
-            let values = flat.to_vec1::<$type>().map_err(Error::tensor(path))?;
-            let mut bytes = Vec::with_capacity(CHUNK);
-            for piece in values.chunks(CHUNK / size_of::<$type>()) {
-                bytes.clear();
-                bytes.extend(piece.iter().flat_map(|value| value.to_le_bytes()));
-                out.write_all(&bytes).map_err(Error::io(path))?;
-            }
-        }};
-    }
-    match tensor.dtype() {
-        DType::F32 => write!(f32),
-        DType::F64 => write!(f64),
-        DType::F16 => write!(f16),
-        DType::BF16 => write!(bf16),
-        DType::I16 => write!(i16),
-        DType::I32 => write!(i32),
-        DType::I64 => write!(i64),
-        DType::U8 => write!(u8),
-        DType::U32 => write!(u32),
-        other => {
-            return Err(Error::Unsupported {
-                path: path.to_owned(),
-                what: "a tensor".into(),
-                reason: format!("elements of type {other:?}"),
-            });
-        }
-    }
-    Ok(())
+fn unsupported(path: &Path, name: &str, tensor: &Tensor) -> Error {
+    let reason = format!("elements of type {:?}", tensor.dtype());
+    Error::unsupported(path, format!("tensor `{name}`"), reason)
 }
 
 /// The `.safetensors` files of a folder, the last written one first; of those written at the
@@ -155,14 +148,14 @@ fn write_tensor(path: &Path, tensor: &Tensor, out: &mut dyn Write) -> Result<()>
 pub fn newest_first(directory: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
     let directory = directory.as_ref();
     let mut files: Vec<(SystemTime, PathBuf)> = Vec::new();
-    for entry in std::fs::read_dir(directory).map_err(Error::io(directory))? {
-        let path = entry.map_err(Error::io(directory))?.path();
+    for entry in std::fs::read_dir(directory).in_file(directory)? {
+        let path = entry.in_file(directory)?.path();
         if path
             .extension()
             .is_some_and(|extension| extension == "safetensors")
         {
-            let metadata = path.metadata().map_err(Error::io(&path))?;
-            files.push((metadata.modified().map_err(Error::io(&path))?, path));
+            let metadata = path.metadata().in_file(&path)?;
+            files.push((metadata.modified().in_file(&path)?, path));
         }
     }
     files.sort_unstable_by(|a, b| b.cmp(a));

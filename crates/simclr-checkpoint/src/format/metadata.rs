@@ -5,8 +5,11 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
+use simclr_model::SimClrConfig;
 
+use super::options::SaveOptions;
+use crate::element::ElementType;
 use crate::{Error, Result};
 
 /// The version of the format that this library writes. Files of a later version are refused.
@@ -17,11 +20,25 @@ pub const LIBRARY_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 const FORMAT_NAME: &str = "simclr";
 
+/// The entry that names the type in which tensors of `f32` are stored, if it is another one.
+const STORED_AS: &str = "f32_stored_as";
+
+/// The type in which tensors of `f32` are stored, if it is another one.
+pub(crate) fn stored_element(entries: &HashMap<String, String>) -> Option<ElementType> {
+    match entries.get(STORED_AS)?.as_str() {
+        "f16" => Some(ElementType::F16),
+        "bf16" => Some(ElementType::BF16),
+        _ => None,
+    }
+}
+
 /// Everything about a checkpoint that is not a tensor.
 ///
 /// In the file it is the safetensors' `__metadata__`: one entry per field, the structured ones
 /// as JSON text. Whatever else is found there is kept in [`Self::extra`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Metadata {
     /// Version of the format. Default: [`FORMAT_VERSION`].
     pub format_version: u32,
@@ -52,21 +69,24 @@ impl Default for Metadata {
 
 /// Where the values of a checkpoint came from.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
 pub struct Source {
     /// The kind of file or process, for example `TensorFlow, name-based` or `simclr pretraining`.
     pub kind: String,
     /// The file's or folder's name (not its whole path, which is nobody else's business).
     pub name: String,
     /// Number of training steps taken, if it is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub global_step: Option<i64>,
     /// Whether the values are the exponential moving average of the trained ones.
-    #[serde(default)]
     pub moving_average: bool,
 }
 
 /// What has to be done to an image before it enters the model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
 pub struct Preprocessing {
     /// Layout and range of the values. Default: `NHWC, RGB, f32 in [0, 1]`.
     pub input: String,
@@ -83,7 +103,61 @@ impl Default for Preprocessing {
     }
 }
 
+impl Source {
+    /// A source of this kind, with everything else at its default.
+    pub fn new(kind: impl Into<String>) -> Self {
+        Self {
+            kind: kind.into(),
+            ..Self::default()
+        }
+    }
+
+    /// Sets [`Self::name`].
+    pub fn with_name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Sets [`Self::global_step`].
+    pub fn with_global_step(mut self, step: impl Into<Option<i64>>) -> Self {
+        self.global_step = step.into();
+        self
+    }
+
+    /// Sets [`Self::moving_average`].
+    pub fn with_moving_average(mut self, moving_average: bool) -> Self {
+        self.moving_average = moving_average;
+        self
+    }
+}
+
 impl Metadata {
+    /// Describes a network.
+    pub(crate) fn of_network(path: &Path, config: &SimClrConfig, source: Source) -> Result<Self> {
+        let architecture = serde_json::to_value(config)
+            .map_err(|error| Error::malformed(path, error.to_string()))?;
+        Ok(Self {
+            architecture: Some(architecture),
+            preprocessing: Some(Preprocessing {
+                normalized_by_model: config.encoder.input_normalization.is_some(),
+                ..Preprocessing::default()
+            }),
+            ..Self::default().with_source(source)
+        })
+    }
+
+    /// Sets [`Self::source`].
+    pub fn with_source(mut self, source: Source) -> Self {
+        self.source = Some(source);
+        self
+    }
+
+    /// Adds an entry to [`Self::extra`], in place of an older one of this name.
+    pub fn with_extra(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.extra.insert(name.into(), value.into());
+        self
+    }
+
     /// A further entry, read as a value of any type; `None` if there is none.
     ///
     /// # Errors
@@ -95,15 +169,15 @@ impl Metadata {
             .transpose()
     }
 
-    /// The entries of the file's `__metadata__`.
-    pub(crate) fn to_entries(&self) -> BTreeMap<String, String> {
-        let mut entries = BTreeMap::from([
-            ("format".to_owned(), FORMAT_NAME.to_owned()),
-            ("format_version".to_owned(), self.format_version.to_string()),
-            ("library_version".to_owned(), self.library_version.clone()),
-        ]);
-        let source = self.source.as_ref().map(|source| serde_json::json!(source));
-        let preprocessing = self.preprocessing.as_ref().map(|p| serde_json::json!(p));
+    /// The entries of the `__metadata__` of a file that is written with `options`.
+    pub(crate) fn to_entries(&self, options: &SaveOptions) -> Result<BTreeMap<String, String>> {
+        let mut entries: BTreeMap<String, String> = self
+            .extra
+            .iter()
+            .map(|(name, value)| (name.clone(), value.to_string()))
+            .collect();
+        let source = self.source.as_ref().map(|source| json!(source));
+        let preprocessing = self.preprocessing.as_ref().map(|value| json!(value));
         let structured = [
             ("architecture", self.architecture.clone()),
             ("source", source),
@@ -114,12 +188,14 @@ impl Metadata {
                 entries.insert(name.to_owned(), value.to_string());
             }
         }
-        for (name, value) in &self.extra {
-            entries
-                .entry(name.clone())
-                .or_insert_with(|| value.to_string());
+        entries.insert("format".to_owned(), FORMAT_NAME.to_owned());
+        entries.insert("format_version".to_owned(), self.format_version.to_string());
+        entries.insert("library_version".to_owned(), self.library_version.clone());
+        let element = options.element()?;
+        if element != ElementType::F32 {
+            entries.insert(STORED_AS.to_owned(), element.to_string());
         }
-        entries
+        Ok(entries)
     }
 
     /// Reads the entries of a file's `__metadata__`.
@@ -146,6 +222,7 @@ impl Metadata {
                 ),
             ));
         }
+        entries.remove(STORED_AS);
         let library_version = entries.remove("library_version").unwrap_or_default();
         let mut take = |name: &str| -> Result<Option<Value>> {
             let Some(text) = entries.remove(name) else {
@@ -180,4 +257,10 @@ fn as_json((name, text): (String, String)) -> (String, Value) {
 fn parse<T: DeserializeOwned>(path: &Path, name: &str, value: Value) -> Result<T> {
     serde_json::from_value(value)
         .map_err(|error| Error::malformed(path, format!("metadata entry `{name}`: {error}")))
+}
+
+/// The last part of a path, without what lies above it.
+pub(crate) fn display_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    name.to_string_lossy().into_owned()
 }

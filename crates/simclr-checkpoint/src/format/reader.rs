@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use crate::element::ElementType;
+use crate::element::{Array, ElementType, Values};
 use crate::ranged_file::RangedFile;
-use crate::{Array, Error, Result, Values};
+use crate::{Error, Result};
 
 /// Length of the header's length.
 const PREFIX: u64 = 8;
@@ -49,12 +49,10 @@ impl SafetensorsReader {
         let (header, data) = read_header(&file)?;
         let mut tensors = BTreeMap::new();
         for (name, info) in header.tensors() {
-            let element =
-                ElementType::of_safetensors(info.dtype).ok_or_else(|| Error::Unsupported {
-                    path: file.path().to_owned(),
-                    what: format!("tensor `{name}`"),
-                    reason: format!("elements of type {:?}", info.dtype),
-                })?;
+            let element = ElementType::of_safetensors(info.dtype).ok_or_else(|| {
+                let reason = format!("elements of type {:?}", info.dtype);
+                Error::unsupported(file.path(), format!("tensor `{name}`"), reason)
+            })?;
             let (start, end) = info.data_offsets;
             let entry = TensorEntry {
                 element,
@@ -116,11 +114,8 @@ impl SafetensorsReader {
     }
 
     fn entry(&self, name: &str) -> Result<&TensorEntry> {
-        self.tensors.get(name).ok_or_else(|| Error::NotFound {
-            path: self.path().to_owned(),
-            name: name.to_owned(),
-            hint: String::new(),
-        })
+        let not_found = || Error::not_found(self.path(), name, String::new());
+        self.tensors.get(name).ok_or_else(not_found)
     }
 }
 

@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
+use half::{bf16, f16};
 use serde_json::{Map, Value, json};
-
-use crate::element::ElementType;
-use crate::{Error, Result};
 use simclr_files::{Durability, write_atomically};
 
-/// A tensor that will be written.
+use crate::element::{ElementType, Values};
+use crate::error::InFile;
+use crate::{Error, Result};
+
+/// A tensor's entry in the header.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct TensorPlan {
+pub(crate) struct TensorHeader {
     pub(crate) name: String,
     pub(crate) element: ElementType,
     pub(crate) shape: Vec<usize>,
@@ -24,35 +26,27 @@ pub(crate) fn write_safetensors(
     path: &Path,
     durability: Durability,
     metadata: &BTreeMap<String, String>,
-    tensors: &[TensorPlan],
-    mut body: impl FnMut(usize, &mut dyn Write) -> Result<()>,
+    tensors: &[TensorHeader],
+    mut body: impl FnMut(usize, &mut TensorWriter<'_>) -> Result<()>,
 ) -> Result<()> {
-    let mut order: Vec<usize> = (0..tensors.len()).collect();
+    let mut order: Vec<(usize, &TensorHeader)> = tensors.iter().enumerate().collect();
     // Widest elements first, so that every tensor is aligned; then by name.
-    let key = |&index: &usize| {
-        tensors
-            .get(index)
-            .map(|t| (std::cmp::Reverse(t.element.size()), t.name.as_str()))
-    };
-    order.sort_by(|a, b| key(a).cmp(&key(b)));
-    let ordered = order
-        .iter()
-        .filter_map(|&index| Some((index, tensors.get(index)?)));
-    let (header, lengths) = header(path, metadata, ordered.clone().map(|(_, tensor)| tensor))?;
+    order.sort_by_key(|(_, tensor)| (std::cmp::Reverse(tensor.element.size()), &tensor.name));
+    let (header, lengths) = header(path, metadata, order.iter().map(|(_, tensor)| *tensor))?;
     write_atomically(path, durability, |out| {
-        out.write_all(&header).map_err(Error::io(path))?;
-        for ((index, tensor), &length) in ordered.zip(&lengths) {
-            let mut counted = Counted {
+        out.write_all(&header).in_file(path)?;
+        for (&(index, tensor), &length) in order.iter().zip(&lengths) {
+            let mut writer = TensorWriter {
+                path,
+                tensor,
                 out: &mut *out,
                 count: 0,
             };
-            body(index, &mut counted)?;
-            if counted.count != length {
-                let count = counted.count;
-                return Err(Error::malformed(
-                    path,
-                    format!("`{}`: wrote {count} bytes, expected {length}", tensor.name),
-                ));
+            body(index, &mut writer)?;
+            if writer.count != length {
+                let count = writer.count;
+                let reason = format!("`{}`: wrote {count} bytes, expected {length}", tensor.name);
+                return Err(Error::malformed(path, reason));
             }
         }
         Ok(())
@@ -63,28 +57,31 @@ pub(crate) fn write_safetensors(
 fn header<'a>(
     path: &Path,
     metadata: &BTreeMap<String, String>,
-    tensors: impl Iterator<Item = &'a TensorPlan>,
+    tensors: impl Iterator<Item = &'a TensorHeader>,
 ) -> Result<(Vec<u8>, Vec<u64>)> {
     let mut fields = Map::new();
     fields.insert("__metadata__".into(), json!(metadata));
     let mut lengths = Vec::new();
     let mut start = 0u64;
-    for tensor in tensors {
-        let length = tensor.element.byte_count(&tensor.shape);
+    for TensorHeader {
+        name,
+        element,
+        shape,
+    } in tensors
+    {
+        let length = element.byte_count(shape);
         let end = length.and_then(|length| start.checked_add(length));
         let (Some(length), Some(end)) = (length, end) else {
-            return Err(Error::malformed(
-                path,
-                format!("`{}`: too large, shape {:?}", tensor.name, tensor.shape),
-            ));
+            let reason = format!("`{name}`: too large, shape {shape:?}");
+            return Err(Error::malformed(path, reason));
         };
         let entry = json!({
-            "dtype": tensor.element.safetensors(),
-            "shape": tensor.shape,
+            "dtype": element.safetensors(),
+            "shape": shape,
             "data_offsets": [start, end],
         });
-        if fields.insert(tensor.name.clone(), entry).is_some() {
-            let reason = format!("two tensors with the name `{}`", tensor.name);
+        if fields.insert(name.clone(), entry).is_some() {
+            let reason = format!("two tensors with the name `{name}`");
             return Err(Error::malformed(path, reason));
         }
         lengths.push(length);
@@ -97,19 +94,67 @@ fn header<'a>(
     Ok((bytes, lengths))
 }
 
-struct Counted<'a> {
+/// Writes the bytes of one tensor.
+pub(crate) struct TensorWriter<'a> {
+    path: &'a Path,
+    tensor: &'a TensorHeader,
     out: &'a mut dyn Write,
+    /// Bytes written so far.
     count: u64,
 }
 
-impl Write for Counted<'_> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let written = self.out.write(bytes)?;
-        self.count += written as u64;
-        Ok(written)
+/// Values converted at once: as `f32` they stay in the second-level cache.
+const PIECE: usize = 1 << 16;
+
+impl TensorWriter<'_> {
+    /// Writes all values; `f32` becomes the tensor's element type, others must be of it.
+    pub(crate) fn write_values(&mut self, values: &Values) -> Result<()> {
+        values.for_each_le_chunk(PIECE, |bytes| {
+            if values.element_type() == ElementType::F32 {
+                self.write_f32(bytes)
+            } else {
+                self.write_bytes(bytes)
+            }
+        })
     }
 
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.out.flush()
+    /// Writes values given as little-endian bytes of `f32`, in the tensor's element type.
+    pub(crate) fn write_f32(&mut self, bytes: &[u8]) -> Result<()> {
+        match self.tensor.element {
+            ElementType::F16 => self.convert(bytes, |value| {
+                let half = f16::from_f32(value);
+                (half.to_le_bytes(), half.is_infinite())
+            }),
+            ElementType::BF16 => self.convert(bytes, |value| {
+                let half = bf16::from_f32(value);
+                (half.to_le_bytes(), half.is_infinite())
+            }),
+            _ => self.write_bytes(bytes),
+        }
+    }
+
+    /// `to_half` gives a value's bytes and whether it became infinite.
+    fn convert(&mut self, bytes: &[u8], to_half: impl Fn(f32) -> ([u8; 2], bool)) -> Result<()> {
+        let (pieces, _) = bytes.as_chunks();
+        let mut halves = Vec::with_capacity(bytes.len() / 2);
+        for &piece in pieces {
+            let value = f32::from_le_bytes(piece);
+            let (half, infinite) = to_half(value);
+            if infinite && value.is_finite() {
+                return Err(Error::Overflow {
+                    path: self.path.to_owned(),
+                    name: self.tensor.name.clone(),
+                    value,
+                    element: self.tensor.element,
+                });
+            }
+            halves.extend(half);
+        }
+        self.write_bytes(&halves)
+    }
+
+    fn write_bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        self.count += bytes.len() as u64;
+        self.out.write_all(bytes).in_file(self.path)
     }
 }

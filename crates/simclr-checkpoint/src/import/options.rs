@@ -17,17 +17,21 @@ pub enum Heads {
 }
 
 impl Heads {
-    pub(crate) fn projection(self) -> bool {
-        matches!(self, Self::All | Self::Projection)
-    }
-
     pub(crate) fn supervised(self) -> bool {
         matches!(self, Self::All | Self::Supervised)
     }
 }
 
 /// What to import.
+///
+/// ```
+/// use simclr_checkpoint::{Heads, ImportOptions};
+///
+/// let options = ImportOptions::default().with_heads(Heads::Drop).with_moving_average(true);
+/// assert_eq!(options.heads, Heads::Drop);
+/// ```
 #[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct ImportOptions {
     /// The heads to keep. Default: all.
     pub heads: Heads,
@@ -43,6 +47,9 @@ pub struct ImportOptions {
     /// output, 1 behind the first layer, ..., -1 the last), which no variable tells.
     /// Default: 0; in SimCLRv2's fine-tuning it was 1.
     pub ft_proj_selector: i64,
+    /// The ratio of selective kernels of a ResNet-18 or -34 with CIFAR stem, whose variables are
+    /// the same with and without them. Others tell it themselves. Default: 0, none.
+    pub sk_ratio: f64,
     /// Where a PyTorch network takes its stride. Default: what the file's metadata says, else
     /// torchvision's, in the middle.
     pub stride_placement: Option<StridePlacement>,
@@ -54,11 +61,35 @@ pub struct ImportOptions {
     pub input_normalization: Option<Option<InputNormalization>>,
 }
 
-impl From<Heads> for ImportOptions {
-    fn from(heads: Heads) -> Self {
-        Self {
-            heads,
-            ..Self::default()
+/// A method `with_FIELD` for each field.
+macro_rules! with_fields {
+    ($($method:ident, $field:ident: $type:ty;)*) => { $(
+        #[doc = concat!("Sets [`Self::", stringify!($field), "`].")]
+        pub fn $method(mut self, $field: $type) -> Self {
+            self.$field = $field.into();
+            self
         }
+    )* };
+}
+
+impl ImportOptions {
+    with_fields! {
+        with_heads, heads: Heads;
+        with_moving_average, moving_average: bool;
+        with_optimizer_state, optimizer_state: bool;
+        with_ft_proj_selector, ft_proj_selector: i64;
+        with_sk_ratio, sk_ratio: f64;
+        with_stride_placement, stride_placement: StridePlacement;
+        with_stem_pooling, stem_pooling: StemPooling;
+        with_input_normalization, input_normalization: Option<InputNormalization>;
+    }
+
+    /// Sets [`Self::allow_missing`].
+    pub fn with_allow_missing(
+        mut self,
+        names: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        self.allow_missing = names.into_iter().map(Into::into).collect();
+        self
     }
 }

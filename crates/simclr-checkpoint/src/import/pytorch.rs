@@ -8,22 +8,24 @@ use simclr_model::{
     StemPooling, StridePlacement,
 };
 
-use super::source::{SourceFile, SourceVariable};
-use super::{ImportOptions, Plan, assign, display_name};
+use super::assignment::{Recognized, assign};
+use super::options::ImportOptions;
+use super::source::SourceFile;
+use super::variable::SourceVariable;
 use crate::architecture::{Shapes, recognize_encoder, recognize_supervised_head};
-use crate::format::Source;
+use crate::format::metadata::{Source, display_name};
 use crate::torch::{CLASSIFIER, Layout, STEM, name_of};
 use crate::{Error, Result};
 
 /// A counter that PyTorch keeps for each batch norm and that momentum makes superfluous.
 const BATCH_COUNTER: &str = "num_batches_tracked";
 
-pub(super) fn plan(
-    source: &SourceFile,
-    kind: &str,
-    metadata: &HashMap<String, String>,
-    options: &ImportOptions,
-) -> Result<Plan> {
+pub(super) fn recognize_source(source: &SourceFile, options: &ImportOptions) -> Result<Recognized> {
+    let none = HashMap::new();
+    let (kind, metadata) = match source {
+        SourceFile::Safetensors(file) => ("PyTorch, safetensors", file.metadata()),
+        _ => ("PyTorch, pickled", &none),
+    };
     let path = source.path();
     if metadata.contains_key("format_version") {
         let reason = "a simclr checkpoint: there is nothing to import, load it";
@@ -45,13 +47,8 @@ pub(super) fn plan(
     let config = recognize(path, &named, &base, options)?;
     let find = |spec: &ParameterSpec| name_of(spec).map(|name| format!("{prefix}{name}"));
     let tensors = assign(path, &config, options, &variables, find, Layout::of)?;
-    Ok(Plan {
-        source: Source {
-            kind: kind.to_owned(),
-            name: display_name(path),
-            global_step: None,
-            moving_average: false,
-        },
+    Ok(Recognized {
+        source: Source::new(kind).with_name(display_name(path)),
         unused: unused(&variables, &prefix),
         assumptions,
         config,
@@ -104,11 +101,10 @@ fn recognize(
         projection_head: ProjectionHeadConfig::none(),
         supervised_head: recognize_supervised_head(classifier.map(|v| shape(v)).as_ref()),
     };
+    // What is missing may be allowed to be; what is left over means another network.
     differences.missing.clear();
-    match differences.count() {
-        0 => Ok(config),
-        _ => Err(Error::does_not_fit(path, &config, &differences)),
-    }
+    differences.into_result(path, &config)?;
+    Ok(config)
 }
 
 /// What no tensor tells: the options decide, then the file's metadata, then torchvision's ways.

@@ -1,12 +1,16 @@
 //! What an import did with every variable on both sides.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use simclr_model::SimClrConfig;
 
-use crate::format::Source;
+use super::assignment::{Recognized, ValueOrigin};
+use super::source::SourceFile;
+use crate::Result;
+use crate::architecture::describe;
+use crate::format::metadata::Source;
 
 /// Accounts for each of our parameters and each variable of the source.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,7 +50,7 @@ pub struct Origin {
     /// The variable's type in the source.
     pub source_type: String,
     /// CRC-32C of the variable's bytes, hexadecimal; one for each block if it was partitioned.
-    /// Of a pickled tensor: of its values as `f32`.
+    /// Of a pickled tensor: of its values as `f32`. Empty without the feature `tensorflow`.
     pub crc32c: Vec<String>,
 }
 
@@ -61,6 +65,70 @@ pub struct Unused {
     pub data_type: String,
     /// Why.
     pub reason: String,
+}
+
+impl Report {
+    /// Accounts for everything, with the checksums of what is used.
+    pub(super) fn new(source: &SourceFile, recognized: &Recognized) -> Result<Self> {
+        let mut report = Self {
+            source: recognized.source.clone(),
+            network: describe(&recognized.config),
+            architecture: recognized.config.clone(),
+            value_count: 0,
+            parameters: Vec::new(),
+            optimizer_state: Vec::new(),
+            initialized: Vec::new(),
+            unused: Vec::new(),
+            assumptions: recognized.assumptions.clone(),
+        };
+        let variables = source.variables();
+        let mut used = BTreeSet::new();
+        for tensor in &recognized.tensors {
+            if tensor.is_parameter {
+                report.value_count += tensor.shape.iter().product::<usize>() as u64;
+            }
+            let key = match &tensor.origin {
+                ValueOrigin::Variable(key, _) => key,
+                ValueOrigin::Initial(_) => {
+                    report.initialized.push(tensor.name.clone());
+                    continue;
+                }
+                ValueOrigin::Integer(_) => continue,
+            };
+            let Some(variable) = variables.get(key) else {
+                continue;
+            };
+            used.insert(key);
+            let checksums = source.checksums(key)?;
+            let origin = Origin {
+                name: tensor.name.clone(),
+                shape: tensor.shape.clone(),
+                source: key.clone(),
+                source_shape: variable.shape.clone(),
+                source_type: variable.data_type.clone(),
+                crc32c: checksums.iter().map(|crc| format!("{crc:08x}")).collect(),
+            };
+            if tensor.is_parameter {
+                report.parameters.push(origin);
+            } else {
+                report.optimizer_state.push(origin);
+            }
+        }
+        let reasons: BTreeMap<_, _> = recognized.unused.iter().cloned().collect();
+        let unused = variables.iter().filter(|(key, _)| !used.contains(key));
+        report.unused = unused
+            .map(|(key, variable)| Unused {
+                source: key.clone(),
+                shape: variable.shape.clone(),
+                data_type: variable.data_type.clone(),
+                reason: reasons
+                    .get(key)
+                    .map_or("no part of a SimCLR network", String::as_str)
+                    .to_owned(),
+            })
+            .collect();
+        Ok(report)
+    }
 }
 
 impl fmt::Display for Report {

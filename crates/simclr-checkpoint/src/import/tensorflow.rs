@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use simclr_model::{ParameterSpec, Part, ProjectionHeadConfig, ResNetConfig, SimClrConfig};
-
-use super::source::{SourceFile, SourceVariable, read_integer};
-use super::{Assignment, ImportOptions, OPTIMIZER_STEP, Plan, ValueOrigin, assign, display_name};
-use crate::architecture::{
-    Shapes, canonical, is_statistic, recognize_encoder, recognize_projection_head,
-    recognize_supervised_head,
+use simclr_model::{
+    ParameterSpec, Part, ProjectionHeadConfig, ProjectionKind, ResNetConfig, SimClrConfig, Stem,
 };
-use crate::format::Source;
+
+use super::assignment::{Assignment, Recognized, ValueOrigin, assign};
+use super::options::{Heads, ImportOptions};
+use super::source::SourceFile;
+use super::variable::SourceVariable;
+use crate::architecture::{Shapes, recognize_encoder, recognize_supervised_head};
+use crate::element::Values;
+use crate::error::InFile;
+use crate::format::metadata::{Source, display_name};
 use crate::names::CanonicalNames;
 use crate::tensorflow::Bundle;
 use crate::torch::Layout;
@@ -19,6 +22,9 @@ use crate::{Error, Result};
 
 const STEM: &str = "base_model/conv2d/kernel";
 const CLASSIFIER: &str = "head_supervised/linear_layer/dense/kernel";
+
+/// The counter of an optimizer's steps, as this workspace's optimizers name it.
+const OPTIMIZER_STEP: &str = "optimizer.step";
 
 /// Where the number of training steps is kept.
 const STEPS: [&str; 4] = [
@@ -28,7 +34,11 @@ const STEPS: [&str; 4] = [
     "optimizer/_iterations/.ATTRIBUTES/VARIABLE_VALUE",
 ];
 
-pub(super) fn plan(bundle: &Bundle, source: &SourceFile, options: &ImportOptions) -> Result<Plan> {
+pub(super) fn recognize_source(
+    bundle: &Bundle,
+    source: &SourceFile,
+    options: &ImportOptions,
+) -> Result<Recognized> {
     let names = CanonicalNames::of(bundle)?;
     let path = bundle.index();
     if let Some((canonical, first, second)) = names.conflicts.first() {
@@ -48,15 +58,16 @@ pub(super) fn plan(bundle: &Bundle, source: &SourceFile, options: &ImportOptions
         let average = names.moving_averages.get(&spec.original_name);
         // Statistics are averages already; some programs keep no second average of them.
         let plain_will_do =
-            is_statistic(spec.role) || plain_head && spec.part == Part::SupervisedHead;
-        match options.moving_average {
-            false => plain.cloned(),
-            true if plain_will_do => average.or(plain).cloned(),
-            true => average.cloned(),
-        }
+            !spec.role.is_trainable() || plain_head && spec.part == Part::SupervisedHead;
+        let name = match (options.moving_average, plain_will_do) {
+            (false, _) => plain,
+            (true, true) => average.or(plain),
+            (true, false) => average,
+        };
+        name.cloned()
     };
     let mut tensors = assign(path, &config, options, &variables, find, |_| Layout::Same)?;
-    let global_step = STEPS.iter().find_map(|name| read_integer(source, name));
+    let global_step = STEPS.iter().find_map(|name| read_integer(bundle, name));
     if options.optimizer_state {
         tensors.extend(optimizer_state(
             path,
@@ -84,13 +95,11 @@ pub(super) fn plan(bundle: &Bundle, source: &SourceFile, options: &ImportOptions
         options.optimizer_state && global_step.is_none(),
         "the source does not count its steps: the optimizer's count begins at 0",
     );
-    Ok(Plan {
-        source: Source {
-            kind: form(bundle).to_owned(),
-            name: name_of(bundle),
-            global_step,
-            moving_average: options.moving_average,
-        },
+    Ok(Recognized {
+        source: Source::new(form(bundle))
+            .with_name(name_of(bundle))
+            .with_global_step(global_step)
+            .with_moving_average(options.moving_average),
         unused: unused(&names, options),
         assumptions,
         config,
@@ -106,10 +115,12 @@ fn lacks_averaged_classifier(names: &CanonicalNames) -> bool {
 
 fn form(bundle: &Bundle) -> &'static str {
     let folder = bundle.prefix().parent().and_then(Path::file_name);
-    match bundle.is_object_based() {
-        false => "TensorFlow, name-based",
-        true if folder.is_some_and(|name| name == "variables") => "TensorFlow, SavedModel",
-        true => "TensorFlow, object-based",
+    if !bundle.is_object_based() {
+        "TensorFlow, name-based"
+    } else if folder.is_some_and(|name| name == "variables") {
+        "TensorFlow, SavedModel"
+    } else {
+        "TensorFlow, object-based"
     }
 }
 
@@ -150,8 +161,8 @@ fn shapes(names: &CanonicalNames, variables: &BTreeMap<String, SourceVariable>) 
 /// Recognises a network from the shapes of its variables, by their canonical names
 /// (`base_model/conv2d/kernel` and so on). `path` is for error messages.
 ///
-/// A CIFAR-stem ResNet-18 or -34 has the same variables with and without `sk_ratio`; it is
-/// taken for one without.
+/// A CIFAR-stem ResNet-18 or -34 has the same variables with and without `sk_ratio`; the options
+/// say what it has.
 ///
 /// # Errors
 /// [`Error::DoesNotFit`] if variables are left over or of another shape than those of the
@@ -168,15 +179,20 @@ pub fn recognize(
         .map(|(name, shape)| (name.clone(), shape.clone()))
         .collect();
     let base = ResNetConfig::default();
-    let found = recognize_encoder(&encoder, canonical, STEM, &base);
-    let (encoder, mut differences) = found.ok_or_else(|| {
+    let naming = |spec: &ParameterSpec| Some(spec.original_name.clone());
+    let closest = recognize_encoder(&encoder, naming, STEM, &base);
+    let (mut encoder, mut differences) = closest.ok_or_else(|| {
         let reason = "no ResNet of SimCLR: it has no variable that could be the first \
                       convolution (`base_model/conv2d/kernel`, 7 x 7 or 3 x 3)";
         Error::malformed(path, reason)
     })?;
-    let projection_head = match options.heads.projection() {
-        true => recognize_projection_head(shapes),
-        false => ProjectionHeadConfig::none(),
+    if hides_sk_ratio(&encoder) {
+        encoder.sk_ratio = options.sk_ratio;
+    }
+    let projection_head = if keeps_projection(options) {
+        recognize_projection_head(shapes)
+    } else {
+        ProjectionHeadConfig::none()
     };
     let supervised = shapes
         .get(CLASSIFIER)
@@ -191,9 +207,31 @@ pub fn recognize(
     };
     // What is missing may be allowed to be; what is left over means another network.
     differences.missing.clear();
-    match differences.count() {
-        0 => Ok(config),
-        _ => Err(Error::does_not_fit(path, &config, &differences)),
+    differences.into_result(path, &config)?;
+    Ok(config)
+}
+
+/// The projection head, by canonical names; kind none if there is none.
+fn recognize_projection_head(variables: &Shapes) -> ProjectionHeadConfig {
+    let kernel = |prefix: &str, layer: usize| {
+        let name = format!("head_contrastive/{prefix}_{layer}/dense/kernel");
+        variables.get(&name)?.last().copied()
+    };
+    if let Some(output_size) = kernel("l", 0) {
+        return ProjectionHeadConfig {
+            output_size,
+            ..ProjectionHeadConfig::linear()
+        };
+    }
+    let sizes: Vec<usize> = (0..).map_while(|layer| kernel("nl", layer)).collect();
+    match sizes.last() {
+        None => ProjectionHeadConfig::none(),
+        Some(&output_size) => ProjectionHeadConfig {
+            kind: ProjectionKind::Nonlinear,
+            layers: sizes.len(),
+            output_size,
+            ..Default::default()
+        },
     }
 }
 
@@ -205,7 +243,7 @@ fn optimizer_state(
     names: &CanonicalNames,
     global_step: Option<i64>,
 ) -> Result<Vec<Assignment>> {
-    let specs = config.parameter_specs().map_err(Error::model(path))?;
+    let specs = config.parameter_specs().in_file(path)?;
     let ours: BTreeMap<&str, &ParameterSpec> = specs
         .iter()
         .map(|spec| (spec.original_name.as_str(), spec))
@@ -246,42 +284,49 @@ fn unused(names: &CanonicalNames, options: &ImportOptions) -> Vec<(String, Strin
             add(key, "the head was not asked for");
         }
     }
-    let (others, reason) = match options.moving_average {
-        true => (&names.weights, "the moving average was taken instead"),
-        false => (&names.moving_averages, "a moving average, not asked for"),
+    let (others, reason) = if options.moving_average {
+        (&names.weights, "the moving average was taken instead")
+    } else {
+        (&names.moving_averages, "a moving average, not asked for")
     };
     for (canonical, key) in others {
-        let dropped = canonical.starts_with("head_contrastive") && !options.heads.projection()
+        let dropped = canonical.starts_with("head_contrastive") && !keeps_projection(options)
             || canonical.starts_with("head_supervised") && !options.heads.supervised();
         if !dropped {
             add(key, reason);
         }
     }
-    let slot = match options.optimizer_state {
-        true => "state of the optimizer for a parameter that was not taken",
-        false => "state of the optimizer, not asked for",
+    let slot = if options.optimizer_state {
+        "state of the optimizer for a parameter that was not taken"
+    } else {
+        "state of the optimizer, not asked for"
     };
     for key in names.slots.values() {
         add(key, slot);
     }
     for key in &names.others {
-        let is_step = STEPS.contains(&key.as_str());
-        let begins = |with: &str| key.starts_with(with);
-        add(
-            key,
-            match () {
-                () if is_step
-                    || begins("save_counter")
-                    || begins("_CHECKPOINTABLE_OBJECT_GRAPH") =>
-                {
-                    "bookkeeping of TensorFlow"
-                }
-                () if begins("optimizer/") => "the optimizer's own, of no parameter",
-                () => "no part of a SimCLR network",
-            },
-        );
+        let is = |prefix: &str| key.starts_with(prefix);
+        let bookkeeping = is("save_counter") || is("_CHECKPOINTABLE_OBJECT_GRAPH");
+        let reason = if bookkeeping || STEPS.contains(&key.as_str()) {
+            "bookkeeping of TensorFlow"
+        } else if is("optimizer/") {
+            "the optimizer's own, of no parameter"
+        } else {
+            "no part of a SimCLR network"
+        };
+        add(key, reason);
     }
     reasons
+}
+
+fn keeps_projection(options: &ImportOptions) -> bool {
+    matches!(options.heads, Heads::All | Heads::Projection)
+}
+
+/// Whether the variables are the same with and without selective kernels: the basic blocks have
+/// none, the CIFAR stem is the same, and shortcuts differ in their pooling only.
+fn hides_sk_ratio(encoder: &ResNetConfig) -> bool {
+    encoder.stem == Stem::Cifar && matches!(encoder.depth, 18 | 34)
 }
 
 fn assumptions(config: &SimClrConfig) -> Vec<String> {
@@ -293,5 +338,21 @@ fn assumptions(config: &SimClrConfig) -> Vec<String> {
             config.projection_head.ft_proj_selector
         ));
     }
+    if hides_sk_ratio(&config.encoder) {
+        let ratio = config.encoder.sk_ratio;
+        assumptions.push(format!(
+            "the ratio of selective kernels is {ratio} (option sk_ratio)"
+        ));
+    }
     assumptions
+}
+
+/// A single integer, if there is one of this name.
+fn read_integer(bundle: &Bundle, name: &str) -> Option<i64> {
+    let array = bundle.get(name).and_then(|_| bundle.read(name).ok())?;
+    match array.values {
+        Values::I64(values) if array.shape.is_empty() => values.first().copied(),
+        Values::I32(values) if array.shape.is_empty() => values.first().map(|&v| i64::from(v)),
+        _ => None,
+    }
 }

@@ -1,8 +1,7 @@
 //! Names as the program had them: those of name-based checkpoints, and the full names in
 //! object graphs.
 
-use super::Collection;
-use super::place::{Kind, Parsed, Place, collection, leaf, numbered};
+use super::location::{Collection, Kind, Location, Parsed, collection, leaf, numbered};
 
 /// `None` if it is no parameter of a SimCLR network.
 pub(super) fn parse(name: &str) -> Option<Parsed> {
@@ -21,11 +20,14 @@ pub(super) fn parse(name: &str) -> Option<Parsed> {
         (Some(kept), false) => kept,
         (Some(_), true) => return None,
     };
-    let place = place(&segments, averaged)?;
-    Some(Parsed { collection, place })
+    let location = locate(&segments, averaged)?;
+    Some(Parsed {
+        collection,
+        location,
+    })
 }
 
-fn place(segments: &[&str], averaged: bool) -> Option<Place> {
+fn locate(segments: &[&str], averaged: bool) -> Option<Location> {
     let (last, scopes) = segments.split_last()?;
     let leaf = leaf(last)?;
     let (unit, outer) = scopes.split_last()?;
@@ -39,7 +41,7 @@ fn place(segments: &[&str], averaged: bool) -> Option<Place> {
     if has(&["head_contrastive", "projection_head", "_projection_head"]) {
         let layer = outer.iter().find_map(|scope| projection_layer(scope));
         let (prefix, layer) = layer?;
-        return (stem != "conv2d").then_some(Place::Projection {
+        return (stem != "conv2d").then_some(Location::Projection {
             layer,
             prefix: Some(prefix),
             kind,
@@ -47,10 +49,10 @@ fn place(segments: &[&str], averaged: bool) -> Option<Place> {
         });
     }
     if has(&["head_supervised", "supervised_head"]) {
-        return (stem == "dense").then_some(Place::Supervised { leaf });
+        return (stem == "dense").then_some(Location::Supervised { leaf });
     }
     let encoder = has(&["base_model", "resnet", "resnet_model"]) || (averaged && outer.is_empty());
-    (encoder && stem != "dense").then_some(Place::Encoder {
+    (encoder && stem != "dense").then_some(Location::Encoder {
         unit: vec![number],
         kind,
         leaf,

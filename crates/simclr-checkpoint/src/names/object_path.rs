@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Collection;
-use super::place::{Kind, LEAVES, Parsed, Place, collection, leaf};
+use super::location::{Collection, Kind, LEAVES, Location, Parsed, collection, leaf};
 use crate::tensorflow::ObjectGraph;
 
 const ATTRIBUTE: &str = "/.ATTRIBUTES/VARIABLE_VALUE";
@@ -40,7 +39,7 @@ const REFERENCES: [&str; 21] = [
     "bn_relu",
 ];
 
-/// The places of variables in the object graph, by their keys, written as keys are.
+/// The paths of variables in the object graph, by their keys, written as keys are.
 pub(super) fn paths(graph: &ObjectGraph) -> BTreeMap<&str, String> {
     let parts = [ENCODER, PROJECTION_HEAD, SUPERVISED_HEAD];
     let is_number = |name: &str| name.len() < 5 && name.bytes().all(|byte| byte.is_ascii_digit());
@@ -80,11 +79,14 @@ pub(super) fn parse(key: &str) -> Option<Parsed> {
         None => (path, Collection::Weights),
     };
     let segments: Vec<&str> = path.split('/').collect();
-    let place = place(&segments)?;
-    Some(Parsed { collection, place })
+    let location = locate(&segments)?;
+    Some(Parsed {
+        collection,
+        location,
+    })
 }
 
-fn place(segments: &[&str]) -> Option<Place> {
+fn locate(segments: &[&str]) -> Option<Location> {
     let part = |name: &str| {
         let position = segments.iter().position(|segment| *segment == name)?;
         segments.get(position + 1..)
@@ -96,18 +98,18 @@ fn place(segments: &[&str]) -> Option<Place> {
         return projection(rest);
     }
     match part(SUPERVISED_HEAD)? {
-        ["linear_layer", "dense", last] => Some(Place::Supervised { leaf: leaf(last)? }),
+        ["linear_layer", "dense", last] => Some(Location::Supervised { leaf: leaf(last)? }),
         _ => None,
     }
 }
 
-fn projection(segments: &[&str]) -> Option<Place> {
+fn projection(segments: &[&str]) -> Option<Location> {
     let (kind, layer, last) = match segments {
         ["linear_layers", layer, "dense", last] => (Kind::Layer, layer, last),
         ["linear_layers", layer, "bn_relu", "bn", last] => (Kind::BatchNorm, layer, last),
         _ => return None,
     };
-    Some(Place::Projection {
+    Some(Location::Projection {
         layer: layer.parse().ok()?,
         prefix: None,
         kind,
@@ -117,7 +119,7 @@ fn projection(segments: &[&str]) -> Option<Place> {
 
 /// Layers in the order in which the original builds them: group, block, shortcut before main
 /// path before squeeze-excitation, then the position in the list and within a selective kernel.
-fn encoder(segments: &[&str]) -> Option<Place> {
+fn encoder(segments: &[&str]) -> Option<Location> {
     let number = |text: &&str| text.parse::<u64>().ok();
     let (mut unit, rest) = match segments {
         ["initial_conv_relu_max_pool", index, rest @ ..] => (vec![0, 0, 0, number(index)?], rest),
@@ -165,7 +167,7 @@ fn encoder(segments: &[&str]) -> Option<Place> {
         _ => return None,
     };
     unit.push(inner);
-    Some(Place::Encoder {
+    Some(Location::Encoder {
         unit,
         kind,
         leaf: leaf(last)?,

@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use prost::Message;
 
 use super::coding::{Extent, slice_key};
+use super::locate::{index_of, locate};
 use super::object_graph::ObjectGraph;
 use super::proto::{BundleEntry, BundleHeader, Slice};
 use super::shards::Shards;
-use super::variable::{
-    DataType, StoredPart, Variable, block_of, element_count, overlap, range_of, shape_of,
-};
-use super::{locate, table};
+use super::table;
+use super::variable::{DataType, StoredSlice, Variable, block_of, overlap, range_of, shape_of};
+use crate::element::{Array, Values, element_count};
 use crate::ranged_file::RangedFile;
-use crate::{Array, Error, Result, Values};
+use crate::{Error, Result};
 
 /// The version of the format that this reader is written for.
 const VERSION: i32 = 1;
@@ -43,7 +43,7 @@ impl Bundle {
     /// Says which file is missing, damaged or inconsistent, and how.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let prefix = locate(path.as_ref())?;
-        let index = super::locate::index_of(&prefix);
+        let index = index_of(&prefix);
         let (header, entries) = read_index(&RangedFile::open(&index)?)?;
         check_header(&index, &header)?;
         let shards = Shards::open(&prefix, header.num_shards)?;
@@ -107,21 +107,24 @@ impl Bundle {
     /// As [`Self::read`]; [`Error::Unsupported`] also if it was partitioned.
     pub fn read_strings(&self, name: &str) -> Result<Vec<Vec<u8>>> {
         let variable = self.variable(name)?;
-        match (variable.data_type, variable.parts.as_slice()) {
-            (DataType::String, [part]) => self.strings_of(name, part),
-            (DataType::String, parts) => Err(Error::Unsupported {
-                path: self.index.clone(),
-                what: format!("variable `{name}`"),
-                reason: format!("strings in {} parts", parts.len()),
-            }),
+        match (variable.data_type, variable.slices.as_slice()) {
+            (DataType::String, [slice]) => self.strings_of(name, slice),
+            (DataType::String, slices) => {
+                let reason = format!("strings in {} slices", slices.len());
+                Err(Error::unsupported(
+                    &self.index,
+                    format!("variable `{name}`"),
+                    reason,
+                ))
+            }
             (data_type, _) => Err(self.unsupported(name, data_type)),
         }
     }
 
-    fn strings_of(&self, name: &str, part: &StoredPart) -> Result<Vec<Vec<u8>>> {
-        let count = element_count(&part.size).unwrap_or(u64::MAX);
+    fn strings_of(&self, name: &str, slice: &StoredSlice) -> Result<Vec<Vec<u8>>> {
+        let count = element_count(&slice.size).unwrap_or(u64::MAX);
         self.shards
-            .read_strings(&self.index, name, &part.range, count)
+            .read_strings(&self.index, name, &slice.range, count)
     }
 
     /// Whether there is an object graph: then names are paths through it.
@@ -161,17 +164,17 @@ impl Bundle {
     pub fn verify_variable(&self, name: &str) -> Result<()> {
         let variable = self.variable(name)?;
         let index = &self.index;
-        for part in &variable.parts {
+        for slice in &variable.slices {
             match variable.data_type {
-                DataType::String => drop(self.strings_of(name, part)?),
+                DataType::String => drop(self.strings_of(name, slice)?),
                 DataType::Variant => {
-                    let count = element_count(&part.size).unwrap_or(u64::MAX);
+                    let count = element_count(&slice.size).unwrap_or(u64::MAX);
                     self.shards
-                        .verify_variants(index, name, &part.range, count)?;
+                        .verify_variants(index, name, &slice.range, count)?;
                 }
                 _ => self
                     .shards
-                    .for_each_chunk(index, name, &part.range, |_| Ok(()))?,
+                    .for_each_chunk(index, name, &slice.range, |_| Ok(()))?,
             }
         }
         Ok(())
@@ -184,10 +187,10 @@ impl Bundle {
         mut visit: impl FnMut(&[u8]) -> Result<()>,
     ) -> Result<()> {
         let variable = self.variable(name)?;
-        match variable.parts.as_slice() {
-            [part] if part.size == variable.shape => {
+        match variable.slices.as_slice() {
+            [slice] if slice.size == variable.shape => {
                 self.shards
-                    .for_each_chunk(&self.index, name, &part.range, visit)
+                    .for_each_chunk(&self.index, name, &slice.range, visit)
             }
             _ => visit(&self.assemble(name, variable)?),
         }
@@ -202,24 +205,22 @@ impl Bundle {
             .map_err(|_| Error::malformed(&self.index, format!("{name}: too large")))?;
         let mut bytes = vec![0; size];
         let outside = || Error::malformed(&self.index, format!("{name}: slice outside"));
-        for part in &variable.parts {
+        for slice in &variable.slices {
             let mut block = Vec::new();
             self.shards
-                .for_each_chunk(&self.index, name, &part.range, |piece| {
+                .for_each_chunk(&self.index, name, &slice.range, |piece| {
                     block.extend_from_slice(piece);
                     Ok(())
                 })?;
-            place(part, &variable.shape, element.size(), &block, &mut bytes).ok_or_else(outside)?;
+            copy_block(slice, &variable.shape, element.size(), &block, &mut bytes)
+                .ok_or_else(outside)?;
         }
         Ok(bytes)
     }
 
     fn variable(&self, name: &str) -> Result<&Variable> {
-        self.variables.get(name).ok_or_else(|| Error::NotFound {
-            path: self.index.clone(),
-            name: name.to_owned(),
-            hint: self.hint(name),
-        })
+        let not_found = || Error::not_found(&self.index, name, self.hint(name));
+        self.variables.get(name).ok_or_else(not_found)
     }
 
     /// Names that end like the one asked for.
@@ -234,11 +235,8 @@ impl Bundle {
     }
 
     fn unsupported(&self, name: &str, data_type: DataType) -> Error {
-        Error::Unsupported {
-            path: self.index.clone(),
-            what: format!("variable `{name}`"),
-            reason: format!("it is of {data_type}"),
-        }
+        let what = format!("variable `{name}`");
+        Error::unsupported(&self.index, what, format!("it is of {data_type}"))
     }
 
     /// Turns the index's entries into variables, each checked against the data files.
@@ -256,8 +254,8 @@ impl Bundle {
             let variable = self
                 .variable_of(name, entry, &entries)
                 .map_err(|reason| Error::malformed(&self.index, format!("{name}: {reason}")))?;
-            for part in &variable.parts {
-                self.shards.check(&self.index, name, &part.range)?;
+            for slice in &variable.slices {
+                self.shards.check(&self.index, name, &slice.range)?;
             }
             slices += entry.slices.len();
             variables.insert(name.to_owned(), variable);
@@ -279,20 +277,20 @@ impl Bundle {
         let data_type = DataType::of_number(entry.dtype)
             .ok_or_else(|| format!("type {}, which TensorFlow does not have", entry.dtype))?;
         let shape = shape_of(entry.shape.as_ref())?;
-        let parts = if entry.slices.is_empty() {
+        let slices = if entry.slices.is_empty() {
             let range = range_of(entry)?;
-            vec![StoredPart {
+            vec![StoredSlice {
                 start: vec![0; shape.len()],
                 size: shape.clone(),
                 range,
             }]
         } else {
-            parts_of(name, entry, &shape, entries)?
+            slices_of(name, entry, &shape, entries)?
         };
         let variable = Variable {
             data_type,
             shape,
-            parts,
+            slices,
         };
         self.check_sizes(&variable)?;
         Ok(variable)
@@ -300,12 +298,12 @@ impl Bundle {
 
     fn check_sizes(&self, variable: &Variable) -> Result<(), String> {
         let data_type = variable.data_type;
-        for part in &variable.parts {
-            let expected = data_type.byte_count(&part.size);
-            if expected.is_some_and(|expected| expected != Some(part.range.size)) {
+        for slice in &variable.slices {
+            let expected = data_type.byte_count(&slice.size);
+            if expected.is_some_and(|expected| expected != Some(slice.range.size)) {
                 return Err(format!(
                     "{} bytes for {data_type} of shape {:?}",
-                    part.range.size, part.size
+                    slice.range.size, slice.size
                 ));
             }
         }
@@ -352,19 +350,14 @@ fn read_index(file: &RangedFile) -> Result<(BundleHeader, BTreeMap<Vec<u8>, Bund
 }
 
 fn check_header(index: &Path, header: &BundleHeader) -> Result<()> {
-    let unsupported = |what: &str, reason: String| Error::Unsupported {
-        path: index.to_owned(),
-        what: what.to_owned(),
-        reason,
-    };
     if header.endianness != 0 {
-        let reason = "written on a big-endian machine".to_owned();
-        return Err(unsupported("byte order", reason));
+        let reason = "written on a big-endian machine";
+        return Err(Error::unsupported(index, "byte order", reason));
     }
     let version = header.version.clone().unwrap_or_default();
     if version.min_consumer > VERSION || version.bad_consumers.contains(&VERSION) {
         let reason = format!("it asks for a reader of version {}", version.min_consumer);
-        return Err(unsupported("format version", reason));
+        return Err(Error::unsupported(index, "format version", reason));
     }
     if header.num_shards < 1 {
         let reason = format!("{} data files", header.num_shards);
@@ -373,12 +366,12 @@ fn check_header(index: &Path, header: &BundleHeader) -> Result<()> {
     Ok(())
 }
 
-fn parts_of(
+fn slices_of(
     name: &str,
     entry: &BundleEntry,
     shape: &[usize],
     entries: &BTreeMap<Vec<u8>, BundleEntry>,
-) -> Result<Vec<StoredPart>, String> {
+) -> Result<Vec<StoredSlice>, String> {
     let count = entry.slices.len();
     if count > MOST_SLICES {
         return Err(format!("{count} slices, more than {MOST_SLICES}"));
@@ -400,7 +393,7 @@ fn parts_of(
             return Err(format!("slice {extents:?} is of another shape"));
         }
         let range = range_of(stored)?;
-        Ok(StoredPart { start, size, range })
+        Ok(StoredSlice { start, size, range })
     };
     let parts = entry.slices.iter().map(part);
     let parts = parts.collect::<Result<Vec<_>, String>>()?;
@@ -412,25 +405,25 @@ fn parts_of(
     Ok(parts)
 }
 
-/// Copies a block, row by row, to its place in the whole; `None` if it does not fit.
-fn place(
-    part: &StoredPart,
+/// Copies a slice, row by row, to where it belongs in the whole; `None` if it does not fit.
+fn copy_block(
+    slice: &StoredSlice,
     shape: &[usize],
     element: usize,
     block: &[u8],
     whole: &mut [u8],
 ) -> Option<()> {
-    let row = part.size.last()? * element;
+    let row = slice.size.last()? * element;
     if row == 0 {
         return Some(());
     }
-    let outer = part.size.split_last()?.1;
+    let outer = slice.size.split_last()?.1;
     let mut position = vec![0; outer.len()];
     for source in block.chunks_exact(row) {
         let mut flat = 0;
         for (axis, &size) in shape.iter().enumerate() {
             let inside = position.get(axis).copied().unwrap_or(0);
-            flat = flat * size + part.start.get(axis)? + inside;
+            flat = flat * size + slice.start.get(axis)? + inside;
         }
         let start = flat * element;
         whole.get_mut(start..start + row)?.copy_from_slice(source);

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use crate::error::InFile;
 use crate::{Error, Result};
 
 const INDEX: &str = "index";
@@ -45,8 +46,9 @@ pub fn locate(path: &Path) -> Result<PathBuf> {
         return Err(Error::malformed(path, reason));
     }
     let index = index_of(path);
-    let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
-    Err(Error::io(&index)(missing))
+    let reason = format!("no such file or folder, and no {} either", index.display());
+    let missing = std::io::Error::new(std::io::ErrorKind::NotFound, reason);
+    Err(missing).in_file(path)
 }
 
 /// The index file of a prefix.
@@ -66,8 +68,8 @@ fn locate_in(folder: &Path) -> Result<PathBuf> {
         return Ok(saved_model);
     }
     let mut indices = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
-        let path = entry.map_err(Error::io(folder))?.path();
+    for entry in std::fs::read_dir(folder).in_file(folder)? {
+        let path = entry.in_file(folder)?.path();
         if path.extension() == Some(OsStr::new(INDEX)) {
             indices.push(path);
         }
@@ -92,14 +94,14 @@ fn locate_in(folder: &Path) -> Result<PathBuf> {
 
 /// The checkpoint that a state file (a text message) names as the last one.
 fn read_state(path: &Path) -> Result<PathBuf> {
-    let length = path.metadata().map_err(Error::io(path))?.len();
+    let length = path.metadata().in_file(path)?.len();
     if length > LONGEST_STATE_FILE {
         return Err(Error::malformed(
             path,
             format!("{length} bytes: not a state file"),
         ));
     }
-    let text = std::fs::read(path).map_err(Error::io(path))?;
+    let text = std::fs::read(path).in_file(path)?;
     let text = String::from_utf8_lossy(&text);
     let mut values = text
         .lines()

@@ -110,10 +110,10 @@ impl Shards {
             let length = usize::try_from(length).map_err(|_| cut())?;
             strings.push(take(&mut rest, length).ok_or_else(cut)?.to_vec());
         }
-        match rest.is_empty() {
-            true => Ok(strings),
-            false => Err(cut()),
+        if !rest.is_empty() {
+            return Err(cut());
         }
+        Ok(strings)
     }
 
     /// Compares the checksums of serialized objects: each is its length, its bytes and the
@@ -140,10 +140,10 @@ impl Shards {
             computed = crc32c::crc32c_append(computed, &stored);
         }
         checksum::check(file.path(), what, range.checksum, computed)?;
-        match rest.is_empty() {
-            true => Ok(()),
-            false => Err(cut()),
+        if !rest.is_empty() {
+            return Err(cut());
         }
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use super::coding::Extent;
 use super::proto::{BundleEntry, Shape};
 use super::shards::StoredRange;
-use crate::element::ElementType;
+use crate::element::{ElementType, element_count};
 
 /// TensorFlow's type of a variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -77,12 +77,6 @@ impl DataType {
     }
 }
 
-/// The elements of a tensor of this shape; `None` if they cannot be counted in 64 bits.
-pub(crate) fn element_count(shape: &[usize]) -> Option<u64> {
-    let mut sizes = shape.iter();
-    sizes.try_fold(1u64, |product, &size| product.checked_mul(size as u64))
-}
-
 impl fmt::Display for DataType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -101,12 +95,12 @@ impl fmt::Display for DataType {
 pub struct Variable {
     pub(crate) data_type: DataType,
     pub(crate) shape: Vec<usize>,
-    pub(crate) parts: Vec<StoredPart>,
+    pub(crate) slices: Vec<StoredSlice>,
 }
 
-/// A variable's values, or a block of them if it was partitioned.
+/// A variable's values, or a slice of them if it was partitioned.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct StoredPart {
+pub(crate) struct StoredSlice {
     /// The first index along each axis.
     pub(crate) start: Vec<usize>,
     /// The number of indices along each axis.
@@ -127,18 +121,18 @@ impl Variable {
 
     /// The bytes that it takes in the data files.
     pub fn stored_bytes(&self) -> u64 {
-        let sizes = self.parts.iter().map(|part| part.range.size);
+        let sizes = self.slices.iter().map(|part| part.range.size);
         sizes.fold(0, u64::saturating_add)
     }
 
-    /// The number of blocks that it is stored in: 1 unless it was partitioned.
-    pub fn part_count(&self) -> usize {
-        self.parts.len()
+    /// The number of slices that it is stored in: 1 unless it was partitioned.
+    pub fn slice_count(&self) -> usize {
+        self.slices.len()
     }
 
-    /// The CRC-32C of each block's bytes, as the index has it.
+    /// The CRC-32C of each slice's bytes, as the index has it.
     pub fn checksums(&self) -> impl Iterator<Item = u32> {
-        self.parts
+        self.slices
             .iter()
             .map(|part| super::checksum::unmask(part.range.checksum))
     }
@@ -196,7 +190,7 @@ pub(crate) fn block_of(
 }
 
 /// Whether two blocks have an element in common.
-pub(crate) fn overlap(a: &StoredPart, b: &StoredPart) -> bool {
+pub(crate) fn overlap(a: &StoredSlice, b: &StoredSlice) -> bool {
     let axes = a.start.iter().zip(&a.size).zip(b.start.iter().zip(&b.size));
     axes.into_iter()
         .all(|((a, a_size), (b, b_size))| *a < b + b_size && *b < a + a_size)

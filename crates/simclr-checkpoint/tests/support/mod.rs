@@ -1,11 +1,10 @@
-//! A writer of tensor bundles for tests. It shares no code with the reader.
+//! A writer of tensor bundles for tests. It shares no code with the reader, and is held against
+//! files that TensorFlow wrote.
 #![allow(dead_code, clippy::unwrap_used)]
 
 pub(crate) mod random;
 
 use std::path::Path;
-
-use prost::Message;
 
 /// One variable: its name, TensorFlow's number of its type, and the blocks it is stored in.
 #[derive(Debug, Clone)]
@@ -16,11 +15,11 @@ pub(crate) struct Written {
     pub(crate) parts: Vec<Part>,
 }
 
-/// A block of a variable: where it begins along each axis, its size, its bytes and its shard.
+/// A slice of a variable: start and length along each axis (`None`: all of it), its bytes and its
+/// shard.
 #[derive(Debug, Clone)]
 pub(crate) struct Part {
-    pub(crate) start: Vec<i64>,
-    pub(crate) size: Vec<i64>,
+    pub(crate) extents: Vec<Option<(i64, i64)>>,
     pub(crate) bytes: Vec<u8>,
     pub(crate) shard: usize,
     /// The checksum of the values, where it is not that of the bytes.
@@ -49,78 +48,73 @@ impl Default for Layout {
     }
 }
 
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct Header {
-    #[prost(int32, tag = "1")]
-    pub(crate) num_shards: i32,
-    #[prost(int32, tag = "2")]
-    pub(crate) endianness: i32,
-    #[prost(message, optional, tag = "3")]
-    pub(crate) version: Option<Version>,
+/// A protobuf message, field by field. Zero is left out, as proto3 does.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Message(pub(crate) Vec<u8>);
+
+impl Message {
+    pub(crate) fn integer(mut self, number: u64, value: i64) -> Self {
+        if value != 0 {
+            push_varint(&mut self.0, number << 3);
+            push_varint(&mut self.0, value as u64);
+        }
+        self
+    }
+
+    pub(crate) fn bytes(mut self, number: u64, bytes: &[u8]) -> Self {
+        push_varint(&mut self.0, number << 3 | 2);
+        push_varint(&mut self.0, bytes.len() as u64);
+        self.0.extend(bytes);
+        self
+    }
+
+    pub(crate) fn messages(self, number: u64, all: impl IntoIterator<Item = Self>) -> Self {
+        let append = |message: Self, inner: Self| message.bytes(number, &inner.0);
+        all.into_iter().fold(self, append)
+    }
+
+    fn fixed32(mut self, number: u64, value: u32) -> Self {
+        push_varint(&mut self.0, number << 3 | 5);
+        self.0.extend(value.to_le_bytes());
+        self
+    }
 }
 
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct Version {
-    #[prost(int32, tag = "1")]
-    pub(crate) producer: i32,
-    #[prost(int32, tag = "2")]
-    pub(crate) min_consumer: i32,
+/// `BundleHeaderProto`.
+pub(crate) fn header(shards: i64, endianness: i64, min_consumer: i64) -> Vec<u8> {
+    let version = Message::default().integer(1, 1).integer(2, min_consumer);
+    let header = Message::default().integer(1, shards).integer(2, endianness);
+    header.bytes(3, &version.0).0
 }
 
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct Entry {
-    #[prost(int32, tag = "1")]
-    pub(crate) dtype: i32,
-    #[prost(message, optional, tag = "2")]
-    pub(crate) shape: Option<Shape>,
-    #[prost(int32, tag = "3")]
-    pub(crate) shard_id: i32,
-    #[prost(int64, tag = "4")]
-    pub(crate) offset: i64,
-    #[prost(int64, tag = "5")]
-    pub(crate) size: i64,
-    #[prost(fixed32, tag = "6")]
-    pub(crate) crc32c: u32,
-    #[prost(message, repeated, tag = "7")]
-    pub(crate) slices: Vec<Slice>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct Shape {
-    #[prost(message, repeated, tag = "2")]
-    pub(crate) dim: Vec<Dim>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct Dim {
-    #[prost(int64, tag = "1")]
-    pub(crate) size: i64,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct Slice {
-    #[prost(message, repeated, tag = "1")]
-    pub(crate) extent: Vec<Extent>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct Extent {
-    #[prost(int64, tag = "1")]
-    pub(crate) start: i64,
-    #[prost(int64, optional, tag = "2")]
-    pub(crate) length: Option<i64>,
+/// `BundleEntryProto` without slices.
+pub(crate) fn entry(
+    data_type: i32,
+    shape: &[i64],
+    (shard, offset, size): (usize, usize, i64),
+    checksum: u32,
+) -> Message {
+    let dims = shape
+        .iter()
+        .map(|&size| Message::default().integer(1, size));
+    let shape = Message::default().messages(2, dims);
+    Message::default()
+        .integer(1, i64::from(data_type))
+        .bytes(2, &shape.0)
+        .integer(3, shard as i64)
+        .integer(4, offset as i64)
+        .integer(5, size)
+        .fixed32(6, mask(checksum))
 }
 
 /// A name-based variable of type f32, in one piece.
 pub(crate) fn float_variable(name: &str, shape: &[usize], values: &[f32]) -> Written {
-    let size: Vec<i64> = shape.iter().map(|&size| size as i64).collect();
     Written {
         name: name.to_owned(),
+        shape: shape.iter().map(|&size| size as i64).collect(),
         data_type: 1,
-        shape: size.clone(),
         parts: vec![Part {
-            start: vec![0; size.len()],
-            size,
+            extents: vec![None; shape.len()],
             bytes: values
                 .iter()
                 .flat_map(|value| value.to_le_bytes())
@@ -162,14 +156,12 @@ pub(crate) fn variant_variable(name: &str, objects: &[&[u8]]) -> Written {
 }
 
 fn of_bytes(name: &str, data_type: i32, count: usize, bytes: Vec<u8>, checksum: u32) -> Written {
-    let shape = vec![count as i64];
     Written {
         name: name.to_owned(),
         data_type,
-        shape: shape.clone(),
+        shape: vec![count as i64],
         parts: vec![Part {
-            start: vec![0],
-            size: shape,
+            extents: vec![None],
             bytes,
             shard: 0,
             checksum: Some(checksum),
@@ -177,48 +169,43 @@ fn of_bytes(name: &str, data_type: i32, count: usize, bytes: Vec<u8>, checksum: 
     }
 }
 
-#[derive(Clone, PartialEq, Message)]
+/// `TrackableObjectGraph`.
+#[derive(Debug, Default)]
 pub(crate) struct Graph {
-    #[prost(message, repeated, tag = "1")]
     pub(crate) nodes: Vec<Node>,
 }
 
-#[derive(Clone, PartialEq, Message)]
+#[derive(Debug, Default)]
 pub(crate) struct Node {
-    #[prost(message, repeated, tag = "1")]
-    pub(crate) children: Vec<Reference>,
-    #[prost(message, repeated, tag = "2")]
-    pub(crate) attributes: Vec<Attribute>,
-    #[prost(message, repeated, tag = "3")]
-    pub(crate) slots: Vec<Slot>,
+    /// Names and nodes.
+    children: Vec<(String, usize)>,
+    /// Full names and keys of values.
+    pub(crate) values: Vec<(String, String)>,
+    /// Nodes of variables, the optimizer's word, nodes of slots.
+    pub(crate) slots: Vec<(usize, String, usize)>,
 }
 
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct Reference {
-    #[prost(int32, tag = "1")]
-    pub(crate) node: i32,
-    #[prost(string, tag = "2")]
-    pub(crate) name: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct Attribute {
-    #[prost(string, tag = "1")]
-    pub(crate) name: String,
-    #[prost(string, tag = "2")]
-    pub(crate) full_name: String,
-    #[prost(string, tag = "3")]
-    pub(crate) key: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct Slot {
-    #[prost(int32, tag = "1")]
-    pub(crate) original: i32,
-    #[prost(string, tag = "2")]
-    pub(crate) name: String,
-    #[prost(int32, tag = "3")]
-    pub(crate) slot: i32,
+impl Node {
+    fn message(&self) -> Message {
+        let child = |(name, node): &(String, usize)| {
+            let child = Message::default().integer(1, *node as i64);
+            child.bytes(2, name.as_bytes())
+        };
+        let value = |(full_name, key): &(String, String)| {
+            let name = Message::default().bytes(1, b"VARIABLE_VALUE");
+            let name = name.bytes(2, full_name.as_bytes());
+            name.bytes(3, key.as_bytes())
+        };
+        let slot = |(original, word, slot): &(usize, String, usize)| {
+            let original = Message::default().integer(1, *original as i64);
+            let word = original.bytes(2, word.as_bytes());
+            word.integer(3, *slot as i64)
+        };
+        Message::default()
+            .messages(1, self.children.iter().map(child))
+            .messages(2, self.values.iter().map(value))
+            .messages(3, self.slots.iter().map(slot))
+    }
 }
 
 impl Graph {
@@ -231,26 +218,25 @@ impl Graph {
         for name in path {
             let known = self.nodes[at].children.iter();
             let known = known
-                .filter(|child| child.name == name)
-                .map(|c| c.node)
+                .filter(|child| child.0 == name)
+                .map(|child| child.1)
                 .next();
             at = known.unwrap_or_else(|| {
-                let node = self.nodes.len() as i32;
-                let name = name.to_owned();
-                self.nodes[at].children.push(Reference { node, name });
+                let node = self.nodes.len();
+                self.nodes[at].children.push((name.to_owned(), node));
                 self.nodes.push(Node::default());
                 node
-            }) as usize;
+            });
         }
         at
     }
 
     /// The variable that holds the graph.
     pub(crate) fn written(&self) -> Written {
-        let mut written = string_variable("_CHECKPOINTABLE_OBJECT_GRAPH", &[&self.encode_to_vec()]);
+        let graph = Message::default().messages(1, self.nodes.iter().map(Node::message));
+        let mut written = string_variable("_CHECKPOINTABLE_OBJECT_GRAPH", &[&graph.0]);
         written.shape.clear();
-        written.parts[0].size.clear();
-        written.parts[0].start.clear();
+        written.parts[0].extents.clear();
         written
     }
 }
@@ -258,15 +244,7 @@ impl Graph {
 /// Writes `PREFIX.index` and the data files.
 pub(crate) fn write_bundle(prefix: &Path, variables: &[Written], layout: Layout) {
     let mut shards = vec![Vec::new(); layout.shards];
-    let header = Header {
-        num_shards: layout.shards as i32,
-        endianness: 0,
-        version: Some(Version {
-            producer: 1,
-            min_consumer: 0,
-        }),
-    };
-    let mut entries = vec![(Vec::new(), header.encode_to_vec())];
+    let mut entries = vec![(Vec::new(), header(layout.shards as i64, 0, 0))];
     for variable in variables {
         entries.extend(store(variable, &mut shards));
     }
@@ -284,11 +262,7 @@ pub(crate) fn write_network(prefix: &Path, config: &simclr_model::SimClrConfig) 
 
     let mut specs = config.parameter_specs().unwrap();
     specs.sort_by(|a, b| a.original_name.cmp(&b.original_name));
-    let header = Header {
-        num_shards: 1,
-        ..Default::default()
-    };
-    let mut entries = vec![(Vec::new(), header.encode_to_vec())];
+    let mut entries = vec![(Vec::new(), header(1, 0, 0))];
     let data = std::fs::File::create(append(prefix, ".data-00000-of-00001")).unwrap();
     let mut data = std::io::BufWriter::with_capacity(1 << 20, data);
     let mut offset = 0;
@@ -303,21 +277,10 @@ pub(crate) fn write_network(prefix: &Path, config: &simclr_model::SimClrConfig) 
             data.write_all(piece).unwrap();
             left -= piece.len();
         }
-        let dim = spec
-            .shape
-            .iter()
-            .map(|&size| Dim { size: size as i64 })
-            .collect();
-        let entry = Entry {
-            dtype: 1,
-            shape: Some(Shape { dim }),
-            offset,
-            size: size as i64,
-            crc32c: mask(crc),
-            ..Default::default()
-        };
-        offset += size as i64;
-        entries.push((spec.original_name.into_bytes(), entry.encode_to_vec()));
+        let shape: Vec<i64> = spec.shape.iter().map(|&size| size as i64).collect();
+        let entry = entry(1, &shape, (0, offset, size as i64), crc);
+        offset += size;
+        entries.push((spec.original_name.into_bytes(), entry.0));
     }
     data.flush().unwrap();
     std::fs::write(append(prefix, ".index"), table(&entries, Layout::default())).unwrap();
@@ -330,57 +293,56 @@ pub(crate) fn append(prefix: &Path, suffix: &str) -> std::path::PathBuf {
 }
 
 fn store(variable: &Written, shards: &mut [Vec<u8>]) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let shape = |sizes: &[i64]| {
-        let dim = sizes.iter().map(|&size| Dim { size }).collect();
-        Some(Shape { dim })
-    };
-    let mut whole = Entry {
-        dtype: variable.data_type,
-        shape: shape(&variable.shape),
-        ..Default::default()
-    };
+    let name = variable.name.as_bytes();
     let mut entries = Vec::new();
+    let mut slices = Vec::new();
     for part in &variable.parts {
         let shard = &mut shards[part.shard];
-        let offset = shard.len() as i64;
+        let at = (part.shard, shard.len(), part.bytes.len() as i64);
         shard.extend(&part.bytes);
-        let stored = Entry {
-            dtype: variable.data_type,
-            shape: shape(&part.size),
-            shard_id: part.shard as i32,
-            offset,
-            size: part.bytes.len() as i64,
-            crc32c: mask(part.checksum.unwrap_or(crc32c::crc32c(&part.bytes))),
-            slices: Vec::new(),
-        };
-        if part.size == variable.shape {
-            return vec![(variable.name.clone().into_bytes(), stored.encode_to_vec())];
-        }
-        let extents: Vec<(i64, Option<i64>)> = (0..part.size.len())
-            .map(|axis| match part.size[axis] == variable.shape[axis] {
-                true => (0, None),
-                false => (part.start[axis], Some(part.size[axis])),
-            })
+        let lengths = part.extents.iter().zip(&variable.shape);
+        let shape: Vec<i64> = lengths
+            .map(|(extent, &whole)| extent.map_or(whole, |(_, length)| length))
             .collect();
-        let extent = extents
-            .iter()
-            .map(|&(start, length)| Extent { start, length });
-        whole.slices.push(Slice {
-            extent: extent.collect(),
+        let checksum = part.checksum.unwrap_or(crc32c::crc32c(&part.bytes));
+        let entry = entry(variable.data_type, &shape, at, checksum);
+        if part.extents.iter().all(Option::is_none) {
+            return vec![(name.to_vec(), entry.0)];
+        }
+        let extents = part.extents.iter().map(|extent| {
+            let Some((start, length)) = *extent else {
+                return Message::default();
+            };
+            // The length is one of a `oneof`: written also if it is zero.
+            let mut message = Message::default().integer(1, start);
+            message.0.push(2 << 3);
+            push_varint(&mut message.0, length as u64);
+            message
         });
-        entries.push((slice_key(&variable.name, &extents), stored.encode_to_vec()));
+        slices.push(Message::default().messages(1, extents));
+        entries.push((slice_key(&variable.name, &part.extents), entry.0));
     }
-    entries.push((variable.name.clone().into_bytes(), whole.encode_to_vec()));
+    // The whole has no bytes of its own, and no checksum.
+    let dims = variable
+        .shape
+        .iter()
+        .map(|&size| Message::default().integer(1, size));
+    let whole = Message::default()
+        .integer(1, i64::from(variable.data_type))
+        .bytes(2, &Message::default().messages(2, dims).0)
+        .messages(7, slices);
+    entries.push((name.to_vec(), whole.0));
     entries
 }
 
 /// Only for what tests need: names without 00 and ff, and numbers below 2^13.
-fn slice_key(name: &str, extents: &[(i64, Option<i64>)]) -> Vec<u8> {
+fn slice_key(name: &str, extents: &[Option<(i64, i64)>]) -> Vec<u8> {
     let mut key = vec![0];
     key.extend(name.as_bytes());
     key.extend([0, 1, 1, extents.len() as u8]);
-    for &(start, length) in extents {
-        for number in [start, length.unwrap_or(-1)] {
+    for extent in extents {
+        let (start, length) = extent.unwrap_or((0, -1));
+        for number in [start, length] {
             match number {
                 -64..64 => key.push(0x80 ^ number as u8),
                 64..8192 => key.extend([0xc0 | (number >> 8) as u8, number as u8]),
@@ -410,7 +372,11 @@ pub(crate) fn table(entries: &[(Vec<u8>, Vec<u8>)], layout: Layout) -> Vec<u8> {
             block = Block::new(layout.restart_interval);
         }
     }
-    if let Some(last) = block.last.clone() {
+    if let Some(mut last) = block.last.clone() {
+        // The shortest key that sorts behind all of them.
+        last.truncate(1);
+        last.iter_mut()
+            .for_each(|byte| *byte = byte.wrapping_add(1));
         handles.push((last, write_block(&mut file, block.finish(), layout.snappy)));
     }
     let meta = write_block(&mut file, Block::new(1).finish(), false);
@@ -476,9 +442,10 @@ impl Block {
 
 /// Appends the block with its trailer; gives its handle.
 fn write_block(file: &mut Vec<u8>, block: Vec<u8>, snappy: bool) -> Vec<u8> {
-    let mut stored = match snappy {
-        true => snap::raw::Encoder::new().compress_vec(&block).unwrap(),
-        false => block,
+    let mut stored = if snappy {
+        snap::raw::Encoder::new().compress_vec(&block).unwrap()
+    } else {
+        block
     };
     let mut handle = Vec::new();
     push_varint(&mut handle, file.len() as u64);

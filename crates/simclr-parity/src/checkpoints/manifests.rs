@@ -9,7 +9,7 @@ use simclr_checkpoint::{ImportOptions, recognize};
 use simclr_model::{ParameterSpec, Part};
 use simclr_testkit::GoldenCase;
 
-use super::{shape, unsupported};
+use super::expected::shape;
 use crate::{CaseReport, Result};
 
 pub(super) fn check(
@@ -21,7 +21,7 @@ pub(super) fn check(
     let listed = manifest["tf1_variables"].as_array();
     let pair = |entry: &Value| Some((entry[0].as_str()?.to_owned(), shape(&entry[1])?));
     let listed: Option<Vec<_>> = listed.and_then(|list| list.iter().map(pair).collect());
-    let listed = listed.ok_or_else(|| unsupported(case, format!("{file}: no variables")))?;
+    let listed = listed.ok_or_else(|| case.error(format!("{file}: no variables")))?;
     let shapes: BTreeMap<_, _> = listed.iter().cloned().collect();
     let config = recognize(Path::new(file), &shapes, &ImportOptions::default())?;
     let specs = config.parameter_specs()?;

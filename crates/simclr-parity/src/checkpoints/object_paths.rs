@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use simclr_checkpoint::canonical_names;
 
-use super::texts;
+use super::expected::texts;
 use crate::{CaseReport, Result};
 
 /// What follows the path of a variable in the key of its values.

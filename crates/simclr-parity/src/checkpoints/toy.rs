@@ -7,7 +7,7 @@ use simclr_checkpoint::Values;
 use simclr_checkpoint::tensorflow::{Bundle, DataType};
 use simclr_testkit::GoldenCase;
 
-use super::{shape, unsupported};
+use super::expected::{shape, type_name};
 use crate::{CaseReport, Result};
 
 pub(super) fn check(case: &GoldenCase, report: &mut CaseReport) -> Result<()> {
@@ -19,13 +19,11 @@ pub(super) fn check(case: &GoldenCase, report: &mut CaseReport) -> Result<()> {
         }
     }
     let prefix = case.params()["prefix"].as_str();
-    let prefix = prefix.ok_or_else(|| unsupported(case, "no `prefix`"))?;
+    let prefix = prefix.ok_or_else(|| case.error("no `prefix`"))?;
     let bad = case.directory.join("bad");
-    let entries = std::fs::read_dir(&bad).map_err(|error| unsupported(case, error.to_string()))?;
+    let entries = std::fs::read_dir(&bad).map_err(|error| case.error(error.to_string()))?;
     for entry in entries {
-        let path = entry
-            .map_err(|error| unsupported(case, error.to_string()))?
-            .path();
+        let path = entry.map_err(|error| case.error(error.to_string()))?.path();
         check_bad(prefix, &path, report);
     }
     Ok(())
@@ -61,26 +59,6 @@ fn check_good(folder: &str, path: &Path, variables: &Value, report: &mut CaseRep
         );
     }
     Ok(())
-}
-
-/// numpy's name of the type.
-pub(super) fn type_name(values: &Values) -> Option<&'static str> {
-    Some(match values {
-        Values::F32(_) => "float32",
-        Values::F64(_) => "float64",
-        Values::F16(_) => "float16",
-        Values::BF16(_) => "bfloat16",
-        Values::I8(_) => "int8",
-        Values::I16(_) => "int16",
-        Values::I32(_) => "int32",
-        Values::I64(_) => "int64",
-        Values::U8(_) => "uint8",
-        Values::U16(_) => "uint16",
-        Values::U32(_) => "uint32",
-        Values::U64(_) => "uint64",
-        Values::Bool(_) => "bool",
-        _ => return None,
-    })
 }
 
 /// Whether all values are the listed ones, exactly.

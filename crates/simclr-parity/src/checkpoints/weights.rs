@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
-use simclr_checkpoint::{Heads, SafetensorsReader, import};
+use simclr_checkpoint::{SafetensorsReader, import};
 use simclr_model::Mode;
 use simclr_testkit::Tolerance;
 
@@ -19,7 +19,7 @@ const TOLERANCE: Tolerance = Tolerance::relative_to_max(1e-3);
 /// Fails if a file cannot be read or the network cannot be imported.
 pub fn check_weights(weights: &Path, check: &Path) -> Result<CaseReport> {
     let recorded = SafetensorsReader::open(check)?;
-    let model = import(weights, Heads::All)?.model(&Device::Cpu)?;
+    let model = import(weights)?.model(&Device::Cpu)?;
     let input = recorded.read("input")?.into_tensor(&Device::Cpu)?;
     let output = model.forward(&input, Mode::Infer)?;
     let mut report = CaseReport::default();

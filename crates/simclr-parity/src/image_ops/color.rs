@@ -3,9 +3,9 @@
 use serde::Deserialize as _;
 use simclr_augment::Image;
 use simclr_augment::ops::{self, BrightnessModel, ColorJitterValues, JitterStep};
-use simclr_testkit::{GoldenCase, Tolerance};
+use simclr_testkit::GoldenCase;
 
-use super::{image, suffixes, unsupported};
+use super::inputs::{each_image, image, suffixes, tolerance};
 use crate::{CaseReport, Result};
 
 /// One operation with several factors on several images.
@@ -16,51 +16,39 @@ pub(super) fn factors(case: &GoldenCase, report: &mut CaseReport) -> Result<()> 
         "contrast" => ops::adjust_contrast,
         "hue" => ops::adjust_hue,
         "saturation" => ops::adjust_saturation,
-        _ => return Err(unsupported(case, format!("unknown `params.op`: {name}"))),
+        _ => return Err(case.error(format!("unknown `params.op`: {name}")).into()),
     };
-    let tolerance = Tolerance::absolute(case.bound("abs")?);
     let factors = case.values("factors")?;
-    for key in suffixes(case, "in_") {
-        let input = image(case, &format!("in_{key}"))?;
-        let mut results = Vec::new();
-        for &factor in &factors {
+    each_image(case, report, |input, _| {
+        let result = |&factor: &f32| {
             let mut result = input.clone();
             operation(&mut result, factor);
-            results.extend(result.into_data());
-        }
-        let expected = case.values(&format!("out_{key}"))?;
-        report.compare(key, tolerance, &results, &expected);
-    }
-    Ok(())
+            result.into_data()
+        };
+        Ok(factors.iter().flat_map(result).collect())
+    })
 }
 
 pub(super) fn grayscale(case: &GoldenCase, report: &mut CaseReport) -> Result<()> {
-    let tolerance = Tolerance::absolute(case.bound("abs")?);
-    for key in suffixes(case, "in_") {
-        let mut result = image(case, &format!("in_{key}"))?;
-        ops::grayscale(&mut result);
-        let expected = case.values(&format!("out_{key}"))?;
-        report.compare(key, tolerance, result.data(), &expected);
-    }
-    Ok(())
+    each_image(case, report, |mut image, _| {
+        ops::grayscale(&mut image);
+        Ok(image.into_data())
+    })
 }
 
 /// The whole jitter with forced order and factors.
 pub(super) fn jitter(case: &GoldenCase, report: &mut CaseReport) -> Result<()> {
-    let tolerance = Tolerance::absolute(case.bound("abs")?);
-    let entries = case.params()["cases"]
-        .as_array()
-        .ok_or_else(|| unsupported(case, "expected a list `params.cases`"))?;
-    for entry in entries {
+    let tolerance = tolerance(case)?;
+    for entry in case.list("cases")? {
         let index = &entry["i"];
         let number = |key: &str| {
             entry[key]
                 .as_f64()
                 .map(|value| value as f32)
-                .ok_or_else(|| unsupported(case, format!("expected a number `{key}` in {entry}")))
+                .ok_or_else(|| case.error(format!("expected a number `{key}` in {entry}")))
         };
         let order = <[JitterStep; 4]>::deserialize(&entry["order"])
-            .map_err(|error| unsupported(case, format!("order of {entry}: {error}")))?;
+            .map_err(|error| case.error(format!("order of {entry}: {error}")))?;
         let values = ColorJitterValues {
             order,
             brightness_model: BrightnessModel::Multiply,
@@ -73,7 +61,7 @@ pub(super) fn jitter(case: &GoldenCase, report: &mut CaseReport) -> Result<()> {
             let mut result = image(case, &format!("in_{key}"))?;
             ops::color_jitter(&mut result, &values);
             let name = format!("out{index}_{key}");
-            report.compare(&name, tolerance, result.data(), &case.values(&name)?);
+            report.compare_recorded(case, &name, tolerance, result.data())?;
         }
     }
     Ok(())

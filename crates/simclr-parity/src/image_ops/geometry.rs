@@ -3,9 +3,9 @@
 use serde::Deserialize as _;
 use simclr_augment::ops::{self, CropBox, GaussianBlurValues, Resampling};
 use simclr_augment::{Crop, Policy, Stream};
-use simclr_testkit::{GoldenCase, Tolerance};
+use simclr_testkit::GoldenCase;
 
-use super::{image, size, suffixes, unsupported};
+use super::inputs::{each_image, image, size, suffixes, tolerance};
 use crate::{CaseReport, Result};
 
 /// Whole images resized to the sizes of the recorded results.
@@ -15,35 +15,25 @@ pub(super) fn resize(case: &GoldenCase, report: &mut CaseReport) -> Result<()> {
         (Some("bicubic"), true) => Resampling::Bicubic,
         (Some("bicubic"), false) => Resampling::BicubicLegacy,
         (Some("bilinear"), true) => Resampling::Bilinear,
-        other => return Err(unsupported(case, format!("unknown resize {other:?}"))),
+        other => return Err(case.error(format!("unknown resize {other:?}")).into()),
     };
-    let tolerance = Tolerance::absolute(case.bound("abs")?);
-    for key in suffixes(case, "in_") {
-        let name = format!("out_{key}");
-        let (height, width) = size(case, &name)?;
-        let result = ops::resize(
-            &image(case, &format!("in_{key}"))?,
-            height,
-            width,
-            resampling,
-        )?;
-        report.compare(key, tolerance, result.data(), &case.values(&name)?);
-    }
-    Ok(())
+    each_image(case, report, |image, (height, width)| {
+        Ok(ops::resize(&image, height, width, resampling)?.into_data())
+    })
 }
 
 /// Boxes cut out and resized.
 pub(super) fn crop_then_resize(case: &GoldenCase, report: &mut CaseReport) -> Result<()> {
-    let tolerance = Tolerance::absolute(case.bound("abs")?);
+    let tolerance = tolerance(case)?;
     let input = image(case, "in")?;
     let boxes = <Vec<[usize; 4]>>::deserialize(&case.params()["boxes_y_x_h_w"])
-        .map_err(|error| unsupported(case, format!("params.boxes_y_x_h_w: {error}")))?;
+        .map_err(|error| case.error(format!("params.boxes_y_x_h_w: {error}")))?;
     for (index, values) in boxes.into_iter().enumerate() {
         let name = format!("out_{index}");
         let (height, width) = size(case, &name)?;
         let window = crop_box(values);
         let result = ops::crop_and_resize(&input, window, height, width, Resampling::Bicubic)?;
-        report.compare(&name, tolerance, result.data(), &case.values(&name)?);
+        report.compare_recorded(case, &name, tolerance, result.data())?;
     }
     Ok(())
 }
@@ -59,14 +49,14 @@ fn crop_box([y, x, height, width]: [usize; 4]) -> CropBox {
 
 /// The centre crop: its box, its pixels, and `preprocess_for_eval` with it.
 pub(super) fn center_crop(case: &GoldenCase, report: &mut CaseReport) -> Result<()> {
-    let tolerance = Tolerance::absolute(case.bound("abs")?);
+    let tolerance = tolerance(case)?;
     let proportion = case.number("crop_proportion")?;
     for key in suffixes(case, "in_") {
         let input = image(case, &format!("in_{key}"))?;
         let name = format!("out_{key}");
         let (height, width) = size(case, &name)?;
         let result = ops::center_crop(&input, height, width, proportion, Resampling::Bicubic)?;
-        report.compare(&name, tolerance, result.data(), &case.values(&name)?);
+        report.compare_recorded(case, &name, tolerance, result.data())?;
         let policy = Policy {
             size: (height, width),
             crop: Crop::Center { proportion },
@@ -74,7 +64,7 @@ pub(super) fn center_crop(case: &GoldenCase, report: &mut CaseReport) -> Result<
         };
         let name = format!("eval_{key}");
         let result = policy.apply(&input, &Stream::new(0))?;
-        report.compare(&name, tolerance, result.data(), &case.values(&name)?);
+        report.compare_recorded(case, &name, tolerance, result.data())?;
     }
     let shapes = case.integers("crop_shapes")?;
     for row in shapes.as_chunks::<8>().0 {
@@ -87,25 +77,20 @@ pub(super) fn center_crop(case: &GoldenCase, report: &mut CaseReport) -> Result<
 }
 
 pub(super) fn flip(case: &GoldenCase, report: &mut CaseReport) -> Result<()> {
-    let tolerance = Tolerance::absolute(case.bound("abs")?);
+    let tolerance = tolerance(case)?;
     let result = ops::flip_left_right(&image(case, "in")?);
-    report.compare("out", tolerance, result.data(), &case.values("out")?);
-    Ok(())
+    report.compare_recorded(case, "out", tolerance, result.data())
 }
 
 /// Gaussian blur and its kernel.
 pub(super) fn blur(case: &GoldenCase, report: &mut CaseReport) -> Result<()> {
-    let tolerance = Tolerance::absolute(case.bound("abs")?);
-    let entries = case.params()["cases"]
-        .as_array()
-        .ok_or_else(|| unsupported(case, "expected a list `params.cases`"))?;
-    for entry in entries {
+    let tolerance = tolerance(case)?;
+    for entry in case.list("cases")? {
         let key = entry["key"].as_str().zip(entry["kernel_size_arg"].as_u64());
         let Some(((key, kernel_size), sigma)) = key.zip(entry["sigma"].as_f64()) else {
-            return Err(unsupported(
-                case,
-                format!("no key, kernel size and sigma in {entry}"),
-            ));
+            return Err(case
+                .error(format!("no key, kernel size and sigma in {entry}"))
+                .into());
         };
         let values = GaussianBlurValues {
             kernel_size: kernel_size as usize,
@@ -113,11 +98,11 @@ pub(super) fn blur(case: &GoldenCase, report: &mut CaseReport) -> Result<()> {
         };
         let name = format!("kernel_{key}");
         let kernel = ops::gaussian_kernel(values.kernel_size, values.sigma)?;
-        report.compare(&name, tolerance, &kernel, &case.values(&name)?);
+        report.compare_recorded(case, &name, tolerance, &kernel)?;
         let mut result = image(case, &format!("in_{key}"))?;
         ops::gaussian_blur(&mut result, &values)?;
         let name = format!("out_{key}");
-        report.compare(&name, tolerance, result.data(), &case.values(&name)?);
+        report.compare_recorded(case, &name, tolerance, result.data())?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use simclr_augment::ops::{self, CropBox, Resampling};
 use simclr_augment::{CHANNELS, DecodedImage, Image, Policy, Stream};
 use simclr_testkit::{GoldenCase, Tolerance};
 
-use super::{size, suffixes, unsupported};
+use super::inputs::{size, suffixes, tolerance};
 use crate::{CaseReport, Result};
 
 fn decode(case: &GoldenCase, file: &str) -> Result<DecodedImage> {
@@ -24,27 +24,22 @@ pub(super) fn files(case: &GoldenCase, report: &mut CaseReport) -> Result<()> {
         let name = format!("decoded/{file}");
         let same_size = size(case, &name)? == (decoded.height(), decoded.width());
         report.require(&format!("size of {file}"), same_size);
-        report.compare(
-            &name,
-            Tolerance::absolute(0.0),
-            &result,
-            &case.values(&name)?,
-        );
+        report.compare_recorded(case, &name, Tolerance::absolute(0.0), &result)?;
     }
     Ok(())
 }
 
 /// Squash-first loading, then `preprocess_for_eval` and a forced crop.
 pub(super) fn parse_images(case: &GoldenCase, report: &mut CaseReport) -> Result<()> {
-    let tolerance = Tolerance::absolute(case.bound("abs")?);
+    let tolerance = tolerance(case)?;
     for key in suffixes(case, "parsed/") {
         let (file, side) = key
             .rsplit_once('_')
             .and_then(|(file, side)| Some((file, side.parse::<usize>().ok()?)))
-            .ok_or_else(|| unsupported(case, format!("expected FILE_SIZE, got `{key}`")))?;
+            .ok_or_else(|| case.error(format!("expected FILE_SIZE, got `{key}`")))?;
         let squashed = ops::resize(&decode(case, file)?, side, side, Resampling::Bilinear)?;
         let name = format!("parsed/{key}");
-        report.compare(&name, tolerance, squashed.data(), &case.values(&name)?);
+        report.compare_recorded(case, &name, tolerance, squashed.data())?;
         for (name, step) in [
             (
                 format!("eval/{key}"),
@@ -53,7 +48,7 @@ pub(super) fn parse_images(case: &GoldenCase, report: &mut CaseReport) -> Result
             (format!("train_crop/{key}"), forced_crop),
         ] {
             let result = step(&squashed)?;
-            report.compare(&name, tolerance, result.data(), &case.values(&name)?);
+            report.compare_recorded(case, &name, tolerance, result.data())?;
         }
     }
     Ok(())
@@ -88,7 +83,7 @@ const FINAL_ROWS: [usize; 6] = [0, 1, 57, 111, 222, 223];
 
 /// The linear probe's preprocessing of whole files.
 pub(super) fn probe(case: &GoldenCase, report: &mut CaseReport) -> Result<()> {
-    let tolerance = Tolerance::absolute(case.bound("abs")?);
+    let tolerance = tolerance(case)?;
     let prefix = format!("resized_{PROBE_SIDE}/");
     let files = suffixes(case, &prefix).filter_map(|name| name.strip_suffix(".idx"));
     for file in files {
@@ -110,7 +105,7 @@ pub(super) fn probe(case: &GoldenCase, report: &mut CaseReport) -> Result<()> {
             ),
             (format!("final_rows/{file}"), rows(&last, &FINAL_ROWS)),
         ] {
-            report.compare(&name, tolerance, &result, &case.values(&name)?);
+            report.compare_recorded(case, &name, tolerance, &result)?;
         }
     }
     Ok(())

@@ -5,15 +5,15 @@ use candle_core::backprop::GradStore;
 use serde_json::Value;
 use simclr_testkit::GoldenCase;
 
-use super::{Run, compare_norms};
-use crate::recorded::{compare_gradient, norm};
+use super::run::Run;
+use crate::recorded::{compare_gradient, compare_norms, norm};
 use crate::{CaseReport, Result};
 
 /// Compares the gradients of an f32 run within the case's bounds, with the recorded f64 run
 /// and, where there is a bound for it, with the recorded f32 run.
 pub(super) fn check_single(report: &mut CaseReport, case: &GoldenCase, run: &Run) -> Result<()> {
     for loss in Loss::ALL {
-        let against_double = case.bound(loss.bound_against_double())?;
+        let against_double = case.bound(&loss.bound_against_double())?;
         let against_single = match loss {
             Loss::Contrastive => Some(case.bound("grad_rel_l2_vs_f32")?),
             Loss::Features => None,
@@ -33,16 +33,15 @@ pub(super) fn check_single(report: &mut CaseReport, case: &GoldenCase, run: &Run
 /// was measured for its variable, and at most the case's bound.
 pub(super) fn check_double(report: &mut CaseReport, case: &GoldenCase, run: &Run) -> Result<()> {
     for loss in Loss::ALL {
-        let bound = case.bound(loss.bound_against_double())?;
-        let noise = &case.description["noise"][loss.noise()];
+        let bound = case.bound(&loss.bound_against_double())?;
+        let noise = &case.description["noise"][format!("{}_rel_l2_by_variable", loss.prefix())];
         let check = GradientCheck {
             case,
             loss,
             against_single: None,
             against_double: &|variable| {
-                noise[variable]
-                    .as_f64()
-                    .map_or(bound, |noise| noise.min(bound))
+                let noise = noise[variable].as_f64();
+                noise.map_or(bound, |noise| noise.min(bound))
             },
         };
         check.run(report, run)?;
@@ -69,25 +68,12 @@ impl Loss {
         }
     }
 
-    fn bound_against_double(self) -> &'static str {
-        match self {
-            Self::Contrastive => "grad_rel_l2_vs_f64",
-            Self::Features => "grad2_rel_l2_vs_f64",
-        }
-    }
-
-    fn noise(self) -> &'static str {
-        match self {
-            Self::Contrastive => "grad_rel_l2_by_variable",
-            Self::Features => "grad2_rel_l2_by_variable",
-        }
+    fn bound_against_double(self) -> String {
+        format!("{}_rel_l2_vs_f64", self.prefix())
     }
 
     fn norms(self, case: &GoldenCase) -> &Value {
-        match self {
-            Self::Contrastive => &case.description["grad_l2_f64"],
-            Self::Features => &case.description["grad2_l2_f64"],
-        }
+        &case.description[format!("{}_l2_f64", self.prefix())]
     }
 
     fn backward(self, case: &GoldenCase, run: &Run) -> Result<GradStore> {

@@ -1,16 +1,25 @@
-//! What a name says about the place of a variable in the network.
+//! What a name says about where in the network a variable belongs.
 
-use super::Collection;
+/// What a variable of a checkpoint is, apart from its location in the network.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Collection {
+    /// A parameter or a moving statistic.
+    Weights,
+    /// The moving average of a parameter.
+    MovingAverage,
+    /// What an optimizer keeps for a parameter, by our name for it.
+    Slot(&'static str),
+}
 
-/// A variable's place, and what it is there.
+/// A variable's location, and what it is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Parsed {
     pub(super) collection: Collection,
-    pub(super) place: Place,
+    pub(super) location: Location,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Location {
     Encoder {
         /// Sorts layers into the order of their construction.
         unit: Vec<u64>,

@@ -1,0 +1,49 @@
+//! What a case of `checkpoints` expects, as JSON.
+
+use serde_json::Value;
+use simclr_checkpoint::Values;
+use simclr_testkit::GoldenCase;
+
+use crate::Result;
+
+/// A file of the case.
+pub(super) fn json(case: &GoldenCase, name: &str) -> Result<Value> {
+    let bytes = std::fs::read(case.directory.join(name))
+        .map_err(|error| case.error(format!("{name}: {error}")))?;
+    let value = serde_json::from_slice(&bytes);
+    Ok(value.map_err(|error| case.error(format!("{name}: {error}")))?)
+}
+
+/// A list of sizes.
+pub(super) fn shape(value: &Value) -> Option<Vec<usize>> {
+    let sizes = value.as_array()?.iter();
+    sizes
+        .map(|size| usize::try_from(size.as_u64()?).ok())
+        .collect()
+}
+
+/// Pairs of texts.
+pub(super) fn texts(value: &Value) -> impl Iterator<Item = (&str, &str)> {
+    let entries = value.as_object().into_iter().flatten();
+    entries.filter_map(|(name, text)| Some((name.as_str(), text.as_str()?)))
+}
+
+/// numpy's name of the type.
+pub(super) fn type_name(values: &Values) -> Option<&'static str> {
+    Some(match values {
+        Values::F32(_) => "float32",
+        Values::F64(_) => "float64",
+        Values::F16(_) => "float16",
+        Values::BF16(_) => "bfloat16",
+        Values::I8(_) => "int8",
+        Values::I16(_) => "int16",
+        Values::I32(_) => "int32",
+        Values::I64(_) => "int64",
+        Values::U8(_) => "uint8",
+        Values::U16(_) => "uint16",
+        Values::U32(_) => "uint32",
+        Values::U64(_) => "uint64",
+        Values::Bool(_) => "bool",
+        _ => return None,
+    })
+}

@@ -1,0 +1,50 @@
+//! What the cases of image operations share.
+
+use simclr_augment::Image;
+use simclr_testkit::{GoldenCase, Tolerance};
+
+use crate::{CaseReport, Result};
+
+/// The case's bound on each value.
+pub(super) fn tolerance(case: &GoldenCase) -> Result<Tolerance> {
+    Ok(Tolerance::absolute(case.bound("abs")?))
+}
+
+/// A recorded tensor of shape [height, width, 3].
+pub(super) fn image(case: &GoldenCase, name: &str) -> Result<Image> {
+    let (height, width) = size(case, name)?;
+    Ok(Image::new(height, width, case.values(name)?)?)
+}
+
+/// Height and width of a recorded tensor [..., height, width, 3].
+pub(super) fn size(case: &GoldenCase, name: &str) -> Result<(usize, usize)> {
+    match *case.tensor(name)?.dims() {
+        [.., height, width, 3] => Ok((height, width)),
+        ref other => {
+            let reason = format!("`{name}` should end in [height, width, 3], got {other:?}");
+            Err(case.error(reason).into())
+        }
+    }
+}
+
+/// What follows `prefix` in the names of the recorded tensors.
+pub(super) fn suffixes<'a>(case: &'a GoldenCase, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+    let names = case.names().into_iter();
+    names.filter_map(move |name| name.strip_prefix(prefix))
+}
+
+/// Compares what an operation makes of each image `in_KEY` with `out_KEY`; it is also given the
+/// height and width of that.
+pub(super) fn each_image(
+    case: &GoldenCase,
+    report: &mut CaseReport,
+    operation: impl Fn(Image, (usize, usize)) -> Result<Vec<f32>>,
+) -> Result<()> {
+    for key in suffixes(case, "in_") {
+        let expected = format!("out_{key}");
+        let input = image(case, &format!("in_{key}"))?;
+        let result = operation(input, size(case, &expected)?)?;
+        report.compare(key, tolerance(case)?, &result, &case.values(&expected)?);
+    }
+    Ok(())
+}
