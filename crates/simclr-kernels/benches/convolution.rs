@@ -8,7 +8,6 @@ use std::hint::black_box;
 
 use candle_core::{Device, Tensor, Var};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use simclr_kernels::linalg::{MatrixMut, MatrixRef, gemm};
 use simclr_kernels::{Backend, Conv2dConfig, FeatureMap};
 
 const BATCH: usize = 8;
@@ -69,7 +68,7 @@ impl Case {
 
     fn forward(&self) -> FeatureMap {
         let map = self.map(&self.x);
-        map.conv2d_measured(&self.kernel, self.config).unwrap()
+        map.conv2d_with_stats(&self.kernel, self.config).unwrap()
     }
 
     /// What a backward pass starts from; gradients flow to what is a variable.
@@ -114,8 +113,8 @@ fn resnet_50(criterion: &mut Criterion) {
     convolutions(criterion, "convolution/resnet50", &RESNET_50);
 }
 
-/// A pointwise convolution is one matrix product: our inner loops against the `gemm` crate,
-/// each on one thread.
+/// A pointwise convolution is one matrix product: our inner loops against candle's, which
+/// are those of the `gemm` crate, each on one thread.
 fn against_gemm(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("product on one thread");
     group.sample_size(10);
@@ -136,22 +135,10 @@ fn against_gemm(criterion: &mut Criterion) {
             let map = case.map(&case.x);
             pool.install(|| b.iter(|| black_box(map.conv2d(&case.kernel, case.config).unwrap())));
         });
-        let x: Vec<f32> = case.x.flatten_all().unwrap().to_vec1().unwrap();
-        let kernel: Vec<f32> = case.kernel.flatten_all().unwrap().to_vec1().unwrap();
-        let rows = BATCH * side * side;
-        let mut y = vec![0.0; rows * outputs];
-        group.bench_function(BenchmarkId::new("gemm crate", &label), |b| {
-            b.iter(|| {
-                let left = MatrixRef::row_major(&x, rows, inputs);
-                let right = MatrixRef::row_major(&kernel, inputs, outputs);
-                gemm(
-                    1.0,
-                    left,
-                    right,
-                    0.0,
-                    MatrixMut::row_major(&mut y, rows, outputs),
-                );
-            });
+        let x = case.x.flatten(0, 2).unwrap();
+        let kernel = case.kernel.flatten(0, 2).unwrap();
+        group.bench_function(BenchmarkId::new("candle (gemm crate)", &label), |b| {
+            pool.install(|| b.iter(|| black_box(x.matmul(&kernel).unwrap())));
         });
     }
     group.finish();

@@ -8,7 +8,7 @@ use std::hint::black_box;
 use candle_core::{Device, Tensor, Var};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use simclr_kernels::{
-    Activation, Backend, BatchNormParameters, DivisorRule, FeatureMap, Moments, Padding, dense,
+    Activation, Backend, BatchNormParameters, BatchStats, DivisorRule, FeatureMap, Padding, dense,
 };
 
 const SHAPE: (usize, usize, usize, usize) = (8, 56, 56, 64);
@@ -42,7 +42,7 @@ fn batch_norms(criterion: &mut Criterion) {
         beta: &beta,
         epsilon: 1e-5,
     };
-    let moving = Moments {
+    let moving = BatchStats {
         mean: random(64),
         variance: (random(64) + 1.5).unwrap(),
     };

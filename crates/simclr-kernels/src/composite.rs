@@ -41,7 +41,7 @@ pub(crate) fn batch_norm_training(
     let variance = channel_mean(&centred.sqr()?)?;
     let scale = (gamma / (&variance + epsilon)?.sqrt()?)?;
     let y = centred.broadcast_mul(&scale)?.broadcast_add(beta)?;
-    let output = finish(y, activation, residual)?;
+    let output = activate(y, activation, residual)?;
     Ok((output, mean.detach(), variance.detach()))
 }
 
@@ -62,14 +62,14 @@ pub(crate) fn affine_channels(
     activation: Activation,
     residual: Option<&Tensor>,
 ) -> Result<Tensor> {
-    finish(
+    activate(
         x.broadcast_mul(scale)?.broadcast_add(shift)?,
         activation,
         residual,
     )
 }
 
-fn finish(y: Tensor, activation: Activation, residual: Option<&Tensor>) -> Result<Tensor> {
+fn activate(y: Tensor, activation: Activation, residual: Option<&Tensor>) -> Result<Tensor> {
     let y = match residual {
         Some(residual) => (y + residual)?,
         None => y,

@@ -37,7 +37,6 @@ mod error;
 mod fused;
 mod geometry;
 mod gradients;
-pub mod linalg;
 mod map;
 mod memory;
 mod method;
@@ -49,7 +48,7 @@ mod simd;
 pub use error::{Error, Result};
 pub use geometry::{Conv2dConfig, Padding};
 pub use gradients::{backward, recycle};
-pub use map::{BatchNormParameters, FeatureMap, Moments};
+pub use map::{BatchNormParameters, BatchStats, FeatureMap};
 pub use method::ConvolutionMethod;
 pub use ops::{
     Activation, Backend, BatchNormTraining, DivisorRule, average_pool2d, batch_norm_inference,

@@ -52,24 +52,24 @@ pub struct BatchNormParameters<'a> {
 
 fn not_fused(x: &Tensor) -> Error {
     let expected = "maps in the fused form, f32 on the CPU";
-    Error::shape("recomputed", expected, (x.dtype(), x.device().location()))
+    Error::shape("checkpoint", expected, (x.dtype(), x.device().location()))
 }
 
 /// Mean and biased variance of each channel, `[c]`, detached.
 #[derive(Debug, Clone)]
-pub struct Moments {
+pub struct BatchStats {
     /// The mean.
     pub mean: Tensor,
     /// The biased variance.
     pub variance: Tensor,
 }
 
-impl Moments {
-    fn of(moments: &fused::Moments) -> Result<Self> {
+impl BatchStats {
+    fn of(stats: &fused::ChannelStats) -> Result<Self> {
         let vector = |values: &[f32]| Tensor::new(values, &Device::Cpu);
         Ok(Self {
-            mean: vector(&moments.mean)?,
-            variance: vector(&moments.variance)?,
+            mean: vector(&stats.mean)?,
+            variance: vector(&stats.variance)?,
         })
     }
 }
@@ -139,7 +139,7 @@ impl FeatureMap {
     /// Whether a gradient can flow through the map.
     pub fn is_tracked(&self) -> bool {
         match &self.0 {
-            Form::Fused(map) => map.token().track_op(),
+            Form::Fused(map) => map.graph_node().track_op(),
             Form::Composite(tensor) => tensor.track_op(),
         }
     }
@@ -153,11 +153,11 @@ impl FeatureMap {
     }
 
     /// A [`conv2d`](Self::conv2d) that a batch norm in training form will follow: the fused
-    /// form takes the moments of each channel while the output is in cache.
+    /// form takes the statistics of each channel while the output is in cache.
     ///
     /// # Errors
     /// [`Error::Shape`] if the shapes do not fit together.
-    pub fn conv2d_measured(&self, kernel: &Tensor, config: Conv2dConfig) -> Result<Self> {
+    pub fn conv2d_with_stats(&self, kernel: &Tensor, config: Conv2dConfig) -> Result<Self> {
         self.convolve(kernel, config, true)
     }
 
@@ -181,7 +181,7 @@ impl FeatureMap {
         Ok(Self(Form::Fused(map)))
     }
 
-    /// `act(bn(x) + residual)` with the batch's own moments, and these moments. See
+    /// `act(bn(x) + residual)` with the batch's own statistics, and these statistics. See
     /// [`batch_norm_training`](crate::batch_norm_training).
     ///
     /// # Errors
@@ -191,7 +191,7 @@ impl FeatureMap {
         norm: BatchNormParameters<'_>,
         activation: Activation,
         residual: Option<&Self>,
-    ) -> Result<(Self, Moments)> {
+    ) -> Result<(Self, BatchStats)> {
         const OP: &str = "batch_norm_training";
         let BatchNormParameters {
             gamma,
@@ -203,9 +203,9 @@ impl FeatureMap {
         match &self.0 {
             Form::Fused(map) => {
                 let residual = residual.map(Self::fused).transpose()?;
-                let (y, moments) =
+                let (y, stats) =
                     fused::batch_norm_training(map, gamma, beta, epsilon, activation, residual)?;
-                Ok((Self(Form::Fused(y)), Moments::of(&moments)?))
+                Ok((Self(Form::Fused(y)), BatchStats::of(&stats)?))
             }
             Form::Composite(x) => {
                 let residual = residual.map(Self::tensor).transpose()?;
@@ -217,15 +217,15 @@ impl FeatureMap {
                     activation,
                     residual.as_ref(),
                 )?;
-                Ok((Self(Form::Composite(y)), Moments { mean, variance }))
+                Ok((Self(Form::Composite(y)), BatchStats { mean, variance }))
             }
         }
     }
 
-    /// `conv2d(relu(bn(x)))` with the batch's own moments, as one op: the fused form keeps
+    /// `conv2d(relu(bn(x)))` with the batch's own statistics, as one op: the fused form keeps
     /// `x` for the backward pass and nothing else, and computes the normalised values
-    /// again where it needs them. The result is [measured](Self::conv2d_measured). Also
-    /// returns the moments of `x`.
+    /// again where it needs them. The result is a [`conv2d_with_stats`](Self::conv2d_with_stats). Also
+    /// returns the statistics of `x`.
     ///
     /// # Errors
     /// [`Error::Shape`] if the shapes do not fit together.
@@ -234,21 +234,21 @@ impl FeatureMap {
         norm: BatchNormParameters<'_>,
         kernel: &Tensor,
         config: Conv2dConfig,
-    ) -> Result<(Self, Moments)> {
+    ) -> Result<(Self, BatchStats)> {
         const OP: &str = "batch_norm_relu_conv2d";
         let windows = self.convolution_windows(OP, kernel, config)?;
         self.check_channels(OP, &[norm.gamma, norm.beta])?;
         let Form::Fused(map) = &self.0 else {
-            let (y, moments) = self.batch_norm_training(norm, Activation::Relu, None)?;
-            return Ok((y.conv2d_measured(kernel, config)?, moments));
+            let (y, stats) = self.batch_norm_training(norm, Activation::Relu, None)?;
+            return Ok((y.conv2d_with_stats(kernel, config)?, stats));
         };
         let factors = (norm.gamma, norm.beta);
-        let (y, moments) =
+        let (y, stats) =
             fused::batch_norm_relu_conv2d(map, factors, norm.epsilon, kernel, &windows)?;
-        Ok((Self(Form::Fused(y)), Moments::of(&moments)?))
+        Ok((Self(Form::Fused(y)), BatchStats::of(&stats)?))
     }
 
-    /// `act(bn(x) + residual)` with given moments. See
+    /// `act(bn(x) + residual)` with given statistics. See
     /// [`batch_norm_inference`](crate::batch_norm_inference).
     ///
     /// # Errors
@@ -256,7 +256,7 @@ impl FeatureMap {
     pub fn batch_norm_inference(
         &self,
         norm: BatchNormParameters<'_>,
-        moving: &Moments,
+        moving: &BatchStats,
         activation: Activation,
         residual: Option<&Self>,
     ) -> Result<Self> {
@@ -293,7 +293,7 @@ impl FeatureMap {
         }))
     }
 
-    /// `act(bn(conv2d(x)) + residual)` with given moments; in the fused form in one pass,
+    /// `act(bn(conv2d(x)) + residual)` with given statistics; in the fused form in one pass,
     /// where no gradient is wanted.
     ///
     /// # Errors
@@ -303,7 +303,7 @@ impl FeatureMap {
         kernel: &Tensor,
         config: Conv2dConfig,
         norm: BatchNormParameters<'_>,
-        moving: &Moments,
+        moving: &BatchStats,
         activation: Activation,
         residual: Option<&Self>,
     ) -> Result<Self> {
@@ -341,7 +341,7 @@ impl FeatureMap {
     /// # Errors
     /// [`Error::Shape`] if one of the maps is not in the fused form. The backward pass fails
     /// if it is candle's own.
-    pub fn recomputed<E>(
+    pub fn checkpoint<E>(
         self,
         x: &Self,
         variables: &[Var],
@@ -357,7 +357,7 @@ impl FeatureMap {
         };
         match self.0 {
             Form::Fused(map) => {
-                let map = fused::recomputed(map, x.fused()?, variables, Box::new(inside))?;
+                let map = fused::checkpoint(map, x.fused()?, variables, Box::new(inside))?;
                 Ok(Self(Form::Fused(map)))
             }
             Form::Composite(y) => Err(not_fused(&y)),
@@ -499,8 +499,11 @@ fn check_vectors(op: &'static str, channels: usize, vectors: &[&Tensor]) -> Resu
     }
 }
 
-/// Scale and shift of a batch norm with given moments.
-fn inference_factors(norm: BatchNormParameters<'_>, moving: &Moments) -> Result<(Tensor, Tensor)> {
+/// Scale and shift of a batch norm with given statistics.
+fn inference_factors(
+    norm: BatchNormParameters<'_>,
+    moving: &BatchStats,
+) -> Result<(Tensor, Tensor)> {
     let scale = (norm.gamma / (&moving.variance + norm.epsilon)?.sqrt()?)?;
     let shift = (norm.beta - (&moving.mean * &scale)?)?;
     Ok((scale, shift))

@@ -3,7 +3,7 @@
 use candle_core::{DType, Tensor};
 
 use crate::{
-    BatchNormParameters, Conv2dConfig, Error, FeatureMap, Moments, Padding, Result, composite,
+    BatchNormParameters, BatchStats, Conv2dConfig, Error, FeatureMap, Padding, Result, composite,
 };
 
 /// Which implementation of an op runs.
@@ -97,7 +97,7 @@ impl Backend {
         };
         let residual = self.residual("batch_norm_training", x, residual)?;
         let map = self.channels_map("batch_norm_training", x)?;
-        let (y, Moments { mean, variance }) =
+        let (y, BatchStats { mean, variance }) =
             map.batch_norm_training(norm, activation, residual.as_ref())?;
         Ok(BatchNormTraining {
             output: y.into_tensor()?.reshape(x.shape())?,
@@ -127,7 +127,7 @@ impl Backend {
             beta,
             epsilon,
         };
-        let moving = Moments {
+        let moving = BatchStats {
             mean: moving_mean.clone(),
             variance: moving_variance.clone(),
         };
@@ -259,7 +259,7 @@ pub fn conv2d(x: &Tensor, kernel: &Tensor, config: Conv2dConfig) -> Result<Tenso
     Backend::Auto.conv2d(x, kernel, config)
 }
 
-/// Batch norm with the batch's own moments:
+/// Batch norm with the batch's own statistics:
 /// `y = act(gamma (x − mean) / sqrt(variance + epsilon) + beta + residual)`.
 ///
 /// `x` is `[n, c]` or `[n, h, w, c]`; the variance is the biased one.
@@ -277,7 +277,7 @@ pub fn batch_norm_training(
     Backend::Auto.batch_norm_training(x, gamma, beta, epsilon, activation, residual)
 }
 
-/// Batch norm with given moments:
+/// Batch norm with given statistics:
 /// `y = act(gamma (x − moving_mean) / sqrt(moving_variance + epsilon) + beta + residual)`.
 ///
 /// # Errors

@@ -165,7 +165,7 @@ fn maps_that_are_normalised_on_the_way_are_rounded_too() {
                     epsilon: 1e-5,
                 };
                 let first = FeatureMap::new(&x[0], Backend::Fused)?
-                    .conv2d_measured(&x[1], Conv2dConfig::same())?;
+                    .conv2d_with_stats(&x[1], Conv2dConfig::same())?;
                 let config = Conv2dConfig::original(size, 1);
                 let (second, _) = first.batch_norm_relu_conv2d(norm, &x[4], config)?;
                 second.tensor()

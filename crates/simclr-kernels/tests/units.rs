@@ -5,7 +5,7 @@ mod support;
 
 use candle_core::{Tensor, Var};
 use simclr_kernels::{
-    Activation, Backend, BatchNormParameters, Conv2dConfig, FeatureMap, Moments, Padding, Result,
+    Activation, Backend, BatchNormParameters, BatchStats, Conv2dConfig, FeatureMap, Padding, Result,
 };
 use support::{compare_forms, flat, values};
 
@@ -18,7 +18,7 @@ fn two_convolutions(backend: Backend, x: &[Tensor], configs: [Conv2dConfig; 2]) 
         beta: &x[3],
         epsilon: EPSILON,
     };
-    let first = FeatureMap::new(&x[0], backend)?.conv2d_measured(&x[1], configs[0])?;
+    let first = FeatureMap::new(&x[0], backend)?.conv2d_with_stats(&x[1], configs[0])?;
     let (second, _) = first.batch_norm_relu_conv2d(norm, &x[4], configs[1])?;
     second.tensor()
 }
@@ -65,7 +65,10 @@ fn moments_taken_on_the_way_are_those_of_the_output() {
             .unwrap();
         moments
     };
-    let given = moments(map.conv2d_measured(&kernel, Conv2dConfig::same()).unwrap());
+    let given = moments(
+        map.conv2d_with_stats(&kernel, Conv2dConfig::same())
+            .unwrap(),
+    );
     let anew = moments(map.conv2d(&kernel, Conv2dConfig::same()).unwrap());
     for (given, anew) in [(&given.mean, &anew.mean), (&given.variance, &anew.variance)] {
         let comparison = support::FORMS.compare(&flat(given), &flat(anew));
@@ -92,7 +95,7 @@ fn inference_in_one_pass_is_convolution_then_batch_norm() {
             beta: &beta,
             epsilon: EPSILON,
         };
-        let moving = Moments {
+        let moving = BatchStats {
             mean: values("mean", &[35]),
             variance: (values("variance", &[35]) + 1.5).unwrap(),
         };
@@ -109,7 +112,7 @@ fn inference_in_one_pass_is_convolution_then_batch_norm() {
             .unwrap()
             .tensor()
             .unwrap();
-        let Moments { mean, variance } = &moving;
+        let BatchStats { mean, variance } = &moving;
         let two = Backend::Composite
             .batch_norm_inference(
                 &plain, &gamma, &beta, mean, variance, EPSILON, activation, residual,
@@ -134,7 +137,7 @@ fn nothing_that_is_not_a_number_is_hidden_by_the_activation() {
         beta: &zeros,
         epsilon: EPSILON,
     };
-    let moving = Moments {
+    let moving = BatchStats {
         mean: zeros.clone(),
         variance: ones.clone(),
     };
@@ -245,7 +248,7 @@ fn gradients_of_a_map_that_is_read_twice_add_up() {
             };
             let map = FeatureMap::new(&x[0], backend)?;
             let residual = map.conv2d(&x[4], config)?;
-            let y = map.conv2d_measured(&x[1], config)?;
+            let y = map.conv2d_with_stats(&x[1], config)?;
             let (y, _) = y.batch_norm_training(norm, Activation::Relu, Some(&residual))?;
             y.tensor()
         });
@@ -264,7 +267,7 @@ fn section(x: &Var, kernels: &[Var; 2], again: bool) -> (Vec<f32>, Vec<Vec<f32>>
     let second = if again {
         let kernel = kernels[1].clone();
         let y = inside(&first.detach(), &kernel.as_detached_tensor()).unwrap();
-        y.recomputed(&first, &kernels[1..], move |x| {
+        y.checkpoint(&first, &kernels[1..], move |x| {
             inside(x, kernel.as_tensor())
         })
         .unwrap()
@@ -300,7 +303,7 @@ fn candles_own_backward_refuses_sections() {
     let y = inside(&map, &kernel.as_detached_tensor()).unwrap();
     let variables = [kernel.clone()];
     let y = y
-        .recomputed(&map, &variables, move |x| inside(x, kernel.as_tensor()))
+        .checkpoint(&map, &variables, move |x| inside(x, kernel.as_tensor()))
         .unwrap();
     let loss = y.tensor().unwrap().sum_all().unwrap();
     let error = loss.backward().unwrap_err().to_string();
@@ -311,6 +314,6 @@ fn candles_own_backward_refuses_sections() {
 fn sections_are_made_of_fused_maps() {
     let x = values("x", &[1, 4, 4, 2]);
     let map = |backend| FeatureMap::new(&x, backend).unwrap();
-    let result = map(Backend::Composite).recomputed(&map(Backend::Fused), &[], |x| x.relu());
+    let result = map(Backend::Composite).checkpoint(&map(Backend::Fused), &[], |x| x.relu());
     assert!(result.unwrap_err().to_string().contains("fused form"));
 }

@@ -5,10 +5,11 @@
 //! what is left of the loss when everything else costs nothing.
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use candle_core::{Device, Var};
+use std::hint::black_box;
+
+use candle_core::{Device, Tensor, Var};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use rayon::prelude::*;
-use simclr_kernels::linalg::{MatrixMut, MatrixRef, gemm};
 use simclr_loss::NtXent;
 
 const WIDTH: usize = 128;
@@ -36,43 +37,31 @@ fn nt_xent(criterion: &mut Criterion) {
                 b.iter(|| loss.forward(&input).unwrap().loss.backward().unwrap());
             });
         }
-        let views = input.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let views = input.as_detached_tensor();
         group.throughput(Throughput::Elements(4 * square));
         group.bench_function(BenchmarkId::new("products", images), |b| {
-            b.iter(|| products(&views));
+            b.iter(|| products(&views).unwrap());
         });
     }
     group.finish();
 }
 
 /// The similarities of each pair of blocks, twice, and their products with either.
-fn products(views: &[f32]) {
-    let blocks: Vec<&[f32]> = views.chunks(BLOCK * WIDTH).collect();
+fn products(views: &Tensor) -> candle_core::Result<()> {
+    let blocks = views.chunk(views.dim(0)?.div_ceil(BLOCK), 0)?;
     let pairs: Vec<(usize, usize)> = (0..blocks.len())
         .flat_map(|i| (i..blocks.len()).map(move |j| (i, j)))
         .collect();
-    let room = || {
-        (
-            vec![0.0; BLOCK * BLOCK],
-            vec![0.0; BLOCK * WIDTH],
-            vec![0.0; BLOCK * WIDTH],
-        )
-    };
-    pairs.par_iter().for_each_init(room, |room, &(i, j)| {
-        let (tile, first, second) = room;
-        let matrix = |block: usize| MatrixRef::row_major(blocks[block], BLOCK, WIDTH);
-        for _ in 0..2 {
-            let tile = MatrixMut::row_major(tile, BLOCK, BLOCK);
-            gemm(1.0, matrix(i), matrix(j).transposed(), 0.0, tile);
-        }
-        let weights = MatrixRef::row_major(tile, BLOCK, BLOCK);
-        let gradient = MatrixMut::row_major(first, BLOCK, WIDTH);
-        gemm(1.0, weights, matrix(j), 1.0, gradient);
+    pairs.par_iter().try_for_each(|&(i, j)| {
+        let (first, second) = (&blocks[i], &blocks[j]);
+        black_box(first.matmul(&second.t()?)?);
+        let weights = first.matmul(&second.t()?)?;
+        black_box(weights.matmul(second)?);
         if i != j {
-            let gradient = MatrixMut::row_major(second, BLOCK, WIDTH);
-            gemm(1.0, weights.transposed(), matrix(i), 1.0, gradient);
+            black_box(weights.t()?.matmul(first)?);
         }
-    });
+        Ok(())
+    })
 }
 
 criterion_group!(benches, nt_xent);

@@ -269,7 +269,7 @@ impl Encoder {
             let output = layer.forward(x, pass.again())?;
             Ok::<_, Error>(output.initial_max_pool)
         };
-        let initial_max_pool = output.initial_max_pool.recomputed(&x, variables, again)?;
+        let initial_max_pool = output.initial_max_pool.checkpoint(&x, variables, again)?;
         Ok(StemOutput {
             initial_conv: output.initial_conv,
             initial_max_pool,
@@ -287,7 +287,7 @@ impl Encoder {
         let mut x = x.clone();
         for section in blocks {
             x = match self.recomputes(pass) {
-                true => recomputed_block(section, &x, pass)?,
+                true => checkpointed_block(section, &x, pass)?,
                 false => section.layer.forward(&x, pass)?,
             };
         }
@@ -326,12 +326,12 @@ impl Encoder {
 }
 
 /// A block of which only the input is kept for the backward pass.
-fn recomputed_block(section: &Section<Block>, x: &FeatureMap, pass: Pass) -> Result<FeatureMap> {
+fn checkpointed_block(section: &Section<Block>, x: &FeatureMap, pass: Pass) -> Result<FeatureMap> {
     let Section { layer, variables } = section;
     let output = layer.forward(&x.detach(), pass.untracked())?;
     let layer = layer.clone();
     let again = move |x: &FeatureMap| layer.forward(x, pass.again());
-    Ok(output.recomputed(x, variables, again)?)
+    Ok(output.checkpoint(x, variables, again)?)
 }
 
 type Layers = (

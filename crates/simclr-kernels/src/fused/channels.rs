@@ -5,7 +5,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::convolution::Partial;
+use super::convolution::PartialStats;
 use crate::Activation;
 use crate::memory::Buffer;
 use crate::simd::{BlockMut, SimdLevel, fill_beside, fill_blocks, whole};
@@ -28,14 +28,14 @@ fn move_into(few: &mut [f32], sums: &mut [f32]) {
 
 /// Mean and biased variance of each channel.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Moments {
+pub(crate) struct ChannelStats {
     pub(crate) mean: Vec<f32>,
     pub(crate) variance: Vec<f32>,
 }
 
-impl Moments {
-    /// Combines the moments of parts in f64 (Chan, Golub and LeVeque 1983).
-    pub(super) fn combine(partials: &[Partial], channels: usize) -> Self {
+impl ChannelStats {
+    /// Combines the statistics of parts in f64 (Chan, Golub and LeVeque 1983).
+    pub(super) fn combine(partials: &[PartialStats], channels: usize) -> Self {
         let mut count = vec![0f64; channels];
         let mut mean = vec![0f64; channels];
         let mut squares = vec![0f64; channels];
@@ -75,27 +75,27 @@ pub(super) fn chunks(rows: usize, channels: usize) -> Vec<Range<usize>> {
 
 /// Each chunk is centred on its own mean while it is in cache. So data far from zero
 /// lose no digits, unlike with E[x²] − E[x]².
-pub(super) fn moments(level: SimdLevel, x: &[f32], channels: usize) -> Moments {
-    let partials: Vec<Partial> = chunks(x.len() / channels, channels)
+pub(super) fn stats(level: SimdLevel, x: &[f32], channels: usize) -> ChannelStats {
+    let partials: Vec<PartialStats> = chunks(x.len() / channels, channels)
         .into_par_iter()
         .map(|rows| {
             let chunk = &x[rows.start * channels..rows.end * channels];
-            level.run(ChunkMoments { chunk, channels })
+            level.run(ChunkStats { chunk, channels })
         })
         .collect();
-    Moments::combine(&partials, channels)
+    ChannelStats::combine(&partials, channels)
 }
 
-struct ChunkMoments<'a> {
+struct ChunkStats<'a> {
     chunk: &'a [f32],
     channels: usize,
 }
 
-impl WithSimd for ChunkMoments<'_> {
-    type Output = Partial;
+impl WithSimd for ChunkStats<'_> {
+    type Output = PartialStats;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> Partial {
+    fn with_simd<S: Simd>(self, _: S) -> PartialStats {
         let Self { chunk, channels } = self;
         let count = chunk.len() / channels;
         let mut mean = vec![0.0; channels];
@@ -122,7 +122,7 @@ impl WithSimd for ChunkMoments<'_> {
             }
             move_into(&mut few, &mut squares);
         }
-        Partial {
+        PartialStats {
             channels: 0..channels,
             count,
             mean,
@@ -450,12 +450,12 @@ impl WithSimd for InputAndResidual<'_> {
 }
 
 /// `max(x, 0)`.
-pub(super) fn rectify(level: SimdLevel, x: &[f32]) -> Buffer {
+pub(super) fn relu(level: SimdLevel, x: &[f32]) -> Buffer {
     map(level, x, x, |x, _| if x < 0.0 { 0.0 } else { x })
 }
 
 /// `dy` where `y` is positive.
-pub(super) fn rectify_backward(level: SimdLevel, y: &[f32], dy: &[f32]) -> Buffer {
+pub(super) fn relu_backward(level: SimdLevel, y: &[f32], dy: &[f32]) -> Buffer {
     map(level, y, dy, |y, dy| if y > 0.0 { dy } else { 0.0 })
 }
 

@@ -1,10 +1,10 @@
-//! Feature maps outside of candle's graph, tied to it by tokens.
+//! Feature maps outside of candle's graph, tied to it by nodes of it.
 //!
 //! candle allocates zeros for every gradient, adds the gradient to them into a third
 //! buffer, and frees all of it again. For maps of tens of megabytes that takes as long as
-//! the convolutions. So the graph that candle sees consists of **tokens**: tensors of one
-//! number. A token's op holds the map that it stands for. On the way back candle decides
-//! the order and passes tokens' gradients along, which nobody looks at; the maps' gradients
+//! the convolutions. So the graph that candle sees consists of **nodes**: tensors of one
+//! number. A node's op holds the map that it stands for. On the way back candle decides
+//! the order and passes nodes' gradients along, which nobody looks at; the maps' gradients
 //! travel beside them, from op to op, in buffers that are used again.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +14,7 @@ use candle_core::{
     Result as CandleResult, Shape, Storage, Tensor, Var,
 };
 
-use super::channels::{Moments, accumulate};
+use super::channels::{ChannelStats, accumulate};
 use crate::gradients::{hand_over, is_last_pass};
 use crate::memory::{self, Buffer};
 use crate::simd::SimdLevel;
@@ -27,8 +27,8 @@ pub(crate) struct Map {
     pub(crate) level: SimdLevel,
     pub(crate) values: Values,
     /// Those of the map's channels, if they are known.
-    pub(crate) moments: Option<Arc<Moments>>,
-    token: Tensor,
+    pub(crate) stats: Option<Arc<ChannelStats>>,
+    node: Tensor,
     gradient: Gradient,
 }
 
@@ -68,9 +68,9 @@ impl Gradient {
 }
 
 /// Numbers that an op keeps for its backward pass.
-pub(super) struct Kept(Mutex<Option<Values>>);
+pub(super) struct SavedForBackward(Mutex<Option<Values>>);
 
-impl Kept {
+impl SavedForBackward {
     /// The numbers; in a last pass they go with what is returned.
     pub(super) fn get(&self) -> CandleResult<Values> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -86,7 +86,7 @@ impl Kept {
     }
 }
 
-impl From<Values> for Kept {
+impl From<Values> for SavedForBackward {
     fn from(values: Values) -> Self {
         Self(Mutex::new(Some(values)))
     }
@@ -137,37 +137,38 @@ fn copy(tensor: &Tensor) -> CandleResult<Buffer> {
 pub(super) trait MapOp: Send + Sync + 'static {
     const NAME: &'static str;
 
-    /// `wanted` tells which of the op's inputs (token or tensor, in order) need a gradient;
+    /// `requires_grad` tells which of the op's inputs (node or tensor, in order) need a gradient;
     /// the result has the gradients of the op's tensors in the places of its inputs.
-    fn backward(&self, dy: Buffer, wanted: [bool; 3]) -> CandleResult<[Option<Vec<f32>>; 3]>;
+    fn backward(&self, dy: Buffer, requires_grad: [bool; 3])
+    -> CandleResult<[Option<Vec<f32>>; 3]>;
 }
 
-/// An op in the graph of tokens.
+/// An op in the graph of nodes.
 struct Node<Op> {
     op: Op,
     gradient: Gradient,
 }
 
 impl<Op: MapOp> Node<Op> {
-    /// Gradients for candle: those of tensors as they are, those of tokens as tokens.
+    /// Gradients for candle: those of tensors as they are, those of nodes as nodes.
     fn backward<const COUNT: usize>(
         &self,
         inputs: [&Tensor; COUNT],
     ) -> CandleResult<[Option<Tensor>; COUNT]> {
-        let mut wanted = [false; 3];
-        for (wanted, input) in wanted.iter_mut().zip(inputs) {
-            *wanted = input.track_op();
+        let mut requires_grad = [false; 3];
+        for (requires_grad, input) in requires_grad.iter_mut().zip(inputs) {
+            *requires_grad = input.track_op();
         }
-        let mut found = self.op.backward(self.gradient.take()?, wanted)?;
+        let mut found = self.op.backward(self.gradient.take()?, requires_grad)?;
         let mut gradients = [const { None }; COUNT];
         for (index, (input, gradient)) in inputs.iter().zip(&mut gradients).enumerate() {
-            if wanted[index] {
+            if requires_grad[index] {
                 *gradient = match found[index].take() {
                     Some(values) => {
                         let values = Tensor::from_vec(values, input.shape(), &Device::Cpu)?;
                         hand_over(input, values)
                     }
-                    None => Some(token()?),
+                    None => Some(new_node()?),
                 };
             }
         }
@@ -175,11 +176,11 @@ impl<Op: MapOp> Node<Op> {
     }
 }
 
-fn token() -> CandleResult<Tensor> {
+fn new_node() -> CandleResult<Tensor> {
     Tensor::zeros(1, DType::F32, &Device::Cpu)
 }
 
-fn token_storage() -> CandleResult<(CpuStorage, Shape)> {
+fn node_storage() -> CandleResult<(CpuStorage, Shape)> {
     Ok((CpuStorage::F32(vec![0.0]), 1.into()))
 }
 
@@ -189,7 +190,7 @@ impl<Op: MapOp> CustomOp1 for Node<Op> {
     }
 
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> CandleResult<(CpuStorage, Shape)> {
-        token_storage()
+        node_storage()
     }
 
     fn bwd(&self, first: &Tensor, _: &Tensor, _: &Tensor) -> CandleResult<Option<Tensor>> {
@@ -210,7 +211,7 @@ impl<Op: MapOp> CustomOp2 for Node<Op> {
         _: &CpuStorage,
         _: &Layout,
     ) -> CandleResult<(CpuStorage, Shape)> {
-        token_storage()
+        node_storage()
     }
 
     fn bwd(
@@ -239,7 +240,7 @@ impl<Op: MapOp> CustomOp3 for Node<Op> {
         _: &CpuStorage,
         _: &Layout,
     ) -> CandleResult<(CpuStorage, Shape)> {
-        token_storage()
+        node_storage()
     }
 
     fn bwd(
@@ -255,7 +256,7 @@ impl<Op: MapOp> CustomOp3 for Node<Op> {
     }
 }
 
-/// What an op on maps depends on: tokens of maps, and tensors.
+/// What an op on maps depends on: nodes of maps, and tensors.
 pub(super) enum Inputs<'a> {
     One(&'a Tensor),
     Two(&'a Tensor, &'a Tensor),
@@ -273,16 +274,16 @@ impl Map {
         let entrance = Entrance {
             gradient: gradient.clone(),
         };
-        let token = match values.track_op() {
+        let node = match values.track_op() {
             true => values.apply_op1(entrance)?,
-            false => token()?,
+            false => new_node()?,
         };
         Ok(Self {
             dims,
             level,
             values: Values::Tensor(values.detach()),
-            moments: None,
-            token,
+            stats: None,
+            node,
             gradient,
         })
     }
@@ -299,7 +300,7 @@ impl Map {
             op,
             gradient: gradient.clone(),
         };
-        let token = match inputs {
+        let node = match inputs {
             Inputs::One(first) => first.apply_op1(node)?,
             Inputs::Two(first, second) => first.apply_op2(second, node)?,
             Inputs::Three(first, second, third) => first.apply_op3(second, third, node)?,
@@ -308,29 +309,29 @@ impl Map {
             dims,
             level,
             values: values.into(),
-            moments: None,
-            token,
+            stats: None,
+            node,
             gradient,
         })
     }
 
-    /// A map that a graph begins with; its gradient is added up if it is `wanted`.
-    pub(super) fn beginning(
+    /// A map that a graph begins with; its gradient is added up if it is `requires_grad`.
+    pub(super) fn leaf(
         level: SimdLevel,
         dims: [usize; 4],
         values: Values,
-        wanted: bool,
+        requires_grad: bool,
     ) -> CandleResult<Self> {
-        let token = match wanted {
-            true => Var::from_tensor(&token()?)?.into_inner(),
-            false => token()?,
+        let node = match requires_grad {
+            true => Var::from_tensor(&new_node()?)?.into_inner(),
+            false => new_node()?,
         };
         Ok(Self {
             dims,
             level,
             values,
-            moments: None,
-            token,
+            stats: None,
+            node,
             gradient: Gradient::default(),
         })
     }
@@ -341,21 +342,18 @@ impl Map {
             dims,
             level,
             values: values.into(),
-            moments: None,
-            token: token()?,
+            stats: None,
+            node: new_node()?,
             gradient: Gradient::default(),
         })
     }
 
-    pub(super) fn with_moments(self, moments: Arc<Moments>) -> Self {
-        Self {
-            moments: Some(moments),
-            ..self
-        }
+    pub(super) fn with_stats(self, stats: Option<Arc<ChannelStats>>) -> Self {
+        Self { stats, ..self }
     }
 
-    pub(crate) fn token(&self) -> &Tensor {
-        &self.token
+    pub(crate) fn graph_node(&self) -> &Tensor {
+        &self.node
     }
 
     pub(super) fn gradient(&self) -> Gradient {
@@ -365,7 +363,7 @@ impl Map {
     /// The same numbers without a past.
     pub(crate) fn detach(&self) -> Self {
         Self {
-            token: self.token.detach(),
+            node: self.node.detach(),
             gradient: Gradient::default(),
             ..self.clone()
         }
@@ -377,7 +375,7 @@ impl Map {
         let Self {
             level,
             values,
-            token,
+            node,
             gradient,
             ..
         } = self;
@@ -394,11 +392,11 @@ impl Map {
             values: Mutex::new(Some(values)),
             gradient,
         };
-        Ok(token.apply_op1(exit)?)
+        Ok(node.apply_op1(exit)?)
     }
 }
 
-/// From a tensor to the token of its map.
+/// From a tensor to the node of its map.
 struct Entrance {
     gradient: Gradient,
 }
@@ -409,7 +407,7 @@ impl CustomOp1 for Entrance {
     }
 
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> CandleResult<(CpuStorage, Shape)> {
-        token_storage()
+        node_storage()
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, _: &Tensor) -> CandleResult<Option<Tensor>> {
@@ -418,7 +416,7 @@ impl CustomOp1 for Entrance {
     }
 }
 
-/// From the token of a map to a tensor.
+/// From the node of a map to a tensor.
 pub(super) struct Exit {
     level: SimdLevel,
     shape: Shape,
@@ -442,6 +440,6 @@ impl CustomOp1 for Exit {
 
     fn bwd(&self, _: &Tensor, _: &Tensor, dy: &Tensor) -> CandleResult<Option<Tensor>> {
         self.gradient.add(self.level, copy(dy)?);
-        Ok(Some(token()?))
+        Ok(Some(new_node()?))
     }
 }

@@ -6,9 +6,9 @@ mod map;
 mod ops;
 mod pooling;
 
-pub(crate) use channels::Moments;
+pub(crate) use channels::ChannelStats;
 pub(crate) use map::Map;
 pub(crate) use ops::{
-    affine_channels, average_pool2d, batch_norm_relu_conv2d, batch_norm_training, conv2d,
-    conv2d_affine, global_average_pool, inside_error, max_pool2d, recomputed, relu,
+    affine_channels, average_pool2d, batch_norm_relu_conv2d, batch_norm_training, checkpoint,
+    conv2d, conv2d_affine, global_average_pool, inside_error, max_pool2d, relu,
 };

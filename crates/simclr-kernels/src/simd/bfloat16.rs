@@ -7,7 +7,7 @@ use pulp::Simd;
 
 use super::SimdLevel;
 use super::blocks::BlockMut;
-use super::tile::{RowTable, Terms, TileEnd, multiply_tiles, unsupported};
+use super::tile::{RowTable, Terms, TileEpilogue, multiply_tiles, unsupported};
 
 /// Whether pairs can be multiplied: by an instruction, or by the portable twin of it.
 pub(crate) fn has_bfloat16(level: SimdLevel) -> bool {
@@ -79,7 +79,7 @@ mod instruction {
 
     use pulp::x86::V4;
 
-    use super::{BlockMut, RowTable, Terms, TileEnd, multiply_tiles};
+    use super::{BlockMut, RowTable, Terms, TileEpilogue, multiply_tiles};
 
     /// Products of pairs by one instruction of AVX512-BF16, for a function compiled for it.
     struct DotProducts;
@@ -98,7 +98,7 @@ mod instruction {
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx512bf16")]
-    pub(super) fn multiply<End: TileEnd>(
+    pub(super) fn multiply<End: TileEpilogue>(
         simd: V4,
         table: &RowTable<'_>,
         panels: &[f32],
@@ -110,7 +110,7 @@ mod instruction {
 }
 
 /// [`multiply`](super::multiply) for pairs, in tiles of 12 x 32.
-pub(super) fn multiply<End: TileEnd>(
+pub(super) fn multiply<End: TileEpilogue>(
     table: &RowTable<'_>,
     panels: &[f32],
     block: &mut BlockMut<'_>,

@@ -4,7 +4,6 @@
 
 mod bfloat16;
 mod blocks;
-mod gemm;
 mod level;
 mod prefetch;
 mod scratch;
@@ -12,11 +11,10 @@ mod tile;
 
 pub(crate) use bfloat16::{has_bfloat16, pair_rows, round_to_pairs};
 pub(crate) use blocks::{BlockMut, fill_beside, fill_blocks, whole};
-pub use gemm::{MatrixMut, MatrixRef, gemm};
 pub use level::SimdLevel;
 pub(crate) use prefetch::prefetch;
 pub(crate) use scratch::{Scratch, odd_lines};
 pub(crate) use tile::{
-    FilterTile, OuterProducts, RowTable, TileEnd, add_outer_products, load_from as load, multiply,
-    store_to as store,
+    FilterTile, OuterProducts, RowTable, TileEpilogue, add_outer_products, load_from as load,
+    multiply, store_to as store,
 };

@@ -147,7 +147,7 @@ impl<'a> RowTable<'a> {
 }
 
 /// What follows a product while a tile of it is at hand.
-pub(crate) trait TileEnd {
+pub(crate) trait TileEpilogue {
     /// Asks for what it will need for these rows of the block.
     fn prefetch(&self, rows: &[usize]);
 
@@ -163,7 +163,7 @@ pub(crate) trait TileEnd {
 }
 
 /// Nothing follows.
-impl TileEnd for () {
+impl TileEpilogue for () {
     #[inline(always)]
     fn prefetch(&self, _: &[usize]) {}
 
@@ -190,7 +190,7 @@ const LARGEST_TILE: usize = 12 * WIDEST_ROW;
 /// the next one does, so that rows of the result are written, and those of what is added to
 /// them are read, in long pieces.
 #[inline(always)]
-pub(crate) fn multiply<S: Simd, End: TileEnd>(
+pub(crate) fn multiply<S: Simd, End: TileEpilogue>(
     simd: S,
     table: &RowTable<'_>,
     panels: &[f32],
@@ -230,7 +230,7 @@ pub(super) fn multiply_tiles<
     T: Terms<S>,
     const ROWS: usize,
     const VECTORS: usize,
-    End: TileEnd,
+    End: TileEpilogue,
 >(
     simd: S,
     table: &RowTable<'_>,

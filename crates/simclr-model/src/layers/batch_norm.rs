@@ -1,7 +1,7 @@
 //! Batch norm with its moving statistics.
 
 use candle_core::{Tensor, Var};
-use simclr_kernels::{Activation, BatchNormParameters, FeatureMap, Moments};
+use simclr_kernels::{Activation, BatchNormParameters, BatchStats, FeatureMap};
 
 use super::{Conv, Pass};
 use crate::builder::Builder;
@@ -108,8 +108,8 @@ impl BatchNorm {
         if !pass.batch_statistics {
             return Ok(x.batch_norm_inference(norm, &self.moving(), activation, residual)?);
         }
-        let (y, moments) = x.batch_norm_training(norm, activation, residual)?;
-        self.move_statistics(pass, &moments)?;
+        let (y, stats) = x.batch_norm_training(norm, activation, residual)?;
+        self.move_statistics(pass, &stats)?;
         Ok(y)
     }
 
@@ -155,8 +155,8 @@ impl BatchNorm {
     ) -> Result<FeatureMap> {
         let (gamma, beta) = self.learned(pass);
         let norm = self.parameters(&gamma, &beta);
-        let (y, moments) = x.batch_norm_relu_conv2d(norm, &conv.kernel(pass), conv.config())?;
-        self.move_statistics(pass, &moments)?;
+        let (y, stats) = x.batch_norm_relu_conv2d(norm, &conv.kernel(pass), conv.config())?;
+        self.move_statistics(pass, &stats)?;
         Ok(y)
     }
 
@@ -177,17 +177,17 @@ impl BatchNorm {
         }
     }
 
-    fn moving(&self) -> Moments {
-        Moments {
+    fn moving(&self) -> BatchStats {
+        BatchStats {
             mean: self.moving_mean.as_detached_tensor(),
             variance: self.moving_variance.as_detached_tensor(),
         }
     }
 
-    fn move_statistics(&self, pass: Pass, moments: &Moments) -> Result<()> {
+    fn move_statistics(&self, pass: Pass, stats: &BatchStats) -> Result<()> {
         if pass.moves_statistics {
-            self.move_towards(&self.moving_mean, &moments.mean)?;
-            self.move_towards(&self.moving_variance, &moments.variance)?;
+            self.move_towards(&self.moving_mean, &stats.mean)?;
+            self.move_towards(&self.moving_variance, &stats.variance)?;
         }
         Ok(())
     }

@@ -52,7 +52,7 @@ impl Conv {
     pub(crate) fn forward(&self, x: &FeatureMap, pass: Pass) -> Result<FeatureMap> {
         let kernel = self.kernel(pass);
         Ok(match pass.batch_statistics {
-            true => x.conv2d_measured(&kernel, self.config)?,
+            true => x.conv2d_with_stats(&kernel, self.config)?,
             false => x.conv2d(&kernel, self.config)?,
         })
     }

@@ -5,10 +5,10 @@
 //! there ([`RowTable`](crate::simd::RowTable)), so that nothing is gathered or copied.
 //! Only the weights are rearranged, once for all pixels.
 
-mod filter;
-mod finish;
-mod lattice;
-mod paired;
+mod bfloat16;
+mod epilogue;
+mod implicit_gemm;
+mod kernel_gradient;
 mod small_input;
 mod weights;
 mod winograd;
@@ -20,33 +20,33 @@ use crate::geometry::{Span, Windows};
 use crate::memory::Buffer;
 use crate::simd::SimdLevel;
 use crate::{Activation, ConvolutionMethod, Precision};
-use finish::Finish;
-use lattice::{Lattice, Product};
+use epilogue::Epilogue;
+use implicit_gemm::{Product, StridedGrid};
 use weights::Weights;
 
-pub(super) use finish::Partial;
+pub(super) use epilogue::PartialStats;
 
 /// What a convolution is applied to.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Input<'a> {
     values: &'a [f32],
     /// Scale and shift per channel of what is `max(values scale + shift, 0)`.
-    rectified: Option<(&'a [f32], &'a [f32])>,
+    affine: Option<(&'a [f32], &'a [f32])>,
 }
 
 impl<'a> Input<'a> {
     pub(super) fn plain(values: &'a [f32]) -> Self {
         Self {
             values,
-            rectified: None,
+            affine: None,
         }
     }
 
     /// `max(values scale + shift, 0)`, computed where it is needed.
-    pub(super) fn rectified(values: &'a [f32], scale: &'a [f32], shift: &'a [f32]) -> Self {
+    pub(super) fn scale_shift_relu(values: &'a [f32], scale: &'a [f32], shift: &'a [f32]) -> Self {
         Self {
             values,
-            rectified: Some((scale, shift)),
+            affine: Some((scale, shift)),
         }
     }
 
@@ -54,12 +54,12 @@ impl<'a> Input<'a> {
     fn prepared(&self, level: SimdLevel, precision: Precision, channels: usize) -> Computed<'a> {
         match precision {
             Precision::Single => self.computed(level),
-            Precision::BFloat16 => Computed::Made(paired::round_map(level, *self, channels)),
+            Precision::BFloat16 => Computed::Made(bfloat16::round_map(level, *self, channels)),
         }
     }
 
     fn computed(&self, level: SimdLevel) -> Computed<'a> {
-        let Some((scale, shift)) = self.rectified else {
+        let Some((scale, shift)) = self.affine else {
             return Computed::Given(self.values);
         };
         let affine = Affine {
@@ -91,7 +91,7 @@ impl Deref for Computed<'_> {
 
 /// `max(x scale + shift, 0)`; what is not a number stays so.
 #[inline(always)]
-fn rectify(x: f32, scale: f32, shift: f32) -> f32 {
+fn scale_shift_relu(x: f32, scale: f32, shift: f32) -> f32 {
     let y = x * scale + shift;
     if y < 0.0 { 0.0 } else { y }
 }
@@ -100,7 +100,7 @@ fn rectify(x: f32, scale: f32, shift: f32) -> f32 {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Convolution {
     /// That of its factors, if they come in pairs: see `Convolution::precision`.
-    pub(super) wanted: Precision,
+    pub(super) precision: Precision,
     pub(super) batch: usize,
     pub(super) windows: Windows,
     pub(super) inputs: usize,
@@ -110,11 +110,11 @@ pub(super) struct Convolution {
 impl Convolution {
     /// Images have too few channels to be multiplied in pairs, and no channel may be left
     /// alone in the forward pass or the backward one.
-    fn precision(&self) -> Precision {
+    fn product_precision(&self) -> Precision {
         const FEWEST: usize = 16;
         let paired = self.inputs.is_multiple_of(2) && self.outputs.is_multiple_of(2);
         match paired && self.inputs >= FEWEST {
-            true => self.wanted,
+            true => self.precision,
             false => Precision::Single,
         }
     }
@@ -129,18 +129,18 @@ impl Convolution {
 
     /// `y[p, o] = sum over k of columns[p, k] kernel[k, o]`.
     pub(super) fn forward(&self, level: SimdLevel, x: Input<'_>, kernel: &[f32]) -> Buffer {
-        self.forward_with(level, x, kernel, Finish::Nothing).0
+        self.forward_with(level, x, kernel, Epilogue::Nothing).0
     }
 
-    /// As `forward`, with the partial moments of each channel, taken while the output is
+    /// As `forward`, with the partial statistics of each channel, taken while the output is
     /// in cache.
-    pub(super) fn forward_with_moments(
+    pub(super) fn forward_with_stats(
         &self,
         level: SimdLevel,
         x: Input<'_>,
         kernel: &[f32],
-    ) -> (Buffer, Vec<Partial>) {
-        self.forward_with(level, x, kernel, Finish::Moments)
+    ) -> (Buffer, Vec<PartialStats>) {
+        self.forward_with(level, x, kernel, Epilogue::Stats)
     }
 
     /// As `forward`, followed by an affine map while the output is in cache.
@@ -151,7 +151,7 @@ impl Convolution {
         kernel: &[f32],
         affine: &Affine<'_>,
     ) -> Buffer {
-        self.forward_with(level, x, kernel, Finish::Affine(affine))
+        self.forward_with(level, x, kernel, Epilogue::Affine(affine))
             .0
     }
 
@@ -160,21 +160,21 @@ impl Convolution {
         level: SimdLevel,
         x: Input<'_>,
         kernel: &[f32],
-        finish: Finish<'_>,
-    ) -> (Buffer, Vec<Partial>) {
+        epilogue: Epilogue<'_>,
+    ) -> (Buffer, Vec<PartialStats>) {
         if self.is_winograd() {
-            return winograd::Product::forward(level, self, x, kernel).run(finish);
+            return winograd::Product::forward(level, self, x, kernel).run(epilogue);
         }
         if small_input::is_small(self) {
             let x = x.computed(level);
             let (padded, convolution) = small_input::padded(self, &x);
-            let lattice = convolution.merged_lattice();
+            let grid = convolution.merged_grid();
             return convolution
-                .product(level, Input::plain(&padded), kernel, lattice)
-                .run(finish);
+                .product(level, Input::plain(&padded), kernel, grid)
+                .run(epilogue);
         }
-        self.product(level, x, kernel, Lattice::forward(&self.windows))
-            .run(finish)
+        self.product(level, x, kernel, StridedGrid::forward(&self.windows))
+            .run(epilogue)
     }
 
     /// Whether each output pixel sees one input pixel, the same.
@@ -187,20 +187,20 @@ impl Convolution {
         level: SimdLevel,
         x: Input<'a>,
         kernel: &'a [f32],
-        lattice: Lattice,
+        grid: StridedGrid,
     ) -> Product<'a> {
         let Windows { rows, columns } = &self.windows;
         Product {
             level,
-            precision: self.precision(),
+            precision: self.product_precision(),
             batch: self.batch,
             source: x,
             source_size: (rows.input, columns.input),
             source_channels: self.inputs,
-            run: lattice.merged_columns() * self.inputs,
+            run: grid.merged_columns() * self.inputs,
             target_size: (rows.output, columns.output),
             weights: Weights::forward(kernel, self.inputs, self.outputs),
-            lattices: vec![lattice],
+            grids: vec![grid],
         }
     }
 
@@ -216,18 +216,18 @@ impl Convolution {
         dy: &[f32],
         sum: Option<&[f32]>,
     ) -> Buffer {
-        let finish = match sum {
-            Some(sum) => Finish::Add(sum, self.inputs),
-            None => Finish::Nothing,
+        let epilogue = match sum {
+            Some(sum) => Epilogue::Add(sum, self.inputs),
+            None => Epilogue::Nothing,
         };
         if self.is_winograd() {
             let product = winograd::Product::backward(level, self, kernel, dy);
-            return product.run(finish).0;
+            return product.run(epilogue).0;
         }
         let Windows { rows, columns } = &self.windows;
         Product {
             level,
-            precision: self.precision(),
+            precision: self.product_precision(),
             batch: self.batch,
             source: Input::plain(dy),
             source_size: (rows.output, columns.output),
@@ -235,9 +235,9 @@ impl Convolution {
             run: self.outputs,
             target_size: (rows.input, columns.input),
             weights: Weights::backward(kernel, self.inputs, self.outputs),
-            lattices: Lattice::backward(&self.windows),
+            grids: StridedGrid::backward(&self.windows),
         }
-        .run(finish)
+        .run(epilogue)
         .0
     }
 
@@ -246,27 +246,33 @@ impl Convolution {
         if small_input::is_small(self) {
             let x = x.computed(level);
             let (padded, convolution) = small_input::padded(self, &x);
-            let lattice = convolution.merged_lattice();
-            return filter::gradient(level, &convolution, &lattice, Input::plain(&padded), dy);
+            let grid = convolution.merged_grid();
+            return kernel_gradient::gradient(
+                level,
+                &convolution,
+                &grid,
+                Input::plain(&padded),
+                dy,
+            );
         }
         if self.suits_winograd() {
             return winograd::gradient(level, self, x, dy);
         }
-        filter::gradient(level, self, &Lattice::forward(&self.windows), x, dy)
+        kernel_gradient::gradient(level, self, &StridedGrid::forward(&self.windows), x, dy)
     }
 
     /// Whether Winograd's form computes maps.
     fn is_winograd(&self) -> bool {
-        self.precision() == Precision::Single && self.suits_winograd()
+        self.product_precision() == Precision::Single && self.suits_winograd()
     }
 
     fn suits_winograd(&self) -> bool {
         ConvolutionMethod::current() == ConvolutionMethod::Fastest && winograd::suits(self)
     }
 
-    /// A lattice whose taps are whole rows of a window; only for maps without padding.
-    fn merged_lattice(&self) -> Lattice {
-        Lattice::merged(&self.windows)
+    /// A grid whose taps are whole rows of a window; only for maps without padding.
+    fn merged_grid(&self) -> StridedGrid {
+        StridedGrid::merged(&self.windows)
     }
 }
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::finish::WIDEST;
+use super::epilogue::WIDEST;
 use crate::Precision;
 use crate::simd::{Scratch, SimdLevel, pair_rows};
 

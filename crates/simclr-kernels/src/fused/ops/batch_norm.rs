@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use candle_core::{Result as CandleResult, Tensor};
 
-use crate::fused::channels::{self, AffineGradient, Gate, Moments};
-use crate::fused::map::{Gradient, Inputs, Kept, Map, MapOp, Values, lend};
+use crate::fused::channels::{self, AffineGradient, ChannelStats, Gate};
+use crate::fused::map::{Gradient, Inputs, Map, MapOp, SavedForBackward, Values, lend};
 use crate::memory::Buffer;
 use crate::simd::SimdLevel;
 use crate::{Activation, Result};
@@ -18,10 +18,10 @@ pub(super) struct Factors {
     statistics: Option<Statistics>,
 }
 
-/// The batch's own moments, and what follows from them.
+/// The batch's own statistics, and what follows from them.
 #[derive(Debug, Clone)]
 struct Statistics {
-    moments: Arc<Moments>,
+    stats: Arc<ChannelStats>,
     inverse_deviation: Vec<f32>,
 }
 
@@ -35,16 +35,16 @@ impl Factors {
         })
     }
 
-    /// From gamma, beta and the batch's moments.
-    pub(super) fn of_moments(
+    /// From gamma, beta and the batch's statistics.
+    pub(super) fn of_stats(
         gamma: &Tensor,
         beta: &Tensor,
-        moments: &Arc<Moments>,
+        stats: &Arc<ChannelStats>,
         epsilon: f64,
     ) -> Result<Self> {
         let (gamma, beta): (Vec<f32>, Vec<f32>) = (gamma.to_vec1()?, beta.to_vec1()?);
         let inverse = |&v: &f32| (1.0 / (f64::from(v) + epsilon).sqrt()) as f32;
-        let inverse_deviation: Vec<f32> = moments.variance.iter().map(inverse).collect();
+        let inverse_deviation: Vec<f32> = stats.variance.iter().map(inverse).collect();
         let scale: Vec<f32> = gamma
             .iter()
             .zip(&inverse_deviation)
@@ -56,7 +56,7 @@ impl Factors {
         };
         let shift = beta
             .iter()
-            .zip(&moments.mean)
+            .zip(&stats.mean)
             .zip(&scale)
             .map(shift)
             .collect();
@@ -64,26 +64,26 @@ impl Factors {
             scale,
             shift,
             statistics: Some(Statistics {
-                moments: Arc::clone(moments),
+                stats: Arc::clone(stats),
                 inverse_deviation,
             }),
         })
     }
 
     /// The gradients of the two rows of factors (gamma and beta, or scale and shift), and,
-    /// in the place of `dy`, what was wanted.
+    /// in the place of `dy`, what was asked for.
     pub(super) fn backward(
         &self,
         level: SimdLevel,
         x: &[f32],
         mut dy: Buffer,
         gate: Gate<'_>,
-        wanted: Wanted,
+        requires_grad: Required,
     ) -> FactorGradients {
         let channels = self.scale.len();
         let zeros;
         let centre = match &self.statistics {
-            Some(statistics) => &statistics.moments.mean,
+            Some(statistics) => &statistics.stats.mean,
             None => {
                 zeros = vec![0.0; channels];
                 &zeros
@@ -111,13 +111,13 @@ impl Factors {
         }
         packed.extend(sums.iter().map(|&s| s as f32));
         let factors = [self.scale.as_slice(), &b, &c];
-        let (dx, dresidual) = match wanted {
-            Wanted::Parameters => (None, None),
-            Wanted::Input => {
+        let (dx, dresidual) = match requires_grad {
+            Required::Parameters => (None, None),
+            Required::Input => {
                 gradient.input(level, factors, &mut dy);
                 (Some(dy), None)
             }
-            Wanted::InputAndResidual => {
+            Required::InputAndResidual => {
                 let dx = gradient.input_and_residual(level, factors, &mut dy);
                 (Some(dx), Some(dy))
             }
@@ -132,7 +132,7 @@ impl Factors {
 
 /// Which gradients somebody needs.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Wanted {
+pub(super) enum Required {
     Parameters,
     Input,
     InputAndResidual,
@@ -149,22 +149,26 @@ struct Affine {
     level: SimdLevel,
     activation: Activation,
     factors: Factors,
-    x: Kept,
+    x: SavedForBackward,
     dx: Gradient,
     /// The result, which tells where the activation was open, and where the residual's
     /// gradient goes.
-    residual: Option<(Kept, Gradient)>,
+    residual: Option<(SavedForBackward, Gradient)>,
 }
 
 impl MapOp for Affine {
     const NAME: &'static str = "batch-norm";
 
-    fn backward(&self, dy: Buffer, wanted: [bool; 3]) -> CandleResult<[Option<Vec<f32>>; 3]> {
-        let [input, parameters, residual] = wanted;
+    fn backward(
+        &self,
+        dy: Buffer,
+        requires_grad: [bool; 3],
+    ) -> CandleResult<[Option<Vec<f32>>; 3]> {
+        let [input, parameters, residual] = requires_grad;
         let which = match (residual, input) {
-            (true, _) => Wanted::InputAndResidual,
-            (false, true) => Wanted::Input,
-            (false, false) => Wanted::Parameters,
+            (true, _) => Required::InputAndResidual,
+            (false, true) => Required::Input,
+            (false, false) => Required::Parameters,
         };
         let (x, y) = (self.x.get()?, self.residual.as_ref());
         let y = y.map(|(y, _)| y.get()).transpose()?;
@@ -217,8 +221,8 @@ fn apply(
         residual: residual.map(|residual| (y.clone().into(), residual.gradient())),
     };
     let inputs = match residual {
-        None => Inputs::Two(x.token(), &packed),
-        Some(residual) => Inputs::Three(x.token(), &packed, residual.token()),
+        None => Inputs::Two(x.graph_node(), &packed),
+        Some(residual) => Inputs::Three(x.graph_node(), &packed, residual.graph_node()),
     };
     Map::result_of(op, inputs, level, (x.dims, y))
 }
@@ -234,7 +238,7 @@ pub(crate) fn affine_channels(
     apply(x, (scale, shift), factors, activation, residual)
 }
 
-/// Also returns the moments of `x`, which are computed unless they are known.
+/// Also returns the statistics of `x`, which are computed unless they are known.
 pub(crate) fn batch_norm_training(
     x: &Map,
     gamma: &Tensor,
@@ -242,22 +246,22 @@ pub(crate) fn batch_norm_training(
     epsilon: f64,
     activation: Activation,
     residual: Option<&Map>,
-) -> Result<(Map, Arc<Moments>)> {
-    let moments = moments_of(x)?;
-    let factors = Factors::of_moments(gamma, beta, &moments, epsilon)?;
+) -> Result<(Map, Arc<ChannelStats>)> {
+    let stats = stats_of(x)?;
+    let factors = Factors::of_stats(gamma, beta, &stats, epsilon)?;
     let y = apply(x, (gamma, beta), factors, activation, residual)?;
-    Ok((y, moments))
+    Ok((y, stats))
 }
 
-/// The moments of the channels of a map.
-pub(super) fn moments_of(x: &Map) -> Result<Arc<Moments>> {
-    Ok(match &x.moments {
-        Some(moments) => Arc::clone(moments),
+/// The statistics of the channels of a map.
+pub(super) fn stats_of(x: &Map) -> Result<Arc<ChannelStats>> {
+    Ok(match &x.stats {
+        Some(stats) => Arc::clone(stats),
         None => {
             let channels = x.dims[3];
             Arc::new(
                 x.values
-                    .lend(|values| channels::moments(x.level, values, channels))?,
+                    .lend(|values| channels::stats(x.level, values, channels))?,
             )
         }
     })

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use candle_core::{Result as CandleResult, Tensor};
 
-use super::batch_norm::{Factors, Wanted, lend_both, moments_of};
-use crate::fused::channels::{Affine, Gate, Moments};
+use super::batch_norm::{Factors, Required, lend_both, stats_of};
+use crate::fused::channels::{Affine, ChannelStats, Gate};
 use crate::fused::convolution::{Convolution, Input};
-use crate::fused::map::{Gradient, Inputs, Kept, Map, MapOp, lend};
+use crate::fused::map::{Gradient, Inputs, Map, MapOp, SavedForBackward, lend};
 use crate::geometry::Windows;
 use crate::memory::Buffer;
 use crate::simd::SimdLevel;
@@ -17,7 +17,7 @@ use crate::{Activation, Error, Precision, Result};
 struct Conv2d {
     level: SimdLevel,
     sizes: Convolution,
-    x: Kept,
+    x: SavedForBackward,
     dx: Gradient,
     /// Contiguous and detached.
     kernel: Tensor,
@@ -26,10 +26,14 @@ struct Conv2d {
 impl MapOp for Conv2d {
     const NAME: &'static str = "conv2d";
 
-    fn backward(&self, dy: Buffer, wanted: [bool; 3]) -> CandleResult<[Option<Vec<f32>>; 3]> {
+    fn backward(
+        &self,
+        dy: Buffer,
+        requires_grad: [bool; 3],
+    ) -> CandleResult<[Option<Vec<f32>>; 3]> {
         let Self { level, sizes, .. } = self;
         // First, because afterwards the input's memory may serve its gradient.
-        let dkernel = match wanted[1] {
+        let dkernel = match requires_grad[1] {
             true => Some(
                 self.x
                     .get()?
@@ -37,7 +41,7 @@ impl MapOp for Conv2d {
             ),
             false => None,
         };
-        if wanted[0] {
+        if requires_grad[0] {
             let sum = self.dx.take_sum();
             let dx = lend(&self.kernel, |kernel| {
                 sizes.backward_input(*level, kernel, &dy, sum.as_deref())
@@ -58,7 +62,11 @@ struct NormalizedConv2d {
 impl MapOp for NormalizedConv2d {
     const NAME: &'static str = "batch-norm-relu-conv2d";
 
-    fn backward(&self, dy: Buffer, wanted: [bool; 3]) -> CandleResult<[Option<Vec<f32>>; 3]> {
+    fn backward(
+        &self,
+        dy: Buffer,
+        requires_grad: [bool; 3],
+    ) -> CandleResult<[Option<Vec<f32>>; 3]> {
         let Conv2d {
             level,
             sizes,
@@ -68,20 +76,20 @@ impl MapOp for NormalizedConv2d {
         } = &self.convolution;
         let factors = &self.factors;
         let x = x.get()?;
-        let dkernel = match wanted[2] {
+        let dkernel = match requires_grad[2] {
             true => Some(x.lend(|x| {
-                let input = Input::rectified(x, &factors.scale, &factors.shift);
+                let input = Input::scale_shift_relu(x, &factors.scale, &factors.shift);
                 sizes.backward_kernel(*level, input, &dy)
             })?),
             false => None,
         };
-        if !wanted[0] && !wanted[1] {
+        if !requires_grad[0] && !requires_grad[1] {
             return Ok([None, None, dkernel]);
         }
-        let which = if wanted[0] {
-            Wanted::Input
+        let which = if requires_grad[0] {
+            Required::Input
         } else {
-            Wanted::Parameters
+            Required::Parameters
         };
         let dnormalized = lend(kernel, |kernel| {
             sizes.backward_input(*level, kernel, &dy, None)
@@ -91,7 +99,7 @@ impl MapOp for NormalizedConv2d {
         if let Some(found) = found.dx {
             dx.add(*level, found);
         }
-        Ok([None, wanted[1].then_some(found.packed), dkernel])
+        Ok([None, requires_grad[1].then_some(found.packed), dkernel])
     }
 }
 
@@ -109,7 +117,7 @@ fn prepare(x: &Map, kernel: &Tensor, windows: &Windows) -> Result<Conv2d> {
     Ok(Conv2d {
         level: x.level,
         sizes: Convolution {
-            wanted: match is_matrix {
+            precision: match is_matrix {
                 true => Precision::Single,
                 false => Precision::at(x.level)?,
             },
@@ -135,61 +143,61 @@ impl Conv2d {
         [batch, windows.rows.output, windows.columns.output, outputs]
     }
 
-    /// The output, and its channels' moments if a batch norm will want them.
+    /// The output, and its channels' statistics if a batch norm will want them.
     fn forward(
         &self,
         x: Input<'_>,
-        measured: bool,
-    ) -> CandleResult<(Buffer, Option<Arc<Moments>>)> {
+        with_stats: bool,
+    ) -> CandleResult<(Buffer, Option<Arc<ChannelStats>>)> {
         lend(&self.kernel, |kernel| {
-            if !measured {
+            if !with_stats {
                 return (self.sizes.forward(self.level, x, kernel), None);
             }
-            let (y, partials) = self.sizes.forward_with_moments(self.level, x, kernel);
-            let moments = Moments::combine(&partials, self.sizes.outputs);
-            (y, Some(Arc::new(moments)))
+            let (y, partials) = self.sizes.forward_with_stats(self.level, x, kernel);
+            let stats = ChannelStats::combine(&partials, self.sizes.outputs);
+            (y, Some(Arc::new(stats)))
         })
     }
 }
 
-fn with_moments(map: Map, moments: Option<Arc<Moments>>) -> Map {
-    match moments {
-        Some(moments) => map.with_moments(moments),
-        None => map,
-    }
-}
-
-/// The convolution, with the moments of its channels if `measured`.
-pub(crate) fn conv2d(x: &Map, kernel: &Tensor, windows: &Windows, measured: bool) -> Result<Map> {
+/// The convolution, with the statistics of its channels if `with_stats`.
+pub(crate) fn conv2d(x: &Map, kernel: &Tensor, windows: &Windows, with_stats: bool) -> Result<Map> {
     let op = prepare(x, kernel, windows)?;
-    let (y, moments) = x.values.lend(|x| op.forward(Input::plain(x), measured))??;
+    let (y, stats) = x
+        .values
+        .lend(|x| op.forward(Input::plain(x), with_stats))??;
     let (level, result) = (x.level, (op.output_dims(), y));
-    let map = Map::result_of(op, Inputs::Two(x.token(), kernel), level, result)?;
-    Ok(with_moments(map, moments))
+    let map = Map::result_of(op, Inputs::Two(x.graph_node(), kernel), level, result)?;
+    Ok(map.with_stats(stats))
 }
 
-/// The convolution of `relu(bn(x))`, with the moments of its channels; also those of `x`.
+/// The convolution of `relu(bn(x))`, with the statistics of its channels; also those of `x`.
 pub(crate) fn batch_norm_relu_conv2d(
     x: &Map,
     (gamma, beta): (&Tensor, &Tensor),
     epsilon: f64,
     kernel: &Tensor,
     windows: &Windows,
-) -> Result<(Map, Arc<Moments>)> {
-    let moments = moments_of(x)?;
+) -> Result<(Map, Arc<ChannelStats>)> {
+    let stats = stats_of(x)?;
     let op = NormalizedConv2d {
         convolution: prepare(x, kernel, windows)?,
-        factors: Factors::of_moments(gamma, beta, &moments, epsilon)?,
+        factors: Factors::of_stats(gamma, beta, &stats, epsilon)?,
     };
     let Factors { scale, shift, .. } = &op.factors;
     let convolution = &op.convolution;
-    let (y, measured) = x
+    let (y, output_stats) = x
         .values
-        .lend(|x| convolution.forward(Input::rectified(x, scale, shift), true))??;
+        .lend(|x| convolution.forward(Input::scale_shift_relu(x, scale, shift), true))??;
     let packed = Tensor::stack(&[gamma, beta], 0)?;
     let (level, result) = (x.level, (convolution.output_dims(), y));
-    let map = Map::result_of(op, Inputs::Three(x.token(), &packed, kernel), level, result)?;
-    Ok((with_moments(map, measured), moments))
+    let map = Map::result_of(
+        op,
+        Inputs::Three(x.graph_node(), &packed, kernel),
+        level,
+        result,
+    )?;
+    Ok((map.with_stats(output_stats), stats))
 }
 
 /// `act(conv(x) scale + shift + residual)` in one pass, for maps and tensors that no

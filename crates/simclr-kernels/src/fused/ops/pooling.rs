@@ -2,7 +2,7 @@
 
 use candle_core::{Result as CandleResult, Tensor};
 
-use crate::fused::map::{Gradient, Inputs, Kept, Map, MapOp};
+use crate::fused::map::{Gradient, Inputs, Map, MapOp, SavedForBackward};
 use crate::fused::pooling::{self, Pooling};
 use crate::geometry::Windows;
 use crate::memory::Buffer;
@@ -12,7 +12,7 @@ use crate::{DivisorRule, Result};
 /// The maximum of each window.
 struct MaxPool2d {
     pooling: Pooling,
-    x: Kept,
+    x: SavedForBackward,
     dx: Gradient,
 }
 
@@ -48,7 +48,12 @@ pub(crate) fn max_pool2d(x: &Map, windows: &Windows) -> Result<Map> {
         x: x.values.clone().into(),
         dx: x.gradient(),
     };
-    Map::result_of(op, Inputs::One(x.token()), x.level, (pooled(x, windows), y))
+    Map::result_of(
+        op,
+        Inputs::One(x.graph_node()),
+        x.level,
+        (pooled(x, windows), y),
+    )
 }
 
 /// The mean of each window.
@@ -77,7 +82,12 @@ pub(crate) fn average_pool2d(x: &Map, windows: &Windows, divisor: DivisorRule) -
         weights,
         dx: x.gradient(),
     };
-    Map::result_of(op, Inputs::One(x.token()), x.level, (pooled(x, windows), y))
+    Map::result_of(
+        op,
+        Inputs::One(x.graph_node()),
+        x.level,
+        (pooled(x, windows), y),
+    )
 }
 
 /// The mean over each map.
@@ -111,5 +121,6 @@ pub(crate) fn global_average_pool(x: &Map) -> Result<Tensor> {
         dx: x.gradient(),
     };
     let dims = [batch, 1, 1, channels];
-    Map::result_of(op, Inputs::One(x.token()), level, (dims, y))?.into_tensor((batch, channels))
+    Map::result_of(op, Inputs::One(x.graph_node()), level, (dims, y))?
+        .into_tensor((batch, channels))
 }

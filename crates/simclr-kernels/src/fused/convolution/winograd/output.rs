@@ -4,8 +4,8 @@ use std::cell::RefCell;
 
 use pulp::{Simd, WithSimd};
 
-use super::super::finish::{Finish, Panel, Partial};
-use super::super::lattice::column_groups;
+use super::super::epilogue::{Epilogue, PanelEpilogue, PartialStats};
+use super::super::implicit_gemm::column_groups;
 use super::super::weights::Weights;
 use super::transform::{self, Places};
 use super::{POSITIONS, Tiles, stride};
@@ -13,7 +13,7 @@ use crate::Precision;
 use crate::fused::convolution::{Convolution, Input};
 use crate::memory::Buffer;
 use crate::simd::{
-    BlockMut, RowTable, Scratch, SimdLevel, TileEnd, fill_blocks, load, multiply, store, whole,
+    BlockMut, RowTable, Scratch, SimdLevel, TileEpilogue, fill_blocks, load, multiply, store, whole,
 };
 
 /// Transformed inputs of a block: what the second-level cache holds beside a panel.
@@ -77,7 +77,7 @@ impl<'a> Product<'a> {
         }
     }
 
-    pub(in super::super) fn run(&self, finish: Finish<'_>) -> (Buffer, Vec<Partial>) {
+    pub(in super::super) fn run(&self, epilogue: Epilogue<'_>) -> (Buffer, Vec<PartialStats>) {
         let weights = self.transformed_weights();
         let blocks = self.tiles.blocks(self.tiles_of_block());
         let pixels: Vec<_> = blocks
@@ -95,7 +95,7 @@ impl<'a> Product<'a> {
                 first_pixel: pixels[row].start,
                 first_column: columns[column].start,
                 block,
-                finish,
+                epilogue,
             })
         })
     }
@@ -176,14 +176,14 @@ struct Task<'t, 'a> {
     first_pixel: usize,
     first_column: usize,
     block: BlockMut<'t>,
-    finish: Finish<'t>,
+    epilogue: Epilogue<'t>,
 }
 
 impl WithSimd for Task<'_, '_> {
-    type Output = Partial;
+    type Output = PartialStats;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) -> Partial {
+    fn with_simd<S: Simd>(mut self, simd: S) -> PartialStats {
         let (tiles, inputs) = (self.tiles, self.product.inputs);
         let width = self.product.level.tile().columns;
         let columns = self.block.columns();
@@ -201,7 +201,7 @@ impl WithSimd for Task<'_, '_> {
                 table
             })
             .collect();
-        let mut partial = Partial::new(
+        let mut partial = PartialStats::new(
             self.first_column..self.first_column + columns,
             self.block.rows(),
         );
@@ -222,9 +222,9 @@ impl WithSimd for Task<'_, '_> {
             }
             let first_column = self.first_column + start;
             let channels = first_column..first_column + count;
-            let mut finish = self.finish.panel(self.first_pixel, channels);
-            self.transform_outputs(simd, products_of_tiles, width, start, &mut finish);
-            finish.end(count, &mut partial);
+            let mut epilogue = self.epilogue.panel(self.first_pixel, channels);
+            self.transform_outputs(simd, products_of_tiles, width, start, &mut epilogue);
+            epilogue.end(count, &mut partial);
         }
         drop(tables);
         SCRATCH.set([transformed, products]);
@@ -257,7 +257,7 @@ impl Task<'_, '_> {
         products: &[f32],
         width: usize,
         start: usize,
-        finish: &mut Panel<'_>,
+        epilogue: &mut PanelEpilogue<'_>,
     ) {
         let count = width.min(self.block.columns() - start);
         let stride = stride(self.tiles * width);
@@ -276,12 +276,12 @@ impl Task<'_, '_> {
                 let first = self.first_pixel;
                 if let [Some(i), Some(j), Some(k), Some(l)] = pixels {
                     let rows = [i - first, j - first, k - first, l - first];
-                    self.write(simd, (start, column), finish, [a, b, c, d], rows);
+                    self.write(simd, (start, column), epilogue, [a, b, c, d], rows);
                     continue;
                 }
                 for (pixel, value) in pixels.into_iter().zip([a, b, c, d]) {
                     if let Some(pixel) = pixel {
-                        self.write(simd, (start, column), finish, [value], [pixel - first]);
+                        self.write(simd, (start, column), epilogue, [value], [pixel - first]);
                     }
                 }
             }
@@ -294,12 +294,12 @@ impl Task<'_, '_> {
         &mut self,
         simd: S,
         (start, column): (usize, usize),
-        finish: &mut Panel<'_>,
+        epilogue: &mut PanelEpilogue<'_>,
         values: [S::f32s; ROWS],
         rows: [usize; ROWS],
     ) {
         let mut values = values.map(|value| [value]);
-        finish.tile(simd, column, &mut values, &rows);
+        epilogue.tile(simd, column, &mut values, &rows);
         for ([value], row) in values.into_iter().zip(rows) {
             store::<S>(&mut self.block.row_mut(row)[start + column..], value);
         }

@@ -150,7 +150,7 @@ pub(super) fn inputs_of_tile<S: Simd>(
         places,
     };
     // Most tiles lie inside of the map, and need not ask sixteen times.
-    match (tile.inside == [true; 16], source.0.rectified.is_some()) {
+    match (tile.inside == [true; 16], source.0.affine.is_some()) {
         (true, false) => tile.transform::<S, true, false>(simd, target),
         (true, true) => tile.transform::<S, true, true>(simd, target),
         (false, false) => tile.transform::<S, false, false>(simd, target),
@@ -169,13 +169,13 @@ struct TileInputs<'a> {
 
 impl TileInputs<'_> {
     #[inline(always)]
-    fn transform<S: Simd, const INSIDE: bool, const RECTIFIED: bool>(
+    fn transform<S: Simd, const INSIDE: bool, const ACTIVATED: bool>(
         &self,
         simd: S,
         target: &mut [f32],
     ) {
-        let (Input { values, rectified }, all_channels) = self.source;
-        let (scales, shifts) = rectified.unwrap_or_default();
+        let (Input { values, affine }, all_channels) = self.source;
+        let (scales, shifts) = affine.unwrap_or_default();
         let rows = self
             .pixels
             .map(|pixel| &values[pixel * all_channels..][..all_channels]);
@@ -187,13 +187,13 @@ impl TileInputs<'_> {
                     d[i / 4][i % 4] = load::<S>(&rows[i][channel..]);
                 }
             }
-            if RECTIFIED {
+            if ACTIVATED {
                 let scale = load::<S>(&scales[channel..]);
                 let shift = load::<S>(&shifts[channel..]);
                 for i in 0..POSITIONS {
                     if INSIDE || self.inside[i] {
                         let value = &mut d[i / 4][i % 4];
-                        *value = rectify(simd, *value, scale, shift);
+                        *value = scale_shift_relu(simd, *value, scale, shift);
                     }
                 }
             }
@@ -208,7 +208,7 @@ impl TileInputs<'_> {
 
 /// `max(x scale + shift, 0)`; what is not a number stays so.
 #[inline(always)]
-fn rectify<S: Simd>(simd: S, x: S::f32s, scale: S::f32s, shift: S::f32s) -> S::f32s {
+fn scale_shift_relu<S: Simd>(simd: S, x: S::f32s, scale: S::f32s, shift: S::f32s) -> S::f32s {
     let y = simd.add_f32s(simd.mul_f32s(x, scale), shift);
     let zero = simd.splat_f32s(0.0);
     simd.select_f32s(simd.less_than_f32s(y, zero), zero, y)

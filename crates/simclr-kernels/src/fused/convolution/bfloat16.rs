@@ -2,7 +2,7 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::{Input, rectify};
+use super::{Input, scale_shift_relu};
 use crate::fused::channels::chunks;
 use crate::memory::Buffer;
 use crate::simd::{BlockMut, SimdLevel, fill_blocks, round_to_pairs, whole};
@@ -35,25 +35,25 @@ impl WithSimd for RoundPixels<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        round_pixels(self.values, self.x.rectified, self.channels, self.target);
+        round_pixels(self.values, self.x.affine, self.channels, self.target);
     }
 }
 
-/// Some pixels, rectified if they are to be.
+/// Some pixels, after scale, shift and ReLU if there are any.
 #[inline(always)]
 pub(super) fn round_pixels(
     values: &[f32],
-    rectified: Option<(&[f32], &[f32])>,
+    affine: Option<(&[f32], &[f32])>,
     channels: usize,
     target: &mut [f32],
 ) {
-    let Some((scale, shift)) = rectified else {
+    let Some((scale, shift)) = affine else {
         return round_to_pairs(values.iter().copied(), target);
     };
     let pixels = values.chunks_exact(channels);
     for (target, pixel) in target.chunks_exact_mut(channels / 2).zip(pixels) {
         let terms = pixel.iter().zip(scale).zip(shift);
-        let rectified = terms.map(|((&x, &scale), &shift)| rectify(x, scale, shift));
-        round_to_pairs(rectified, target);
+        let activated = terms.map(|((&x, &scale), &shift)| scale_shift_relu(x, scale, shift));
+        round_to_pairs(activated, target);
     }
 }

@@ -5,26 +5,26 @@ use std::ops::Range;
 use pulp::Simd;
 
 use crate::fused::channels::Affine;
-use crate::simd::{TileEnd, load, prefetch, store};
+use crate::simd::{TileEpilogue, load, prefetch, store};
 
 /// The widest panel of any level.
 pub(super) const WIDEST: usize = 32;
 
 /// What follows a product.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Finish<'a> {
+pub(super) enum Epilogue<'a> {
     Nothing,
-    /// Partial moments of each channel.
-    Moments,
+    /// Partial statistics of each channel.
+    Stats,
     /// `act(y scale + shift + residual)`.
     Affine(&'a Affine<'a>),
     /// `y + sum`, for a map `sum` with so many channels.
     Add(&'a [f32], usize),
 }
 
-/// Sums that moments are made of, over the pixels of one block.
+/// Sums that statistics are made of, over the pixels of one block.
 #[derive(Debug, Clone)]
-pub(crate) struct Partial {
+pub(crate) struct PartialStats {
     /// The channels it is about.
     pub(crate) channels: Range<usize>,
     /// How many pixels.
@@ -35,7 +35,7 @@ pub(crate) struct Partial {
     pub(crate) squares: Vec<f32>,
 }
 
-impl Partial {
+impl PartialStats {
     /// To be filled, a panel of channels after the other.
     pub(super) fn new(channels: Range<usize>, count: usize) -> Self {
         Self {
@@ -47,15 +47,17 @@ impl Partial {
     }
 }
 
-impl<'a> Finish<'a> {
+impl<'a> Epilogue<'a> {
     /// Begins a panel, of the channels and of the rows from `first_row` on.
     #[inline(always)]
-    pub(super) fn panel(self, first_row: usize, channels: Range<usize>) -> Panel<'a> {
+    pub(super) fn panel(self, first_row: usize, channels: Range<usize>) -> PanelEpilogue<'a> {
         match self {
-            Self::Nothing => Panel::Nothing,
-            Self::Moments => Panel::Moments(Moments::new()),
-            Self::Affine(affine) => Panel::Affine(PanelAffine::new(affine, first_row, channels)),
-            Self::Add(sum, all_channels) => Panel::Add(PanelRows {
+            Self::Nothing => PanelEpilogue::Nothing,
+            Self::Stats => PanelEpilogue::PanelStats(PanelStats::new()),
+            Self::Affine(affine) => {
+                PanelEpilogue::Affine(PanelAffine::new(affine, first_row, channels))
+            }
+            Self::Add(sum, all_channels) => PanelEpilogue::Add(PanelRows {
                 map: sum,
                 all_channels,
                 first_row,
@@ -66,18 +68,18 @@ impl<'a> Finish<'a> {
 }
 
 /// What follows a product, in one panel of its result.
-pub(super) enum Panel<'a> {
+pub(super) enum PanelEpilogue<'a> {
     Nothing,
-    Moments(Moments),
+    PanelStats(PanelStats),
     Affine(PanelAffine<'a>),
     Add(PanelRows<'a>),
 }
 
-impl TileEnd for Panel<'_> {
+impl TileEpilogue for PanelEpilogue<'_> {
     #[inline(always)]
     fn prefetch(&self, rows: &[usize]) {
         match self {
-            Self::Nothing | Self::Moments(_) => {}
+            Self::Nothing | Self::PanelStats(_) => {}
             Self::Affine(affine) => {
                 if let Some(residual) = &affine.residual {
                     residual.prefetch(rows);
@@ -97,26 +99,26 @@ impl TileEnd for Panel<'_> {
     ) {
         match self {
             Self::Nothing => {}
-            Self::Moments(moments) => moments.add(simd, column, values),
+            Self::PanelStats(stats) => stats.add(simd, column, values),
             Self::Affine(affine) => affine.apply(simd, column, values, rows),
             Self::Add(sum) => sum.add(simd, column, values, rows),
         }
     }
 }
 
-impl Panel<'_> {
+impl PanelEpilogue<'_> {
     /// Ends a panel of so many channels.
     #[inline(always)]
-    pub(super) fn end(self, columns: usize, partial: &mut Partial) {
-        if let Self::Moments(moments) = self {
-            moments.end(columns, partial);
+    pub(super) fn end(self, columns: usize, partial: &mut PartialStats) {
+        if let Self::PanelStats(stats) = self {
+            stats.end(columns, partial);
         }
     }
 }
 
 /// Sums of the distances from a number close to the mean: small numbers, so that data far
 /// from zero lose no digits, unlike with E[x²] − E[x]².
-pub(super) struct Moments {
+pub(super) struct PanelStats {
     /// The mean of the first rows, of as many columns as have one.
     origin: [f32; WIDEST],
     begun: usize,
@@ -124,7 +126,7 @@ pub(super) struct Moments {
     squares: [f32; WIDEST],
 }
 
-impl Moments {
+impl PanelStats {
     #[inline(always)]
     fn new() -> Self {
         Self {
@@ -173,7 +175,7 @@ impl Moments {
     }
 
     #[inline(always)]
-    fn end(self, columns: usize, partial: &mut Partial) {
+    fn end(self, columns: usize, partial: &mut PartialStats) {
         let count = partial.count as f64;
         for c in 0..columns {
             let (sum, square) = (f64::from(self.sums[c]), f64::from(self.squares[c]));

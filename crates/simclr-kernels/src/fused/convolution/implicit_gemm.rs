@@ -1,14 +1,14 @@
-//! Products over the pixels of a lattice, block by block.
+//! Products over the pixels of a grid, block by block.
 
 use std::cell::RefCell;
 use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use super::finish::{Finish, Panel, Partial};
-use super::paired::round_pixels;
+use super::bfloat16::round_pixels;
+use super::epilogue::{Epilogue, PanelEpilogue, PartialStats};
 use super::weights::{Packed, Weights};
-use super::{Input, rectify};
+use super::{Input, scale_shift_relu};
 use crate::Precision;
 use crate::geometry::{Span, Windows};
 use crate::memory::Buffer;
@@ -92,7 +92,7 @@ impl Axis {
 
 /// Output pixels that all see the same taps.
 #[derive(Debug, Clone)]
-pub(super) struct Lattice {
+pub(super) struct StridedGrid {
     pub(super) rows: Axis,
     pub(super) columns: Axis,
     /// Columns of the window within one run.
@@ -101,7 +101,7 @@ pub(super) struct Lattice {
     window_columns: usize,
 }
 
-impl Lattice {
+impl StridedGrid {
     pub(super) fn forward(windows: &Windows) -> Self {
         Self {
             rows: Axis::forward(&windows.rows),
@@ -113,16 +113,16 @@ impl Lattice {
 
     /// Whole rows of the window as taps; nothing may be padded.
     pub(super) fn merged(windows: &Windows) -> Self {
-        let mut lattice = Self::forward(windows);
-        lattice.columns.taps.truncate(1);
-        lattice.merged_columns = windows.columns.window;
-        lattice
+        let mut grid = Self::forward(windows);
+        grid.columns.taps.truncate(1);
+        grid.merged_columns = windows.columns.window;
+        grid
     }
 
     pub(super) fn backward(windows: &Windows) -> Vec<Self> {
         let columns = Axis::backward(&windows.columns);
         let rows = Axis::backward(&windows.rows);
-        let lattices = rows.iter().flat_map(|rows| {
+        let grids = rows.iter().flat_map(|rows| {
             columns.iter().map(|columns| Self {
                 rows: rows.clone(),
                 columns: columns.clone(),
@@ -130,7 +130,7 @@ impl Lattice {
                 window_columns: windows.columns.window,
             })
         });
-        lattices.collect()
+        grids.collect()
     }
 
     pub(super) fn merged_columns(&self) -> usize {
@@ -141,14 +141,14 @@ impl Lattice {
         self.rows.count * self.columns.count
     }
 
-    /// (row tap, column tap) of a tap of this lattice.
+    /// (row tap, column tap) of a tap of this grid.
     #[inline(always)]
     pub(super) fn tap(&self, tap: usize) -> (usize, usize) {
         let columns = self.columns.taps.len();
         (tap / columns, tap % columns)
     }
 
-    /// The numbers of this lattice's taps within the kernel.
+    /// The numbers of this grid's taps within the kernel.
     pub(super) fn kernel_taps(&self) -> Vec<usize> {
         let columns = &self.columns.taps;
         let of_row = |&(row, _): &(usize, isize)| {
@@ -205,7 +205,7 @@ pub(super) struct Product<'a> {
     pub(super) run: usize,
     pub(super) target_size: (usize, usize),
     pub(super) weights: Weights<'a>,
-    pub(super) lattices: Vec<Lattice>,
+    pub(super) grids: Vec<StridedGrid>,
 }
 
 thread_local! {
@@ -213,12 +213,12 @@ thread_local! {
 }
 
 impl Product<'_> {
-    pub(super) fn run(&self, finish: Finish<'_>) -> (Buffer, Vec<Partial>) {
+    pub(super) fn run(&self, epilogue: Epilogue<'_>) -> (Buffer, Vec<PartialStats>) {
         let blocks = self.blocks();
         let columns = self.weights.columns();
         let groups = column_groups(self.level, columns, blocks.len(), LEAST_TASKS);
         let zeros = vec![0.0; self.run];
-        let taps: Vec<Vec<usize>> = self.lattices.iter().map(Lattice::kernel_taps).collect();
+        let taps: Vec<Vec<usize>> = self.grids.iter().map(StridedGrid::kernel_taps).collect();
         let packed = self
             .weights
             .packed(self.level, self.precision, &taps, self.run);
@@ -236,7 +236,7 @@ impl Product<'_> {
                 first_pixel: blocks[row].start,
                 first_column: groups[column].start,
                 block,
-                finish,
+                epilogue,
             })
         };
         fill_blocks(columns, &blocks, &groups, work)
@@ -245,21 +245,21 @@ impl Product<'_> {
     /// Whether rows of the left operand lie one after the other.
     fn is_pointwise(&self) -> bool {
         self.source_size == self.target_size
-            && matches!(&self.lattices[..], [lattice] if lattice.is_identity())
+            && matches!(&self.grids[..], [grid] if grid.is_identity())
     }
 
     /// Whether rows of the left operand are read from the map itself, one after the other.
     fn reads_in_order(&self) -> bool {
-        let as_it_is = self.precision == Precision::Single && self.source.rectified.is_none();
+        let as_it_is = self.precision == Precision::Single && self.source.affine.is_none();
         as_it_is && self.is_pointwise()
     }
 
-    /// Ranges of output pixels; whole images where several lattices share the pixels.
+    /// Ranges of output pixels; whole images where several grids share the pixels.
     fn blocks(&self) -> Vec<Range<usize>> {
         let image = self.target_size.0 * self.target_size.1;
-        let unit = if self.lattices.len() == 1 { 1 } else { image };
-        let of_lattice = |lattice: &Lattice| lattice.pixels();
-        let largest = self.lattices.iter().map(of_lattice).max().unwrap_or(image);
+        let unit = if self.grids.len() == 1 { 1 } else { image };
+        let of_grid = |grid: &StridedGrid| grid.pixels();
+        let largest = self.grids.iter().map(of_grid).max().unwrap_or(image);
         let rows = self.level.tile().rows;
         let numbers = self.source_channels.max(self.weights.columns());
         let pixels = (BLOCK_NUMBERS / numbers).clamp(4 * rows, BLOCK_PIXELS);
@@ -302,12 +302,12 @@ pub(super) fn column_groups(
 
 /// `max(x scale + shift, 0)` for some pixels.
 #[inline(always)]
-fn rectify_pixels(pixels: &[f32], (scale, shift): (&[f32], &[f32]), target: &mut [f32]) {
+fn scale_shift_relu_pixels(pixels: &[f32], (scale, shift): (&[f32], &[f32]), target: &mut [f32]) {
     let channels = scale.len();
     let pixels = pixels.chunks_exact(channels);
     for (target, pixel) in target.chunks_exact_mut(channels).zip(pixels) {
         for c in 0..channels {
-            target[c] = rectify(pixel[c], scale[c], shift[c]);
+            target[c] = scale_shift_relu(pixel[c], scale[c], shift[c]);
         }
     }
 }
@@ -322,24 +322,22 @@ struct Task<'t, 'a> {
     first_pixel: usize,
     first_column: usize,
     block: BlockMut<'t>,
-    finish: Finish<'t>,
+    epilogue: Epilogue<'t>,
 }
 
 impl WithSimd for Task<'_, '_> {
-    type Output = Partial;
+    type Output = PartialStats;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) -> Partial {
+    fn with_simd<S: Simd>(mut self, simd: S) -> PartialStats {
         let width = self.product.level.tile().columns;
         let columns = self.block.columns();
         let mut own = PREPARED.take();
         let source = self.source(&mut own);
-        let lattices = &self.product.lattices;
-        let mut tables: Vec<RowTable<'_>> = lattices
-            .iter()
-            .map(|lattice| self.table(lattice, source))
-            .collect();
-        let mut partial = Partial::new(
+        let grids = &self.product.grids;
+        let mut tables: Vec<RowTable<'_>> =
+            grids.iter().map(|grid| self.table(grid, source)).collect();
+        let mut partial = PartialStats::new(
             self.first_column..self.first_column + columns,
             self.block.rows(),
         );
@@ -352,20 +350,20 @@ impl WithSimd for Task<'_, '_> {
                 self.first_column + start..self.first_column + end
             };
             let panels = (start..end).step_by(width);
-            let mut finish: Vec<Panel<'_>> = panels
+            let mut epilogue: Vec<PanelEpilogue<'_>> = panels
                 .clone()
-                .map(|start| self.finish.panel(self.first_pixel, channels(start)))
+                .map(|start| self.epilogue.panel(self.first_pixel, channels(start)))
                 .collect();
             let mut block = self.block.narrow(start..end);
             let first = (self.first_column + start) / width;
-            for (lattice, table) in tables.iter_mut().enumerate() {
+            for (grid, table) in tables.iter_mut().enumerate() {
                 // Later groups find the pixels in the second-level cache.
                 table.ask_ahead(start == 0 && self.product.reads_in_order());
-                let panels = self.packed.panels(lattice, first..first + finish.len());
-                multiply(simd, table, panels, &mut block, &mut finish);
+                let panels = self.packed.panels(grid, first..first + epilogue.len());
+                multiply(simd, table, panels, &mut block, &mut epilogue);
             }
-            for (finish, start) in finish.into_iter().zip(panels) {
-                finish.end(channels(start).len(), &mut partial);
+            for (epilogue, start) in epilogue.into_iter().zip(panels) {
+                epilogue.end(channels(start).len(), &mut partial);
             }
         }
         drop(tables);
@@ -386,14 +384,14 @@ impl<'t> Task<'t, '_> {
             return (prepared, 0);
         }
         let product = self.product;
-        let Input { values, rectified } = product.source;
+        let Input { values, affine } = product.source;
         let channels = product.source_channels;
         let pixels = self.first_pixel..self.first_pixel + self.block.rows();
         let pixels = &values[pixels.start * channels..pixels.end * channels];
         let own = own.room(product.precision.places(channels) * self.block.rows());
-        match (product.precision, rectified) {
+        match (product.precision, affine) {
             (Precision::Single, None) => return (values, 0),
-            (Precision::Single, Some(factors)) => rectify_pixels(pixels, factors, own),
+            (Precision::Single, Some(factors)) => scale_shift_relu_pixels(pixels, factors, own),
             (Precision::BFloat16, factors) => round_pixels(pixels, factors, channels, own),
         }
         (own, self.first_pixel)
@@ -401,7 +399,7 @@ impl<'t> Task<'t, '_> {
 
     /// Where the runs of all pixels of the block lie.
     #[inline(always)]
-    fn table<'s>(&self, lattice: &Lattice, (source, skipped): (&'s [f32], usize)) -> RowTable<'s>
+    fn table<'s>(&self, grid: &StridedGrid, (source, skipped): (&'s [f32], usize)) -> RowTable<'s>
     where
         't: 's,
     {
@@ -411,31 +409,31 @@ impl<'t> Task<'t, '_> {
         let channels = product.precision.places(product.source_channels);
         let run = product.precision.places(product.run);
         let image = product.target_size.0 * product.target_size.1;
-        let pixels = match product.lattices.len() {
+        let pixels = match product.grids.len() {
             1 => self.first_pixel..self.first_pixel + self.block.rows(),
             _ => {
                 let images =
                     self.first_pixel / image..(self.first_pixel + self.block.rows()) / image;
-                images.start * lattice.pixels()..images.end * lattice.pixels()
+                images.start * grid.pixels()..images.end * grid.pixels()
             }
         };
-        let taps = lattice.rows.taps.len() * lattice.columns.taps.len();
+        let taps = grid.rows.taps.len() * grid.columns.taps.len();
         let mut table = RowTable::new(product.level, product.precision, taps, run);
         if product.is_pointwise() {
             let first = (self.first_pixel - skipped) * channels;
             table.extend_adjacent(&source[first..][..self.block.rows() * channels]);
             return table;
         }
-        let positions = lattice.positions(pixels);
+        let positions = grid.positions(pixels);
         let target = |&(index, row, column): &(usize, usize, usize)| {
-            let (row, column) = (lattice.rows.output(row), lattice.columns.output(column));
+            let (row, column) = (grid.rows.output(row), grid.columns.output(column));
             index * image + row * product.target_size.1 + column - self.first_pixel
         };
         table.extend(positions.iter().map(target), self.zeros, |pixel, tap| {
             let (image, row, column) = positions[pixel];
-            let (row_tap, column_tap) = lattice.tap(tap);
-            let row = lattice.rows.input(row, row_tap, height)?;
-            let column = lattice.columns.input(column, column_tap, width)?;
+            let (row_tap, column_tap) = grid.tap(tap);
+            let row = grid.rows.input(row, row_tap, height)?;
+            let column = grid.columns.input(column, column_tap, width)?;
             let pixel = (image * height + row) * width + column - skipped;
             let start = pixel * channels;
             Some(&source[start..start + run])

@@ -5,7 +5,7 @@
 //! channels, the middle is 16 matrix products. The gradients are the same products with the
 //! transforms transposed.
 
-mod filter;
+mod kernel_gradient;
 mod output;
 mod transform;
 
@@ -14,7 +14,7 @@ use std::ops::Range;
 use super::Convolution;
 use crate::geometry::{Span, Windows};
 
-pub(super) use filter::gradient;
+pub(super) use kernel_gradient::gradient;
 pub(super) use output::Product;
 
 /// Products per tile.

@@ -6,8 +6,8 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::lattice::Lattice;
-use super::{Convolution, Input, rectify};
+use super::implicit_gemm::StridedGrid;
+use super::{Convolution, Input, scale_shift_relu};
 use crate::memory::{Buffer, room_for_gradient, zeros};
 use crate::simd::{
     FilterTile, OuterProducts, Scratch, SimdLevel, add_outer_products, odd_lines, prefetch,
@@ -36,13 +36,13 @@ const TASKS: usize = 24;
 pub(super) fn gradient(
     level: SimdLevel,
     convolution: &Convolution,
-    lattice: &Lattice,
+    grid: &StridedGrid,
     x: Input<'_>,
     dy: &[f32],
 ) -> Vec<f32> {
     let plan = Plan {
         level,
-        lattice,
+        grid,
         x,
         dy,
         source_size: (
@@ -50,10 +50,10 @@ pub(super) fn gradient(
             convolution.windows.columns.input,
         ),
         channels: convolution.inputs,
-        run: lattice.merged_columns() * convolution.inputs,
+        run: grid.merged_columns() * convolution.inputs,
         outputs: convolution.outputs,
     };
-    let pieces = plan.pieces(lattice.kernel_taps().len());
+    let pieces = plan.pieces(grid.kernel_taps().len());
     let columns = cut(plan.outputs, TASK_COLUMNS);
     let pixels = convolution.output_pixels();
     let wanted = TASKS.div_ceil(pieces.len() * columns.len());
@@ -127,7 +127,7 @@ fn add_up(
 
 struct Plan<'a> {
     level: SimdLevel,
-    lattice: &'a Lattice,
+    grid: &'a StridedGrid,
     x: Input<'a>,
     dy: &'a [f32],
     source_size: (usize, usize),
@@ -156,10 +156,10 @@ impl Plan<'_> {
     #[inline(always)]
     fn run_start(&self, pixel: usize, tap: usize) -> Option<usize> {
         let (height, width) = self.source_size;
-        let (row_tap, column_tap) = self.lattice.tap(tap);
-        let (image, row, column) = self.lattice.position(pixel);
-        let row = self.lattice.rows.input(row, row_tap, height)?;
-        let column = self.lattice.columns.input(column, column_tap, width)?;
+        let (row_tap, column_tap) = self.grid.tap(tap);
+        let (image, row, column) = self.grid.position(pixel);
+        let row = self.grid.rows.input(row, row_tap, height)?;
+        let column = self.grid.columns.input(column, column_tap, width)?;
         Some(((image * height + row) * width + column) * self.channels)
     }
 
@@ -332,7 +332,7 @@ impl Task<'_, '_> {
         starts.extend(pixels.map(|pixel| self.plan.run_start(pixel, tap)));
     }
 
-    /// Some numbers of each pixel's run, rectified if they are to be. What is padding is zero.
+    /// Some numbers of each pixel's run, after scale, shift and ReLU if there are any. What is padding is zero.
     #[inline(always)]
     fn pack_runs<'p>(
         &self,
@@ -340,17 +340,22 @@ impl Task<'_, '_> {
         rows: Range<usize>,
         targets: impl Iterator<Item = &'p mut [f32]>,
     ) {
-        let Input { values, rectified } = self.plan.x;
+        let Input { values, affine } = self.plan.x;
         for (start, target) in starts.iter().zip(targets) {
             let Some(start) = start else {
                 target.fill(0.0);
                 continue;
             };
             let source = &values[start + rows.start..start + rows.end];
-            match rectified {
+            match affine {
                 None => target.copy_from_slice(source),
                 Some((scale, shift)) => {
-                    rectify_run(source, &scale[rows.clone()], &shift[rows.clone()], target);
+                    scale_shift_relu_run(
+                        source,
+                        &scale[rows.clone()],
+                        &shift[rows.clone()],
+                        target,
+                    );
                 }
             }
         }
@@ -359,8 +364,8 @@ impl Task<'_, '_> {
 
 /// `max(x scale + shift, 0)` of a run.
 #[inline(always)]
-fn rectify_run(x: &[f32], scale: &[f32], shift: &[f32], target: &mut [f32]) {
+fn scale_shift_relu_run(x: &[f32], scale: &[f32], shift: &[f32], target: &mut [f32]) {
     for (((target, &x), &scale), &shift) in target.iter_mut().zip(x).zip(scale).zip(shift) {
-        *target = rectify(x, scale, shift);
+        *target = scale_shift_relu(x, scale, shift);
     }
 }

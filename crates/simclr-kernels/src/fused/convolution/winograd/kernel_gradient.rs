@@ -5,7 +5,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::super::filter::cut;
+use super::super::kernel_gradient::cut;
 use super::super::{Convolution, Input};
 use super::transform::{self, Places};
 use super::{POSITIONS, Tiles, stride};
