@@ -1,13 +1,14 @@
-//! Every op made of stock candle ops: any device, any float type.
+//! Every op made of stock candle ops: any device; f16, bf16, f32 or f64.
 //!
-//! Only stock ops whose gradients agree with TensorFlow's are used. candle's
-//! max-pool (wrong gradient), its ReLU (gradient 1 at zero) and its batch norm
-//! (unbiased moving variance) are not among them.
+//! Only stock ops whose gradients agree with TensorFlow's are used. candle's max-pool (wrong
+//! gradient), its ReLU (gradient 1 at zero) and its batch norm (unbiased moving variance) are
+//! not among them. Means, variances and averages of half types are computed in f32.
 
 use candle_core::{DType, Tensor};
 
-use crate::geometry::{Span, Windows};
-use crate::{Activation, DivisorRule, Result};
+use crate::Result;
+use crate::activation::Activation;
+use crate::geometry::{DivisorRule, Span, Windows};
 
 pub(crate) fn conv2d(x: &Tensor, kernel: &Tensor, windows: &Windows) -> Result<Tensor> {
     let (inputs, outputs) = (kernel.dim(2)?, kernel.dim(3)?);
@@ -27,6 +28,14 @@ pub(crate) fn conv2d(x: &Tensor, kernel: &Tensor, windows: &Windows) -> Result<T
     Ok(y.reshape((n, h, w, outputs))?)
 }
 
+/// The tensor in a type that statistics can be computed in: f32 for half types.
+pub(crate) fn widened(x: &Tensor) -> Result<Tensor> {
+    Ok(match x.dtype() {
+        DType::F16 | DType::BF16 => x.to_dtype(DType::F32)?,
+        _ => x.clone(),
+    })
+}
+
 /// The output, and the mean and biased variance of each channel.
 pub(crate) fn batch_norm_training(
     x: &Tensor,
@@ -36,12 +45,15 @@ pub(crate) fn batch_norm_training(
     activation: Activation,
     residual: Option<&Tensor>,
 ) -> Result<(Tensor, Tensor, Tensor)> {
-    let mean = channel_mean(x)?;
-    let centred = x.broadcast_sub(&mean)?;
+    let wide = widened(x)?;
+    let mean = channel_mean(&wide)?;
+    let centred = wide.broadcast_sub(&mean)?;
     let variance = channel_mean(&centred.sqr()?)?;
-    let scale = (gamma / (&variance + epsilon)?.sqrt()?)?;
-    let y = centred.broadcast_mul(&scale)?.broadcast_add(beta)?;
-    let output = activate(y, activation, residual)?;
+    let scale = (widened(gamma)? / (&variance + epsilon)?.sqrt()?)?;
+    let y = centred
+        .broadcast_mul(&scale)?
+        .broadcast_add(&widened(beta)?)?;
+    let output = activate(y, activation, residual)?.to_dtype(x.dtype())?;
     Ok((output, mean.detach(), variance.detach()))
 }
 
@@ -62,16 +74,16 @@ pub(crate) fn affine_channels(
     activation: Activation,
     residual: Option<&Tensor>,
 ) -> Result<Tensor> {
-    activate(
-        x.broadcast_mul(scale)?.broadcast_add(shift)?,
-        activation,
-        residual,
-    )
+    let y = widened(x)?
+        .broadcast_mul(&widened(scale)?)?
+        .broadcast_add(&widened(shift)?)?;
+    Ok(activate(y, activation, residual)?.to_dtype(x.dtype())?)
 }
 
+/// `act(y + residual)`, for a `y` in a wide type.
 fn activate(y: Tensor, activation: Activation, residual: Option<&Tensor>) -> Result<Tensor> {
     let y = match residual {
-        Some(residual) => (y + residual)?,
+        Some(residual) => (y + widened(residual)?)?,
         None => y,
     };
     match activation {
@@ -81,21 +93,21 @@ fn activate(y: Tensor, activation: Activation, residual: Option<&Tensor>) -> Res
 }
 
 pub(crate) fn relu(x: &Tensor) -> Result<Tensor> {
-    let positive = x.gt(&x.zeros_like()?)?;
-    Ok(positive.where_cond(x, &x.zeros_like()?)?)
+    let zeros = x.zeros_like()?;
+    let passes = (x.gt(&zeros)? + is_nan(x)?)?;
+    Ok(passes.where_cond(x, &zeros)?)
+}
+
+fn is_nan(x: &Tensor) -> Result<Tensor> {
+    Ok(x.ne(x)?)
 }
 
 pub(crate) fn max_pool2d(x: &Tensor, windows: &Windows) -> Result<Tensor> {
-    // Padding never wins: it is lower than anything in the map. `where` sends the
-    // gradient to the first of several equal maxima, as TensorFlow does.
-    let floor = x
-        .detach()
-        .flatten_all()?
-        .min(0)?
-        .to_dtype(DType::F64)?
-        .to_scalar::<f64>()?
-        - 1.0;
-    let padded = (pad_with_zeros(&(x - floor)?, windows)? + floor)?;
+    // Padding never wins, and outputs are inputs bit for bit. `where` sends the gradient to
+    // the first of several equal maxima, as TensorFlow does.
+    let Windows { rows, columns } = windows;
+    let padded = pad_with_lowest(x, 1, rows.before, rows.after)?;
+    let padded = pad_with_lowest(&padded, 2, columns.before, columns.after)?;
     let mut taps = taps(&padded, windows)?.into_iter();
     let mut highest = match taps.next() {
         Some(first) => first,
@@ -103,9 +115,25 @@ pub(crate) fn max_pool2d(x: &Tensor, windows: &Windows) -> Result<Tensor> {
     };
     for tap in taps {
         let (tap, best) = (tap.contiguous()?, highest.contiguous()?);
-        highest = tap.gt(&best)?.where_cond(&tap, &best)?;
+        let wins = (tap.gt(&best)? + is_nan(&tap)?)?;
+        highest = wins.where_cond(&tap, &best)?;
     }
     Ok(highest)
+}
+
+/// Minus infinity at both ends of an axis.
+fn pad_with_lowest(x: &Tensor, axis: usize, before: usize, after: usize) -> Result<Tensor> {
+    let padding = |count: usize| {
+        let mut shape = x.dims().to_vec();
+        shape[axis] = count;
+        Tensor::full(f32::NEG_INFINITY, shape, x.device())?.to_dtype(x.dtype())
+    };
+    Ok(match (before, after) {
+        (0, 0) => x.clone(),
+        (0, after) => Tensor::cat(&[x, &padding(after)?], axis)?,
+        (before, 0) => Tensor::cat(&[&padding(before)?, x], axis)?,
+        (before, after) => Tensor::cat(&[&padding(before)?, x, &padding(after)?], axis)?,
+    })
 }
 
 pub(crate) fn average_pool2d(
@@ -113,20 +141,24 @@ pub(crate) fn average_pool2d(
     windows: &Windows,
     divisor: DivisorRule,
 ) -> Result<Tensor> {
-    let area = (windows.rows.window * windows.columns.window) as f64;
-    let sum = window_sum(x, windows)?;
-    match divisor {
-        DivisorRule::CountPadding => Ok((sum / area)?),
+    let wide = widened(x)?;
+    let sum = window_sum(&wide, windows)?;
+    let mean = match divisor {
+        DivisorRule::CountPadding => {
+            let area = windows.rows.window * windows.columns.window;
+            (sum / area as f64)?
+        }
         DivisorRule::ExcludePadding => {
             let (_, h, w, _) = x.dims4()?;
-            let ones = Tensor::ones((1, h, w, 1), x.dtype(), x.device())?;
-            Ok(sum.broadcast_div(&window_sum(&ones, windows)?)?)
+            let ones = Tensor::ones((1, h, w, 1), wide.dtype(), x.device())?;
+            sum.broadcast_div(&window_sum(&ones, windows)?)?
         }
-    }
+    };
+    Ok(mean.to_dtype(x.dtype())?)
 }
 
 pub(crate) fn global_average_pool(x: &Tensor) -> Result<Tensor> {
-    Ok(x.mean((1, 2))?)
+    Ok(widened(x)?.mean((1, 2))?.to_dtype(x.dtype())?)
 }
 
 pub(crate) fn dense(x: &Tensor, kernel: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {

@@ -1,28 +1,40 @@
 //! The errors of the kernels.
 
+use candle_core::DType;
+
 /// What can go wrong in an op.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The sizes of the inputs do not fit together.
-    #[error("{op}: expected {expected}, got {actual}")]
+    #[error("{op}: expected {expected}, found {found}")]
     Shape {
         /// The op.
         op: &'static str,
         /// What would have fitted.
         expected: String,
         /// The shapes or values given.
-        actual: String,
+        found: String,
+    },
+    /// A tensor has an element type that the op cannot compute with.
+    #[error("{op}: expected {expected}, found {found}")]
+    DType {
+        /// The op.
+        op: &'static str,
+        /// Which tensor, and the element types that would have been accepted.
+        expected: String,
+        /// The tensor's element type.
+        found: String,
     },
     /// A setting is out of its range.
-    #[error("{name}: expected {expected}, got `{actual}`")]
+    #[error("{name}: expected {expected}, found `{found}`")]
     Setting {
         /// The setting.
         name: &'static str,
         /// What would have been accepted.
         expected: String,
         /// What was given.
-        actual: String,
+        found: String,
     },
     /// A tensor operation failed.
     #[error(transparent)]
@@ -33,23 +45,31 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    pub(crate) fn setting(name: &'static str, expected: impl Into<String>, actual: &str) -> Self {
+    pub(crate) fn setting(name: &'static str, expected: impl Into<String>, found: &str) -> Self {
         Self::Setting {
             name,
             expected: expected.into(),
-            actual: actual.to_owned(),
+            found: found.to_owned(),
         }
     }
 
     pub(crate) fn shape(
         op: &'static str,
         expected: impl Into<String>,
-        actual: impl std::fmt::Debug,
+        found: impl std::fmt::Debug,
     ) -> Self {
         Self::Shape {
             op,
             expected: expected.into(),
-            actual: format!("{actual:?}"),
+            found: format!("{found:?}"),
+        }
+    }
+
+    pub(crate) fn dtype(op: &'static str, expected: impl Into<String>, found: DType) -> Self {
+        Self::DType {
+            op,
+            expected: expected.into(),
+            found: found.as_str().to_owned(),
         }
     }
 }

@@ -59,6 +59,15 @@ impl Padding {
     }
 }
 
+/// What an average over a window at the border is divided by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DivisorRule {
+    /// The size of the window: padding counts as zeros.
+    CountPadding,
+    /// The number of elements within the map, as TensorFlow's `SAME` does.
+    ExcludePadding,
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Axis {
     Rows,

@@ -2,10 +2,10 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use crate::geometry::Windows;
-use crate::{
-    Activation, Backend, Conv2dConfig, DivisorRule, Error, Padding, Result, composite, fused,
-};
+use crate::activation::Activation;
+use crate::backend::Backend;
+use crate::geometry::{Conv2dConfig, DivisorRule, Padding, Windows};
+use crate::{Error, Result, composite, fused};
 
 /// A feature map `[n, h, w, c]` within a network.
 ///
@@ -51,8 +51,8 @@ pub struct BatchNormParameters<'a> {
 }
 
 fn not_fused(x: &Tensor) -> Error {
-    let expected = "maps in the fused form, f32 on the CPU";
-    Error::shape("checkpoint", expected, (x.dtype(), x.device().location()))
+    let expected = "all maps in the fused form, f32 on the CPU";
+    Error::shape("feature map", expected, (x.dtype(), x.device().location()))
 }
 
 /// Mean and biased variance of each channel, `[c]`, detached.
@@ -78,8 +78,9 @@ impl FeatureMap {
     /// The map that a tensor `[n, h, w, c]` is.
     ///
     /// # Errors
-    /// [`Error::Shape`] for another or an empty shape, or for a tensor that the backend
-    /// cannot work on.
+    /// [`Error::Shape`] for another or an empty shape; [`Error::DType`] for a tensor that the
+    /// backend cannot compute with; [`Error::Setting`] as
+    /// [`KernelOptions::validate`](crate::KernelOptions::validate).
     pub fn new(x: &Tensor, backend: Backend) -> Result<Self> {
         const OP: &str = "feature map";
         let &[n, h, w, c] = x.dims() else {
@@ -88,10 +89,19 @@ impl FeatureMap {
         if x.elem_count() == 0 {
             return Err(Error::shape(OP, "a non-empty tensor", x.dims()));
         }
-        Ok(Self(match backend.is_fused(OP, x)? {
-            true => Form::Fused(fused::Map::of_tensor(x, [n, h, w, c])?),
-            false => Form::Composite(x.clone()),
+        Ok(Self(if backend.is_fused(OP, x)? {
+            Form::Fused(fused::Map::of_tensor(x, [n, h, w, c])?)
+        } else {
+            Form::Composite(x.clone())
         }))
+    }
+
+    /// The element type.
+    pub fn dtype(&self) -> DType {
+        match &self.0 {
+            Form::Fused(_) => DType::F32,
+            Form::Composite(tensor) => tensor.dtype(),
+        }
     }
 
     /// Batch, height, width, channels.
@@ -147,7 +157,7 @@ impl FeatureMap {
     /// See [`conv2d`](crate::conv2d).
     ///
     /// # Errors
-    /// [`Error::Shape`] if the shapes do not fit together.
+    /// [`Error::Shape`] or [`Error::DType`] if the inputs do not fit together.
     pub fn conv2d(&self, kernel: &Tensor, config: Conv2dConfig) -> Result<Self> {
         self.convolve(kernel, config, false)
     }
@@ -156,7 +166,7 @@ impl FeatureMap {
     /// form takes the statistics of each channel while the output is in cache.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the shapes do not fit together.
+    /// [`Error::Shape`] or [`Error::DType`] if the inputs do not fit together.
     pub fn conv2d_with_stats(&self, kernel: &Tensor, config: Conv2dConfig) -> Result<Self> {
         self.convolve(kernel, config, true)
     }
@@ -173,9 +183,6 @@ impl FeatureMap {
     /// is: a kernel in another shape would be another tensor, with a gradient of its own.
     pub(crate) fn fused_dense(&self, kernel: &Tensor) -> Result<Self> {
         const OP: &str = "dense";
-        if kernel.dtype() != DType::F32 {
-            return Err(Error::shape(OP, "a kernel of f32", kernel.dtype()));
-        }
         let windows = Windows::new(OP, (1, 1), (1, 1), (1, 1), Padding::Same)?;
         let map = fused::conv2d(self.fused()?, kernel, &windows, false)?;
         Ok(Self(Form::Fused(map)))
@@ -185,7 +192,7 @@ impl FeatureMap {
     /// [`batch_norm_training`](crate::batch_norm_training).
     ///
     /// # Errors
-    /// [`Error::Shape`] if the shapes do not fit together.
+    /// [`Error::Shape`] or [`Error::DType`] if the inputs do not fit together.
     pub fn batch_norm_training(
         &self,
         norm: BatchNormParameters<'_>,
@@ -228,7 +235,7 @@ impl FeatureMap {
     /// returns the statistics of `x`.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the shapes do not fit together.
+    /// [`Error::Shape`] or [`Error::DType`] if the inputs do not fit together.
     pub fn batch_norm_relu_conv2d(
         &self,
         norm: BatchNormParameters<'_>,
@@ -252,7 +259,7 @@ impl FeatureMap {
     /// [`batch_norm_inference`](crate::batch_norm_inference).
     ///
     /// # Errors
-    /// [`Error::Shape`] if the shapes do not fit together.
+    /// [`Error::Shape`] or [`Error::DType`] if the inputs do not fit together.
     pub fn batch_norm_inference(
         &self,
         norm: BatchNormParameters<'_>,
@@ -297,7 +304,7 @@ impl FeatureMap {
     /// where no gradient is wanted.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the shapes do not fit together.
+    /// [`Error::Shape`] or [`Error::DType`] if the inputs do not fit together.
     pub fn conv2d_batch_norm_inference(
         &self,
         kernel: &Tensor,
@@ -323,7 +330,7 @@ impl FeatureMap {
         }
         let windows = self.convolution_windows(OP, kernel, config)?;
         let outputs = kernel.dim(3)?;
-        check_vectors(OP, outputs, &vectors)?;
+        check_vectors(OP, outputs, self.dtype(), &vectors)?;
         let (rows, columns) = (windows.rows.output, windows.columns.output);
         self.check_residual(OP, [map.dims[0], rows, columns, outputs], residual)?;
         let (scale, shift) = inference_factors(norm, moving)?;
@@ -424,14 +431,7 @@ impl FeatureMap {
     fn fused(&self) -> Result<&fused::Map> {
         match &self.0 {
             Form::Fused(map) => Ok(map),
-            Form::Composite(_) => {
-                let actual = "one of another form";
-                Err(Error::shape(
-                    "feature map",
-                    "a residual in the fused form",
-                    actual,
-                ))
-            }
+            Form::Composite(x) => Err(not_fused(x)),
         }
     }
 
@@ -449,9 +449,7 @@ impl FeatureMap {
             let expected = format!("a kernel [h, w, {c}, out] for an input of {c} channels");
             return Err(Error::shape(op, expected, kernel.dims()));
         }
-        if matches!(self.0, Form::Fused(_)) && kernel.dtype() != DType::F32 {
-            return Err(Error::shape(op, "a kernel of f32", kernel.dtype()));
-        }
+        check_dtype(op, "a kernel", kernel, self.dtype())?;
         Windows::new(op, (h, w), (kh, kw), config.stride, config.padding)
     }
 
@@ -469,7 +467,7 @@ impl FeatureMap {
     }
 
     fn check_channels(&self, op: &'static str, vectors: &[&Tensor]) -> Result<()> {
-        check_vectors(op, self.dims()[3], vectors)
+        check_vectors(op, self.dims()[3], self.dtype(), vectors)
     }
 
     fn check_residual(
@@ -478,25 +476,53 @@ impl FeatureMap {
         expected: [usize; 4],
         residual: Option<&Self>,
     ) -> Result<()> {
-        match residual {
-            Some(residual) if residual.dims() != expected => {
-                let expected = format!("a residual {expected:?}");
-                Err(Error::shape(op, expected, residual.dims()))
-            }
-            _ => Ok(()),
+        let Some(residual) = residual else {
+            return Ok(());
+        };
+        if residual.dims() != expected {
+            let expected = format!("a residual {expected:?}");
+            return Err(Error::shape(op, expected, residual.dims()));
         }
+        if residual.dtype() != self.dtype() {
+            let expected = format!("a residual of {}", self.dtype().as_str());
+            return Err(Error::dtype(op, expected, residual.dtype()));
+        }
+        Ok(())
     }
 }
 
-fn check_vectors(op: &'static str, channels: usize, vectors: &[&Tensor]) -> Result<()> {
-    match vectors.iter().find(|vector| vector.dims() != [channels]) {
-        Some(vector) => Err(Error::shape(
-            op,
-            format!("vectors [{channels}]"),
-            vector.dims(),
-        )),
-        None => Ok(()),
+/// Refuses a tensor of another type than the map's.
+pub(crate) fn check_dtype(
+    op: &'static str,
+    what: &str,
+    tensor: &Tensor,
+    expected: DType,
+) -> Result<()> {
+    if tensor.dtype() == expected {
+        return Ok(());
     }
+    let expected = format!("{what} of {}", expected.as_str());
+    Err(Error::dtype(op, expected, tensor.dtype()))
+}
+
+/// Vectors of a batch norm over a map of so many channels: of the map's type, or f32.
+fn check_vectors(
+    op: &'static str,
+    channels: usize,
+    dtype: DType,
+    vectors: &[&Tensor],
+) -> Result<()> {
+    for vector in vectors {
+        if vector.dims() != [channels] {
+            let expected = format!("vectors [{channels}]");
+            return Err(Error::shape(op, expected, vector.dims()));
+        }
+        let is_half = matches!(dtype, DType::F16 | DType::BF16);
+        if !(is_half && vector.dtype() == DType::F32) {
+            check_dtype(op, "vectors", vector, dtype)?;
+        }
+    }
+    Ok(())
 }
 
 /// Scale and shift of a batch norm with given statistics.
@@ -504,7 +530,8 @@ fn inference_factors(
     norm: BatchNormParameters<'_>,
     moving: &BatchStats,
 ) -> Result<(Tensor, Tensor)> {
-    let scale = (norm.gamma / (&moving.variance + norm.epsilon)?.sqrt()?)?;
-    let shift = (norm.beta - (&moving.mean * &scale)?)?;
+    let variance = composite::widened(&moving.variance)?;
+    let scale = (composite::widened(norm.gamma)? / (variance + norm.epsilon)?.sqrt()?)?;
+    let shift = (composite::widened(norm.beta)? - (composite::widened(&moving.mean)? * &scale)?)?;
     Ok((scale, shift))
 }

@@ -1,186 +1,248 @@
-//! Memory for feature maps, used again instead of being given back to the system.
+//! Buffers for feature maps, pooled so that a training step reuses those of the step before.
 //!
-//! A training step needs the same few hundred large buffers as the step before. Fresh
-//! ones cost a page fault per 4 KiB, which adds up to a third of a step.
+//! A step needs the same few hundred large buffers as the step before. Allocating them anew
+//! costs a page fault per 4 KiB, which adds up to a third of a step.
 
 use std::collections::BTreeMap;
-use std::mem::MaybeUninit;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-/// Below this many numbers the system's allocator does well.
+/// Buffers of fewer elements are left to the system's allocator.
 const SMALLEST: usize = 1 << 14;
 
-/// Numbers that return to the pool when they are dropped. They begin at the start of a
-/// cache line, so that no load of a register's width touches two lines.
-#[derive(Debug)]
-pub(crate) struct Buffer {
-    values: Vec<f32>,
-    /// Numbers before the first one that counts.
-    skipped: usize,
-}
+/// Elements of a cache line.
+const LINE: usize = 64 / size_of::<f32>();
 
-/// Bytes and numbers of a cache line.
-const LINE: usize = 64;
-const LINE_NUMBERS: usize = LINE / size_of::<f32>();
-
-#[derive(Debug, Default)]
-struct Pool {
-    /// By capacity.
-    idle: BTreeMap<usize, Vec<Vec<f32>>>,
-    idle_size: usize,
-    used_size: usize,
-    /// The largest amount that was in use at once.
-    peak_size: usize,
-    /// What may be held beyond it at least.
-    least_slack: usize,
-}
-
-/// The part of the peak that may be held beyond it, or so many numbers (96 MiB): sizes do not
-/// always fit, and inference goes through few, very different ones.
+/// Idle memory may exceed the peak by this fraction of it, because sizes do not always fit.
 const SLACK: usize = 8;
+
+/// Idle memory that is always allowed (96 MiB): inference alternates between few, very
+/// different sizes.
 const LEAST_SLACK: usize = 3 << 23;
 
-static POOL: Mutex<Pool> = Mutex::new(Pool {
-    idle: BTreeMap::new(),
-    idle_size: 0,
-    used_size: 0,
-    peak_size: 0,
-    least_slack: LEAST_SLACK,
-});
+/// The peak that bounds idle memory is that of the current and the previous period.
+const PERIOD: Duration = Duration::from_secs(120);
+
+/// Elements that return to the pool when they are dropped. They start at a cache line, so
+/// that no vector load crosses two lines.
+#[derive(Debug)]
+pub(crate) struct Buffer {
+    /// Initialised throughout.
+    memory: Vec<f32>,
+    start: usize,
+    len: usize,
+}
+
+type BySize = BTreeMap<usize, Vec<Vec<f32>>>;
+
+/// Idle memory by size. All sizes count elements.
+#[derive(Debug)]
+struct Pool {
+    idle: BySize,
+    idle_size: usize,
+    used_size: usize,
+    /// The most that was in use at once, in this period and in the one before.
+    peaks: [usize; 2],
+    period_start: Option<Instant>,
+    least_slack: usize,
+    /// Memory of recycled gradients.
+    gradients: BySize,
+    /// Whether gradients were taken or recycled in this period.
+    gradients_in_use: bool,
+}
+
+static POOL: Mutex<Pool> = Mutex::new(Pool::new(LEAST_SLACK));
 
 fn pool() -> MutexGuard<'static, Pool> {
-    // Nothing in here panics half-way.
+    // No code that holds the lock panics half-way.
     POOL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// An empty vector with room for `len` numbers.
-fn room_for(len: usize) -> Vec<f32> {
-    let recycled = if len < SMALLEST {
+/// Gives all idle memory of the kernels back to the system's allocator: buffers of feature
+/// maps that wait to be used again, and gradients that were [recycled](crate::recycle).
+/// Returns the number of bytes.
+///
+/// Call it when a phase with large batches is over, such as training in a process that only
+/// embeds from then on. Without it, idle memory shrinks to what was in use within the last
+/// two to four minutes, plus an eighth or 96 MiB, whenever an op of this crate runs.
+pub fn release_memory() -> usize {
+    let (idle, gradients) = pool().release();
+    let released = |memory: &BySize| memory.values().flatten().map(Vec::len).sum::<usize>();
+    (released(&idle) + released(&gradients)) * size_of::<f32>()
+}
+
+/// A buffer with elements of any value.
+pub(crate) fn buffer(len: usize) -> Buffer {
+    allocate(len).0
+}
+
+/// A buffer of zeros.
+pub(crate) fn zeros(len: usize) -> Buffer {
+    let (mut buffer, is_recycled) = allocate(len);
+    if is_recycled {
+        buffer.fill(0.0);
+    }
+    buffer
+}
+
+/// A buffer with a copy of the elements.
+pub(crate) fn copy(values: &[f32]) -> Buffer {
+    let mut buffer = buffer(values.len());
+    buffer.copy_from_slice(values);
+    buffer
+}
+
+/// A buffer, and whether its memory was in use before; otherwise it is zero.
+fn allocate(len: usize) -> (Buffer, bool) {
+    let size = len + LINE;
+    let recycled = if size < SMALLEST {
         None
     } else {
-        pool().take(len)
+        pool().take(size)
     };
-    recycled.unwrap_or_else(|| Vec::with_capacity(len))
+    let is_recycled = recycled.is_some();
+    let memory = recycled.unwrap_or_else(|| vec![0.0; size]);
+    let start = memory
+        .as_ptr()
+        .align_offset(size_of::<f32>() * LINE)
+        .min(LINE);
+    pool().use_more(memory.len(), Instant::now());
+    (Buffer { memory, start, len }, is_recycled)
 }
 
-/// The memory of gradients that were given back, by length.
-static GRADIENTS: Mutex<BTreeMap<usize, Vec<Vec<f32>>>> = Mutex::new(BTreeMap::new());
-
-/// As many numbers, of any value, for a gradient, which will leave the pool.
-pub(crate) fn room_for_gradient(len: usize) -> Vec<f32> {
-    let mut gradients = GRADIENTS.lock().unwrap_or_else(PoisonError::into_inner);
-    let given_back = gradients.get_mut(&len).and_then(Vec::pop);
-    drop(gradients);
-    let mut numbers = given_back.unwrap_or_else(|| vec![0.0; len]);
+/// A vector with elements of any value, for a gradient that will leave the pool.
+pub(crate) fn gradient_buffer(len: usize) -> Vec<f32> {
+    let recycled = pool().take_gradient(len);
+    let mut gradient = recycled.unwrap_or_else(|| vec![0.0; len]);
     if cfg!(debug_assertions) {
-        numbers.fill(f32::NAN);
+        gradient.fill(f32::NAN);
     }
-    numbers
+    gradient
 }
 
-/// Takes memory for the next gradients, in the place of what was left of the last ones.
-pub(crate) fn keep_for_gradients(vectors: impl Iterator<Item = Vec<f32>>) {
-    let mut gradients = GRADIENTS.lock().unwrap_or_else(PoisonError::into_inner);
-    gradients.clear();
+/// Keeps the memory of gradients for the next backward pass, in place of what is left of
+/// the previous ones.
+pub(crate) fn recycle_gradients(vectors: impl Iterator<Item = Vec<f32>>) {
+    let mut gradients = BySize::new();
     for vector in vectors.filter(|vector| vector.len() >= SMALLEST) {
         gradients.entry(vector.len()).or_default().push(vector);
     }
-}
-
-/// An empty buffer with room for `len` numbers, which counts as used from now on.
-pub(crate) fn buffer_for(len: usize) -> Buffer {
-    let mut values = room_for(len + LINE_NUMBERS);
-    let skipped = values.as_ptr().align_offset(LINE).min(LINE_NUMBERS);
-    values.resize(skipped, 0.0);
     let mut pool = pool();
-    pool.used_size += values.capacity();
-    pool.peak_size = pool.peak_size.max(pool.used_size);
-    pool.trim();
-    Buffer { values, skipped }
+    pool.gradients_in_use = true;
+    let previous = std::mem::replace(&mut pool.gradients, gradients);
+    drop(pool);
+    drop(previous);
 }
 
-/// As many zeros.
-pub(crate) fn zeros(len: usize) -> Buffer {
-    let mut buffer = buffer_for(len);
-    buffer.values.resize(buffer.skipped + len, 0.0);
-    buffer
-}
-
-/// A copy.
-pub(crate) fn copy(values: &[f32]) -> Buffer {
-    let mut buffer = buffer_for(values.len());
-    buffer.values.extend_from_slice(values);
-    buffer
+fn take_from(memory: &mut BySize, size: usize) -> Option<Vec<f32>> {
+    let vectors = memory.get_mut(&size)?;
+    let vector = vectors.pop();
+    if vectors.is_empty() {
+        memory.remove(&size);
+    }
+    vector
 }
 
 impl Pool {
+    const fn new(least_slack: usize) -> Self {
+        Self {
+            idle: BTreeMap::new(),
+            idle_size: 0,
+            used_size: 0,
+            peaks: [0; 2],
+            period_start: None,
+            least_slack,
+            gradients: BTreeMap::new(),
+            gradients_in_use: false,
+        }
+    }
+
     /// The smallest idle vector that is large enough and not much too large.
-    fn take(&mut self, len: usize) -> Option<Vec<f32>> {
-        let capacity = *self.idle.range(len..=2 * len).next()?.0;
-        self.remove(capacity)
+    fn take(&mut self, size: usize) -> Option<Vec<f32>> {
+        let size = *self.idle.range(size..=2 * size).next()?.0;
+        self.idle_size -= size;
+        take_from(&mut self.idle, size)
     }
 
-    fn remove(&mut self, capacity: usize) -> Option<Vec<f32>> {
-        let vectors = self.idle.get_mut(&capacity)?;
-        let vector = vectors.pop();
-        if vectors.is_empty() {
-            self.idle.remove(&capacity);
-        }
-        if vector.is_some() {
-            self.idle_size -= capacity;
-        }
-        vector
+    fn take_gradient(&mut self, len: usize) -> Option<Vec<f32>> {
+        self.gradients_in_use = true;
+        take_from(&mut self.gradients, len)
     }
 
-    fn give(&mut self, mut vector: Vec<f32>) {
-        vector.clear();
-        self.idle_size += vector.capacity();
-        self.idle.entry(vector.capacity()).or_default().push(vector);
+    /// Counts memory as in use.
+    fn use_more(&mut self, size: usize, now: Instant) {
+        self.used_size += size;
+        self.advance(now);
+        self.peaks[0] = self.peaks[0].max(self.used_size);
         self.trim();
     }
 
-    /// Lets the smallest go first: the large ones are dear.
+    fn give(&mut self, vector: Vec<f32>) {
+        self.idle_size += vector.len();
+        self.idle.entry(vector.len()).or_default().push(vector);
+        self.trim();
+    }
+
+    /// Starts a new period if the current one is over.
+    fn advance(&mut self, now: Instant) {
+        let elapsed = now.duration_since(*self.period_start.get_or_insert(now));
+        if elapsed < PERIOD {
+            return;
+        }
+        let last = if elapsed < 2 * PERIOD {
+            self.peaks[0]
+        } else {
+            0
+        };
+        self.peaks = [self.used_size, last.max(self.used_size)];
+        self.period_start = Some(now);
+        if !std::mem::take(&mut self.gradients_in_use) {
+            self.gradients.clear();
+        }
+    }
+
+    /// Frees idle memory beyond the limit, the smallest vectors first: large ones are
+    /// expensive to allocate.
     fn trim(&mut self) {
-        while self.idle_size + self.used_size
-            > self.peak_size + (self.peak_size / SLACK).max(self.least_slack)
-        {
-            let Some(&capacity) = self.idle.keys().next() else {
+        let peak = self.peaks[0].max(self.peaks[1]);
+        let limit = peak + (peak / SLACK).max(self.least_slack);
+        while self.idle_size + self.used_size > limit {
+            let Some(&size) = self.idle.keys().next() else {
                 break;
             };
-            drop(self.remove(capacity));
+            self.idle_size -= size;
+            drop(take_from(&mut self.idle, size));
         }
+    }
+
+    /// Takes all idle memory and recycled gradients out.
+    fn release(&mut self) -> (BySize, BySize) {
+        self.idle_size = 0;
+        self.peaks = [self.used_size; 2];
+        let gradients = std::mem::take(&mut self.gradients);
+        (std::mem::take(&mut self.idle), gradients)
     }
 }
 
 impl Buffer {
-    /// The empty buffer's room.
-    pub(crate) fn room(&mut self) -> &mut [MaybeUninit<f32>] {
-        self.values.spare_capacity_mut()
-    }
-
-    /// The vector itself, once its room has been filled, and how many of its numbers do not
-    /// count.
-    pub(crate) fn vec_mut(&mut self) -> (&mut Vec<f32>, usize) {
-        (&mut self.values, self.skipped)
-    }
-
-    /// The numbers, never to return.
+    /// Takes the elements out of the pool for good.
     pub(crate) fn into_vec(mut self) -> Vec<f32> {
-        let mut values = std::mem::take(&mut self.values);
-        pool().used_size -= values.capacity();
-        values.drain(..self.skipped);
-        values
+        let mut memory = std::mem::take(&mut self.memory);
+        pool().used_size -= memory.len();
+        memory.truncate(self.start + self.len);
+        memory.drain(..self.start);
+        memory
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let values = std::mem::take(&mut self.values);
+        let memory = std::mem::take(&mut self.memory);
         let mut pool = pool();
-        pool.used_size -= values.capacity();
-        if values.capacity() >= SMALLEST {
-            pool.give(values);
+        pool.used_size -= memory.len();
+        if memory.len() >= SMALLEST {
+            pool.give(memory);
         }
     }
 }
@@ -189,13 +251,13 @@ impl Deref for Buffer {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        &self.values[self.skipped..]
+        &self.memory[self.start..self.start + self.len]
     }
 }
 
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.values[self.skipped..]
+        &mut self.memory[self.start..self.start + self.len]
     }
 }
 
@@ -204,21 +266,23 @@ mod tests {
     use super::*;
 
     fn pool_in_use(used_size: usize) -> Pool {
-        Pool {
-            used_size,
-            peak_size: used_size,
-            ..Pool::default()
-        }
+        let mut pool = Pool::new(0);
+        pool.use_more(used_size, Instant::now());
+        pool
+    }
+
+    fn give_back(pool: &mut Pool, size: usize) {
+        pool.used_size -= size;
+        pool.give(vec![0.0; size]);
     }
 
     #[test]
     fn what_fits_is_used_again() {
         let mut pool = pool_in_use(1000);
-        pool.used_size -= 100;
-        pool.give(Vec::with_capacity(100));
+        give_back(&mut pool, 100);
         assert!(pool.take(101).is_none(), "too small");
         assert!(pool.take(49).is_none(), "much too large");
-        assert_eq!(pool.take(90).map(|vector| vector.capacity()), Some(100));
+        assert_eq!(pool.take(90).map(|vector| vector.len()), Some(100));
         assert!(pool.take(90).is_none(), "taken already");
         assert_eq!(pool.idle_size, 0);
     }
@@ -227,13 +291,41 @@ mod tests {
     fn little_more_is_held_than_was_in_use_at_once() {
         let mut pool = pool_in_use(300);
         for _ in 0..3 {
-            pool.used_size -= 100;
-            pool.give(Vec::with_capacity(100));
+            give_back(&mut pool, 100);
         }
         assert_eq!(pool.idle_size, 300);
-        // Other sizes are wanted now.
-        pool.used_size += 280;
-        pool.trim();
+        // Other sizes are needed now.
+        pool.use_more(280, Instant::now());
         assert_eq!(pool.idle_size, 0, "more than 300 and an eighth");
+    }
+
+    #[test]
+    fn idle_memory_decays() {
+        let mut pool = pool_in_use(1000);
+        let start = Instant::now();
+        give_back(&mut pool, 1000);
+        pool.gradients.insert(7, vec![vec![0.0; 7]]);
+        pool.gradients_in_use = true;
+        for (periods, idle) in [(0, 1000), (1, 1000), (2, 0)] {
+            // A small buffer per period, as an embedding service uses them.
+            pool.use_more(10, start + periods * PERIOD + Duration::from_secs(1));
+            pool.used_size -= 10;
+            assert_eq!(pool.idle_size, idle, "after {periods} periods");
+            assert_eq!(pool.gradients.is_empty(), idle == 0);
+        }
+    }
+
+    #[test]
+    fn all_idle_memory_can_be_released() {
+        let mut pool = pool_in_use(1000);
+        give_back(&mut pool, 400);
+        pool.gradients.insert(7, vec![vec![0.0; 7]]);
+        let (idle, gradients) = pool.release();
+        assert_eq!((idle.len(), gradients.len()), (1, 1));
+        assert!(pool.take(400).is_none() && pool.take_gradient(7).is_none());
+        assert_eq!(
+            (pool.used_size, pool.idle_size, pool.peaks),
+            (600, 0, [600; 2])
+        );
     }
 }

@@ -1,41 +1,12 @@
-//! The public surface: sizes are checked here, once, and the form is chosen.
+//! The ops on tensors: each makes a feature map and applies the op of [`FeatureMap`].
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 
-use crate::{
-    BatchNormParameters, BatchStats, Conv2dConfig, Error, FeatureMap, Padding, Result, composite,
-};
-
-/// Which implementation of an op runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
-pub enum Backend {
-    /// Fused for f32 on the CPU, composite for everything else (default).
-    #[default]
-    Auto,
-    /// Our kernels: f32 on the CPU, an error anywhere else.
-    Fused,
-    /// Stock candle ops: any device, any float type.
-    Composite,
-}
-
-/// What follows a batch norm.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
-pub enum Activation {
-    /// Nothing (default).
-    #[default]
-    Identity,
-    /// `max(x, 0)`, with gradient 0 at 0.
-    Relu,
-}
-
-/// What an average over a window at the border is divided by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum DivisorRule {
-    /// The size of the window: padding counts as zeros.
-    CountPadding,
-    /// The number of elements within the map, as TensorFlow's `SAME` does.
-    ExcludePadding,
-}
+use crate::activation::Activation;
+use crate::backend::Backend;
+use crate::geometry::{Conv2dConfig, DivisorRule, Padding};
+use crate::map::{BatchNormParameters, BatchStats, FeatureMap, check_dtype};
+use crate::{Error, Result, composite};
 
 /// A batch norm in training form.
 #[derive(Debug, Clone)]
@@ -49,28 +20,10 @@ pub struct BatchNormTraining {
 }
 
 impl Backend {
-    /// Whether the fused form runs on these inputs.
-    pub(crate) fn is_fused(self, op: &'static str, x: &Tensor) -> Result<bool> {
-        let suits = x.dtype() == DType::F32 && x.device().is_cpu();
-        match self {
-            Self::Auto => Ok(suits),
-            Self::Composite => Ok(false),
-            Self::Fused if suits => Ok(true),
-            Self::Fused => {
-                let actual = (x.dtype(), x.device().location());
-                Err(Error::shape(
-                    op,
-                    "f32 on the CPU for the fused form",
-                    actual,
-                ))
-            }
-        }
-    }
-
     /// [`conv2d`](crate::conv2d) in this form.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the shapes do not fit together.
+    /// [`Error::Shape`] or [`Error::DType`] if the tensors do not fit together.
     pub fn conv2d(self, x: &Tensor, kernel: &Tensor, config: Conv2dConfig) -> Result<Tensor> {
         FeatureMap::new(x, self)?
             .conv2d(kernel, config)?
@@ -80,7 +33,7 @@ impl Backend {
     /// [`batch_norm_training`](crate::batch_norm_training) in this form.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the shapes do not fit together.
+    /// [`Error::Shape`] or [`Error::DType`] if the tensors do not fit together.
     pub fn batch_norm_training(
         self,
         x: &Tensor,
@@ -109,7 +62,7 @@ impl Backend {
     /// [`batch_norm_inference`](crate::batch_norm_inference) in this form.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the shapes do not fit together.
+    /// [`Error::Shape`] or [`Error::DType`] if the tensors do not fit together.
     #[allow(clippy::too_many_arguments)]
     pub fn batch_norm_inference(
         self,
@@ -169,8 +122,9 @@ impl Backend {
     /// [`relu`](crate::relu) in this form.
     ///
     /// # Errors
-    /// None of its own.
+    /// [`Error::DType`] for a type without a fraction.
     pub fn relu(self, x: &Tensor) -> Result<Tensor> {
+        self.is_fused("relu", x)?;
         if x.elem_count() == 0 {
             return Ok(x.clone());
         }
@@ -222,7 +176,7 @@ impl Backend {
     /// [`dense`](crate::dense) in this form.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the shapes do not fit together.
+    /// [`Error::Shape`] or [`Error::DType`] if the tensors do not fit together.
     pub fn dense(self, x: &Tensor, kernel: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
         const OP: &str = "dense";
         let (&[rows, inputs], &[kernel_rows, outputs]) = (x.dims(), kernel.dims()) else {
@@ -236,7 +190,11 @@ impl Backend {
         if let Some(bias) = bias.filter(|bias| bias.dims() != [outputs]) {
             return Err(Error::shape(OP, format!("a bias [{outputs}]"), bias.dims()));
         }
-        if !self.is_fused(OP, x)? {
+        let is_fused = self.is_fused(OP, x)?;
+        for parameter in [Some(kernel), bias].into_iter().flatten() {
+            check_dtype(OP, "a kernel and a bias", parameter, x.dtype())?;
+        }
+        if !is_fused {
             return composite::dense(x, kernel, bias);
         }
         // A dense layer is a 1x1 convolution of maps with one pixel.
@@ -254,7 +212,7 @@ impl Backend {
 /// `x` is `[n, h, w, c]`, `kernel` `[kernel_h, kernel_w, c, out]`.
 ///
 /// # Errors
-/// [`Error::Shape`] if the shapes do not fit together.
+/// [`Error::Shape`] or [`Error::DType`] if the tensors do not fit together.
 pub fn conv2d(x: &Tensor, kernel: &Tensor, config: Conv2dConfig) -> Result<Tensor> {
     Backend::Auto.conv2d(x, kernel, config)
 }
@@ -265,7 +223,7 @@ pub fn conv2d(x: &Tensor, kernel: &Tensor, config: Conv2dConfig) -> Result<Tenso
 /// `x` is `[n, c]` or `[n, h, w, c]`; the variance is the biased one.
 ///
 /// # Errors
-/// [`Error::Shape`] if the shapes do not fit together.
+/// [`Error::Shape`] or [`Error::DType`] if the tensors do not fit together.
 pub fn batch_norm_training(
     x: &Tensor,
     gamma: &Tensor,
@@ -281,7 +239,7 @@ pub fn batch_norm_training(
 /// `y = act(gamma (x − moving_mean) / sqrt(moving_variance + epsilon) + beta + residual)`.
 ///
 /// # Errors
-/// [`Error::Shape`] if the shapes do not fit together.
+/// [`Error::Shape`] or [`Error::DType`] if the tensors do not fit together.
 #[allow(clippy::too_many_arguments)]
 pub fn batch_norm_inference(
     x: &Tensor,
@@ -308,7 +266,7 @@ pub fn batch_norm_inference(
 /// `max(x, 0)`; the gradient at 0 is 0, as in TensorFlow.
 ///
 /// # Errors
-/// None of its own.
+/// [`Error::DType`] for a type without a fraction.
 pub fn relu(x: &Tensor) -> Result<Tensor> {
     Backend::Auto.relu(x)
 }
@@ -352,7 +310,7 @@ pub fn global_average_pool(x: &Tensor) -> Result<Tensor> {
 /// `y = x kernel + bias`: `[n, in]` and `[in, out]` to `[n, out]`.
 ///
 /// # Errors
-/// [`Error::Shape`] if the shapes do not fit together.
+/// [`Error::Shape`] or [`Error::DType`] if the tensors do not fit together.
 pub fn dense(x: &Tensor, kernel: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     Backend::Auto.dense(x, kernel, bias)
 }

@@ -1,19 +1,15 @@
-//! Choices that hold for the whole process.
+//! Choices between named values, which environment variables can make.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::{Error, Result};
 
-/// A choice between named values: what was chosen by a call, else what an environment
-/// variable names, else the first one.
+/// A choice between named values, and the environment variable that names the default.
 pub(crate) struct Setting<T: 'static> {
     variable: &'static str,
     values: &'static [(&'static str, T)],
-    /// 0 for nothing, else one more than the index of the value.
-    chosen: AtomicUsize,
-    /// What the environment names; a name that is none as the error.
-    named: OnceLock<Result<T, String>>,
+    /// What the environment names; an unknown name as the error.
+    environment: OnceLock<Result<Option<T>, String>>,
 }
 
 impl<T: Copy + PartialEq> Setting<T> {
@@ -21,60 +17,68 @@ impl<T: Copy + PartialEq> Setting<T> {
         Self {
             variable,
             values,
-            chosen: AtomicUsize::new(0),
-            named: OnceLock::new(),
+            environment: OnceLock::new(),
         }
     }
 
-    /// The value in force.
+    /// The value that the environment names, if it names one.
     ///
     /// # Errors
-    /// [`Error::Setting`] if nothing was chosen and the environment names no value.
-    pub(crate) fn current(&self) -> Result<T> {
-        let chosen = self.chosen.load(Ordering::Relaxed);
-        if let Some((_, value)) = chosen
-            .checked_sub(1)
-            .and_then(|index| self.values.get(index))
-        {
-            return Ok(*value);
-        }
+    /// [`Error::Setting`] if the name is not that of a value.
+    pub(crate) fn from_environment(&self) -> Result<Option<T>> {
         let named = self
-            .named
+            .environment
             .get_or_init(|| match std::env::var(self.variable) {
-                Err(_) => Ok(self.values[0].1),
-                Ok(name) => self.find(&name).ok_or(name),
+                Err(_) => Ok(None),
+                Ok(name) => self.find(&name).map(Some).ok_or(name),
             });
         named.clone().map_err(|name| self.error(&name))
     }
 
-    /// Chooses a value, or goes back to the default.
-    pub(crate) fn choose(&self, value: Option<T>) {
-        let index = self
-            .values
-            .iter()
-            .position(|(_, known)| Some(*known) == value);
-        let code = index.map_or(0, |index| index + 1);
-        self.chosen.store(code, Ordering::Relaxed);
-    }
-
     /// The name of a value.
     pub(crate) fn name(&self, value: T) -> &'static str {
-        let found = self.values.iter().find(|(_, known)| *known == value);
-        found.map_or("", |(name, _)| name)
+        let entry = self.values.iter().find(|(_, known)| *known == value);
+        entry.map_or("", |(name, _)| name)
+    }
+
+    /// The value of a name.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if there is none.
+    pub(crate) fn parse(&self, name: &str) -> Result<T> {
+        self.find(name).ok_or_else(|| self.error(name))
     }
 
     fn find(&self, name: &str) -> Option<T> {
-        let found = self.values.iter().find(|(known, _)| *known == name);
-        found.map(|(_, value)| *value)
+        let entry = self.values.iter().find(|(known, _)| *known == name);
+        entry.map(|(_, value)| *value)
     }
 
-    /// That `actual` is not one of the values.
-    fn error(&self, actual: &str) -> Error {
+    fn error(&self, found: &str) -> Error {
         let names: Vec<&str> = self.values.iter().map(|(name, _)| *name).collect();
-        let expected = format!("one of {}", names.join(", "));
-        Error::setting(self.variable, expected, actual)
+        Error::setting(self.variable, format!("one of {}", names.join(", ")), found)
     }
 }
+
+/// Implements `Display` and `FromStr` by the names of a [`Setting`].
+macro_rules! impl_names {
+    ($type:ty, $setting:expr) => {
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str($setting.name(*self))
+            }
+        }
+
+        impl std::str::FromStr for $type {
+            type Err = $crate::Error;
+
+            fn from_str(name: &str) -> $crate::Result<Self> {
+                $setting.parse(name)
+            }
+        }
+    };
+}
+pub(crate) use impl_names;
 
 #[cfg(test)]
 mod tests {
@@ -82,28 +86,29 @@ mod tests {
 
     use super::*;
 
+    const VALUES: &[(&str, i32)] = &[("one", 1), ("two", 2)];
+
     #[test]
-    fn a_choice_goes_before_the_default() {
-        let setting = Setting::new("SIMCLR_NO_SUCH_VARIABLE", &[("one", 1), ("two", 2)]);
-        assert_eq!(setting.current().unwrap(), 1);
-        setting.choose(Some(2));
-        assert_eq!(setting.current().unwrap(), 2);
+    fn values_and_names() {
+        let setting = Setting::new("SIMCLR_NO_SUCH_VARIABLE", VALUES);
+        assert_eq!(setting.from_environment().unwrap(), None);
         assert_eq!(setting.name(2), "two");
-        setting.choose(None);
-        assert_eq!(setting.current().unwrap(), 1);
+        assert_eq!(setting.parse("one").unwrap(), 1);
     }
 
     #[test]
     fn unknown_names_are_refused_with_the_known_ones() {
-        let setting = Setting::new("SIMCLR_NO_SUCH_VARIABLE", &[("one", 1), ("two", 2)]);
-        setting
-            .named
-            .set(setting.find("three").ok_or("three".to_owned()))
-            .unwrap();
-        let error = setting.current().unwrap_err().to_string();
-        assert!(
-            error.contains("one, two") && error.contains("three"),
-            "{error}"
-        );
+        let setting = Setting::new("SIMCLR_NO_SUCH_VARIABLE", VALUES);
+        setting.environment.set(Err("three".to_owned())).unwrap();
+        for error in [
+            setting.from_environment().unwrap_err(),
+            setting.parse("three").unwrap_err(),
+        ] {
+            let error = error.to_string();
+            assert!(
+                error.contains("one, two") && error.contains("three"),
+                "{error}"
+            );
+        }
     }
 }

@@ -1,22 +1,20 @@
-//! Every set of instructions that this processor has gives the same results.
-//!
-//! In a binary of its own, because the choice holds for the whole process.
+//! Every instruction set that this processor has gives the same results.
 #![allow(clippy::panic, clippy::unwrap_used)]
 
 mod support;
 
-use simclr_kernels::{Activation, Conv2dConfig, DivisorRule, Padding, SimdLevel};
+use simclr_kernels::{Activation, Conv2dConfig, DivisorRule, KernelOptions, Padding, SimdLevel};
 use support::{compare_forms, values};
 
 #[test]
 fn every_level_agrees_with_the_composite_form() {
     for level in SimdLevel::available() {
-        SimdLevel::choose(Some(level)).unwrap();
-        assert_eq!(SimdLevel::current().unwrap(), level);
-        convolutions(level);
-        passes(level);
+        KernelOptions::default().with_simd_level(level).scope(|| {
+            assert_eq!(SimdLevel::current().unwrap(), level);
+            convolutions(level);
+            passes(level);
+        });
     }
-    SimdLevel::choose(None).unwrap();
 }
 
 fn convolutions(level: SimdLevel) {

@@ -3,7 +3,7 @@
 
 mod support;
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor, Var};
 use simclr_kernels::{Activation, Backend, Conv2dConfig, DivisorRule, Padding, Result};
 use simclr_testkit::formula_values;
 use support::{check, compare_forms, flat, values};
@@ -231,7 +231,7 @@ fn pools() {
 
 #[test]
 fn the_borders_of_averages_follow_the_recorded_facts() {
-    let ones = Tensor::ones((1, 5, 5, 1), candle_core::DType::F32, &Device::Cpu).unwrap();
+    let ones = Tensor::ones((1, 5, 5, 1), DType::F32, &Device::Cpu).unwrap();
     let shortcut = Padding::Explicit {
         top: 0,
         bottom: 1,
@@ -262,7 +262,7 @@ fn the_borders_of_averages_follow_the_recorded_facts() {
 #[test]
 fn ties_give_the_gradient_to_the_first_maximum() {
     for backend in [Backend::Fused, Backend::Composite] {
-        let x = Var::ones((1, 2, 2, 1), candle_core::DType::F32, &Device::Cpu).unwrap();
+        let x = Var::ones((1, 2, 2, 1), DType::F32, &Device::Cpu).unwrap();
         let y = backend
             .max_pool2d(x.as_tensor(), (2, 2), (2, 2), Padding::Valid)
             .unwrap();
@@ -355,7 +355,140 @@ fn shapes_that_do_not_fit_are_named() {
         error.contains("[3, out]") && error.contains("[4, 5]"),
         "{error}"
     );
-    let double = x.to_dtype(candle_core::DType::F64).unwrap();
+    let double = x.to_dtype(DType::F64).unwrap();
     assert!(message(Backend::Fused.relu(&double)).contains("f32 on the CPU"));
     assert!(simclr_kernels::relu(&double).is_ok());
+}
+
+/// The largest value beside the smallest: outputs are inputs, bit for bit.
+#[test]
+fn maxima_are_inputs_bit_for_bit() {
+    let numbers: Vec<f32> = (0..2 * 5 * 5 * 3)
+        .map(|k| {
+            let size = [1e-3, 1e4, 3.0, 1e-30, 7e20][k % 5];
+            (1.0 + (k * 37 % 101) as f32 / 77.0) * if k % 3 == 0 { -size } else { size }
+        })
+        .collect();
+    let x = Tensor::from_vec(numbers, (2, 5, 5, 3), &Device::Cpu).unwrap();
+    let padding = Padding::Explicit {
+        top: 1,
+        bottom: 1,
+        left: 0,
+        right: 2,
+    };
+    for dtype in [DType::F32, DType::BF16, DType::F64] {
+        let x = x.to_dtype(dtype).unwrap();
+        let y = Backend::Composite
+            .max_pool2d(&x, (3, 3), (2, 2), padding)
+            .unwrap();
+        assert_eq!(y.dtype(), dtype);
+        let wide = x.to_dtype(DType::F32).unwrap();
+        let expected = Backend::Fused
+            .max_pool2d(&wide, (3, 3), (2, 2), padding)
+            .unwrap();
+        assert_eq!(flat(&y.to_dtype(DType::F32).unwrap()), flat(&expected));
+        assert!(
+            flat(&expected)
+                .iter()
+                .all(|value| flat(&wide).contains(value))
+        );
+    }
+}
+
+#[test]
+fn pools_and_relu_propagate_nan() {
+    let mut numbers = vec![1.0f32; 9];
+    numbers[0] = f32::NAN;
+    let x = Tensor::from_vec(numbers, (1, 3, 3, 1), &Device::Cpu).unwrap();
+    for backend in [Backend::Fused, Backend::Composite] {
+        let pooled = backend
+            .max_pool2d(&x, (2, 2), (1, 1), Padding::Valid)
+            .unwrap();
+        let nan = |tensor: &Tensor| -> Vec<bool> {
+            flat(tensor).iter().map(|value| value.is_nan()).collect()
+        };
+        assert_eq!(nan(&pooled), [true, false, false, false], "{backend:?}");
+        assert!(nan(&backend.relu(&x).unwrap())[0], "{backend:?}");
+    }
+}
+
+#[test]
+fn half_types_have_statistics_in_single_precision() {
+    // In bfloat16 itself the mean of so many pixels near 1 would be far off.
+    let x = (values("x", &[8, 24, 24, 4]).affine(0.5, 1.0)).unwrap();
+    let x = x.to_dtype(DType::BF16).unwrap();
+    let wide = x.to_dtype(DType::F32).unwrap();
+    let (gamma, beta) = (values("gamma", &[4]), values("beta", &[4]));
+    let run = |x: &Tensor| {
+        Backend::Composite
+            .batch_norm_training(x, &gamma, &beta, 1e-5, Activation::Relu, None)
+            .unwrap()
+    };
+    let (half, single) = (run(&x), run(&wide));
+    assert_eq!(half.output.dtype(), DType::BF16);
+    assert_eq!(flat(&half.mean), flat(&single.mean));
+    assert_eq!(flat(&half.variance), flat(&single.variance));
+    let rounded = single.output.to_dtype(DType::BF16).unwrap();
+    let as_single = |tensor: &Tensor| flat(&tensor.to_dtype(DType::F32).unwrap());
+    assert_eq!(as_single(&half.output), as_single(&rounded));
+    let average = Backend::Composite.global_average_pool(&x).unwrap();
+    let expected = Backend::Composite.global_average_pool(&wide).unwrap();
+    assert_eq!(
+        as_single(&average),
+        as_single(&expected.to_dtype(DType::BF16).unwrap())
+    );
+}
+
+#[test]
+fn types_without_a_fraction_are_refused_by_name() {
+    let of = |dtype: DType, shape: &[usize]| Tensor::zeros(shape, dtype, &Device::Cpu).unwrap();
+    let vectors = [of(DType::F32, &[3]), of(DType::F32, &[3])];
+    let identity = Activation::Identity;
+    for dtype in [DType::U8, DType::U32, DType::I64] {
+        let x = of(dtype, &[1, 4, 4, 3]);
+        let kernel = of(dtype, &[1, 1, 3, 2]);
+        let [gamma, beta] = &vectors;
+        for backend in [Backend::Auto, Backend::Fused, Backend::Composite] {
+            let same = Padding::Same;
+            let results = [
+                backend.relu(&x),
+                backend.conv2d(&x, &kernel, Conv2dConfig::same()),
+                backend.max_pool2d(&x, (2, 2), (1, 1), same),
+                backend.average_pool2d(&x, (2, 2), (1, 1), same, DivisorRule::CountPadding),
+                backend.global_average_pool(&x),
+                backend.dense(&of(dtype, &[2, 3]), &of(dtype, &[3, 4]), None),
+                backend
+                    .batch_norm_training(&x, gamma, beta, 1e-5, identity, None)
+                    .map(|norm| norm.output),
+                backend.batch_norm_inference(&x, gamma, beta, beta, gamma, 1e-5, identity, None),
+            ];
+            for result in results {
+                let error = result.unwrap_err().to_string();
+                assert!(error.contains(dtype.as_str()), "{error}");
+                assert!(error.contains("f32"), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn tensors_of_different_types_are_refused_by_name() {
+    let x = values("x", &[1, 4, 4, 3]);
+    let double = |name, shape: &[usize]| values(name, shape).to_dtype(DType::F64).unwrap();
+    let errors = [
+        simclr_kernels::conv2d(&x, &double("kernel", &[1, 1, 3, 2]), Conv2dConfig::same()),
+        simclr_kernels::dense(&values("x", &[2, 3]), &double("kernel", &[3, 2]), None),
+        simclr_kernels::batch_norm_training(
+            &x,
+            &double("gamma", &[3]),
+            &values("beta", &[3]),
+            1e-5,
+            Activation::Identity,
+            None,
+        )
+        .map(|norm| norm.output),
+    ];
+    for error in errors.map(|result| result.unwrap_err().to_string()) {
+        assert!(error.contains("f32") && error.contains("f64"), "{error}");
+    }
 }

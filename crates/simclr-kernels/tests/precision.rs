@@ -1,15 +1,12 @@
 //! Products of bfloat16 numbers.
-//!
-//! In a binary of its own, because the choice holds for the whole process.
 #![allow(clippy::panic, clippy::unwrap_used)]
 
 mod support;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use candle_core::{Tensor, Var};
 use simclr_kernels::{
-    Backend, BatchNormParameters, Conv2dConfig, FeatureMap, Precision, Result, SimdLevel,
+    Backend, BatchNormParameters, Conv2dConfig, ConvolutionMethod, FeatureMap, KernelOptions,
+    Precision, Result, SimdLevel,
 };
 use simclr_testkit::Tolerance;
 use support::{FORMS, flat, values};
@@ -18,32 +15,16 @@ use support::{FORMS, flat, values};
 /// by the square root of the number of terms.
 const ROUNDED: Tolerance = Tolerance::relative_l2(4e-3);
 
-static PROCESS: Mutex<()> = Mutex::new(());
-
-/// Has the process's settings to itself, and puts them back.
-struct Settings(#[allow(dead_code)] MutexGuard<'static, ()>);
-
-impl Settings {
-    fn take() -> Self {
-        Self(PROCESS.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl Drop for Settings {
-    fn drop(&mut self) {
-        Precision::choose(None);
-        SimdLevel::choose(None).unwrap();
-    }
+fn options(level: SimdLevel, precision: Precision) -> KernelOptions {
+    KernelOptions::default()
+        .with_simd_level(level)
+        .with_precision(precision)
 }
 
 /// The levels that multiply bfloat16 numbers: the portable one, and AVX-512 where the
 /// processor has the instruction.
 fn levels() -> Vec<SimdLevel> {
-    Precision::choose(Some(Precision::BFloat16));
-    let suits = |level: &SimdLevel| {
-        SimdLevel::choose(Some(*level)).unwrap();
-        Precision::current().is_ok()
-    };
+    let suits = |level: &SimdLevel| options(*level, Precision::BFloat16).validate().is_ok();
     SimdLevel::available().into_iter().filter(suits).collect()
 }
 
@@ -92,7 +73,6 @@ const CONVOLUTIONS: [(usize, usize, usize, usize); 7] = [
 
 #[test]
 fn numbers_that_need_no_rounding_give_the_same_as_in_single_precision() {
-    let _settings = Settings::take();
     for level in levels() {
         for (size, stride, inputs, outputs) in CONVOLUTIONS {
             let tensors = [
@@ -101,10 +81,10 @@ fn numbers_that_need_no_rounding_give_the_same_as_in_single_precision() {
             ];
             let config = Conv2dConfig::original(size, stride);
             let dy = |shape: &[usize]| coarse("dy", shape);
-            SimdLevel::choose(Some(level)).unwrap();
-            Precision::choose(Some(Precision::BFloat16));
-            let results = run(&tensors, dy, |x| {
-                Backend::Fused.conv2d(&x[0], &x[1], config)
+            let results = options(level, Precision::BFloat16).scope(|| {
+                run(&tensors, dy, |x| {
+                    Backend::Fused.conv2d(&x[0], &x[1], config)
+                })
             });
             let references = run(&tensors, dy, |x| {
                 Backend::Composite.conv2d(&x[0], &x[1], config)
@@ -117,7 +97,6 @@ fn numbers_that_need_no_rounding_give_the_same_as_in_single_precision() {
 
 #[test]
 fn others_are_rounded_to_eight_digits() {
-    let _settings = Settings::take();
     for level in levels() {
         for (size, stride, inputs, outputs) in CONVOLUTIONS {
             let tensors = [
@@ -127,10 +106,10 @@ fn others_are_rounded_to_eight_digits() {
             let config = Conv2dConfig::original(size, stride);
             let dy = |shape: &[usize]| values("dy", shape);
             let at = |precision| {
-                SimdLevel::choose(Some(level)).unwrap();
-                Precision::choose(Some(precision));
-                run(&tensors, dy, |x| {
-                    Backend::Fused.conv2d(&x[0], &x[1], config)
+                options(level, precision).scope(|| {
+                    run(&tensors, dy, |x| {
+                        Backend::Fused.conv2d(&x[0], &x[1], config)
+                    })
                 })
             };
             let (rounded, exact) = (at(Precision::BFloat16), at(Precision::Single));
@@ -148,7 +127,6 @@ fn others_are_rounded_to_eight_digits() {
 
 #[test]
 fn maps_that_are_normalised_on_the_way_are_rounded_too() {
-    let _settings = Settings::take();
     for level in levels() {
         for (size, middle, outputs) in [(3, 20, 34), (1, 64, 40)] {
             let tensors = [
@@ -171,11 +149,7 @@ fn maps_that_are_normalised_on_the_way_are_rounded_too() {
                 second.tensor()
             };
             let dy = |shape: &[usize]| values("dy", shape);
-            let at = |precision| {
-                SimdLevel::choose(Some(level)).unwrap();
-                Precision::choose(Some(precision));
-                run(&tensors, dy, op)
-            };
+            let at = |precision| options(level, precision).scope(|| run(&tensors, dy, op));
             let (rounded, exact) = (at(Precision::BFloat16), at(Precision::Single));
             // Rounding changes what the ReLU lets through, so gradients near zero change.
             let tolerance = Tolerance::relative_l2(2e-2);
@@ -191,34 +165,30 @@ fn maps_that_are_normalised_on_the_way_are_rounded_too() {
 
 #[test]
 fn images_odd_channels_and_dense_layers_stay_exact() {
-    let _settings = Settings::take();
-    Precision::choose(Some(Precision::BFloat16));
-    let level = levels()[0];
-    SimdLevel::choose(Some(level)).unwrap();
-    for (size, inputs, outputs) in [(7, 3, 32), (3, 17, 8), (1, 32, 5)] {
-        let tensors = [
-            values("x", &[2, 12, 12, inputs]),
-            values("kernel", &[size, size, inputs, outputs]),
-        ];
-        let config = Conv2dConfig::original(size, 1);
-        support::compare_forms(&format!("{size}x{size}"), &tensors, |backend, x| {
-            backend.conv2d(&x[0], &x[1], config)
+    options(levels()[0], Precision::BFloat16).scope(|| {
+        for (size, inputs, outputs) in [(7, 3, 32), (3, 17, 8), (1, 32, 5)] {
+            let tensors = [
+                values("x", &[2, 12, 12, inputs]),
+                values("kernel", &[size, size, inputs, outputs]),
+            ];
+            let config = Conv2dConfig::original(size, 1);
+            support::compare_forms(&format!("{size}x{size}"), &tensors, |backend, x| {
+                backend.conv2d(&x[0], &x[1], config)
+            });
+        }
+        let tensors = [values("x", &[10, 64]), values("kernel", &[64, 32])];
+        support::compare_forms("dense", &tensors, |backend, x| {
+            backend.dense(&x[0], &x[1], None)
         });
-    }
-    let tensors = [values("x", &[10, 64]), values("kernel", &[64, 32])];
-    support::compare_forms("dense", &tensors, |backend, x| {
-        backend.dense(&x[0], &x[1], None)
     });
 }
 
 #[test]
 fn levels_without_it_are_refused() {
-    let _settings = Settings::take();
-    Precision::choose(Some(Precision::BFloat16));
     let suited = levels();
     for level in SimdLevel::available() {
-        SimdLevel::choose(Some(level)).unwrap();
-        let map = FeatureMap::new(&values("x", &[1, 2, 2, 16]), Backend::Fused);
+        let map = options(level, Precision::BFloat16)
+            .scope(|| FeatureMap::new(&values("x", &[1, 2, 2, 16]), Backend::Fused));
         assert_eq!(map.is_ok(), suited.contains(&level), "{level}");
         if let Err(error) = map {
             let error = error.to_string();
@@ -227,4 +197,77 @@ fn levels_without_it_are_refused() {
         }
     }
     assert!(suited.contains(&SimdLevel::Portable));
+}
+
+/// Two graphs with different options, walked after both were built and outside of any scope:
+/// each backward pass uses what its forward pass used.
+#[test]
+fn two_graphs_keep_their_own_options() {
+    let x = Var::from_tensor(&values("x", &[2, 9, 8, 32])).unwrap();
+    let kernel = Var::from_tensor(&values("kernel", &[3, 3, 32, 32])).unwrap();
+    let loss = |precision| {
+        options(SimdLevel::Portable, precision).scope(|| {
+            let y = Backend::Fused
+                .conv2d(&x, &kernel, Conv2dConfig::same())
+                .unwrap();
+            (&y * values("dy", y.dims())).unwrap().sum_all().unwrap()
+        })
+    };
+    let (single, rounded) = (loss(Precision::Single), loss(Precision::BFloat16));
+    let input_gradient = |loss: &Tensor| {
+        let gradients = simclr_kernels::backward(loss).unwrap();
+        flat(gradients.get(&x).unwrap())
+    };
+    let (exact, rounded) = (input_gradient(&single), input_gradient(&rounded));
+    let alone = input_gradient(&loss(Precision::BFloat16));
+    assert_eq!(rounded, alone);
+    assert!(ROUNDED.compare(&rounded, &exact).passed);
+    assert!(
+        Tolerance::relative_l2(1e-4)
+            .compare(&rounded, &exact)
+            .failed()
+    );
+}
+
+/// What is computed again in the backward pass has the options of the forward pass too, also
+/// where it makes a map of its own.
+#[test]
+fn checkpoints_keep_their_options() {
+    let x = Var::from_tensor(&values("x", &[2, 9, 8, 32])).unwrap();
+    let kernel = values("kernel", &[3, 3, 32, 32]);
+    let gradient = |checkpoint: bool| {
+        let inside = |x: &FeatureMap, kernel: &Tensor| {
+            let again = FeatureMap::new(&x.tensor()?, Backend::Fused)?;
+            again.conv2d(kernel, Conv2dConfig::same())
+        };
+        let y = options(SimdLevel::Portable, Precision::BFloat16).scope(|| {
+            let x = FeatureMap::new(&x, Backend::Fused).unwrap();
+            if checkpoint {
+                let y = inside(&x.detach(), &kernel).unwrap();
+                let kernel = kernel.clone();
+                y.checkpoint(&x, &[], move |x| inside(x, &kernel)).unwrap()
+            } else {
+                inside(&x, &kernel).unwrap()
+            }
+        });
+        let y = y.into_tensor().unwrap();
+        let loss = (&y * values("dy", y.dims())).unwrap().sum_all().unwrap();
+        let gradients = simclr_kernels::backward(&loss).unwrap();
+        flat(gradients.get(&x).unwrap())
+    };
+    assert_eq!(gradient(true), gradient(false));
+}
+
+#[test]
+fn scopes_nest_and_end() {
+    let outside = KernelOptions::current().unwrap();
+    let direct = KernelOptions::default().with_convolution_method(ConvolutionMethod::Direct);
+    direct.scope(|| {
+        let portable = KernelOptions::default().with_simd_level(SimdLevel::Portable);
+        let both = portable.scope(|| KernelOptions::current().unwrap());
+        assert_eq!(both.convolution_method, Some(ConvolutionMethod::Direct));
+        assert_eq!(both.simd_level, Some(SimdLevel::Portable));
+        assert_eq!(SimdLevel::current().ok(), outside.simd_level);
+    });
+    assert_eq!(KernelOptions::current().unwrap(), outside);
 }

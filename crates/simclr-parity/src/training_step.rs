@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::{DType, Tensor};
 use serde_json::Value;
-use simclr_kernels::{Backend, ConvolutionMethod};
+use simclr_kernels::{Backend, ConvolutionMethod, KernelOptions};
 use simclr_loss::NtXent;
 use simclr_model::{
     Freeze, ProjectionHeadConfig, ResNetConfig, SimClr, SimClrConfig, Stem, SupervisedHeadConfig,
@@ -40,10 +40,8 @@ const FORMS: [(Backend, ConvolutionMethod); 3] = [
 pub(crate) fn check(case: &GoldenCase) -> Result<CaseReport> {
     let mut first = None;
     for (backend, method) in FORMS {
-        ConvolutionMethod::choose(Some(method));
-        let report = check_form(case, backend);
-        ConvolutionMethod::choose(None);
-        let report = report?;
+        let options = KernelOptions::default().with_convolution_method(method);
+        let report = options.scope(|| check_form(case, backend))?;
         if report.passed() || !report.passed_below("step1/") {
             return Ok(report);
         }

@@ -1,10 +1,10 @@
-//! Feature maps outside of candle's graph, tied to it by nodes of it.
+//! Feature maps outside of candle's graph, each tied to a node of it.
 //!
-//! candle allocates zeros for every gradient, adds the gradient to them into a third
-//! buffer, and frees all of it again. For maps of tens of megabytes that takes as long as
-//! the convolutions. So the graph that candle sees consists of **nodes**: tensors of one
-//! number. A node's op holds the map that it stands for. On the way back candle decides
-//! the order and passes nodes' gradients along, which nobody looks at; the maps' gradients
+//! candle allocates zeros for every gradient, adds the gradient to them into a third buffer,
+//! and frees all of it again. For maps of tens of megabytes that takes as long as the
+//! convolutions. So the graph that candle sees consists of one-element tensors, the graph
+//! nodes, whose ops hold the maps that they stand for. In the backward pass candle decides the
+//! order and passes the nodes' gradients along, whose values are ignored; the maps' gradients
 //! travel beside them, from op to op, in buffers that are used again.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,17 +14,20 @@ use candle_core::{
     Result as CandleResult, Shape, Storage, Tensor, Var,
 };
 
-use super::channels::{ChannelStats, accumulate};
+use super::elementwise::accumulate;
+use super::stats::ChannelStats;
+use crate::Result;
 use crate::gradients::{hand_over, is_last_pass};
 use crate::memory::{self, Buffer};
+use crate::options::ResolvedOptions;
 use crate::simd::SimdLevel;
-use crate::{ConvolutionMethod, Precision, Result};
 
 /// A feature map `[n, h, w, c]` and its place in the graph.
 #[derive(Debug, Clone)]
 pub(crate) struct Map {
     pub(crate) dims: [usize; 4],
-    pub(crate) level: SimdLevel,
+    /// Those of the tensor that the graph began with.
+    pub(crate) options: ResolvedOptions,
     pub(crate) values: Values,
     /// Those of the map's channels, if they are known.
     pub(crate) stats: Option<Arc<ChannelStats>>,
@@ -41,23 +44,33 @@ pub(crate) enum Values {
 }
 
 /// What has been added up of a map's gradient.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Gradient(Arc<Mutex<Option<Buffer>>>);
+#[derive(Debug, Clone)]
+pub(crate) struct Gradient {
+    pub(super) level: SimdLevel,
+    sum: Arc<Mutex<Option<Buffer>>>,
+}
 
 impl Gradient {
+    fn new(options: ResolvedOptions) -> Self {
+        Self {
+            level: options.level,
+            sum: Arc::default(),
+        }
+    }
+
     /// Adds a part.
-    pub(super) fn add(&self, level: SimdLevel, part: Buffer) {
-        let mut gradient = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match gradient.as_mut() {
-            Some(sum) => accumulate(level, sum, &part),
-            None => *gradient = Some(part),
+    pub(super) fn add(&self, part: Buffer) {
+        let mut sum = self.sum.lock().unwrap_or_else(PoisonError::into_inner);
+        match sum.as_mut() {
+            Some(sum) => accumulate(self.level, sum, &part),
+            None => *sum = Some(part),
         }
     }
 
     /// What has been added up so far, for an op that adds its part to it by itself.
     pub(super) fn take_sum(&self) -> Option<Buffer> {
-        let mut gradient = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        gradient.take()
+        let mut sum = self.sum.lock().unwrap_or_else(PoisonError::into_inner);
+        sum.take()
     }
 
     /// The sum, once all parts are there.
@@ -67,20 +80,21 @@ impl Gradient {
     }
 }
 
-/// Numbers that an op keeps for its backward pass.
+/// Values that an op keeps for its backward pass.
 pub(super) struct SavedForBackward(Mutex<Option<Values>>);
 
 impl SavedForBackward {
-    /// The numbers; in a last pass they go with what is returned.
+    /// The values; in a last pass they are freed with what is returned.
     pub(super) fn get(&self) -> CandleResult<Values> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let values = match is_last_pass() {
-            true => kept.take(),
-            false => kept.clone(),
+        let mut saved = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let values = if is_last_pass() {
+            saved.take()
+        } else {
+            saved.clone()
         };
         values.ok_or_else(|| {
             CandleError::msg(
-                "a graph that simclr_kernels::backward walked before: its maps are gone",
+                "a graph that simclr_kernels::backward walked before: its saved maps are freed",
             )
         })
     }
@@ -95,12 +109,6 @@ impl From<Values> for SavedForBackward {
 impl From<Buffer> for Values {
     fn from(values: Buffer) -> Self {
         Self::Buffer(Arc::new(values))
-    }
-}
-
-impl From<Arc<Buffer>> for Values {
-    fn from(buffer: Arc<Buffer>) -> Self {
-        Self::Buffer(buffer)
     }
 }
 
@@ -132,6 +140,9 @@ fn copy(tensor: &Tensor) -> CandleResult<Buffer> {
     lend(tensor, memory::copy)
 }
 
+/// The gradients of an op's inputs that are tensors, in the inputs' order.
+pub(super) type TensorGradients = [Option<Vec<f32>>; 3];
+
 /// A backward pass of an op on maps: given the gradient of its result, it adds to those of
 /// its maps and returns those of its tensors.
 pub(super) trait MapOp: Send + Sync + 'static {
@@ -139,8 +150,7 @@ pub(super) trait MapOp: Send + Sync + 'static {
 
     /// `requires_grad` tells which of the op's inputs (node or tensor, in order) need a gradient;
     /// the result has the gradients of the op's tensors in the places of its inputs.
-    fn backward(&self, dy: Buffer, requires_grad: [bool; 3])
-    -> CandleResult<[Option<Vec<f32>>; 3]>;
+    fn backward(&self, dy: Buffer, requires_grad: [bool; 3]) -> CandleResult<TensorGradients>;
 }
 
 /// An op in the graph of nodes.
@@ -184,168 +194,121 @@ fn node_storage() -> CandleResult<(CpuStorage, Shape)> {
     Ok((CpuStorage::F32(vec![0.0]), 1.into()))
 }
 
-impl<Op: MapOp> CustomOp1 for Node<Op> {
-    fn name(&self) -> &'static str {
-        Op::NAME
-    }
+/// Implements one of candle's three op traits, which differ in the number of inputs alone.
+macro_rules! impl_custom_op {
+    ($trait:ident, $gradients:ty, $($input:ident),+) => {
+        impl<Op: MapOp> $trait for Node<Op> {
+            fn name(&self) -> &'static str {
+                Op::NAME
+            }
 
-    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> CandleResult<(CpuStorage, Shape)> {
-        node_storage()
-    }
+            fn cpu_fwd(
+                &self,
+                $($input: &CpuStorage, _: &Layout),+
+            ) -> CandleResult<(CpuStorage, Shape)> {
+                let _ = ($($input),+);
+                node_storage()
+            }
 
-    fn bwd(&self, first: &Tensor, _: &Tensor, _: &Tensor) -> CandleResult<Option<Tensor>> {
-        let [first] = self.backward([first])?;
-        Ok(first)
-    }
+            fn bwd(
+                &self,
+                $($input: &Tensor),+,
+                _: &Tensor,
+                _: &Tensor,
+            ) -> CandleResult<$gradients> {
+                let [$($input),+] = self.backward([$($input),+])?;
+                Ok(($($input),+))
+            }
+        }
+    };
 }
 
-impl<Op: MapOp> CustomOp2 for Node<Op> {
-    fn name(&self) -> &'static str {
-        Op::NAME
-    }
-
-    fn cpu_fwd(
-        &self,
-        _: &CpuStorage,
-        _: &Layout,
-        _: &CpuStorage,
-        _: &Layout,
-    ) -> CandleResult<(CpuStorage, Shape)> {
-        node_storage()
-    }
-
-    fn bwd(
-        &self,
-        first: &Tensor,
-        second: &Tensor,
-        _: &Tensor,
-        _: &Tensor,
-    ) -> CandleResult<(Option<Tensor>, Option<Tensor>)> {
-        let [first, second] = self.backward([first, second])?;
-        Ok((first, second))
-    }
-}
-
-impl<Op: MapOp> CustomOp3 for Node<Op> {
-    fn name(&self) -> &'static str {
-        Op::NAME
-    }
-
-    fn cpu_fwd(
-        &self,
-        _: &CpuStorage,
-        _: &Layout,
-        _: &CpuStorage,
-        _: &Layout,
-        _: &CpuStorage,
-        _: &Layout,
-    ) -> CandleResult<(CpuStorage, Shape)> {
-        node_storage()
-    }
-
-    fn bwd(
-        &self,
-        first: &Tensor,
-        second: &Tensor,
-        third: &Tensor,
-        _: &Tensor,
-        _: &Tensor,
-    ) -> CandleResult<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let [first, second, third] = self.backward([first, second, third])?;
-        Ok((first, second, third))
-    }
-}
-
-/// What an op on maps depends on: nodes of maps, and tensors.
-pub(super) enum Inputs<'a> {
-    One(&'a Tensor),
-    Two(&'a Tensor, &'a Tensor),
-    Three(&'a Tensor, &'a Tensor, &'a Tensor),
-}
+type Optional = Option<Tensor>;
+impl_custom_op!(CustomOp1, Optional, first);
+impl_custom_op!(CustomOp2, (Optional, Optional), first, second);
+impl_custom_op!(
+    CustomOp3,
+    (Optional, Optional, Optional),
+    first,
+    second,
+    third
+);
 
 impl Map {
+    fn new(
+        options: ResolvedOptions,
+        dims: [usize; 4],
+        values: impl Into<Values>,
+        node: Tensor,
+        gradient: Gradient,
+    ) -> Self {
+        Self {
+            dims,
+            options,
+            values: values.into(),
+            stats: None,
+            node,
+            gradient,
+        }
+    }
+
     /// The map that a tensor of this shape is; its gradient becomes the tensor's.
     pub(crate) fn of_tensor(x: &Tensor, dims: [usize; 4]) -> Result<Self> {
-        ConvolutionMethod::check_environment()?;
-        let level = SimdLevel::current()?;
-        Precision::at(level)?;
-        let gradient = Gradient::default();
+        let options = ResolvedOptions::current()?;
+        let gradient = Gradient::new(options);
         let values = x.contiguous()?;
         let entrance = Entrance {
             gradient: gradient.clone(),
         };
-        let node = match values.track_op() {
-            true => values.apply_op1(entrance)?,
-            false => new_node()?,
+        let node = if values.track_op() {
+            values.apply_op1(entrance)?
+        } else {
+            new_node()?
         };
-        Ok(Self {
-            dims,
-            level,
-            values: Values::Tensor(values.detach()),
-            stats: None,
-            node,
-            gradient,
-        })
+        let values = Values::Tensor(values.detach());
+        Ok(Self::new(options, dims, values, node, gradient))
     }
 
-    /// The result of an op.
+    /// The result of an op on this map and at most two other graph nodes or tensors.
     pub(super) fn result_of<Op: MapOp>(
+        &self,
         op: Op,
-        inputs: Inputs<'_>,
-        level: SimdLevel,
-        (dims, values): ([usize; 4], impl Into<Values>),
+        others: &[&Tensor],
+        dims: [usize; 4],
+        values: impl Into<Values>,
     ) -> Result<Self> {
-        let gradient = Gradient::default();
-        let node = Node {
+        let gradient = Gradient::new(self.options);
+        let op = Node {
             op,
             gradient: gradient.clone(),
         };
-        let node = match inputs {
-            Inputs::One(first) => first.apply_op1(node)?,
-            Inputs::Two(first, second) => first.apply_op2(second, node)?,
-            Inputs::Three(first, second, third) => first.apply_op3(second, third, node)?,
+        let node = match others {
+            [] => self.node.apply_op1(op)?,
+            [second] => self.node.apply_op2(second, op)?,
+            [second, third, ..] => self.node.apply_op3(second, third, op)?,
         };
-        Ok(Self {
-            dims,
-            level,
-            values: values.into(),
-            stats: None,
-            node,
-            gradient,
-        })
+        Ok(Self::new(self.options, dims, values, node, gradient))
     }
 
-    /// A map that a graph begins with; its gradient is added up if it is `requires_grad`.
+    /// A leaf of a graph; its gradient is added up if `requires_grad`, else nothing flows to it.
     pub(super) fn leaf(
-        level: SimdLevel,
+        options: ResolvedOptions,
         dims: [usize; 4],
-        values: Values,
+        values: impl Into<Values>,
         requires_grad: bool,
     ) -> CandleResult<Self> {
-        let node = match requires_grad {
-            true => Var::from_tensor(&new_node()?)?.into_inner(),
-            false => new_node()?,
+        let node = if requires_grad {
+            Var::from_tensor(&new_node()?)?.into_inner()
+        } else {
+            new_node()?
         };
-        Ok(Self {
+        Ok(Self::new(
+            options,
             dims,
-            level,
             values,
-            stats: None,
             node,
-            gradient: Gradient::default(),
-        })
-    }
-
-    /// A map that no gradient flows to.
-    pub(super) fn constant(level: SimdLevel, dims: [usize; 4], values: Buffer) -> Result<Self> {
-        Ok(Self {
-            dims,
-            level,
-            values: values.into(),
-            stats: None,
-            node: new_node()?,
-            gradient: Gradient::default(),
-        })
+            Gradient::new(options),
+        ))
     }
 
     pub(super) fn with_stats(self, stats: Option<Arc<ChannelStats>>) -> Self {
@@ -364,7 +327,7 @@ impl Map {
     pub(crate) fn detach(&self) -> Self {
         Self {
             node: self.node.detach(),
-            gradient: Gradient::default(),
+            gradient: Gradient::new(self.options),
             ..self.clone()
         }
     }
@@ -372,14 +335,7 @@ impl Map {
     /// The map as a tensor of this shape in candle's graph; without a copy if nobody else
     /// needs the numbers.
     pub(crate) fn into_tensor(self, shape: impl Into<Shape>) -> Result<Tensor> {
-        let Self {
-            level,
-            values,
-            node,
-            gradient,
-            ..
-        } = self;
-        let values = match values {
+        let values = match self.values {
             Values::Tensor(tensor) => copy(&tensor)?.into_vec(),
             Values::Buffer(buffer) => match Arc::try_unwrap(buffer) {
                 Ok(buffer) => buffer.into_vec(),
@@ -387,12 +343,11 @@ impl Map {
             },
         };
         let exit = Exit {
-            level,
             shape: shape.into(),
             values: Mutex::new(Some(values)),
-            gradient,
+            gradient: self.gradient,
         };
-        Ok(node.apply_op1(exit)?)
+        Ok(self.node.apply_op1(exit)?)
     }
 }
 
@@ -417,8 +372,7 @@ impl CustomOp1 for Entrance {
 }
 
 /// From the node of a map to a tensor.
-pub(super) struct Exit {
-    level: SimdLevel,
+struct Exit {
     shape: Shape,
     /// Handed over once.
     values: Mutex<Option<Vec<f32>>>,
@@ -439,7 +393,7 @@ impl CustomOp1 for Exit {
     }
 
     fn bwd(&self, _: &Tensor, _: &Tensor, dy: &Tensor) -> CandleResult<Option<Tensor>> {
-        self.gradient.add(self.level, copy(dy)?);
+        self.gradient.add(copy(dy)?);
         Ok(Some(new_node()?))
     }
 }

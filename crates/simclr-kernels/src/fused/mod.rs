@@ -1,14 +1,18 @@
 //! Every op with its own forward and backward pass on feature maps: f32 on the CPU.
 
-mod channels;
+mod affine;
+mod affine_gradient;
+mod chunks;
 mod convolution;
+mod elementwise;
 mod map;
 mod ops;
 mod pooling;
+mod stats;
 
-pub(crate) use channels::ChannelStats;
 pub(crate) use map::Map;
 pub(crate) use ops::{
     affine_channels, average_pool2d, batch_norm_relu_conv2d, batch_norm_training, checkpoint,
     conv2d, conv2d_affine, global_average_pool, inside_error, max_pool2d, relu,
 };
+pub(crate) use stats::ChannelStats;

@@ -1,13 +1,11 @@
 //! Pooling over windows and over whole maps.
 
-use std::ops::Range;
-
-use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::chunks::ranges;
 use crate::geometry::{Span, Windows};
 use crate::memory::{Buffer, zeros};
-use crate::simd::{BlockMut, SimdLevel, fill_blocks, whole};
+use crate::simd::{BlockMut, SimdLevel, fill_blocks, fn_per_level, whole};
 
 /// The sizes of a pooling op.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +31,7 @@ impl Pooling {
     /// The maximum of each window; padding counts as minus infinity.
     pub(super) fn max_forward(&self, x: &[f32]) -> Buffer {
         let pooling = self;
-        self.each_output_row(x, |x, oh, y| self.level.run(MaxRow { pooling, x, oh, y }))
+        self.each_output_row(x, |x, oh, y| max_row(self.level, pooling, x, oh, y))
     }
 
     /// The gradient goes to the first of several equal maxima, as in TensorFlow.
@@ -42,13 +40,9 @@ impl Pooling {
         let (input, output) = (self.input_image(), self.output_image());
         self.each_input_image(x.len() / input, |image, dx| {
             let of_output = image * output..(image + 1) * output;
-            self.level.run(MaxGradient {
-                pooling: self,
-                x: &x[image * input..(image + 1) * input],
-                y: &y[of_output.clone()],
-                dy: &dy[of_output],
-                dx,
-            });
+            let x = &x[image * input..(image + 1) * input];
+            let (y, dy) = (&y[of_output.clone()], &dy[of_output]);
+            max_gradient(self.level, self, x, y, dy, dx);
         })
     }
 
@@ -56,13 +50,7 @@ impl Pooling {
     pub(super) fn average_forward(&self, x: &[f32], weights: &[f32]) -> Buffer {
         let pooling = self;
         self.each_output_row(x, |x, oh, y| {
-            self.level.run(AverageRow {
-                pooling,
-                x,
-                weights,
-                oh,
-                y,
-            });
+            average_row(self.level, pooling, x, weights, oh, y);
         })
     }
 
@@ -70,12 +58,7 @@ impl Pooling {
         let (pooling, output) = (self, self.output_image());
         self.each_input_image(dy.len() / output, |image, dx| {
             let dy = &dy[image * output..(image + 1) * output];
-            self.level.run(AverageGradient {
-                pooling,
-                dy,
-                weights,
-                dx,
-            });
+            average_gradient(self.level, pooling, dy, weights, dx);
         })
     }
 
@@ -108,7 +91,7 @@ impl Pooling {
     ) -> Buffer {
         let (input, rows) = (self.input_image(), self.windows.rows.output);
         let row = self.windows.columns.output * self.channels;
-        let blocks = ranges(x.len() / input * rows);
+        let blocks = ranges(x.len() / input * rows, 1);
         let compute = |index: usize, _: usize, y: BlockMut<'_>| {
             let (image, oh) = (index / rows, index % rows);
             work(&x[image * input..(image + 1) * input], oh, y);
@@ -120,7 +103,7 @@ impl Pooling {
     fn each_input_image(&self, images: usize, work: impl Fn(usize, BlockMut<'_>) + Sync) -> Buffer {
         let size = self.input_image();
         let compute = |image: usize, _: usize, dx: BlockMut<'_>| work(image, dx);
-        fill_blocks(size, &ranges(images), &whole(size), compute).0
+        fill_blocks(size, &ranges(images, 1), &whole(size), compute).0
     }
 
     /// Visits the elements of the windows of one output row that lie in the map,
@@ -143,53 +126,40 @@ impl Pooling {
     }
 }
 
-struct MaxRow<'a> {
-    pooling: &'a Pooling,
-    x: &'a [f32],
-    oh: usize,
-    y: BlockMut<'a>,
-}
-
-impl WithSimd for MaxRow<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(mut self, _: S) {
-        let (channels, x) = (self.pooling.channels, self.x);
-        let y = self.y.all_mut();
+fn_per_level! {
+    fn max_row<'a, 'b>(pooling: &'a Pooling, x: &'a [f32], oh: usize, y: BlockMut<'b>) -> () {
+        let mut y = y;
+        let channels = pooling.channels;
+        let y = y.all_mut();
         y.fill(f32::NEG_INFINITY);
-        self.pooling.each_tap(self.oh, |ow, offset| {
+        pooling.each_tap(oh, |ow, offset| {
             let target = &mut y[ow * channels..(ow + 1) * channels];
             for (best, &value) in target.iter_mut().zip(&x[offset..offset + channels]) {
-                // Written so that NaN is passed on.
-                *best = if *best >= value { *best } else { value };
+                // NaN replaces any number, and no number replaces NaN.
+                *best = if value > *best || value.is_nan() { value } else { *best };
             }
         });
     }
 }
 
-struct MaxGradient<'a> {
-    pooling: &'a Pooling,
-    x: &'a [f32],
-    y: &'a [f32],
-    dy: &'a [f32],
-    dx: BlockMut<'a>,
-}
-
-impl WithSimd for MaxGradient<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(mut self, _: S) {
-        let (pooling, channels, x) = (self.pooling, self.pooling.channels, self.x);
-        let dx = self.dx.all_mut();
+fn_per_level! {
+    fn max_gradient<'a, 'b>(
+        pooling: &'a Pooling,
+        x: &'a [f32],
+        y: &'a [f32],
+        dy: &'a [f32],
+        dx: BlockMut<'b>,
+    ) -> () {
+        let mut dx = dx;
+        let channels = pooling.channels;
+        let dx = dx.all_mut();
         dx.fill(0.0);
         let row = pooling.windows.columns.output * channels;
         // What has not found its maximum yet.
         let mut left = vec![0.0; row];
         for oh in 0..pooling.windows.rows.output {
-            left.copy_from_slice(&self.dy[oh * row..(oh + 1) * row]);
-            let y = &self.y[oh * row..(oh + 1) * row];
+            left.copy_from_slice(&dy[oh * row..(oh + 1) * row]);
+            let y = &y[oh * row..(oh + 1) * row];
             pooling.each_tap(oh, |ow, offset| {
                 let at = ow * channels..(ow + 1) * channels;
                 let (left, y) = (&mut left[at.clone()], &y[at]);
@@ -205,24 +175,20 @@ impl WithSimd for MaxGradient<'_> {
     }
 }
 
-struct AverageRow<'a> {
-    pooling: &'a Pooling,
-    x: &'a [f32],
-    weights: &'a [f32],
-    oh: usize,
-    y: BlockMut<'a>,
-}
-
-impl WithSimd for AverageRow<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(mut self, _: S) {
-        let (channels, x) = (self.pooling.channels, self.x);
-        let weights = &self.weights[self.oh * self.pooling.windows.columns.output..];
-        let y = self.y.all_mut();
+fn_per_level! {
+    fn average_row<'a, 'b>(
+        pooling: &'a Pooling,
+        x: &'a [f32],
+        weights: &'a [f32],
+        oh: usize,
+        y: BlockMut<'b>,
+    ) -> () {
+        let mut y = y;
+        let channels = pooling.channels;
+        let weights = &weights[oh * pooling.windows.columns.output..];
+        let y = y.all_mut();
         y.fill(0.0);
-        self.pooling.each_tap(self.oh, |ow, offset| {
+        pooling.each_tap(oh, |ow, offset| {
             let target = &mut y[ow * channels..(ow + 1) * channels];
             for (sum, &value) in target.iter_mut().zip(&x[offset..offset + channels]) {
                 *sum += weights[ow] * value;
@@ -231,24 +197,19 @@ impl WithSimd for AverageRow<'_> {
     }
 }
 
-struct AverageGradient<'a> {
-    pooling: &'a Pooling,
-    dy: &'a [f32],
-    weights: &'a [f32],
-    dx: BlockMut<'a>,
-}
-
-impl WithSimd for AverageGradient<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(mut self, _: S) {
-        let (channels, columns) = (self.pooling.channels, self.pooling.windows.columns.output);
-        let (dy, weights) = (self.dy, self.weights);
-        let dx = self.dx.all_mut();
+fn_per_level! {
+    fn average_gradient<'a, 'b>(
+        pooling: &'a Pooling,
+        dy: &'a [f32],
+        weights: &'a [f32],
+        dx: BlockMut<'b>,
+    ) -> () {
+        let mut dx = dx;
+        let (channels, columns) = (pooling.channels, pooling.windows.columns.output);
+        let dx = dx.all_mut();
         dx.fill(0.0);
-        for oh in 0..self.pooling.windows.rows.output {
-            self.pooling.each_tap(oh, |ow, offset| {
+        for oh in 0..pooling.windows.rows.output {
+            pooling.each_tap(oh, |ow, offset| {
                 let window = oh * columns + ow;
                 let dy = &dy[window * channels..(window + 1) * channels];
                 for (sum, &value) in dx[offset..offset + channels].iter_mut().zip(dy) {
@@ -257,11 +218,6 @@ impl WithSimd for AverageGradient<'_> {
             });
         }
     }
-}
-
-/// One range per row.
-fn ranges(count: usize) -> Vec<Range<usize>> {
-    (0..count).map(|row| row..row + 1).collect()
 }
 
 /// The mean over the pixels of each map.
@@ -275,27 +231,18 @@ pub(super) fn global_average(
     let mut y = zeros(x.len() / pixels);
     y.par_chunks_mut(channels)
         .zip(x.par_chunks(pixels * channels))
-        .for_each(|(y, x)| level.run(AveragePixels { x, scale, y }));
+        .for_each(|(y, x)| average_pixels(level, x, scale, y));
     y
 }
 
-struct AveragePixels<'a> {
-    x: &'a [f32],
-    scale: f32,
-    y: &'a mut [f32],
-}
-
-impl WithSimd for AveragePixels<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        for pixel in self.x.chunks_exact(self.y.len()) {
-            for (sum, &value) in self.y.iter_mut().zip(pixel) {
+fn_per_level! {
+    fn average_pixels<'a>(x: &'a [f32], scale: f32, y: &'a mut [f32]) -> () {
+        for pixel in x.chunks_exact(y.len()) {
+            for (sum, &value) in y.iter_mut().zip(pixel) {
                 *sum += value;
             }
         }
-        self.y.iter_mut().for_each(|sum| *sum *= self.scale);
+        y.iter_mut().for_each(|sum| *sum *= scale);
     }
 }
 

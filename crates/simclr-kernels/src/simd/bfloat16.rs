@@ -5,19 +5,7 @@
 
 use pulp::Simd;
 
-use super::SimdLevel;
-use super::blocks::BlockMut;
-use super::tile::{RowTable, Terms, TileEpilogue, multiply_tiles, unsupported};
-
-/// Whether pairs can be multiplied: by an instruction, or by the portable twin of it.
-pub(crate) fn has_bfloat16(level: SimdLevel) -> bool {
-    match level {
-        #[cfg(target_arch = "x86_64")]
-        SimdLevel::Avx512 => std::arch::is_x86_feature_detected!("avx512bf16"),
-        SimdLevel::Portable => true,
-        _ => false,
-    }
-}
+use super::microkernel::Terms;
 
 /// The nearest bfloat16 number, of two equally near the even one: the upper half of the bits
 /// of an f32. What is not a number stays so.
@@ -71,58 +59,6 @@ impl<S: Simd> Terms<S> for Pairs {
         let sum = simd.mul_add_e_f32s(lower(left), lower(right), sum);
         simd.mul_add_e_f32s(upper(left), upper(right), sum)
     }
-}
-
-#[cfg(target_arch = "x86_64")]
-mod instruction {
-    use std::arch::x86_64::{__m512, __m512bh, _mm512_dpbf16_ps};
-
-    use pulp::x86::V4;
-
-    use super::{BlockMut, RowTable, Terms, TileEpilogue, multiply_tiles};
-
-    /// Products of pairs by one instruction of AVX512-BF16, for a function compiled for it.
-    struct DotProducts;
-
-    impl Terms<V4> for DotProducts {
-        #[inline(always)]
-        fn add(_: V4, left: pulp::f32x16, right: pulp::f32x16, sum: pulp::f32x16) -> pulp::f32x16 {
-            // SAFETY: all of these are 512 bits of plain data; `V4` and the function below
-            // vouch for the instruction.
-            unsafe {
-                let [left, right]: [__m512bh; 2] = std::mem::transmute([left, right]);
-                let sum: __m512 = std::mem::transmute(sum);
-                std::mem::transmute(_mm512_dpbf16_ps(sum, left, right))
-            }
-        }
-    }
-
-    #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx512bf16")]
-    pub(super) fn multiply<End: TileEpilogue>(
-        simd: V4,
-        table: &RowTable<'_>,
-        panels: &[f32],
-        block: &mut BlockMut<'_>,
-        ends: &mut [End],
-    ) {
-        multiply_tiles::<V4, DotProducts, 12, 2, End>(simd, table, panels, block, ends);
-    }
-}
-
-/// [`multiply`](super::multiply) for pairs, in tiles of 12 x 32.
-pub(super) fn multiply<End: TileEpilogue>(
-    table: &RowTable<'_>,
-    panels: &[f32],
-    block: &mut BlockMut<'_>,
-    ends: &mut [End],
-) {
-    #[cfg(target_arch = "x86_64")]
-    if let (Some(simd), true) = (pulp::x86::V4::try_new(), has_bfloat16(SimdLevel::Avx512)) {
-        // SAFETY: the processor has what the function is compiled for.
-        return unsafe { instruction::multiply(simd, table, panels, block, ends) };
-    }
-    let _ = (table, panels, block, ends);
-    unsupported((16, 12, 32))
 }
 
 #[cfg(test)]

@@ -1,16 +1,13 @@
-//! Matrices written by many threads at once, each its own block.
+//! Matrices that many threads write at once, each its own block.
 
 use std::marker::PhantomData;
-use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::memory::{Buffer, buffer_for};
+use crate::memory::{Buffer, buffer};
 
-/// Rows and columns of a row-major matrix that one thread alone may touch.
-///
-/// All elements have to be written, and none may be read before it was.
+/// Rows and columns of a row-major matrix that one thread has to itself.
 pub(crate) struct BlockMut<'a> {
     start: *mut f32,
     rows: usize,
@@ -45,11 +42,10 @@ impl BlockMut<'_> {
     /// A row.
     #[inline(always)]
     pub(crate) fn row_mut(&mut self, index: usize) -> &mut [f32] {
-        assert!(index < self.rows);
-        // SAFETY: `fill_blocks` made the block from rows of `stride` elements of which
-        // `columns` belong to it; nobody else has access; `self` is borrowed mutably for as
-        // long as the row.
-        unsafe { std::slice::from_raw_parts_mut(self.start.add(index * self.stride), self.columns) }
+        let start = self.row_pointer(index);
+        // SAFETY: the row has `columns` initialised elements that belong to this block alone,
+        // and `self` is borrowed mutably for as long as the row.
+        unsafe { std::slice::from_raw_parts_mut(start, self.columns) }
     }
 
     /// All elements, if the block has all columns of its matrix.
@@ -74,7 +70,7 @@ impl BlockMut<'_> {
 
     /// The first element of a row, for kernels that write it whole.
     #[inline(always)]
-    pub(super) fn pointer(&mut self, row: usize) -> *mut f32 {
+    pub(super) fn row_pointer(&mut self, row: usize) -> *mut f32 {
         assert!(row < self.rows);
         // SAFETY: the row lies in this block.
         unsafe { self.start.add(row * self.stride) }
@@ -95,8 +91,8 @@ impl Shared {
 
 /// A row-major matrix with `stride` columns whose blocks are written in parallel: every
 /// range of rows with every range of columns. The ranges cover rows and columns without
-/// overlap; `work` writes every element of its block. Also returns what `work` returned,
-/// all columns of the first rows first.
+/// overlap. What `work` does not write of its block keeps any value (NaN in debug builds).
+/// Also returns what `work` returned, all columns of the first rows first.
 pub(crate) fn fill_blocks<R: Send>(
     stride: usize,
     rows: &[Range<usize>],
@@ -105,13 +101,11 @@ pub(crate) fn fill_blocks<R: Send>(
 ) -> (Buffer, Vec<R>) {
     let (height, width) = (covered(rows), covered(columns));
     assert_eq!(width, stride, "blocks have to cover all columns");
-    let size = height * stride;
-    let mut matrix = buffer_for(size);
-    let spare: &mut [MaybeUninit<f32>] = &mut matrix.room()[..size];
+    let mut matrix = buffer(height * stride);
     if cfg!(debug_assertions) {
-        spare.fill(MaybeUninit::new(f32::NAN));
+        matrix.fill(f32::NAN);
     }
-    let shared = Shared(spare.as_mut_ptr().cast());
+    let shared = Shared(matrix.as_mut_ptr());
     let results = (0..rows.len() * columns.len())
         .into_par_iter()
         .with_max_len(1)
@@ -120,7 +114,8 @@ pub(crate) fn fill_blocks<R: Send>(
             let (of_rows, of_columns) = (&rows[row], &columns[column]);
             let offset = of_rows.start * stride + of_columns.start;
             let block = BlockMut {
-                // SAFETY: the ranges lie within the matrix, see `covered`.
+                // SAFETY: `covered` has checked that the ranges lie within the matrix and do
+                // not overlap; the matrix is not used otherwise until all tasks have ended.
                 start: unsafe { shared.get().add(offset) },
                 rows: of_rows.len(),
                 columns: of_columns.len(),
@@ -130,40 +125,23 @@ pub(crate) fn fill_blocks<R: Send>(
             work(row, column, block)
         })
         .collect();
-    let (values, skipped) = matrix.vec_mut();
-    // SAFETY: the blocks cover the matrix, and each was written whole.
-    unsafe { values.set_len(skipped + size) };
     (matrix, results)
 }
 
-/// A new matrix of the size of `beside`, chunk by chunk of `size` numbers: `work` writes
-/// every element of its chunk, and may change the same chunk of `beside`.
+/// A new buffer of the size of `beside`, chunk by chunk of `size` elements: `work` writes
+/// its chunk, and may change the same chunk of `beside`.
 pub(crate) fn fill_beside(
     beside: &mut [f32],
     size: usize,
-    work: impl Fn(usize, &mut [f32], BlockMut<'_>) + Sync,
+    work: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
 ) -> Buffer {
-    let length = beside.len();
-    let mut matrix = buffer_for(length);
-    let shared = Shared(matrix.room()[..length].as_mut_ptr().cast());
+    let mut filled = buffer(beside.len());
     beside
         .par_chunks_mut(size)
+        .zip(filled.par_chunks_mut(size))
         .enumerate()
-        .for_each(|(chunk, beside)| {
-            let block = BlockMut {
-                // SAFETY: the chunk lies within the matrix, as that of `beside` does.
-                start: unsafe { shared.get().add(chunk * size) },
-                rows: 1,
-                columns: beside.len(),
-                stride: beside.len(),
-                borrow: PhantomData,
-            };
-            work(chunk, beside, block);
-        });
-    let (values, skipped) = matrix.vec_mut();
-    // SAFETY: the chunks cover the matrix, and each was written whole.
-    unsafe { values.set_len(skipped + length) };
-    matrix
+        .for_each(|(chunk, (beside, filled))| work(chunk, beside, filled));
+    filled
 }
 
 /// All columns as one range.
@@ -203,5 +181,12 @@ mod tests {
     #[should_panic(expected = "ranges with gaps")]
     fn gaps_are_refused() {
         let _ = fill_blocks(2, &[0..1, 2..3], &whole(2), |_, _, _| ());
+    }
+
+    /// Memory that a closure leaves alone is initialised all the same.
+    #[test]
+    fn what_is_not_written_can_be_read() {
+        let (matrix, _) = fill_blocks(3, &[0..2], &whole(3), |_, _, _| ());
+        assert_eq!(matrix.iter().map(|value| value.to_bits()).count(), 6);
     }
 }

@@ -1,22 +1,16 @@
-//! Which instructions run.
-
-use std::fmt;
-use std::str::FromStr;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, Ordering};
+//! The instruction sets, and running code compiled for each.
 
 use pulp::{Simd, WithSimd};
 
-use crate::{Error, Result};
+use crate::setting::{Setting, impl_names};
+use crate::{Error, Precision, Result};
 
-/// The environment variable that names a level.
-const VARIABLE: &str = "SIMCLR_SIMD";
-
-/// A set of vector instructions that the fused kernels can run on.
+/// An instruction set of the fused kernels.
 ///
-/// The best one that the processor has is taken, unless the environment variable
-/// `SIMCLR_SIMD` (`avx512`, `avx2`, `neon` or `portable`) or [`SimdLevel::choose`]
-/// names another. Levels add up in another order, so results differ by rounding.
+/// The default is the best one that the processor has, unless the environment variable
+/// `SIMCLR_SIMD` (`avx512`, `avx2`, `neon` or `portable`) or
+/// [`KernelOptions`](crate::KernelOptions) names another. Levels add up in another order, so
+/// their results differ by rounding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SimdLevel {
     /// x86-64 with AVX-512 (F, BW, CD, DQ, VL): 16 numbers at once.
@@ -29,84 +23,77 @@ pub enum SimdLevel {
     Portable,
 }
 
-/// The part of a product that the registers hold.
+/// The part of a product that is held in registers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tile {
     pub(crate) rows: usize,
     pub(crate) columns: usize,
 }
 
-/// What `choose` chose: 0 for nothing, else one more than the index in `ALL`.
-static CHOSEN: AtomicU8 = AtomicU8::new(0);
+/// The columns of the widest tile of any level.
+pub(crate) const WIDEST: usize = 32;
 
-const ALL: [SimdLevel; 4] = [
-    SimdLevel::Avx512,
-    SimdLevel::Avx2,
-    SimdLevel::Neon,
-    SimdLevel::Portable,
+pub(crate) static SIMD_LEVEL: Setting<SimdLevel> = Setting::new("SIMCLR_SIMD", NAMES);
+
+const NAMES: &[(&str, SimdLevel)] = &[
+    ("avx512", SimdLevel::Avx512),
+    ("avx2", SimdLevel::Avx2),
+    ("neon", SimdLevel::Neon),
+    ("portable", SimdLevel::Portable),
 ];
+
+impl_names!(SimdLevel, SIMD_LEVEL);
 
 impl SimdLevel {
     /// The levels that this processor has, best first; the last is always
     /// [`SimdLevel::Portable`].
     pub fn available() -> Vec<Self> {
-        ALL.into_iter()
-            .filter(|level| level.is_available())
-            .collect()
+        let levels = NAMES.iter().map(|(_, level)| *level);
+        levels.filter(|level| level.is_available()).collect()
     }
 
-    /// The level that the fused kernels run on.
-    ///
-    /// # Errors
-    /// [`Error::Setting`] if `SIMCLR_SIMD` names no level, or one that this
-    /// processor lacks.
-    pub fn current() -> Result<Self> {
-        static DEFAULT: OnceLock<Result<SimdLevel, String>> = OnceLock::new();
-        let chosen = usize::from(CHOSEN.load(Ordering::Relaxed));
-        if let Some(level) = chosen.checked_sub(1).and_then(|index| ALL.get(index)) {
-            return Ok(*level);
-        }
-        let default = DEFAULT.get_or_init(|| match std::env::var(VARIABLE) {
-            Ok(name) => name.parse().map_err(|_| name),
-            Err(_) => Ok(Self::best()),
-        });
-        match default {
-            Ok(level) if level.is_available() => Ok(*level),
-            Ok(level) => Err(unavailable(&level.to_string())),
-            Err(name) => Err(unavailable(name)),
-        }
+    pub(crate) fn best() -> Self {
+        let mut levels = NAMES.iter().map(|(_, level)| *level);
+        let best = levels.find(|level| level.is_available());
+        best.unwrap_or(Self::Portable)
     }
 
-    /// Makes all fused kernels of this process run on `level`; `None` goes back to
-    /// the default. Meant for tests and measurements.
-    ///
-    /// # Errors
-    /// [`Error::Setting`] if this processor lacks the level.
-    pub fn choose(level: Option<Self>) -> Result<()> {
-        let code = match level {
-            None => 0,
-            Some(level) if level.is_available() => level as u8 + 1,
-            Some(level) => return Err(unavailable(&level.to_string())),
-        };
-        CHOSEN.store(code, Ordering::Relaxed);
-        Ok(())
-    }
-
-    fn best() -> Self {
-        let found = ALL.into_iter().find(|level| level.is_available());
-        found.unwrap_or(Self::Portable)
-    }
-
+    /// Miri interprets the portable level alone.
     fn is_available(self) -> bool {
         match self {
+            Self::Portable => true,
+            _ if cfg!(miri) => false,
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => pulp::x86::V4::try_new().is_some(),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => pulp::x86::V3::try_new().is_some(),
             #[cfg(target_arch = "aarch64")]
             Self::Neon => pulp::aarch64::Neon::try_new().is_some(),
-            Self::Portable => true,
             #[allow(unreachable_patterns)]
+            _ => false,
+        }
+    }
+
+    /// # Errors
+    /// [`Error::Setting`] if this processor lacks the level.
+    pub(crate) fn check_available(self) -> Result<()> {
+        if self.is_available() {
+            return Ok(());
+        }
+        let levels: Vec<String> = Self::available().iter().map(Self::to_string).collect();
+        let expected = format!("one of {} on this processor", levels.join(", "));
+        Err(Error::setting("SIMCLR_SIMD", expected, &self.to_string()))
+    }
+
+    /// Whether operands of this precision can be multiplied: by an instruction, or by its
+    /// portable twin.
+    pub(crate) fn supports(self, precision: Precision) -> bool {
+        match (precision, self) {
+            (Precision::Single, _) | (Precision::BFloat16, Self::Portable) => true,
+            #[cfg(target_arch = "x86_64")]
+            (Precision::BFloat16, Self::Avx512) => {
+                std::arch::is_x86_feature_detected!("avx512bf16")
+            }
             _ => false,
         }
     }
@@ -146,30 +133,48 @@ impl SimdLevel {
     }
 }
 
-fn unavailable(name: &str) -> Error {
-    let levels: Vec<String> = SimdLevel::available()
-        .iter()
-        .map(SimdLevel::to_string)
-        .collect();
-    Error::setting(VARIABLE, format!("one of {}", levels.join(", ")), name)
+/// Defines a function of a [`SimdLevel`] and the given arguments whose body is compiled for
+/// every level.
+///
+/// The body has to be a method that is inlined: a closure within a function that is
+/// compiled for a level is not reliably inlined into it, and then runs ten to a hundred times
+/// slower.
+macro_rules! fn_per_level {
+    (
+        $(#[$attribute:meta])*
+        $visibility:vis fn $name:ident<$($lifetime:lifetime),+>(
+            $($argument:ident: $type:ty),+ $(,)?
+        ) -> $output:ty $body:block
+    ) => {
+        $(#[$attribute])*
+        $visibility fn $name<$($lifetime),+>(
+            level: $crate::simd::SimdLevel,
+            $($argument: $type),+
+        ) -> $output {
+            struct Task<$($lifetime),+> {
+                $($argument: $type),+
+            }
+
+            impl<$($lifetime),+> pulp::WithSimd for Task<$($lifetime),+> {
+                type Output = $output;
+
+                #[inline(always)]
+                fn with_simd<S: pulp::Simd>(self, _: S) -> $output {
+                    let Self { $($argument),+ } = self;
+                    $body
+                }
+            }
+
+            level.run(Task { $($argument),+ })
+        }
+    };
 }
+pub(crate) use fn_per_level;
 
-impl fmt::Display for SimdLevel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Avx512 => "avx512",
-            Self::Avx2 => "avx2",
-            Self::Neon => "neon",
-            Self::Portable => "portable",
-        })
-    }
-}
-
-impl FromStr for SimdLevel {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        let found = ALL.into_iter().find(|level| level.to_string() == name);
-        found.ok_or_else(|| unavailable(name))
-    }
+#[cold]
+#[allow(clippy::panic)]
+pub(super) fn unsupported(tile: (usize, usize, usize)) -> ! {
+    panic!(
+        "no kernel for tiles (lanes, rows, columns) {tile:?}: a table was made for another level"
+    )
 }

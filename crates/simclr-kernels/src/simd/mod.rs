@@ -1,20 +1,29 @@
-//! The only module with `unsafe` code: safe doors to code that is compiled for
-//! the processor at hand and chosen at run time.
+//! The only module with `unsafe` code: safe wrappers around code that is compiled for each
+//! instruction set and chosen at run time.
 #![allow(unsafe_code)]
 
+#[cfg(target_arch = "x86_64")]
+mod avx512_bf16;
 mod bfloat16;
 mod blocks;
 mod level;
+mod microkernel;
+mod multiply;
+mod outer_product;
 mod prefetch;
+mod row_table;
 mod scratch;
-mod tile;
+mod tile_epilogue;
+mod vector;
 
-pub(crate) use bfloat16::{has_bfloat16, pair_rows, round_to_pairs};
+pub(crate) use bfloat16::{pair_rows, round_to_pairs};
 pub(crate) use blocks::{BlockMut, fill_beside, fill_blocks, whole};
 pub use level::SimdLevel;
+pub(crate) use level::{SIMD_LEVEL, WIDEST, fn_per_level};
+pub(crate) use multiply::multiply;
+pub(crate) use outer_product::{FilterTile, OuterProducts, add_outer_products};
 pub(crate) use prefetch::prefetch;
+pub(crate) use row_table::RowTable;
 pub(crate) use scratch::{Scratch, odd_lines};
-pub(crate) use tile::{
-    FilterTile, OuterProducts, RowTable, TileEpilogue, add_outer_products, load_from as load,
-    multiply, store_to as store,
-};
+pub(crate) use tile_epilogue::TileEpilogue;
+pub(crate) use vector::{load_from as load, store_to as store};

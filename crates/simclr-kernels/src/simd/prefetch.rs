@@ -4,7 +4,7 @@
 /// second-level cache meanwhile. Without effect where there is no such instruction.
 #[inline(always)]
 pub(crate) fn prefetch(values: &[f32]) {
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
     {
         use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
         /// Numbers of a cache line.
@@ -14,6 +14,6 @@ pub(crate) fn prefetch(values: &[f32]) {
             unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) };
         }
     }
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
     let _ = values;
 }

@@ -1,56 +1,47 @@
 //! Maps whose numbers are rounded to bfloat16, two in the place of one.
 
-use pulp::{Simd, WithSimd};
-
-use super::{Input, scale_shift_relu};
-use crate::fused::channels::chunks;
+use crate::fused::affine::scale_shift_relu;
+use crate::fused::chunks::chunks;
 use crate::memory::Buffer;
-use crate::simd::{BlockMut, SimdLevel, fill_blocks, round_to_pairs, whole};
+use crate::simd::{BlockMut, SimdLevel, fill_blocks, fn_per_level, round_to_pairs, whole};
+
+/// Scale and shift per channel, followed by ReLU, if there are any.
+type Factors<'a> = Option<(&'a [f32], &'a [f32])>;
 
 /// A whole map of so many channels, an even number.
-pub(super) fn round_map(level: SimdLevel, x: Input<'_>, channels: usize) -> Buffer {
-    let chunks = chunks(x.values.len() / channels, channels);
+pub(super) fn round_map(
+    level: SimdLevel,
+    x: &[f32],
+    factors: Factors<'_>,
+    channels: usize,
+) -> Buffer {
+    let chunks = chunks(x.len() / channels, channels);
     let places = channels / 2;
     let work = |chunk: usize, _: usize, mut target: BlockMut<'_>| {
-        let numbers = chunks[chunk].start * channels..chunks[chunk].end * channels;
-        level.run(RoundPixels {
-            values: &x.values[numbers],
-            x,
-            channels,
-            target: target.all_mut(),
-        });
+        let x = &x[chunks[chunk].start * channels..chunks[chunk].end * channels];
+        round_chunk(level, x, factors, channels, target.all_mut());
     };
     fill_blocks(places, &chunks, &whole(places), work).0
 }
 
-struct RoundPixels<'a> {
-    values: &'a [f32],
-    x: Input<'a>,
-    channels: usize,
-    target: &'a mut [f32],
-}
-
-impl WithSimd for RoundPixels<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        round_pixels(self.values, self.x.affine, self.channels, self.target);
+fn_per_level! {
+    fn round_chunk<'a>(
+        x: &'a [f32],
+        factors: Factors<'a>,
+        channels: usize,
+        target: &'a mut [f32],
+    ) -> () {
+        round_pixels(x, factors, channels, target);
     }
 }
 
-/// Some pixels, after scale, shift and ReLU if there are any.
+/// Some pixels.
 #[inline(always)]
-pub(super) fn round_pixels(
-    values: &[f32],
-    affine: Option<(&[f32], &[f32])>,
-    channels: usize,
-    target: &mut [f32],
-) {
-    let Some((scale, shift)) = affine else {
-        return round_to_pairs(values.iter().copied(), target);
+pub(super) fn round_pixels(x: &[f32], factors: Factors<'_>, channels: usize, target: &mut [f32]) {
+    let Some((scale, shift)) = factors else {
+        return round_to_pairs(x.iter().copied(), target);
     };
-    let pixels = values.chunks_exact(channels);
+    let pixels = x.chunks_exact(channels);
     for (target, pixel) in target.chunks_exact_mut(channels / 2).zip(pixels) {
         let terms = pixel.iter().zip(scale).zip(shift);
         let activated = terms.map(|((&x, &scale), &shift)| scale_shift_relu(x, scale, shift));

@@ -4,11 +4,9 @@ use std::ops::Range;
 
 use pulp::Simd;
 
-use crate::fused::channels::Affine;
-use crate::simd::{TileEpilogue, load, prefetch, store};
-
-/// The widest panel of any level.
-pub(super) const WIDEST: usize = 32;
+use crate::fused::affine::Affine;
+use crate::fused::stats::PartialStats;
+use crate::simd::{TileEpilogue, WIDEST, load, prefetch, store};
 
 /// What follows a product.
 #[derive(Debug, Clone, Copy)]
@@ -20,31 +18,6 @@ pub(super) enum Epilogue<'a> {
     Affine(&'a Affine<'a>),
     /// `y + sum`, for a map `sum` with so many channels.
     Add(&'a [f32], usize),
-}
-
-/// Sums that statistics are made of, over the pixels of one block.
-#[derive(Debug, Clone)]
-pub(crate) struct PartialStats {
-    /// The channels it is about.
-    pub(crate) channels: Range<usize>,
-    /// How many pixels.
-    pub(crate) count: usize,
-    /// Their mean.
-    pub(crate) mean: Vec<f32>,
-    /// The sum of the squared distances from that mean.
-    pub(crate) squares: Vec<f32>,
-}
-
-impl PartialStats {
-    /// To be filled, a panel of channels after the other.
-    pub(super) fn new(channels: Range<usize>, count: usize) -> Self {
-        Self {
-            channels,
-            count,
-            mean: Vec::new(),
-            squares: Vec::new(),
-        }
-    }
 }
 
 impl<'a> Epilogue<'a> {

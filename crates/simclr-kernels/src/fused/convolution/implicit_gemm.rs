@@ -1,4 +1,4 @@
-//! Products over the pixels of a grid, block by block.
+//! Products over the pixels of a strided grid, block by block.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -6,12 +6,15 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 
 use super::bfloat16::round_pixels;
-use super::epilogue::{Epilogue, PanelEpilogue, PartialStats};
-use super::weights::{Packed, Weights};
-use super::{Input, scale_shift_relu};
-use crate::Precision;
-use crate::geometry::{Span, Windows};
+use super::epilogue::{Epilogue, PanelEpilogue};
+use super::input::Input;
+use super::strided_grid::StridedGrid;
+use super::weights::{Packed, Weights, column_groups};
+use crate::fused::affine::scale_shift_relu;
+use crate::fused::chunks::ranges;
+use crate::fused::stats::PartialStats;
 use crate::memory::Buffer;
+use crate::precision::Precision;
 use crate::simd::{BlockMut, RowTable, Scratch, SimdLevel, fill_blocks, multiply};
 
 /// Pixels of a block: enough that a panel of weights is used often, once it is there.
@@ -27,171 +30,6 @@ const GROUP_WEIGHTS: usize = 1 << 17;
 /// Blocks that a product is cut into at least, if it can be: a constant, so that the
 /// number of threads changes nothing.
 const LEAST_TASKS: usize = 24;
-
-/// Where output positions of one axis find their inputs.
-#[derive(Debug, Clone)]
-pub(super) struct Axis {
-    /// How many output positions there are: `offset + i * stride` for i below `count`.
-    pub(super) count: usize,
-    offset: usize,
-    stride: usize,
-    /// Output i sees the inputs `i * input_stride + shift` of all taps.
-    input_stride: usize,
-    /// The number of the tap within the window, and its shift.
-    taps: Vec<(usize, isize)>,
-}
-
-impl Axis {
-    fn forward(span: &Span) -> Self {
-        let shift = |tap: usize| tap as isize - span.before as isize;
-        Self {
-            count: span.output,
-            offset: 0,
-            stride: 1,
-            input_stride: span.stride,
-            taps: (0..span.window).map(|tap| (tap, shift(tap))).collect(),
-        }
-    }
-
-    /// One axis per residue: the inputs i with `(i + before) % stride == residue` meet the
-    /// taps of that residue, at the outputs `(i + before - tap) / stride`.
-    fn backward(span: &Span) -> Vec<Self> {
-        let axis = |residue: usize| {
-            let offset = (residue + span.stride - span.before % span.stride) % span.stride;
-            let reach = (offset + span.before) as isize;
-            let taps = (residue..span.window).step_by(span.stride);
-            Self {
-                count: span.input.saturating_sub(offset).div_ceil(span.stride),
-                offset,
-                stride: span.stride,
-                input_stride: 1,
-                taps: taps
-                    .map(|tap| (tap, (reach - tap as isize) / span.stride as isize))
-                    .collect(),
-            }
-        };
-        (0..span.stride)
-            .map(axis)
-            .filter(|axis| axis.count > 0)
-            .collect()
-    }
-
-    /// The input of output `index` at tap `tap`, if it is within `0..size`.
-    #[inline(always)]
-    pub(super) fn input(&self, index: usize, tap: usize, size: usize) -> Option<usize> {
-        let position = (index * self.input_stride) as isize + self.taps[tap].1;
-        (0..size as isize)
-            .contains(&position)
-            .then_some(position as usize)
-    }
-
-    fn output(&self, index: usize) -> usize {
-        self.offset + index * self.stride
-    }
-}
-
-/// Output pixels that all see the same taps.
-#[derive(Debug, Clone)]
-pub(super) struct StridedGrid {
-    pub(super) rows: Axis,
-    pub(super) columns: Axis,
-    /// Columns of the window within one run.
-    merged_columns: usize,
-    /// Columns of the kernel.
-    window_columns: usize,
-}
-
-impl StridedGrid {
-    pub(super) fn forward(windows: &Windows) -> Self {
-        Self {
-            rows: Axis::forward(&windows.rows),
-            columns: Axis::forward(&windows.columns),
-            merged_columns: 1,
-            window_columns: windows.columns.window,
-        }
-    }
-
-    /// Whole rows of the window as taps; nothing may be padded.
-    pub(super) fn merged(windows: &Windows) -> Self {
-        let mut grid = Self::forward(windows);
-        grid.columns.taps.truncate(1);
-        grid.merged_columns = windows.columns.window;
-        grid
-    }
-
-    pub(super) fn backward(windows: &Windows) -> Vec<Self> {
-        let columns = Axis::backward(&windows.columns);
-        let rows = Axis::backward(&windows.rows);
-        let grids = rows.iter().flat_map(|rows| {
-            columns.iter().map(|columns| Self {
-                rows: rows.clone(),
-                columns: columns.clone(),
-                merged_columns: 1,
-                window_columns: windows.columns.window,
-            })
-        });
-        grids.collect()
-    }
-
-    pub(super) fn merged_columns(&self) -> usize {
-        self.merged_columns
-    }
-
-    pub(super) fn pixels(&self) -> usize {
-        self.rows.count * self.columns.count
-    }
-
-    /// (row tap, column tap) of a tap of this grid.
-    #[inline(always)]
-    pub(super) fn tap(&self, tap: usize) -> (usize, usize) {
-        let columns = self.columns.taps.len();
-        (tap / columns, tap % columns)
-    }
-
-    /// The numbers of this grid's taps within the kernel.
-    pub(super) fn kernel_taps(&self) -> Vec<usize> {
-        let columns = &self.columns.taps;
-        let of_row = |&(row, _): &(usize, isize)| {
-            columns
-                .iter()
-                .map(move |&(column, _)| row * self.window_columns + column)
-        };
-        self.rows.taps.iter().flat_map(of_row).collect()
-    }
-
-    /// Image, row and column of consecutive pixels.
-    fn positions(&self, pixels: Range<usize>) -> Vec<(usize, usize, usize)> {
-        let (mut image, mut row, mut column) = self.position(pixels.start);
-        let step = |_| {
-            let position = (image, row, column);
-            column += 1;
-            if column == self.columns.count {
-                (row, column) = (row + 1, 0);
-            }
-            if row == self.rows.count {
-                (image, row) = (image + 1, 0);
-            }
-            position
-        };
-        pixels.map(step).collect()
-    }
-
-    /// Whether each output pixel sees one input pixel, the one in its own place.
-    fn is_identity(&self) -> bool {
-        let plain = |axis: &Axis| {
-            axis.input_stride == 1 && axis.stride == 1 && axis.offset == 0 && axis.taps == [(0, 0)]
-        };
-        plain(&self.rows) && plain(&self.columns)
-    }
-
-    /// Image, row and column of the pixel with this number.
-    #[inline(always)]
-    pub(super) fn position(&self, pixel: usize) -> (usize, usize, usize) {
-        let columns = self.columns.count;
-        let (row, column) = (pixel / columns, pixel % columns);
-        (row / self.rows.count, row % self.rows.count, column)
-    }
-}
 
 /// `target[pixel, n] = Σ over taps and k of source[pixel's input at tap, k] weights[tap, k, n]`.
 pub(super) struct Product<'a> {
@@ -275,29 +113,8 @@ impl Product<'_> {
             1 => total.div_ceil(count).next_multiple_of(rows),
             unit => (total / unit).div_ceil(count) * unit,
         };
-        (0..total)
-            .step_by(even.max(1))
-            .map(|start| start..total.min(start + even))
-            .collect()
+        ranges(total, even.max(1))
     }
-}
-
-/// Ranges of columns, of whole panels: so many that they and `blocks` of rows make
-/// `least_tasks`, if there are enough panels.
-pub(super) fn column_groups(
-    level: SimdLevel,
-    columns: usize,
-    blocks: usize,
-    least_tasks: usize,
-) -> Vec<Range<usize>> {
-    let width = level.tile().columns;
-    let panels = columns.div_ceil(width);
-    let groups = least_tasks.div_ceil(blocks.max(1)).clamp(1, panels);
-    let size = panels.div_ceil(groups) * width;
-    (0..columns)
-        .step_by(size)
-        .map(|start| start..columns.min(start + size))
-        .collect()
 }
 
 /// `max(x scale + shift, 0)` for some pixels.

@@ -6,9 +6,12 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::implicit_gemm::StridedGrid;
-use super::{Convolution, Input, scale_shift_relu};
-use crate::memory::{Buffer, room_for_gradient, zeros};
+use super::input::Input;
+use super::sizes::Convolution;
+use super::strided_grid::StridedGrid;
+use crate::fused::affine::scale_shift_relu;
+use crate::fused::chunks::ranges;
+use crate::memory::{Buffer, gradient_buffer, zeros};
 use crate::simd::{
     FilterTile, OuterProducts, Scratch, SimdLevel, add_outer_products, odd_lines, prefetch,
 };
@@ -34,12 +37,12 @@ const TASKS: usize = 24;
 
 /// `dkernel[k, o] = Σ over pixels of columns[pixel, k] dy[pixel, o]`.
 pub(super) fn gradient(
-    level: SimdLevel,
     convolution: &Convolution,
     grid: &StridedGrid,
     x: Input<'_>,
     dy: &[f32],
 ) -> Vec<f32> {
+    let level = convolution.options.level;
     let plan = Plan {
         level,
         grid,
@@ -50,14 +53,14 @@ pub(super) fn gradient(
             convolution.windows.columns.input,
         ),
         channels: convolution.inputs,
-        run: grid.merged_columns() * convolution.inputs,
+        run: grid.merged_columns * convolution.inputs,
         outputs: convolution.outputs,
     };
     let pieces = plan.pieces(grid.kernel_taps().len());
-    let columns = cut(plan.outputs, TASK_COLUMNS);
+    let columns = ranges(plan.outputs, TASK_COLUMNS);
     let pixels = convolution.output_pixels();
     let wanted = TASKS.div_ceil(pieces.len() * columns.len());
-    let parts = cut(
+    let parts = ranges(
         pixels,
         pixels.div_ceil(wanted.min(pixels / PART_PIXELS).max(1)),
     );
@@ -75,7 +78,7 @@ pub(super) fn gradient(
             })
         })
         .collect();
-    let mut gradient = room_for_gradient(convolution.depth() * plan.outputs);
+    let mut gradient = gradient_buffer(convolution.depth() * plan.outputs);
     let mut chunks = Vec::new();
     let mut rest = gradient.as_mut_slice();
     for (piece, sums) in pieces.iter().zip(sums.chunks(columns.len() * parts.len())) {
@@ -90,14 +93,6 @@ pub(super) fn gradient(
         }
     });
     gradient
-}
-
-/// Ranges of `0..size`, of `step` each.
-pub(super) fn cut(size: usize, step: usize) -> Vec<Range<usize>> {
-    (0..size)
-        .step_by(step)
-        .map(|start| start..size.min(start + step))
-        .collect()
 }
 
 /// Writes the sum of matrices, in their order and from their row `first` on, to some columns

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::Convolution;
+use super::sizes::Convolution;
 use crate::geometry::{Span, Windows};
 use crate::memory::{Buffer, zeros};
 

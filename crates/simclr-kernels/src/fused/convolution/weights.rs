@@ -3,12 +3,11 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
-use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::epilogue::WIDEST;
-use crate::Precision;
-use crate::simd::{Scratch, SimdLevel, pair_rows};
+use crate::fused::chunks::ranges;
+use crate::precision::Precision;
+use crate::simd::{Scratch, SimdLevel, WIDEST, fn_per_level, pair_rows};
 
 /// Rows of the matrix that are packed at a time: in transposed order the numbers of a
 /// cache line.
@@ -80,15 +79,8 @@ impl<'a> Weights<'a> {
                 .par_chunks_mut((group * panel).max(1))
                 .enumerate()
                 .for_each(|(index, target)| {
-                    level.run(PackPanels {
-                        weights: self,
-                        precision,
-                        taps,
-                        run,
-                        first: index * group * width,
-                        width,
-                        target,
-                    });
+                    let first = index * group * width;
+                    pack_panels(level, self, precision, taps, run, first, width, target);
                 });
             let first = lists
                 .last()
@@ -188,6 +180,21 @@ impl<'a> Weights<'a> {
     }
 }
 
+/// Ranges of columns, of whole panels: so many that they and `blocks` of rows make
+/// `least_tasks`, if there are enough panels.
+pub(super) fn column_groups(
+    level: SimdLevel,
+    columns: usize,
+    blocks: usize,
+    least_tasks: usize,
+) -> Vec<Range<usize>> {
+    let width = level.tile().columns;
+    let panels = columns.div_ceil(width);
+    let groups = least_tasks.div_ceil(blocks.max(1)).clamp(1, panels);
+    let size = panels.div_ceil(groups) * width;
+    ranges(columns, size)
+}
+
 thread_local! {
     static WEIGHTS: RefCell<Scratch> = const { RefCell::new(Scratch::new()) };
 }
@@ -227,43 +234,32 @@ impl Drop for Packed {
     }
 }
 
-/// Some panels side by side.
-struct PackPanels<'a> {
-    weights: &'a Weights<'a>,
-    precision: Precision,
-    taps: &'a [usize],
-    run: usize,
-    first: usize,
-    width: usize,
-    target: &'a mut [f32],
-}
-
-impl WithSimd for PackPanels<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let depth = self.precision.places(self.run);
-        let size = self.taps.len() * depth * self.width;
-        let panels = (self.target.len() / size.max(1)).max(1);
+fn_per_level! {
+    /// Packs panels side by side, from the column `first` on.
+    fn pack_panels<'a>(
+        weights: &'a Weights<'a>,
+        precision: Precision,
+        taps: &'a [usize],
+        run: usize,
+        first: usize,
+        width: usize,
+        target: &'a mut [f32],
+    ) -> () {
+        let depth = precision.places(run);
+        let size = taps.len() * depth * width;
+        let panels = (target.len() / size.max(1)).max(1);
         // A few rows of all panels at a time: what is read then lies together.
-        for (index, &tap) in self.taps.iter().enumerate() {
-            for start in (0..self.run).step_by(BLOCK) {
-                let rows = start..self.run.min(start + BLOCK);
-                let places = self.precision.places(rows.len());
+        for (index, &tap) in taps.iter().enumerate() {
+            for start in (0..run).step_by(BLOCK) {
+                let rows = start..run.min(start + BLOCK);
+                let places = precision.places(rows.len());
                 for panel in 0..panels {
-                    let row = index * depth + self.precision.places(start);
-                    let first = panel * size + row * self.width;
-                    let target = &mut self.target[first..][..places * self.width];
-                    let column = self.first + panel * self.width;
-                    match self.precision {
-                        Precision::Single => {
-                            let (weights, rows) = (self.weights, rows.clone());
-                            weights.pack_rows(tap, rows, column, self.width, target);
-                        }
-                        Precision::BFloat16 => {
-                            self.weights.pack_pairs(tap, rows.clone(), column, target);
-                        }
+                    let row = index * depth + precision.places(start);
+                    let target = &mut target[panel * size + row * width..][..places * width];
+                    let (column, rows) = (first + panel * width, rows.clone());
+                    match precision {
+                        Precision::Single => weights.pack_rows(tap, rows, column, width, target),
+                        Precision::BFloat16 => weights.pack_pairs(tap, rows, column, target),
                     }
                 }
             }

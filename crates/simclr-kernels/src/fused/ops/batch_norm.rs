@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use candle_core::{Result as CandleResult, Tensor};
 
-use crate::fused::channels::{self, AffineGradient, ChannelStats, Gate};
-use crate::fused::map::{Gradient, Inputs, Map, MapOp, SavedForBackward, Values, lend};
+use crate::Result;
+use crate::activation::Activation;
+use crate::fused::affine::Affine;
+use crate::fused::affine_gradient::{AffineGradient, Gate};
+use crate::fused::map::{Gradient, Map, MapOp, SavedForBackward, TensorGradients, Values};
+use crate::fused::stats::{ChannelStats, stats};
 use crate::memory::Buffer;
 use crate::simd::SimdLevel;
-use crate::{Activation, Result};
 
 /// The factors of `y = act(x scale + shift)`, and where they come from.
 #[derive(Debug, Clone)]
@@ -78,7 +81,7 @@ impl Factors {
         x: &[f32],
         mut dy: Buffer,
         gate: Gate<'_>,
-        requires_grad: Required,
+        required: Required,
     ) -> FactorGradients {
         let channels = self.scale.len();
         let zeros;
@@ -111,7 +114,7 @@ impl Factors {
         }
         packed.extend(sums.iter().map(|&s| s as f32));
         let factors = [self.scale.as_slice(), &b, &c];
-        let (dx, dresidual) = match requires_grad {
+        let (dx, dresidual) = match required {
             Required::Parameters => (None, None),
             Required::Input => {
                 gradient.input(level, factors, &mut dy);
@@ -145,8 +148,7 @@ pub(super) struct FactorGradients {
 }
 
 /// `act(x scale + shift + residual)`.
-struct Affine {
-    level: SimdLevel,
+struct AffineOp {
     activation: Activation,
     factors: Factors,
     x: SavedForBackward,
@@ -156,36 +158,33 @@ struct Affine {
     residual: Option<(SavedForBackward, Gradient)>,
 }
 
-impl MapOp for Affine {
+impl MapOp for AffineOp {
     const NAME: &'static str = "batch-norm";
 
-    fn backward(
-        &self,
-        dy: Buffer,
-        requires_grad: [bool; 3],
-    ) -> CandleResult<[Option<Vec<f32>>; 3]> {
+    fn backward(&self, dy: Buffer, requires_grad: [bool; 3]) -> CandleResult<TensorGradients> {
         let [input, parameters, residual] = requires_grad;
-        let which = match (residual, input) {
+        let required = match (residual, input) {
             (true, _) => Required::InputAndResidual,
             (false, true) => Required::Input,
             (false, false) => Required::Parameters,
         };
         let (x, y) = (self.x.get()?, self.residual.as_ref());
         let y = y.map(|(y, _)| y.get()).transpose()?;
-        let backward =
-            |gate: Gate<'_>| x.lend(|x| self.factors.backward(self.level, x, dy, gate, which));
-        let found = match (self.activation, &y) {
+        let backward = |gate: Gate<'_>| {
+            x.lend(|x| self.factors.backward(self.dx.level, x, dy, gate, required))
+        };
+        let gradients = match (self.activation, &y) {
             (Activation::Identity, _) => backward(Gate::Open),
             (Activation::Relu, None) => backward(Gate::Input),
             (Activation::Relu, Some(y)) => y.lend(|y| backward(Gate::Output(y)))?,
         }?;
-        if let (true, Some(dx)) = (input, found.dx) {
-            self.dx.add(self.level, dx);
+        if let (true, Some(dx)) = (input, gradients.dx) {
+            self.dx.add(dx);
         }
-        if let (Some(dresidual), Some((_, gradient))) = (found.dresidual, &self.residual) {
-            gradient.add(self.level, dresidual);
+        if let (Some(dresidual), Some((_, gradient))) = (gradients.dresidual, &self.residual) {
+            gradient.add(dresidual);
         }
-        Ok([None, parameters.then_some(found.packed), None])
+        Ok([None, parameters.then_some(gradients.packed), None])
     }
 }
 
@@ -196,15 +195,15 @@ fn apply(
     activation: Activation,
     residual: Option<&Map>,
 ) -> Result<Map> {
-    let level = x.level;
     let compute = |residual: Option<&[f32]>| {
-        let affine = channels::Affine {
+        let affine = Affine {
             scale: &factors.scale,
             shift: &factors.shift,
             residual,
             activation,
         };
-        x.values.lend(|x| affine.apply(level, x))
+        x.values
+            .lend(|x_values| affine.apply(x.options.level, x_values))
     };
     let y = match residual {
         None => compute(None)?,
@@ -212,19 +211,17 @@ fn apply(
     };
     let packed = Tensor::stack(&[first, second], 0)?;
     let y = Values::from(y);
-    let op = Affine {
-        level,
+    let op = AffineOp {
         activation,
         factors,
         x: x.values.clone().into(),
         dx: x.gradient(),
         residual: residual.map(|residual| (y.clone().into(), residual.gradient())),
     };
-    let inputs = match residual {
-        None => Inputs::Two(x.graph_node(), &packed),
-        Some(residual) => Inputs::Three(x.graph_node(), &packed, residual.graph_node()),
-    };
-    Map::result_of(op, inputs, level, (x.dims, y))
+    match residual {
+        None => x.result_of(op, &[&packed], x.dims, y),
+        Some(residual) => x.result_of(op, &[&packed, residual.graph_node()], x.dims, y),
+    }
 }
 
 pub(crate) fn affine_channels(
@@ -255,23 +252,11 @@ pub(crate) fn batch_norm_training(
 
 /// The statistics of the channels of a map.
 pub(super) fn stats_of(x: &Map) -> Result<Arc<ChannelStats>> {
-    Ok(match &x.stats {
-        Some(stats) => Arc::clone(stats),
-        None => {
-            let channels = x.dims[3];
-            Arc::new(
-                x.values
-                    .lend(|values| channels::stats(x.level, values, channels))?,
-            )
-        }
-    })
-}
-
-/// Scale and shift as slices.
-pub(super) fn lend_both<R>(
-    first: &Tensor,
-    second: &Tensor,
-    work: impl FnOnce(&[f32], &[f32]) -> R,
-) -> CandleResult<R> {
-    lend(first, |first| lend(second, |second| work(first, second)))?
+    if let Some(stats) = &x.stats {
+        return Ok(Arc::clone(stats));
+    }
+    let stats = x
+        .values
+        .lend(|values| stats(x.options.level, values, x.dims[3]))?;
+    Ok(Arc::new(stats))
 }

@@ -4,18 +4,20 @@ use std::sync::Arc;
 
 use candle_core::{Result as CandleResult, Tensor};
 
-use super::batch_norm::{Factors, Required, lend_both, stats_of};
-use crate::fused::channels::{Affine, ChannelStats, Gate};
+use super::batch_norm::{Factors, Required, stats_of};
+use crate::activation::Activation;
+use crate::fused::affine::Affine;
+use crate::fused::affine_gradient::Gate;
 use crate::fused::convolution::{Convolution, Input};
-use crate::fused::map::{Gradient, Inputs, Map, MapOp, SavedForBackward, lend};
+use crate::fused::map::{Gradient, Map, MapOp, SavedForBackward, TensorGradients, lend};
+use crate::fused::stats::ChannelStats;
 use crate::geometry::Windows;
 use crate::memory::Buffer;
-use crate::simd::SimdLevel;
-use crate::{Activation, Error, Precision, Result};
+use crate::precision::Precision;
+use crate::{Error, Result};
 
 /// Convolution of a map.
 struct Conv2d {
-    level: SimdLevel,
     sizes: Convolution,
     x: SavedForBackward,
     dx: Gradient,
@@ -26,27 +28,21 @@ struct Conv2d {
 impl MapOp for Conv2d {
     const NAME: &'static str = "conv2d";
 
-    fn backward(
-        &self,
-        dy: Buffer,
-        requires_grad: [bool; 3],
-    ) -> CandleResult<[Option<Vec<f32>>; 3]> {
-        let Self { level, sizes, .. } = self;
+    fn backward(&self, dy: Buffer, requires_grad: [bool; 3]) -> CandleResult<TensorGradients> {
+        let sizes = &self.sizes;
         // First, because afterwards the input's memory may serve its gradient.
-        let dkernel = match requires_grad[1] {
-            true => Some(
-                self.x
-                    .get()?
-                    .lend(|x| sizes.backward_kernel(*level, Input::plain(x), &dy))?,
-            ),
-            false => None,
+        let dkernel = if requires_grad[1] {
+            let x = self.x.get()?;
+            Some(x.lend(|x| sizes.backward_kernel(Input::plain(x), &dy))?)
+        } else {
+            None
         };
         if requires_grad[0] {
             let sum = self.dx.take_sum();
             let dx = lend(&self.kernel, |kernel| {
-                sizes.backward_input(*level, kernel, &dy, sum.as_deref())
+                sizes.backward_input(kernel, &dy, sum.as_deref())
             })?;
-            self.dx.add(*level, dx);
+            self.dx.add(dx);
         }
         Ok([None, dkernel, None])
     }
@@ -62,13 +58,8 @@ struct NormalizedConv2d {
 impl MapOp for NormalizedConv2d {
     const NAME: &'static str = "batch-norm-relu-conv2d";
 
-    fn backward(
-        &self,
-        dy: Buffer,
-        requires_grad: [bool; 3],
-    ) -> CandleResult<[Option<Vec<f32>>; 3]> {
+    fn backward(&self, dy: Buffer, requires_grad: [bool; 3]) -> CandleResult<TensorGradients> {
         let Conv2d {
-            level,
             sizes,
             x,
             dx,
@@ -76,51 +67,47 @@ impl MapOp for NormalizedConv2d {
         } = &self.convolution;
         let factors = &self.factors;
         let x = x.get()?;
-        let dkernel = match requires_grad[2] {
-            true => Some(x.lend(|x| {
+        let dkernel = if requires_grad[2] {
+            Some(x.lend(|x| {
                 let input = Input::scale_shift_relu(x, &factors.scale, &factors.shift);
-                sizes.backward_kernel(*level, input, &dy)
-            })?),
-            false => None,
+                sizes.backward_kernel(input, &dy)
+            })?)
+        } else {
+            None
         };
         if !requires_grad[0] && !requires_grad[1] {
             return Ok([None, None, dkernel]);
         }
-        let which = if requires_grad[0] {
+        let required = if requires_grad[0] {
             Required::Input
         } else {
             Required::Parameters
         };
-        let dnormalized = lend(kernel, |kernel| {
-            sizes.backward_input(*level, kernel, &dy, None)
-        })?;
+        let dnormalized = lend(kernel, |kernel| sizes.backward_input(kernel, &dy, None))?;
         drop(dy);
-        let found = x.lend(|x| factors.backward(*level, x, dnormalized, Gate::Input, which))?;
-        if let Some(found) = found.dx {
-            dx.add(*level, found);
+        let gradients =
+            x.lend(|x| factors.backward(dx.level, x, dnormalized, Gate::Input, required))?;
+        if let Some(gradient) = gradients.dx {
+            dx.add(gradient);
         }
-        Ok([None, requires_grad[1].then_some(found.packed), dkernel])
+        Ok([None, requires_grad[1].then_some(gradients.packed), dkernel])
     }
 }
 
 /// A kernel of one tap may also be a matrix.
 fn prepare(x: &Map, kernel: &Tensor, windows: &Windows) -> Result<Conv2d> {
     let &[.., inputs, outputs] = kernel.dims() else {
-        return Err(Error::shape(
-            "conv2d",
-            "a kernel [.., in, out]",
-            kernel.dims(),
-        ));
+        let expected = "a kernel [.., in, out]";
+        return Err(Error::shape("conv2d", expected, kernel.dims()));
     };
-    // A dense layer.
-    let is_matrix = kernel.rank() == 2;
+    let mut options = x.options;
+    if kernel.rank() == 2 {
+        // A dense layer.
+        options.precision = Precision::Single;
+    }
     Ok(Conv2d {
-        level: x.level,
         sizes: Convolution {
-            precision: match is_matrix {
-                true => Precision::Single,
-                false => Precision::at(x.level)?,
-            },
+            options,
             batch: x.dims[0],
             windows: *windows,
             inputs,
@@ -143,7 +130,7 @@ impl Conv2d {
         [batch, windows.rows.output, windows.columns.output, outputs]
     }
 
-    /// The output, and its channels' statistics if a batch norm will want them.
+    /// The output, and its channels' statistics if asked for.
     fn forward(
         &self,
         x: Input<'_>,
@@ -151,24 +138,23 @@ impl Conv2d {
     ) -> CandleResult<(Buffer, Option<Arc<ChannelStats>>)> {
         lend(&self.kernel, |kernel| {
             if !with_stats {
-                return (self.sizes.forward(self.level, x, kernel), None);
+                return (self.sizes.forward(x, kernel), None);
             }
-            let (y, partials) = self.sizes.forward_with_stats(self.level, x, kernel);
+            let (y, partials) = self.sizes.forward_with_stats(x, kernel);
             let stats = ChannelStats::combine(&partials, self.sizes.outputs);
             (y, Some(Arc::new(stats)))
         })
     }
 }
 
-/// The convolution, with the statistics of its channels if `with_stats`.
+/// The convolution, with the statistics of its channels if asked for.
 pub(crate) fn conv2d(x: &Map, kernel: &Tensor, windows: &Windows, with_stats: bool) -> Result<Map> {
     let op = prepare(x, kernel, windows)?;
     let (y, stats) = x
         .values
         .lend(|x| op.forward(Input::plain(x), with_stats))??;
-    let (level, result) = (x.level, (op.output_dims(), y));
-    let map = Map::result_of(op, Inputs::Two(x.graph_node(), kernel), level, result)?;
-    Ok(map.with_stats(stats))
+    let dims = op.output_dims();
+    Ok(x.result_of(op, &[kernel], dims, y)?.with_stats(stats))
 }
 
 /// The convolution of `relu(bn(x))`, with the statistics of its channels; also those of `x`.
@@ -185,18 +171,13 @@ pub(crate) fn batch_norm_relu_conv2d(
         factors: Factors::of_stats(gamma, beta, &stats, epsilon)?,
     };
     let Factors { scale, shift, .. } = &op.factors;
-    let convolution = &op.convolution;
-    let (y, output_stats) = x
-        .values
-        .lend(|x| convolution.forward(Input::scale_shift_relu(x, scale, shift), true))??;
+    let (y, output_stats) = x.values.lend(|x| {
+        let input = Input::scale_shift_relu(x, scale, shift);
+        op.convolution.forward(input, true)
+    })??;
     let packed = Tensor::stack(&[gamma, beta], 0)?;
-    let (level, result) = (x.level, (convolution.output_dims(), y));
-    let map = Map::result_of(
-        op,
-        Inputs::Three(x.graph_node(), &packed, kernel),
-        level,
-        result,
-    )?;
+    let dims = op.convolution.output_dims();
+    let map = x.result_of(op, &[&packed, kernel], dims, y)?;
     Ok((map.with_stats(output_stats), stats))
 }
 
@@ -211,26 +192,23 @@ pub(crate) fn conv2d_affine(
     residual: Option<&Map>,
 ) -> Result<Map> {
     let op = prepare(x, kernel, windows)?;
-    let compute = |x: &[f32], residual: Option<&[f32]>| {
-        lend(&op.kernel, |kernel| {
-            lend_both(scale, shift, |scale, shift| {
-                let affine = Affine {
-                    scale,
-                    shift,
-                    residual,
-                    activation,
-                };
-                op.sizes
-                    .forward_affine(op.level, Input::plain(x), kernel, &affine)
+    let (scale, shift): (Vec<f32>, Vec<f32>) = (scale.to_vec1()?, shift.to_vec1()?);
+    let compute = |residual: Option<&[f32]>| {
+        let affine = Affine {
+            scale: &scale,
+            shift: &shift,
+            residual,
+            activation,
+        };
+        x.values.lend(|x| {
+            lend(&op.kernel, |kernel| {
+                op.sizes.forward_affine(Input::plain(x), kernel, &affine)
             })
         })?
     };
     let y = match residual {
-        None => x.values.lend(|x| compute(x, None))??,
-        Some(residual) => {
-            let residual = |x: &[f32]| residual.values.lend(|residual| compute(x, Some(residual)));
-            x.values.lend(residual)???
-        }
+        None => compute(None)?,
+        Some(residual) => residual.values.lend(|residual| compute(Some(residual)))??,
     };
-    Map::constant(x.level, op.output_dims(), y)
+    Ok(Map::leaf(x.options, op.output_dims(), y, false)?)
 }

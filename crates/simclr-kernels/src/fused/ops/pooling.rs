@@ -2,12 +2,11 @@
 
 use candle_core::{Result as CandleResult, Tensor};
 
-use crate::fused::map::{Gradient, Inputs, Map, MapOp, SavedForBackward};
+use crate::Result;
+use crate::fused::map::{Gradient, Map, MapOp, SavedForBackward, TensorGradients};
 use crate::fused::pooling::{self, Pooling};
-use crate::geometry::Windows;
+use crate::geometry::{DivisorRule, Windows};
 use crate::memory::Buffer;
-use crate::simd::SimdLevel;
-use crate::{DivisorRule, Result};
 
 /// The maximum of each window.
 struct MaxPool2d {
@@ -19,17 +18,17 @@ struct MaxPool2d {
 impl MapOp for MaxPool2d {
     const NAME: &'static str = "max-pool2d";
 
-    fn backward(&self, dy: Buffer, _: [bool; 3]) -> CandleResult<[Option<Vec<f32>>; 3]> {
+    fn backward(&self, dy: Buffer, _: [bool; 3]) -> CandleResult<TensorGradients> {
         let x = self.x.get()?;
         let dx = x.lend(|x| self.pooling.max_backward(x, &dy))?;
-        self.dx.add(self.pooling.level, dx);
-        Ok([const { None }; 3])
+        self.dx.add(dx);
+        Ok(TensorGradients::default())
     }
 }
 
 fn pooling(x: &Map, windows: &Windows) -> Pooling {
     Pooling {
-        level: x.level,
+        level: x.options.level,
         windows: *windows,
         channels: x.dims[3],
     }
@@ -48,12 +47,7 @@ pub(crate) fn max_pool2d(x: &Map, windows: &Windows) -> Result<Map> {
         x: x.values.clone().into(),
         dx: x.gradient(),
     };
-    Map::result_of(
-        op,
-        Inputs::One(x.graph_node()),
-        x.level,
-        (pooled(x, windows), y),
-    )
+    x.result_of(op, &[], pooled(x, windows), y)
 }
 
 /// The mean of each window.
@@ -66,10 +60,10 @@ struct AveragePool2d {
 impl MapOp for AveragePool2d {
     const NAME: &'static str = "average-pool2d";
 
-    fn backward(&self, dy: Buffer, _: [bool; 3]) -> CandleResult<[Option<Vec<f32>>; 3]> {
+    fn backward(&self, dy: Buffer, _: [bool; 3]) -> CandleResult<TensorGradients> {
         let dx = self.pooling.average_backward(&self.weights, &dy);
-        self.dx.add(self.pooling.level, dx);
-        Ok([const { None }; 3])
+        self.dx.add(dx);
+        Ok(TensorGradients::default())
     }
 }
 
@@ -82,17 +76,11 @@ pub(crate) fn average_pool2d(x: &Map, windows: &Windows, divisor: DivisorRule) -
         weights,
         dx: x.gradient(),
     };
-    Map::result_of(
-        op,
-        Inputs::One(x.graph_node()),
-        x.level,
-        (pooled(x, windows), y),
-    )
+    x.result_of(op, &[], pooled(x, windows), y)
 }
 
 /// The mean over each map.
 struct GlobalAveragePool {
-    level: SimdLevel,
     pixels: usize,
     channels: usize,
     dx: Gradient,
@@ -101,26 +89,24 @@ struct GlobalAveragePool {
 impl MapOp for GlobalAveragePool {
     const NAME: &'static str = "global-average-pool";
 
-    fn backward(&self, dy: Buffer, _: [bool; 3]) -> CandleResult<[Option<Vec<f32>>; 3]> {
+    fn backward(&self, dy: Buffer, _: [bool; 3]) -> CandleResult<TensorGradients> {
         let dx = pooling::global_average_backward(&dy, self.pixels, self.channels);
-        self.dx.add(self.level, dx);
-        Ok([const { None }; 3])
+        self.dx.add(dx);
+        Ok(TensorGradients::default())
     }
 }
 
 pub(crate) fn global_average_pool(x: &Map) -> Result<Tensor> {
     let [batch, height, width, channels] = x.dims;
-    let level = x.level;
-    let y = x
-        .values
-        .lend(|x| pooling::global_average(level, x, height * width, channels))?;
+    let y = x.values.lend(|values| {
+        pooling::global_average(x.options.level, values, height * width, channels)
+    })?;
     let op = GlobalAveragePool {
-        level,
         pixels: height * width,
         channels,
         dx: x.gradient(),
     };
     let dims = [batch, 1, 1, channels];
-    Map::result_of(op, Inputs::One(x.graph_node()), level, (dims, y))?
+    x.result_of(op, &[], dims, y)?
         .into_tensor((batch, channels))
 }

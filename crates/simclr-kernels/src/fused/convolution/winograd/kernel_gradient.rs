@@ -5,11 +5,12 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::super::kernel_gradient::cut;
-use super::super::{Convolution, Input};
+use super::tiles::{POSITIONS, Tiles, stride};
 use super::transform::{self, Places};
-use super::{POSITIONS, Tiles, stride};
-use crate::memory::{Buffer, room_for_gradient, zeros};
+use crate::fused::chunks::ranges;
+use crate::fused::convolution::input::Input;
+use crate::fused::convolution::sizes::Convolution;
+use crate::memory::{Buffer, gradient_buffer, zeros};
 use crate::simd::{
     FilterTile, OuterProducts, SimdLevel, add_outer_products, load, odd_lines, store,
 };
@@ -28,19 +29,19 @@ const PART_TILES: usize = 512;
 /// on the number of threads.
 const TASKS: usize = 16;
 
-pub(in super::super) fn gradient(
-    level: SimdLevel,
+pub(in crate::fused::convolution) fn kernel_gradient(
     convolution: &Convolution,
     x: Input<'_>,
     dy: &[f32],
 ) -> Vec<f32> {
+    let level = convolution.options.level;
     let (inputs, outputs) = (convolution.inputs, convolution.outputs);
     let tiles = Tiles::of(convolution);
     let count = tiles.rows() * tiles.columns();
-    let (rows, columns) = (cut(inputs, TASK_INPUTS), cut(outputs, TASK_OUTPUTS));
+    let (rows, columns) = (ranges(inputs, TASK_INPUTS), ranges(outputs, TASK_OUTPUTS));
     let pieces = rows.len() * columns.len();
     let parts = TASKS.div_ceil(pieces).min(count / PART_TILES).max(1);
-    let part = cut(count, count.div_ceil(parts));
+    let part = ranges(count, count.div_ceil(parts));
     let sums: Vec<Buffer> = (0..pieces * part.len())
         .into_par_iter()
         .with_max_len(1)
@@ -58,7 +59,7 @@ pub(in super::super) fn gradient(
             })
         })
         .collect();
-    let mut dkernel = room_for_gradient(9 * inputs * outputs);
+    let mut dkernel = gradient_buffer(9 * inputs * outputs);
     // A row of each tap at a time.
     let mut taps: Vec<_> = dkernel.chunks_exact_mut(inputs * outputs).collect();
     let mut lines: Vec<Vec<&mut [f32]>> = (0..inputs).map(|_| Vec::with_capacity(9)).collect();

@@ -4,14 +4,16 @@ use std::cell::RefCell;
 
 use pulp::{Simd, WithSimd};
 
-use super::super::epilogue::{Epilogue, PanelEpilogue, PartialStats};
-use super::super::implicit_gemm::column_groups;
-use super::super::weights::Weights;
+use super::tiles::{POSITIONS, Tiles, stride};
 use super::transform::{self, Places};
-use super::{POSITIONS, Tiles, stride};
-use crate::Precision;
-use crate::fused::convolution::{Convolution, Input};
+use crate::fused::chunks::ranges;
+use crate::fused::convolution::epilogue::{Epilogue, PanelEpilogue};
+use crate::fused::convolution::input::Input;
+use crate::fused::convolution::sizes::Convolution;
+use crate::fused::convolution::weights::{Weights, column_groups};
+use crate::fused::stats::PartialStats;
 use crate::memory::Buffer;
+use crate::precision::Precision;
 use crate::simd::{
     BlockMut, RowTable, Scratch, SimdLevel, TileEpilogue, fill_blocks, load, multiply, store, whole,
 };
@@ -23,7 +25,7 @@ const BLOCK_NUMBERS: usize = 1 << 17;
 const LEAST_TASKS: usize = 12;
 
 /// A convolution with a 3x3 kernel and stride 1.
-pub(in super::super) struct Product<'a> {
+pub(in crate::fused::convolution) struct Product<'a> {
     level: SimdLevel,
     tiles: Tiles,
     inputs: usize,
@@ -40,15 +42,14 @@ thread_local! {
 }
 
 impl<'a> Product<'a> {
-    pub(in super::super) fn forward(
-        level: SimdLevel,
+    pub(in crate::fused::convolution) fn forward(
         convolution: &Convolution,
         x: Input<'a>,
         kernel: &'a [f32],
     ) -> Self {
         let (inputs, outputs) = (convolution.inputs, convolution.outputs);
         Self {
-            level,
+            level: convolution.options.level,
             tiles: Tiles::of(convolution),
             inputs,
             outputs,
@@ -59,15 +60,14 @@ impl<'a> Product<'a> {
     }
 
     /// The input's gradient: the convolution of `dy` with the kernel turned by half a turn.
-    pub(in super::super) fn backward(
-        level: SimdLevel,
+    pub(in crate::fused::convolution) fn backward(
         convolution: &Convolution,
         kernel: &'a [f32],
         dy: &'a [f32],
     ) -> Self {
         let (inputs, outputs) = (convolution.inputs, convolution.outputs);
         Self {
-            level,
+            level: convolution.options.level,
             tiles: Tiles::of(convolution),
             inputs: outputs,
             outputs: inputs,
@@ -77,7 +77,10 @@ impl<'a> Product<'a> {
         }
     }
 
-    pub(in super::super) fn run(&self, epilogue: Epilogue<'_>) -> (Buffer, Vec<PartialStats>) {
+    pub(in crate::fused::convolution) fn run(
+        &self,
+        epilogue: Epilogue<'_>,
+    ) -> (Buffer, Vec<PartialStats>) {
         let weights = self.transformed_weights();
         let blocks = self.tiles.blocks(self.tiles_of_block());
         let pixels: Vec<_> = blocks
@@ -109,7 +112,7 @@ impl<'a> Product<'a> {
         let width = self.level.tile().columns;
         let panels = self.outputs.div_ceil(width);
         let size = POSITIONS * self.inputs * width;
-        let rows: Vec<_> = (0..panels).map(|panel| panel..panel + 1).collect();
+        let rows = ranges(panels, 1);
         let work = |panel: usize, _: usize, mut block: BlockMut<'_>| {
             self.level.run(TransformWeights {
                 product: self,

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use pulp::Simd;
 
-use super::POSITIONS;
-use crate::fused::convolution::Input;
+use super::tiles::POSITIONS;
+use crate::fused::convolution::input::Input;
 use crate::simd::{load, store};
 
 /// One number of as many channels as fit.

@@ -1,0 +1,51 @@
+//! The sizes of a convolution.
+
+use crate::convolution_method::ConvolutionMethod;
+use crate::geometry::{Span, Windows};
+use crate::options::ResolvedOptions;
+use crate::precision::Precision;
+
+/// The sizes of a convolution, and the options that it runs with.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::fused) struct Convolution {
+    pub(in crate::fused) options: ResolvedOptions,
+    pub(in crate::fused) batch: usize,
+    pub(in crate::fused) windows: Windows,
+    pub(in crate::fused) inputs: usize,
+    pub(in crate::fused) outputs: usize,
+}
+
+impl Convolution {
+    /// The precision of products whose result is a map. Images have too few channels to be
+    /// multiplied in pairs, and no channel may be left alone in either pass.
+    pub(super) fn precision(&self) -> Precision {
+        const FEWEST: usize = 16;
+        let paired = self.inputs.is_multiple_of(2) && self.outputs.is_multiple_of(2);
+        if paired && self.inputs >= FEWEST {
+            self.options.precision
+        } else {
+            Precision::Single
+        }
+    }
+
+    pub(super) fn depth(&self) -> usize {
+        self.windows.rows.window * self.windows.columns.window * self.inputs
+    }
+
+    pub(super) fn output_pixels(&self) -> usize {
+        self.batch * self.windows.rows.output * self.windows.columns.output
+    }
+
+    /// Whether each output pixel sees one input pixel, the same.
+    pub(super) fn is_pointwise(&self) -> bool {
+        let is_identity = |span: &Span| {
+            span.window == 1 && span.stride == 1 && span.before == 0 && span.after == 0
+        };
+        is_identity(&self.windows.rows) && is_identity(&self.windows.columns)
+    }
+
+    /// Whether the options allow other algorithms than the direct sum.
+    pub(super) fn may_be_transformed(&self) -> bool {
+        self.options.method == ConvolutionMethod::Fastest
+    }
+}

@@ -1,0 +1,116 @@
+//! Mean and variance of each channel.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::chunks::{SHORT_SUM, chunk_len, move_into};
+use crate::simd::{SimdLevel, fn_per_level};
+
+/// Statistics of some channels over the pixels of a block.
+#[derive(Debug, Clone)]
+pub(super) struct PartialStats {
+    pub(super) channels: Range<usize>,
+    /// The number of pixels.
+    pub(super) count: usize,
+    /// Their mean.
+    pub(super) mean: Vec<f32>,
+    /// The sum of the squared distances from that mean.
+    pub(super) squares: Vec<f32>,
+}
+
+impl PartialStats {
+    /// To be filled, a panel of channels after the other.
+    pub(super) fn new(channels: Range<usize>, count: usize) -> Self {
+        Self {
+            channels,
+            count,
+            mean: Vec::new(),
+            squares: Vec::new(),
+        }
+    }
+}
+
+/// Mean and biased variance of each channel.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ChannelStats {
+    pub(crate) mean: Vec<f32>,
+    pub(crate) variance: Vec<f32>,
+}
+
+impl ChannelStats {
+    /// Combines the statistics of parts in f64 (Chan, Golub and LeVeque 1983).
+    pub(super) fn combine(partials: &[PartialStats], channels: usize) -> Self {
+        let mut count = vec![0f64; channels];
+        let mut mean = vec![0f64; channels];
+        let mut squares = vec![0f64; channels];
+        for part in partials {
+            let added = part.count as f64;
+            for (c, (&part_mean, &part_squares)) in part
+                .channels
+                .clone()
+                .zip(part.mean.iter().zip(&part.squares))
+            {
+                let total = count[c] + added;
+                let delta = f64::from(part_mean) - mean[c];
+                mean[c] += delta * added / total;
+                squares[c] += f64::from(part_squares) + delta * delta * count[c] * added / total;
+                count[c] = total;
+            }
+        }
+        Self {
+            mean: mean.iter().map(|&m| m as f32).collect(),
+            variance: squares
+                .iter()
+                .zip(&count)
+                .map(|(&s, &n)| (s / n) as f32)
+                .collect(),
+        }
+    }
+}
+
+/// Each chunk is centred on its own mean while it is in cache. So data far from zero
+/// lose no digits, unlike with E[x²] − E[x]².
+pub(super) fn stats(level: SimdLevel, x: &[f32], channels: usize) -> ChannelStats {
+    let partials: Vec<PartialStats> = x
+        .par_chunks(chunk_len(channels))
+        .map(|chunk| chunk_stats(level, chunk, channels))
+        .collect();
+    ChannelStats::combine(&partials, channels)
+}
+
+fn_per_level! {
+    fn chunk_stats<'a>(chunk: &'a [f32], channels: usize) -> PartialStats {
+        let count = chunk.len() / channels;
+        let mut mean = vec![0.0; channels];
+        let mut squares = vec![0.0; channels];
+        // Sums of distances from the first row: small numbers, whatever the mean.
+        let origin = &chunk[..channels];
+        let mut few = vec![0.0; channels];
+        for rows in chunk.chunks(SHORT_SUM * channels) {
+            for row in rows.chunks_exact(channels) {
+                for ((sum, &origin), &value) in few.iter_mut().zip(origin).zip(row) {
+                    *sum += value - origin;
+                }
+            }
+            move_into(&mut few, &mut mean);
+        }
+        for (sum, &origin) in mean.iter_mut().zip(origin) {
+            *sum = origin + *sum / count as f32;
+        }
+        for rows in chunk.chunks(SHORT_SUM * channels) {
+            for row in rows.chunks_exact(channels) {
+                for ((sum, &mean), &value) in few.iter_mut().zip(&mean).zip(row) {
+                    *sum += (value - mean) * (value - mean);
+                }
+            }
+            move_into(&mut few, &mut squares);
+        }
+        PartialStats {
+            channels: 0..channels,
+            count,
+            mean,
+            squares,
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Options of the fused kernels, and where they apply.
+
+use std::cell::Cell;
+
+use crate::convolution_method::METHOD;
+use crate::precision::{PRECISION, VARIABLE};
+use crate::simd::SIMD_LEVEL;
+use crate::{ConvolutionMethod, Error, Precision, Result, SimdLevel};
+
+/// How the fused kernels compute, within a [scope](Self::scope).
+///
+/// A field that is `None` (the default) comes from the enclosing scope, or else from the
+/// environment variable that the field's type names, or else is that type's default.
+///
+/// The options in force when a [`FeatureMap`](crate::FeatureMap) is made from a tensor hold
+/// for all ops on it and for the backward passes of these, wherever those run. Scopes belong
+/// to a thread, so two models in one process can use different options.
+///
+/// ```
+/// use simclr_kernels::candle_core::{Device, Tensor};
+/// use simclr_kernels::{Conv2dConfig, ConvolutionMethod, KernelOptions, conv2d};
+///
+/// let x = Tensor::rand(0f32, 1f32, (1, 8, 8, 32), &Device::Cpu)?;
+/// let kernel = Tensor::rand(-1f32, 1f32, (3, 3, 32, 32), &Device::Cpu)?;
+/// let options = KernelOptions::default().with_convolution_method(ConvolutionMethod::Direct);
+/// let y = options.scope(|| conv2d(&x, &kernel, Conv2dConfig::same()))?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub struct KernelOptions {
+    /// The instruction set.
+    pub simd_level: Option<SimdLevel>,
+    /// The operand precision of convolutions.
+    pub precision: Option<Precision>,
+    /// The algorithm of convolutions.
+    pub convolution_method: Option<ConvolutionMethod>,
+}
+
+thread_local! {
+    static SCOPE: Cell<KernelOptions> = const {
+        Cell::new(KernelOptions {
+            simd_level: None,
+            precision: None,
+            convolution_method: None,
+        })
+    };
+}
+
+/// Puts the enclosing scope's options back, also after a panic.
+struct Restore(KernelOptions);
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        SCOPE.set(self.0);
+    }
+}
+
+impl KernelOptions {
+    /// Sets the instruction set.
+    #[must_use]
+    pub fn with_simd_level(mut self, level: SimdLevel) -> Self {
+        self.simd_level = Some(level);
+        self
+    }
+
+    /// Sets the operand precision of convolutions.
+    #[must_use]
+    pub fn with_precision(mut self, precision: Precision) -> Self {
+        self.precision = Some(precision);
+        self
+    }
+
+    /// Sets the algorithm of convolutions.
+    #[must_use]
+    pub fn with_convolution_method(mut self, method: ConvolutionMethod) -> Self {
+        self.convolution_method = Some(method);
+        self
+    }
+
+    /// The options in force on this thread, every field given.
+    ///
+    /// # Errors
+    /// As [`validate`](Self::validate).
+    pub fn current() -> Result<Self> {
+        ResolvedOptions::current().map(Self::from)
+    }
+
+    /// Checks the options together with those that they leave open. Ops on feature maps
+    /// check them too.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if the processor lacks the instruction set or the instruction set
+    /// has no products of the precision, or if the environment variable of an option that is
+    /// not given names no value.
+    pub fn validate(self) -> Result<()> {
+        self.scope(ResolvedOptions::current).map(|_| ())
+    }
+
+    /// Runs `work` with these options for the maps that it makes on this thread.
+    pub fn scope<R>(self, work: impl FnOnce() -> R) -> R {
+        let outer = SCOPE.get();
+        let _restore = Restore(outer);
+        SCOPE.set(Self {
+            simd_level: self.simd_level.or(outer.simd_level),
+            precision: self.precision.or(outer.precision),
+            convolution_method: self.convolution_method.or(outer.convolution_method),
+        });
+        work()
+    }
+}
+
+/// Options without gaps, known to suit the processor and each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ResolvedOptions {
+    pub(crate) level: SimdLevel,
+    pub(crate) precision: Precision,
+    pub(crate) method: ConvolutionMethod,
+}
+
+impl ResolvedOptions {
+    /// Runs `work` with these options.
+    pub(crate) fn scope<R>(self, work: impl FnOnce() -> R) -> R {
+        KernelOptions::from(self).scope(work)
+    }
+
+    /// Those in force on this thread.
+    pub(crate) fn current() -> Result<Self> {
+        let scope = SCOPE.get();
+        let level = match scope.simd_level {
+            Some(level) => level,
+            None => SIMD_LEVEL
+                .from_environment()?
+                .unwrap_or_else(SimdLevel::best),
+        };
+        let precision = match scope.precision {
+            Some(precision) => precision,
+            None => PRECISION.from_environment()?.unwrap_or(Precision::Single),
+        };
+        let method = match scope.convolution_method {
+            Some(method) => method,
+            None => METHOD
+                .from_environment()?
+                .unwrap_or(ConvolutionMethod::Fastest),
+        };
+        level.check_available()?;
+        if !level.supports(precision) {
+            let expected = format!("`single` with {level} instructions on this processor");
+            return Err(Error::setting(VARIABLE, expected, &precision.to_string()));
+        }
+        Ok(Self {
+            level,
+            precision,
+            method,
+        })
+    }
+}
+
+impl From<ResolvedOptions> for KernelOptions {
+    fn from(resolved: ResolvedOptions) -> Self {
+        Self {
+            simd_level: Some(resolved.level),
+            precision: Some(resolved.precision),
+            convolution_method: Some(resolved.method),
+        }
+    }
+}
+
+impl SimdLevel {
+    /// The instruction set in force on this thread.
+    ///
+    /// # Errors
+    /// As [`KernelOptions::validate`].
+    pub fn current() -> Result<Self> {
+        ResolvedOptions::current().map(|options| options.level)
+    }
+}
+
+impl Precision {
+    /// The precision in force on this thread.
+    ///
+    /// # Errors
+    /// As [`KernelOptions::validate`].
+    pub fn current() -> Result<Self> {
+        ResolvedOptions::current().map(|options| options.precision)
+    }
+}

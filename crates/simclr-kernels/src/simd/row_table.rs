@@ -1,0 +1,125 @@
+//! The left operand of a matrix product: rows that are read where they lie.
+
+use std::marker::PhantomData;
+
+use super::level::{SimdLevel, Tile};
+use crate::Precision;
+
+/// Rows of a left operand that lie anywhere, in tiles of as many rows as the registers
+/// hold. A row consists of `taps` runs of `run` numbers, or pairs of them, one after the other.
+pub(crate) struct RowTable<'a> {
+    pub(super) pointers: Vec<*const f32>,
+    pub(super) targets: Vec<usize>,
+    pub(super) tile: Tile,
+    pub(super) precision: Precision,
+    pub(super) taps: usize,
+    pub(super) run: usize,
+    /// Whether each tile's runs are asked for while the one before is at work.
+    pub(super) asks_ahead: bool,
+    borrow: PhantomData<&'a [f32]>,
+}
+
+/// Terms that are summed up in one go. Long sums are cut: a sum of short sums loses less
+/// to rounding, and near zero that decides what a ReLU lets through.
+const LONGEST_SUM: usize = 128;
+
+/// A part of the sum that a product is: some taps, or a part of one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Piece {
+    pub(super) first_tap: usize,
+    pub(super) taps: usize,
+    pub(super) begin: usize,
+    pub(super) end: usize,
+}
+
+impl RowTable<'_> {
+    /// Taps in a piece, and pieces of a tap; one of them is 1.
+    #[inline(always)]
+    fn cuts(&self) -> (usize, usize) {
+        let taps = (LONGEST_SUM / self.run.max(1)).max(1);
+        (taps, self.run.div_ceil(LONGEST_SUM).max(1))
+    }
+
+    #[inline(always)]
+    pub(super) fn pieces(&self) -> usize {
+        let (taps, cuts) = self.cuts();
+        self.taps.div_ceil(taps) * cuts
+    }
+
+    #[inline(always)]
+    pub(super) fn piece(&self, index: usize) -> Piece {
+        let (taps, cuts) = self.cuts();
+        let length = self.run.div_ceil(cuts);
+        let first_tap = index / cuts * taps;
+        let begin = index % cuts * length;
+        Piece {
+            first_tap,
+            taps: taps.min(self.taps - first_tap),
+            begin,
+            end: self.run.min(begin + length),
+        }
+    }
+}
+
+impl<'a> RowTable<'a> {
+    pub(crate) fn new(level: SimdLevel, precision: Precision, taps: usize, run: usize) -> Self {
+        Self {
+            pointers: Vec::new(),
+            targets: Vec::new(),
+            tile: level.tile(),
+            precision,
+            taps,
+            run,
+            asks_ahead: false,
+            borrow: PhantomData,
+        }
+    }
+
+    /// Whether a tile's runs are to be asked for while the one before is at work: for rows
+    /// that are read for the first time.
+    pub(crate) fn ask_ahead(&mut self, asks_ahead: bool) {
+        self.asks_ahead = asks_ahead;
+    }
+
+    /// Adds rows of one run each that lie one after the other, as in the result.
+    pub(crate) fn extend_adjacent(&mut self, rows: &'a [f32]) {
+        assert!(self.taps == 1 && self.targets.is_empty(), "one run a row");
+        let Some(last) = (rows.len() / self.run.max(1)).checked_sub(1) else {
+            return;
+        };
+        self.targets.extend(0..=last);
+        let tiles = self.targets.len().div_ceil(self.tile.rows);
+        // A tile's missing rows are the last one again; their results go nowhere.
+        let of_row = |row: usize| rows[row.min(last) * self.run..][..self.run].as_ptr();
+        self.pointers
+            .extend((0..tiles * self.tile.rows).map(of_row));
+    }
+
+    /// Adds rows: their places in the result, and the run of each (row, tap).
+    pub(crate) fn extend(
+        &mut self,
+        targets: impl Iterator<Item = usize>,
+        zeros: &'a [f32],
+        runs: impl Fn(usize, usize) -> Option<&'a [f32]>,
+    ) {
+        assert!(zeros.len() >= self.run);
+        let first = self.targets.len();
+        assert!(
+            first.is_multiple_of(self.tile.rows),
+            "tiles have to be full"
+        );
+        self.targets.extend(targets);
+        let rows = self.targets.len() - first;
+        let tiles = rows.div_ceil(self.tile.rows);
+        self.pointers.reserve(tiles * self.taps * self.tile.rows);
+        for tile in 0..tiles {
+            for tap in 0..self.taps {
+                for row in tile * self.tile.rows..(tile + 1) * self.tile.rows {
+                    let run = if row < rows { runs(row, tap) } else { None }.unwrap_or(zeros);
+                    assert!(run.len() >= self.run, "a run of {} numbers", self.run);
+                    self.pointers.push(run.as_ptr());
+                }
+            }
+        }
+    }
+}

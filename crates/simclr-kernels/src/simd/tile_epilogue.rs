@@ -1,0 +1,35 @@
+//! What follows a matrix product while a tile of it is in registers.
+
+use pulp::Simd;
+
+/// What follows a product while a tile of it is at hand.
+pub(crate) trait TileEpilogue {
+    /// Asks for what it will need for these rows of the block.
+    fn prefetch(&self, rows: &[usize]);
+
+    /// Sees, and may change, what goes into some rows of the block (their numbers in
+    /// `rows`, as many as there are `values`), from a column of the panel on.
+    fn tile<S: Simd, const VECTORS: usize>(
+        &mut self,
+        simd: S,
+        column: usize,
+        values: &mut [[S::f32s; VECTORS]],
+        rows: &[usize],
+    );
+}
+
+/// Nothing follows.
+impl TileEpilogue for () {
+    #[inline(always)]
+    fn prefetch(&self, _: &[usize]) {}
+
+    #[inline(always)]
+    fn tile<S: Simd, const VECTORS: usize>(
+        &mut self,
+        _: S,
+        _: usize,
+        _: &mut [[S::f32s; VECTORS]],
+        _: &[usize],
+    ) {
+    }
+}
