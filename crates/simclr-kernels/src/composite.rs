@@ -4,10 +4,11 @@
 //! gradient), its ReLU (gradient 1 at zero) and its batch norm (unbiased moving variance) are
 //! not among them. Means, variances and averages of half types are computed in f32.
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 
 use crate::Result;
 use crate::activation::Activation;
+use crate::batch_norm::{BatchNormParameters, BatchStats, widened};
 use crate::geometry::{DivisorRule, Span, Windows};
 
 pub(crate) fn conv2d(x: &Tensor, kernel: &Tensor, windows: &Windows) -> Result<Tensor> {
@@ -28,33 +29,27 @@ pub(crate) fn conv2d(x: &Tensor, kernel: &Tensor, windows: &Windows) -> Result<T
     Ok(y.reshape((n, h, w, outputs))?)
 }
 
-/// The tensor in a type that statistics can be computed in: f32 for half types.
-pub(crate) fn widened(x: &Tensor) -> Result<Tensor> {
-    Ok(match x.dtype() {
-        DType::F16 | DType::BF16 => x.to_dtype(DType::F32)?,
-        _ => x.clone(),
-    })
-}
-
-/// The output, and the mean and biased variance of each channel.
+/// The output, and the statistics of the channels.
 pub(crate) fn batch_norm_training(
     x: &Tensor,
-    gamma: &Tensor,
-    beta: &Tensor,
-    epsilon: f64,
+    norm: BatchNormParameters<'_>,
     activation: Activation,
     residual: Option<&Tensor>,
-) -> Result<(Tensor, Tensor, Tensor)> {
+) -> Result<(Tensor, BatchStats)> {
     let wide = widened(x)?;
     let mean = channel_mean(&wide)?;
     let centred = wide.broadcast_sub(&mean)?;
     let variance = channel_mean(&centred.sqr()?)?;
-    let scale = (widened(gamma)? / (&variance + epsilon)?.sqrt()?)?;
+    let scale = (widened(norm.gamma)? / (&variance + norm.epsilon)?.sqrt()?)?;
     let y = centred
         .broadcast_mul(&scale)?
-        .broadcast_add(&widened(beta)?)?;
+        .broadcast_add(&widened(norm.beta)?)?;
     let output = activate(y, activation, residual)?.to_dtype(x.dtype())?;
-    Ok((output, mean.detach(), variance.detach()))
+    let stats = BatchStats {
+        mean: mean.detach(),
+        variance: variance.detach(),
+    };
+    Ok((output, stats))
 }
 
 /// The mean over all axes but the last, one axis after the other: short sums lose less to

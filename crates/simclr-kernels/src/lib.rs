@@ -12,6 +12,7 @@
 
 mod activation;
 mod backend;
+mod batch_norm;
 mod composite;
 mod convolution_method;
 mod error;
@@ -28,16 +29,17 @@ mod simd;
 
 pub use activation::Activation;
 pub use backend::Backend;
+pub use batch_norm::{BatchNormParameters, BatchStats};
 pub use candle_core;
 pub use convolution_method::ConvolutionMethod;
 pub use error::{Error, Result};
 pub use geometry::{Conv2dConfig, DivisorRule, Padding};
 pub use gradients::{backward, recycle};
-pub use map::{BatchNormParameters, BatchStats, FeatureMap};
+pub use map::FeatureMap;
 pub use memory::release_memory;
 pub use ops::{
-    BatchNormTraining, average_pool2d, batch_norm_inference, batch_norm_training, conv2d, dense,
-    global_average_pool, max_pool2d, relu,
+    average_pool2d, batch_norm_inference, batch_norm_training, conv2d, dense, global_average_pool,
+    max_pool2d, relu,
 };
 pub use options::KernelOptions;
 pub use precision::Precision;

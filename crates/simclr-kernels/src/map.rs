@@ -1,9 +1,10 @@
 //! Feature maps that pass from op to op.
 
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{DType, Tensor, Var};
 
 use crate::activation::Activation;
 use crate::backend::Backend;
+use crate::batch_norm::{BatchNormParameters, BatchStats};
 use crate::geometry::{Conv2dConfig, DivisorRule, Padding, Windows};
 use crate::{Error, Result, composite, fused};
 
@@ -39,39 +40,9 @@ enum Form {
     Composite(Tensor),
 }
 
-/// What a batch norm learns, and its guard against division by zero.
-#[derive(Debug, Clone, Copy)]
-pub struct BatchNormParameters<'a> {
-    /// `[c]`: the factor.
-    pub gamma: &'a Tensor,
-    /// `[c]`: the offset.
-    pub beta: &'a Tensor,
-    /// Added to the variance.
-    pub epsilon: f64,
-}
-
 fn not_fused(x: &Tensor) -> Error {
     let expected = "all maps in the fused form, f32 on the CPU";
     Error::shape("feature map", expected, (x.dtype(), x.device().location()))
-}
-
-/// Mean and biased variance of each channel, `[c]`, detached.
-#[derive(Debug, Clone)]
-pub struct BatchStats {
-    /// The mean.
-    pub mean: Tensor,
-    /// The biased variance.
-    pub variance: Tensor,
-}
-
-impl BatchStats {
-    fn of(stats: &fused::ChannelStats) -> Result<Self> {
-        let vector = |values: &[f32]| Tensor::new(values, &Device::Cpu);
-        Ok(Self {
-            mean: vector(&stats.mean)?,
-            variance: vector(&stats.variance)?,
-        })
-    }
 }
 
 impl FeatureMap {
@@ -171,11 +142,23 @@ impl FeatureMap {
         self.convolve(kernel, config, true)
     }
 
-    fn convolve(&self, kernel: &Tensor, config: Conv2dConfig, measured: bool) -> Result<Self> {
+    fn convolve(&self, kernel: &Tensor, config: Conv2dConfig, with_stats: bool) -> Result<Self> {
         let windows = self.convolution_windows("conv2d", kernel, config)?;
+        self.apply(
+            |map| fused::conv2d(map, kernel, &windows, with_stats),
+            |x| composite::conv2d(x, kernel, &windows),
+        )
+    }
+
+    /// Applies an op in the map's form.
+    fn apply(
+        &self,
+        fused: impl FnOnce(&fused::Map) -> Result<fused::Map>,
+        composite: impl FnOnce(&Tensor) -> Result<Tensor>,
+    ) -> Result<Self> {
         Ok(Self(match &self.0 {
-            Form::Fused(map) => Form::Fused(fused::conv2d(map, kernel, &windows, measured)?),
-            Form::Composite(x) => Form::Composite(composite::conv2d(x, kernel, &windows)?),
+            Form::Fused(map) => Form::Fused(fused(map)?),
+            Form::Composite(x) => Form::Composite(composite(x)?),
         }))
     }
 
@@ -200,31 +183,19 @@ impl FeatureMap {
         residual: Option<&Self>,
     ) -> Result<(Self, BatchStats)> {
         const OP: &str = "batch_norm_training";
-        let BatchNormParameters {
-            gamma,
-            beta,
-            epsilon,
-        } = norm;
-        self.check_channels(OP, &[gamma, beta])?;
+        self.check_channels(OP, &[norm.gamma, norm.beta])?;
         self.check_residual(OP, self.dims(), residual)?;
         match &self.0 {
             Form::Fused(map) => {
                 let residual = residual.map(Self::fused).transpose()?;
-                let (y, stats) =
-                    fused::batch_norm_training(map, gamma, beta, epsilon, activation, residual)?;
-                Ok((Self(Form::Fused(y)), BatchStats::of(&stats)?))
+                let (y, stats) = fused::batch_norm_training(map, norm, activation, residual)?;
+                Ok((Self(Form::Fused(y)), stats.to_tensors()?))
             }
             Form::Composite(x) => {
                 let residual = residual.map(Self::tensor).transpose()?;
-                let (y, mean, variance) = composite::batch_norm_training(
-                    x,
-                    gamma,
-                    beta,
-                    epsilon,
-                    activation,
-                    residual.as_ref(),
-                )?;
-                Ok((Self(Form::Composite(y)), BatchStats { mean, variance }))
+                let residual = residual.as_ref();
+                let (y, stats) = composite::batch_norm_training(x, norm, activation, residual)?;
+                Ok((Self(Form::Composite(y)), stats))
             }
         }
     }
@@ -249,10 +220,8 @@ impl FeatureMap {
             let (y, stats) = self.batch_norm_training(norm, Activation::Relu, None)?;
             return Ok((y.conv2d_with_stats(kernel, config)?, stats));
         };
-        let factors = (norm.gamma, norm.beta);
-        let (y, stats) =
-            fused::batch_norm_relu_conv2d(map, factors, norm.epsilon, kernel, &windows)?;
-        Ok((Self(Form::Fused(y)), BatchStats::of(&stats)?))
+        let (y, stats) = fused::batch_norm_relu_conv2d(map, norm, kernel, &windows)?;
+        Ok((Self(Form::Fused(y)), stats.to_tensors()?))
     }
 
     /// `act(bn(x) + residual)` with given statistics. See
@@ -271,7 +240,7 @@ impl FeatureMap {
         let vectors = [norm.gamma, norm.beta, &moving.mean, &moving.variance];
         self.check_channels(OP, &vectors)?;
         self.check_residual(OP, self.dims(), residual)?;
-        let (scale, shift) = inference_factors(norm, moving)?;
+        let (scale, shift) = norm.scale_and_shift(moving)?;
         self.affine_channels(&scale, &shift, activation, residual)
     }
 
@@ -283,25 +252,20 @@ impl FeatureMap {
         activation: Activation,
         residual: Option<&Self>,
     ) -> Result<Self> {
-        Ok(Self(match &self.0 {
-            Form::Fused(map) => {
+        self.apply(
+            |map| {
                 let residual = residual.map(Self::fused).transpose()?;
-                Form::Fused(fused::affine_channels(
-                    map, scale, shift, activation, residual,
-                )?)
-            }
-            Form::Composite(x) => {
+                fused::affine_channels(map, scale, shift, activation, residual)
+            },
+            |x| {
                 let residual = residual.map(Self::tensor).transpose()?;
-                let residual = residual.as_ref();
-                Form::Composite(composite::affine_channels(
-                    x, scale, shift, activation, residual,
-                )?)
-            }
-        }))
+                composite::affine_channels(x, scale, shift, activation, residual.as_ref())
+            },
+        )
     }
 
     /// `act(bn(conv2d(x)) + residual)` with given statistics; in the fused form in one pass,
-    /// where no gradient is wanted.
+    /// if no input requires a gradient.
     ///
     /// # Errors
     /// [`Error::Shape`] or [`Error::DType`] if the inputs do not fit together.
@@ -320,30 +284,30 @@ impl FeatureMap {
             || residual.is_some_and(Self::is_tracked)
             || vectors.iter().any(|vector| vector.track_op())
             || kernel.track_op();
-        let Form::Fused(map) = &self.0 else {
-            let y = self.conv2d(kernel, config)?;
-            return y.batch_norm_inference(norm, moving, activation, residual);
+        let map = match &self.0 {
+            Form::Fused(map) if !tracked => map,
+            _ => {
+                let y = self.conv2d(kernel, config)?;
+                return y.batch_norm_inference(norm, moving, activation, residual);
+            }
         };
-        if tracked {
-            let y = self.conv2d(kernel, config)?;
-            return y.batch_norm_inference(norm, moving, activation, residual);
-        }
         let windows = self.convolution_windows(OP, kernel, config)?;
         let outputs = kernel.dim(3)?;
         check_vectors(OP, outputs, self.dtype(), &vectors)?;
         let (rows, columns) = (windows.rows.output, windows.columns.output);
         self.check_residual(OP, [map.dims[0], rows, columns, outputs], residual)?;
-        let (scale, shift) = inference_factors(norm, moving)?;
+        let (scale, shift) = norm.scale_and_shift(moving)?;
         let residual = residual.map(Self::fused).transpose()?;
         let factors = (&scale, &shift);
         let y = fused::conv2d_affine(map, kernel, &windows, factors, activation, residual)?;
         Ok(Self(Form::Fused(y)))
     }
 
-    /// This map, which was computed from `x` without a graph, as if it had one: of all that
-    /// lies between, only `x` is kept, and `inside` computes the rest again when
-    /// [`backward`](crate::backward) comes to it. `variables` are those that it depends on,
-    /// as far as they are to be trained.
+    /// Gradient checkpointing: this map, which was computed from `x` without a graph, as if it
+    /// had one. Of all that lies between, only `x` is kept, and `forward` computes the rest
+    /// again, with the same [`KernelOptions`](crate::KernelOptions), when
+    /// [`backward`](crate::backward) comes to it. `variables` are those that it depends on, as
+    /// far as they are to be trained.
     ///
     /// # Errors
     /// [`Error::Shape`] if one of the maps is not in the fused form. The backward pass fails
@@ -352,23 +316,18 @@ impl FeatureMap {
         self,
         x: &Self,
         variables: &[Var],
-        inside: impl Fn(&Self) -> Result<Self, E> + Send + Sync + 'static,
+        forward: impl Fn(&Self) -> Result<Self, E> + Send + Sync + 'static,
     ) -> Result<Self>
     where
         E: std::error::Error + Send + Sync + 'static,
     {
-        let inside = move |x: fused::Map| match inside(&Self(Form::Fused(x))) {
-            Ok(Self(Form::Fused(map))) => Ok(map),
-            Ok(Self(Form::Composite(y))) => Err(not_fused(&y)),
-            Err(error) => Err(fused::inside_error(error)),
+        let forward = move |x: fused::Map| match forward(&Self(Form::Fused(x))) {
+            Ok(y) => y.into_fused(),
+            Err(error) => Err(candle_core::Error::wrap(error).into()),
         };
-        match self.0 {
-            Form::Fused(map) => {
-                let map = fused::checkpoint(map, x.fused()?, variables, Box::new(inside))?;
-                Ok(Self(Form::Fused(map)))
-            }
-            Form::Composite(y) => Err(not_fused(&y)),
-        }
+        let output = self.into_fused()?;
+        let map = fused::checkpoint(output, x.fused()?, variables, Box::new(forward))?;
+        Ok(Self(Form::Fused(map)))
     }
 
     /// See [`relu`](crate::relu).
@@ -376,10 +335,7 @@ impl FeatureMap {
     /// # Errors
     /// None of its own.
     pub fn relu(&self) -> Result<Self> {
-        Ok(Self(match &self.0 {
-            Form::Fused(map) => Form::Fused(fused::relu(map)?),
-            Form::Composite(x) => Form::Composite(composite::relu(x)?),
-        }))
+        self.apply(fused::relu, composite::relu)
     }
 
     /// See [`max_pool2d`](crate::max_pool2d).
@@ -393,10 +349,10 @@ impl FeatureMap {
         padding: Padding,
     ) -> Result<Self> {
         let windows = self.pooling_windows("max_pool2d", window, stride, padding)?;
-        Ok(Self(match &self.0 {
-            Form::Fused(map) => Form::Fused(fused::max_pool2d(map, &windows)?),
-            Form::Composite(x) => Form::Composite(composite::max_pool2d(x, &windows)?),
-        }))
+        self.apply(
+            |map| fused::max_pool2d(map, &windows),
+            |x| composite::max_pool2d(x, &windows),
+        )
     }
 
     /// See [`average_pool2d`](crate::average_pool2d).
@@ -411,10 +367,10 @@ impl FeatureMap {
         divisor: DivisorRule,
     ) -> Result<Self> {
         let windows = self.pooling_windows("average_pool2d", window, stride, padding)?;
-        Ok(Self(match &self.0 {
-            Form::Fused(map) => Form::Fused(fused::average_pool2d(map, &windows, divisor)?),
-            Form::Composite(x) => Form::Composite(composite::average_pool2d(x, &windows, divisor)?),
-        }))
+        self.apply(
+            |map| fused::average_pool2d(map, &windows, divisor),
+            |x| composite::average_pool2d(x, &windows, divisor),
+        )
     }
 
     /// The mean over each map, `[n, c]`.
@@ -425,6 +381,13 @@ impl FeatureMap {
         match &self.0 {
             Form::Fused(map) => fused::global_average_pool(map),
             Form::Composite(x) => composite::global_average_pool(x),
+        }
+    }
+
+    fn into_fused(self) -> Result<fused::Map> {
+        match self.0 {
+            Form::Fused(map) => Ok(map),
+            Form::Composite(x) => Err(not_fused(&x)),
         }
     }
 
@@ -523,15 +486,4 @@ fn check_vectors(
         }
     }
     Ok(())
-}
-
-/// Scale and shift of a batch norm with given statistics.
-fn inference_factors(
-    norm: BatchNormParameters<'_>,
-    moving: &BatchStats,
-) -> Result<(Tensor, Tensor)> {
-    let variance = composite::widened(&moving.variance)?;
-    let scale = (composite::widened(norm.gamma)? / (variance + norm.epsilon)?.sqrt()?)?;
-    let shift = (composite::widened(norm.beta)? - (composite::widened(&moving.mean)? * &scale)?)?;
-    Ok((scale, shift))
 }

@@ -130,17 +130,17 @@ impl ResolvedOptions {
         let level = match scope.simd_level {
             Some(level) => level,
             None => SIMD_LEVEL
-                .from_environment()?
+                .environment_value()?
                 .unwrap_or_else(SimdLevel::best),
         };
         let precision = match scope.precision {
             Some(precision) => precision,
-            None => PRECISION.from_environment()?.unwrap_or(Precision::Single),
+            None => PRECISION.environment_value()?.unwrap_or(Precision::Single),
         };
         let method = match scope.convolution_method {
             Some(method) => method,
             None => METHOD
-                .from_environment()?
+                .environment_value()?
                 .unwrap_or(ConvolutionMethod::Fastest),
         };
         level.check_available()?;

@@ -25,7 +25,7 @@ impl<T: Copy + PartialEq> Setting<T> {
     ///
     /// # Errors
     /// [`Error::Setting`] if the name is not that of a value.
-    pub(crate) fn from_environment(&self) -> Result<Option<T>> {
+    pub(crate) fn environment_value(&self) -> Result<Option<T>> {
         let named = self
             .environment
             .get_or_init(|| match std::env::var(self.variable) {
@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn values_and_names() {
         let setting = Setting::new("SIMCLR_NO_SUCH_VARIABLE", VALUES);
-        assert_eq!(setting.from_environment().unwrap(), None);
+        assert_eq!(setting.environment_value().unwrap(), None);
         assert_eq!(setting.name(2), "two");
         assert_eq!(setting.parse("one").unwrap(), 1);
     }
@@ -101,7 +101,7 @@ mod tests {
         let setting = Setting::new("SIMCLR_NO_SUCH_VARIABLE", VALUES);
         setting.environment.set(Err("three".to_owned())).unwrap();
         for error in [
-            setting.from_environment().unwrap_err(),
+            setting.environment_value().unwrap_err(),
             setting.parse("three").unwrap_err(),
         ] {
             let error = error.to_string();

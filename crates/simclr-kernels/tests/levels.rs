@@ -3,7 +3,9 @@
 
 mod support;
 
-use simclr_kernels::{Activation, Conv2dConfig, DivisorRule, KernelOptions, Padding, SimdLevel};
+use simclr_kernels::{
+    Activation, BatchNormParameters, Conv2dConfig, DivisorRule, KernelOptions, Padding, SimdLevel,
+};
 use support::{compare_forms, values};
 
 #[test]
@@ -54,15 +56,14 @@ fn passes(level: SimdLevel) {
         x.clone(),
     ];
     compare_forms(&format!("{level}: batch norm"), &tensors, |backend, x| {
-        let norm = backend.batch_norm_training(
-            &x[0],
-            &x[1],
-            &x[2],
-            1e-5,
-            Activation::Relu,
-            Some(&x[3]),
-        )?;
-        Ok(norm.output)
+        let norm = BatchNormParameters {
+            gamma: &x[1],
+            beta: &x[2],
+            epsilon: 1e-5,
+        };
+        let relu = Activation::Relu;
+        let (y, _) = backend.batch_norm_training(&x[0], norm, relu, Some(&x[3]))?;
+        Ok(y)
     });
     let x = [x];
     let same = Padding::Same;

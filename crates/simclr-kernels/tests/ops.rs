@@ -4,7 +4,10 @@
 mod support;
 
 use candle_core::{DType, Device, Tensor, Var};
-use simclr_kernels::{Activation, Backend, Conv2dConfig, DivisorRule, Padding, Result};
+use simclr_kernels::{
+    Activation, Backend, BatchNormParameters, BatchStats, Conv2dConfig, DivisorRule, Padding,
+    Result,
+};
 use simclr_testkit::formula_values;
 use support::{check, compare_forms, flat, values};
 
@@ -20,6 +23,21 @@ fn distinct(name: &str, shape: &[usize]) -> Tensor {
         ranks[index] = rank as f32 * 0.05 - count as f32 * 0.025;
     }
     Tensor::from_vec(ranks, shape, &Device::Cpu).unwrap()
+}
+
+/// The output of `act(bn(x) + residual)` with the batch's statistics, for `[x, gamma, beta,
+/// residual]` or without the residual.
+fn normalise(backend: Backend, x: &[Tensor], activation: Activation) -> Result<Tensor> {
+    let (y, _) = backend.batch_norm_training(&x[0], norm(&x[1], &x[2]), activation, x.get(3))?;
+    Ok(y)
+}
+
+fn norm<'a>(gamma: &'a Tensor, beta: &'a Tensor) -> BatchNormParameters<'a> {
+    BatchNormParameters {
+        gamma,
+        beta,
+        epsilon: 1e-5,
+    }
 }
 
 #[test]
@@ -88,76 +106,36 @@ fn batch_norms() {
     );
     let residual = values("residual", &[3, 4, 2, 5]);
     let rows = values("rows", &[7, 5]);
+    let with_residual = [x.clone(), gamma.clone(), beta.clone(), residual.clone()];
+    let without = &with_residual[..3];
     let identity = Activation::Identity;
-    check(
-        "training",
-        &[x.clone(), gamma.clone(), beta.clone()],
-        |backend, x| {
-            Ok(backend
-                .batch_norm_training(&x[0], &x[1], &x[2], 1e-5, identity, None)?
-                .output)
-        },
-    );
-    check(
-        "training, rows",
-        &[rows, gamma.clone(), beta.clone()],
-        |backend, x| {
-            Ok(backend
-                .batch_norm_training(&x[0], &x[1], &x[2], 1e-5, identity, None)?
-                .output)
-        },
-    );
-    check(
-        "training, residual",
-        &[x.clone(), gamma.clone(), beta.clone(), residual.clone()],
-        |backend, x| {
-            Ok(backend
-                .batch_norm_training(&x[0], &x[1], &x[2], 1e-5, identity, Some(&x[3]))?
-                .output)
-        },
-    );
-    let (mean, variance) = (
-        values("mean", &[5]),
-        (values("variance", &[5]) + 1.5).unwrap(),
-    );
-    check(
-        "inference, residual",
-        &[x.clone(), gamma.clone(), beta.clone(), residual.clone()],
-        |backend, x| {
-            backend.batch_norm_inference(
-                &x[0],
-                &x[1],
-                &x[2],
-                &mean,
-                &variance,
-                1e-5,
-                identity,
-                Some(&x[3]),
-            )
-        },
-    );
+    let rows = [rows, gamma.clone(), beta.clone()];
+    for (name, inputs) in [
+        ("training", without),
+        ("training, rows", &rows),
+        ("training, residual", &with_residual),
+    ] {
+        check(name, inputs, |backend, x| normalise(backend, x, identity));
+    }
+    let stats = BatchStats {
+        mean: values("mean", &[5]),
+        variance: (values("variance", &[5]) + 1.5).unwrap(),
+    };
+    let infer = |backend: Backend, x: &[Tensor], activation| {
+        backend.batch_norm_inference(&x[0], norm(&x[1], &x[2]), &stats, activation, x.get(3))
+    };
+    check("inference, residual", &with_residual, |backend, x| {
+        infer(backend, x, identity)
+    });
     // With ReLU a finite difference may step over the kink: both forms against each other.
     let relu = Activation::Relu;
-    compare_forms(
-        "training, ReLU",
-        &[x.clone(), gamma.clone(), beta.clone()],
-        |backend, x| {
-            Ok(backend
-                .batch_norm_training(&x[0], &x[1], &x[2], 1e-5, relu, None)?
-                .output)
-        },
-    );
-    compare_forms(
-        "training, residual, ReLU",
-        &[x.clone(), gamma.clone(), beta.clone(), residual.clone()],
-        |backend, x| {
-            Ok(backend
-                .batch_norm_training(&x[0], &x[1], &x[2], 1e-5, relu, Some(&x[3]))?
-                .output)
-        },
-    );
-    compare_forms("inference, ReLU", &[x, gamma, beta], |backend, x| {
-        backend.batch_norm_inference(&x[0], &x[1], &x[2], &mean, &variance, 1e-5, relu, None)
+    for inputs in [without, &with_residual] {
+        compare_forms("training, ReLU", inputs, |backend, x| {
+            normalise(backend, x, relu)
+        });
+    }
+    compare_forms("inference, ReLU", without, |backend, x| {
+        infer(backend, x, relu)
     });
 }
 
@@ -165,9 +143,9 @@ fn batch_norms() {
 fn batch_norm_moments_are_the_biased_ones_and_survive_a_large_mean() {
     let x = (values("x", &[64, 8, 8, 6]).affine(2.0, 300.0)).unwrap();
     let (gamma, beta) = (values("gamma", &[6]), values("beta", &[6]));
-    let norm =
-        simclr_kernels::batch_norm_training(&x, &gamma, &beta, 1e-5, Activation::Identity, None)
-            .unwrap();
+    let identity = Activation::Identity;
+    let (_, stats) =
+        simclr_kernels::batch_norm_training(&x, norm(&gamma, &beta), identity, None).unwrap();
     let values = flat(&x);
     for c in 0..6 {
         let channel: Vec<f64> = values
@@ -179,8 +157,8 @@ fn batch_norm_moments_are_the_biased_ones_and_survive_a_large_mean() {
         let mean = channel.iter().sum::<f64>() / channel.len() as f64;
         let variance =
             channel.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / channel.len() as f64;
-        assert!((f64::from(flat(&norm.mean)[c]) - mean).abs() < 1e-4);
-        assert!((f64::from(flat(&norm.variance)[c]) / variance - 1.0).abs() < 1e-4);
+        assert!((f64::from(flat(&stats.mean)[c]) - mean).abs() < 1e-4);
+        assert!((f64::from(flat(&stats.variance)[c]) / variance - 1.0).abs() < 1e-4);
     }
 }
 
@@ -309,25 +287,16 @@ fn the_number_of_threads_changes_nothing() {
                 let kernel = Var::from_tensor(&values("kernel", &[3, 3, 24, 40])).unwrap();
                 let (gamma, beta) = (values("gamma", &[40]), values("beta", &[40]));
                 let maps = simclr_kernels::conv2d(&x, &kernel, Conv2dConfig::same()).unwrap();
-                let norm = simclr_kernels::batch_norm_training(
+                let (y, _) = simclr_kernels::batch_norm_training(
                     &maps,
-                    &gamma,
-                    &beta,
-                    1e-5,
+                    norm(&gamma, &beta),
                     Activation::Relu,
                     None,
                 )
                 .unwrap();
-                let store = norm
-                    .output
-                    .sqr()
-                    .unwrap()
-                    .sum_all()
-                    .unwrap()
-                    .backward()
-                    .unwrap();
+                let store = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
                 (
-                    flat(&norm.output),
+                    flat(&y),
                     flat(store.get(&x).unwrap()),
                     flat(store.get(&kernel).unwrap()),
                 )
@@ -421,16 +390,16 @@ fn half_types_have_statistics_in_single_precision() {
     let (gamma, beta) = (values("gamma", &[4]), values("beta", &[4]));
     let run = |x: &Tensor| {
         Backend::Composite
-            .batch_norm_training(x, &gamma, &beta, 1e-5, Activation::Relu, None)
+            .batch_norm_training(x, norm(&gamma, &beta), Activation::Relu, None)
             .unwrap()
     };
     let (half, single) = (run(&x), run(&wide));
-    assert_eq!(half.output.dtype(), DType::BF16);
-    assert_eq!(flat(&half.mean), flat(&single.mean));
-    assert_eq!(flat(&half.variance), flat(&single.variance));
-    let rounded = single.output.to_dtype(DType::BF16).unwrap();
+    assert_eq!(half.0.dtype(), DType::BF16);
+    assert_eq!(flat(&half.1.mean), flat(&single.1.mean));
+    assert_eq!(flat(&half.1.variance), flat(&single.1.variance));
+    let rounded = single.0.to_dtype(DType::BF16).unwrap();
     let as_single = |tensor: &Tensor| flat(&tensor.to_dtype(DType::F32).unwrap());
-    assert_eq!(as_single(&half.output), as_single(&rounded));
+    assert_eq!(as_single(&half.0), as_single(&rounded));
     let average = Backend::Composite.global_average_pool(&x).unwrap();
     let expected = Backend::Composite.global_average_pool(&wide).unwrap();
     assert_eq!(
@@ -448,6 +417,10 @@ fn types_without_a_fraction_are_refused_by_name() {
         let x = of(dtype, &[1, 4, 4, 3]);
         let kernel = of(dtype, &[1, 1, 3, 2]);
         let [gamma, beta] = &vectors;
+        let stats = BatchStats {
+            mean: beta.clone(),
+            variance: gamma.clone(),
+        };
         for backend in [Backend::Auto, Backend::Fused, Backend::Composite] {
             let same = Padding::Same;
             let results = [
@@ -457,10 +430,8 @@ fn types_without_a_fraction_are_refused_by_name() {
                 backend.average_pool2d(&x, (2, 2), (1, 1), same, DivisorRule::CountPadding),
                 backend.global_average_pool(&x),
                 backend.dense(&of(dtype, &[2, 3]), &of(dtype, &[3, 4]), None),
-                backend
-                    .batch_norm_training(&x, gamma, beta, 1e-5, identity, None)
-                    .map(|norm| norm.output),
-                backend.batch_norm_inference(&x, gamma, beta, beta, gamma, 1e-5, identity, None),
+                normalise(backend, &[x.clone(), gamma.clone(), beta.clone()], identity),
+                backend.batch_norm_inference(&x, norm(gamma, beta), &stats, identity, None),
             ];
             for result in results {
                 let error = result.unwrap_err().to_string();
@@ -478,15 +449,11 @@ fn tensors_of_different_types_are_refused_by_name() {
     let errors = [
         simclr_kernels::conv2d(&x, &double("kernel", &[1, 1, 3, 2]), Conv2dConfig::same()),
         simclr_kernels::dense(&values("x", &[2, 3]), &double("kernel", &[3, 2]), None),
-        simclr_kernels::batch_norm_training(
-            &x,
-            &double("gamma", &[3]),
-            &values("beta", &[3]),
-            1e-5,
+        normalise(
+            Backend::Auto,
+            &[x, double("gamma", &[3]), values("beta", &[3])],
             Activation::Identity,
-            None,
-        )
-        .map(|norm| norm.output),
+        ),
     ];
     for error in errors.map(|result| result.unwrap_err().to_string()) {
         assert!(error.contains("f32") && error.contains("f64"), "{error}");

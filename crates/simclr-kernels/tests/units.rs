@@ -112,11 +112,8 @@ fn inference_in_one_pass_is_convolution_then_batch_norm() {
             .unwrap()
             .tensor()
             .unwrap();
-        let BatchStats { mean, variance } = &moving;
         let two = Backend::Composite
-            .batch_norm_inference(
-                &plain, &gamma, &beta, mean, variance, EPSILON, activation, residual,
-            )
+            .batch_norm_inference(&plain, norm, &moving, activation, residual)
             .unwrap();
         let comparison = support::FORMS.compare(&flat(&one), &flat(&two));
         assert!(comparison.passed, "{size}x{size}/{stride}: {comparison:?}");

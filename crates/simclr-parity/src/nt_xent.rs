@@ -2,7 +2,7 @@
 //! batch norm over replicas.
 
 use candle_core::{DType, Tensor, Var};
-use simclr_kernels::{Activation, batch_norm_training};
+use simclr_kernels::{Activation, BatchNormParameters, batch_norm_training};
 use simclr_loss::{NtXent, NtXentOutput};
 use simclr_testkit::{GoldenCase, Tolerance, formula_range, formula_values};
 
@@ -183,24 +183,22 @@ fn batch_norm_over_replicas(case: &GoldenCase) -> Result<CaseReport> {
         let values = formula_values(&name, channels, low, high);
         Ok(Tensor::from_vec(values, channels, input.device())?)
     };
-    let result = batch_norm_training(
-        input,
-        &start("gamma")?,
-        &start("beta")?,
-        case.number("eps")?,
-        Activation::Identity,
-        None,
-    )?;
+    let norm = BatchNormParameters {
+        gamma: &start("gamma")?,
+        beta: &start("beta")?,
+        epsilon: case.number("eps")?,
+    };
+    let (output, stats) = batch_norm_training(input, norm, Activation::Identity, None)?;
     let moved = |variable: &str, batch: &Tensor| -> Result<Tensor> {
         Ok(((start(variable)? * momentum)? + (batch * (1.0 - momentum))?)?)
     };
 
     let bound = Tolerance::absolute(case.bound("abs")?);
     let mut report = CaseReport::default();
-    report.compare_tensor(case, "output", bound, &result.output)?;
+    report.compare_tensor(case, "output", bound, &output)?;
     for (name, batch) in [
-        ("moving_mean", &result.mean),
-        ("moving_variance", &result.variance),
+        ("moving_mean", &stats.mean),
+        ("moving_variance", &stats.variance),
     ] {
         report.compare_tensor(case, name, bound, &moved(name, batch)?)?;
     }

@@ -83,8 +83,8 @@ impl AffineGradient<'_> {
         let x = &self.x[at..at + channels];
         match self.gate {
             Gate::Open => {
-                for c in 0..channels {
-                    visit(c, x[c], true);
+                for (c, &x) in x.iter().enumerate() {
+                    visit(c, x, true);
                 }
             }
             Gate::Output(y) => {

@@ -13,6 +13,5 @@ mod stats;
 pub(crate) use map::Map;
 pub(crate) use ops::{
     affine_channels, average_pool2d, batch_norm_relu_conv2d, batch_norm_training, checkpoint,
-    conv2d, conv2d_affine, global_average_pool, inside_error, max_pool2d, relu,
+    conv2d, conv2d_affine, global_average_pool, max_pool2d, relu,
 };
-pub(crate) use stats::ChannelStats;

@@ -2,9 +2,11 @@
 
 use std::ops::Range;
 
+use candle_core::{Device, Result as CandleResult, Tensor};
 use rayon::prelude::*;
 
 use super::chunks::{SHORT_SUM, chunk_len, move_into};
+use crate::batch_norm::BatchStats;
 use crate::simd::{SimdLevel, fn_per_level};
 
 /// Statistics of some channels over the pixels of a block.
@@ -39,6 +41,14 @@ pub(crate) struct ChannelStats {
 }
 
 impl ChannelStats {
+    /// As tensors.
+    pub(crate) fn to_tensors(&self) -> CandleResult<BatchStats> {
+        Ok(BatchStats {
+            mean: Tensor::new(self.mean.as_slice(), &Device::Cpu)?,
+            variance: Tensor::new(self.variance.as_slice(), &Device::Cpu)?,
+        })
+    }
+
     /// Combines the statistics of parts in f64 (Chan, Golub and LeVeque 1983).
     pub(super) fn combine(partials: &[PartialStats], channels: usize) -> Self {
         let mut count = vec![0f64; channels];

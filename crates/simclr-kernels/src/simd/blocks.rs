@@ -182,11 +182,4 @@ mod tests {
     fn gaps_are_refused() {
         let _ = fill_blocks(2, &[0..1, 2..3], &whole(2), |_, _, _| ());
     }
-
-    /// Memory that a closure leaves alone is initialised all the same.
-    #[test]
-    fn what_is_not_written_can_be_read() {
-        let (matrix, _) = fill_blocks(3, &[0..2], &whole(3), |_, _, _| ());
-        assert_eq!(matrix.iter().map(|value| value.to_bits()).count(), 6);
-    }
 }

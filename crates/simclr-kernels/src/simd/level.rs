@@ -134,7 +134,8 @@ impl SimdLevel {
 }
 
 /// Defines a function of a [`SimdLevel`] and the given arguments whose body is compiled for
-/// every level.
+/// every level. With `; S` after the lifetimes and a first argument without a type, the body
+/// sees the level's vectors: `fn name<'a; S>(simd, x: &'a [f32]) -> () { .. }`.
 ///
 /// The body has to be a method that is inlined: a closure within a function that is
 /// compiled for a level is not reliably inlined into it, and then runs ten to a hundred times
@@ -146,7 +147,19 @@ macro_rules! fn_per_level {
             $($argument:ident: $type:ty),+ $(,)?
         ) -> $output:ty $body:block
     ) => {
+        $crate::simd::fn_per_level! {
+            $(#[$attribute])*
+            $visibility fn $name<$($lifetime),+; S>(_simd, $($argument: $type),+) -> $output $body
+        }
+    };
+    (
+        $(#[$attribute:meta])*
+        $visibility:vis fn $name:ident<$($lifetime:lifetime),+; $vectors:ident>(
+            $simd:ident, $($argument:ident: $type:ty),+ $(,)?
+        ) -> $output:ty $body:block
+    ) => {
         $(#[$attribute])*
+        #[allow(clippy::too_many_arguments)]
         $visibility fn $name<$($lifetime),+>(
             level: $crate::simd::SimdLevel,
             $($argument: $type),+
@@ -159,7 +172,7 @@ macro_rules! fn_per_level {
                 type Output = $output;
 
                 #[inline(always)]
-                fn with_simd<S: pulp::Simd>(self, _: S) -> $output {
+                fn with_simd<$vectors: pulp::Simd>(self, $simd: $vectors) -> $output {
                     let Self { $($argument),+ } = self;
                     $body
                 }

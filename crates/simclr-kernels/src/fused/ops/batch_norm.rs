@@ -6,6 +6,7 @@ use candle_core::{Result as CandleResult, Tensor};
 
 use crate::Result;
 use crate::activation::Activation;
+use crate::batch_norm::BatchNormParameters;
 use crate::fused::affine::Affine;
 use crate::fused::affine_gradient::{AffineGradient, Gate};
 use crate::fused::map::{Gradient, Map, MapOp, SavedForBackward, TensorGradients, Values};
@@ -18,35 +19,28 @@ use crate::simd::SimdLevel;
 pub(super) struct Factors {
     pub(super) scale: Vec<f32>,
     pub(super) shift: Vec<f32>,
-    statistics: Option<Statistics>,
-}
-
-/// The batch's own statistics, and what follows from them.
-#[derive(Debug, Clone)]
-struct Statistics {
-    stats: Arc<ChannelStats>,
-    inverse_deviation: Vec<f32>,
+    /// The channel's mean, or zero: sums are taken about it.
+    centre: Vec<f32>,
+    /// `1 / sqrt(variance + epsilon)`, if the factors follow from the batch's own statistics.
+    inverse_deviation: Option<Vec<f32>>,
 }
 
 impl Factors {
     /// Scale and shift as they are.
     fn given(scale: &Tensor, shift: &Tensor) -> Result<Self> {
+        let scale: Vec<f32> = scale.to_vec1()?;
         Ok(Self {
-            scale: scale.to_vec1()?,
+            centre: vec![0.0; scale.len()],
+            scale,
             shift: shift.to_vec1()?,
-            statistics: None,
+            inverse_deviation: None,
         })
     }
 
     /// From gamma, beta and the batch's statistics.
-    pub(super) fn of_stats(
-        gamma: &Tensor,
-        beta: &Tensor,
-        stats: &Arc<ChannelStats>,
-        epsilon: f64,
-    ) -> Result<Self> {
-        let (gamma, beta): (Vec<f32>, Vec<f32>) = (gamma.to_vec1()?, beta.to_vec1()?);
-        let inverse = |&v: &f32| (1.0 / (f64::from(v) + epsilon).sqrt()) as f32;
+    pub(super) fn of_stats(norm: BatchNormParameters<'_>, stats: &ChannelStats) -> Result<Self> {
+        let (gamma, beta): (Vec<f32>, Vec<f32>) = (norm.gamma.to_vec1()?, norm.beta.to_vec1()?);
+        let inverse = |&v: &f32| (1.0 / (f64::from(v) + norm.epsilon).sqrt()) as f32;
         let inverse_deviation: Vec<f32> = stats.variance.iter().map(inverse).collect();
         let scale: Vec<f32> = gamma
             .iter()
@@ -54,22 +48,16 @@ impl Factors {
             .map(|(g, i)| g * i)
             .collect();
         // In f64: far from zero, beta and mean x scale nearly cancel.
-        let shift = |((&b, &m), &s): ((&f32, &f32), &f32)| {
-            (f64::from(b) - f64::from(m) * f64::from(s)) as f32
-        };
         let shift = beta
             .iter()
-            .zip(&stats.mean)
-            .zip(&scale)
-            .map(shift)
+            .zip(stats.mean.iter().zip(&scale))
+            .map(|(&b, (&m, &s))| (f64::from(b) - f64::from(m) * f64::from(s)) as f32)
             .collect();
         Ok(Self {
             scale,
             shift,
-            statistics: Some(Statistics {
-                stats: Arc::clone(stats),
-                inverse_deviation,
-            }),
+            centre: stats.mean.clone(),
+            inverse_deviation: Some(inverse_deviation),
         })
     }
 
@@ -84,29 +72,21 @@ impl Factors {
         required: Required,
     ) -> FactorGradients {
         let channels = self.scale.len();
-        let zeros;
-        let centre = match &self.statistics {
-            Some(statistics) => &statistics.stats.mean,
-            None => {
-                zeros = vec![0.0; channels];
-                &zeros
-            }
-        };
         let gradient = AffineGradient {
             x,
             scale: &self.scale,
             shift: &self.shift,
-            centre,
+            centre: &self.centre,
             gate,
         };
         let (sums, weighted) = gradient.sums(level, &dy);
         let (mut b, mut c) = (vec![0.0; channels], vec![0.0; channels]);
         let mut packed: Vec<f32> = weighted.iter().map(|&w| w as f32).collect();
-        if let Some(statistics) = &self.statistics {
+        if let Some(inverse_deviation) = &self.inverse_deviation {
             let rows = (x.len() / channels) as f64;
             for i in 0..channels {
                 let scale = f64::from(self.scale[i]);
-                let inverse = f64::from(statistics.inverse_deviation[i]);
+                let inverse = f64::from(inverse_deviation[i]);
                 b[i] = (-scale * inverse * inverse * weighted[i] / rows) as f32;
                 c[i] = (-scale * sums[i] / rows) as f32;
                 packed[i] = (weighted[i] * inverse) as f32;
@@ -133,7 +113,7 @@ impl Factors {
     }
 }
 
-/// Which gradients somebody needs.
+/// Which gradients are required.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Required {
     Parameters,
@@ -238,15 +218,13 @@ pub(crate) fn affine_channels(
 /// Also returns the statistics of `x`, which are computed unless they are known.
 pub(crate) fn batch_norm_training(
     x: &Map,
-    gamma: &Tensor,
-    beta: &Tensor,
-    epsilon: f64,
+    norm: BatchNormParameters<'_>,
     activation: Activation,
     residual: Option<&Map>,
 ) -> Result<(Map, Arc<ChannelStats>)> {
     let stats = stats_of(x)?;
-    let factors = Factors::of_stats(gamma, beta, &stats, epsilon)?;
-    let y = apply(x, (gamma, beta), factors, activation, residual)?;
+    let factors = Factors::of_stats(norm, &stats)?;
+    let y = apply(x, (norm.gamma, norm.beta), factors, activation, residual)?;
     Ok((y, stats))
 }
 

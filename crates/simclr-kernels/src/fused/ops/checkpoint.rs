@@ -2,11 +2,11 @@
 
 use candle_core::{DType, Device, Error as CandleError, Result as CandleResult, Tensor, Var};
 
+use crate::Result;
 use crate::fused::map::{Gradient, Map, MapOp, SavedForBackward, TensorGradients};
 use crate::gradients::{backward, hand_over, is_last_pass};
 use crate::memory::Buffer;
 use crate::options::ResolvedOptions;
-use crate::{Error, Result};
 
 /// The forward pass of the part, from its input.
 type Forward = dyn Fn(Map) -> Result<Map> + Send + Sync;
@@ -75,9 +75,4 @@ pub(crate) fn checkpoint(
         None => Tensor::zeros(1, DType::F32, &Device::Cpu)?,
     };
     x.result_of(op, &[&anchor], output.dims, output.values)
-}
-
-/// An error of a part's forward pass.
-pub(crate) fn inside_error(error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::Candle(CandleError::wrap(error))
 }

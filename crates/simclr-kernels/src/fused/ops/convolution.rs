@@ -6,6 +6,7 @@ use candle_core::{Result as CandleResult, Tensor};
 
 use super::batch_norm::{Factors, Required, stats_of};
 use crate::activation::Activation;
+use crate::batch_norm::BatchNormParameters;
 use crate::fused::affine::Affine;
 use crate::fused::affine_gradient::Gate;
 use crate::fused::convolution::{Convolution, Input};
@@ -160,22 +161,21 @@ pub(crate) fn conv2d(x: &Map, kernel: &Tensor, windows: &Windows, with_stats: bo
 /// The convolution of `relu(bn(x))`, with the statistics of its channels; also those of `x`.
 pub(crate) fn batch_norm_relu_conv2d(
     x: &Map,
-    (gamma, beta): (&Tensor, &Tensor),
-    epsilon: f64,
+    norm: BatchNormParameters<'_>,
     kernel: &Tensor,
     windows: &Windows,
 ) -> Result<(Map, Arc<ChannelStats>)> {
     let stats = stats_of(x)?;
     let op = NormalizedConv2d {
         convolution: prepare(x, kernel, windows)?,
-        factors: Factors::of_stats(gamma, beta, &stats, epsilon)?,
+        factors: Factors::of_stats(norm, &stats)?,
     };
     let Factors { scale, shift, .. } = &op.factors;
     let (y, output_stats) = x.values.lend(|x| {
         let input = Input::scale_shift_relu(x, scale, shift);
         op.convolution.forward(input, true)
     })??;
-    let packed = Tensor::stack(&[gamma, beta], 0)?;
+    let packed = Tensor::stack(&[norm.gamma, norm.beta], 0)?;
     let dims = op.convolution.output_dims();
     let map = x.result_of(op, &[&packed, kernel], dims, y)?;
     Ok((map.with_stats(output_stats), stats))

@@ -12,7 +12,7 @@ use crate::fused::convolution::input::Input;
 use crate::fused::convolution::sizes::Convolution;
 use crate::memory::{Buffer, gradient_buffer, zeros};
 use crate::simd::{
-    FilterTile, OuterProducts, SimdLevel, add_outer_products, load, odd_lines, store,
+    FilterTile, OuterProducts, SimdLevel, add_outer_products, fn_per_level, load, odd_lines, store,
 };
 
 /// Tiles that are transformed at a time.
@@ -75,40 +75,31 @@ pub(in crate::fused::convolution) fn kernel_gradient(
         .for_each(|(input, targets)| {
             let (piece, row) = (input / TASK_INPUTS, input % TASK_INPUTS);
             let first = piece * columns.len() * part.len();
-            level.run(WriteRow {
-                sums: &sums[first..first + columns.len() * part.len()],
-                parts: part.len(),
-                rows: rows[piece].len(),
-                row,
-                columns,
-                targets,
-            });
+            let sums = &sums[first..first + columns.len() * part.len()];
+            let rows = rows[piece].len();
+            write_row(level, sums, part.len(), rows, row, columns, targets);
         });
     dkernel
 }
 
-/// Adds up the parts of the sums `[position, row, column]` in their order, and transforms
-/// one row of them into that of each tap.
-struct WriteRow<'t, 'k> {
-    sums: &'t [Buffer],
-    parts: usize,
-    rows: usize,
-    row: usize,
-    columns: &'t [Range<usize>],
-    targets: &'t mut [&'k mut [f32]],
-}
-
-impl WithSimd for WriteRow<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        for (parts, columns) in self.sums.chunks_exact(self.parts).zip(self.columns) {
+fn_per_level! {
+    /// Adds up the parts of the sums `[position, row, column]` in their order, and transforms
+    /// one row of them into that of each tap.
+    fn write_row<'t, 'k; S>(
+        simd,
+        sums: &'t [Buffer],
+        parts: usize,
+        rows: usize,
+        row: usize,
+        columns: &'t [Range<usize>],
+        targets: &'t mut [&'k mut [f32]],
+    ) -> () {
+        for (parts, columns) in sums.chunks_exact(parts).zip(columns) {
             for column in (0..columns.len()).step_by(S::F32_LANES) {
                 let mut du = [[simd.splat_f32s(0.0); 4]; 4];
-                for (row, line) in du.iter_mut().enumerate() {
+                for (du_row, line) in du.iter_mut().enumerate() {
                     for (position, value) in line.iter_mut().enumerate() {
-                        let matrix = (4 * row + position) * self.rows + self.row;
+                        let matrix = (4 * du_row + position) * rows + row;
                         for part in parts {
                             let sums = &part[matrix * columns.len() + column..];
                             *value = simd.add_f32s(*value, load::<S>(sums));
@@ -116,9 +107,9 @@ impl WithSimd for WriteRow<'_, '_> {
                     }
                 }
                 let g = transform::kernel_gradient(simd, du);
-                for (row, line) in g.iter().enumerate() {
+                for (tap_row, line) in g.iter().enumerate() {
                     for (tap, &value) in line.iter().enumerate() {
-                        let target = &mut self.targets[3 * row + tap];
+                        let target = &mut targets[3 * tap_row + tap];
                         store::<S>(&mut target[columns.start + column..], value);
                     }
                 }

@@ -15,7 +15,8 @@ use crate::fused::stats::PartialStats;
 use crate::memory::Buffer;
 use crate::precision::Precision;
 use crate::simd::{
-    BlockMut, RowTable, Scratch, SimdLevel, TileEpilogue, fill_blocks, load, multiply, store, whole,
+    BlockMut, RowTable, Scratch, SimdLevel, TileEpilogue, fill_blocks, fn_per_level, load,
+    multiply, store, whole,
 };
 
 /// Transformed inputs of a block: what the second-level cache holds beside a panel.
@@ -67,13 +68,11 @@ impl<'a> Product<'a> {
     ) -> Self {
         let (inputs, outputs) = (convolution.inputs, convolution.outputs);
         Self {
-            level: convolution.options.level,
-            tiles: Tiles::of(convolution),
             inputs: outputs,
             outputs: inputs,
-            source: Input::plain(dy),
             weights: Weights::backward(kernel, inputs, outputs),
             taps: std::array::from_fn(|tap| 8 - tap),
+            ..Self::forward(convolution, Input::plain(dy), kernel)
         }
     }
 
@@ -114,35 +113,20 @@ impl<'a> Product<'a> {
         let size = POSITIONS * self.inputs * width;
         let rows = ranges(panels, 1);
         let work = |panel: usize, _: usize, mut block: BlockMut<'_>| {
-            self.level.run(TransformWeights {
-                product: self,
-                first_column: panel * width,
-                width,
-                target: block.all_mut(),
-            });
+            transform_weights(self.level, self, panel * width, width, block.all_mut());
         };
         fill_blocks(size, &rows, &whole(size), work).0
     }
 }
 
-struct TransformWeights<'t, 'a> {
-    product: &'t Product<'a>,
-    first_column: usize,
-    width: usize,
-    target: &'t mut [f32],
-}
-
-impl WithSimd for TransformWeights<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self {
-            product,
-            first_column,
-            width,
-            target,
-        } = self;
+fn_per_level! {
+    fn transform_weights<'t, 'a; S>(
+        simd,
+        product: &'t Product<'a>,
+        first_column: usize,
+        width: usize,
+        target: &'t mut [f32],
+    ) -> () {
         let inputs = product.inputs;
         let mut scratch = TAPS.take();
         let taps = scratch.room(product.taps.len() * inputs * width);
