@@ -1,7 +1,7 @@
 //! The stages of the main job, each by itself: making views, a training step, embedding,
 //! probing. Sizes are small, so that the whole takes a minute; `throughput`, the example,
 //! measures sizes of real work. Single kernels, losses and image operations are measured in
-//! their own crates.
+//! benchmarks of their own.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::hint::black_box;

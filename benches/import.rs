@@ -6,7 +6,7 @@
 //! comparison means nothing there.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-#[path = "../tests/support/mod.rs"]
+#[path = "../crates/simclr-checkpoint/tests/support/mod.rs"]
 mod support;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
