@@ -45,7 +45,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    exit(run(&Arguments::parse()))
+    exit(|| run(&Arguments::parse()))
 }
 
 fn run(arguments: &Arguments) -> simclr::data::Result<()> {

@@ -20,9 +20,11 @@ use experiment::{AnyResult, exit, finish};
 use networks::Training;
 
 fn main() -> ExitCode {
-    exit(run(experiment::parse(
-        "Probes a network that was trained on other images without labels.",
-    )))
+    exit(|| {
+        run(experiment::parse(
+            "Probes a network that was trained on other images without labels.",
+        ))
+    })
 }
 
 pub(crate) fn run(experiment: Arguments) -> AnyResult<()> {

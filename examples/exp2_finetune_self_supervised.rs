@@ -36,9 +36,11 @@ pub(crate) struct Arguments {
 }
 
 fn main() -> ExitCode {
-    exit(run(experiment::parse(
-        "Goes on with self-supervision on task images, and probes before and after.",
-    )))
+    exit(|| {
+        run(experiment::parse(
+            "Goes on with self-supervision on task images, and probes before and after.",
+        ))
+    })
 }
 
 pub(crate) fn run(arguments: Arguments) -> AnyResult<()> {

@@ -19,9 +19,11 @@ use experiment::{AnyResult, exit, finish};
 pub(crate) use pretrain_arguments::SelfSupervisionArguments as Arguments;
 
 fn main() -> ExitCode {
-    exit(run(experiment::parse(
-        "Pretrains on task images and probes the encoder.",
-    )))
+    exit(|| {
+        run(experiment::parse(
+            "Pretrains on task images and probes the encoder.",
+        ))
+    })
 }
 
 pub(crate) fn run(arguments: Arguments) -> AnyResult<()> {

@@ -33,9 +33,11 @@ pub(crate) struct Arguments {
 }
 
 fn main() -> ExitCode {
-    exit(run(experiment::parse(
-        "Pretrains on parts of the task images and probes each encoder.",
-    )))
+    exit(|| {
+        run(experiment::parse(
+            "Pretrains on parts of the task images and probes each encoder.",
+        ))
+    })
 }
 
 pub(crate) fn run(arguments: Arguments) -> AnyResult<()> {

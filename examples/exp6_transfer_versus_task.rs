@@ -53,9 +53,11 @@ pub(crate) struct Arguments {
 }
 
 fn main() -> ExitCode {
-    exit(run(experiment::parse(
-        "Compares transfer with self-supervision on task images over label budgets.",
-    )))
+    exit(|| {
+        run(experiment::parse(
+            "Compares transfer with self-supervision on task images over label budgets.",
+        ))
+    })
 }
 
 pub(crate) fn run(mut arguments: Arguments) -> AnyResult<()> {

@@ -108,7 +108,7 @@ fn rgb(text: &str) -> Result<[f64; 3], String> {
 }
 
 fn main() -> ExitCode {
-    exit(run(&Arguments::parse()))
+    exit(|| run(&Arguments::parse()))
 }
 
 fn options(arguments: &Arguments) -> ImportOptions {
@@ -143,7 +143,7 @@ fn options(arguments: &Arguments) -> ImportOptions {
     options
 }
 
-fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
+fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let imported = import_with(&arguments.from, &options(arguments))?;
     print!("{}", imported.report);
     let save = if arguments.half {

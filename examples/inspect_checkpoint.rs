@@ -13,6 +13,11 @@ use clap::Parser;
 use simclr::checkpoint::tensorflow::Bundle;
 use simclr::checkpoint::{Error, SafetensorsReader};
 
+#[path = "common/exit.rs"]
+mod exit;
+
+use exit::{show_warnings, with_sources};
+
 /// Prints a table of a checkpoint's variables.
 #[derive(Parser)]
 struct Arguments {
@@ -41,16 +46,17 @@ struct Found {
 }
 
 fn main() -> ExitCode {
+    show_warnings();
     let arguments = Arguments::parse();
     let found = match inspect(&arguments) {
         Ok(found) => found,
         Err(error) => {
-            eprintln!("inspect_checkpoint: {error}");
+            eprintln!("inspect_checkpoint: {}", with_sources(&error));
             return ExitCode::FAILURE;
         }
     };
     for error in &found.errors {
-        eprintln!("DAMAGED: {error}");
+        eprintln!("DAMAGED: {}", with_sources(error));
     }
     match print(&found, arguments.verify, &mut io::stdout().lock()) {
         // Whoever reads the table (`| head`) may have seen enough.

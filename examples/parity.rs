@@ -15,6 +15,11 @@ use clap::Parser;
 use simclr_parity::CaseReport;
 use simclr_testkit::golden_cases;
 
+#[path = "common/exit.rs"]
+mod exit;
+
+use exit::{show_warnings, with_sources};
+
 /// Compares simclr with tensors recorded from the original TensorFlow code.
 #[derive(Parser)]
 struct Arguments {
@@ -43,6 +48,7 @@ struct Counts {
 }
 
 fn main() -> ExitCode {
+    show_warnings();
     match run(&Arguments::parse()) {
         Ok(counts) => {
             let Counts {
@@ -54,13 +60,13 @@ fn main() -> ExitCode {
             ExitCode::from(u8::from(failed + unknown > 0 || passed == 0))
         }
         Err(error) => {
-            eprintln!("parity: {error}");
+            eprintln!("parity: {}", with_sources(error.as_ref()));
             ExitCode::FAILURE
         }
     }
 }
 
-fn run(arguments: &Arguments) -> Result<Counts, Box<dyn std::error::Error>> {
+fn run(arguments: &Arguments) -> Result<Counts, Box<dyn std::error::Error + Send + Sync>> {
     let cases = golden_cases(&arguments.golden)?;
     if let Some(kind) = arguments
         .kinds
@@ -104,7 +110,7 @@ fn judge(
         }
         Some(Err(error)) => {
             counts.failed += 1;
-            println!("{title:<48} FAILED: {error}");
+            println!("{title:<48} FAILED: {}", with_sources(&error));
         }
         Some(Ok(report)) => {
             let verdict = if report.passed() { "passed" } else { "FAILED" };

@@ -40,7 +40,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    common::exit(run(&Arguments::parse()))
+    common::exit(|| run(&Arguments::parse()))
 }
 
 fn run(arguments: &Arguments) -> common::AnyResult<()> {

@@ -1,16 +1,50 @@
-//! How examples end.
+//! How examples begin and end.
+#![allow(dead_code)] // Two examples have an exit status of their own.
 
-use std::fmt::Display;
+use std::error::Error;
 use std::process::ExitCode;
 
-/// Says what went wrong in a sentence. An error that is returned from `main` would be shown as
-/// the fields of its type.
-pub(crate) fn exit<E: Display>(result: Result<(), E>) -> ExitCode {
-    match result {
+use tracing_subscriber::EnvFilter;
+
+/// Prints the libraries' warnings on standard error; `RUST_LOG=info` prints more.
+pub(crate) fn show_warnings() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .without_time();
+    // Fails where a subscriber is installed already, which then prints them.
+    let _ = subscriber.try_init();
+}
+
+/// Runs the example, and says in a sentence what went wrong. An error that is returned from
+/// `main` would be shown as the fields of its type.
+pub(crate) fn exit<E: Into<Box<dyn Error + Send + Sync>>>(
+    run: impl FnOnce() -> Result<(), E>,
+) -> ExitCode {
+    show_warnings();
+    match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{}: {error}", env!("CARGO_CRATE_NAME"));
+            let message = with_sources(error.into().as_ref());
+            eprintln!("{}: {message}", env!("CARGO_CRATE_NAME"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// The error's message and those of its sources that it does not end with.
+pub(crate) fn with_sources(error: &dyn Error) -> String {
+    let mut message = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        let text = inner.to_string();
+        if !message.ends_with(&text) {
+            message.push_str(": ");
+            message.push_str(&text);
+        }
+        source = inner.source();
+    }
+    message
 }
