@@ -44,7 +44,5 @@ pub mod prelude {
     pub use simclr_train::{FineTune, FineTuneConfig, Pretrain, PretrainConfig};
 }
 
-/// The program of the README, compiled.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
+mod book;
