@@ -38,10 +38,10 @@ mod error;
 mod image;
 pub mod ops;
 mod policy;
-mod random;
 mod simd;
+mod stream;
 
 pub use error::{Error, Result};
 pub use image::{CHANNELS, DecodedImage, Image, Pixels};
 pub use policy::{CENTER_CROP_PROPORTION, Crop, Plan, Policy};
-pub use random::{Purpose, Stream, View};
+pub use stream::{Purpose, Stream, View};
