@@ -2,20 +2,20 @@
 //! image and a random stream.
 //!
 //! ```
-//! use simclr_augment::{DecodedImage, Policy, Stream, View};
+//! use simclr_augment::{DecodedImage, Policy, Seed, Stream, View};
 //!
 //! // As it came out of a decoder: height, width, bytes.
 //! let decoded = DecodedImage::new(300, 400, vec![127; 300 * 400 * 3])?;
 //!
 //! let policy = Policy::simclr_v2(224).color_jitter_strength(0.5).without_blur();
-//! let stream = Stream::new(1).epoch(3).sample(17);
-//! let first = policy.apply(&decoded, &stream.view(View::First))?;
-//! let second = policy.apply(&decoded, &stream.view(View::Second))?;
+//! let stream = Stream::new(Seed(1)).epoch(3).sample(17);
+//! let first = policy.apply(&decoded, stream.view(View::First))?;
+//! let second = policy.apply(&decoded, stream.view(View::Second))?;
 //!
 //! assert_eq!((first.height(), first.width()), (224, 224));
 //! assert_ne!(first, second);
 //! // The same address always gives the same view.
-//! assert_eq!(first, policy.apply(&decoded, &stream.view(View::First))?);
+//! assert_eq!(first, policy.apply(&decoded, stream.view(View::First))?);
 //! # Ok::<(), simclr_augment::Error>(())
 //! ```
 //!
@@ -38,10 +38,12 @@ mod error;
 mod image;
 pub mod ops;
 mod policy;
+mod seed;
 mod simd;
 mod stream;
 
 pub use error::{Error, Result};
 pub use image::{CHANNELS, DecodedImage, Image, Pixels};
 pub use policy::{CENTER_CROP_PROPORTION, Crop, Plan, Policy};
+pub use seed::Seed;
 pub use stream::{Purpose, Stream, View};
