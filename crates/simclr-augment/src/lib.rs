@@ -24,6 +24,8 @@
 //! * [`Policy`] says what happens to images, with presets for SimCLR, SimCLRv2, the
 //!   geology paper, evaluation and the linear probe. [`Plan`] is a policy after its
 //!   dice have fallen.
+//! * [`Augmentation`] is the interface by which loaders and training loops make views;
+//!   [`Policy`] implements it, and so can types of yours.
 //! * [`Stream`] addresses random numbers by (seed, epoch, sample, view, purpose).
 //! * [`ops`] has every operation by itself.
 //! * [`enlarge`] makes more images of small classes before training.
@@ -33,6 +35,7 @@
 //! instructions and chosen at run time, but nothing is fused or reordered, so every
 //! processor gives the same bits.
 
+mod augmentation;
 pub mod enlarge;
 mod error;
 mod image;
@@ -42,8 +45,11 @@ mod seed;
 mod simd;
 mod stream;
 
+pub use augmentation::Augmentation;
 pub use error::{Error, Result};
-pub use image::{CHANNELS, DecodedImage, Image, Pixels};
+pub use image::{CHANNELS, DecodedImage, Image, Pixels, SourceImage};
 pub use policy::{CENTER_CROP_PROPORTION, Crop, Plan, Policy};
 pub use seed::Seed;
 pub use stream::{Purpose, Stream, View};
+
+pub use rand;
