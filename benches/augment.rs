@@ -11,7 +11,7 @@ use criterion::{
     BatchSize, BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main,
 };
 use simclr_augment::ops::{self, Border, CropBox, GaussianBlurValues, Resampling};
-use simclr_augment::{DecodedImage, Image, Policy, Stream, View};
+use simclr_augment::{DecodedImage, Image, Policy, Seed, Stream, View};
 
 const SIDE: usize = 224;
 
@@ -161,8 +161,8 @@ fn policies(criterion: &mut Criterion) {
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 sample += 1;
-                let stream = Stream::new(1).sample(sample).view(View::First);
-                policy.apply_into(black_box(&decoded), &stream, &mut output)
+                let stream = Stream::new(Seed(1)).sample(sample).view(View::First);
+                policy.apply_into(black_box(&decoded), stream, &mut output)
             });
         });
     }

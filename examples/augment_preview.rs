@@ -99,9 +99,9 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error + Send + S
     for index in (0..count).map(|row| row * images.len() / count) {
         let original = images.decode(index)?;
         let mut row = vec![shrunk(&original, arguments.image_size)?];
-        let stream = Stream::new(arguments.seed).sample(index as u64);
+        let stream = Stream::new(Seed(arguments.seed)).sample(index as u64);
         for view in 0..arguments.views {
-            row.push(policy.apply(&original, &stream.view(View::Index(view)))?);
+            row.push(policy.apply(&original, stream.view(View::Index(view)))?);
         }
         rows.push(row);
     }

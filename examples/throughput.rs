@@ -248,9 +248,9 @@ fn augment(image_dir: Option<&Path>, blur: bool) -> AnyResult<f64> {
     let seconds = median_seconds(1, 3, || {
         epoch += 1;
         for (index, image) in images.iter().enumerate() {
-            let stream = Stream::new(1).epoch(epoch).sample(index as u64);
+            let stream = Stream::new(Seed(1)).epoch(epoch).sample(index as u64);
             for view in [View::First, View::Second] {
-                policy.apply(image, &stream.view(view))?;
+                policy.apply(image, stream.view(view))?;
             }
         }
         Ok(())

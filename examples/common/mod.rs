@@ -21,11 +21,11 @@ pub(crate) fn views(images: &dyn Dataset, policy: &Policy, seed: u64) -> AnyResu
     let mut rows = Vec::new();
     for index in 0..images.len().min(6) {
         let decoded = images.decode(index)?;
-        let stream = Stream::new(seed).sample(index as u64);
+        let stream = Stream::new(Seed(seed)).sample(index as u64);
         // The original at the views' size, so that one row is easy to compare.
-        let mut row = vec![Policy::evaluation(policy.size.0).apply(&decoded, &stream)?];
+        let mut row = vec![Policy::evaluation(policy.size.0).apply(&decoded, stream)?];
         for view in 0..4 {
-            row.push(policy.apply(&decoded, &stream.view(View::Index(view)))?);
+            row.push(policy.apply(&decoded, stream.view(View::Index(view)))?);
         }
         rows.push(row);
     }

@@ -3,11 +3,11 @@
 //!
 //! ```
 //! use simclr_augment::enlarge::{Enlargement, flipped_copies};
-//! use simclr_augment::{Image, Stream};
+//! use simclr_augment::{Image, Seed, Stream};
 //!
 //! let image = Image::filled(60, 80, [0.4, 0.3, 0.2])?;
 //! assert_eq!(flipped_copies(&image).len(), 3);
-//! let heavier = Enlargement::default().copies(&image, &Stream::new(1).sample(17), 4)?;
+//! let heavier = Enlargement::default().copies(&image, Stream::new(Seed(1)).sample(17), 4)?;
 //! assert_eq!(heavier.len(), 4);
 //! # Ok::<(), simclr_augment::Error>(())
 //! ```
@@ -135,7 +135,7 @@ impl Enlargement {
     ///
     /// # Errors
     /// As [`Self::validate`].
-    pub fn copies(&self, image: &Image, stream: &Stream, count: u32) -> Result<Vec<Image>> {
+    pub fn copies(&self, image: &Image, stream: Stream, count: u32) -> Result<Vec<Image>> {
         self.validate()?;
         (0..count)
             .map(|number| self.copy(image, stream, number))
@@ -146,7 +146,7 @@ impl Enlargement {
     ///
     /// # Errors
     /// As [`Self::validate`].
-    pub fn copy(&self, image: &Image, stream: &Stream, number: u32) -> Result<Image> {
+    pub fn copy(&self, image: &Image, stream: Stream, number: u32) -> Result<Image> {
         self.validate()?;
         let stream = stream.view(View::Index(number));
         self.altered(image, &mut stream.rng(Purpose::Enlargement))
@@ -183,6 +183,7 @@ impl Enlargement {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Seed;
 
     fn image() -> Image {
         let value = |i: usize| ((i * 37) % 211) as f32 / 210.0;
@@ -201,14 +202,14 @@ mod tests {
     #[test]
     fn copies_are_seeded_in_range_and_mostly_new() {
         let image = image();
-        let stream = Stream::new(5).sample(3);
-        let copies = Enlargement::default().copies(&image, &stream, 40).unwrap();
-        let fewer = Enlargement::default().copies(&image, &stream, 7).unwrap();
+        let stream = Stream::new(Seed(5)).sample(3);
+        let copies = Enlargement::default().copies(&image, stream, 40).unwrap();
+        let fewer = Enlargement::default().copies(&image, stream, 7).unwrap();
         assert_eq!(copies[..7], fewer);
-        let sixth = Enlargement::default().copy(&image, &stream, 5).unwrap();
+        let sixth = Enlargement::default().copy(&image, stream, 5).unwrap();
         assert_eq!(copies[5], sixth);
         let other = Enlargement::default()
-            .copies(&image, &stream.sample(4), 7)
+            .copies(&image, stream.sample(4), 7)
             .unwrap();
         assert_ne!(other, fewer);
         for copy in &copies {
@@ -238,7 +239,10 @@ mod tests {
                 ..good
             },
         ] {
-            assert!(bad.copies(&image(), &Stream::new(0), 1).is_err(), "{bad:?}");
+            assert!(
+                bad.copies(&image(), Stream::new(Seed(0)), 1).is_err(),
+                "{bad:?}"
+            );
         }
     }
 }

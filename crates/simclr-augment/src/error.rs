@@ -1,9 +1,11 @@
 //! The errors of image operations and policies.
 
+use std::sync::Arc;
+
 use crate::ops::CropBox;
 
 /// What can go wrong in an image operation or a policy.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A buffer does not have one value per pixel and channel.
@@ -61,9 +63,17 @@ pub enum Error {
         /// Its value.
         got: String,
     },
+    /// An error of an [`Augmentation`](crate::Augmentation) outside of this crate.
+    #[error(transparent)]
+    Custom(Arc<dyn std::error::Error + Send + Sync>),
 }
 
 impl Error {
+    /// Wraps the error of an [`Augmentation`](crate::Augmentation) outside of this crate.
+    pub fn custom(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Custom(Arc::new(error))
+    }
+
     /// A parameter out of range, in the form that most checks need.
     pub(crate) fn parameter(
         op: &'static str,

@@ -1,5 +1,7 @@
 //! Images in memory: as computed with (`f32`) and as decoded (`u8`).
 
+use std::borrow::Cow;
+
 use crate::{Error, Result};
 
 /// Values per pixel: red, green, blue.
@@ -29,6 +31,62 @@ pub struct DecodedImage {
     height: usize,
     width: usize,
     data: Vec<u8>,
+}
+
+/// An image that views are made of: as decoded, or as numbers after work that was done
+/// before ([`Augmentation::prepare`](crate::Augmentation::prepare)).
+#[derive(Debug, Clone, PartialEq)]
+pub enum SourceImage {
+    /// As it came out of a decoder.
+    Decoded(DecodedImage),
+    /// In `f32`.
+    Float(Image),
+}
+
+impl SourceImage {
+    /// Rows.
+    pub fn height(&self) -> usize {
+        match self {
+            Self::Decoded(image) => image.height,
+            Self::Float(image) => image.height,
+        }
+    }
+
+    /// Columns.
+    pub fn width(&self) -> usize {
+        match self {
+            Self::Decoded(image) => image.width,
+            Self::Float(image) => image.width,
+        }
+    }
+
+    /// Bytes of memory that the pixels take.
+    pub fn byte_size(&self) -> usize {
+        match self {
+            Self::Decoded(image) => size_of_val(image.data()),
+            Self::Float(image) => size_of_val(image.data()),
+        }
+    }
+
+    /// The image in `f32`, values in [0, 1].
+    pub fn to_image(&self) -> Cow<'_, Image> {
+        match self {
+            Self::Decoded(image) => Cow::Owned(image.to_image()),
+            Self::Float(image) => Cow::Borrowed(image),
+        }
+    }
+}
+
+impl From<DecodedImage> for SourceImage {
+    fn from(image: DecodedImage) -> Self {
+        Self::Decoded(image)
+    }
+}
+
+impl From<Image> for SourceImage {
+    fn from(image: Image) -> Self {
+        Self::Float(image)
+    }
 }
 
 /// The number of values of an image, if such an image is possible.

@@ -2,20 +2,20 @@
 //! image and a random stream.
 //!
 //! ```
-//! use simclr_augment::{DecodedImage, Policy, Stream, View};
+//! use simclr_augment::{DecodedImage, Policy, Seed, Stream, View};
 //!
 //! // As it came out of a decoder: height, width, bytes.
 //! let decoded = DecodedImage::new(300, 400, vec![127; 300 * 400 * 3])?;
 //!
 //! let policy = Policy::simclr_v2(224).color_jitter_strength(0.5).without_blur();
-//! let stream = Stream::new(1).epoch(3).sample(17);
-//! let first = policy.apply(&decoded, &stream.view(View::First))?;
-//! let second = policy.apply(&decoded, &stream.view(View::Second))?;
+//! let stream = Stream::new(Seed(1)).epoch(3).sample(17);
+//! let first = policy.apply(&decoded, stream.view(View::First))?;
+//! let second = policy.apply(&decoded, stream.view(View::Second))?;
 //!
 //! assert_eq!((first.height(), first.width()), (224, 224));
 //! assert_ne!(first, second);
 //! // The same address always gives the same view.
-//! assert_eq!(first, policy.apply(&decoded, &stream.view(View::First))?);
+//! assert_eq!(first, policy.apply(&decoded, stream.view(View::First))?);
 //! # Ok::<(), simclr_augment::Error>(())
 //! ```
 //!
@@ -24,6 +24,8 @@
 //! * [`Policy`] says what happens to images, with presets for SimCLR, SimCLRv2, the
 //!   geology paper, evaluation and the linear probe. [`Plan`] is a policy after its
 //!   dice have fallen.
+//! * [`Augmentation`] is the interface by which loaders and training loops make views;
+//!   [`Policy`] implements it, and so can types of yours.
 //! * [`Stream`] addresses random numbers by (seed, epoch, sample, view, purpose).
 //! * [`ops`] has every operation by itself.
 //! * [`enlarge`] makes more images of small classes before training.
@@ -33,15 +35,21 @@
 //! instructions and chosen at run time, but nothing is fused or reordered, so every
 //! processor gives the same bits.
 
+mod augmentation;
 pub mod enlarge;
 mod error;
 mod image;
 pub mod ops;
 mod policy;
-mod random;
+mod seed;
 mod simd;
+mod stream;
 
+pub use augmentation::Augmentation;
 pub use error::{Error, Result};
-pub use image::{CHANNELS, DecodedImage, Image, Pixels};
+pub use image::{CHANNELS, DecodedImage, Image, Pixels, SourceImage};
 pub use policy::{CENTER_CROP_PROPORTION, Crop, Plan, Policy};
-pub use random::{Purpose, Stream, View};
+pub use seed::Seed;
+pub use stream::{Purpose, Stream, View};
+
+pub use rand;

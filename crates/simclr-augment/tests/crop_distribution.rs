@@ -3,11 +3,11 @@
 
 use proptest::prelude::*;
 use simclr_augment::ops::{CropBox, RandomCrop, center_crop_box};
-use simclr_augment::{Purpose, Stream};
+use simclr_augment::{Purpose, Seed, Stream};
 use simclr_testkit::seeds;
 
 fn draw(image: (usize, usize), output: (usize, usize), count: u64) -> Vec<CropBox> {
-    let stream = Stream::new(seeds::AUGMENTATIONS);
+    let stream = Stream::new(Seed(seeds::AUGMENTATIONS));
     (0..count)
         .map(|i| {
             let mut rng = stream.sample(i).rng(Purpose::Crop);
@@ -61,7 +61,7 @@ fn aspect_and_offset_are_uniform() {
         area: (0.25, 0.26),
         ..RandomCrop::default()
     };
-    let stream = Stream::new(seeds::AUGMENTATIONS);
+    let stream = Stream::new(Seed(seeds::AUGMENTATIONS));
     let aspects: Vec<f64> = (0..5000)
         .map(|i| {
             let mut rng = stream.sample(i).rng(Purpose::Crop);
@@ -112,7 +112,7 @@ proptest! {
         output in (1usize..300, 1usize..300),
         sample in 0u64..1000,
     ) {
-        let mut rng = Stream::new(seeds::AUGMENTATIONS).sample(sample).rng(Purpose::Crop);
+        let mut rng = Stream::new(Seed(seeds::AUGMENTATIONS)).sample(sample).rng(Purpose::Crop);
         let window = RandomCrop::default().sample(image, output, &mut rng).unwrap();
         prop_assert!(window.height >= 1 && window.y + window.height <= image.0);
         prop_assert!(window.width >= 1 && window.x + window.width <= image.1);

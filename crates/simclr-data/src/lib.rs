@@ -78,7 +78,7 @@ pub use grid::{image_grid, save_png};
 pub use hygiene::{DuplicateGroup, DuplicateImage, DuplicateReport, DuplicateSearch};
 pub use loader::{Batch, Batches, LastBatch, LoaderConfig, LoaderTimes, Order, ViewLoader};
 pub use partly_labelled::PartlyLabelled;
-pub use seed::Seed;
+pub use simclr_augment::Seed;
 pub use split::{
     Folds, Fractions, Groups, Split, grouped_split, label_budget, stratified_split,
     unlabelled_fraction,

@@ -79,10 +79,10 @@ fn views_are_those_of_the_policy() {
     let rows: Vec<Vec<f32>> = batch.views.flatten_from(1).unwrap().to_vec2().unwrap();
     for (n, &index) in batch.indices.iter().enumerate() {
         assert_eq!(Some(labels[n]), set.label(index));
-        let stream = Stream::new(SEED.0).epoch(3).sample(index as u64);
+        let stream = Stream::new(SEED).epoch(3).sample(index as u64);
         for (row, view) in [(n, View::First), (n + 7, View::Second)] {
             let expected = policy
-                .apply(&set.images()[index], &stream.view(view))
+                .apply(&set.images()[index], stream.view(view))
                 .unwrap();
             assert_eq!(rows[row], expected.data());
         }

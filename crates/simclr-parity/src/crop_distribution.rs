@@ -1,7 +1,7 @@
 //! Kind `crop_distribution`: the boxes of the random crop against recorded draws.
 
 use simclr_augment::ops::{CropBox, RandomCrop};
-use simclr_augment::{Purpose, Stream};
+use simclr_augment::{Purpose, Seed, Stream};
 use simclr_testkit::{GoldenCase, Tolerance, seeds};
 
 use crate::{CaseReport, Result};
@@ -67,7 +67,7 @@ fn draw(case: &GoldenCase, image: (usize, usize), count: usize) -> Result<Vec<Cr
         min_object_covered: case.number("min_object_covered")?,
         max_attempts: case.count("max_attempts")? as u32,
     };
-    let stream = Stream::new(seeds::AUGMENTATIONS);
+    let stream = Stream::new(Seed(seeds::AUGMENTATIONS));
     (0..count as u64)
         .map(|sample| {
             let mut rng = stream.sample(sample).rng(Purpose::Crop);

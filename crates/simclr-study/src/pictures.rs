@@ -1,6 +1,6 @@
 //! Pictures for reports: views of images, and what a network takes for alike.
 
-use simclr_augment::{Image, Policy, Stream, View};
+use simclr_augment::{Image, Policy, Seed, Stream, View};
 use simclr_data::{Dataset, image_grid};
 
 use crate::Result;
@@ -19,11 +19,11 @@ pub(super) fn views(images: &dyn Dataset, policy: &Policy, seed: u64) -> Result<
     let mut rows = Vec::new();
     for index in spread(images.len(), ROWS) {
         let decoded = images.decode(index)?;
-        let stream = Stream::new(seed).sample(index as u64);
+        let stream = Stream::new(Seed(seed)).sample(index as u64);
         // The original at the views' size, so that one row is easy to compare.
-        let mut row = vec![Policy::evaluation(policy.size.0).apply(&decoded, &stream)?];
+        let mut row = vec![Policy::evaluation(policy.size.0).apply(&decoded, stream)?];
         for view in 0..COLUMNS as u32 {
-            row.push(policy.apply(&decoded, &stream.view(View::Index(view)))?);
+            row.push(policy.apply(&decoded, stream.view(View::Index(view)))?);
         }
         rows.push(row.iter().map(enlarged).collect::<Result<Vec<_>>>()?);
     }
@@ -50,7 +50,7 @@ pub(super) fn neighbours(
             crop: simclr_augment::Crop::Whole,
             ..Policy::probe(96)
         };
-        Ok(policy.apply(&images.decode(index)?, &Stream::new(0))?)
+        Ok(policy.apply(&images.decode(index)?, Stream::new(Seed(0)))?)
     };
     let mut rows = Vec::new();
     let mut classes = Vec::new();

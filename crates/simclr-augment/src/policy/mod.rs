@@ -243,7 +243,7 @@ impl Policy {
     ///
     /// # Errors
     /// If the policy is invalid, or the image too small for its centre crop.
-    pub fn plan(&self, height: usize, width: usize, stream: &Stream) -> Result<Plan> {
+    pub fn plan(&self, height: usize, width: usize, stream: Stream) -> Result<Plan> {
         self.validate()?;
         value_count("policy", height, width, CHANNELS)?;
         let (height, width) = self.squash.unwrap_or((height, width));
@@ -268,7 +268,7 @@ impl Policy {
         })
     }
 
-    fn window(&self, height: usize, width: usize, stream: &Stream) -> Result<CropBox> {
+    fn window(&self, height: usize, width: usize, stream: Stream) -> Result<CropBox> {
         match self.crop {
             Crop::Whole => Ok(CropBox::whole(height, width)),
             Crop::Random(crop) => {
@@ -282,7 +282,7 @@ impl Policy {
     ///
     /// # Errors
     /// As [`Self::plan`].
-    pub fn apply(&self, source: &impl Pixels, stream: &Stream) -> Result<Image> {
+    pub fn apply(&self, source: &impl Pixels, stream: Stream) -> Result<Image> {
         self.plan(source.height(), source.width(), stream)?
             .apply(source)
     }
@@ -295,7 +295,7 @@ impl Policy {
     pub fn apply_into(
         &self,
         source: &impl Pixels,
-        stream: &Stream,
+        stream: Stream,
         output: &mut [f32],
     ) -> Result<()> {
         self.plan(source.height(), source.width(), stream)?
@@ -310,15 +310,15 @@ impl Policy {
     pub fn views_into<P: Pixels>(
         &self,
         source: &P,
-        stream: &Stream,
+        stream: Stream,
         outputs: &mut [&mut [f32]],
     ) -> Result<()> {
         let squashed = self.squash(source)?;
         for (index, output) in (0..).zip(outputs) {
             let stream = stream.view(View::Index(index));
             match &squashed {
-                Some(image) => self.apply_into(image, &stream, output)?,
-                None => self.apply_into(source, &stream, output)?,
+                Some(image) => self.apply_into(image, stream, output)?,
+                None => self.apply_into(source, stream, output)?,
             }
         }
         Ok(())

@@ -139,8 +139,8 @@ impl FolderEnlargement {
                 _ => both,
             });
         };
-        let stream = Stream::new(self.seed.0).sample(index as u64);
-        let copy = self.heavier.copy(image, &stream, heavier as u32);
+        let stream = Stream::new(self.seed).sample(index as u64);
+        let copy = self.heavier.copy(image, stream, heavier as u32);
         copy.map_err(|source| Error::Augment {
             name: images.name(index),
             source,

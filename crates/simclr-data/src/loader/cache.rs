@@ -26,7 +26,7 @@ impl Source {
     pub(super) fn views(
         &self,
         policy: &Policy,
-        stream: &Stream,
+        stream: Stream,
         outputs: &mut [&mut [f32]],
     ) -> Result<(), simclr_augment::Error> {
         match self {

@@ -233,10 +233,10 @@ impl Shared {
         }
         let make = || {
             let source = cache.get(dataset, sample.index, policy)?;
-            let stream = Stream::new(config.seed.0)
+            let stream = Stream::new(config.seed)
                 .epoch(sample.epoch as u64)
                 .sample(sample.index as u64);
-            let made = source.views(policy, &stream, outputs);
+            let made = source.views(policy, stream, outputs);
             made.map_err(|source| Error::Augment {
                 name: dataset.name(sample.index),
                 source,

@@ -96,7 +96,7 @@ pub(super) fn deal(
     let table = Dealer::new(&labels, dataset.class_names().len(), groups, parts);
     let mut best: Option<Deal> = None;
     for draw in 0..DRAWS {
-        let deal = table.deal(Stream::new(seed.0).epoch(draw).rng(GROUPS));
+        let deal = table.deal(Stream::new(seed).epoch(draw).rng(GROUPS));
         if best.as_ref().is_none_or(|best| deal.is_better_than(best)) {
             best = Some(deal);
         }

@@ -102,7 +102,7 @@ impl Dataset for SyntheticCores {
             let len = self.len;
             return Err(Error::Index { index, len });
         }
-        let mut rng = Stream::new(self.seed.0).sample(index as u64).rng(SYNTHETIC);
+        let mut rng = Stream::new(self.seed).sample(index as u64).rng(SYNTHETIC);
         let sediment = Sediment::draw(&mut rng);
         let scene = Scene::draw(self.disturbance(index), &mut rng);
         let camera = render::Camera::draw(&mut rng);

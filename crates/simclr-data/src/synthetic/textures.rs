@@ -90,7 +90,7 @@ impl Dataset for SyntheticTextures {
             let len = self.len;
             return Err(Error::Index { index, len });
         }
-        let mut rng = Stream::new(self.seed.0).sample(index as u64).rng(TEXTURE);
+        let mut rng = Stream::new(self.seed).sample(index as u64).rng(TEXTURE);
         let texture = Texture::draw(index % CLASSES.len(), &mut rng);
         Ok(DecodedImage::new(
             self.size,

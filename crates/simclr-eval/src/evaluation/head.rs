@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Tensor, Var};
 use rand::Rng;
-use simclr_augment::{Purpose, Stream};
+use simclr_augment::{Purpose, Seed, Stream};
 use simclr_kernels::dense;
 
 use super::Examples;
@@ -44,7 +44,7 @@ impl LinearHead {
     pub fn initial(width: usize, classes: usize, seed: u64) -> Result<Self> {
         let bound = (6.0 / (width + classes) as f32).sqrt();
         // Epochs shuffle with the streams of 1, 2, ...
-        let mut rng = Stream::new(seed).epoch(0).rng(Purpose::Shuffle);
+        let mut rng = Stream::new(Seed(seed)).epoch(0).rng(Purpose::Shuffle);
         let kernel: Vec<f32> = (0..width * classes)
             .map(|_| rng.random_range(-bound..bound))
             .collect();

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
-use simclr_augment::{Purpose, Stream};
+use simclr_augment::{Purpose, Seed, Stream};
 use simclr_kernels::backward;
 use simclr_loss::cross_entropy;
 
@@ -138,7 +138,7 @@ impl LinearProbe {
         epoch: usize,
     ) -> Result<(f64, f64)> {
         let mut rows: Vec<usize> = (0..train.len()).collect();
-        let stream = Stream::new(self.seed).epoch(epoch as u64);
+        let stream = Stream::new(Seed(self.seed)).epoch(epoch as u64);
         rows.shuffle(&mut stream.rng(Purpose::Shuffle));
         let (mut loss, mut accuracy, mut steps) = (0.0, 0.0, 0);
         for batch in rows.chunks_exact(self.batch_size.min(train.len())) {

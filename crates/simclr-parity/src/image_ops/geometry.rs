@@ -2,7 +2,7 @@
 
 use serde::Deserialize as _;
 use simclr_augment::ops::{self, CropBox, GaussianBlurValues, Resampling};
-use simclr_augment::{Crop, Policy, Stream};
+use simclr_augment::{Crop, Policy, Seed, Stream};
 use simclr_testkit::GoldenCase;
 
 use super::inputs::{each_image, image, size, suffixes, tolerance};
@@ -63,7 +63,7 @@ pub(super) fn center_crop(case: &GoldenCase, report: &mut CaseReport) -> Result<
             ..Policy::evaluation(height)
         };
         let name = format!("eval_{key}");
-        let result = policy.apply(&input, &Stream::new(0))?;
+        let result = policy.apply(&input, Stream::new(Seed(0)))?;
         report.compare_recorded(case, &name, tolerance, result.data())?;
     }
     let shapes = case.integers("crop_shapes")?;

@@ -6,7 +6,7 @@
 //! what is computed from them must agree within the float noise of the computation.
 
 use simclr_augment::ops::{self, CropBox, Resampling};
-use simclr_augment::{CHANNELS, DecodedImage, Image, Policy, Stream};
+use simclr_augment::{CHANNELS, DecodedImage, Image, Policy, Seed, Stream};
 use simclr_testkit::{GoldenCase, Tolerance};
 
 use super::inputs::{size, suffixes, tolerance};
@@ -56,7 +56,7 @@ pub(super) fn parse_images(case: &GoldenCase, report: &mut CaseReport) -> Result
 
 fn evaluate(squashed: &Image) -> Result<Image> {
     let policy = Policy::evaluation(squashed.height()).squash_first();
-    Ok(policy.apply(squashed, &Stream::new(0))?)
+    Ok(policy.apply(squashed, Stream::new(Seed(0)))?)
 }
 
 /// The box that the recording forced: y = s/5, x = s/7, s/2 rows, s/2 + 3 columns.
@@ -90,7 +90,7 @@ pub(super) fn probe(case: &GoldenCase, report: &mut CaseReport) -> Result<()> {
         let decoded = decode(case, file)?;
         let resized = ops::resize(&decoded, PROBE_SIDE, PROBE_SIDE, Resampling::Bilinear)?;
         let policy = Policy::probe(PROBE_SIDE);
-        let last = policy.apply(&decoded, &Stream::new(0))?;
+        let last = policy.apply(&decoded, Stream::new(Seed(0)))?;
         let indices = case.integers(&format!("{prefix}{file}.idx"))?;
         let samples = |image: &Image| -> Vec<f32> {
             let value = |&i: &i64| image.data().get(i as usize).copied();
