@@ -45,7 +45,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let encoder = simclr::checkpoint::load_encoder(&arguments.checkpoint, &Device::Cpu)?.frozen();
+    let encoder = Encoder::load(&arguments.checkpoint, &Device::Cpu)?.frozen();
     let images = ImageFolder::builder(&arguments.image_dir)
         .skip_unreadable(arguments.skip_unreadable)
         .open()?;

@@ -71,9 +71,10 @@ fn main() -> ExitCode {
 fn inspect(arguments: &Arguments) -> Result<Found, Error> {
     let path = &arguments.path;
     let is_safetensors = path.extension().is_some_and(|e| e == "safetensors");
-    match is_safetensors {
-        true => safetensors(path, arguments.verify),
-        false => tensorflow(path, arguments.verify),
+    if is_safetensors {
+        safetensors(path, arguments.verify)
+    } else {
+        tensorflow(path, arguments.verify)
     }
 }
 

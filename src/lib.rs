@@ -29,6 +29,7 @@ pub use simclr_train as train;
 /// What most programs need.
 pub mod prelude {
     pub use simclr_augment::{DecodedImage, Image, Policy, Stream, View};
+    pub use simclr_checkpoint::LoadNetwork;
     pub use simclr_data::{
         Dataset, DatasetExt, Fractions, ImageFolder, Seed, Split, Subset, ViewLoader,
     };

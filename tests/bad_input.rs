@@ -262,7 +262,7 @@ fn a_damaged_checkpoint_stops_a_resumed_run_and_nothing_is_lost() {
 fn networks_that_are_no_networks_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let missing = dir.path().join("missing.safetensors");
-    let error = simclr::checkpoint::load_encoder(&missing, &Device::Cpu).unwrap_err();
+    let error = Encoder::load(&missing, &Device::Cpu).unwrap_err();
     assert!(error.to_string().contains("missing.safetensors"), "{error}");
     for (name, content) in [
         ("empty.safetensors", &b""[..]),
@@ -274,7 +274,7 @@ fn networks_that_are_no_networks_are_named() {
     ] {
         let path = dir.path().join(name);
         fs::write(&path, content).unwrap();
-        let error = simclr::checkpoint::load_encoder(&path, &Device::Cpu).unwrap_err();
+        let error = Encoder::load(&path, &Device::Cpu).unwrap_err();
         assert!(error.to_string().contains(name), "{error}");
     }
     let error = simclr::eval::NetworkClassifier::load(&missing, &Device::Cpu).unwrap_err();

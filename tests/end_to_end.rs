@@ -64,7 +64,7 @@ fn a_run_leaves_everything_it_promises_and_its_network_can_be_loaded() {
     ] {
         assert!(run.dir.join(file).is_file(), "{file}");
     }
-    let encoder = simclr::checkpoint::load_encoder(&run.model_file, &Device::Cpu)
+    let encoder = Encoder::load(&run.model_file, &Device::Cpu)
         .unwrap()
         .frozen();
     let policy = Policy::probe(32);

@@ -7,8 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use candle_core::Device;
-use simclr::checkpoint::LoadNetwork;
-use simclr::model::{Parameters, SimClr};
+use simclr::model::Parameters;
 use simclr::prelude::*;
 use simclr::study::Study;
 use simclr::train::FineTune;

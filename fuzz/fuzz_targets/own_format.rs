@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use candle_core::Device;
 use libfuzzer_sys::fuzz_target;
-use simclr_checkpoint::{CheckpointFile, export_torchvision, import, load_encoder, load_model};
+use simclr_checkpoint::{CheckpointFile, export_torchvision, import, load_model};
 use tempfile::TempDir;
 
 static FOLDER: LazyLock<Option<TempDir>> = LazyLock::new(|| tempfile::tempdir().ok());
@@ -20,7 +20,6 @@ fuzz_target!(|bytes: &[u8]| {
     }
     let _ = CheckpointFile::load(&path, &Device::Cpu);
     let _ = load_model(&path, &Device::Cpu);
-    let _ = load_encoder(&path, &Device::Cpu);
     let _ = export_torchvision(&path, folder.path().join("exported.safetensors"));
     let _ = import(&path);
 });

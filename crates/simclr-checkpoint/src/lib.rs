@@ -60,7 +60,7 @@ pub use candle_core;
 pub use element::{Array, ElementType, Values};
 pub use error::{Error, Result};
 pub use export::{export_torchvision, export_torchvision_with};
-pub use format::container::{CheckpointFile, newest_first};
+pub use format::container::CheckpointFile;
 pub use format::metadata::{FORMAT_VERSION, LIBRARY_VERSION, Metadata, Preprocessing, Source};
 pub use format::options::SaveOptions;
 pub use format::reader::{SafetensorsReader, TensorEntry};
@@ -68,8 +68,13 @@ pub use format::reader::{SafetensorsReader, TensorEntry};
 pub use import::recognize;
 pub use import::{Heads, ImportOptions, Imported, Origin, Report, Unused, import, import_with};
 pub use model_file::{
-    LoadNetwork, LoadedModel, check_architecture, load_encoder, load_model, load_parameters,
-    model_checkpoint, save_model,
+    LoadNetwork, LoadedModel, check_architecture, load_model, load_parameters, model_checkpoint,
+    save_model,
 };
 #[cfg(feature = "tensorflow")]
 pub use names::{CanonicalNames, canonical_names};
+
+/// The program of the README, compiled.
+#[cfg(all(doctest, feature = "tensorflow"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

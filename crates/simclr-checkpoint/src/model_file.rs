@@ -42,24 +42,7 @@ pub fn model_checkpoint(model: &SimClr, source: Source) -> Result<CheckpointFile
     })
 }
 
-/// Saves a network.
-///
-/// ```
-/// use candle_core::Device;
-/// use simclr_checkpoint::{Source, load_encoder, save_model};
-/// use simclr_model::{ResNetConfig, SimClr, SimClrConfig, Stem};
-///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let config = SimClrConfig::new(ResNetConfig::depth(18).with_stem(Stem::Cifar));
-/// let model = SimClr::initialize(&config, 1, &Device::Cpu)?;
-/// let folder = tempfile::tempdir()?;
-/// let path = folder.path().join("model.safetensors");
-/// save_model(&path, &model, Source::default())?;
-/// let encoder = load_encoder(&path, &Device::Cpu)?;
-/// assert_eq!(encoder.config(), &config.encoder);
-/// # Ok(())
-/// # }
-/// ```
+/// Saves a network; [`LoadNetwork`] reads it.
 ///
 /// # Errors
 /// Fails if the folder cannot be written to.
@@ -132,22 +115,14 @@ impl LoadNetwork for SimClr {
 /// The heads in the file, if any, are left out.
 impl LoadNetwork for Encoder {
     fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
-        load_encoder(path, device)
+        let path = path.as_ref();
+        let file = ModelFile::open(path)?;
+        let config = &file.config.encoder;
+        let specs = config.parameter_specs().in_file(path)?;
+        file.check(&specs, false)?;
+        let parameters = file.parameters(&specs, device)?;
+        Encoder::new(config, parameters.var_builder()).in_file(path)
     }
-}
-
-/// Reads the encoder of a network, whatever heads are in the file.
-///
-/// # Errors
-/// As [`load_model`], for the encoder's tensors.
-pub fn load_encoder(path: impl AsRef<Path>, device: &Device) -> Result<Encoder> {
-    let path = path.as_ref();
-    let file = ModelFile::open(path)?;
-    let config = &file.config.encoder;
-    let specs = config.parameter_specs().in_file(path)?;
-    file.check(&specs, false)?;
-    let parameters = file.parameters(&specs, device)?;
-    Encoder::new(config, parameters.var_builder()).in_file(path)
 }
 
 /// Reads the values of an existing network, which must be the one in the file.

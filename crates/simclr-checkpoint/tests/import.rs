@@ -10,7 +10,7 @@ use candle_core::{DType, Device, Tensor};
 use simclr_checkpoint::{
     CheckpointFile, Error, Heads, ImportOptions, LoadNetwork, SaveOptions, Source,
     check_architecture, export_torchvision, export_torchvision_with, import, import_with,
-    load_encoder, load_model, load_parameters, model_checkpoint, save_model,
+    load_model, load_parameters, model_checkpoint, save_model,
 };
 use simclr_model::{
     Encoder, InputNormalization, Mode, Parameters, ProjectionHeadConfig, ResNetConfig, SimClr,
@@ -124,7 +124,7 @@ fn a_network_comes_in_whole_and_goes_on_to_our_format() {
             parameter.spec.name
         );
     }
-    let encoder = load_encoder(&path, &Device::Cpu).unwrap();
+    let encoder = Encoder::load(&path, &Device::Cpu).unwrap();
     assert_eq!(encoder.config(), &config.encoder);
 }
 

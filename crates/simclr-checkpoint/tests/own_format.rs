@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 use random::Random;
-use simclr_checkpoint::{CheckpointFile, Error, FORMAT_VERSION, Metadata, Source, newest_first};
+use simclr_checkpoint::{CheckpointFile, Error, FORMAT_VERSION, Metadata, Source};
 
 fn sample() -> CheckpointFile {
     let values: Vec<f32> = (0..70_001).map(|i| i as f32 * 0.25 - 7.0).collect();
@@ -204,25 +204,6 @@ fn a_failed_save_leaves_the_old_file() {
     assert!(error.contains("odd"), "{error}");
     assert!(std::fs::read(&path).unwrap() == bytes);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-}
-
-#[test]
-fn the_newest_file_comes_first() {
-    let folder = tempfile::tempdir().unwrap();
-    for (name, age) in [("a", 20), ("b", 10), ("c", 30)] {
-        let path = folder.path().join(format!("{name}.safetensors"));
-        sample().save(&path).unwrap();
-        let time = std::time::SystemTime::now() - std::time::Duration::from_secs(age);
-        let file = std::fs::File::options().write(true).open(&path).unwrap();
-        file.set_modified(time).unwrap();
-    }
-    std::fs::write(folder.path().join("notes.txt"), "x").unwrap();
-    let files = newest_first(folder.path()).unwrap();
-    let names: Vec<_> = files
-        .iter()
-        .map(|p| p.file_stem().unwrap().to_str().unwrap())
-        .collect();
-    assert_eq!(names, ["b", "a", "c"]);
 }
 
 /// Bytes of the header are changed, and its length put right, so that the damage gets past

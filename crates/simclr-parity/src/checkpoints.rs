@@ -14,7 +14,7 @@ mod weights;
 use simclr_testkit::GoldenCase;
 
 use crate::{CaseReport, Result};
-use expected::json;
+use expected::read_json;
 
 pub use weights::check_weights;
 
@@ -33,10 +33,10 @@ pub(crate) fn check(case: &GoldenCase) -> Result<CaseReport> {
         archive::check(case, &archive, &mut report)?;
     }
     for table in with("object_paths", ".json") {
-        object_paths::check(&table, &json(case, &table)?, &mut report)?;
+        object_paths::check(&table, &read_json(case, &table)?, &mut report)?;
     }
     for manifest in with("variable_manifest", ".json") {
-        manifests::check(case, &manifest, &json(case, &manifest)?, &mut report)?;
+        manifests::check(case, &manifest, &read_json(case, &manifest)?, &mut report)?;
     }
     if case.params()["good"].is_object() {
         toy::check(case, &mut report)?;

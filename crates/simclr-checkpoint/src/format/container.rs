@@ -1,8 +1,7 @@
 //! Named tensors and metadata in one file.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use simclr_files::Durability;
@@ -138,26 +137,4 @@ impl CheckpointFile {
 fn unsupported(path: &Path, name: &str, tensor: &Tensor) -> Error {
     let reason = format!("elements of type {:?}", tensor.dtype());
     Error::unsupported(path, format!("tensor `{name}`"), reason)
-}
-
-/// The `.safetensors` files of a folder, the last written one first; of those written at the
-/// same moment, the one whose name sorts last. Unfinished temporary files are not among them.
-///
-/// # Errors
-/// Fails if the folder cannot be read.
-pub fn newest_first(directory: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
-    let directory = directory.as_ref();
-    let mut files: Vec<(SystemTime, PathBuf)> = Vec::new();
-    for entry in std::fs::read_dir(directory).in_file(directory)? {
-        let path = entry.in_file(directory)?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "safetensors")
-        {
-            let metadata = path.metadata().in_file(&path)?;
-            files.push((metadata.modified().in_file(&path)?, path));
-        }
-    }
-    files.sort_unstable_by(|a, b| b.cmp(a));
-    Ok(files.into_iter().map(|(_, path)| path).collect())
 }

@@ -25,17 +25,3 @@ pub(crate) fn check(path: &Path, what: &str, stored: u32, computed: u32) -> Resu
         computed,
     })
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_mask_of_leveldb_is_undone() {
-        // LevelDB's own definition: rotate right by 15 bits and add a constant.
-        for value in [0u32, 1, 0xdead_beef, u32::MAX] {
-            let masked = value.rotate_right(15).wrapping_add(0xa282_ead8);
-            assert_eq!(unmask(masked), value);
-        }
-    }
-}

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
-use serde_json::Value;
+use serde_json::{Value, json};
 use simclr_checkpoint::tensorflow::Bundle;
 use simclr_checkpoint::{
     CanonicalNames, CheckpointFile, ImportOptions, Imported, LoadNetwork, Values, import_with,
@@ -12,7 +12,7 @@ use simclr_checkpoint::{
 use simclr_model::{Mode, Role, SimClr, SimClrOutput, Stem};
 use simclr_testkit::{GoldenCase, Tolerance};
 
-use super::expected::{json, shape, texts, type_name};
+use super::expected::{equal, read_json, shape, texts, type_name};
 use crate::slots::our_slot;
 use crate::{CaseReport, Error, Result};
 
@@ -25,7 +25,7 @@ const NORM: Tolerance = Tolerance::relative_l2(1e-9);
 pub(super) fn check(case: &GoldenCase, archive: &str, report: &mut CaseReport) -> Result<()> {
     let folder = tempfile::tempdir().map_err(Error::Temporary)?;
     unpack(&case.directory.join(archive), folder.path())?;
-    let expected = json(case, "expected.json")?;
+    let expected = read_json(case, "expected.json")?;
     let keys = keys(&expected);
     let bundle = Bundle::open(folder.path())?;
     bundle.verify()?;
@@ -124,10 +124,10 @@ fn check_variables(
         known.insert(key.as_str());
         if entry["value"].is_number() {
             let same = match bundle.read(key)?.values {
-                Values::I64(found) => entry["value"].as_i64().is_some_and(|v| found == [v]),
-                found => entry["value"]
+                Values::I64(values) => entry["value"].as_i64().is_some_and(|v| values == [v]),
+                values => entry["value"]
                     .as_f64()
-                    .is_some_and(|value| found.to_f64() == [value]),
+                    .is_some_and(|v| values.to_f64() == [v]),
             };
             report.require(&format!("{key}: value"), same);
         }
@@ -182,42 +182,21 @@ fn check_names(
 
 /// The architecture that the case's parameters tell.
 fn check_network(case: &GoldenCase, imported: &Imported, report: &mut CaseReport) {
-    let params = case.params();
-    let config = &imported.config;
-    let encoder = &config.encoder;
-    let mut require = |what: &str, holds: Option<bool>| {
-        if let Some(holds) = holds {
-            report.require(&format!("recognised {what}"), holds);
+    let encoder = &imported.config.encoder;
+    let head = imported.config.supervised_head.as_ref();
+    for (key, recognised) in [
+        ("depth", json!(encoder.depth)),
+        ("width_multiplier", json!(encoder.width_multiplier)),
+        ("cifar_stem", json!(encoder.stem == Stem::Cifar)),
+        ("sk_ratio", json!(encoder.sk_ratio)),
+        ("se_ratio", json!(encoder.se_ratio)),
+        ("num_classes", json!(head.map(|head| head.num_classes))),
+    ] {
+        let expected = &case.params()[key];
+        if !expected.is_null() {
+            report.require(&format!("recognised {key}"), equal(&recognised, expected));
         }
-    };
-    let count = |key: &str| params[key].as_u64();
-    require(
-        "depth",
-        count("depth").map(|depth| depth == encoder.depth as u64),
-    );
-    let width = encoder.width_multiplier as u64;
-    require(
-        "width",
-        count("width_multiplier").map(|expected| expected == width),
-    );
-    let cifar = encoder.stem == Stem::Cifar;
-    require(
-        "stem",
-        params["cifar_stem"]
-            .as_bool()
-            .map(|expected| expected == cifar),
-    );
-    let ratio = |key: &str, found: f64| params[key].as_f64().map(|expected| expected == found);
-    require("sk_ratio", ratio("sk_ratio", encoder.sk_ratio));
-    require("se_ratio", ratio("se_ratio", encoder.se_ratio));
-    let classes = config
-        .supervised_head
-        .as_ref()
-        .map(|head| head.num_classes as u64);
-    require(
-        "classes",
-        count("num_classes").map(|expected| Some(expected) == classes),
-    );
+    }
 }
 
 /// Each variable of the file is either used or listed as unused with a reason.

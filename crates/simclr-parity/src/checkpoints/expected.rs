@@ -7,11 +7,16 @@ use simclr_testkit::GoldenCase;
 use crate::Result;
 
 /// A file of the case.
-pub(super) fn json(case: &GoldenCase, name: &str) -> Result<Value> {
+pub(super) fn read_json(case: &GoldenCase, name: &str) -> Result<Value> {
     let bytes = std::fs::read(case.directory.join(name))
         .map_err(|error| case.error(format!("{name}: {error}")))?;
     let value = serde_json::from_slice(&bytes);
     Ok(value.map_err(|error| case.error(format!("{name}: {error}")))?)
+}
+
+/// Whether two values are the same; numbers may be written as integers or not.
+pub(super) fn equal(a: &Value, b: &Value) -> bool {
+    a == b || a.is_number() && a.as_f64() == b.as_f64()
 }
 
 /// A list of sizes.

@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use simclr_checkpoint::{ImportOptions, recognize};
 use simclr_model::{ParameterSpec, Part};
 use simclr_testkit::GoldenCase;
 
-use super::expected::shape;
+use super::expected::{equal, shape};
 use crate::{CaseReport, Result};
 
 pub(super) fn check(
@@ -25,27 +25,11 @@ pub(super) fn check(
     let shapes: BTreeMap<_, _> = listed.iter().cloned().collect();
     let config = recognize(Path::new(file), &shapes, &ImportOptions::default())?;
     let specs = config.parameter_specs()?;
-    let mut require = |what: &str, holds: bool| report.require(&format!("{file}: {what}"), holds);
-
-    let count = |key: &str| manifest[key].as_u64();
-    let encoder = &config.encoder;
-    require("depth", count("resnet_depth") == Some(encoder.depth as u64));
-    let width = encoder.width_multiplier as u64;
-    require("width", count("width_multiplier") == Some(width));
-    require(
-        "sk_ratio",
-        manifest["sk_ratio"].as_f64() == Some(encoder.sk_ratio),
-    );
-    let classes = config
-        .supervised_head
-        .as_ref()
-        .map(|head| head.num_classes as u64);
-    require("classes", count("num_classes") == classes);
-
     let ours: BTreeMap<String, Vec<usize>> = specs
         .iter()
         .map(|spec| (spec.original_name.clone(), spec.shape.clone()))
         .collect();
+    let mut require = |what: &str, holds: bool| report.require(&format!("{file}: {what}"), holds);
     require(
         "the same variables",
         ours == shapes && specs.len() == listed.len(),
@@ -56,31 +40,49 @@ pub(super) fn check(
         wanted.map(|spec| spec.element_count() as u64).sum()
     };
     let is_base = |part: Part| !matches!(part, Part::ProjectionHead | Part::SupervisedHead);
-    let trainable = &manifest["params_trainable"];
     let base = values(&|spec| is_base(spec.part) && spec.role.is_trainable());
     let statistics = values(&|spec| is_base(spec.part) && !spec.role.is_trainable());
     let projection = values(&|spec| spec.part == Part::ProjectionHead && spec.role.is_trainable());
     let supervised = values(&|spec| spec.part == Part::SupervisedHead);
-    require(
-        "base parameters",
-        trainable["base_model"].as_u64() == Some(base),
-    );
-    require(
-        "projection parameters",
-        trainable["head_contrastive"].as_u64() == Some(projection),
-    );
-    require(
-        "supervised parameters",
-        trainable["head_supervised"].as_u64() == Some(supervised),
-    );
-    require(
-        "statistics",
-        count("moving_statistics_base_model") == Some(statistics),
-    );
+    let encoder = &config.encoder;
+    let head = config.supervised_head.as_ref();
+    let trainable = &manifest["params_trainable"];
+    for (what, recognised, expected) in [
+        ("depth", json!(encoder.depth), &manifest["resnet_depth"]),
+        (
+            "width",
+            json!(encoder.width_multiplier),
+            &manifest["width_multiplier"],
+        ),
+        ("sk_ratio", json!(encoder.sk_ratio), &manifest["sk_ratio"]),
+        (
+            "classes",
+            json!(head.map(|head| head.num_classes)),
+            &manifest["num_classes"],
+        ),
+        ("base parameters", json!(base), &trainable["base_model"]),
+        (
+            "projection parameters",
+            json!(projection),
+            &trainable["head_contrastive"],
+        ),
+        (
+            "supervised parameters",
+            json!(supervised),
+            &trainable["head_supervised"],
+        ),
+        (
+            "statistics",
+            json!(statistics),
+            &manifest["moving_statistics_base_model"],
+        ),
+    ] {
+        require(what, equal(&recognised, expected));
+    }
     // Not every architecture is published.
     if let Some(published) = manifest["readme_param_M"].as_f64() {
-        let found = ((base + statistics) as f64 / 1e6).round();
-        require("published count", published == found);
+        let millions = ((base + statistics) as f64 / 1e6).round();
+        require("published count", published == millions);
     }
     Ok(())
 }
