@@ -62,7 +62,7 @@ pub(crate) fn run(arguments: Arguments) -> AnyResult<()> {
     for block in blocks {
         let mut protocol = study.protocol().clone();
         protocol.pretrain.encoder = imagenet.encoder.config().clone();
-        protocol.pretrain.freeze = Freeze::from_flag(block)?;
+        protocol.pretrain.freeze = Freeze::try_from(block)?;
         let pretrain = arguments.common.pretrain(&protocol);
         let pretrain = pretrain.start_from(imagenet.parameters.clone());
         let (name, folder) = (continued(block), format!("after-block-{block}"));

@@ -124,7 +124,7 @@ fn options(arguments: &Arguments) -> ImportOptions {
         .with_heads(heads)
         .with_moving_average(arguments.ema)
         .with_optimizer_state(arguments.momentum)
-        .with_ft_proj_selector(arguments.ft_proj_selector)
+        .with_fine_tune_from(arguments.ft_proj_selector.into())
         .with_sk_ratio(arguments.sk_ratio)
         .with_allow_missing(&arguments.allow_missing);
     options.stride_placement = arguments.stride.map(|stride| match stride {

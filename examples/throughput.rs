@@ -13,7 +13,7 @@ use std::time::Instant;
 use candle_core::{Device, Tensor, Var};
 use clap::Parser;
 use simclr::data::{SyntheticCores, decode_file};
-use simclr::model::{ActivationMemory, Stem};
+use simclr::model::{GradientCheckpointing, Stem};
 use simclr::optim::{OptimizerConfig, SgdConfig};
 use simclr::optim::{ScheduleConfig, WarmupCosine};
 use simclr::prelude::*;
@@ -109,9 +109,10 @@ impl Arguments {
 /// Takes one figure and prints it.
 fn measure(key: &str, arguments: &Arguments) -> AnyResult<()> {
     let image_dir = arguments.image_dir.as_deref();
-    let memory = match arguments.recompute_blocks {
-        true => ActivationMemory::RecomputeBlocks,
-        false => ActivationMemory::Keep,
+    let checkpointing = if arguments.recompute_blocks {
+        GradientCheckpointing::PerBlock
+    } else {
+        GradientCheckpointing::None
     };
     let start = Memory::now();
     let parts: Vec<&str> = key.split('.').collect();
@@ -123,7 +124,7 @@ fn measure(key: &str, arguments: &Arguments) -> AnyResult<()> {
         ["step", network, size, batch, stem @ ..] => {
             let encoder = network_config(number(network)?, !stem.is_empty());
             (
-                step(encoder, number(size)?, number(batch)?, memory)?,
+                step(encoder, number(size)?, number(batch)?, checkpointing)?,
                 "views/s",
             )
         }
@@ -177,10 +178,10 @@ fn step(
     encoder: ResNetConfig,
     size: usize,
     batch: usize,
-    memory: ActivationMemory,
+    checkpointing: GradientCheckpointing,
 ) -> AnyResult<f64> {
     let mut model = SimClr::initialize(&SimClrConfig::new(encoder), 1, &Device::Cpu)?;
-    model.set_activation_memory(memory);
+    model.set_gradient_checkpointing(checkpointing);
     let loss = NtXent {
         temperature: 0.5,
         ..NtXent::default()

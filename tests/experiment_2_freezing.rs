@@ -4,17 +4,14 @@
 
 use candle_core::Device;
 use simclr::data::SyntheticCores;
-use simclr::model::{Part, Role, Stem};
+use simclr::model::{ModelStage, Role};
 use simclr::prelude::*;
 use simclr::study::paper;
 use simclr_testkit::seeds;
 
 /// A network in which every variable has a gradient: the last gammas of blocks are not zero.
 fn imagenet() -> SimClr {
-    let encoder = ResNetConfig {
-        zero_init_last_gamma: false,
-        ..ResNetConfig::depth(18).with_stem(Stem::ImageNet)
-    };
+    let encoder = ResNetConfig::depth(18).with_zero_init_last_gamma(false);
     let config = SimClrConfig::new(encoder);
     SimClr::initialize(&config, seeds::WEIGHTS, &Device::Cpu).unwrap()
 }
@@ -28,7 +25,7 @@ fn check(fine_tune_after_block: i64) {
     let network = imagenet();
     let mut config = paper::tiny(paper::experiment_2()).pretrain;
     config.encoder = network.config().encoder.clone();
-    config.freeze = Freeze::from_flag(fine_tune_after_block).unwrap();
+    config.freeze = Freeze::try_from(fine_tune_after_block).unwrap();
     config.batch_size = 8;
     config.schedule.epochs = 1;
     config.schedule.warmup_epochs = 0.0;
@@ -46,9 +43,9 @@ fn check(fine_tune_after_block: i64) {
     let mut frozen_parts = 0;
     for parameter in network.parameters() {
         let name = &parameter.spec.name;
-        let is_frozen = match parameter.spec.part {
-            Part::Stem => fine_tune_after_block >= 0,
-            Part::BlockGroup(group) => group as i64 <= fine_tune_after_block,
+        let is_frozen = match parameter.spec.stage {
+            ModelStage::Stem => fine_tune_after_block >= 0,
+            ModelStage::BlockGroup(group) => group as i64 <= fine_tune_after_block,
             _ => false,
         };
         frozen_parts += usize::from(is_frozen && parameter.spec.role == Role::ConvKernel);

@@ -197,7 +197,7 @@ impl PretrainArguments {
     pub(crate) fn over_one_freeze(&self, protocol: Protocol) -> AnyResult<Protocol> {
         let mut protocol = self.over(protocol)?;
         match protocol.fine_tune_after_block.as_slice() {
-            &[block] => protocol.pretrain.freeze = Freeze::from_flag(block)?,
+            &[block] => protocol.pretrain.freeze = Freeze::try_from(block)?,
             _ => return Err("only experiment 2 takes several --fine-tune-after-block".into()),
         }
         Ok(protocol)

@@ -113,15 +113,13 @@ pub(crate) fn recognize_encoder(
     let mut best: Option<(ResNetConfig, Differences)> = None;
     for (stem, width_multiplier, sk_ratio) in stems(variables.get(stem)?) {
         for (depth, identity_shortcuts) in FORMS {
-            let guess = ResNetConfig {
-                depth,
-                identity_shortcuts,
-                width_multiplier,
-                stem,
-                sk_ratio,
-                se_ratio,
-                ..base.clone()
-            };
+            let mut guess = base.clone();
+            guess.depth = depth;
+            guess.identity_shortcuts = identity_shortcuts;
+            guess.width_multiplier = width_multiplier;
+            guess.stem = stem;
+            guess.sk_ratio = sk_ratio;
+            guess.se_ratio = se_ratio;
             let Some((config, differences)) = fit(guess, variables, naming) else {
                 continue;
             };

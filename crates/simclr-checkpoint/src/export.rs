@@ -98,12 +98,11 @@ fn exported(path: &Path, config: &SimClrConfig) -> Result<SimClrConfig> {
     }
     let head = &config.projection_head;
     let on_encoder = head.selected_level().in_file(path)? == 0;
-    Ok(SimClrConfig {
-        encoder: encoder.clone(),
-        projection_head: ProjectionHeadConfig::none(),
-        // A head that stands on the projection head is of no use without it.
-        supervised_head: config.supervised_head.clone().filter(|_| on_encoder),
-    })
+    // A head that stands on the projection head is of no use without it.
+    let supervised_head = config.supervised_head.clone().filter(|_| on_encoder);
+    Ok(SimClrConfig::new(encoder.clone())
+        .with_projection_head(ProjectionHeadConfig::none())
+        .with_supervised_head(supervised_head))
 }
 
 /// The flags, in the words that the importer understands.

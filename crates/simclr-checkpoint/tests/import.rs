@@ -569,12 +569,10 @@ fn export_to_torchvision_and_back_is_the_same_network() {
             Some(normalized),
         ),
     ] {
-        let encoder = ResNetConfig {
-            stem_pooling,
-            stride_placement,
-            input_normalization,
-            ..ResNetConfig::depth(18)
-        };
+        let encoder = ResNetConfig::depth(18)
+            .with_stem_pooling(stem_pooling)
+            .with_stride_placement(stride_placement)
+            .with_input_normalization(input_normalization);
         let (ours, theirs) = exported(folder.path(), encoder.clone());
         let imported = import(&theirs).unwrap();
         assert_eq!(imported.config.encoder, encoder);
@@ -659,10 +657,9 @@ fn plain_torchvision_files_get_torchvisions_ways() {
         format!("module.backbone.{name}")
     });
     let imported = import_with(&plain, &ImportOptions::default().with_heads(Heads::Drop)).unwrap();
-    let expected = ResNetConfig {
-        identity_shortcuts: false,
-        ..ResNetConfig::depth(18).torchvision()
-    };
+    let expected = ResNetConfig::depth(18)
+        .torchvision()
+        .with_identity_shortcuts(false);
     assert_eq!(imported.config.encoder, expected);
     assert_eq!(imported.report.assumptions.len(), 3);
     assert_eq!(imported.report.unused.len(), 2);

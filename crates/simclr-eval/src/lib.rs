@@ -9,7 +9,7 @@
 //! use simclr_eval::evaluation::KNearest;
 //! use simclr_model::{Encoder, ResNetConfig, Stem};
 //!
-//! let config = ResNetConfig { stem: Stem::Cifar, ..ResNetConfig::depth(18) };
+//! let config = ResNetConfig::depth(18).with_stem(Stem::Cifar);
 //! let encoder = Encoder::initialize(&config, 1, &candle_core::Device::Cpu)?.frozen();
 //! let cores = SyntheticCores::new(40, 32, Seed(1))?;
 //! let split = cores.split(Fractions { train: 0.5, validation: 0.25 }, Seed(1))?;

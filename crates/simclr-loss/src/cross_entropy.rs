@@ -2,15 +2,17 @@
 
 use candle_core::{CpuStorage, CustomOp1, D, DType, Layout, Shape, Tensor};
 
+use crate::tensors::{as_f32_slice, is_fused, to_full_precision};
 use crate::{Error, Result};
 
-const OPERATION: &str = "cross-entropy";
+const LOSS: &str = "cross-entropy";
 
 /// The mean over the batch of `-ln softmax(logits)[label]`.
 ///
-/// `logits` is `[n, classes]`, `labels` `[n]` of an integer type; the result is a
-/// scalar, differentiable with respect to the logits. For the classifier trained
-/// beside the contrastive loss, detach what its logits are computed from.
+/// `logits` is `[n, classes]` of a floating-point type, `labels` `[n]` of an integer type; the
+/// result is a scalar, differentiable with respect to the logits: f64 for logits in f64 and f32
+/// otherwise. For a classifier trained beside the contrastive loss, detach what its logits are
+/// computed from.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -23,47 +25,49 @@ const OPERATION: &str = "cross-entropy";
 /// ```
 ///
 /// # Errors
-/// Shapes that do not fit, an empty batch, a label that names no class.
+/// Shapes and element types that do not fit, an empty batch, a label that names no class.
 pub fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
     let (rows, classes) = match *logits.dims() {
         [rows, classes] if rows > 0 && classes > 0 => (rows, classes),
-        _ => {
-            return Err(shape_error(
-                "logits [samples, classes], both at least 1",
-                logits,
-            ));
-        }
+        _ => return shape_error("logits [samples, classes], both at least 1", logits),
     };
     if labels.dims() != [rows] {
-        return Err(shape_error(&format!("{rows} labels"), labels));
+        return shape_error(&format!("{rows} labels"), labels);
     }
-    let labels: Vec<u32> = labels.to_dtype(DType::U32)?.to_vec1()?;
-    if let Some(sample) = labels.iter().position(|&label| label as usize >= classes) {
-        return Err(Error::Label {
-            operation: OPERATION,
-            sample,
-            label: labels[sample],
-            classes,
+    let logits = to_full_precision(LOSS, logits)?;
+    if !labels.dtype().is_int() {
+        return Err(Error::DType {
+            loss: LOSS,
+            expected: "labels of an integer type".to_owned(),
+            found: labels.dtype(),
         });
     }
-    if logits.dtype() == DType::F32 && logits.device().is_cpu() {
+    let class = |(sample, label): (usize, i64)| match u32::try_from(label) {
+        Ok(class) if (class as usize) < classes => Ok(class),
+        _ => Err(Error::Label {
+            loss: LOSS,
+            sample,
+            label,
+            classes,
+        }),
+    };
+    let labels = labels.to_dtype(DType::I64)?.to_vec1()?;
+    let labels = labels.into_iter().enumerate().map(class);
+    let labels = labels.collect::<Result<Vec<u32>>>()?;
+    if is_fused(&logits) {
         return Ok(logits.contiguous()?.apply_op1(Fused { labels })?);
     }
-    composite(logits, labels)
-}
-
-fn shape_error(expected: &str, got: &Tensor) -> Error {
-    Error::Shape {
-        operation: OPERATION,
-        expected: expected.to_owned(),
-        shape: got.dims().to_vec(),
-    }
-}
-
-fn composite(logits: &Tensor, labels: Vec<u32>) -> Result<Tensor> {
     let labels = Tensor::new(labels, logits.device())?.unsqueeze(1)?;
-    let target = log_softmax(logits)?.gather(&labels, 1)?;
+    let target = log_softmax(&logits)?.gather(&labels, 1)?;
     Ok(target.mean_all()?.neg()?)
+}
+
+fn shape_error<T>(expected: &str, tensor: &Tensor) -> Result<T> {
+    Err(Error::Shape {
+        loss: LOSS,
+        expected: expected.to_owned(),
+        found: tensor.dims().to_vec(),
+    })
 }
 
 /// `ln softmax(logits)` over the last dimension.
@@ -80,7 +84,7 @@ struct Fused {
 
 impl CustomOp1 for Fused {
     fn name(&self) -> &'static str {
-        OPERATION
+        LOSS
     }
 
     fn cpu_fwd(
@@ -88,7 +92,7 @@ impl CustomOp1 for Fused {
         storage: &CpuStorage,
         layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let logits = contiguous(storage, layout)?;
+        let logits = as_f32_slice(LOSS, storage, layout)?;
         let (rows, classes) = layout.shape().dims2()?;
         let losses = logits.chunks_exact(classes).zip(&self.labels);
         let sum: f64 = losses
@@ -133,7 +137,7 @@ impl CustomOp1 for FusedGradient {
         layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         let (_, classes) = layout.shape().dims2()?;
-        let mut gradient = contiguous(storage, layout)?.to_vec();
+        let mut gradient = as_f32_slice(self.name(), storage, layout)?.to_vec();
         for (row, &label) in gradient.chunks_exact_mut(classes).zip(&self.labels) {
             let (highest, sum) = softmax_sum(row);
             let weight = (f64::from(self.scale) / sum) as f32;
@@ -151,11 +155,4 @@ fn softmax_sum(row: &[f32]) -> (f32, f64) {
     let highest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum = row.iter().map(|&value| f64::from((value - highest).exp()));
     (highest, sum.sum())
-}
-
-fn contiguous<'a>(storage: &'a CpuStorage, layout: &Layout) -> candle_core::Result<&'a [f32]> {
-    let (start, end) = layout
-        .contiguous_offsets()
-        .ok_or_else(|| candle_core::Error::RequiresContiguous { op: OPERATION }.bt())?;
-    Ok(&storage.as_slice::<f32>()?[start..end])
 }

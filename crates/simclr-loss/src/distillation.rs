@@ -5,31 +5,37 @@ use serde::{Deserialize, Serialize};
 
 use crate::cross_entropy::log_softmax;
 use crate::error::check_temperature;
+use crate::tensors::{check_same_type, to_full_precision};
 use crate::{Error, Result, cross_entropy};
 
-const OPERATION: &str = "distillation";
+const LOSS: &str = "distillation";
 
 /// The mean over the batch of `T^2 * CE(softmax(teacher / T), softmax(student / T))`,
 /// the original's `add_kd_loss`. No gradient goes to the teacher.
 ///
-/// Both logits are `[n, classes]`; the result is a scalar.
+/// Both logits are `[n, classes]` of a floating-point type; the result is a scalar, f64 for
+/// logits in f64 and f32 otherwise.
 ///
 /// # Errors
-/// Shapes that are not the same, an empty batch, a temperature that is not a positive number.
+/// Shapes or element types that do not fit, an empty batch, a temperature that is not a
+/// positive number.
 pub fn distillation_loss(student: &Tensor, teacher: &Tensor, temperature: f64) -> Result<Tensor> {
-    check_temperature(OPERATION, temperature)?;
+    check_temperature(temperature)?;
     let fits = student.rank() == 2 && student.elem_count() > 0;
     if !fits || student.dims() != teacher.dims() {
         return Err(Error::Shape {
-            operation: OPERATION,
+            loss: LOSS,
             expected: format!(
                 "student logits [samples, classes] as the teacher's, {:?}",
                 teacher.dims()
             ),
-            shape: student.dims().to_vec(),
+            found: student.dims().to_vec(),
         });
     }
-    let teacher = log_softmax(&(teacher.detach() / temperature)?)?.exp()?;
+    let student = to_full_precision(LOSS, student)?;
+    let teacher = to_full_precision(LOSS, &teacher.detach())?;
+    check_same_type(LOSS, &student, &teacher)?;
+    let teacher = log_softmax(&(teacher / temperature)?)?.exp()?;
     let student = log_softmax(&(student / temperature)?)?;
     let cross_entropy = (teacher * student)?.sum(D::Minus1)?.mean_all()?.neg()?;
     Ok((cross_entropy * (temperature * temperature))?)
@@ -38,11 +44,12 @@ pub fn distillation_loss(student: &Tensor, teacher: &Tensor, temperature: f64) -
 /// Distillation mixed with the loss of known labels:
 /// `(1 - weight) * cross_entropy + weight * distillation`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct DistillationLoss {
     /// The temperature of both softmaxes. Default 1.
     pub temperature: f64,
-    /// The weight of the teacher; the labels have the rest. Default 1: labels are not needed.
+    /// The weight of the teacher, 0 to 1; the labels have the rest. Default 1: labels are not
+    /// needed.
     pub weight: f64,
 }
 
@@ -56,6 +63,22 @@ impl Default for DistillationLoss {
 }
 
 impl DistillationLoss {
+    /// Checks both settings.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] names the one that is out of its range.
+    pub fn validate(&self) -> Result<()> {
+        check_temperature(self.temperature)?;
+        if (0.0..=1.0).contains(&self.weight) {
+            return Ok(());
+        }
+        Err(Error::Setting {
+            name: "weight",
+            expected: "a number from 0 to 1",
+            found: self.weight.to_string(),
+        })
+    }
+
     /// The loss of student logits `[n, classes]` with a teacher's and with labels `[n]`.
     /// Without labels only the teacher counts, with its full weight.
     ///
@@ -67,7 +90,7 @@ impl DistillationLoss {
         teacher: &Tensor,
         labels: Option<&Tensor>,
     ) -> Result<Tensor> {
-        self.check_weight()?;
+        self.validate()?;
         let distillation = distillation_loss(student, teacher, self.temperature)?;
         let Some(labels) = labels else {
             return Ok(distillation);
@@ -76,7 +99,7 @@ impl DistillationLoss {
         Ok(((distillation * self.weight)? + supervised)?)
     }
 
-    /// The two parts of the loss where only some of the n samples have labels:
+    /// The two terms of the loss where only some of the n samples have labels:
     ///
     /// * `weight * distillation`, the mean over all samples,
     /// * `(1 - weight) / n * sum of -ln softmax(student)[label]` over those with a label,
@@ -87,27 +110,26 @@ impl DistillationLoss {
     ///
     /// # Errors
     /// As [`Self::forward`]; another number of labels than of samples.
-    pub fn parts(
+    pub fn terms(
         &self,
         student: &Tensor,
         teacher: &Tensor,
         labels: &[Option<u32>],
     ) -> Result<(Tensor, Option<Tensor>)> {
-        self.check_weight()?;
-        let distillation = distillation_loss(student, teacher, self.temperature)?;
-        let samples = student.dims().first().copied().unwrap_or(0);
+        self.validate()?;
+        let distillation = (distillation_loss(student, teacher, self.temperature)? * self.weight)?;
+        let samples = student.dim(0)?;
         if labels.len() != samples {
             return Err(Error::Shape {
-                operation: OPERATION,
+                loss: LOSS,
                 expected: format!("{samples} labels, one per sample or none"),
-                shape: vec![labels.len()],
+                found: vec![labels.len()],
             });
         }
-        let known = (0u32..)
+        let labelled = (0u32..)
             .zip(labels)
             .filter_map(|(row, label)| Some((row, (*label)?)));
-        let (rows, labels): (Vec<u32>, Vec<u32>) = known.unzip();
-        let distillation = (distillation * self.weight)?;
+        let (rows, labels): (Vec<u32>, Vec<u32>) = labelled.unzip();
         if rows.is_empty() {
             return Ok((distillation, None));
         }
@@ -115,19 +137,7 @@ impl DistillationLoss {
         let device = student.device();
         let labelled = student.index_select(&Tensor::new(rows, device)?, 0)?;
         let supervised = cross_entropy(&labelled, &Tensor::new(labels, device)?)?;
-        Ok((
-            distillation,
-            Some((supervised * (share * (1.0 - self.weight)))?),
-        ))
-    }
-
-    fn check_weight(&self) -> Result<()> {
-        match (0.0..=1.0).contains(&self.weight) {
-            true => Ok(()),
-            false => Err(Error::Weight {
-                operation: OPERATION,
-                weight: self.weight,
-            }),
-        }
+        let supervised = (supervised * (share * (1.0 - self.weight)))?;
+        Ok((distillation, Some(supervised)))
     }
 }

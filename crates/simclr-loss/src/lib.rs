@@ -1,9 +1,10 @@
 //! The losses of SimCLRv2 as differentiable functions of candle tensors:
-//! NT-Xent for pretraining, softmax cross-entropy for labels, and distillation.
+//! [`NtXent`] for pretraining, softmax [`cross_entropy`] for labels, and [`DistillationLoss`].
+//! They know nothing of networks: any candle model can use them.
 //!
-//! Each has a fused form for f32 on the CPU, which never holds the matrix of all
-//! similarities, and a composite form of stock candle operations for every other
-//! device and type. The functions choose by themselves.
+//! Each takes f16, bf16, f32 and f64 on any device; half precision is computed in f32. For f32
+//! on the CPU, NT-Xent and cross-entropy have fused forms, the former without the matrix of all
+//! similarities. The functions choose by themselves.
 //!
 //! ```
 //! use candle_core::{Device, Var};
@@ -16,14 +17,23 @@
 //! assert_eq!(gradients.get(&embeddings).map(|g| g.dims()), Some(&[8, 16][..]));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! Signatures show tensors of candle-core 0.11, re-exported as [`candle_core`].
 
 mod cross_entropy;
 mod distillation;
 mod error;
 mod nt_xent;
+mod tensors;
 mod vector;
 
+pub use candle_core;
 pub use cross_entropy::cross_entropy;
 pub use distillation::{DistillationLoss, distillation_loss};
 pub use error::{Error, Result};
 pub use nt_xent::{LossScale, NtXent, NtXentOutput};
+
+/// The program of the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -68,6 +68,19 @@ pub(crate) fn sum(values: &[f32]) -> f32 {
     lanes.iter().sum::<f32>() + rest
 }
 
+/// The sum of squares, in an order that does not depend on the machine.
+#[inline(always)]
+pub(crate) fn squared_length(values: &[f32]) -> f32 {
+    let mut lanes = [0.0f32; LANES];
+    let (blocks, rest) = values.as_chunks::<LANES>();
+    for block in blocks {
+        for lane in 0..LANES {
+            lanes[lane] += block[lane] * block[lane];
+        }
+    }
+    lanes.iter().sum::<f32>() + rest.iter().map(|value| value * value).sum::<f32>()
+}
+
 /// The largest value, at least [`f32::MIN`].
 #[inline(always)]
 pub(crate) fn max(values: &[f32]) -> f32 {

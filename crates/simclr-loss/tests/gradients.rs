@@ -134,7 +134,7 @@ fn distillation_with_some_labels_is_the_sum_of_its_parts() {
     let labels = [Some(2), None, Some(0), None, None];
     check_gradients(std::slice::from_ref(&student), 1e-5, SHARP, |x| {
         candle(
-            loss.parts(&x[0], &teacher, &labels)
+            loss.terms(&x[0], &teacher, &labels)
                 .and_then(|(distilled, supervised)| Ok((distilled + supervised.unwrap())?)),
         )
     })
@@ -142,7 +142,7 @@ fn distillation_with_some_labels_is_the_sum_of_its_parts() {
 
     // By hand: 0.3 of the distillation, and 0.7 of the two labelled samples' sum over 5.
     let scalar = |tensor: &Tensor| tensor.to_scalar::<f64>().unwrap();
-    let (distilled, supervised) = loss.parts(&student, &teacher, &labels).unwrap();
+    let (distilled, supervised) = loss.terms(&student, &teacher, &labels).unwrap();
     let expected = 0.3 * scalar(&distillation_loss(&student, &teacher, 0.5).unwrap());
     assert!((scalar(&distilled) - expected).abs() < 1e-12);
     let one = |row: usize, label: u32| {
@@ -162,16 +162,16 @@ fn distillation_with_all_labels_or_none() {
     };
     let scalar = |tensor: Tensor| tensor.to_scalar::<f64>().unwrap();
     let labels = [1u32, 0, 2, 2];
-    let (distilled, supervised) = loss.parts(&student, &teacher, &labels.map(Some)).unwrap();
+    let (distilled, supervised) = loss.terms(&student, &teacher, &labels.map(Some)).unwrap();
     let known = Tensor::new(&labels, &Device::Cpu).unwrap();
     let together = scalar(loss.forward(&student, &teacher, Some(&known)).unwrap());
     let sum = scalar(distilled) + scalar(supervised.unwrap());
     assert!((together - sum).abs() < 1e-12);
     assert!(
-        loss.parts(&student, &teacher, &[None; 4])
+        loss.terms(&student, &teacher, &[None; 4])
             .unwrap()
             .1
             .is_none()
     );
-    assert!(loss.parts(&student, &teacher, &[None; 3]).is_err());
+    assert!(loss.terms(&student, &teacher, &[None; 3]).is_err());
 }

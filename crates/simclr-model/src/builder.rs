@@ -5,7 +5,9 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
 
-use crate::{Initializer, ParameterSpec, Part, Result, Role};
+use crate::config::{BatchNormSettings, ResNetConfig};
+use crate::error::Result;
+use crate::parameter::{Initializer, ModelStage, ParameterSpec, Role};
 
 /// A parameter with its variable.
 #[derive(Debug, Clone)]
@@ -16,9 +18,10 @@ pub struct Parameter {
     pub variable: Var,
 }
 
-/// A layer, and the variables that a gradient may reach in it.
+/// A layer that gradient checkpointing can run again, and the variables that a gradient may
+/// reach in it.
 #[derive(Debug, Clone)]
-pub(crate) struct Section<L> {
+pub(crate) struct Checkpointable<L> {
     pub(crate) layer: Arc<L>,
     pub(crate) variables: Vec<Var>,
 }
@@ -31,7 +34,9 @@ pub(crate) struct Builder<'a> {
     parameters: Vec<Parameter>,
     convolutions: usize,
     batch_norms: usize,
-    part: Part,
+    stage: ModelStage,
+    /// Decay and epsilon of the following batch norms.
+    pub(crate) batch_norm: BatchNormSettings,
 }
 
 impl<'a> Builder<'a> {
@@ -45,7 +50,8 @@ impl<'a> Builder<'a> {
             parameters: Vec::new(),
             convolutions: 0,
             batch_norms: 0,
-            part: Part::Stem,
+            stage: ModelStage::Stem,
+            batch_norm: ResNetConfig::default().batch_norm(),
         }
     }
 
@@ -65,21 +71,21 @@ impl<'a> Builder<'a> {
     }
 
     /// Builds a layer and notes the variables that a gradient may reach in it.
-    pub(crate) fn section<L>(
+    pub(crate) fn checkpointable<L>(
         &mut self,
         build: impl FnOnce(&mut Self) -> Result<L>,
-    ) -> Result<Section<L>> {
+    ) -> Result<Checkpointable<L>> {
         let start = self.parameters.len();
         let layer = Arc::new(build(self)?);
         let parameters = self.parameters.iter().skip(start);
         let trainable = parameters.filter(|p| p.spec.role.is_trainable());
         let variables = trainable.map(|p| p.variable.clone()).collect();
-        Ok(Section { layer, variables })
+        Ok(Checkpointable { layer, variables })
     }
 
-    /// The part that the following variables belong to.
-    pub(crate) fn enter(&mut self, part: Part) {
-        self.part = part;
+    /// The stage that the following variables belong to.
+    pub(crate) fn enter(&mut self, stage: ModelStage) {
+        self.stage = stage;
     }
 
     /// The original's name of the next convolution: one counter runs over the whole encoder.
@@ -106,7 +112,7 @@ impl<'a> Builder<'a> {
             original_name: format!("{original}/{leaf}"),
             shape: shape.to_vec(),
             role,
-            part: self.part,
+            stage: self.stage,
             initializer,
         };
         let tensor = match &self.source {
@@ -119,15 +125,6 @@ impl<'a> Builder<'a> {
             variable: variable.clone(),
         });
         Ok(variable)
-    }
-
-    /// A constant beside the variables, of their type and on their device.
-    pub(crate) fn constant(&self, values: &[f64]) -> Result<Tensor> {
-        let (dtype, device) = self.source.as_ref().map_or_else(
-            || (DType::F32, Device::Cpu),
-            |source| (source.dtype(), source.device().clone()),
-        );
-        Ok(Tensor::new(values, &device)?.to_dtype(dtype)?)
     }
 }
 

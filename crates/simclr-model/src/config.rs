@@ -1,9 +1,9 @@
 //! What a network looks like.
 
-use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::checks::{check, check_count, setting_error};
+use crate::error::{Error, Result};
 
 /// The architecture of a ResNet, as in He et al. 2015 with the variants of SimCLRv2.
 ///
@@ -17,6 +17,7 @@ use crate::{Error, Result};
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ResNetConfig {
     /// Number of layers: 18, 34, 50, 101, 152 or 200. Default: 50.
     pub depth: usize,
@@ -187,6 +188,51 @@ impl ResNetConfig {
         self
     }
 
+    /// Sets [`Self::stem_pooling`].
+    pub fn with_stem_pooling(mut self, stem_pooling: StemPooling) -> Self {
+        self.stem_pooling = stem_pooling;
+        self
+    }
+
+    /// Sets [`Self::stride_placement`].
+    pub fn with_stride_placement(mut self, stride_placement: StridePlacement) -> Self {
+        self.stride_placement = stride_placement;
+        self
+    }
+
+    /// Sets [`Self::identity_shortcuts`].
+    pub fn with_identity_shortcuts(mut self, identity_shortcuts: bool) -> Self {
+        self.identity_shortcuts = identity_shortcuts;
+        self
+    }
+
+    /// Sets [`Self::input_normalization`].
+    pub fn with_input_normalization(
+        mut self,
+        input_normalization: impl Into<Option<InputNormalization>>,
+    ) -> Self {
+        self.input_normalization = input_normalization.into();
+        self
+    }
+
+    /// Sets [`Self::zero_init_last_gamma`].
+    pub fn with_zero_init_last_gamma(mut self, zero_init_last_gamma: bool) -> Self {
+        self.zero_init_last_gamma = zero_init_last_gamma;
+        self
+    }
+
+    /// Sets [`Self::batch_norm_decay`].
+    pub fn with_batch_norm_decay(mut self, batch_norm_decay: f64) -> Self {
+        self.batch_norm_decay = batch_norm_decay;
+        self
+    }
+
+    /// Sets [`Self::batch_norm_epsilon`].
+    pub fn with_batch_norm_epsilon(mut self, batch_norm_epsilon: f64) -> Self {
+        self.batch_norm_epsilon = batch_norm_epsilon;
+        self
+    }
+
     /// The form of torchvision's and timm's ResNets: symmetric stem pooling, an input normalised
     /// by ImageNet's statistics, and in ResNet-18 and -34 identity shortcuts.
     pub fn torchvision(mut self) -> Self {
@@ -199,7 +245,7 @@ impl ResNetConfig {
     /// Checks every field.
     ///
     /// # Errors
-    /// [`Error::Config`] names the first field that is out of range.
+    /// [`Error::Setting`] names the first field that is out of range.
     pub fn validate(&self) -> Result<()> {
         self.structure()?;
         check_count(
@@ -207,43 +253,26 @@ impl ResNetConfig {
             self.width_multiplier,
             MAXIMUM_WIDTH_MULTIPLIER,
         )?;
-        check(
-            "sk_ratio",
-            self.sk_ratio,
-            "a number in [0, 1]",
-            in_unit_interval,
-        )?;
-        check(
-            "se_ratio",
-            self.se_ratio,
-            "a number in [0, 1]",
-            in_unit_interval,
-        )?;
-        check(
-            "batch_norm_decay",
-            self.batch_norm_decay,
-            "a number in [0, 1]",
-            in_unit_interval,
-        )?;
-        check(
-            "batch_norm_epsilon",
-            self.batch_norm_epsilon,
-            "a positive number",
-            is_positive,
-        )?;
-        if let Some(normalization) = &self.input_normalization {
-            for value in normalization.mean {
-                check("input_normalization.mean", value, "a finite number", |v| {
-                    v.is_finite()
-                })?;
+        for (name, share) in [
+            ("sk_ratio", self.sk_ratio),
+            ("se_ratio", self.se_ratio),
+            ("batch_norm_decay", self.batch_norm_decay),
+        ] {
+            let holds = (0.0..=1.0).contains(&share);
+            check(name, share, "a number in [0, 1]", holds)?;
+        }
+        let check_positive = |name, value: f64| {
+            let holds = value.is_finite() && value > 0.0;
+            check(name, value, "a positive number", holds)
+        };
+        check_positive("batch_norm_epsilon", self.batch_norm_epsilon)?;
+        if let Some(InputNormalization { mean, std }) = self.input_normalization {
+            for mean in mean {
+                let name = "input_normalization.mean";
+                check(name, mean, "a finite number", mean.is_finite())?;
             }
-            for value in normalization.std {
-                check(
-                    "input_normalization.std",
-                    value,
-                    "a positive number",
-                    is_positive,
-                )?;
+            for std in std {
+                check_positive("input_normalization.std", std)?;
             }
         }
         Ok(())
@@ -252,7 +281,7 @@ impl ResNetConfig {
     /// The length d of the representation h (`final_avg_pool`).
     ///
     /// # Errors
-    /// [`Error::Config`] if there is no such depth.
+    /// [`Error::Setting`] if there is no such depth.
     pub fn feature_size(&self) -> Result<usize> {
         let (kind, _) = self.structure()?;
         Ok(self.filters(4) * kind.expansion())
@@ -304,11 +333,8 @@ impl ResNetConfig {
             152 => (Bottleneck, [3, 8, 36, 3]),
             200 => (Bottleneck, [3, 24, 36, 3]),
             depth => {
-                return Err(Error::Config {
-                    field: "depth",
-                    value: depth.to_string(),
-                    expected: "18, 34, 50, 101, 152 or 200".into(),
-                });
+                let expected = "18, 34, 50, 101, 152 or 200";
+                return Err(setting_error("depth", depth, expected));
             }
         })
     }
@@ -322,49 +348,18 @@ impl ResNetConfig {
     pub(crate) fn is_resnet_d(&self) -> bool {
         self.sk_ratio > 0.0
     }
-}
 
-fn in_unit_interval(value: &f64) -> bool {
-    (0.0..=1.0).contains(value)
-}
-
-fn is_positive(value: &f64) -> bool {
-    value.is_finite() && *value > 0.0
-}
-
-/// An error that names the field unless `holds`.
-pub(crate) fn check<T: ToString>(
-    field: &'static str,
-    value: T,
-    expected: &str,
-    holds: impl Fn(&T) -> bool,
-) -> Result<()> {
-    if holds(&value) {
-        return Ok(());
+    pub(crate) fn batch_norm(&self) -> BatchNormSettings {
+        BatchNormSettings {
+            decay: self.batch_norm_decay,
+            epsilon: self.batch_norm_epsilon,
+        }
     }
-    Err(Error::Config {
-        field,
-        value: value.to_string(),
-        expected: expected.to_owned(),
-    })
 }
 
-/// An error that names the field unless `1 <= value <= maximum`.
-pub(crate) fn check_count(field: &'static str, value: usize, maximum: usize) -> Result<()> {
-    let expected = format!("1 to {maximum}");
-    check(field, value, &expected, |count| {
-        (1..=maximum).contains(count)
-    })
-}
-
-/// An error unless the features are `[n, size]`.
-pub(crate) fn check_features(layer: &'static str, features: &Tensor, size: usize) -> Result<()> {
-    match features.dims() {
-        &[_, length] if length == size => Ok(()),
-        dims => Err(Error::Input {
-            layer,
-            shape: dims.to_vec(),
-            expected: format!("[n, {size}]"),
-        }),
-    }
+/// What all batch norms of a network share.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BatchNormSettings {
+    pub(crate) decay: f64,
+    pub(crate) epsilon: f64,
 }

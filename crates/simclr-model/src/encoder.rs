@@ -4,10 +4,17 @@ use candle_core::{Device, Tensor, Var};
 use candle_nn::VarBuilder;
 use simclr_kernels::{Backend, FeatureMap};
 
-use crate::builder::{Builder, Parameter, Section};
-use crate::layers::{Block, BlockShape, IMAGE_CHANNELS, Pass, Stem, StemOutput};
-use crate::recompute::ActivationMemory;
-use crate::{Error, Freeze, Mode, ParameterSpec, Parameters, Part, ResNetConfig, Result};
+use crate::builder::{Builder, Checkpointable, Parameter};
+use crate::config::{InputNormalization, ResNetConfig};
+use crate::encoder_output::EncoderOutput;
+use crate::error::{Error, Result};
+use crate::freeze::{Freeze, Mode};
+use crate::gradient_checkpointing::GradientCheckpointing;
+use crate::layers::block::{Block, BlockShape};
+use crate::layers::pass::Pass;
+use crate::layers::stem::{IMAGE_CHANNELS, Stem, StemOutput};
+use crate::parameter::{ModelStage, ParameterSpec};
+use crate::parameters::Parameters;
 
 /// A ResNet without a classifier.
 ///
@@ -27,55 +34,12 @@ use crate::{Error, Freeze, Mode, ParameterSpec, Parameters, Part, ResNetConfig, 
 #[derive(Debug, Clone)]
 pub struct Encoder {
     config: ResNetConfig,
-    normalization: Option<Normalization>,
-    stem: Section<Stem>,
-    groups: [Vec<Section<Block>>; 4],
+    stem: Checkpointable<Stem>,
+    groups: [Vec<Checkpointable<Block>>; 4],
     parameters: Vec<Parameter>,
     freeze: Freeze,
-    memory: ActivationMemory,
+    gradient_checkpointing: GradientCheckpointing,
     backend: Backend,
-}
-
-/// The encoder's intermediate and final results, under the original's names.
-///
-/// The intermediate results are [feature maps](FeatureMap), which become tensors on
-/// request: gradients flow through those too.
-#[derive(Debug, Clone)]
-pub struct EncoderOutput {
-    /// `[n, h/2, w/2, 64 width]`: the stem's convolution, before batch norm and ReLU
-    /// (`[n, h, w, ...]` with the CIFAR stem).
-    pub initial_conv: FeatureMap,
-    /// `[n, h/4, w/4, 64 width]`: the stem's output (`[n, h, w, ...]` with the CIFAR stem,
-    /// which has no max-pool).
-    pub initial_max_pool: FeatureMap,
-    /// The outputs of block groups 1 to 4, each from the second on with half the side and
-    /// twice the channels.
-    pub block_groups: [FeatureMap; 4],
-    /// `[n, d]`: the representation h, the mean of block group 4 over height and width.
-    pub final_avg_pool: Tensor,
-}
-
-impl EncoderOutput {
-    /// All results as tensors with the original's names, in the order of computation.
-    ///
-    /// # Errors
-    /// None of its own.
-    pub fn named(&self) -> Result<Vec<(&'static str, Tensor)>> {
-        let [group1, group2, group3, group4] = &self.block_groups;
-        let maps = [
-            ("initial_conv", &self.initial_conv),
-            ("initial_max_pool", &self.initial_max_pool),
-            ("block_group1", group1),
-            ("block_group2", group2),
-            ("block_group3", group3),
-            ("block_group4", group4),
-        ];
-        let maps = maps
-            .into_iter()
-            .map(|(name, map)| Ok((name, map.tensor()?)));
-        let last = Ok(("final_avg_pool", self.final_avg_pool.clone()));
-        maps.chain([last]).collect()
-    }
 }
 
 impl ResNetConfig {
@@ -83,7 +47,7 @@ impl ResNetConfig {
     /// before its body.
     ///
     /// # Errors
-    /// [`Error::Config`] for an invalid configuration.
+    /// [`Error::Setting`] for an invalid configuration.
     pub fn parameter_specs(&self) -> Result<Vec<ParameterSpec>> {
         Builder::specs_of(|builder| Encoder::layers(builder, self))
     }
@@ -93,19 +57,18 @@ impl Encoder {
     /// Builds the encoder on the variables that `variables` has below `encoder.`.
     ///
     /// # Errors
-    /// [`Error::Config`] for an invalid configuration; an error that names the variable if one
+    /// [`Error::Setting`] for an invalid configuration; an error that names the variable if one
     /// is missing or has another shape.
     pub fn new(config: &ResNetConfig, variables: VarBuilder<'_>) -> Result<Self> {
         let mut builder = Builder::new(variables);
-        let (normalization, stem, groups) = Self::layers(&mut builder, config)?;
+        let (stem, groups) = Self::layers(&mut builder, config)?;
         Ok(Self {
             config: config.clone(),
-            normalization,
             stem,
             groups,
             parameters: builder.into_parameters(),
             freeze: Freeze::None,
-            memory: ActivationMemory::Keep,
+            gradient_checkpointing: GradientCheckpointing::None,
             backend: Backend::Auto,
         })
     }
@@ -113,7 +76,7 @@ impl Encoder {
     /// An untrained encoder (f32) with the original's initial values.
     ///
     /// # Errors
-    /// [`Error::Config`] for an invalid configuration.
+    /// [`Error::Setting`] for an invalid configuration.
     pub fn initialize(config: &ResNetConfig, seed: u64, device: &Device) -> Result<Self> {
         let parameters = Parameters::initialize(&config.parameter_specs()?, seed, device)?;
         Self::new(config, parameters.var_builder())
@@ -121,20 +84,14 @@ impl Encoder {
 
     fn layers(builder: &mut Builder<'_>, config: &ResNetConfig) -> Result<Layers> {
         config.validate()?;
-        let normalization = match &config.input_normalization {
-            Some(normalization) => Some(Normalization {
-                mean: builder.constant(&normalization.mean)?,
-                std: builder.constant(&normalization.std)?,
-            }),
-            None => None,
-        };
-        builder.enter(Part::Stem);
-        let stem = builder.section(|builder| Stem::new(builder, config))?;
+        builder.batch_norm = config.batch_norm();
+        builder.enter(ModelStage::Stem);
+        let stem = builder.checkpointable(|builder| Stem::new(builder, config))?;
         let (kind, counts) = config.structure()?;
         let mut groups = [const { Vec::new() }; 4];
         let mut input = config.filters(1);
         for ((group, blocks), count) in (1..).zip(&mut groups).zip(counts) {
-            builder.enter(Part::BlockGroup(group));
+            builder.enter(ModelStage::BlockGroup(group));
             for index in 0..count {
                 let filters = config.filters(group);
                 let shape = BlockShape {
@@ -146,11 +103,11 @@ impl Encoder {
                 };
                 let path = format!("encoder.block_group{group}.block{index}");
                 let block = |builder: &mut Builder<'_>| Block::new(builder, &path, shape, config);
-                blocks.push(builder.section(block)?);
+                blocks.push(builder.checkpointable(block)?);
                 input = filters * kind.expansion();
             }
         }
-        Ok((normalization, stem, groups))
+        Ok((stem, groups))
     }
 
     /// The architecture.
@@ -181,33 +138,26 @@ impl Encoder {
     /// Freezes the first layers, in this and all later passes.
     ///
     /// # Errors
-    /// [`Error::Config`] if there is no such block group.
+    /// [`Error::Setting`] if there is no such block group.
     pub fn set_freeze(&mut self, freeze: Freeze) -> Result<()> {
         freeze.validate()?;
         self.freeze = freeze;
         Ok(())
     }
 
-    /// What training passes keep for their backward passes.
-    pub fn activation_memory(&self) -> ActivationMemory {
-        self.memory
+    /// What training passes save for their backward passes.
+    pub fn gradient_checkpointing(&self) -> GradientCheckpointing {
+        self.gradient_checkpointing
     }
 
-    /// Sets what all later training passes keep for their backward passes.
-    pub fn set_activation_memory(&mut self, memory: ActivationMemory) {
-        self.memory = memory;
+    /// Sets what all later training passes save for their backward passes.
+    pub fn set_gradient_checkpointing(&mut self, gradient_checkpointing: GradientCheckpointing) {
+        self.gradient_checkpointing = gradient_checkpointing;
     }
 
     /// Sets what computes all later passes. Default: [`Backend::Auto`].
     pub fn set_backend(&mut self, backend: Backend) {
         self.backend = backend;
-    }
-
-    /// The encoder as a plain function from images to features: whatever is done with it,
-    /// it stays as it is. It shares the variables, so if they are trained elsewhere, it
-    /// follows.
-    pub fn frozen(&self) -> FrozenEncoder {
-        FrozenEncoder(self.clone())
     }
 
     /// Computes all results for images `[n, height, width, 3]` in [0, 1].
@@ -218,7 +168,7 @@ impl Encoder {
     pub fn forward(&self, images: &Tensor, mode: Mode) -> Result<EncoderOutput> {
         self.check_images(images)?;
         let stem = self.stem_forward(&self.normalized(images)?, mode)?;
-        let initial_max_pool = self.stop_if_frozen(stem.initial_max_pool, Part::Stem);
+        let initial_max_pool = self.stop_if_frozen(stem.initial_max_pool, ModelStage::Stem);
         let [first, second, third, fourth] = &self.groups;
         let group1 = self.group_forward((1, first), &initial_max_pool, mode)?;
         let group2 = self.group_forward((2, second), &group1, mode)?;
@@ -234,16 +184,19 @@ impl Encoder {
     }
 
     fn normalized(&self, images: &Tensor) -> Result<Tensor> {
-        match &self.normalization {
-            Some(normalization) => normalization.apply(images),
-            None => Ok(images.clone()),
-        }
+        let Some(InputNormalization { mean, std }) = &self.config.input_normalization else {
+            return Ok(images.clone());
+        };
+        let constant =
+            |values: &[f64; 3]| Tensor::new(values, images.device())?.to_dtype(images.dtype());
+        let centered = images.broadcast_sub(&constant(mean)?)?;
+        Ok(centered.broadcast_div(&constant(std)?)?)
     }
 
     /// Only the representations, by moving statistics; no other result is kept.
-    fn representations(&self, images: &Tensor) -> Result<Tensor> {
+    pub(crate) fn representations(&self, images: &Tensor) -> Result<Tensor> {
         self.check_images(images)?;
-        let pass = self.pass(Mode::Infer, Part::Stem);
+        let pass = self.pass(Mode::Infer, ModelStage::Stem);
         let images = self.normalized(images)?;
         let mut x = self
             .stem
@@ -256,17 +209,17 @@ impl Encoder {
     }
 
     fn stem_forward(&self, x: &Tensor, mode: Mode) -> Result<StemOutput> {
-        let pass = self.pass(mode, Part::Stem);
+        let pass = self.pass(mode, ModelStage::Stem);
         let map = |x: &Tensor| FeatureMap::new(x, pass.backend);
-        let Section { layer, variables } = &self.stem;
-        if !self.recomputes(pass) {
+        let Checkpointable { layer, variables } = &self.stem;
+        if !self.is_checkpointed(pass) {
             return layer.forward(&map(x)?, pass);
         }
         let x = map(x)?;
-        let output = layer.forward(&x.detach(), pass.untracked())?;
+        let output = layer.forward(&x.detach(), pass.without_grad())?;
         let layer = layer.clone();
         let again = move |x: &FeatureMap| {
-            let output = layer.forward(x, pass.again())?;
+            let output = layer.forward(x, pass.recomputation())?;
             Ok::<_, Error>(output.initial_max_pool)
         };
         let initial_max_pool = output.initial_max_pool.checkpoint(&x, variables, again)?;
@@ -278,67 +231,68 @@ impl Encoder {
 
     fn group_forward(
         &self,
-        (number, blocks): (usize, &[Section<Block>]),
+        (number, blocks): (usize, &[Checkpointable<Block>]),
         x: &FeatureMap,
         mode: Mode,
     ) -> Result<FeatureMap> {
-        let part = Part::BlockGroup(number);
-        let pass = self.pass(mode, part);
+        let stage = ModelStage::BlockGroup(number);
+        let pass = self.pass(mode, stage);
         let mut x = x.clone();
-        for section in blocks {
-            x = match self.recomputes(pass) {
-                true => checkpointed_block(section, &x, pass)?,
-                false => section.layer.forward(&x, pass)?,
+        for block in blocks {
+            x = if self.is_checkpointed(pass) {
+                checkpointed_block(block, &x, pass)?
+            } else {
+                block.layer.forward(&x, pass)?
             };
         }
-        Ok(self.stop_if_frozen(x, part))
+        Ok(self.stop_if_frozen(x, stage))
     }
 
-    fn pass(&self, mode: Mode, part: Part) -> Pass {
-        Pass::new(mode, self.freeze, part, self.backend)
+    fn pass(&self, mode: Mode, stage: ModelStage) -> Pass {
+        Pass::new(mode, self.freeze, stage, self.backend)
     }
 
-    fn recomputes(&self, pass: Pass) -> bool {
-        pass.tracked && self.memory == ActivationMemory::RecomputeBlocks
+    fn is_checkpointed(&self, pass: Pass) -> bool {
+        pass.requires_grad && self.gradient_checkpointing == GradientCheckpointing::PerBlock
     }
 
     /// No gradient passes from the trained layers into the frozen ones.
-    fn stop_if_frozen(&self, x: FeatureMap, part: Part) -> FeatureMap {
-        if self.freeze.ends_after(part) {
+    fn stop_if_frozen(&self, x: FeatureMap, stage: ModelStage) -> FeatureMap {
+        if self.freeze.ends_after(stage) {
             x.detach()
         } else {
             x
         }
     }
 
-    fn check_images(&self, images: &Tensor) -> Result<()> {
+    pub(crate) fn check_images(&self, images: &Tensor) -> Result<()> {
         match images.dims() {
             &[batch, height, width, IMAGE_CHANNELS] if batch > 0 => {
                 self.config.check_image_size(height, width)
             }
             dims => Err(Error::Input {
                 layer: "encoder",
-                shape: dims.to_vec(),
                 expected: "[n, height, width, 3] with n at least 1".into(),
+                found: dims.to_vec(),
             }),
         }
     }
 }
 
-/// A block of which only the input is kept for the backward pass.
-fn checkpointed_block(section: &Section<Block>, x: &FeatureMap, pass: Pass) -> Result<FeatureMap> {
-    let Section { layer, variables } = section;
-    let output = layer.forward(&x.detach(), pass.untracked())?;
+/// A block of which only the input is saved for the backward pass.
+fn checkpointed_block(
+    block: &Checkpointable<Block>,
+    x: &FeatureMap,
+    pass: Pass,
+) -> Result<FeatureMap> {
+    let Checkpointable { layer, variables } = block;
+    let output = layer.forward(&x.detach(), pass.without_grad())?;
     let layer = layer.clone();
-    let again = move |x: &FeatureMap| layer.forward(x, pass.again());
+    let again = move |x: &FeatureMap| layer.forward(x, pass.recomputation());
     Ok(output.checkpoint(x, variables, again)?)
 }
 
-type Layers = (
-    Option<Normalization>,
-    Section<Stem>,
-    [Vec<Section<Block>>; 4],
-);
+type Layers = (Checkpointable<Stem>, [Vec<Checkpointable<Block>>; 4]);
 
 /// Names and variables that the policy leaves to train.
 pub(crate) fn trainable<'a>(
@@ -347,61 +301,7 @@ pub(crate) fn trainable<'a>(
 ) -> Vec<(String, Var)> {
     parameters
         .into_iter()
-        .filter(|p| p.spec.role.is_trainable() && !freeze.freezes(p.spec.part))
+        .filter(|p| p.spec.role.is_trainable() && !freeze.freezes(p.spec.stage))
         .map(|p| (p.spec.name.clone(), p.variable.clone()))
         .collect()
-}
-
-/// An encoder that can only be read: batch norm in inference mode and no gradients, by type.
-#[derive(Debug, Clone)]
-pub struct FrozenEncoder(Encoder);
-
-impl FrozenEncoder {
-    /// The architecture.
-    pub fn config(&self) -> &ResNetConfig {
-        self.0.config()
-    }
-
-    /// The parameters, in the original's order of calls.
-    pub fn parameters(&self) -> &[Parameter] {
-        self.0.parameters()
-    }
-
-    /// All results for images `[n, height, width, 3]` in [0, 1]; the representation is
-    /// [`EncoderOutput::final_avg_pool`].
-    ///
-    /// # Errors
-    /// As [`Encoder::forward`].
-    pub fn features(&self, images: &Tensor) -> Result<EncoderOutput> {
-        self.0.forward(images, Mode::Infer)
-    }
-
-    /// Only the representations `[n, d]`, computed `batch_size` images at a time so that the
-    /// memory needed does not grow with n.
-    ///
-    /// # Errors
-    /// [`Error::Config`] for a batch size of 0; as [`Encoder::forward`] otherwise.
-    pub fn embed(&self, images: &Tensor, batch_size: usize) -> Result<Tensor> {
-        crate::config::check("batch_size", batch_size, "at least 1", |&size| size > 0)?;
-        self.0.check_images(images)?;
-        let count = images.dim(0)?;
-        let batches = (0..count).step_by(batch_size).map(|start| {
-            let images = images.narrow(0, start, batch_size.min(count - start))?;
-            self.0.representations(&images)
-        });
-        Ok(Tensor::cat(&batches.collect::<Result<Vec<_>>>()?, 0)?)
-    }
-}
-
-/// The input's normalisation as tensors `[3]`.
-#[derive(Debug, Clone)]
-struct Normalization {
-    mean: Tensor,
-    std: Tensor,
-}
-
-impl Normalization {
-    fn apply(&self, images: &Tensor) -> Result<Tensor> {
-        Ok(images.broadcast_sub(&self.mean)?.broadcast_div(&self.std)?)
-    }
 }

@@ -1,30 +1,30 @@
 //! The errors of the models.
 
-use crate::LoadReport;
+use crate::load_report::LoadReport;
 
 /// Why a model could not be described, built, filled or run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A configuration value is out of its range.
-    #[error("{field} = {value}: expected {expected}")]
-    Config {
-        /// The configuration's field.
-        field: &'static str,
-        /// Its value.
-        value: String,
+    /// A setting is out of its range.
+    #[error("{name} = {found}: expected {expected}")]
+    Setting {
+        /// The setting.
+        name: &'static str,
         /// The values that are possible.
         expected: String,
+        /// Its value.
+        found: String,
     },
     /// An input has the wrong shape.
-    #[error("{layer}: input of shape {shape:?}, expected {expected}")]
+    #[error("{layer}: input of shape {found:?}, expected {expected}")]
     Input {
         /// The module that got it.
         layer: &'static str,
-        /// The input's shape.
-        shape: Vec<usize>,
         /// The shape that was expected.
         expected: String,
+        /// The input's shape.
+        found: Vec<usize>,
     },
     /// An image would vanish before the network's last stage.
     #[error(

@@ -5,7 +5,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::StandardNormal;
 
-use crate::{Initializer, ParameterSpec};
+use crate::parameter::{Initializer, ParameterSpec};
 
 /// The initial values of a parameter. They depend on the seed, the parameter's name and its
 /// initializer alone: not on the order of creation, and not on what else the model has.
@@ -48,7 +48,7 @@ fn fnv1a64(text: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Part, Role};
+    use crate::parameter::{ModelStage, Role};
 
     fn spec(name: &str, initializer: Initializer) -> ParameterSpec {
         ParameterSpec {
@@ -56,7 +56,7 @@ mod tests {
             original_name: name.into(),
             shape: vec![3, 3, 64, 128],
             role: Role::ConvKernel,
-            part: Part::Stem,
+            stage: ModelStage::Stem,
             initializer,
         }
     }

@@ -63,38 +63,56 @@
 //! # Freezing
 //! [`Freeze`] is a policy of the encoder and holds in every training mode.
 //! [`Freeze::AfterBlock`] leaves the first layers alone entirely;
-//! [`Freeze::AfterBlockOriginal`] does what the original does, whose frozen layers still move
-//! their batch statistics. [`Encoder::frozen`] gives a type that can do nothing but infer.
-
+//! [`Freeze::AfterBlockOriginal`] does what the original does, whose frozen layers still update
+//! their moving statistics. [`Encoder::frozen`] gives a type that can do nothing but infer.
 //!
 //! # Memory
-//! A training pass keeps its intermediate results for the backward pass.
-//! [`ActivationMemory::RecomputeBlocks`] keeps the blocks' inputs alone and computes the rest
-//! twice, with the same gradients to the last bit; what it costs is said there.
+//! A training pass saves its activations for the backward pass. With gradient checkpointing
+//! ([`GradientCheckpointing::PerBlock`]) it saves the blocks' inputs alone and computes the
+//! rest twice, with the same gradients to the last bit.
+//!
+//! # Versions
+//! Signatures show types of candle 0.11, re-exported as [`candle_core`] and [`candle_nn`].
 
 mod builder;
+mod checks;
 mod config;
 mod encoder;
+mod encoder_output;
 mod error;
 mod freeze;
+mod frozen_encoder;
+mod gradient_checkpointing;
 mod initialize;
 mod layers;
+mod load_report;
 mod parameter;
 mod parameters;
 mod projection_head;
-mod recompute;
 mod simclr;
 mod supervised_head;
 
 pub use builder::Parameter;
+pub use candle_core;
+pub use candle_nn;
 pub use config::{InputNormalization, ResNetConfig, Stem, StemPooling, StridePlacement};
-pub use encoder::{Encoder, EncoderOutput, FrozenEncoder};
+pub use encoder::Encoder;
+pub use encoder_output::EncoderOutput;
 pub use error::{Error, Result};
 pub use freeze::{Freeze, Mode};
-pub use parameter::{Initializer, ParameterSpec, Part, Role};
-pub use parameters::{LoadReport, Parameters, ShapeDifference};
-pub use projection_head::{ProjectionHead, ProjectionHeadConfig, ProjectionKind, ProjectionOutput};
-pub use recompute::ActivationMemory;
+pub use frozen_encoder::FrozenEncoder;
+pub use gradient_checkpointing::GradientCheckpointing;
+pub use load_report::{LoadReport, ShapeDifference};
+pub use parameter::{Initializer, ModelStage, ParameterSpec, Role};
+pub use parameters::Parameters;
+pub use projection_head::{
+    FineTuneFrom, ProjectionHead, ProjectionHeadConfig, ProjectionKind, ProjectionOutput,
+};
 pub use simclr::{SimClr, SimClrConfig, SimClrOutput};
 pub use simclr_kernels::Backend;
 pub use supervised_head::{SupervisedHead, SupervisedHeadConfig};
+
+/// The program of the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

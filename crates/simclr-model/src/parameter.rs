@@ -15,8 +15,8 @@ pub struct ParameterSpec {
     pub shape: Vec<usize>,
     /// What the parameter does.
     pub role: Role,
-    /// The part of the model that it belongs to.
-    pub part: Part,
+    /// The stage of the model that it belongs to.
+    pub stage: ModelStage,
     /// The values that it starts with.
     pub initializer: Initializer,
 }
@@ -55,10 +55,10 @@ impl Role {
     }
 }
 
-/// A part of the model, in the order of the data's way through it.
+/// A stage of the model, in the order of the forward pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Part {
+pub enum ModelStage {
     /// The layers before the first block.
     Stem,
     /// Block group 1 to 4.
@@ -91,6 +91,11 @@ pub enum Initializer {
 const TRUNCATED_STANDARD_DEVIATION: f64 = 0.879_625_661_034_239_8;
 
 impl Initializer {
+    /// Of the kernels of all dense layers.
+    pub(crate) const DENSE: Self = Self::Normal {
+        standard_deviation: 0.01,
+    };
+
     /// Standard deviation of the normal distribution to draw from (before the cut).
     pub(crate) fn standard_deviation(self) -> f64 {
         match self {
@@ -104,16 +109,11 @@ impl Initializer {
 
     /// The hint for a [`candle_nn::VarMap`], which draws for itself, unseeded and without a cut.
     pub(crate) fn hint(self) -> candle_nn::Init {
-        match self {
-            Self::Constant(value) => candle_nn::Init::Const(value),
-            Self::VarianceScaling { fan_in } => candle_nn::Init::Randn {
-                mean: 0.0,
-                stdev: (1.0 / fan_in.max(1) as f64).sqrt(),
-            },
-            Self::Normal { standard_deviation } => candle_nn::Init::Randn {
-                mean: 0.0,
-                stdev: standard_deviation,
-            },
-        }
+        let stdev = match self {
+            Self::Constant(value) => return candle_nn::Init::Const(value),
+            Self::VarianceScaling { fan_in } => (1.0 / fan_in.max(1) as f64).sqrt(),
+            Self::Normal { standard_deviation } => standard_deviation,
+        };
+        candle_nn::Init::Randn { mean: 0.0, stdev }
     }
 }

@@ -6,12 +6,14 @@ use serde::{Deserialize, Serialize};
 use simclr_kernels::{Activation, Backend};
 
 use crate::builder::{Builder, Parameter};
-use crate::config::{check_count, check_features};
-use crate::layers::{BatchNorm, BatchNormOptions, BatchNormSettings, Dense, Pass};
-use crate::{Error, Freeze, Initializer, Mode, ParameterSpec, Part, ResNetConfig, Result};
-
-/// Standard deviation of the initial kernels of all dense layers.
-pub(crate) const DENSE_STANDARD_DEVIATION: f64 = 0.01;
+use crate::checks::{check_count, check_features, setting_error};
+use crate::config::ResNetConfig;
+use crate::error::Result;
+use crate::freeze::{Freeze, Mode};
+use crate::layers::batch_norm::BatchNorm;
+use crate::layers::dense::Dense;
+use crate::layers::pass::Pass;
+use crate::parameter::{Initializer, ModelStage, ParameterSpec};
 
 /// Bounds that keep a broken file's sizes from overflowing.
 const MAXIMUM_LAYERS: usize = 64;
@@ -20,6 +22,7 @@ const MAXIMUM_OUTPUT_SIZE: usize = 1 << 20;
 /// The form of the projection head.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ProjectionHeadConfig {
     /// Kind of head. Default: [`ProjectionKind::Nonlinear`].
     pub kind: ProjectionKind,
@@ -27,9 +30,56 @@ pub struct ProjectionHeadConfig {
     pub layers: usize,
     /// Length of z, 1 to 2^20. Default: 128.
     pub output_size: usize,
-    /// Which of the head's levels the supervised head gets: 0 is the representation h itself,
-    /// k the output of layer k (with its ReLU), -1 the last level, z. Default: 0.
-    pub ft_proj_selector: i64,
+    /// What the supervised head gets. Default: [`FineTuneFrom::Encoder`]. Files have it under
+    /// the original's name and as its number, `ft_proj_selector`.
+    #[serde(rename = "ft_proj_selector", alias = "fine_tune_from")]
+    pub fine_tune_from: FineTuneFrom,
+}
+
+/// The level of the projection head that the supervised head stands on: the original's
+/// `ft_proj_selector`, from whose numbers it is made.
+///
+/// ```
+/// use simclr_model::FineTuneFrom;
+///
+/// assert_eq!(FineTuneFrom::from(0), FineTuneFrom::Encoder);
+/// assert_eq!(FineTuneFrom::from(1), FineTuneFrom::ProjectionLayer(1));
+/// assert_eq!(FineTuneFrom::from(-1), FineTuneFrom::FromEnd(0));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(from = "i64", into = "i64")]
+pub enum FineTuneFrom {
+    /// The representation h: the projection head is dropped. The original's 0.
+    #[default]
+    Encoder,
+    /// The output of projection layer k (with its ReLU), counted from 1. The original's k;
+    /// SimCLRv2 fine-tunes from layer 1.
+    ProjectionLayer(usize),
+    /// The level that has k others after it: 0 is z itself. The original's -1 - k.
+    FromEnd(usize),
+}
+
+impl From<i64> for FineTuneFrom {
+    fn from(ft_proj_selector: i64) -> Self {
+        let count = |number: i64| usize::try_from(number).unwrap_or(usize::MAX);
+        match ft_proj_selector {
+            0 => Self::Encoder,
+            1.. => Self::ProjectionLayer(count(ft_proj_selector)),
+            _ => Self::FromEnd(count(-(ft_proj_selector + 1))),
+        }
+    }
+}
+
+/// The original's `ft_proj_selector`.
+impl From<FineTuneFrom> for i64 {
+    fn from(level: FineTuneFrom) -> Self {
+        let number = |count: usize| Self::try_from(count).unwrap_or(Self::MAX);
+        match level {
+            FineTuneFrom::Encoder => 0,
+            FineTuneFrom::ProjectionLayer(k) => number(k),
+            FineTuneFrom::FromEnd(k) => -1 - number(k),
+        }
+    }
 }
 
 /// Kind of projection head.
@@ -51,7 +101,7 @@ impl Default for ProjectionHeadConfig {
             kind: ProjectionKind::Nonlinear,
             layers: 3,
             output_size: 128,
-            ft_proj_selector: 0,
+            fine_tune_from: FineTuneFrom::Encoder,
         }
     }
 }
@@ -59,24 +109,42 @@ impl Default for ProjectionHeadConfig {
 impl ProjectionHeadConfig {
     /// No head.
     pub fn none() -> Self {
-        Self {
-            kind: ProjectionKind::None,
-            ..Self::default()
-        }
+        Self::default().with_kind(ProjectionKind::None)
     }
 
     /// A head of one layer.
     pub fn linear() -> Self {
-        Self {
-            kind: ProjectionKind::Linear,
-            ..Self::default()
-        }
+        Self::default().with_kind(ProjectionKind::Linear)
+    }
+
+    /// Sets [`Self::kind`].
+    pub fn with_kind(mut self, kind: ProjectionKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// Sets [`Self::layers`].
+    pub fn with_layers(mut self, layers: usize) -> Self {
+        self.layers = layers;
+        self
+    }
+
+    /// Sets [`Self::output_size`].
+    pub fn with_output_size(mut self, output_size: usize) -> Self {
+        self.output_size = output_size;
+        self
+    }
+
+    /// Sets [`Self::fine_tune_from`].
+    pub fn with_fine_tune_from(mut self, fine_tune_from: impl Into<FineTuneFrom>) -> Self {
+        self.fine_tune_from = fine_tune_from.into();
+        self
     }
 
     /// Checks every field.
     ///
     /// # Errors
-    /// [`Error::Config`] names the first field that is out of range.
+    /// [`crate::Error::Setting`] names the first field that is out of range.
     pub fn validate(&self) -> Result<()> {
         check_count("projection_head.layers", self.layers, MAXIMUM_LAYERS)?;
         check_count(
@@ -96,24 +164,24 @@ impl ProjectionHeadConfig {
         }
     }
 
-    /// [`Self::ft_proj_selector`] as a level between 0 (h) and the number of layers (z).
+    /// [`Self::fine_tune_from`] as a level between 0 (h) and the number of layers (z).
     ///
     /// # Errors
-    /// [`Error::Config`] if there is no such level.
+    /// [`crate::Error::Setting`] if there is no such level.
     pub fn selected_level(&self) -> Result<usize> {
-        let levels = self.depth() + 1;
-        let selector = self.ft_proj_selector;
-        let level = if selector < 0 {
-            levels.checked_add_signed(isize::try_from(selector).unwrap_or(isize::MIN))
-        } else {
-            usize::try_from(selector)
-                .ok()
-                .filter(|&level| level < levels)
+        let depth = self.depth();
+        let level = match self.fine_tune_from {
+            FineTuneFrom::Encoder => Some(0),
+            FineTuneFrom::ProjectionLayer(k) => Some(k).filter(|&k| k <= depth),
+            FineTuneFrom::FromEnd(k) => depth.checked_sub(k),
         };
-        level.ok_or_else(|| Error::Config {
-            field: "ft_proj_selector",
-            value: selector.to_string(),
-            expected: format!("-{levels} to {}", levels - 1),
+        level.ok_or_else(|| {
+            let expected = format!("-{} to {depth}", depth + 1);
+            setting_error(
+                "ft_proj_selector",
+                i64::from(self.fine_tune_from),
+                &expected,
+            )
         })
     }
 
@@ -131,7 +199,7 @@ impl ProjectionHeadConfig {
     /// The head's parameters behind this encoder.
     ///
     /// # Errors
-    /// [`Error::Config`] for an invalid configuration.
+    /// [`crate::Error::Setting`] for an invalid configuration.
     pub fn parameter_specs(&self, encoder: &ResNetConfig) -> Result<Vec<ParameterSpec>> {
         Builder::specs_of(|builder| ProjectionHead::layers(builder, self, encoder))
     }
@@ -162,7 +230,7 @@ pub struct ProjectionOutput {
     pub levels: Vec<Tensor>,
     /// `[n, output_size]`: z.
     pub projection: Tensor,
-    /// The level that `ft_proj_selector` chooses as the supervised head's input.
+    /// The level that [`FineTuneFrom`] chooses as the supervised head's input.
     pub selected: Tensor,
 }
 
@@ -171,7 +239,7 @@ impl ProjectionHead {
     /// and epsilon of its batch norms are the encoder's.
     ///
     /// # Errors
-    /// [`Error::Config`] for an invalid configuration; an error that names the variable if one
+    /// [`crate::Error::Setting`] for an invalid configuration; an error that names the variable if one
     /// is missing or has another shape.
     pub fn new(
         config: &ProjectionHeadConfig,
@@ -195,26 +263,22 @@ impl ProjectionHead {
         encoder: &ResNetConfig,
     ) -> Result<Vec<Layer>> {
         config.validate()?;
-        builder.enter(Part::ProjectionHead);
+        builder.enter(ModelStage::ProjectionHead);
+        builder.batch_norm = encoder.batch_norm();
         let sizes = config.level_sizes(encoder.feature_size()?);
-        let settings = BatchNormSettings::of(encoder);
         let prefix = match config.kind {
             ProjectionKind::Nonlinear => "nl",
             ProjectionKind::None | ProjectionKind::Linear => "l",
         };
-        let last = config.depth().saturating_sub(1);
-        let pairs = sizes.iter().zip(sizes.iter().skip(1)).enumerate();
-        pairs
-            .map(|(index, (&input, &output))| {
-                let path = format!("projection_head.layer{index}");
-                let original = format!("head_contrastive/{prefix}_{index}");
-                Layer::new(
-                    builder,
-                    (&path, &original),
-                    (input, output),
-                    settings,
-                    index == last,
-                )
+        (0..config.depth())
+            .zip(sizes.windows(2))
+            .map(|(index, sizes)| {
+                let names = (
+                    format!("projection_head.layer{index}"),
+                    format!("head_contrastive/{prefix}_{index}"),
+                );
+                let is_last = index + 1 == config.depth();
+                Layer::new(builder, names, (sizes[0], sizes[1]), is_last)
             })
             .collect()
     }
@@ -240,7 +304,7 @@ impl ProjectionHead {
     /// [`Error::Input`] if d is not the encoder's feature size.
     pub fn forward(&self, representation: &Tensor, mode: Mode) -> Result<ProjectionOutput> {
         check_features("projection head", representation, self.feature_size)?;
-        let pass = Pass::new(mode, Freeze::None, Part::ProjectionHead, self.backend);
+        let pass = Pass::new(mode, Freeze::None, ModelStage::ProjectionHead, self.backend);
         let mut projection = representation.clone();
         let mut levels = vec![projection.clone()];
         for layer in &self.layers {
@@ -259,37 +323,29 @@ impl ProjectionHead {
 impl Layer {
     fn new(
         builder: &mut Builder<'_>,
-        names: (&str, &str),
+        (path, original): (String, String),
         shape: (usize, usize),
-        settings: BatchNormSettings,
         is_last: bool,
     ) -> Result<Self> {
-        let (path, original) = names;
-        let initializer = Initializer::Normal {
-            standard_deviation: DENSE_STANDARD_DEVIATION,
-        };
-        let dense_names = (format!("{path}.dense"), format!("{original}/dense"));
-        let dense_names = (dense_names.0.as_str(), dense_names.1.as_str());
-        let dense = Dense::new(builder, dense_names, shape, false, initializer)?;
-        let norm_names = (
+        let dense = (format!("{path}.dense"), format!("{original}/dense"));
+        let norm = (
             format!("{path}.batch_norm"),
             format!("{original}/batch_normalization"),
         );
-        let norm_names = (norm_names.0.as_str(), norm_names.1.as_str());
-        let options = BatchNormOptions {
-            without_beta: is_last,
-            ..Default::default()
-        };
-        let norm = BatchNorm::named(builder, norm_names, shape.1, settings, options)?;
-        let activation = if is_last {
-            Activation::Identity
-        } else {
-            Activation::Relu
-        };
         Ok(Self {
-            dense,
-            norm,
-            activation,
+            dense: Dense::new(
+                builder,
+                (&dense.0, &dense.1),
+                shape,
+                false,
+                Initializer::DENSE,
+            )?,
+            norm: BatchNorm::named(builder, (&norm.0, &norm.1), shape.1, 1.0, !is_last)?,
+            activation: if is_last {
+                Activation::Identity
+            } else {
+                Activation::Relu
+            },
         })
     }
 

@@ -6,25 +6,27 @@ use serde::{Deserialize, Serialize};
 use simclr_kernels::Backend;
 
 use crate::builder::Parameter;
-use crate::encoder::trainable;
-use crate::{
-    ActivationMemory, Encoder, EncoderOutput, Freeze, Mode, ParameterSpec, Parameters,
-    ProjectionHead, ProjectionHeadConfig, ProjectionOutput, ResNetConfig, Result, SupervisedHead,
-    SupervisedHeadConfig,
-};
+use crate::config::ResNetConfig;
+use crate::encoder::{Encoder, trainable};
+use crate::encoder_output::EncoderOutput;
+use crate::error::Result;
+use crate::freeze::{Freeze, Mode};
+use crate::gradient_checkpointing::GradientCheckpointing;
+use crate::parameter::ParameterSpec;
+use crate::parameters::Parameters;
+use crate::projection_head::{ProjectionHead, ProjectionHeadConfig, ProjectionOutput};
+use crate::supervised_head::{SupervisedHead, SupervisedHeadConfig};
 
 /// The whole model's form.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct SimClrConfig {
     /// The encoder. Default: ResNet-50.
-    #[serde(default)]
     pub encoder: ResNetConfig,
     /// The projection head. Default: three layers to 128 numbers.
-    #[serde(default)]
     pub projection_head: ProjectionHeadConfig,
     /// The supervised head. Default: none.
-    #[serde(default)]
     pub supervised_head: Option<SupervisedHeadConfig>,
 }
 
@@ -43,16 +45,36 @@ impl SimClrConfig {
         self
     }
 
-    /// Adds a supervised head for this many classes.
-    pub fn with_classes(mut self, num_classes: usize) -> Self {
-        self.supervised_head = Some(SupervisedHeadConfig::classes(num_classes));
+    /// Sets [`Self::supervised_head`].
+    pub fn with_supervised_head(
+        mut self,
+        supervised_head: impl Into<Option<SupervisedHeadConfig>>,
+    ) -> Self {
+        self.supervised_head = supervised_head.into();
         self
+    }
+
+    /// Adds a supervised head for this many classes.
+    pub fn with_classes(self, num_classes: usize) -> Self {
+        self.with_supervised_head(SupervisedHeadConfig::classes(num_classes))
+    }
+
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// [`crate::Error::Setting`] names the first field that is out of range.
+    pub fn validate(&self) -> Result<()> {
+        self.encoder.validate()?;
+        self.projection_head.validate()?;
+        self.supervised_head
+            .iter()
+            .try_for_each(|head| head.validate())
     }
 
     /// All parameters: the encoder's, the projection head's, the supervised head's.
     ///
     /// # Errors
-    /// [`crate::Error::Config`] for an invalid configuration.
+    /// [`crate::Error::Setting`] for an invalid configuration.
     pub fn parameter_specs(&self) -> Result<Vec<ParameterSpec>> {
         let mut specs = self.encoder.parameter_specs()?;
         specs.extend(self.projection_head.parameter_specs(&self.encoder)?);
@@ -65,7 +87,7 @@ impl SimClrConfig {
     /// The length of what the supervised head gets.
     ///
     /// # Errors
-    /// [`crate::Error::Config`] for an invalid configuration.
+    /// [`crate::Error::Setting`] for an invalid configuration.
     pub fn supervised_input_size(&self) -> Result<usize> {
         let features = self.encoder.feature_size()?;
         let level = self.projection_head.selected_level()?;
@@ -126,7 +148,7 @@ impl SimClr {
     /// `supervised_head.`.
     ///
     /// # Errors
-    /// [`crate::Error::Config`] for an invalid configuration; an error that names the variable
+    /// [`crate::Error::Setting`] for an invalid configuration; an error that names the variable
     /// if one is missing or has another shape.
     pub fn new(config: &SimClrConfig, variables: VarBuilder<'_>) -> Result<Self> {
         let supervised_head = match &config.supervised_head {
@@ -148,7 +170,7 @@ impl SimClr {
     /// An untrained model (f32) with the original's initial values.
     ///
     /// # Errors
-    /// [`crate::Error::Config`] for an invalid configuration.
+    /// [`crate::Error::Setting`] for an invalid configuration.
     pub fn initialize(config: &SimClrConfig, seed: u64, device: &Device) -> Result<Self> {
         let parameters = Parameters::initialize(&config.parameter_specs()?, seed, device)?;
         Self::new(config, parameters.var_builder())
@@ -177,14 +199,15 @@ impl SimClr {
     /// Freezes the encoder's first layers, in this and all later passes.
     ///
     /// # Errors
-    /// [`crate::Error::Config`] if there is no such block group.
+    /// [`crate::Error::Setting`] if there is no such block group.
     pub fn set_freeze(&mut self, freeze: Freeze) -> Result<()> {
         self.encoder.set_freeze(freeze)
     }
 
-    /// Sets what all later training passes of the encoder keep for their backward passes.
-    pub fn set_activation_memory(&mut self, memory: ActivationMemory) {
-        self.encoder.set_activation_memory(memory);
+    /// Sets what all later training passes of the encoder save for their backward passes.
+    pub fn set_gradient_checkpointing(&mut self, gradient_checkpointing: GradientCheckpointing) {
+        self.encoder
+            .set_gradient_checkpointing(gradient_checkpointing);
     }
 
     /// Sets what computes all later passes. Default: [`Backend::Auto`].
@@ -213,7 +236,7 @@ impl SimClr {
     /// Names and variables of what is to be trained: neither frozen nor a moving statistic.
     ///
     /// As in the original, the projection head's are all among them, even where
-    /// `ft_proj_selector` leaves some without a gradient.
+    /// [`FineTuneFrom`](crate::FineTuneFrom) leaves some without a gradient.
     pub fn trainable(&self) -> Vec<(String, Var)> {
         trainable(self.parameters(), self.encoder.freeze())
     }
@@ -239,7 +262,7 @@ impl SimClr {
     }
 
     /// Fine-tuning: the supervised head's gradient flows on into the level of the projection
-    /// head that `ft_proj_selector` names, and into the encoder.
+    /// head that [`FineTuneFrom`](crate::FineTuneFrom) names, and into the encoder.
     ///
     /// # Errors
     /// As [`Encoder::forward`].

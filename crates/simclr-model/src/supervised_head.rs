@@ -6,10 +6,12 @@ use serde::{Deserialize, Serialize};
 use simclr_kernels::Backend;
 
 use crate::builder::{Builder, Parameter};
-use crate::config::{check_count, check_features};
-use crate::layers::{Dense, Pass};
-use crate::projection_head::DENSE_STANDARD_DEVIATION;
-use crate::{Freeze, Initializer, Mode, ParameterSpec, Part, Result};
+use crate::checks::{check_count, check_features};
+use crate::error::Result;
+use crate::freeze::{Freeze, Mode};
+use crate::layers::dense::Dense;
+use crate::layers::pass::Pass;
+use crate::parameter::{Initializer, ModelStage, ParameterSpec};
 
 /// Keeps a broken file's sizes from overflowing.
 const MAXIMUM_CLASSES: usize = 1 << 20;
@@ -17,6 +19,7 @@ const MAXIMUM_CLASSES: usize = 1 << 20;
 /// The form of the supervised head.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct SupervisedHeadConfig {
     /// Number of classes, 1 to 2^20.
     pub num_classes: usize,
@@ -34,10 +37,24 @@ impl SupervisedHeadConfig {
         }
     }
 
+    /// Sets [`Self::zero_init_logits`].
+    pub fn with_zero_init_logits(mut self, zero_init_logits: bool) -> Self {
+        self.zero_init_logits = zero_init_logits;
+        self
+    }
+
+    /// Checks the number of classes.
+    ///
+    /// # Errors
+    /// [`crate::Error::Setting`] if it is out of range.
+    pub fn validate(&self) -> Result<()> {
+        check_count("num_classes", self.num_classes, MAXIMUM_CLASSES)
+    }
+
     /// The head's parameters for inputs of length `input_size`.
     ///
     /// # Errors
-    /// [`crate::Error::Config`] for an invalid configuration.
+    /// [`crate::Error::Setting`] for an invalid configuration.
     pub fn parameter_specs(&self, input_size: usize) -> Result<Vec<ParameterSpec>> {
         Builder::specs_of(|builder| SupervisedHead::layer(builder, self, input_size))
     }
@@ -57,7 +74,7 @@ impl SupervisedHead {
     /// Builds the head on the variables that `variables` has below `supervised_head.`.
     ///
     /// # Errors
-    /// [`crate::Error::Config`] for an invalid configuration; an error that names the variable if one
+    /// [`crate::Error::Setting`] for an invalid configuration; an error that names the variable if one
     /// is missing or has another shape.
     pub fn new(
         config: &SupervisedHeadConfig,
@@ -80,9 +97,8 @@ impl SupervisedHead {
         config: &SupervisedHeadConfig,
         input_size: usize,
     ) -> Result<Dense> {
-        let classes = config.num_classes;
-        check_count("num_classes", classes, MAXIMUM_CLASSES)?;
-        builder.enter(Part::SupervisedHead);
+        config.validate()?;
+        builder.enter(ModelStage::SupervisedHead);
         let names = (
             "supervised_head.dense",
             "head_supervised/linear_layer/dense",
@@ -90,11 +106,10 @@ impl SupervisedHead {
         let initializer = if config.zero_init_logits {
             Initializer::Constant(0.0)
         } else {
-            Initializer::Normal {
-                standard_deviation: DENSE_STANDARD_DEVIATION,
-            }
+            Initializer::DENSE
         };
-        Dense::new(builder, names, (input_size, classes), true, initializer)
+        let shape = (input_size, config.num_classes);
+        Dense::new(builder, names, shape, true, initializer)
     }
 
     /// The form of the head.
@@ -119,7 +134,7 @@ impl SupervisedHead {
     /// [`crate::Error::Input`] for another shape.
     pub fn forward(&self, features: &Tensor, mode: Mode) -> Result<Tensor> {
         check_features("supervised head", features, self.input_size)?;
-        let pass = Pass::new(mode, Freeze::None, Part::SupervisedHead, self.backend);
+        let pass = Pass::new(mode, Freeze::None, ModelStage::SupervisedHead, self.backend);
         self.dense.forward(features, pass)
     }
 }

@@ -4,13 +4,13 @@
 
 use candle_core::{DType, Device, Tensor};
 use simclr_model::{
-    Encoder, Error, Freeze, InputNormalization, Mode, ProjectionHeadConfig, ResNetConfig, SimClr,
-    SimClrConfig, Stem, StemPooling, StridePlacement,
+    Encoder, Error, FineTuneFrom, Freeze, GradientCheckpointing, InputNormalization, Mode,
+    ProjectionHeadConfig, ResNetConfig, SimClr, SimClrConfig, Stem, StemPooling, StridePlacement,
 };
 
 fn refused(config: &ResNetConfig) -> String {
     let error = config.parameter_specs().unwrap_err();
-    assert!(matches!(error, Error::Config { .. }));
+    assert!(matches!(error, Error::Setting { .. }));
     error.to_string()
 }
 
@@ -24,19 +24,13 @@ fn bad_values_are_named() {
     assert!(refused(&default().with_width_multiplier(0)).starts_with("width_multiplier = 0"));
     assert!(refused(&default().with_sk_ratio(-0.1)).starts_with("sk_ratio = -0.1"));
     assert!(refused(&default().with_se_ratio(f64::NAN)).starts_with("se_ratio = NaN"));
-    let config = ResNetConfig {
-        input_normalization: Some(InputNormalization {
-            std: [0.2, 0.0, 0.2],
-            ..InputNormalization::IMAGENET
-        }),
-        ..default()
-    };
+    let config = default().with_input_normalization(InputNormalization {
+        std: [0.2, 0.0, 0.2],
+        ..InputNormalization::IMAGENET
+    });
     assert!(refused(&config).starts_with("input_normalization.std = 0"));
     for selector in [-5, 4] {
-        let head = ProjectionHeadConfig {
-            ft_proj_selector: selector,
-            ..Default::default()
-        };
+        let head = ProjectionHeadConfig::default().with_fine_tune_from(selector);
         let error = head.parameter_specs(&default()).unwrap_err();
         assert_eq!(
             error.to_string(),
@@ -52,16 +46,16 @@ fn bad_values_are_named() {
 
 #[test]
 fn configurations_survive_json() {
-    let mut config = SimClrConfig::new(
+    let config = SimClrConfig::new(
         ResNetConfig::depth(101)
             .with_width_multiplier(2)
             .with_sk_ratio(0.0625)
             .with_stem(Stem::Cifar)
+            .with_stride_placement(StridePlacement::First)
             .torchvision(),
     )
-    .with_projection_head(ProjectionHeadConfig::linear())
+    .with_projection_head(ProjectionHeadConfig::linear().with_fine_tune_from(-1))
     .with_classes(7);
-    config.encoder.stride_placement = StridePlacement::First;
     let text = serde_json::to_string(&config).unwrap();
     assert_eq!(serde_json::from_str::<SimClrConfig>(&text).unwrap(), config);
     assert_eq!(config.encoder.stem_pooling, StemPooling::Symmetric);
@@ -71,8 +65,42 @@ fn configurations_survive_json() {
 fn missing_fields_have_their_defaults_and_unknown_ones_are_refused() {
     let config: SimClrConfig = serde_json::from_str(r#"{"encoder": {"depth": 18}}"#).unwrap();
     assert_eq!(config, SimClrConfig::new(ResNetConfig::depth(18)));
-    let error = serde_json::from_str::<ResNetConfig>(r#"{"deepness": 18}"#).unwrap_err();
-    assert!(error.to_string().contains("deepness"), "{error}");
+    for config in [
+        r#"{"encoder": {"deepness": 18}}"#,
+        r#"{"projection_head": {"deepness": 3}}"#,
+        r#"{"supervised_head": {"num_classes": 3, "deepness": 3}}"#,
+        r#"{"deepness": 3}"#,
+    ] {
+        let error = serde_json::from_str::<SimClrConfig>(config).unwrap_err();
+        assert!(error.to_string().contains("deepness"), "{error}");
+    }
+}
+
+#[test]
+fn files_have_the_originals_names_and_numbers() {
+    for (number, level) in [
+        (0i64, FineTuneFrom::Encoder),
+        (1, FineTuneFrom::ProjectionLayer(1)),
+        (3, FineTuneFrom::ProjectionLayer(3)),
+        (-1, FineTuneFrom::FromEnd(0)),
+        (-4, FineTuneFrom::FromEnd(3)),
+    ] {
+        let text = format!(r#"{{"ft_proj_selector":{number}}}"#);
+        let head: ProjectionHeadConfig = serde_json::from_str(&text).unwrap();
+        assert_eq!(head.fine_tune_from, level);
+        assert_eq!(head.selected_level().unwrap() as i64, number.rem_euclid(4));
+        let written = serde_json::to_value(&head).unwrap();
+        assert_eq!(written["ft_proj_selector"], number);
+    }
+    for (old, new) in [
+        ("keep", GradientCheckpointing::None),
+        ("recompute_blocks", GradientCheckpointing::PerBlock),
+    ] {
+        assert_eq!(
+            serde_json::from_value::<GradientCheckpointing>(old.into()).unwrap(),
+            new
+        );
+    }
 }
 
 #[test]

@@ -4,8 +4,8 @@
 
 use candle_core::{DType, Device, Tensor};
 use simclr_model::{
-    Encoder, InputNormalization, Mode, Parameters, ProjectionHeadConfig, ProjectionKind,
-    ResNetConfig, SimClr, SimClrConfig, Stem, StemPooling, StridePlacement,
+    Encoder, FineTuneFrom, InputNormalization, Mode, Parameters, ProjectionHeadConfig,
+    ProjectionKind, ResNetConfig, SimClr, SimClrConfig, Stem, StemPooling, StridePlacement,
 };
 use simclr_testkit::{Tolerance, formula_values, seeds};
 
@@ -48,10 +48,8 @@ fn every_architecture_has_its_shapes() {
     configs.push(ResNetConfig::depth(18).with_se_ratio(0.25));
     configs.push(base().torchvision());
     configs.push(ResNetConfig::depth(18).torchvision());
-    configs.push(ResNetConfig {
-        stride_placement: StridePlacement::First,
-        ..base().with_sk_ratio(0.0625).with_se_ratio(0.25)
-    });
+    let both = base().with_sk_ratio(0.0625).with_se_ratio(0.25);
+    configs.push(both.with_stride_placement(StridePlacement::First));
     for config in configs {
         let output = encoder(&config)
             .forward(&images(2, 19), Mode::Infer)
@@ -95,16 +93,11 @@ fn the_cifar_stem_keeps_the_size() {
 #[test]
 fn heads_have_their_shapes() {
     let nonlinear = ProjectionHeadConfig::default();
-    let two_layers = ProjectionHeadConfig {
-        layers: 2,
-        output_size: 32,
-        ft_proj_selector: 1,
-        ..nonlinear.clone()
-    };
-    let last = ProjectionHeadConfig {
-        ft_proj_selector: -1,
-        ..ProjectionHeadConfig::linear()
-    };
+    let two_layers = ProjectionHeadConfig::default()
+        .with_layers(2)
+        .with_output_size(32)
+        .with_fine_tune_from(FineTuneFrom::ProjectionLayer(1));
+    let last = ProjectionHeadConfig::linear().with_fine_tune_from(FineTuneFrom::FromEnd(0));
     for (head, levels, output_size, selected) in [
         (ProjectionHeadConfig::none(), 1, 512, 512),
         (ProjectionHeadConfig::linear(), 2, 128, 512),
@@ -142,10 +135,7 @@ fn blocks_start_as_their_shortcuts() {
     let output = encoder(&config)
         .forward(&images(2, 8), Mode::Infer)
         .unwrap();
-    let plain = ResNetConfig {
-        zero_init_last_gamma: false,
-        ..config.clone()
-    };
+    let plain = config.clone().with_zero_init_last_gamma(false);
     let other = encoder(&plain).forward(&images(2, 8), Mode::Infer).unwrap();
     assert_different(
         &output.block_groups[0].tensor().unwrap(),
@@ -175,13 +165,11 @@ fn blocks_start_as_their_shortcuts() {
 #[test]
 fn the_model_normalises_its_input() {
     let plain = ResNetConfig::depth(18).with_stem(Stem::Cifar);
-    let normalising = ResNetConfig {
-        input_normalization: Some(InputNormalization {
-            mean: [0.4, 0.5, 0.6],
-            std: [0.1, 0.2, 1.0 / 255.0],
-        }),
-        ..plain.clone()
+    let normalization = InputNormalization {
+        mean: [0.4, 0.5, 0.6],
+        std: [0.1, 0.2, 1.0 / 255.0],
     };
+    let normalising = plain.clone().with_input_normalization(normalization);
     let mean = Tensor::new(&[0.4f32, 0.5, 0.6], &Device::Cpu).unwrap();
     let std = Tensor::new(&[0.1f32, 0.2, 1.0 / 255.0], &Device::Cpu).unwrap();
     let images = images(2, 8);
@@ -206,10 +194,7 @@ fn the_stems_pooling_counts() {
         encoder.forward(&images(1, 32), Mode::Infer).unwrap()
     };
     let output = run(&config);
-    let symmetric = run(&ResNetConfig {
-        stem_pooling: StemPooling::Symmetric,
-        ..config.clone()
-    });
+    let symmetric = run(&config.with_stem_pooling(StemPooling::Symmetric));
     assert_close(
         &output.initial_conv.tensor().unwrap(),
         &symmetric.initial_conv.tensor().unwrap(),
@@ -222,14 +207,8 @@ fn the_stems_pooling_counts() {
 
 #[test]
 fn the_strides_place_counts() {
-    let middle = ResNetConfig {
-        zero_init_last_gamma: false,
-        ..ResNetConfig::depth(50)
-    };
-    let first = ResNetConfig {
-        stride_placement: StridePlacement::First,
-        ..middle.clone()
-    };
+    let middle = ResNetConfig::depth(50).with_zero_init_last_gamma(false);
+    let first = middle.clone().with_stride_placement(StridePlacement::First);
     let middle = encoder(&middle)
         .forward(&images(1, 32), Mode::Infer)
         .unwrap();

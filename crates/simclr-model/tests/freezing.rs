@@ -6,20 +6,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::{Device, Tensor};
 use simclr_model::{
-    EncoderOutput, Freeze, Mode, Part, ProjectionHeadConfig, ResNetConfig, Role, SimClr,
+    EncoderOutput, Freeze, Mode, ModelStage, ProjectionHeadConfig, ResNetConfig, Role, SimClr,
     SimClrConfig, SimClrOutput, Stem,
 };
 use simclr_testkit::{Tolerance, formula_values, seeds};
 
 /// Se and sk too, so that every kind of layer is there.
 fn model(freeze: Freeze) -> SimClr {
-    let encoder = ResNetConfig {
-        zero_init_last_gamma: false,
-        ..ResNetConfig::depth(50)
-            .with_stem(Stem::Cifar)
-            .with_sk_ratio(0.0625)
-            .with_se_ratio(0.0625)
-    };
+    let encoder = ResNetConfig::depth(50)
+        .with_stem(Stem::Cifar)
+        .with_sk_ratio(0.0625)
+        .with_se_ratio(0.0625)
+        .with_zero_init_last_gamma(false);
     let config = SimClrConfig::new(encoder).with_classes(3);
     let mut model = SimClr::initialize(&config, seeds::WEIGHTS, &Device::Cpu).unwrap();
     model.set_freeze(freeze).unwrap();
@@ -65,9 +63,9 @@ fn trainable_names(model: &SimClr) -> BTreeSet<String> {
         .collect()
 }
 
-fn frozen_parts(k: usize) -> Vec<Part> {
-    let groups = (1..=k).map(Part::BlockGroup);
-    std::iter::once(Part::Stem).chain(groups).collect()
+fn frozen_stages(k: usize) -> Vec<ModelStage> {
+    let groups = (1..=k).map(ModelStage::BlockGroup);
+    std::iter::once(ModelStage::Stem).chain(groups).collect()
 }
 
 #[test]
@@ -109,14 +107,14 @@ fn the_originals_frozen_layers_get_no_gradient_but_move() {
 
 fn check_freezing(freeze: Freeze, k: usize, frozen_statistics_move: bool) {
     let model = model(freeze);
-    let frozen = frozen_parts(k);
+    let frozen = frozen_stages(k);
     let before = state(&model);
     let output = model.forward_fine_tuning(&images(), Mode::Train).unwrap();
     let reached = names_with_gradient(&model, &loss(&output));
     assert_eq!(reached, trainable_names(&model), "{freeze:?}");
     for parameter in model.parameters() {
         let name = &parameter.spec.name;
-        let is_frozen = frozen.contains(&parameter.spec.part);
+        let is_frozen = frozen.contains(&parameter.spec.stage);
         let trained = parameter.spec.role.is_trainable();
         assert_eq!(
             reached.contains(name),
@@ -193,13 +191,10 @@ fn labels_reach_the_encoder_in_fine_tuning_only() {
 }
 
 #[test]
-fn the_selector_decides_which_projection_layers_are_fine_tuned() {
+fn the_level_decides_which_projection_layers_are_fine_tuned() {
     let encoder = ResNetConfig::depth(18).with_stem(Stem::Cifar);
     for selector in [0, 1, 2] {
-        let head = ProjectionHeadConfig {
-            ft_proj_selector: selector,
-            ..Default::default()
-        };
+        let head = ProjectionHeadConfig::default().with_fine_tune_from(selector);
         let config = SimClrConfig::new(encoder.clone())
             .with_projection_head(head)
             .with_classes(3);

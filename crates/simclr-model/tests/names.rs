@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use simclr_model::{ParameterSpec, Part, ResNetConfig, SimClrConfig};
+use simclr_model::{ModelStage, ParameterSpec, ResNetConfig, SimClrConfig};
 
 fn manifests() -> Vec<(String, Value)> {
     let folder: PathBuf = [
@@ -71,7 +71,9 @@ fn official_architectures_have_the_original_variables_in_order() {
 fn official_architectures_have_the_published_sizes() {
     for (name, manifest) in manifests() {
         let specs = config_of(&manifest).parameter_specs().unwrap();
-        let is_base = |spec: &ParameterSpec| matches!(spec.part, Part::Stem | Part::BlockGroup(_));
+        let is_base = |spec: &ParameterSpec| {
+            matches!(spec.stage, ModelStage::Stem | ModelStage::BlockGroup(_))
+        };
         let trainable = &manifest["params_trainable"];
         let base = sum(&specs, |s| is_base(s) && s.role.is_trainable());
         assert_eq!(base, trainable["base_model"].as_u64().unwrap(), "{name}");
@@ -85,14 +87,14 @@ fn official_architectures_have_the_published_sizes() {
         let millions = (base + moving) as f64 / 1e6;
         assert_eq!(millions.round(), published, "{name}");
         let projection = sum(&specs, |s| {
-            s.part == Part::ProjectionHead && s.role.is_trainable()
+            s.stage == ModelStage::ProjectionHead && s.role.is_trainable()
         });
         assert_eq!(
             projection,
             trainable["head_contrastive"].as_u64().unwrap(),
             "{name}"
         );
-        let supervised = sum(&specs, |s| s.part == Part::SupervisedHead);
+        let supervised = sum(&specs, |s| s.stage == ModelStage::SupervisedHead);
         assert_eq!(
             supervised,
             trainable["head_supervised"].as_u64().unwrap(),

@@ -15,25 +15,20 @@ pub(crate) fn config_of(case: &GoldenCase) -> Result<SimClrConfig> {
     } else {
         Stem::ImageNet
     };
-    Ok(SimClrConfig {
-        encoder: ResNetConfig {
-            width_multiplier: case.count("width_multiplier")?,
-            stem,
-            sk_ratio: case.number("sk_ratio")?,
-            se_ratio: case.number("se_ratio")?,
-            batch_norm_decay: case.number("bn_momentum")?,
-            batch_norm_epsilon: case.number("bn_eps")?,
-            ..ResNetConfig::depth(case.count("depth")?)
-        },
-        projection_head: ProjectionHeadConfig {
-            layers: case.count("num_proj_layers")?,
-            output_size: case.count("proj_out_dim")?,
-            ft_proj_selector: case.integer("ft_proj_selector")?,
-            ..ProjectionHeadConfig::default()
-        },
-        supervised_head: None,
-    }
-    .with_classes(case.count("num_classes")?))
+    let encoder = ResNetConfig::depth(case.count("depth")?)
+        .with_width_multiplier(case.count("width_multiplier")?)
+        .with_stem(stem)
+        .with_sk_ratio(case.number("sk_ratio")?)
+        .with_se_ratio(case.number("se_ratio")?)
+        .with_batch_norm_decay(case.number("bn_momentum")?)
+        .with_batch_norm_epsilon(case.number("bn_eps")?);
+    let projection_head = ProjectionHeadConfig::default()
+        .with_layers(case.count("num_proj_layers")?)
+        .with_output_size(case.count("proj_out_dim")?)
+        .with_fine_tune_from(case.integer("ft_proj_selector")?);
+    Ok(SimClrConfig::new(encoder)
+        .with_projection_head(projection_head)
+        .with_classes(case.count("num_classes")?))
 }
 
 /// The model with every parameter from the formula, by its original name.

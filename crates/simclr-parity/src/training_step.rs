@@ -6,9 +6,7 @@ use candle_core::{DType, Tensor};
 use serde_json::Value;
 use simclr_kernels::{Backend, ConvolutionMethod, KernelOptions};
 use simclr_loss::NtXent;
-use simclr_model::{
-    Freeze, ProjectionHeadConfig, ResNetConfig, SimClr, SimClrConfig, Stem, SupervisedHeadConfig,
-};
+use simclr_model::{Freeze, ProjectionHeadConfig, ResNetConfig, SimClr, SimClrConfig, Stem};
 use simclr_optim::{AdamConfig, LarsConfig, OptimizerConfig, SgdConfig};
 use simclr_optim::{ScheduleConfig, WarmupCosine};
 use simclr_testkit::{GoldenCase, Tolerance};
@@ -93,9 +91,8 @@ fn trainer(case: &GoldenCase, backend: Backend) -> Result<Trainer> {
     let pretraining = case.text("train_mode")? == "pretrain";
     // Only the fork freezes while it pretrains.
     if !pretraining || case.text("variant")? == "fork" {
-        model.set_freeze(Freeze::original_from_flag(
-            case.integer("fine_tune_after_block")?,
-        )?)?;
+        let freeze = Freeze::try_from(case.integer("fine_tune_after_block")?)?;
+        model.set_freeze(freeze.with_original_batch_norm())?;
     }
     let objective = if pretraining {
         Objective::Pretrain(NtXent {
@@ -132,22 +129,18 @@ fn trainer(case: &GoldenCase, backend: Backend) -> Result<Trainer> {
 }
 
 fn model_config(case: &GoldenCase) -> Result<SimClrConfig> {
-    Ok(SimClrConfig {
-        encoder: ResNetConfig {
-            width_multiplier: case.count("width_multiplier")?,
-            stem: Stem::for_image_size(case.count("image_size")?),
-            sk_ratio: case.number("sk_ratio")?,
-            se_ratio: case.number("se_ratio")?,
-            ..ResNetConfig::depth(case.count("resnet_depth")?)
-        },
-        projection_head: ProjectionHeadConfig {
-            layers: case.count("num_proj_layers")?,
-            output_size: case.count("proj_out_dim")?,
-            ft_proj_selector: case.integer("ft_proj_selector")?,
-            ..ProjectionHeadConfig::default()
-        },
-        supervised_head: Some(SupervisedHeadConfig::classes(case.count("num_classes")?)),
-    })
+    let encoder = ResNetConfig::depth(case.count("resnet_depth")?)
+        .with_width_multiplier(case.count("width_multiplier")?)
+        .with_stem(Stem::for_image_size(case.count("image_size")?))
+        .with_sk_ratio(case.number("sk_ratio")?)
+        .with_se_ratio(case.number("se_ratio")?);
+    let projection_head = ProjectionHeadConfig::default()
+        .with_layers(case.count("num_proj_layers")?)
+        .with_output_size(case.count("proj_out_dim")?)
+        .with_fine_tune_from(case.integer("ft_proj_selector")?);
+    Ok(SimClrConfig::new(encoder)
+        .with_projection_head(projection_head)
+        .with_classes(case.count("num_classes")?))
 }
 
 fn optimizer(case: &GoldenCase) -> Result<OptimizerConfig> {

@@ -294,7 +294,7 @@ impl Trainer {
         let mut losses = Losses::default();
         let (distillation, supervised) = match teacher {
             Some(teacher) => {
-                let (distillation, supervised) = loss.parts(&logits, teacher, labels)?;
+                let (distillation, supervised) = loss.terms(&logits, teacher, labels)?;
                 losses.distillation = Some(DistillationMetrics {
                     loss: scalar(&distillation)?,
                     agreement: accuracy(&logits, &teacher.argmax(1)?)?,
@@ -302,7 +302,7 @@ impl Trainer {
                 (Some(distillation), supervised)
             }
             // The teacher's part is left out; its logits are not looked at.
-            None => (None, loss.parts(&logits, &logits, labels)?.1),
+            None => (None, loss.terms(&logits, &logits, labels)?.1),
         };
         if let Some(supervised) = &supervised {
             losses.supervised = Some(SupervisedMetrics {

@@ -1,6 +1,6 @@
 //! What to import, and what the source does not say itself.
 
-use simclr_model::{InputNormalization, StemPooling, StridePlacement};
+use simclr_model::{FineTuneFrom, InputNormalization, StemPooling, StridePlacement};
 
 /// The heads to import with the encoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,10 +43,9 @@ pub struct ImportOptions {
     /// Parameters (their names or beginnings of names) that may be missing in the source and
     /// then get initial values. Default: none.
     pub allow_missing: Vec<String>,
-    /// The level of the projection head that the supervised head stands on (0 the encoder's
-    /// output, 1 behind the first layer, ..., -1 the last), which no variable tells.
-    /// Default: 0; in SimCLRv2's fine-tuning it was 1.
-    pub ft_proj_selector: i64,
+    /// The level of the projection head that the supervised head stands on, which no variable
+    /// tells. Default: the encoder's output; SimCLRv2's fine-tuning stood on layer 1.
+    pub fine_tune_from: FineTuneFrom,
     /// The ratio of selective kernels of a ResNet-18 or -34 with CIFAR stem, whose variables are
     /// the same with and without them. Others tell it themselves. Default: 0, none.
     pub sk_ratio: f64,
@@ -77,7 +76,7 @@ impl ImportOptions {
         with_heads, heads: Heads;
         with_moving_average, moving_average: bool;
         with_optimizer_state, optimizer_state: bool;
-        with_ft_proj_selector, ft_proj_selector: i64;
+        with_fine_tune_from, fine_tune_from: FineTuneFrom;
         with_sk_ratio, sk_ratio: f64;
         with_stride_placement, stride_placement: StridePlacement;
         with_stem_pooling, stem_pooling: StemPooling;

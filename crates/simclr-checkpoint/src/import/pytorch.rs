@@ -96,11 +96,10 @@ fn recognize(
         Error::malformed(path, reason)
     })?;
     let classifier = named.get(CLASSIFIER).filter(|_| options.heads.supervised());
-    let config = SimClrConfig {
-        encoder,
-        projection_head: ProjectionHeadConfig::none(),
-        supervised_head: recognize_supervised_head(classifier.map(|v| shape(v)).as_ref()),
-    };
+    let supervised_head = recognize_supervised_head(classifier.map(|v| shape(v)).as_ref());
+    let config = SimClrConfig::new(encoder)
+        .with_projection_head(ProjectionHeadConfig::none())
+        .with_supervised_head(supervised_head);
     // What is missing may be allowed to be; what is left over means another network.
     differences.missing.clear();
     differences.into_result(path, &config)?;
@@ -137,12 +136,11 @@ fn flags(
         normalization.is_none(),
         "input normalised by ImageNet's statistics",
     );
-    Ok(ResNetConfig {
-        stride_placement: stride.unwrap_or(StridePlacement::Middle),
-        stem_pooling: pooling.unwrap_or(StemPooling::Symmetric),
-        input_normalization: normalization.unwrap_or(Some(InputNormalization::IMAGENET)),
-        ..ResNetConfig::default()
-    })
+    let normalization = normalization.unwrap_or(Some(InputNormalization::IMAGENET));
+    Ok(ResNetConfig::default()
+        .with_stride_placement(stride.unwrap_or(StridePlacement::Middle))
+        .with_stem_pooling(pooling.unwrap_or(StemPooling::Symmetric))
+        .with_input_normalization(normalization))
 }
 
 fn stride_placement(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use simclr_model::{
-    ParameterSpec, Part, ProjectionHeadConfig, ProjectionKind, ResNetConfig, SimClrConfig, Stem,
+    ModelStage, ParameterSpec, ProjectionHeadConfig, ResNetConfig, SimClrConfig, Stem,
 };
 
 use super::assignment::{Assignment, Recognized, ValueOrigin, assign};
@@ -58,7 +58,7 @@ pub(super) fn recognize_source(
         let average = names.moving_averages.get(&spec.original_name);
         // Statistics are averages already; some programs keep no second average of them.
         let plain_will_do =
-            !spec.role.is_trainable() || plain_head && spec.part == Part::SupervisedHead;
+            !spec.role.is_trainable() || plain_head && spec.stage == ModelStage::SupervisedHead;
         let name = match (options.moving_average, plain_will_do) {
             (false, _) => plain,
             (true, true) => average.or(plain),
@@ -197,14 +197,9 @@ pub fn recognize(
     let supervised = shapes
         .get(CLASSIFIER)
         .filter(|_| options.heads.supervised());
-    let config = SimClrConfig {
-        encoder,
-        projection_head: ProjectionHeadConfig {
-            ft_proj_selector: options.ft_proj_selector,
-            ..projection_head
-        },
-        supervised_head: recognize_supervised_head(supervised),
-    };
+    let config = SimClrConfig::new(encoder)
+        .with_projection_head(projection_head.with_fine_tune_from(options.fine_tune_from))
+        .with_supervised_head(recognize_supervised_head(supervised));
     // What is missing may be allowed to be; what is left over means another network.
     differences.missing.clear();
     differences.into_result(path, &config)?;
@@ -218,20 +213,14 @@ fn recognize_projection_head(variables: &Shapes) -> ProjectionHeadConfig {
         variables.get(&name)?.last().copied()
     };
     if let Some(output_size) = kernel("l", 0) {
-        return ProjectionHeadConfig {
-            output_size,
-            ..ProjectionHeadConfig::linear()
-        };
+        return ProjectionHeadConfig::linear().with_output_size(output_size);
     }
     let sizes: Vec<usize> = (0..).map_while(|layer| kernel("nl", layer)).collect();
     match sizes.last() {
         None => ProjectionHeadConfig::none(),
-        Some(&output_size) => ProjectionHeadConfig {
-            kind: ProjectionKind::Nonlinear,
-            layers: sizes.len(),
-            output_size,
-            ..Default::default()
-        },
+        Some(&output_size) => ProjectionHeadConfig::default()
+            .with_layers(sizes.len())
+            .with_output_size(output_size),
     }
 }
 
@@ -335,7 +324,7 @@ fn assumptions(config: &SimClrConfig) -> Vec<String> {
         assumptions.push(format!(
             "the supervised head stands on level {} of the projection head (option \
              ft_proj_selector)",
-            config.projection_head.ft_proj_selector
+            i64::from(config.projection_head.fine_tune_from)
         ));
     }
     if hides_sk_ratio(&config.encoder) {

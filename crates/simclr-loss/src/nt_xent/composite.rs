@@ -2,45 +2,44 @@
 
 use candle_core::{D, DType, Result, Tensor};
 
-use super::{NtXent, NtXentOutput};
+use super::output::NtXentOutput;
+use super::similarity::{ENTROPY_OFFSET, SQUARED_LENGTH_FLOOR, Similarity};
 
 /// What the original subtracts from the similarity of a view with itself.
 const SELF_MASK: f64 = 1e9;
-/// What the original adds inside the logarithm of the entropy.
-pub(super) const ENTROPY_OFFSET: f64 = 1e-8;
-/// The least squared length that is divided by.
-pub(super) const SQUARED_LENGTH_FLOOR: f64 = 1e-12;
 
 /// The loss of `local` `[2m, d]` among `all` `[2n, d]`; local image `i` is image `offset + i` of all.
 pub(super) fn forward(
-    config: &NtXent,
+    similarity: Similarity,
     local: &Tensor,
     all: &Tensor,
     offset: usize,
-) -> crate::Result<NtXentOutput> {
-    let (a, b) = views(config, local)?;
-    let (all_a, all_b) = views(config, all)?;
+) -> Result<NtXentOutput> {
+    let (a, b) = views(similarity, local)?;
+    let (all_a, all_b) = views(similarity, all)?;
     let own = own_columns(&a, all_a.dim(0)?, offset)?;
-    let masked = |x: &Tensor, all: &Tensor| similarities(config, x, all)? - (&own * SELF_MASK)?;
-    let ab = similarities(config, &a, &all_b)?;
-    let ba = similarities(config, &b, &all_a)?;
-    let loss_a = cross_entropy(&ab, &masked(&a, &all_a)?, &own)?;
-    let loss_b = cross_entropy(&ba, &masked(&b, &all_b)?, &own)?;
+    let mask = (&own * SELF_MASK)?;
+    let ab = similarities(similarity, &a, &all_b)?;
+    let ba = similarities(similarity, &b, &all_a)?;
+    let aa = (similarities(similarity, &a, &all_a)? - &mask)?;
+    let bb = (similarities(similarity, &b, &all_b)? - &mask)?;
+    let loss_a = cross_entropy(&ab, &aa, &own)?;
+    let loss_b = cross_entropy(&ba, &bb, &own)?;
     Ok(NtXentOutput {
-        loss: ((loss_a + loss_b)?.mean_all()? * config.factor())?,
+        loss: (loss_a + loss_b)?.mean_all()?,
         accuracy: accuracy(&ab.detach(), offset)?,
         entropy: entropy(&ab.detach())?,
     })
 }
 
-pub(super) fn contrast_logits(config: &NtXent, embeddings: &Tensor) -> crate::Result<Tensor> {
-    let (a, b) = views(config, embeddings)?;
-    Ok(similarities(config, &a, &b)?)
+pub(super) fn contrast_logits(similarity: Similarity, embeddings: &Tensor) -> Result<Tensor> {
+    let (a, b) = views(similarity, embeddings)?;
+    similarities(similarity, &a, &b)
 }
 
 /// First and second views, scaled to unit length if so configured.
-fn views(config: &NtXent, embeddings: &Tensor) -> Result<(Tensor, Tensor)> {
-    let embeddings = if config.normalize {
+fn views(similarity: Similarity, embeddings: &Tensor) -> Result<(Tensor, Tensor)> {
+    let embeddings = if similarity.normalize {
         let squared = embeddings.sqr()?.sum_keepdim(1)?;
         let length = squared.maximum(SQUARED_LENGTH_FLOOR)?.sqrt()?;
         embeddings.broadcast_div(&length)?
@@ -54,8 +53,8 @@ fn views(config: &NtXent, embeddings: &Tensor) -> Result<(Tensor, Tensor)> {
     ))
 }
 
-fn similarities(config: &NtXent, x: &Tensor, y: &Tensor) -> Result<Tensor> {
-    x.contiguous()?.matmul(&y.contiguous()?.t()?)? / config.temperature
+fn similarities(similarity: Similarity, x: &Tensor, y: &Tensor) -> Result<Tensor> {
+    x.contiguous()?.matmul(&y.contiguous()?.t()?)? / similarity.temperature
 }
 
 /// `[m, n]`, 1 where the column is the row's own image.

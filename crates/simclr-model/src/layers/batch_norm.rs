@@ -3,31 +3,18 @@
 use candle_core::{Tensor, Var};
 use simclr_kernels::{Activation, BatchNormParameters, BatchStats, FeatureMap};
 
-use super::{Conv, Pass};
+use super::conv::Conv;
+use super::pass::Pass;
 use crate::builder::Builder;
-use crate::{Initializer, ResNetConfig, Result, Role};
-
-/// What all batch norms of a network share.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct BatchNormSettings {
-    pub(crate) decay: f64,
-    pub(crate) epsilon: f64,
-}
-
-impl BatchNormSettings {
-    pub(crate) fn of(config: &ResNetConfig) -> Self {
-        Self {
-            decay: config.batch_norm_decay,
-            epsilon: config.batch_norm_epsilon,
-        }
-    }
-}
+use crate::config::BatchNormSettings;
+use crate::error::Result;
+use crate::parameter::{Initializer, Role};
 
 /// `gamma * (x - mean) / sqrt(variance + epsilon) + beta` over the last axis.
 #[derive(Debug, Clone)]
 pub(crate) struct BatchNorm {
     gamma: Var,
-    beta: Offset,
+    beta: Beta,
     moving_mean: Var,
     moving_variance: Var,
     settings: BatchNormSettings,
@@ -35,18 +22,9 @@ pub(crate) struct BatchNorm {
 
 /// The last layer of the projection head has no beta.
 #[derive(Debug, Clone)]
-enum Offset {
+enum Beta {
     Learned(Var),
     Zero(Tensor),
-}
-
-/// How a batch norm differs from the usual one.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct BatchNormOptions {
-    /// Gamma starts at zero.
-    pub(crate) zero_gamma: bool,
-    /// There is no beta.
-    pub(crate) without_beta: bool,
 }
 
 impl BatchNorm {
@@ -55,11 +33,10 @@ impl BatchNorm {
         builder: &mut Builder<'_>,
         path: &str,
         channels: usize,
-        settings: BatchNormSettings,
-        options: BatchNormOptions,
+        gamma: f64,
     ) -> Result<Self> {
         let original = builder.next_batch_norm();
-        Self::named(builder, (path, &original), channels, settings, options)
+        Self::named(builder, (path, &original), channels, gamma, true)
     }
 
     /// A batch norm with both names given.
@@ -67,30 +44,24 @@ impl BatchNorm {
         builder: &mut Builder<'_>,
         names: (&str, &str),
         channels: usize,
-        settings: BatchNormSettings,
-        options: BatchNormOptions,
+        gamma: f64,
+        with_beta: bool,
     ) -> Result<Self> {
+        let settings = builder.batch_norm;
         let mut variable = |leaf, role, value| {
             builder.variable(names, leaf, &[channels], role, Initializer::Constant(value))
         };
-        let start = if options.zero_gamma { 0.0 } else { 1.0 };
-        let gamma = variable("gamma", Role::Gamma, start)?;
-        let beta = if options.without_beta {
-            None
+        let gamma = variable("gamma", Role::Gamma, gamma)?;
+        let beta = if with_beta {
+            Beta::Learned(variable("beta", Role::Beta, 0.0)?)
         } else {
-            Some(variable("beta", Role::Beta, 0.0)?)
-        };
-        let moving_mean = variable("moving_mean", Role::MovingMean, 0.0)?;
-        let moving_variance = variable("moving_variance", Role::MovingVariance, 1.0)?;
-        let beta = match beta {
-            Some(beta) => Offset::Learned(beta),
-            None => Offset::Zero(builder.constant(&vec![0.0; channels])?),
+            Beta::Zero(gamma.zeros_like()?)
         };
         Ok(Self {
             gamma,
             beta,
-            moving_mean,
-            moving_variance,
+            moving_mean: variable("moving_mean", Role::MovingMean, 0.0)?,
+            moving_variance: variable("moving_variance", Role::MovingVariance, 1.0)?,
             settings,
         })
     }
@@ -109,7 +80,7 @@ impl BatchNorm {
             return Ok(x.batch_norm_inference(norm, &self.moving(), activation, residual)?);
         }
         let (y, stats) = x.batch_norm_training(norm, activation, residual)?;
-        self.move_statistics(pass, &stats)?;
+        self.update_statistics(pass, &stats)?;
         Ok(y)
     }
 
@@ -156,14 +127,14 @@ impl BatchNorm {
         let (gamma, beta) = self.learned(pass);
         let norm = self.parameters(&gamma, &beta);
         let (y, stats) = x.batch_norm_relu_conv2d(norm, &conv.kernel(pass), conv.config())?;
-        self.move_statistics(pass, &stats)?;
+        self.update_statistics(pass, &stats)?;
         Ok(y)
     }
 
     fn learned(&self, pass: Pass) -> (Tensor, Tensor) {
         let beta = match &self.beta {
-            Offset::Learned(beta) => pass.parameter(beta),
-            Offset::Zero(zero) => zero.clone(),
+            Beta::Learned(beta) => pass.parameter(beta),
+            Beta::Zero(zero) => zero.clone(),
         };
         (pass.parameter(&self.gamma), beta)
     }
@@ -184,16 +155,16 @@ impl BatchNorm {
         }
     }
 
-    fn move_statistics(&self, pass: Pass, stats: &BatchStats) -> Result<()> {
-        if pass.moves_statistics {
-            self.move_towards(&self.moving_mean, &stats.mean)?;
-            self.move_towards(&self.moving_variance, &stats.variance)?;
+    fn update_statistics(&self, pass: Pass, stats: &BatchStats) -> Result<()> {
+        if pass.updates_statistics {
+            self.update_moving(&self.moving_mean, &stats.mean)?;
+            self.update_moving(&self.moving_variance, &stats.variance)?;
         }
         Ok(())
     }
 
     /// `old - (1 - decay) * (old - batch)`, in the original's order of operations.
-    fn move_towards(&self, moving: &Var, batch: &Tensor) -> Result<()> {
+    fn update_moving(&self, moving: &Var, batch: &Tensor) -> Result<()> {
         let old = moving.as_detached_tensor();
         let step = ((&old - batch)? * (1.0 - self.settings.decay))?;
         Ok(moving.set(&(old - step)?)?)

@@ -2,13 +2,14 @@
 
 use simclr_kernels::{Activation, DivisorRule, FeatureMap, Padding};
 
-use super::{
-    BatchNormOptions, BatchNormSettings, ConvNorm, ConvShape, Flow, Pass, SelectiveKernel,
-    SqueezeExcitation,
-};
+use super::conv::ConvShape;
+use super::conv_norm::{ConvNorm, Flow};
+use super::pass::Pass;
+use super::selective_kernel::SelectiveKernel;
+use super::squeeze_excitation::SqueezeExcitation;
 use crate::builder::Builder;
-use crate::config::BlockKind;
-use crate::{ResNetConfig, Result, StridePlacement};
+use crate::config::{BlockKind, ResNetConfig, StridePlacement};
+use crate::error::Result;
 
 /// `relu(body(x) + shortcut(x))`.
 #[derive(Debug, Clone)]
@@ -30,6 +31,12 @@ pub(crate) struct BlockShape {
     pub(crate) first: bool,
 }
 
+impl BlockShape {
+    fn output(self) -> usize {
+        self.filters * self.kind.expansion()
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Unit {
     Plain(ConvNorm),
@@ -43,37 +50,50 @@ impl Block {
         shape: BlockShape,
         config: &ResNetConfig,
     ) -> Result<Self> {
-        let output = shape.filters * shape.kind.expansion();
         // The original calls the shortcut first, which its variables' numbers follow.
-        let fits = shape.stride == 1 && shape.input == output && config.sk_ratio == 0.0;
-        let shortcut = match shape.first && !(fits && config.identity_shortcuts) {
-            true => Some(Shortcut::new(builder, path, shape, config)?),
-            false => None,
-        };
-        let (body, last_shape) = match shape.kind {
-            BlockKind::Basic => basic_body(builder, path, shape, config)?,
-            BlockKind::Bottleneck => bottleneck_body(builder, path, shape, config)?,
-        };
-        let options = BatchNormOptions {
-            zero_gamma: config.zero_init_last_gamma,
-            ..Default::default()
+        let shortcut = Shortcut::new(builder, path, shape, config)?;
+        let BlockShape {
+            input,
+            filters,
+            stride,
+            ..
+        } = shape;
+        let conv = |size, stride, channels| ConvShape::new(size, stride, channels);
+        let (body, last) = match shape.kind {
+            BlockKind::Basic => {
+                let first = ConvNorm::new(builder, path, "1", conv(3, stride, (input, filters)))?;
+                (vec![Unit::Plain(first)], conv(3, 1, (filters, filters)))
+            }
+            BlockKind::Bottleneck => {
+                let (first, middle) = match config.stride_placement {
+                    StridePlacement::First => (stride, 1),
+                    StridePlacement::Middle => (1, stride),
+                };
+                let first = ConvNorm::new(builder, path, "1", conv(1, first, (input, filters)))?;
+                let middle = conv(3, middle, (filters, filters));
+                let middle = if config.sk_ratio > 0.0 {
+                    let ratio = config.sk_ratio;
+                    Unit::Selective(SelectiveKernel::new(builder, path, middle, ratio)?)
+                } else {
+                    Unit::Plain(ConvNorm::new(builder, path, "2", middle)?)
+                };
+                let last = conv(1, 1, (filters, shape.output()));
+                (vec![Unit::Plain(first), middle], last)
+            }
         };
         let suffix = (body.len() + 1).to_string();
-        let settings = BatchNormSettings::of(config);
-        let last = ConvNorm::new(builder, path, &suffix, last_shape, settings, options)?;
-        let squeeze_excitation = if config.se_ratio > 0.0 {
-            let path = format!("{path}.squeeze_excitation");
-            let ratio = config.se_ratio;
-            Some(SqueezeExcitation::new(
-                builder,
-                &path,
-                shape.filters,
-                output,
-                ratio,
-            )?)
+        let gamma = if config.zero_init_last_gamma {
+            0.0
         } else {
-            None
+            1.0
         };
+        let last = ConvNorm::with_gamma(builder, path, &suffix, last, gamma)?;
+        let mut squeeze_excitation = None;
+        if config.se_ratio > 0.0 {
+            let channels = (filters, shape.output());
+            let gate = SqueezeExcitation::new(builder, path, channels, config.se_ratio)?;
+            squeeze_excitation = Some(gate);
+        }
         Ok(Self {
             shortcut,
             body,
@@ -90,7 +110,7 @@ impl Block {
         let mut flow = Flow::Computed(x.clone());
         for unit in &self.body {
             flow = match unit {
-                Unit::Plain(unit) => unit.rectified(flow, pass)?,
+                Unit::Plain(unit) => unit.relu(flow, pass)?,
                 Unit::Selective(unit) => Flow::Computed(unit.forward(&flow.compute(pass)?, pass)?),
             };
         }
@@ -105,97 +125,6 @@ impl Block {
             }
         }
     }
-}
-
-type Body = (Vec<Unit>, ConvShape);
-
-fn basic_body(
-    builder: &mut Builder<'_>,
-    path: &str,
-    shape: BlockShape,
-    config: &ResNetConfig,
-) -> Result<Body> {
-    let BlockShape {
-        input,
-        filters,
-        stride,
-        ..
-    } = shape;
-    let first = ConvShape {
-        size: 3,
-        stride,
-        input,
-        output: filters,
-    };
-    let last = ConvShape {
-        size: 3,
-        stride: 1,
-        input: filters,
-        output: filters,
-    };
-    Ok((vec![plain(builder, path, "1", first, config)?], last))
-}
-
-fn bottleneck_body(
-    builder: &mut Builder<'_>,
-    path: &str,
-    shape: BlockShape,
-    config: &ResNetConfig,
-) -> Result<Body> {
-    let BlockShape {
-        kind,
-        input,
-        filters,
-        stride,
-        ..
-    } = shape;
-    let (first_stride, middle_stride) = match config.stride_placement {
-        StridePlacement::First => (stride, 1),
-        StridePlacement::Middle => (1, stride),
-    };
-    let first = ConvShape {
-        size: 1,
-        stride: first_stride,
-        input,
-        output: filters,
-    };
-    let middle = ConvShape {
-        size: 3,
-        stride: middle_stride,
-        input: filters,
-        output: filters,
-    };
-    let last = ConvShape {
-        size: 1,
-        stride: 1,
-        input: filters,
-        output: filters * kind.expansion(),
-    };
-    let first = plain(builder, path, "1", first, config)?;
-    let middle = if config.sk_ratio > 0.0 {
-        let path = format!("{path}.selective_kernel");
-        let settings = BatchNormSettings::of(config);
-        let ratio = config.sk_ratio;
-        Unit::Selective(SelectiveKernel::new(
-            builder, &path, middle, ratio, settings,
-        )?)
-    } else {
-        plain(builder, path, "2", middle, config)?
-    };
-    Ok((vec![first, middle], last))
-}
-
-fn plain(
-    builder: &mut Builder<'_>,
-    path: &str,
-    suffix: &str,
-    shape: ConvShape,
-    config: &ResNetConfig,
-) -> Result<Unit> {
-    let settings = BatchNormSettings::of(config);
-    let usual = BatchNormOptions::default();
-    let unit = ConvNorm::new(builder, path, suffix, shape, settings, usual)?;
-    Ok(Unit::Plain(unit))
 }
 
 /// The projection of a group's first shortcut to its new size.
@@ -213,63 +142,48 @@ struct Pooling {
     divisor: DivisorRule,
 }
 
-impl Pooling {
-    fn resnet_d(stride: usize) -> Self {
-        if stride == 1 {
-            return Self {
-                stride,
-                padding: Padding::Same,
-                divisor: DivisorRule::ExcludePadding,
-            };
-        }
-        // The original pads by fixed zeros first, which then count.
-        Self {
-            stride,
-            padding: Padding::fixed(2),
-            divisor: DivisorRule::CountPadding,
-        }
-    }
-}
-
 impl Shortcut {
+    /// `None` where the block adds its input as it is.
     fn new(
         builder: &mut Builder<'_>,
         path: &str,
         shape: BlockShape,
         config: &ResNetConfig,
-    ) -> Result<Self> {
-        let (pooling, stride) = if config.is_resnet_d() {
-            (Some(Pooling::resnet_d(shape.stride)), 1)
-        } else {
-            (None, shape.stride)
-        };
-        let projection = ConvShape {
-            size: 1,
-            stride,
-            input: shape.input,
-            output: shape.filters * shape.kind.expansion(),
-        };
+    ) -> Result<Option<Self>> {
+        let is_resnet_d = config.is_resnet_d();
+        let fits = shape.stride == 1 && shape.input == shape.output() && !is_resnet_d;
+        if !shape.first || fits && config.identity_shortcuts {
+            return Ok(None);
+        }
+        let pooling = is_resnet_d.then_some(match shape.stride {
+            1 => Pooling {
+                stride: 1,
+                padding: Padding::Same,
+                divisor: DivisorRule::ExcludePadding,
+            },
+            // The original pads by fixed zeros first, which then count.
+            stride => Pooling {
+                stride,
+                padding: Padding::fixed(2),
+                divisor: DivisorRule::CountPadding,
+            },
+        });
+        let stride = if is_resnet_d { 1 } else { shape.stride };
+        let projection = ConvShape::new(1, stride, (shape.input, shape.output()));
         let path = format!("{path}.shortcut");
-        let settings = BatchNormSettings::of(config);
-        let usual = BatchNormOptions::default();
-        Ok(Self {
+        Ok(Some(Self {
             pooling,
-            projection: ConvNorm::new(builder, &path, "", projection, settings, usual)?,
-        })
+            projection: ConvNorm::new(builder, &path, "", projection)?,
+        }))
     }
 
     fn forward(&self, x: &FeatureMap, pass: Pass) -> Result<FeatureMap> {
-        let Some(Pooling {
-            stride,
-            padding,
-            divisor,
-        }) = self.pooling
-        else {
-            return self.projection.forward(x, pass, Activation::Identity, None);
+        let projection = &self.projection;
+        let Some(pooling) = self.pooling else {
+            return projection.forward(x, pass, Activation::Identity, None);
         };
-        let stride = (stride, stride);
-        let pooled = x.average_pool2d((2, 2), stride, padding, divisor)?;
-        self.projection
-            .forward(&pooled, pass, Activation::Identity, None)
+        let stride = (pooling.stride, pooling.stride);
+        let pooled = x.average_pool2d((2, 2), stride, pooling.padding, pooling.divisor)?;
+        projection.forward(&pooled, pass, Activation::Identity, None)
     }
 }

@@ -3,17 +3,30 @@
 use candle_core::{Tensor, Var};
 use simclr_kernels::{Conv2dConfig, FeatureMap};
 
-use super::Pass;
+use super::pass::Pass;
 use crate::builder::Builder;
-use crate::{Initializer, Result, Role};
+use crate::error::Result;
+use crate::parameter::{Initializer, Role};
 
-/// A square convolution's measures.
+/// The shape of a square convolution.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ConvShape {
     pub(crate) size: usize,
     pub(crate) stride: usize,
     pub(crate) input: usize,
     pub(crate) output: usize,
+}
+
+impl ConvShape {
+    /// A `size` x `size` convolution from `input` to `output` channels.
+    pub(crate) fn new(size: usize, stride: usize, (input, output): (usize, usize)) -> Self {
+        Self {
+            size,
+            stride,
+            input,
+            output,
+        }
+    }
 }
 
 /// Convolution without bias: at stride 1 `SAME`, above that the original's fixed padding,
@@ -33,14 +46,13 @@ impl Conv {
             input,
             output,
         } = shape;
+        let fan_in = size * size * input;
         let kernel = builder.variable(
             (path, &original),
             "kernel",
             &[size, size, input, output],
             Role::ConvKernel,
-            Initializer::VarianceScaling {
-                fan_in: size * size * input,
-            },
+            Initializer::VarianceScaling { fan_in },
         )?;
         Ok(Self {
             kernel,
@@ -48,12 +60,13 @@ impl Conv {
         })
     }
 
-    /// The convolution alone; the moments of its channels too if a batch norm will want them.
+    /// The convolution alone; with the statistics of its channels if a batch norm will want them.
     pub(crate) fn forward(&self, x: &FeatureMap, pass: Pass) -> Result<FeatureMap> {
         let kernel = self.kernel(pass);
-        Ok(match pass.batch_statistics {
-            true => x.conv2d_with_stats(&kernel, self.config)?,
-            false => x.conv2d(&kernel, self.config)?,
+        Ok(if pass.batch_statistics {
+            x.conv2d_with_stats(&kernel, self.config)?
+        } else {
+            x.conv2d(&kernel, self.config)?
         })
     }
 

@@ -2,9 +2,11 @@
 
 use simclr_kernels::{Activation, FeatureMap};
 
-use super::{BatchNorm, BatchNormOptions, BatchNormSettings, Conv, ConvShape, Pass};
-use crate::Result;
+use super::batch_norm::BatchNorm;
+use super::conv::{Conv, ConvShape};
+use super::pass::Pass;
 use crate::builder::Builder;
+use crate::error::Result;
 
 /// `activation(bn(conv(x)) + residual)`.
 #[derive(Debug, Clone)]
@@ -20,12 +22,21 @@ impl ConvNorm {
         path: &str,
         suffix: &str,
         shape: ConvShape,
-        settings: BatchNormSettings,
-        options: BatchNormOptions,
+    ) -> Result<Self> {
+        Self::with_gamma(builder, path, suffix, shape, 1.0)
+    }
+
+    /// As [`Self::new`], with this initial gamma.
+    pub(crate) fn with_gamma(
+        builder: &mut Builder<'_>,
+        path: &str,
+        suffix: &str,
+        shape: ConvShape,
+        gamma: f64,
     ) -> Result<Self> {
         let conv = Conv::new(builder, &format!("{path}.conv{suffix}"), shape)?;
         let path = format!("{path}.batch_norm{suffix}");
-        let norm = BatchNorm::new(builder, &path, shape.output, settings, options)?;
+        let norm = BatchNorm::new(builder, &path, shape.output, gamma)?;
         Ok(Self { conv, norm })
     }
 
@@ -39,7 +50,7 @@ impl ConvNorm {
         self.forward_flow(Flow::Computed(x.clone()), pass, activation, residual)
     }
 
-    /// As `forward`, from what the layer before may have left to be computed.
+    /// As `forward`, from an input whose batch norm and ReLU may be pending.
     pub(crate) fn forward_flow(
         &self,
         x: Flow<'_>,
@@ -49,23 +60,21 @@ impl ConvNorm {
     ) -> Result<FeatureMap> {
         if !pass.batch_statistics {
             let x = x.compute(pass)?;
-            let conv = &self.conv;
-            return self
-                .norm
-                .after_convolution(conv, &x, pass, activation, residual);
+            let Self { conv, norm } = self;
+            return norm.after_convolution(conv, &x, pass, activation, residual);
         }
         let y = self.convolve(x, pass)?;
         self.norm.forward(&y, pass, activation, residual)
     }
 
-    /// `relu(bn(conv(x)))`; in training, batch norm and ReLU are left to the layer after,
-    /// which then need not keep their result.
-    pub(crate) fn rectified<'a>(&'a self, x: Flow<'_>, pass: Pass) -> Result<Flow<'a>> {
+    /// `relu(bn(conv(x)))`; in training, batch norm and ReLU are left to the next layer,
+    /// which then need not save their result.
+    pub(crate) fn relu<'a>(&'a self, x: Flow<'_>, pass: Pass) -> Result<Flow<'a>> {
         if !pass.batch_statistics {
             let y = self.forward_flow(x, pass, Activation::Relu, None)?;
             return Ok(Flow::Computed(y));
         }
-        Ok(Flow::Rectified {
+        Ok(Flow::PendingRelu {
             map: self.convolve(x, pass)?,
             norm: &self.norm,
         })
@@ -74,7 +83,7 @@ impl ConvNorm {
     fn convolve(&self, x: Flow<'_>, pass: Pass) -> Result<FeatureMap> {
         match x {
             Flow::Computed(x) => self.conv.forward(&x, pass),
-            Flow::Rectified { map, norm } => norm.before_convolution(&map, &self.conv, pass),
+            Flow::PendingRelu { map, norm } => norm.before_convolution(&map, &self.conv, pass),
         }
     }
 }
@@ -84,7 +93,7 @@ pub(crate) enum Flow<'a> {
     /// A map as it is.
     Computed(FeatureMap),
     /// `relu(norm(map))`, to be computed.
-    Rectified {
+    PendingRelu {
         map: FeatureMap,
         norm: &'a BatchNorm,
     },
@@ -95,7 +104,7 @@ impl Flow<'_> {
     pub(crate) fn compute(self, pass: Pass) -> Result<FeatureMap> {
         match self {
             Self::Computed(map) => Ok(map),
-            Self::Rectified { map, norm } => norm.forward(&map, pass, Activation::Relu, None),
+            Self::PendingRelu { map, norm } => norm.forward(&map, pass, Activation::Relu, None),
         }
     }
 }

@@ -4,10 +4,13 @@ use candle_core::{D, Tensor};
 use candle_nn::ops::sigmoid;
 use simclr_kernels::{Activation, FeatureMap};
 
-use super::pointwise::Pointwise;
-use super::{BatchNorm, BatchNormOptions, BatchNormSettings, ConvNorm, ConvShape, Pass};
-use crate::Result;
+use super::batch_norm::BatchNorm;
+use super::conv::ConvShape;
+use super::conv_norm::ConvNorm;
+use super::dense::Dense;
+use super::pass::Pass;
 use crate::builder::Builder;
+use crate::error::Result;
 
 /// The narrowest gate.
 const MINIMUM_GATE_WIDTH: usize = 32;
@@ -16,9 +19,9 @@ const MINIMUM_GATE_WIDTH: usize = 32;
 #[derive(Debug, Clone)]
 pub(crate) struct SelectiveKernel {
     streams: ConvNorm,
-    reduce: Pointwise,
+    reduce: Dense,
     reduce_norm: BatchNorm,
-    expand: Pointwise,
+    expand: Dense,
     filters: usize,
 }
 
@@ -29,22 +32,20 @@ impl SelectiveKernel {
         path: &str,
         shape: ConvShape,
         ratio: f64,
-        settings: BatchNormSettings,
     ) -> Result<Self> {
         let filters = shape.output;
         let both = ConvShape {
             output: 2 * filters,
             ..shape
         };
-        let usual = BatchNormOptions::default();
-        let streams = ConvNorm::new(builder, path, "", both, settings, usual)?;
         let width = ((filters as f64 * ratio) as usize).max(MINIMUM_GATE_WIDTH);
-        let gate = (filters, width);
-        let reduce = Pointwise::new(builder, &format!("{path}.reduce"), gate, false)?;
-        let norm_path = format!("{path}.reduce_batch_norm");
-        let reduce_norm = BatchNorm::new(builder, &norm_path, width, settings, usual)?;
-        let gate = (width, 2 * filters);
-        let expand = Pointwise::new(builder, &format!("{path}.expand"), gate, false)?;
+        let path = |layer: &str| format!("{path}.selective_kernel{layer}");
+        let (reduce, expand) = ((filters, width), (width, 2 * filters));
+        // In the original's order of calls.
+        let streams = ConvNorm::new(builder, &path(""), "", both)?;
+        let reduce = Dense::pointwise(builder, &path(".reduce"), reduce, false)?;
+        let reduce_norm = BatchNorm::new(builder, &path(".reduce_batch_norm"), width, 1.0)?;
+        let expand = Dense::pointwise(builder, &path(".expand"), expand, false)?;
         Ok(Self {
             streams,
             reduce,
@@ -57,13 +58,9 @@ impl SelectiveKernel {
     /// `[n, h, w, in]` to `[n, h', w', filters]`.
     pub(crate) fn forward(&self, x: &FeatureMap, pass: Pass) -> Result<FeatureMap> {
         let both = self.streams.forward(x, pass, Activation::Relu, None)?;
-        let pooled = both.global_average_pool()?;
-        let both = both.into_tensor()?;
-        let first = both.narrow(D::Minus1, 0, self.filters)?;
-        let second = both.narrow(D::Minus1, self.filters, self.filters)?;
-        let sum =
-            (pooled.narrow(1, 0, self.filters)? + pooled.narrow(1, self.filters, self.filters)?)?;
-        let weight = self.weight_of_first(&sum, pass)?;
+        let (pooled_first, pooled_second) = self.halves(&both.global_average_pool()?)?;
+        let (first, second) = self.halves(&both.into_tensor()?)?;
+        let weight = self.weight_of_first(&(pooled_first + pooled_second)?, pass)?;
         // first * w + second * (1 - w)
         let mixed = ((first - &second)?.broadcast_mul(&weight)? + second)?;
         Ok(FeatureMap::new(&mixed, pass.backend)?)
@@ -75,9 +72,15 @@ impl SelectiveKernel {
         let hidden = self
             .reduce_norm
             .forward_rows(&hidden, pass, Activation::Relu)?;
-        let logits = self.expand.forward(&hidden, pass)?;
-        let difference =
-            (logits.narrow(1, 0, self.filters)? - logits.narrow(1, self.filters, self.filters)?)?;
-        Ok(sigmoid(&difference)?.unsqueeze(1)?.unsqueeze(1)?)
+        let (first, second) = self.halves(&self.expand.forward(&hidden, pass)?)?;
+        Ok(sigmoid(&(first - second)?)?.unsqueeze(1)?.unsqueeze(1)?)
+    }
+
+    /// The channels of the first and of the second stream.
+    fn halves(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
+        Ok((
+            x.narrow(D::Minus1, 0, self.filters)?,
+            x.narrow(D::Minus1, self.filters, self.filters)?,
+        ))
     }
 }

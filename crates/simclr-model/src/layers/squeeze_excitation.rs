@@ -3,16 +3,16 @@
 use candle_core::Tensor;
 use candle_nn::ops::sigmoid;
 
-use super::Pass;
-use super::pointwise::Pointwise;
-use crate::Result;
+use super::dense::Dense;
+use super::pass::Pass;
 use crate::builder::Builder;
+use crate::error::Result;
 
 /// Scales each channel by a gate that sees the pooled features.
 #[derive(Debug, Clone)]
 pub(crate) struct SqueezeExcitation {
-    reduce: Pointwise,
-    expand: Pointwise,
+    reduce: Dense,
+    expand: Dense,
 }
 
 impl SqueezeExcitation {
@@ -20,16 +20,17 @@ impl SqueezeExcitation {
     pub(crate) fn new(
         builder: &mut Builder<'_>,
         path: &str,
-        filters: usize,
-        channels: usize,
+        (filters, channels): (usize, usize),
         ratio: f64,
     ) -> Result<Self> {
         let width = ((filters as f64 * ratio) as usize).max(1);
-        let reduce = (channels, width);
-        let expand = (width, channels);
+        let mut layer = |name, shape| {
+            let path = format!("{path}.squeeze_excitation.{name}");
+            Dense::pointwise(builder, &path, shape, true)
+        };
         Ok(Self {
-            reduce: Pointwise::new(builder, &format!("{path}.reduce"), reduce, true)?,
-            expand: Pointwise::new(builder, &format!("{path}.expand"), expand, true)?,
+            reduce: layer("reduce", (channels, width))?,
+            expand: layer("expand", (width, channels))?,
         })
     }
 

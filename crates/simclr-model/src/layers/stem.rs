@@ -2,9 +2,12 @@
 
 use simclr_kernels::{Activation, FeatureMap, Padding};
 
-use super::{BatchNormOptions, BatchNormSettings, ConvNorm, ConvShape, Pass};
+use super::conv::ConvShape;
+use super::conv_norm::ConvNorm;
+use super::pass::Pass;
 use crate::builder::Builder;
-use crate::{ResNetConfig, Result, StemPooling};
+use crate::config::{self, ResNetConfig, StemPooling};
+use crate::error::Result;
 
 /// Channels of an RGB image.
 pub(crate) const IMAGE_CHANNELS: usize = 3;
@@ -26,13 +29,10 @@ pub(crate) struct StemOutput {
 
 impl Stem {
     pub(crate) fn new(builder: &mut Builder<'_>, config: &ResNetConfig) -> Result<Self> {
-        let path = "encoder.stem";
-        let settings = BatchNormSettings::of(config);
-        let usual = BatchNormOptions::default();
-        let mut unit =
-            |suffix: &str, shape| ConvNorm::new(builder, path, suffix, shape, settings, usual);
-        let width = 64 * config.width_multiplier;
-        let (input, output) = (IMAGE_CHANNELS, width);
+        let mut unit = |suffix: &str, size, stride, channels| {
+            let shape = ConvShape::new(size, stride, channels);
+            ConvNorm::new(builder, "encoder.stem", suffix, shape)
+        };
         let pooling = match config.stem_pooling {
             StemPooling::Same => Padding::Same,
             StemPooling::Symmetric => Padding::Explicit {
@@ -42,48 +42,25 @@ impl Stem {
                 right: 1,
             },
         };
+        let (input, output) = (IMAGE_CHANNELS, 64 * config.width_multiplier);
+        let half = output / 2;
         Ok(match config.stem {
-            crate::Stem::Cifar => Self {
+            config::Stem::Cifar => Self {
                 first: Vec::new(),
-                last: unit(
-                    "",
-                    ConvShape {
-                        size: 3,
-                        stride: 1,
-                        input,
-                        output,
-                    },
-                )?,
+                last: unit("", 3, 1, (input, output))?,
                 pooling: None,
             },
-            crate::Stem::ImageNet if config.is_resnet_d() => {
-                let half = width / 2;
-                let three = |stride, input, output| ConvShape {
-                    size: 3,
-                    stride,
-                    input,
-                    output,
-                };
-                Self {
-                    first: vec![
-                        unit("1", three(2, input, half))?,
-                        unit("2", three(1, half, half))?,
-                    ],
-                    last: unit("3", three(1, half, output))?,
-                    pooling: Some(pooling),
-                }
-            }
-            crate::Stem::ImageNet => Self {
+            config::Stem::ImageNet if config.is_resnet_d() => Self {
+                first: vec![
+                    unit("1", 3, 2, (input, half))?,
+                    unit("2", 3, 1, (half, half))?,
+                ],
+                last: unit("3", 3, 1, (half, output))?,
+                pooling: Some(pooling),
+            },
+            config::Stem::ImageNet => Self {
                 first: Vec::new(),
-                last: unit(
-                    "",
-                    ConvShape {
-                        size: 7,
-                        stride: 2,
-                        input,
-                        output,
-                    },
-                )?,
+                last: unit("", 7, 2, (input, output))?,
                 pooling: Some(pooling),
             },
         })
@@ -100,7 +77,7 @@ impl Stem {
         })
     }
 
-    /// What the blocks see and nothing else, which takes a pass over the largest maps less.
+    /// The input of the blocks and nothing else, which saves a pass over the largest maps.
     pub(crate) fn output(&self, images: &FeatureMap, pass: Pass) -> Result<FeatureMap> {
         let x = self.before_last(images, pass)?;
         self.pool(self.last.forward(&x, pass, Activation::Relu, None)?)

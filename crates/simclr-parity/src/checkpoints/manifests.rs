@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use simclr_checkpoint::{ImportOptions, recognize};
-use simclr_model::{ParameterSpec, Part};
+use simclr_model::{ModelStage, ParameterSpec};
 use simclr_testkit::GoldenCase;
 
 use super::expected::{equal, shape};
@@ -39,11 +39,16 @@ pub(super) fn check(
         let wanted = specs.iter().filter(|spec| wanted(spec));
         wanted.map(|spec| spec.element_count() as u64).sum()
     };
-    let is_base = |part: Part| !matches!(part, Part::ProjectionHead | Part::SupervisedHead);
-    let base = values(&|spec| is_base(spec.part) && spec.role.is_trainable());
-    let statistics = values(&|spec| is_base(spec.part) && !spec.role.is_trainable());
-    let projection = values(&|spec| spec.part == Part::ProjectionHead && spec.role.is_trainable());
-    let supervised = values(&|spec| spec.part == Part::SupervisedHead);
+    let is_base = |stage: ModelStage| {
+        !matches!(
+            stage,
+            ModelStage::ProjectionHead | ModelStage::SupervisedHead
+        )
+    };
+    let base = values(&|spec| is_base(spec.stage) && spec.role.is_trainable());
+    let statistics = values(&|spec| is_base(spec.stage) && !spec.role.is_trainable());
+    let projection = values(&|spec| spec.stage == ModelStage::ProjectionHead && spec.role.is_trainable());
+    let supervised = values(&|spec| spec.stage == ModelStage::SupervisedHead);
     let encoder = &config.encoder;
     let head = config.supervised_head.as_ref();
     let trainable = &manifest["params_trainable"];

@@ -39,7 +39,7 @@ pub struct FineTuneConfig {
     /// The encoder. Default: ResNet-50.
     pub encoder: ResNetConfig,
     /// The projection head; the supervised head stands on the level that its
-    /// `ft_proj_selector` names. Default: three layers, on none of which it stands.
+    /// [`FineTuneFrom`](simclr_model::FineTuneFrom) names. Default: three layers, on none of which it stands.
     pub projection_head: ProjectionHeadConfig,
     /// What the supervised head starts from. Default: zeros.
     pub head: HeadStart,
@@ -116,14 +116,11 @@ impl FineTuneConfig {
 
     /// The model that this run trains.
     pub fn model(&self, num_classes: usize) -> SimClrConfig {
-        SimClrConfig {
-            encoder: self.encoder.clone(),
-            projection_head: self.projection_head.clone(),
-            supervised_head: Some(SupervisedHeadConfig {
-                zero_init_logits: self.head == HeadStart::Zero,
-                ..SupervisedHeadConfig::classes(num_classes)
-            }),
-        }
+        let supervised_head = SupervisedHeadConfig::classes(num_classes)
+            .with_zero_init_logits(self.head == HeadStart::Zero);
+        SimClrConfig::new(self.encoder.clone())
+            .with_projection_head(self.projection_head.clone())
+            .with_supervised_head(supervised_head)
     }
 
     /// Checks every setting that can be checked without the data.

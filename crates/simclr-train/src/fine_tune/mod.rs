@@ -103,7 +103,7 @@ impl FineTune {
     /// (`ft_proj_selector`): 0 is the encoder's output, k the output of layer k, -1 that of
     /// the last layer. Default: 0, or what the network to start from says.
     pub fn projection_layer(mut self, level: i64) -> Self {
-        self.config.projection_head.ft_proj_selector = level;
+        self.config.projection_head.fine_tune_from = level.into();
         self
     }
 

@@ -5,8 +5,9 @@ use std::sync::{Mutex, PoisonError};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::forward::Softmax;
 use super::product::{ALIGNMENT, Left, Product};
-use super::{Softmax, Views};
+use super::views::Views;
 use crate::vector;
 
 /// Rows per block, for many views and for few.
@@ -172,31 +173,6 @@ impl Context<'_> {
         });
     }
 
-    /// Turns products into `p_ij + p_ji`.
-    #[inline(always)]
-    fn weigh(&self, rows: &Block, columns: &Block, tile: &mut [f32]) {
-        let scale = self.views.inverse_temperature;
-        let column_sums = &self.inverse_sums[columns.start..columns.end];
-        let column_shifts = &self.shift[columns.start..columns.end];
-        for (i, row) in (rows.start..rows.end).zip(tile.chunks_exact_mut(self.stride)) {
-            let (shift, row_sum) = (self.shift[i], self.inverse_sums[i]);
-            let weights = row.iter_mut().zip(column_sums);
-            if self.views.bound.is_some() {
-                // All shifts are the same.
-                for (value, &column_sum) in weights {
-                    *value = vector::exp(*value * scale - shift) * (row_sum + column_sum);
-                }
-            } else {
-                for ((value, &column_sum), &column_shift) in weights.zip(column_shifts) {
-                    let similarity = *value * scale;
-                    *value = vector::exp(similarity - shift) * row_sum
-                        + vector::exp(similarity - column_shift) * column_sum;
-                }
-            }
-            self.correct(i, columns, row);
-        }
-    }
-
     /// The two entries of a row that are not like the others.
     #[inline(always)]
     fn correct(&self, i: usize, columns: &Block, row: &mut [f32]) {
@@ -211,7 +187,7 @@ impl Context<'_> {
     }
 }
 
-/// [`Context::weigh`] with the vector instructions of the machine.
+/// Turns products into `p_ij + p_ji`.
 struct Weigh<'a> {
     context: &'a Context<'a>,
     rows: &'a Block,
@@ -224,7 +200,32 @@ impl WithSimd for Weigh<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        self.context.weigh(self.rows, self.columns, self.tile);
+        let Self {
+            context,
+            rows,
+            columns,
+            tile,
+        } = self;
+        let scale = context.views.inverse_temperature;
+        let column_sums = &context.inverse_sums[columns.start..columns.end];
+        let column_shifts = &context.shift[columns.start..columns.end];
+        for (i, row) in (rows.start..rows.end).zip(tile.chunks_exact_mut(context.stride)) {
+            let (shift, row_sum) = (context.shift[i], context.inverse_sums[i]);
+            let weights = row.iter_mut().zip(column_sums);
+            if context.views.bound.is_some() {
+                // All shifts are the same.
+                for (value, &column_sum) in weights {
+                    *value = vector::exp(*value * scale - shift) * (row_sum + column_sum);
+                }
+            } else {
+                for ((value, &column_sum), &column_shift) in weights.zip(column_shifts) {
+                    let similarity = *value * scale;
+                    *value = vector::exp(similarity - shift) * row_sum
+                        + vector::exp(similarity - column_shift) * column_sum;
+                }
+            }
+            context.correct(i, columns, row);
+        }
     }
 }
 

@@ -1,12 +1,12 @@
-//! Recomputed blocks against kept ones.
+//! Gradient checkpointing against saved activations.
 
 #![allow(clippy::unwrap_used)]
 
 use candle_core::{Device, Tensor, Var};
-use simclr_model::{ActivationMemory, Freeze, Mode, ResNetConfig, SimClr, SimClrConfig};
+use simclr_model::{Freeze, GradientCheckpointing, Mode, ResNetConfig, SimClr, SimClrConfig};
 use simclr_testkit::{formula_values, seeds};
 
-struct Outcome {
+struct StepResult {
     output: Vec<f32>,
     gradients: Vec<(String, Option<Vec<f32>>)>,
     variables: Vec<Vec<f32>>,
@@ -16,16 +16,18 @@ fn values(tensor: &Tensor) -> Vec<f32> {
     tensor.flatten_all().unwrap().to_vec1().unwrap()
 }
 
-fn run(memory: ActivationMemory, freeze: Freeze, differentiable_images: bool) -> Outcome {
-    let encoder = ResNetConfig {
-        zero_init_last_gamma: false,
-        ..ResNetConfig::depth(18)
-            .with_se_ratio(0.25)
-            .with_sk_ratio(0.0625)
-    };
+fn run(
+    checkpointing: GradientCheckpointing,
+    freeze: Freeze,
+    differentiable_images: bool,
+) -> StepResult {
+    let encoder = ResNetConfig::depth(18)
+        .with_se_ratio(0.25)
+        .with_sk_ratio(0.0625)
+        .with_zero_init_last_gamma(false);
     let config = SimClrConfig::new(encoder);
     let mut model = SimClr::initialize(&config, seeds::WEIGHTS, &Device::Cpu).unwrap();
-    model.set_activation_memory(memory);
+    model.set_gradient_checkpointing(checkpointing);
     model.set_freeze(freeze).unwrap();
     let images = formula_values("images", 3 * 32 * 32 * 3, 0.0, 1.0);
     let images = Var::from_vec(images, (3, 32, 32, 3), &Device::Cpu).unwrap();
@@ -41,7 +43,7 @@ fn run(memory: ActivationMemory, freeze: Freeze, differentiable_images: bool) ->
     let gradients = model
         .parameters()
         .map(|p| (p.spec.name.clone(), gradient(&p.variable)));
-    Outcome {
+    StepResult {
         output: values(output.z()),
         gradients: gradients
             .chain([("images".to_owned(), gradient(&images))])
@@ -51,16 +53,16 @@ fn run(memory: ActivationMemory, freeze: Freeze, differentiable_images: bool) ->
 }
 
 #[test]
-fn recomputing_gives_the_same_bits() {
+fn checkpointed_blocks_give_the_same_bits() {
     for freeze in [
         Freeze::None,
         Freeze::AfterBlock(1),
         Freeze::AfterBlockOriginal(2),
     ] {
         for differentiable_images in [false, true] {
-            let kept = run(ActivationMemory::Keep, freeze, differentiable_images);
+            let kept = run(GradientCheckpointing::None, freeze, differentiable_images);
             let recomputed = run(
-                ActivationMemory::RecomputeBlocks,
+                GradientCheckpointing::PerBlock,
                 freeze,
                 differentiable_images,
             );
