@@ -56,7 +56,6 @@ mod facts;
 mod folder;
 mod grid;
 mod hygiene;
-mod jpeg;
 mod loader;
 mod partly_labelled;
 mod seed;

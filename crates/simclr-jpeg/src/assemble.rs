@@ -1,58 +1,38 @@
-//! From coefficients to pixels, a row of groups of blocks at a time.
+//! From coefficients to pixels, one row of MCUs (interleaved groups of blocks) at a time.
 
-use simclr_augment::DecodedImage;
+use crate::color::{gray_to_rgb, to_rgb};
+use crate::decoded::Decoded;
+use crate::error::{Result, damaged};
+use crate::frame::{Block, Frame};
+use crate::plane::Plane;
+use crate::transform::{Multipliers, inverse};
+use crate::upsample::{Scratch, upsample_row};
 
-use super::color::{gray_to_rgb, to_rgb};
-use super::frame::{Block, Frame};
-use super::transform::{Multipliers, inverse};
-use super::upsample::{Scratch, upsample_row};
-use super::{JpegError, damaged};
-
-/// Puts a picture together whose coefficients are all there.
-pub(super) fn assemble(frame: &Frame) -> Result<DecodedImage, JpegError> {
+/// Makes the image of a frame whose coefficients have all been decoded.
+pub(crate) fn assemble(frame: &Frame) -> Result<Decoded> {
     let mut assembler = Assembler::new(frame)?;
-    for y in 0..frame.groups_high() {
+    for y in 0..frame.mcu_rows() {
         for (index, component) in frame.components.iter().enumerate() {
             let blocks = component.stride * component.vertical;
             assembler.add_row(index, y, &component.blocks[y * blocks..(y + 1) * blocks]);
         }
         assembler.draw(y);
     }
-    assembler.finish()
+    Ok(assembler.finish())
 }
 
-/// The samples of a component, as far as pixels still to be drawn need them: those of
-/// the last two rows of groups.
-pub(super) struct Plane {
-    samples: Vec<u8>,
-    stride: usize,
-    /// Rows of samples that are kept.
-    kept: usize,
-    pub(super) width: usize,
-    pub(super) height: usize,
-    /// Pixels per sample: columns, rows.
-    pub(super) factors: (usize, usize),
-    multipliers: Multipliers,
-}
-
-impl Plane {
-    pub(super) fn row(&self, y: usize) -> &[u8] {
-        &self.samples[(y % self.kept) * self.stride..][..self.width]
-    }
-}
-
-/// A picture that grows downwards.
-pub(super) struct Assembler<'a> {
+/// An image that is filled from the top.
+pub(crate) struct Assembler<'a> {
     frame: &'a Frame,
     planes: Vec<Plane>,
     pixels: Vec<u8>,
-    /// Rows of pixels that are there.
+    /// Rows of pixels written so far.
     drawn: usize,
     scratch: [Scratch; 3],
 }
 
 impl<'a> Assembler<'a> {
-    pub(super) fn new(frame: &'a Frame) -> Result<Self, JpegError> {
+    pub(crate) fn new(frame: &'a Frame) -> Result<Self> {
         let mut planes = Vec::new();
         for component in &frame.components {
             let Some(quantization) = &component.quantization else {
@@ -81,8 +61,8 @@ impl<'a> Assembler<'a> {
         })
     }
 
-    /// Takes the blocks of a component in the row `y` of groups.
-    pub(super) fn add_row(&mut self, component: usize, y: usize, blocks: &[Block]) {
+    /// Transforms a component's blocks in MCU row `y` into samples.
+    pub(crate) fn add_row(&mut self, component: usize, y: usize, blocks: &[Block]) {
         let plane = &mut self.planes[component];
         let wide = plane.stride / 8;
         let first = (y * plane.kept / 2) % plane.kept;
@@ -92,10 +72,10 @@ impl<'a> Assembler<'a> {
         }
     }
 
-    /// Draws the pixels that need nothing below the row `y` of groups.
-    pub(super) fn draw(&mut self, y: usize) {
+    /// Writes the pixels that need no samples below MCU row `y`.
+    pub(crate) fn draw(&mut self, y: usize) {
         let (height, width) = (self.frame.height, self.frame.width);
-        // The last row may need samples of the next groups.
+        // The last row of pixels may need samples of the next MCU row.
         let bottom = 8 * self.frame.vertical * (y + 1);
         let end = if bottom < height { bottom - 1 } else { height };
         let rows = self.pixels.chunks_exact_mut(width * 3).enumerate();
@@ -118,8 +98,11 @@ impl<'a> Assembler<'a> {
         self.drawn = end;
     }
 
-    pub(super) fn finish(self) -> Result<DecodedImage, JpegError> {
-        let (height, width) = (self.frame.height, self.frame.width);
-        DecodedImage::new(height, width, self.pixels).or_else(|error| damaged(error.to_string()))
+    pub(crate) fn finish(self) -> Decoded {
+        Decoded {
+            height: self.frame.height,
+            width: self.frame.width,
+            pixels: self.pixels,
+        }
     }
 }

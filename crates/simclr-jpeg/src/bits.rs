@@ -7,7 +7,7 @@ const PADDING: usize = 8;
 
 /// The entropy-coded data of a scan, one stretch between two markers at a time, byte
 /// stuffing undone.
-pub(super) struct Entropy<'a> {
+pub(crate) struct Entropy<'a> {
     data: &'a [u8],
     /// Of the marker that ends the stretch, or the end of the file.
     position: usize,
@@ -17,7 +17,7 @@ pub(super) struct Entropy<'a> {
 
 impl<'a> Entropy<'a> {
     /// The stretch that begins at `position`.
-    pub(super) fn new(data: &'a [u8], position: usize) -> Self {
+    pub(crate) fn new(data: &'a [u8], position: usize) -> Self {
         let mut entropy = Self {
             data,
             position,
@@ -57,7 +57,7 @@ impl<'a> Entropy<'a> {
     }
 
     /// The bits of the stretch, from its beginning.
-    pub(super) fn bits(&self) -> Bits<'_> {
+    pub(crate) fn bits(&self) -> Bits<'_> {
         Bits {
             clean: &self.clean,
             next: 0,
@@ -67,7 +67,7 @@ impl<'a> Entropy<'a> {
     }
 
     /// The position of the next marker that is not a restart marker.
-    pub(super) fn next_marker(&self) -> Option<usize> {
+    pub(crate) fn next_marker(&self) -> Option<usize> {
         let rest = self.data.get(self.position..)?;
         let offset = rest
             .windows(2)
@@ -76,7 +76,7 @@ impl<'a> Entropy<'a> {
     }
 
     /// Goes on behind a restart marker; false if the stretch does not end with one.
-    pub(super) fn restart(&mut self) -> bool {
+    pub(crate) fn restart(&mut self) -> bool {
         if !matches!(self.data.get(self.position + 1), Some(0xD0..=0xD7)) {
             return false;
         }
@@ -88,7 +88,7 @@ impl<'a> Entropy<'a> {
 
 /// Reads the bits of one stretch; after it there are only zeros.
 #[derive(Clone)]
-pub(super) struct Bits<'a> {
+pub(crate) struct Bits<'a> {
     clean: &'a [u8],
     /// The first byte of which no bit is in `buffer` for sure.
     next: usize,
@@ -101,7 +101,7 @@ pub(super) struct Bits<'a> {
 impl Bits<'_> {
     /// Makes at least 56 bits available, without a branch that depends on the data.
     #[inline(always)]
-    pub(super) fn refill(&mut self) {
+    pub(crate) fn refill(&mut self) {
         let rest = self.clean.get(self.next..).unwrap_or_default();
         let word = rest
             .first_chunk::<8>()
@@ -113,14 +113,14 @@ impl Bits<'_> {
 
     /// The next bits (1 to 56 of them), refilled before, as a number.
     #[inline(always)]
-    pub(super) fn peek(&self, bits: u32) -> usize {
+    pub(crate) fn peek(&self, bits: u32) -> usize {
         (self.buffer >> (64 - bits)) as usize
     }
 
     /// The signed number of `size` (at most 15) bits that follow the next `skipped`
     /// bits, refilled before; negative numbers begin with a 0.
     #[inline(always)]
-    pub(super) fn peek_signed(&self, skipped: u32, size: u32) -> i32 {
+    pub(crate) fn peek_signed(&self, skipped: u32, size: u32) -> i32 {
         let rest = self.buffer << skipped;
         let magnitude = (rest >> 1 >> (63 - size)) as i32;
         let negative = (rest >> 63) as i32 - 1;
@@ -129,14 +129,14 @@ impl Bits<'_> {
 
     /// Consumes bits that were refilled before.
     #[inline(always)]
-    pub(super) fn consume(&mut self, bits: u32) {
+    pub(crate) fn consume(&mut self, bits: u32) {
         self.buffer <<= bits;
         self.count -= bits;
     }
 
     /// The next `bits` (at most 16) as a number.
     #[inline]
-    pub(super) fn take(&mut self, bits: u32) -> u32 {
+    pub(crate) fn take(&mut self, bits: u32) -> u32 {
         self.refill();
         let value = (self.buffer >> 1 >> (63 - bits)) as u32;
         self.consume(bits);
@@ -145,7 +145,7 @@ impl Bits<'_> {
 
     /// A number of `bits` (at most 15) bits, negative ones coded by a leading 0.
     #[inline]
-    pub(super) fn take_signed(&mut self, bits: u32) -> i32 {
+    pub(crate) fn take_signed(&mut self, bits: u32) -> i32 {
         self.refill();
         let value = self.peek_signed(0, bits);
         self.consume(bits);
@@ -153,7 +153,7 @@ impl Bits<'_> {
     }
 
     /// Whether more bits were consumed than the stretch has.
-    pub(super) fn overran(&self) -> bool {
+    pub(crate) fn overran(&self) -> bool {
         let real = 8 * (self.clean.len() - PADDING);
         8 * self.next > real + self.count as usize
     }

@@ -1,13 +1,13 @@
 //! Rows of samples to rows of pixels.
 
 /// Grey to three equal channels.
-pub(super) fn gray_to_rgb(line: &[u8], row: &mut [u8]) {
+pub(crate) fn gray_to_rgb(line: &[u8], row: &mut [u8]) {
     interleave([line; 3], row);
 }
 
 /// The conversion of ITU-R BT.601 in 16-bit fixed point, as libjpeg rounds it; or
 /// nothing but interleaving, if the components are red, green and blue.
-pub(super) fn to_rgb(lines: [&[u8]; 3], rgb: bool, row: &mut [u8]) {
+pub(crate) fn to_rgb(lines: [&[u8]; 3], rgb: bool, row: &mut [u8]) {
     if rgb {
         return interleave(lines, row);
     }
@@ -76,7 +76,7 @@ mod avx2 {
     use pulp::x86::V3;
     use pulp::{NullaryFnOnce, cast};
 
-    pub(super) fn interleave(simd: V3, planes: [&[u8]; 3], row: &mut [u8]) {
+    pub(crate) fn interleave(simd: V3, planes: [&[u8]; 3], row: &mut [u8]) {
         simd.vectorize(Interleave { simd, planes, row });
     }
 

@@ -1,44 +1,44 @@
 //! The picture as its file describes it: components and their coefficients.
 
-use super::{JpegError, damaged, unsupported};
+use crate::error::{Result, damaged, unsupported};
 
 /// Coefficients of a block, in natural (not zigzag) order.
-pub(super) type Block = [i16; 64];
+pub(crate) type Block = [i16; 64];
 
 /// One colour component.
-pub(super) struct Component {
-    pub(super) id: u8,
+pub(crate) struct Component {
+    pub(crate) id: u8,
     /// Sampling factors.
-    pub(super) horizontal: usize,
-    pub(super) vertical: usize,
+    pub(crate) horizontal: usize,
+    pub(crate) vertical: usize,
     /// Number of its quantisation table.
     table: usize,
     /// The table itself, in natural order, as it was when the component's first
     /// scan began.
-    pub(super) quantization: Option<[u16; 64]>,
+    pub(crate) quantization: Option<[u16; 64]>,
     /// Samples that belong to the picture.
-    pub(super) width: usize,
-    pub(super) height: usize,
+    pub(crate) width: usize,
+    pub(crate) height: usize,
     /// Blocks that hold samples of the picture.
-    pub(super) blocks_wide: usize,
-    pub(super) blocks_high: usize,
-    /// Blocks per stored row; whole groups of blocks are stored.
-    pub(super) stride: usize,
+    pub(crate) blocks_wide: usize,
+    pub(crate) blocks_high: usize,
+    /// Blocks per stored row; whole MCUs are stored.
+    pub(crate) stride: usize,
     /// All coefficients, if several scans give them.
-    pub(super) blocks: Vec<Block>,
+    pub(crate) blocks: Vec<Block>,
 }
 
 /// The whole picture.
-pub(super) struct Frame {
-    pub(super) width: usize,
-    pub(super) height: usize,
-    pub(super) progressive: bool,
-    pub(super) components: Vec<Component>,
+pub(crate) struct Frame {
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+    pub(crate) progressive: bool,
+    pub(crate) components: Vec<Component>,
     /// Largest sampling factors.
-    pub(super) horizontal: usize,
-    pub(super) vertical: usize,
+    pub(crate) horizontal: usize,
+    pub(crate) vertical: usize,
     /// Whether the three components are red, green and blue as they are.
-    pub(super) rgb: bool,
+    pub(crate) rgb: bool,
 }
 
 /// Coefficients (of 2 bytes) that are held at most, about a 300 megapixel photo.
@@ -48,11 +48,7 @@ const BLOCKS_PER_BYTE: usize = 8;
 
 impl Frame {
     /// From the content of a start-of-frame segment in a file of `file_bytes`.
-    pub(super) fn read(
-        segment: &[u8],
-        progressive: bool,
-        file_bytes: usize,
-    ) -> Result<Self, JpegError> {
+    pub(crate) fn read(segment: &[u8], progressive: bool, file_bytes: usize) -> Result<Self> {
         let &[precision, h1, h0, w1, w0, count, ref specifications @ ..] = segment else {
             return damaged("the frame header is too short");
         };
@@ -107,13 +103,13 @@ impl Frame {
         id: u8,
         (horizontal, vertical): (usize, usize),
         table: usize,
-    ) -> Result<(), JpegError> {
+    ) -> Result<()> {
         if !self.horizontal.is_multiple_of(horizontal) || !self.vertical.is_multiple_of(vertical) {
             return unsupported("chroma sampled at a fractional rate");
         }
         let width = (self.width * horizontal).div_ceil(self.horizontal);
         let height = (self.height * vertical).div_ceil(self.vertical);
-        let stride = self.groups_wide() * horizontal;
+        let stride = self.mcus_per_row() * horizontal;
         self.components.push(Component {
             id,
             horizontal,
@@ -131,7 +127,7 @@ impl Frame {
     }
 
     /// Nothing is reserved for a picture larger than its file can hold.
-    fn check_size(&self, file_bytes: usize) -> Result<(), JpegError> {
+    fn check_size(&self, file_bytes: usize) -> Result<()> {
         let stored = self.components.iter().map(|c| c.stride * self.rows_of(c));
         if stored.sum::<usize>() * 64 > MAX_COEFFICIENTS {
             return unsupported(format!("{} x {} pixels", self.height, self.width));
@@ -151,37 +147,37 @@ impl Frame {
 
     /// Rows of blocks that are stored of a component.
     fn rows_of(&self, component: &Component) -> usize {
-        self.groups_high() * component.vertical
+        self.mcu_rows() * component.vertical
     }
 
     /// Makes room for all coefficients, unless there is already.
-    pub(super) fn allocate(&mut self) {
-        let high = self.groups_high();
+    pub(crate) fn allocate(&mut self) {
+        let high = self.mcu_rows();
         for component in &mut self.components {
             let blocks = component.stride * high * component.vertical;
             component.blocks.resize(blocks, [0; 64]);
         }
     }
 
-    /// Groups of interleaved blocks in a row.
-    pub(super) fn groups_wide(&self) -> usize {
+    /// MCUs (interleaved groups of blocks) in a row.
+    pub(crate) fn mcus_per_row(&self) -> usize {
         self.width.div_ceil(8 * self.horizontal)
     }
 
-    /// Groups of interleaved blocks in a column.
-    pub(super) fn groups_high(&self) -> usize {
+    /// Rows of MCUs.
+    pub(crate) fn mcu_rows(&self) -> usize {
         self.height.div_ceil(8 * self.vertical)
     }
 
     /// Remembers the quantisation tables of components whose first scan begins.
-    pub(super) fn settle_quantization(
+    pub(crate) fn settle_quantization(
         &mut self,
         components: &[usize],
         tables: &[Option<[u16; 64]>; 4],
-    ) -> Result<(), JpegError> {
+    ) -> Result<()> {
         for &index in components {
             let Some(component) = self.components.get_mut(index) else {
-                return damaged("a scan names a component that the frame has not");
+                return damaged("a scan names a component that the frame does not have");
             };
             if component.quantization.is_none() {
                 component.quantization = tables.get(component.table).copied().flatten();

@@ -1,7 +1,7 @@
 //! Huffman tables.
 
-use super::bits::Bits;
-use super::{JpegError, damaged};
+use crate::bits::Bits;
+use crate::error::{Result, damaged};
 
 /// Codes of at most this many bits are looked up at once.
 const FAST_BITS: u32 = 11;
@@ -29,7 +29,7 @@ impl Code {
 
 /// A table that turns codes into symbols.
 #[derive(Clone)]
-pub(super) struct HuffmanTable {
+pub(crate) struct HuffmanTable {
     /// By the next bits.
     fast: Box<[Code; 1 << FAST_BITS]>,
     /// By length: one past the largest code, at the top of 16 bits.
@@ -41,7 +41,7 @@ pub(super) struct HuffmanTable {
 
 impl HuffmanTable {
     /// From the numbers of codes of each length, and the symbols in order.
-    pub(super) fn new(counts: &[u8; LENGTHS], symbols: &[u8]) -> Result<Self, JpegError> {
+    pub(crate) fn new(counts: &[u8; LENGTHS], symbols: &[u8]) -> Result<Self> {
         let mut table = Self {
             fast: Box::new([Code::default(); 1 << FAST_BITS]),
             limits: [0; LENGTHS + 1],
@@ -105,7 +105,7 @@ impl HuffmanTable {
 
     /// The next symbol; `None` if the bits are no code.
     #[inline]
-    pub(super) fn decode(&self, bits: &mut Bits) -> Option<u8> {
+    pub(crate) fn decode(&self, bits: &mut Bits) -> Option<u8> {
         bits.refill();
         let code = self.code(bits)?;
         bits.consume(u32::from(code.length));
@@ -115,7 +115,7 @@ impl HuffmanTable {
     /// The next symbol, and the signed number after it, whose bits are as many as the
     /// symbol's lower half says.
     #[inline(always)]
-    pub(super) fn decode_with_number(&self, bits: &mut Bits) -> Option<(u8, i32)> {
+    pub(crate) fn decode_with_number(&self, bits: &mut Bits) -> Option<(u8, i32)> {
         bits.refill();
         let code = self.code(bits)?;
         let number = bits.peek_signed(u32::from(code.length), u32::from(code.symbol & 15));

@@ -1,44 +1,49 @@
-//! JPEG as TensorFlow decodes it, to the last bit.
+//! JPEG decoding with the exact bytes of TensorFlow's `tf.image.decode_jpeg`.
 //!
-//! `tf.image.decode_jpeg` uses libjpeg with its *fast* integer inverse transform
-//! (differing from an accurate one by a level on average and by up to a dozen at
-//! sharp edges) and with triangle-filtered chroma. A network trained on the one
-//! sees slightly other images through the other, so the original's arithmetic is
-//! followed here: baseline and progressive files, Huffman-coded, 8 bits, grey,
-//! YCbCr or RGB. Anything rarer is reported as unsupported, and left to a decoder
-//! that knows it.
+//! TensorFlow uses libjpeg-turbo with its *fast* integer inverse DCT (which differs from
+//! the accurate one by one level on average and by up to a dozen at sharp edges) and
+//! with triangle-filtered ("fancy") chroma upsampling. A network that was trained on
+//! such images sees slightly different ones through another decoder. This decoder
+//! follows that arithmetic bit for bit, without libjpeg.
+//!
+//! Baseline and progressive files are decoded, Huffman-coded, with 8 bits per sample,
+//! in grey, YCbCr or RGB. Rarer kinds (CMYK, arithmetic coding, 12 bits, fractional
+//! chroma sampling) are reported as [`Error::Unsupported`], so that the caller can fall
+//! back to another decoder. Any input is safe: damaged files give an [`Error`], and no
+//! memory is reserved for more pixels than the file can hold.
+//!
+//! ```
+//! # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/rgb420.jpg");
+//! let image = simclr_jpeg::decode(&std::fs::read(file)?)?;
+//! assert_eq!((image.height, image.width), (66, 80));
+//! assert_eq!(image.pixels.len(), 66 * 80 * 3);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod assemble;
 mod baseline;
 mod bits;
+mod coefficients;
 mod color;
+mod decoded;
+mod error;
 mod frame;
-mod header;
 mod huffman;
+mod plane;
 mod scan;
+mod segments;
 mod transform;
 mod upsample;
 
-use simclr_augment::DecodedImage;
-
-/// Why a JPEG file was not decoded.
-#[derive(Debug, PartialEq)]
-pub(crate) enum JpegError {
-    /// A rare kind of JPEG, in words.
-    Unsupported(String),
-    /// The file breaks the format's rules, in words.
-    Damaged(String),
-}
-
-fn damaged<T>(reason: impl Into<String>) -> Result<T, JpegError> {
-    Err(JpegError::Damaged(reason.into()))
-}
-
-fn unsupported<T>(reason: impl Into<String>) -> Result<T, JpegError> {
-    Err(JpegError::Unsupported(reason.into()))
-}
+pub use decoded::Decoded;
+pub use error::{Error, Result};
+pub use segments::is_complete;
 
 /// Decodes a whole JPEG file.
-pub(crate) fn decode(bytes: &[u8]) -> Result<DecodedImage, JpegError> {
-    header::read(bytes)
+///
+/// # Errors
+/// [`Error::Unsupported`] for a rare kind of JPEG, [`Error::Damaged`] for a file that is
+/// truncated or breaks the format's rules.
+pub fn decode(bytes: &[u8]) -> Result<Decoded> {
+    segments::decode(bytes)
 }

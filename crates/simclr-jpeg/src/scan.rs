@@ -1,21 +1,22 @@
-//! Scans: coefficients from bits, baseline and progressive.
+//! Scans that hold a part of the coefficients: progressive ones, and sequential ones of
+//! some of the components.
 
-use super::bits::{Bits, Entropy};
-use super::frame::{Block, Frame};
-use super::header::ZIGZAG;
-use super::huffman::HuffmanTable;
-use super::{JpegError, baseline, damaged};
+use crate::bits::{Bits, Entropy};
+use crate::coefficients::{ZIGZAG, ac, dc};
+use crate::error::{Error, Result, damaged, ends_early, unknown_code};
+use crate::frame::{Block, Frame};
+use crate::huffman::HuffmanTable;
 
-/// A component's part in a scan.
-pub(super) struct Part<'t> {
+/// A component of a scan, with its tables.
+pub(crate) struct ScanComponent<'t> {
     component: usize,
-    pub(super) dc: Option<&'t HuffmanTable>,
-    pub(super) ac: Option<&'t HuffmanTable>,
+    pub(crate) dc: Option<&'t HuffmanTable>,
+    pub(crate) ac: Option<&'t HuffmanTable>,
 }
 
-/// What a scan holds of which components.
-pub(super) struct Scan<'t> {
-    pub(super) parts: Vec<Part<'t>>,
+/// A scan header: which coefficients of which components follow.
+pub(crate) struct Scan<'t> {
+    pub(crate) components: Vec<ScanComponent<'t>>,
     /// First and last coefficient, in zigzag order.
     first: usize,
     last: usize,
@@ -24,31 +25,27 @@ pub(super) struct Scan<'t> {
     /// The lowest bit that this scan gives.
     low: u32,
     progressive: bool,
-    pub(super) restart_interval: usize,
+    pub(crate) restart_interval: usize,
 }
 
 /// What carries over from block to block.
+#[derive(Default)]
 struct Running {
-    /// The last DC value of each part.
+    /// The last DC value of each component.
     dc: [i32; 4],
-    /// Blocks still to come without further coefficients.
-    empty: u32,
+    /// Blocks still to come without further coefficients (the end-of-band run).
+    eob_run: u32,
 }
 
-const FRESH: Running = Running {
-    dc: [0; 4],
-    empty: 0,
-};
-
 impl<'t> Scan<'t> {
-    pub(super) fn read(
+    pub(crate) fn read(
         segment: &[u8],
         frame: &Frame,
         dc: &'t [Option<HuffmanTable>; 4],
         ac: &'t [Option<HuffmanTable>; 4],
         restart_interval: usize,
-    ) -> Result<Self, JpegError> {
-        let too_short = || JpegError::Damaged("a scan header is too short".into());
+    ) -> Result<Self> {
+        let too_short = || Error::Damaged("a scan header is too short".into());
         let (&count, rest) = segment.split_first().ok_or_else(too_short)?;
         let count = usize::from(count);
         let (selectors, rest) = rest.split_at_checked(2 * count).ok_or_else(too_short)?;
@@ -58,35 +55,28 @@ impl<'t> Scan<'t> {
         if !(1..=4).contains(&count) {
             return damaged("a scan has no components, or more than four");
         }
-        let mut parts = Vec::new();
+        let mut components = Vec::new();
         for &[id, tables] in selectors.as_chunks::<2>().0 {
             let Some(component) = frame.components.iter().position(|c| c.id == id) else {
-                return damaged("a scan names a component that the frame has not");
+                return damaged("a scan names a component that the frame does not have");
             };
-            parts.push(Part {
+            components.push(ScanComponent {
                 component,
                 dc: dc.get(usize::from(tables >> 4)).and_then(Option::as_ref),
                 ac: ac.get(usize::from(tables & 15)).and_then(Option::as_ref),
             });
         }
+        let (first, last, low) = if frame.progressive {
+            (first.into(), last.into(), u32::from(approximation & 15))
+        } else {
+            (0, 63, 0)
+        };
         let scan = Self {
-            parts,
-            first: if frame.progressive {
-                usize::from(first)
-            } else {
-                0
-            },
-            last: if frame.progressive {
-                usize::from(last)
-            } else {
-                63
-            },
+            components,
+            first,
+            last,
             refining: frame.progressive && approximation >> 4 != 0,
-            low: if frame.progressive {
-                u32::from(approximation & 15)
-            } else {
-                0
-            },
+            low,
             progressive: frame.progressive,
             restart_interval,
         };
@@ -94,50 +84,47 @@ impl<'t> Scan<'t> {
         Ok(scan)
     }
 
-    fn check(&self) -> Result<(), JpegError> {
+    fn check(&self) -> Result<()> {
         if self.last > 63 || self.first > self.last || self.low > 13 {
             return damaged("a scan's range of coefficients is impossible");
         }
         if self.progressive && self.first == 0 && self.last != 0 {
             return damaged("a progressive scan mixes DC and AC");
         }
-        if self.first > 0 && self.parts.len() > 1 {
+        if self.first > 0 && self.components.len() > 1 {
             return damaged("a scan of AC coefficients has several components");
         }
         let needs_dc = self.first == 0 && !self.refining;
         let needs_ac = self.last > 0;
-        let complete =
-            |part: &Part| (part.dc.is_some() || !needs_dc) && (part.ac.is_some() || !needs_ac);
-        if !self.parts.iter().all(complete) {
+        let complete = |part: &ScanComponent| {
+            (part.dc.is_some() || !needs_dc) && (part.ac.is_some() || !needs_ac)
+        };
+        if !self.components.iter().all(complete) {
             return damaged("a Huffman table is missing");
         }
         Ok(())
     }
 
-    pub(super) fn component_indices(&self) -> Vec<usize> {
-        self.parts.iter().map(|part| part.component).collect()
+    pub(crate) fn component_indices(&self) -> Vec<usize> {
+        self.components.iter().map(|part| part.component).collect()
     }
 
-    /// Whether this scan alone holds all of a picture, all components in their order.
-    pub(super) fn is_whole_picture(&self, frame: &Frame) -> bool {
+    /// Whether this scan alone holds the whole image, all components in their order.
+    pub(crate) fn is_whole_picture(&self, frame: &Frame) -> bool {
         !self.progressive
-            && self.parts.len() == frame.components.len()
+            && self.components.len() == frame.components.len()
             && self
-                .parts
+                .components
                 .iter()
                 .map(|part| part.component)
-                .eq(0..self.parts.len())
+                .eq(0..self.components.len())
     }
 
     /// Reads all blocks of the scan into the frame's coefficients.
-    pub(super) fn decode(
-        &self,
-        frame: &mut Frame,
-        entropy: &mut Entropy<'_>,
-    ) -> Result<(), JpegError> {
+    pub(crate) fn decode(&self, frame: &mut Frame, entropy: &mut Entropy<'_>) -> Result<()> {
         frame.allocate();
         let mut bits = entropy.bits();
-        let alone = match self.parts.as_slice() {
+        let alone = match self.components.as_slice() {
             [part] => Some(part.component),
             _ => None,
         };
@@ -146,20 +133,20 @@ impl<'t> Scan<'t> {
                 let component = &frame.components[index];
                 (component.blocks_wide, component.blocks_high)
             }
-            None => (frame.groups_wide(), frame.groups_high()),
+            None => (frame.mcus_per_row(), frame.mcu_rows()),
         };
-        let mut running = FRESH;
+        let mut running = Running::default();
         for group in 0..wide * high {
             let restart = self.restart_interval > 0 && group.is_multiple_of(self.restart_interval);
             if restart && group > 0 {
-                running = FRESH;
+                running = Running::default();
                 if !entropy.restart() {
                     return damaged("a restart marker is missing");
                 }
                 bits = entropy.bits();
             }
             let (y, x) = (group / wide, group % wide);
-            for (number, part) in self.parts.iter().enumerate() {
+            for (number, part) in self.components.iter().enumerate() {
                 let component = &mut frame.components[part.component];
                 let (rows, columns) = match alone {
                     Some(_) => (1, 1),
@@ -183,27 +170,27 @@ impl<'t> Scan<'t> {
     fn block(
         &self,
         block: &mut Block,
-        part: &Part,
+        part: &ScanComponent,
         number: usize,
         running: &mut Running,
         bits: &mut Bits,
-    ) -> Result<(), JpegError> {
+    ) -> Result<()> {
         if self.first == 0 {
             if self.refining {
                 block[0] |= (bits.take(1) << self.low) as i16;
             } else if let Some(table) = part.dc {
-                let dc = baseline::dc(table, &mut running.dc[number], bits)?;
-                block[0] = (dc << self.low) as i16;
+                let value = dc(table, &mut running.dc[number], bits)?;
+                block[0] = (value << self.low) as i16;
             }
         }
         match part.ac {
             Some(table) if self.last > 0 => {
                 if self.refining {
-                    self.refine_ac(block, table, &mut running.empty, bits)
+                    self.refine_ac(block, table, &mut running.eob_run, bits)
                 } else if self.progressive {
-                    self.first_ac(block, table, &mut running.empty, bits)
+                    self.first_ac(block, table, &mut running.eob_run, bits)
                 } else {
-                    baseline::ac(block, table, bits)
+                    ac(block, table, bits)
                 }
             }
             _ => Ok(()),
@@ -215,11 +202,11 @@ impl<'t> Scan<'t> {
         &self,
         block: &mut Block,
         table: &HuffmanTable,
-        empty: &mut u32,
+        eob_run: &mut u32,
         bits: &mut Bits,
-    ) -> Result<(), JpegError> {
-        if *empty > 0 {
-            *empty -= 1;
+    ) -> Result<()> {
+        if *eob_run > 0 {
+            *eob_run -= 1;
             return Ok(());
         }
         let mut k = self.first;
@@ -228,7 +215,7 @@ impl<'t> Scan<'t> {
             let (run, size) = (usize::from(symbol >> 4), u32::from(symbol & 15));
             if size == 0 {
                 if run < 15 {
-                    *empty = (1 << run) - 1 + bits.take(run as u32);
+                    *eob_run = (1 << run) - 1 + bits.take(run as u32);
                     break;
                 }
                 k += 16;
@@ -249,12 +236,12 @@ impl<'t> Scan<'t> {
         &self,
         block: &mut Block,
         table: &HuffmanTable,
-        empty: &mut u32,
+        eob_run: &mut u32,
         bits: &mut Bits,
-    ) -> Result<(), JpegError> {
+    ) -> Result<()> {
         let bit = 1i16 << self.low;
         let mut k = self.first;
-        if *empty == 0 {
+        if *eob_run == 0 {
             while k <= self.last {
                 let symbol = table.decode(bits).ok_or_else(unknown_code)?;
                 let (mut run, size) = (u32::from(symbol >> 4), symbol & 15);
@@ -264,7 +251,7 @@ impl<'t> Scan<'t> {
                 } else if size != 0 {
                     return damaged("a refined coefficient is too large");
                 } else if run < 15 {
-                    *empty = (1 << run) + bits.take(run);
+                    *eob_run = (1 << run) + bits.take(run);
                     break;
                 }
                 while k <= self.last {
@@ -281,24 +268,16 @@ impl<'t> Scan<'t> {
                 }
             }
         }
-        if *empty > 0 {
+        if *eob_run > 0 {
             for &place in &ZIGZAG[k.min(64)..=self.last] {
                 if block[place] != 0 {
                     refine(&mut block[place], bit, bits);
                 }
             }
-            *empty -= 1;
+            *eob_run -= 1;
         }
         Ok(())
     }
-}
-
-pub(super) fn ends_early() -> JpegError {
-    JpegError::Damaged("the compressed data end early".into())
-}
-
-pub(super) fn unknown_code() -> JpegError {
-    JpegError::Damaged("a Huffman code is unknown".into())
 }
 
 /// Adds the next bit to a coefficient, away from zero, unless it has it already.

@@ -1,10 +1,10 @@
-//! Chroma to the picture's size, by libjpeg's triangle filter.
+//! Chroma to the image's size, by libjpeg's triangle filter.
 
-use super::assemble::Plane;
+use crate::plane::Plane;
 
 /// Room for a row, kept between rows.
 #[derive(Default)]
-pub(super) struct Scratch {
+pub(crate) struct Scratch {
     /// Samples mixed with those of the next row, and one more at either end.
     sums: Vec<u16>,
     line: Vec<u8>,
@@ -12,7 +12,7 @@ pub(super) struct Scratch {
 
 /// Row `y` of the picture from a component that has a sample per `factors` (columns,
 /// rows) pixels; at least as long as the row.
-pub(super) fn upsample_row<'a>(plane: &'a Plane, y: usize, scratch: &'a mut Scratch) -> &'a [u8] {
+pub(crate) fn upsample_row<'a>(plane: &'a Plane, y: usize, scratch: &'a mut Scratch) -> &'a [u8] {
     let near = plane.row((y / plane.factors.1).min(plane.height - 1));
     // The row on the other side of the pixel; at the border the row itself.
     let far = || {

@@ -5,7 +5,6 @@ use std::path::Path;
 use image::{DynamicImage, ImageFormat};
 use simclr_augment::DecodedImage;
 
-use crate::jpeg::{self, JpegError};
 use crate::{Error, Result};
 
 /// Reads and decodes an image file: JPEG, PNG, TIFF or BMP, found out from its
@@ -39,19 +38,20 @@ pub(crate) fn decode_bytes(bytes: &[u8]) -> Result<DecodedImage, String> {
         .ok()
         .filter(|format| FORMATS.contains(format))
         .ok_or("not an image that can be read (JPEG, PNG, TIFF and BMP are)")?;
-    // The decoder fills what is missing with grey and says nothing.
-    if format == ImageFormat::Jpeg && !jpeg_is_complete(bytes) {
-        return Err("the JPEG file is truncated: its end marker is missing".into());
-    }
     if format == ImageFormat::Jpeg {
-        match jpeg::decode(bytes) {
-            Ok(image) => return Ok(image),
-            Err(JpegError::Damaged(reason)) => {
-                return Err(format!("the JPEG file is damaged: {reason}"));
+        // `image` fills what is missing with grey and reports success.
+        if !simclr_jpeg::is_complete(bytes) {
+            return Err("the JPEG file is truncated: its end marker is missing".into());
+        }
+        match simclr_jpeg::decode(bytes) {
+            Ok(image) => {
+                let image = DecodedImage::new(image.height, image.width, image.pixels);
+                return image.map_err(|error| error.to_string());
             }
-            Err(JpegError::Unsupported(kind)) => {
+            Err(simclr_jpeg::Error::Unsupported(kind)) => {
                 tracing::debug!("rare JPEG ({kind}): decoded with an accurate transform");
             }
+            Err(error) => return Err(error.to_string()),
         }
     }
     let decoded = image::load_from_memory_with_format(bytes, format)
@@ -73,33 +73,4 @@ fn to_rgb(decoded: DynamicImage) -> Result<DecodedImage, String> {
         other => DecodedImage::new(height, width, other.into_rgb8().into_raw()),
     };
     image.map_err(|error| error.to_string())
-}
-
-/// Whether an end-of-image marker follows the first scan.
-///
-/// Segments before the scan are skipped by their lengths, because a thumbnail in
-/// one of them has an end marker too. Inside a scan the byte `FF` is always
-/// followed by a zero or by a restart marker, so `FF D9` there is the end.
-fn jpeg_is_complete(bytes: &[u8]) -> bool {
-    const START_OF_SCAN: u8 = 0xDA;
-    let mut position = 2;
-    loop {
-        let Some([0xFF, marker, rest @ ..]) = bytes.get(position..) else {
-            return false;
-        };
-        let segment = match (*marker, rest) {
-            // A fill byte before a marker.
-            (0xFF, _) => {
-                position += 1;
-                continue;
-            }
-            (START_OF_SCAN, scan) => {
-                // From the back: the marker is usually the last two bytes.
-                return scan.windows(2).rev().any(|pair| pair == [0xFF, 0xD9]);
-            }
-            (_, [high, low, ..]) => usize::from(u16::from_be_bytes([*high, *low])),
-            _ => return false,
-        };
-        position += 2 + segment;
-    }
 }

@@ -6,8 +6,9 @@ use std::arch::x86_64::__m256i;
 use pulp::x86::V3;
 use pulp::{NullaryFnOnce, cast};
 
-use super::{BlockRow, C1_082, C1_414, C1_613, C1_847};
-use crate::jpeg::frame::Block;
+use super::constants::{C1_082, C1_414, C1_613, C1_847};
+use super::row::BlockRow;
+use crate::frame::Block;
 
 pub(super) fn inverse(simd: V3, row: BlockRow<'_>) {
     simd.vectorize(Pairs { simd, row });

@@ -1,21 +1,14 @@
-//! The segments of a file.
+//! The marker segments of a file.
 
-use simclr_augment::DecodedImage;
-
-use super::assemble::assemble;
-use super::baseline;
-use super::bits::Entropy;
-use super::frame::Frame;
-use super::huffman::HuffmanTable;
-use super::scan::Scan;
-use super::{JpegError, damaged, unsupported};
-
-/// Where each coefficient of the file's zigzag order belongs.
-pub(super) const ZIGZAG: [usize; 64] = [
-    0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20,
-    13, 6, 7, 14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59,
-    52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
-];
+use crate::assemble::assemble;
+use crate::baseline;
+use crate::bits::Entropy;
+use crate::coefficients::ZIGZAG;
+use crate::decoded::Decoded;
+use crate::error::{Result, damaged, unsupported};
+use crate::frame::Frame;
+use crate::huffman::HuffmanTable;
+use crate::scan::Scan;
 
 /// What segments define for the scans after them.
 #[derive(Default)]
@@ -29,12 +22,12 @@ struct State {
     /// Whether a JFIF segment says that the colours are YCbCr.
     jfif: bool,
     frame: Option<Frame>,
-    /// The picture, if one scan held all of it.
-    image: Option<DecodedImage>,
+    /// The image, if one scan held all of it.
+    image: Option<Decoded>,
 }
 
 /// Reads and decodes a whole file.
-pub(super) fn read(bytes: &[u8]) -> Result<DecodedImage, JpegError> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<Decoded> {
     if !bytes.starts_with(&[0xFF, 0xD8]) {
         return damaged("the start marker is missing");
     }
@@ -64,8 +57,35 @@ pub(super) fn read(bytes: &[u8]) -> Result<DecodedImage, JpegError> {
     state.finish()
 }
 
+/// Whether an end-of-image marker follows the first scan of a JPEG file.
+///
+/// Most decoders fill what is missing of a truncated file with grey and report success;
+/// this tells such files apart without decoding them. [`decode`](crate::decode) does not
+/// need it: it refuses truncated files.
+pub fn is_complete(bytes: &[u8]) -> bool {
+    const START_OF_SCAN: u8 = 0xDA;
+    // Segments before the scan are skipped by their lengths, because a thumbnail in one
+    // of them has an end marker too.
+    let mut position = 2;
+    loop {
+        match bytes.get(position..) {
+            // A fill byte before a marker.
+            Some([0xFF, 0xFF, ..]) => position += 1,
+            // Inside a scan the byte `FF` is always followed by a zero or by a restart
+            // marker. The end marker is usually the last two bytes.
+            Some([0xFF, START_OF_SCAN, scan @ ..]) => {
+                return scan.windows(2).rev().any(|pair| pair == [0xFF, 0xD9]);
+            }
+            Some([0xFF, _, high, low, ..]) => {
+                position += 2 + usize::from(u16::from_be_bytes([*high, *low]));
+            }
+            _ => return false,
+        }
+    }
+}
+
 /// The content of the segment whose length stands at `position`.
-fn segment(bytes: &[u8], position: usize) -> Result<&[u8], JpegError> {
+fn segment(bytes: &[u8], position: usize) -> Result<&[u8]> {
     let content = bytes.get(position..).and_then(|rest| match rest {
         [high, low, ..] => rest.get(2..usize::from(u16::from_be_bytes([*high, *low]))),
         _ => None,
@@ -74,7 +94,7 @@ fn segment(bytes: &[u8], position: usize) -> Result<&[u8], JpegError> {
 }
 
 impl State {
-    fn define(&mut self, marker: u8, segment: &[u8], file_bytes: usize) -> Result<(), JpegError> {
+    fn define(&mut self, marker: u8, segment: &[u8], file_bytes: usize) -> Result<()> {
         match marker {
             0xC0..=0xC2 if self.frame.is_some() => damaged("there are two frames"),
             0xC0..=0xC2 => {
@@ -108,7 +128,7 @@ impl State {
         }
     }
 
-    fn quantization(&mut self, mut segment: &[u8]) -> Result<(), JpegError> {
+    fn quantization(&mut self, mut segment: &[u8]) -> Result<()> {
         while let [head, rest @ ..] = segment {
             let size = if head >> 4 == 0 { 1 } else { 2 };
             let (Some(values), Some(slot)) = (
@@ -129,7 +149,7 @@ impl State {
         Ok(())
     }
 
-    fn huffman(&mut self, mut segment: &[u8]) -> Result<(), JpegError> {
+    fn huffman(&mut self, mut segment: &[u8]) -> Result<()> {
         while let [head, rest @ ..] = segment {
             let Some((counts, rest)) = rest.split_first_chunk::<16>() else {
                 return damaged("a Huffman table is too short");
@@ -152,7 +172,7 @@ impl State {
     }
 
     /// Reads a scan and gives the position of the marker after it.
-    fn scan(&mut self, bytes: &[u8], segment: &[u8], start: usize) -> Result<usize, JpegError> {
+    fn scan(&mut self, bytes: &[u8], segment: &[u8], start: usize) -> Result<usize> {
         if self.image.is_some() {
             return damaged("a scan follows the one that held all of the picture");
         }
@@ -186,7 +206,7 @@ impl State {
         }
     }
 
-    fn finish(self) -> Result<DecodedImage, JpegError> {
+    fn finish(self) -> Result<Decoded> {
         if let Some(image) = self.image {
             return Ok(image);
         }
