@@ -90,7 +90,7 @@ fn main() -> ExitCode {
     exit(run(&Arguments::parse()))
 }
 
-fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
+fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let policy = arguments.policy();
     policy.validate()?;
     let images = arguments.images()?;
@@ -117,7 +117,10 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// The image with its longer side at `size` at most, for looking at.
-fn shrunk(image: &DecodedImage, size: usize) -> Result<Image, Box<dyn std::error::Error>> {
+fn shrunk(
+    image: &DecodedImage,
+    size: usize,
+) -> Result<Image, Box<dyn std::error::Error + Send + Sync>> {
     let (height, width) = (image.height(), image.width());
     let longer = height.max(width);
     if longer <= size {

@@ -74,7 +74,7 @@ fn main() -> ExitCode {
     exit(run(&Arguments::parse()))
 }
 
-fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+fn run(arguments: &Arguments) -> Result<(), Box<dyn Error + Send + Sync>> {
     let seed = Seed(arguments.seed);
     let images = match &arguments.image_dir {
         Some(dir) => ImageFolder::labelled(dir)?.shared(),
@@ -163,7 +163,7 @@ impl Arguments {
         &self,
         labelled: &Subset,
         all: &PartlyLabelled,
-    ) -> Result<NetworkClassifier, Box<dyn Error>> {
+    ) -> Result<NetworkClassifier, Box<dyn Error + Send + Sync>> {
         if let Some(file) = &self.teacher {
             return Ok(NetworkClassifier::load(file, &candle_core::Device::Cpu)?);
         }

@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     exit(run(&Arguments::parse()))
 }
 
-fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+fn run(arguments: &Arguments) -> Result<(), Box<dyn Error + Send + Sync>> {
     let encoder = simclr::checkpoint::load_encoder(&arguments.checkpoint, &Device::Cpu)?.frozen();
     let images = ImageFolder::builder(&arguments.image_dir)
         .skip_unreadable(arguments.skip_unreadable)

@@ -143,7 +143,7 @@ fn options(arguments: &Arguments) -> ImportOptions {
     options
 }
 
-fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
+fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let imported = import_with(&arguments.from, &options(arguments))?;
     print!("{}", imported.report);
     let save = if arguments.half {

@@ -24,7 +24,7 @@ mod exit;
 
 use exit::exit;
 
-type AnyResult<T> = Result<T, Box<dyn std::error::Error>>;
+type AnyResult<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Every figure that can be taken.
 const KEYS: [&str; 13] = [

@@ -1,44 +1,51 @@
-//! A set and altered copies of its images, made when they are asked for.
+//! A set and altered copies of its images, made on demand.
 
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use simclr_augment::DecodedImage;
 
-use crate::{Dataset, Error, FolderEnlargement, Result};
+use crate::dataset::{Dataset, IntoDataset, count_labels};
+use crate::error::{Error, Result};
+use crate::offline_augmentation::OfflineAugmentation;
 
-/// The images of a set, under their own indices, and behind them altered copies of some:
-/// what [`FolderEnlargement::write`] puts into a folder, without the folder.
+/// The images of a set, under their own indices, followed by altered copies of some: what
+/// [`OfflineAugmentation::write`] puts into a folder, without the folder.
 ///
-/// Enlarge what is trained on and never what is split afterwards.
+/// Augment the training part of a split, not what is split afterwards.
 ///
 /// ```
-/// use simclr_data::{Dataset, DatasetExt, Enlarged, FolderEnlargement, Seed, SyntheticCores};
+/// use simclr_data::{AugmentedDataset, Dataset, OfflineAugmentation, Seed, SyntheticCores};
 ///
-/// let cores = SyntheticCores::new(10, 32, Seed(1))?.shared();
+/// let cores = SyntheticCores::new(10, 32, Seed(1))?;
 /// let train = [2, 5];
-/// let enlarged = Enlarged::new(cores, &train, FolderEnlargement::default())?;
-/// assert_eq!(enlarged.len(), 10 + 2 * 3);
-/// assert_eq!(enlarged.with_copies(&[5]), [5, 13, 14, 15]);
-/// assert!(enlarged.name(13).ends_with(".left-right"));
+/// let augmented = AugmentedDataset::new(cores, &train, OfflineAugmentation::default())?;
+/// assert_eq!(augmented.len(), 10 + 2 * 3);
+/// assert_eq!(augmented.with_copies(&[5]), [5, 13, 14, 15]);
+/// assert!(augmented.name(13).ends_with(".left-right"));
 /// # Ok::<(), simclr_data::Error>(())
 /// ```
-#[derive(Clone)]
-pub struct Enlarged {
+#[derive(Debug, Clone)]
+pub struct AugmentedDataset {
     images: Arc<dyn Dataset>,
     /// The images that have copies, ascending.
     chosen: Arc<[usize]>,
-    how: FolderEnlargement,
+    how: OfflineAugmentation,
 }
 
-impl Enlarged {
+impl AugmentedDataset {
     /// `images` and copies of those at the indices `chosen`, as far as their classes are to
     /// get copies.
     ///
     /// # Errors
     /// An index past the end; a setting out of range; a class that does not exist.
-    pub fn new(images: Arc<dyn Dataset>, chosen: &[usize], how: FolderEnlargement) -> Result<Self> {
-        how.check(images.as_ref())?;
+    pub fn new(
+        images: impl IntoDataset,
+        chosen: &[usize],
+        how: OfflineAugmentation,
+    ) -> Result<Self> {
+        let images = images.into_dataset();
+        how.validate_for(images.as_ref())?;
         let len = images.len();
         if let Some(&index) = chosen.iter().find(|&&index| index >= len) {
             return Err(Error::Index { index, len });
@@ -68,8 +75,8 @@ impl Enlarged {
         all
     }
 
-    /// The image of the set that an index is of, and if it is of a copy, which.
-    fn place(&self, index: usize) -> Option<(usize, Option<usize>)> {
+    /// The original's index in the set, and the copy's number if it is a copy.
+    fn locate(&self, index: usize) -> Option<(usize, Option<usize>)> {
         let Some(copy) = index.checked_sub(self.images.len()) else {
             return Some((index, None));
         };
@@ -80,11 +87,11 @@ impl Enlarged {
 
     fn known(&self, index: usize) -> Result<(usize, Option<usize>)> {
         let len = self.len();
-        self.place(index).ok_or(Error::Index { index, len })
+        self.locate(index).ok_or(Error::Index { index, len })
     }
 }
 
-impl Dataset for Enlarged {
+impl Dataset for AugmentedDataset {
     fn len(&self) -> usize {
         self.images.len() + self.chosen.len() * self.how.copies_per_image()
     }
@@ -94,14 +101,14 @@ impl Dataset for Enlarged {
     }
 
     fn label(&self, index: usize) -> Option<u32> {
-        self.images.label(self.place(index)?.0)
+        self.images.label(self.locate(index)?.0)
     }
 
     fn name(&self, index: usize) -> String {
-        match self.place(index) {
+        match self.locate(index) {
             Some((original, None)) => self.images.name(original),
             Some((original, Some(copy))) => {
-                format!("{}.{}", self.images.name(original), self.how.kind(copy))
+                format!("{}.{}", self.images.name(original), self.how.suffix(copy))
             }
             None => format!("image {index}"),
         }
@@ -111,8 +118,9 @@ impl Dataset for Enlarged {
         let (original, copy) = self.known(index)?;
         let image = self.images.decode(original)?;
         let Some(copy) = copy else { return Ok(image) };
-        let place = (self.images.as_ref(), original);
-        Ok(self.how.copy(&image.to_image(), place, copy)?.to_decoded())
+        let images = self.images.as_ref();
+        let copy = self.how.copy(&image.to_image(), images, original, copy)?;
+        Ok(copy.to_decoded())
     }
 
     /// A copy's is that of its original and of what made it, so it costs no decoding.
@@ -127,6 +135,30 @@ impl Dataset for Enlarged {
         digest.update(self.how.recipe(original, copy));
         Ok(digest.finalize().into())
     }
+
+    fn labels(&self, operation: &'static str) -> Result<Vec<u32>> {
+        let mut labels = self.images.labels(operation)?;
+        for &original in self.chosen.iter() {
+            let label = labels.get(original).copied();
+            let copies = self.how.copies_per_image();
+            labels.extend(
+                label
+                    .into_iter()
+                    .flat_map(|l| std::iter::repeat_n(l, copies)),
+            );
+        }
+        Ok(labels)
+    }
+
+    fn class_counts(&self) -> Vec<usize> {
+        let copied = self.chosen.iter().filter_map(|&i| self.images.label(i));
+        let copied = count_labels(self.class_names().len(), copied);
+        let originals = self.images.class_counts().into_iter();
+        originals
+            .zip(copied)
+            .map(|(originals, copied)| originals + copied * self.how.copies_per_image())
+            .collect()
+    }
 }
 
 #[cfg(test)]
@@ -138,35 +170,33 @@ mod tests {
         SyntheticCores::new(20, 24, Seed(1)).unwrap().shared()
     }
 
-    fn both(seed: u64) -> FolderEnlargement {
-        FolderEnlargement {
-            copies: 2,
-            seed: Seed(seed),
-            ..FolderEnlargement::default()
-        }
+    fn both(seed: u64) -> OfflineAugmentation {
+        OfflineAugmentation::default()
+            .with_copies(2)
+            .with_seed(Seed(seed))
     }
 
     #[test]
     fn copies_belong_to_their_originals_alone() {
         let images = cores();
-        let enlarged = Enlarged::new(images.clone(), &[7, 3, 7], both(1)).unwrap();
-        assert_eq!(enlarged.len(), 20 + 2 * 5);
-        assert_eq!(enlarged.with_copies(&[2, 7]), [2, 7, 25, 26, 27, 28, 29]);
+        let augmented = AugmentedDataset::new(images.clone(), &[7, 3, 7], both(1)).unwrap();
+        assert_eq!(augmented.len(), 20 + 2 * 5);
+        assert_eq!(augmented.with_copies(&[2, 7]), [2, 7, 25, 26, 27, 28, 29]);
         for index in 0..20 {
             assert_eq!(
-                enlarged.decode(index).unwrap(),
+                augmented.decode(index).unwrap(),
                 images.decode(index).unwrap()
             );
         }
         for index in 25..30 {
-            assert_eq!(enlarged.label(index), images.label(7));
-            assert!(enlarged.name(index).starts_with(&images.name(7)));
+            assert_eq!(augmented.label(index), images.label(7));
+            assert!(augmented.name(index).starts_with(&images.name(7)));
         }
-        let flipped = enlarged.decode(20).unwrap().to_image();
+        let flipped = augmented.decode(20).unwrap().to_image();
         let [left_right, ..] = simclr_augment::enlarge::flipped_copies(&flipped);
         assert_eq!(left_right.to_decoded(), images.decode(3).unwrap());
-        assert!(enlarged.decode(30).is_err() && enlarged.label(30).is_none());
-        assert!(Enlarged::new(images, &[20], both(1)).is_err());
+        assert!(augmented.decode(30).is_err() && augmented.label(30).is_none());
+        assert!(AugmentedDataset::new(images, &[20], both(1)).is_err());
     }
 
     #[test]
@@ -174,10 +204,10 @@ mod tests {
         let images = cores();
         let all: Vec<usize> = (0..20).collect();
         let [one, again, other] =
-            [1, 1, 2].map(|seed| Enlarged::new(images.clone(), &all, both(seed)).unwrap());
+            [1, 1, 2].map(|seed| AugmentedDataset::new(images.clone(), &all, both(seed)).unwrap());
         let differs = |index: &usize| {
             assert_eq!(one.decode(*index).unwrap(), again.decode(*index).unwrap());
-            let digest = |set: &Enlarged| set.content_digest(*index).unwrap();
+            let digest = |set: &AugmentedDataset| set.content_digest(*index).unwrap();
             assert_eq!(digest(&one), digest(&again));
             let images_differ = one.decode(*index).unwrap() != other.decode(*index).unwrap();
             assert!(!images_differ || digest(&one) != digest(&other));
@@ -202,18 +232,12 @@ mod tests {
     fn only_the_named_classes_get_copies() {
         let images = cores();
         let name = images.class_names()[1].clone();
-        let how = FolderEnlargement {
-            classes: vec![name],
-            ..FolderEnlargement::default()
-        };
+        let how = OfflineAugmentation::default().with_classes([name]);
         let all: Vec<usize> = (0..20).collect();
-        let enlarged = Enlarged::new(images.clone(), &all, how).unwrap();
+        let augmented = AugmentedDataset::new(images.clone(), &all, how).unwrap();
         let of_class = (0..20).filter(|&i| images.label(i) == Some(1)).count();
-        assert_eq!(enlarged.len(), 20 + 3 * of_class);
-        let unknown = FolderEnlargement {
-            classes: vec!["granite".into()],
-            ..FolderEnlargement::default()
-        };
-        assert!(Enlarged::new(images, &all, unknown).is_err());
+        assert_eq!(augmented.len(), 20 + 3 * of_class);
+        let unknown = OfflineAugmentation::default().with_classes(["granite"]);
+        assert!(AugmentedDataset::new(images, &all, unknown).is_err());
     }
 }

@@ -1,17 +1,9 @@
-//! Seeds, and the random streams that this crate draws from.
+//! The random streams that this crate draws from.
 
 use rand::seq::SliceRandom;
-use serde::{Deserialize, Serialize};
 use simclr_augment::{Purpose, Stream};
 
-/// The seed of a split, of a set of synthetic images or of an order of images.
-///
-/// A type of its own so that a call reads `split(fractions, Seed(1))`.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
-)]
-#[serde(transparent)]
-pub struct Seed(pub u64);
+use crate::Seed;
 
 /// Streams of this crate beside those that `simclr_augment` names: each kind of
 /// draw has its own, so that a split never depends on the order of an epoch.

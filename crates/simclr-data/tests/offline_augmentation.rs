@@ -1,4 +1,4 @@
-//! Offline enlargement of folders: what is written, and that nothing is half-written.
+//! Offline augmentation of folders: what is written, and that nothing is half-written.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use simclr_data::{
-    Dataset, DuplicateSearch, EnlargedFolder, Error, FolderEnlargement, Groups, ImageFolder, Seed,
+    Dataset, DuplicateSearch, Error, Groups, ImageFolder, OfflineAugmentation, Seed,
     SyntheticCores, save_png,
 };
 use simclr_testkit::seeds;
@@ -45,17 +45,13 @@ fn names(folder: &Path) -> Vec<String> {
 fn originals_are_taken_over_and_flips_are_added() {
     let root = tempfile::tempdir().unwrap();
     let folder = cores(root.path());
-    let out = root.path().join("enlarged");
-    let written = FolderEnlargement::default().write(&folder, &out).unwrap();
-    let expected = EnlargedFolder {
-        originals: 10,
-        copies: 30,
-    };
-    assert_eq!(written, expected);
-    let enlarged = contents(&out);
-    assert_eq!(enlarged.len(), 40);
+    let out = root.path().join("augmented");
+    let written = OfflineAugmentation::default().write(&folder, &out).unwrap();
+    assert_eq!((written.originals, written.copies), (10, 30));
+    let augmented = contents(&out);
+    assert_eq!(augmented.len(), 40);
     for (name, bytes) in contents(folder.root()) {
-        assert!(enlarged[&name] == bytes, "{name}");
+        assert!(augmented[&name] == bytes, "{name}");
     }
 
     let image = |name: &str| {
@@ -74,18 +70,18 @@ fn originals_are_taken_over_and_flips_are_added() {
     let mut reversed = row(&image);
     reversed.reverse();
     assert_eq!(row(&mirrored), reversed);
-    assert_eq!(names(root.path()), ["cores", "enlarged"]);
+    assert_eq!(names(root.path()), ["cores", "augmented"]);
 }
 
 #[test]
 fn copies_are_found_as_duplicates_and_by_their_names() {
     let root = tempfile::tempdir().unwrap();
     let folder = cores(root.path());
-    let out = root.path().join("enlarged");
-    FolderEnlargement::default().write(&folder, &out).unwrap();
-    let enlarged = ImageFolder::labelled(&out).unwrap();
-    let by_name = Groups::by_pattern(&enlarged, r"^(core\d+)\.").unwrap();
-    let found = DuplicateSearch::default().within(&enlarged).unwrap();
+    let out = root.path().join("augmented");
+    OfflineAugmentation::default().write(&folder, &out).unwrap();
+    let augmented = ImageFolder::labelled(&out).unwrap();
+    let by_name = Groups::by_pattern(&augmented, r"^(core\d+)\.").unwrap();
+    let found = DuplicateSearch::default().within(&augmented).unwrap();
     assert_eq!(by_name.count(), 10);
     assert_eq!(found.to_groups().unwrap(), by_name);
 }
@@ -95,13 +91,9 @@ fn heavier_copies_are_seeded_and_only_for_the_classes_asked_for() {
     let root = tempfile::tempdir().unwrap();
     let folder = cores(root.path());
     let write = |name: &str, seed| {
-        let settings = FolderEnlargement {
-            flips: false,
-            copies: 4,
-            classes: vec!["crack".into(), "soupy".into()],
-            seed: Seed(seed),
-            ..FolderEnlargement::default()
-        };
+        let settings = OfflineAugmentation::heavier(Seed(seed))
+            .with_copies(4)
+            .with_classes(["crack", "soupy"]);
         let out = root.path().join(name);
         assert_eq!(settings.write(&folder, &out).unwrap().copies, 8);
         contents(&out)
@@ -123,34 +115,31 @@ fn heavier_copies_are_seeded_and_only_for_the_classes_asked_for() {
 fn nothing_is_overwritten_and_nothing_half_written_stays() {
     let root = tempfile::tempdir().unwrap();
     let folder = cores(root.path());
-    let enlarge = FolderEnlargement::default();
+    let augmentation = OfflineAugmentation::default();
     let taken = root.path().join("taken");
     fs::create_dir(&taken).unwrap();
     fs::write(taken.join("precious.txt"), "keep me").unwrap();
-    let error = enlarge.write(&folder, &taken).unwrap_err().to_string();
+    let error = augmentation.write(&folder, &taken).unwrap_err().to_string();
     assert!(
         error.contains("taken") && error.contains("exists already"),
         "{error}"
     );
     assert_eq!(names(&taken), ["precious.txt"]);
 
-    let inside = folder.root().join("enlarged");
-    let error = enlarge.write(&folder, inside).unwrap_err();
+    let inside = folder.root().join("augmented");
+    let error = augmentation.write(&folder, inside).unwrap_err();
     assert!(error.to_string().contains("outside of"), "{error}");
     let nowhere = root.path().join("no/such/place");
-    let error = enlarge.write(&folder, nowhere).unwrap_err();
+    let error = augmentation.write(&folder, nowhere).unwrap_err();
     assert!(matches!(error, Error::Io { .. }), "{error}");
-    let unknown = FolderEnlargement {
-        classes: vec!["sopy".into()],
-        ..enlarge.clone()
-    };
+    let unknown = augmentation.clone().with_classes(["sopy"]);
     let error = unknown.write(&folder, root.path().join("out")).unwrap_err();
     assert!(error.to_string().contains("got sopy"), "{error}");
 
     // A damaged image is found half-way.
     fs::write(folder.root().join("soupy/zz.png"), "text").unwrap();
     let damaged = ImageFolder::labelled(folder.root()).unwrap();
-    let error = enlarge
+    let error = augmentation
         .write(&damaged, root.path().join("out"))
         .unwrap_err();
     assert!(error.to_string().contains("zz.png"), "{error}");
@@ -172,7 +161,7 @@ fn a_copy_does_not_take_an_originals_name() {
         .join(format!("{file}.up-down.png"));
     fs::copy(&folder.paths()[0], taken).unwrap();
     let folder = ImageFolder::labelled(folder.root()).unwrap();
-    let error = FolderEnlargement::default().write(&folder, root.path().join("out"));
+    let error = OfflineAugmentation::default().write(&folder, root.path().join("out"));
     assert!(error.unwrap_err().to_string().contains("up-down.png"));
     assert_eq!(names(root.path()), ["cores"]);
 }
@@ -184,7 +173,7 @@ fn the_folder_is_as_readable_as_any_other_new_one() {
     let root = tempfile::tempdir().unwrap();
     let folder = cores(root.path());
     let (out, plain) = (root.path().join("out"), root.path().join("plain"));
-    FolderEnlargement::default().write(&folder, &out).unwrap();
+    OfflineAugmentation::default().write(&folder, &out).unwrap();
     fs::create_dir(&plain).unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
     assert_eq!(mode(&out), mode(&plain));

@@ -1,10 +1,11 @@
-//! What a search for duplicates found.
+//! The result of a search for duplicates.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Groups, Result};
+use crate::error::{Error, Result};
+use crate::split::Groups;
 
 /// Groups shown in full when a report is printed.
 const SHOWN: usize = 5;
@@ -90,7 +91,7 @@ impl DuplicateReport {
                     _ => {
                         let name = "duplicates that a split keeps together";
                         let got = format!("image {} of '{}'", image.index, image.part);
-                        return Err(Error::parameter(name, "of one set", got));
+                        return Err(Error::setting(name, "of one set", got));
                     }
                 }
             }
@@ -98,8 +99,8 @@ impl DuplicateReport {
         Ok(Groups::by_key(keys))
     }
 
-    /// Says in the log, as a warning that names the first files, what was found; nothing
-    /// if all is well.
+    /// Says in the log, as a warning that names the first files, the duplicates; nothing
+    /// if there are none.
     pub fn warn(&self) {
         if !self.is_clean() {
             tracing::warn!("{self}");

@@ -1,33 +1,30 @@
-//! Images that are in a set twice.
+//! The search for duplicates.
 
-mod fingerprint;
-mod report;
-
+use petgraph::unionfind::UnionFind;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::split::DisjointSets;
-use crate::{Dataset, Error, Result, Split};
-use fingerprint::{Fingerprint, Orientation};
-
-pub use report::{DuplicateGroup, DuplicateImage, DuplicateReport};
+use super::fingerprint::Fingerprint;
+use super::report::{DuplicateGroup, DuplicateImage, DuplicateReport};
+use crate::dataset::Dataset;
+use crate::error::{Error, Result};
+use crate::split::{Groups, Split};
 
 /// Finds images that are the same, pixel by pixel or nearly so: files copied into two
-/// folders, pictures saved again at another quality or size, and mirrored or turned
-/// copies, as offline enlargement makes them.
+/// folders, images saved again at another quality or size, and mirrored or turned copies,
+/// as offline augmentation makes them.
 ///
-/// If such an image is trained on and its twin tested on, the test is too kind.
+/// An image in the training set whose duplicate is in the test set inflates test accuracy.
 ///
 /// Equal pixels are found by a digest (SHA-256 of size and bytes). Near-duplicates are
 /// found in two steps. The signs of the 63 lowest frequencies of the brightness (a
-/// perceptual hash: the discrete cosine transform of a 16 x 16 thumbnail) say which pairs
-/// are worth a look, and the thumbnails in colour decide: the root mean square of what
-/// is left of their difference, once each is freed of its mean colour, as a part of
-/// their own standard deviation. Images that are connected by way of others are one
-/// group.
+/// perceptual hash: the discrete cosine transform of a 16 x 16 thumbnail) select the pairs
+/// to compare, and the thumbnails in colour decide: the root mean square of their
+/// difference, once each is freed of its mean colour, as a part of their own standard
+/// deviation. Images that are connected through others are one group.
 ///
 /// Every image is decoded once, on all threads; then all pairs of hashes are compared,
-/// about a second for 20,000 images. Crops and overlapping pictures of the same spot are
+/// about a second for 20,000 images. Crops and overlapping photographs of the same spot are
 /// not found; file names often tell about those, see [`Groups`](crate::Groups).
 ///
 /// ```
@@ -48,6 +45,7 @@ pub use report::{DuplicateGroup, DuplicateImage, DuplicateReport};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct DuplicateSearch {
     /// Largest number of the 63 signs in which near-duplicates may differ. Default 12.
     pub hash_distance: u32,
@@ -75,6 +73,27 @@ struct Candidate {
 }
 
 impl DuplicateSearch {
+    /// Sets [`hash_distance`](Self::hash_distance).
+    pub fn with_hash_distance(self, hash_distance: u32) -> Self {
+        Self {
+            hash_distance,
+            ..self
+        }
+    }
+
+    /// Sets [`difference`](Self::difference).
+    pub fn with_difference(self, difference: f32) -> Self {
+        Self { difference, ..self }
+    }
+
+    /// Sets [`orientations`](Self::orientations).
+    pub fn with_orientations(self, orientations: bool) -> Self {
+        Self {
+            orientations,
+            ..self
+        }
+    }
+
     /// Searches one set.
     ///
     /// # Errors
@@ -105,10 +124,11 @@ impl DuplicateSearch {
         let mut candidates = Vec::new();
         for (part, dataset) in parts {
             let candidate = |index| candidate(part, *dataset, index);
-            let found = (0..dataset.len()).into_par_iter().map(candidate);
-            candidates.append(&mut found.collect::<Result<Vec<_>>>()?);
+            let of_part = (0..dataset.len()).into_par_iter().map(candidate);
+            candidates.append(&mut of_part.collect::<Result<Vec<_>>>()?);
         }
-        let groups = self.sets(&candidates).into_groups().members();
+        let sets = self.connected(&candidates).into_labeling();
+        let groups = Groups::by_key(sets).members();
         let groups = groups.into_iter().filter(|members| members.len() > 1);
         Ok(DuplicateReport {
             images: candidates.len(),
@@ -116,20 +136,25 @@ impl DuplicateSearch {
         })
     }
 
-    fn validate(&self) -> Result<()> {
+    /// Fails if a setting is out of range.
+    ///
+    /// # Errors
+    /// Names the setting.
+    pub fn validate(&self) -> Result<()> {
         if self.hash_distance > 63 {
-            let name = "the hash distance of near-duplicates";
-            return Err(Error::parameter(name, "at most 63", self.hash_distance));
+            let found = self.hash_distance;
+            return Err(Error::setting("hash_distance", "at most 63", found));
         }
         if !(0.0..=1.0).contains(&self.difference) {
-            let name = "the difference of near-duplicates";
-            return Err(Error::parameter(name, "between 0 and 1", self.difference));
+            let found = self.difference;
+            return Err(Error::setting("difference", "between 0 and 1", found));
         }
         Ok(())
     }
 
-    fn sets(&self, candidates: &[Candidate]) -> DisjointSets {
-        let mut sets = DisjointSets::new(candidates.len());
+    /// The candidates as sets of duplicates.
+    fn connected(&self, candidates: &[Candidate]) -> UnionFind<usize> {
+        let mut sets = UnionFind::new(candidates.len());
         // Copies of equal pixels follow the first of them, which stands for all.
         let mut by_digest: Vec<usize> = (0..candidates.len()).collect();
         by_digest.sort_by_key(|&index| (candidates[index].fingerprint.digest, index));
@@ -138,7 +163,9 @@ impl DuplicateSearch {
             .chunk_by(|&a, &b| candidates[a].fingerprint.digest == candidates[b].fingerprint.digest)
         {
             distinct.extend(run.first());
-            run.iter().for_each(|&copy| sets.union(run[0], copy));
+            for &copy in run {
+                sets.union(run[0], copy);
+            }
         }
         distinct.sort_unstable();
 
@@ -150,34 +177,32 @@ impl DuplicateSearch {
                 .into_par_iter()
                 .flat_map_iter(|row| {
                     let first = distinct[row];
-                    let of_first = self.twins_of(&candidates[first].fingerprint);
+                    let is_duplicate = self.duplicates_of(&candidates[first].fingerprint);
                     let others = distinct[row + 1..].iter().copied();
-                    let twins =
-                        others.filter(move |&other| of_first(&candidates[other].fingerprint));
-                    twins.map(move |other| (first, other))
+                    others
+                        .filter(move |&other| is_duplicate(&candidates[other].fingerprint))
+                        .map(move |other| (first, other))
                 })
                 .collect();
-            pairs.into_iter().for_each(|(a, b)| sets.union(a, b));
+            for (first, other) in pairs {
+                sets.union(first, other);
+            }
         }
         sets
     }
 
     /// Whether another image is a near-duplicate of this one.
-    fn twins_of<'a>(&self, first: &'a Fingerprint) -> impl Fn(&Fingerprint) -> bool + use<'a> {
+    fn duplicates_of(&self, first: &Fingerprint) -> impl Fn(&Fingerprint) -> bool + use<> {
         let settings = *self;
-        let orientations = match settings.orientations {
-            true => Orientation::ALL.as_slice(),
-            false => &Orientation::ALL[..1],
-        };
-        let hashes: Vec<(Orientation, u64)> = orientations
-            .iter()
-            .map(|&orientation| (orientation, first.hash.turned(orientation)))
-            .collect();
+        let mut orientations = first.thumbnail.orientations().to_vec();
+        if !settings.orientations {
+            orientations.truncate(1);
+        }
         move |other| {
-            hashes.iter().any(|&(orientation, hash)| {
-                (hash ^ other.hash.0).count_ones() <= settings.hash_distance
-                    && first.thumbnail.difference(orientation, &other.thumbnail)
-                        <= settings.difference
+            let other = &other.thumbnail;
+            orientations.iter().any(|first| {
+                (first.hash ^ other.hash).count_ones() <= settings.hash_distance
+                    && first.difference(other) <= settings.difference
             })
         }
     }

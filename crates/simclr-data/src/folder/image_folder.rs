@@ -1,9 +1,6 @@
-//! Images in folders.
+//! The images below a folder.
 
-mod decode;
-mod enlarge;
-mod scan;
-
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,18 +8,18 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use simclr_augment::DecodedImage;
 
-use crate::{Dataset, Error, Result};
-
-pub use decode::decode_file;
-pub use enlarge::{EnlargedFolder, FolderEnlargement};
-pub use scan::ScanReport;
+use super::scan::{Scan, ScanReport, relative_name, scan};
+use crate::dataset::{Dataset, count_labels};
+use crate::decode::{decode_file, readable_formats};
+use crate::error::{Error, Result};
 
 /// The images below a folder.
 ///
 /// Labelled images lie in one folder per class, `<root>/<class>/<image>`, and
 /// unlabelled ones anywhere below the root. JPEG, PNG, TIFF (its first page) and
-/// BMP are read, grey or colour, 8 or 16 bits per channel, of any size. The order
-/// is that of the sorted paths, so it is the same on every machine.
+/// BMP are read, grey or colour, 8 or 16 bits per channel, of any size. The order is
+/// fixed, so it is the same on every machine: of each folder first its files, sorted by
+/// name, then its folders.
 ///
 /// Hidden files and folders are passed over. Empty image files and files of other
 /// types are left out and listed in [`ImageFolder::report`]. A file that claims to
@@ -57,11 +54,11 @@ struct Listing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Labels {
     /// Folders inside the root are classes. Files directly in the root are left out.
-    Classes,
+    ClassFolders,
     /// No labels, whatever folders there are.
-    Nowhere,
-    /// [`Labels::Classes`] if there are at least two folders with images and no
-    /// image lies directly in the root, else [`Labels::Nowhere`] (default).
+    Ignored,
+    /// [`Labels::ClassFolders`] if there are at least two folders with images and no
+    /// image lies directly in the root, else [`Labels::Ignored`] (default).
     #[default]
     Detect,
 }
@@ -72,7 +69,7 @@ pub enum Labels {
 /// use simclr_data::{ImageFolder, Labels};
 ///
 /// let cores = ImageFolder::builder("cores/")
-///     .labels(Labels::Classes)
+///     .labels(Labels::ClassFolders)
 ///     .skip_unreadable(true)
 ///     .open()?;
 /// for (path, reason) in &cores.report().unreadable {
@@ -117,15 +114,20 @@ impl ImageFolderBuilder {
     /// If the folder is missing or is a file, holds no image, a class holds none,
     /// or (with [`verify`](Self::verify)) a file cannot be decoded.
     pub fn open(self) -> Result<ImageFolder> {
-        scan::check_folder(&self.root)?;
-        let mut listing = match self.labels {
-            Labels::Classes => list_classes(&self.root)?,
-            Labels::Nowhere => list_all(&self.root)?,
-            Labels::Detect if looks_labelled(&self.root)? => list_classes(&self.root)?,
-            Labels::Detect => list_all(&self.root)?,
+        let scan = scan(&self.root)?;
+        let labelled = match self.labels {
+            Labels::ClassFolders => true,
+            Labels::Ignored => false,
+            Labels::Detect => looks_labelled(&self.root, &scan),
         };
+        let mut listing = if labelled {
+            Listing::with_classes(self.root.clone(), scan)?
+        } else {
+            Listing::without_labels(self.root.clone(), scan)
+        };
+        listing.check()?;
         if self.verify || self.skip_unreadable {
-            check_images(&mut listing, self.skip_unreadable)?;
+            listing.check_images(self.skip_unreadable)?;
         }
         if !listing.report.is_clean() {
             tracing::warn!(folder = %self.root.display(), "{}", listing.report);
@@ -142,7 +144,7 @@ impl ImageFolder {
     /// # Errors
     /// If the folder is missing, has no class folders, or a class has no images.
     pub fn labelled(root: impl Into<PathBuf>) -> Result<Self> {
-        Self::builder(root).labels(Labels::Classes).open()
+        Self::builder(root).labels(Labels::ClassFolders).open()
     }
 
     /// Opens a folder of images without using labels; folders inside are searched
@@ -151,7 +153,7 @@ impl ImageFolder {
     /// # Errors
     /// If the folder is missing or holds no image.
     pub fn unlabelled(root: impl Into<PathBuf>) -> Result<Self> {
-        Self::builder(root).labels(Labels::Nowhere).open()
+        Self::builder(root).labels(Labels::Ignored).open()
     }
 
     /// Opens a folder with labels if it looks as if it had them; see [`Labels::Detect`].
@@ -192,7 +194,7 @@ impl ImageFolder {
         &self.inner.report
     }
 
-    fn path(&self, index: usize) -> Result<&PathBuf> {
+    pub(crate) fn path(&self, index: usize) -> Result<&PathBuf> {
         let len = self.inner.paths.len();
         self.inner
             .paths
@@ -216,7 +218,7 @@ impl Dataset for ImageFolder {
 
     fn name(&self, index: usize) -> String {
         match self.inner.paths.get(index) {
-            Some(path) => scan::relative_name(&self.inner.root, path),
+            Some(path) => relative_name(&self.inner.root, path),
             None => format!("image {index}"),
         }
     }
@@ -232,125 +234,109 @@ impl Dataset for ImageFolder {
     }
 }
 
+/// The folder, of those directly inside `root`, that a path lies in.
+fn class_of(root: &Path, folders: &[PathBuf], path: &Path) -> Option<usize> {
+    let first = path.strip_prefix(root).ok()?.iter().next();
+    folders
+        .binary_search_by(|folder| folder.file_name().cmp(&first))
+        .ok()
+}
+
 /// Whether the folders inside `root` look like classes.
-fn looks_labelled(root: &Path) -> Result<bool> {
-    let mut ignored = ScanReport::default();
-    let mut with_images = 0;
-    let entries = scan::entries(root)?;
-    if entries
-        .files
-        .iter()
-        .any(|file| scan::has_image_extension(file))
-    {
-        return Ok(false);
-    }
-    for folder in entries.folders {
-        let mut images = Vec::new();
-        scan::collect_images(&folder, &mut ignored, &mut images)?;
-        with_images += usize::from(!images.is_empty());
-    }
-    Ok(with_images >= 2)
+fn looks_labelled(root: &Path, scan: &Scan) -> bool {
+    let mut images = scan.images.iter().chain(&scan.report.empty);
+    let class_of = |path: &PathBuf| class_of(root, &scan.folders, path);
+    let with_images: BTreeSet<usize> = scan.images.iter().filter_map(class_of).collect();
+    with_images.len() >= 2 && !images.any(|path| path.parent() == Some(root))
 }
 
-fn list_all(root: &Path) -> Result<Listing> {
-    let mut listing = Listing {
-        root: root.to_path_buf(),
-        ..Listing::default()
-    };
-    scan::collect_images(root, &mut listing.report, &mut listing.paths)?;
-    if listing.paths.is_empty() {
-        return Err(no_images(&listing));
+impl Listing {
+    fn without_labels(root: PathBuf, scan: Scan) -> Self {
+        Self {
+            root,
+            paths: scan.images,
+            labels: None,
+            classes: Vec::new(),
+            report: scan.report,
+        }
     }
-    Ok(listing)
-}
 
-fn no_images(listing: &Listing) -> Error {
-    Error::NoImages {
-        path: listing.root.clone(),
-        details: listing.report.to_string(),
+    /// The images of the class folders; files directly in the root are left out.
+    fn with_classes(root: PathBuf, scan: Scan) -> Result<Self> {
+        if scan.folders.is_empty() {
+            return Err(Error::NoClasses(root));
+        }
+        let mut report = scan.report;
+        let (mut paths, mut labels) = (Vec::new(), Vec::new());
+        for path in scan.images {
+            match class_of(&root, &scan.folders, &path) {
+                Some(class) => {
+                    paths.push(path);
+                    // Labels count folders, of which there are far fewer than 2^32.
+                    labels.push(class as u32);
+                }
+                None => report.ignored.push(path),
+            }
+        }
+        let classes = scan
+            .folders
+            .iter()
+            .map(|folder| relative_name(&root, folder));
+        Ok(Self {
+            classes: classes.collect(),
+            root,
+            paths,
+            labels: Some(labels),
+            report,
+        })
     }
-}
 
-fn list_classes(root: &Path) -> Result<Listing> {
-    let mut listing = Listing {
-        root: root.to_path_buf(),
-        ..Listing::default()
-    };
-    let entries = scan::entries(root)?;
-    if entries.folders.is_empty() {
-        return Err(Error::NoClasses(root.to_path_buf()));
-    }
-    let mut labels = Vec::new();
-    for (label, folder) in (0u32..).zip(entries.folders) {
-        let class = scan::relative_name(root, &folder);
-        let mut report = ScanReport::default();
-        scan::collect_images(&folder, &mut report, &mut listing.paths)?;
-        if listing.paths.len() == labels.len() {
-            return Err(Error::EmptyClass {
-                path: folder,
-                class,
-                details: report.to_string(),
+    /// Fails if there are no images, or none of a class.
+    fn check(&self) -> Result<()> {
+        if let Some(labels) = &self.labels {
+            let counts = count_labels(self.classes.len(), labels.iter().copied());
+            if let Some((class, _)) = self.classes.iter().zip(counts).find(|&(_, n)| n == 0) {
+                let path = self.root.join(class);
+                return Err(Error::EmptyClass {
+                    details: self.report.below(&path).to_string(),
+                    class: class.clone(),
+                    path,
+                });
+            }
+        }
+        if self.paths.is_empty() {
+            return Err(Error::NoImages {
+                path: self.root.clone(),
+                formats: readable_formats(),
+                details: self.report.to_string(),
             });
         }
-        labels.resize(listing.paths.len(), label);
-        listing.classes.push(class);
-        listing.report.empty.append(&mut report.empty);
-        listing.report.ignored.append(&mut report.ignored);
+        Ok(())
     }
-    listing.report.ignored.extend(entries.files);
-    listing.labels = Some(labels);
-    Ok(listing)
-}
 
-/// Decodes every image. Those that fail are an error, or leave the list.
-fn check_images(listing: &mut Listing, skip: bool) -> Result<()> {
-    let failures: Vec<Option<Error>> = listing
-        .paths
-        .par_iter()
-        .map(|path| decode_file(path).err())
-        .collect();
-    let mut keep = Vec::with_capacity(failures.len());
-    for (path, failure) in listing.paths.iter().zip(failures) {
-        keep.push(failure.is_none());
-        match failure {
-            None => {}
-            Some(error) if !skip => return Err(error),
-            Some(Error::Unreadable { reason, .. }) => {
-                listing.report.unreadable.push((path.clone(), reason));
-            }
-            Some(other) => {
-                let reason = other.to_string();
-                listing.report.unreadable.push((path.clone(), reason));
+    /// Decodes every image. Those that fail are an error, or leave the list.
+    fn check_images(&mut self, skip: bool) -> Result<()> {
+        let decoded = self.paths.par_iter().map(|path| decode_file(path).err());
+        let failures: Vec<Option<Error>> = decoded.collect();
+        let mut kept = Vec::new();
+        for (index, failure) in failures.into_iter().enumerate() {
+            match failure {
+                None => kept.push(index),
+                Some(error) if !skip => return Err(error),
+                Some(error) => {
+                    let reason = match error {
+                        Error::Unreadable { reason, .. } => reason,
+                        other => other.to_string(),
+                    };
+                    let path = self.paths[index].clone();
+                    self.report.unreadable.push((path, reason));
+                }
             }
         }
-    }
-    let mut kept = keep.iter();
-    listing.paths.retain(|_| kept.next() == Some(&true));
-    if let Some(labels) = &mut listing.labels {
-        let mut kept = keep.iter();
-        labels.retain(|_| kept.next() == Some(&true));
-    }
-    check_classes_left(listing)
-}
-
-/// Fails if leaving images out has emptied the set or a class.
-fn check_classes_left(listing: &Listing) -> Result<()> {
-    let labels = listing.labels.iter().flatten();
-    let mut used = vec![false; listing.classes.len()];
-    for &label in labels {
-        if let Some(used) = used.get_mut(label as usize) {
-            *used = true;
+        self.paths = kept.iter().map(|&i| self.paths[i].clone()).collect();
+        if let Some(labels) = &mut self.labels {
+            *labels = kept.iter().map(|&i| labels[i]).collect();
         }
+        self.check()
     }
-    if let Some((class, _)) = listing.classes.iter().zip(used).find(|(_, used)| !used) {
-        return Err(Error::EmptyClass {
-            path: listing.root.join(class),
-            class: class.clone(),
-            details: listing.report.to_string(),
-        });
-    }
-    if listing.paths.is_empty() {
-        return Err(no_images(listing));
-    }
-    Ok(())
 }

@@ -5,7 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use simclr_augment::{DecodedImage, Image, Pixels, Policy, Stream};
 
-use crate::{Dataset, Error, Result};
+use crate::dataset::Dataset;
+use crate::error::{Error, Result};
 
 /// What views are made from: the image as decoded, or already squashed.
 pub(super) enum Source {
@@ -36,7 +37,7 @@ impl Source {
     }
 }
 
-/// One place per image, filled until the memory is used up.
+/// One slot per image, filled until the memory is used up.
 pub(super) struct ImageCache {
     max_bytes: u64,
     used_bytes: AtomicU64,
@@ -45,11 +46,11 @@ pub(super) struct ImageCache {
 
 impl ImageCache {
     pub(super) fn new(len: usize, max_bytes: u64) -> Self {
-        let places = if max_bytes == 0 { 0 } else { len };
+        let slots = if max_bytes == 0 { 0 } else { len };
         Self {
             max_bytes,
             used_bytes: AtomicU64::new(0),
-            images: (0..places).map(|_| OnceLock::new()).collect(),
+            images: (0..slots).map(|_| OnceLock::new()).collect(),
         }
     }
 
@@ -60,10 +61,10 @@ impl ImageCache {
         index: usize,
         policy: &Policy,
     ) -> Result<Arc<Source>> {
-        let Some(place) = self.images.get(index) else {
+        let Some(slot) = self.images.get(index) else {
             return Ok(Arc::new(Source::Decoded(dataset.decode(index)?)));
         };
-        if let Some(source) = place.get() {
+        if let Some(source) = slot.get() {
             return Ok(source.clone());
         }
         let decoded = dataset.decode(index)?;
@@ -73,9 +74,9 @@ impl ImageCache {
         })?;
         let source = Arc::new(source);
         let bytes = source.bytes();
-        let kept = place.get().is_none() && self.reserve(bytes);
+        let kept = slot.get().is_none() && self.reserve(bytes);
         // Another thread may have been faster; its image is the same.
-        if kept && place.set(source.clone()).is_err() {
+        if kept && slot.set(source.clone()).is_err() {
             self.used_bytes.fetch_sub(bytes, Ordering::Relaxed);
         }
         Ok(source)

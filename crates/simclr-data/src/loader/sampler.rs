@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use simclr_augment::Purpose;
 
-use super::{LastBatch, LoaderConfig, Order};
+use super::config::{LastBatch, LoaderConfig, Order};
 use crate::Seed;
-use crate::seed::shuffled;
+use crate::streams::shuffled;
 
 /// One image of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,15 +41,15 @@ impl Sampler {
         match self.last_batch {
             LastBatch::Drop => epochs * (self.images / self.batch_size),
             LastBatch::Keep => epochs * self.images.div_ceil(self.batch_size),
-            LastBatch::Straddle => epochs * self.images / self.batch_size,
+            LastBatch::WrapAcrossEpochs => epochs * self.images / self.batch_size,
         }
     }
 
     /// The images of a step's batch. `epochs` keeps the orders of recent epochs.
     pub(super) fn batch(&self, step: usize, epochs: &mut RecentEpochs) -> Vec<Sample> {
-        // Positions in the endless row of epochs.
+        // Positions in the endless sequence of epochs.
         let positions = match self.last_batch {
-            LastBatch::Straddle => step * self.batch_size..(step + 1) * self.batch_size,
+            LastBatch::WrapAcrossEpochs => step * self.batch_size..(step + 1) * self.batch_size,
             LastBatch::Drop | LastBatch::Keep => {
                 let per_epoch = self.steps(1);
                 let epoch_start = step / per_epoch * self.images;
@@ -102,12 +102,8 @@ mod tests {
     use super::*;
 
     fn sampler(images: usize, batch_size: usize, last_batch: LastBatch) -> Sampler {
-        let config = LoaderConfig {
-            batch_size,
-            last_batch,
-            ..LoaderConfig::default()
-        };
-        Sampler::new(images, &config)
+        let config = LoaderConfig::default().with_batch_size(batch_size);
+        Sampler::new(images, &config.with_last_batch(last_batch))
     }
 
     fn batches(sampler: &Sampler, epochs: usize) -> Vec<Vec<Sample>> {
@@ -141,12 +137,12 @@ mod tests {
     }
 
     #[test]
-    fn straddling_batches_leave_no_image_out() {
-        let batches = batches(&sampler(10, 4, LastBatch::Straddle), 2);
+    fn wrapped_batches_leave_no_image_out() {
+        let batches = batches(&sampler(10, 4, LastBatch::WrapAcrossEpochs), 2);
         assert_eq!(batches.len(), 5);
-        let row = batches.concat();
-        assert_eq!(indices(&row[..10]), (0..10).collect());
-        assert_eq!(indices(&row[10..]), (0..10).collect());
+        let samples = batches.concat();
+        assert_eq!(indices(&samples[..10]), (0..10).collect());
+        assert_eq!(indices(&samples[10..]), (0..10).collect());
         assert_eq!(
             batches[2].iter().map(|s| s.epoch).collect::<Vec<_>>(),
             [0, 0, 1, 1]
@@ -154,8 +150,12 @@ mod tests {
     }
 
     #[test]
-    fn a_step_has_the_same_batch_wherever_the_row_is_entered() {
-        for last_batch in [LastBatch::Drop, LastBatch::Keep, LastBatch::Straddle] {
+    fn a_step_has_the_same_batch_wherever_the_loader_starts() {
+        for last_batch in [
+            LastBatch::Drop,
+            LastBatch::Keep,
+            LastBatch::WrapAcrossEpochs,
+        ] {
             let sampler = sampler(11, 3, last_batch);
             let from_start = batches(&sampler, 3);
             let alone = sampler.batch(8, &mut RecentEpochs::default());

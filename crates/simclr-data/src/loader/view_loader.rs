@@ -1,23 +1,17 @@
-//! Batches of augmented views, made while the network trains.
+//! The view loader.
 
-mod batch;
-mod cache;
-mod config;
-mod order;
-mod workers;
-
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
 use simclr_augment::Policy;
 
-use crate::{Dataset, Result, Seed};
-use cache::ImageCache;
-use order::Sampler;
-
-pub use batch::Batch;
-pub use config::{LastBatch, LoaderConfig, Order};
-pub use workers::{Batches, LoaderTimes};
+use super::batches::Batches;
+use super::config::LoaderConfig;
+use super::job::Job;
+use crate::Seed;
+use crate::dataset::{Dataset, IntoDataset};
+use crate::error::Result;
 
 /// Decodes images and makes views of them on threads of its own, some batches ahead
 /// of the training step.
@@ -30,11 +24,11 @@ pub use workers::{Batches, LoaderTimes};
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use simclr_augment::Policy;
-/// use simclr_data::{DatasetExt, Seed, ViewLoader};
+/// use simclr_data::{Seed, ViewLoader};
 ///
 /// # let image = simclr_augment::DecodedImage::new(32, 32, vec![99; 32 * 32 * 3])?;
 /// # let cores = simclr_data::InMemory::unlabelled(vec![image; 40]);
-/// let loader = ViewLoader::training(cores.shared(), Policy::paper(24), 16, Seed(1))?;
+/// let loader = ViewLoader::training(cores, Policy::paper(24), 16, Seed(1))?;
 /// for batch in loader.epochs(0..2)? {
 ///     let batch = batch?;
 ///     assert_eq!(batch.views.dims(), [2 * 16, 24, 24, 3]);
@@ -53,13 +47,14 @@ pub struct ViewLoader {
     job: Arc<Job>,
 }
 
-/// What the threads need to know.
-struct Job {
-    dataset: Arc<dyn Dataset>,
-    policy: Policy,
-    config: LoaderConfig,
-    sampler: Sampler,
-    cache: ImageCache,
+impl fmt::Debug for ViewLoader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ViewLoader")
+            .field("dataset", &self.job.dataset)
+            .field("policy", &self.job.policy)
+            .field("config", &self.job.config)
+            .finish()
+    }
 }
 
 impl ViewLoader {
@@ -68,16 +63,8 @@ impl ViewLoader {
     /// # Errors
     /// If the set is empty, an option or the policy is out of range, or a batch is
     /// larger than the set although incomplete batches are not kept.
-    pub fn new(dataset: Arc<dyn Dataset>, policy: Policy, config: LoaderConfig) -> Result<Self> {
-        config.validate(dataset.len())?;
-        policy.validate()?;
-        let job = Job {
-            sampler: Sampler::new(dataset.len(), &config),
-            cache: ImageCache::new(dataset.len(), config.cache_bytes),
-            dataset,
-            policy,
-            config,
-        };
+    pub fn new(dataset: impl IntoDataset, policy: Policy, config: LoaderConfig) -> Result<Self> {
+        let job = Job::new(dataset.into_dataset(), policy, config)?;
         Ok(Self { job: Arc::new(job) })
     }
 
@@ -87,17 +74,13 @@ impl ViewLoader {
     /// # Errors
     /// As [`ViewLoader::new`].
     pub fn training(
-        dataset: Arc<dyn Dataset>,
+        dataset: impl IntoDataset,
         policy: Policy,
         batch_size: usize,
         seed: Seed,
     ) -> Result<Self> {
-        let config = LoaderConfig {
-            batch_size,
-            seed,
-            ..LoaderConfig::default()
-        };
-        Self::new(dataset, policy, config)
+        let config = LoaderConfig::default().with_batch_size(batch_size);
+        Self::new(dataset, policy, config.with_seed(seed))
     }
 
     /// One view of each image, in the set's order, the last batch as small as it
@@ -106,7 +89,7 @@ impl ViewLoader {
     /// # Errors
     /// As [`ViewLoader::new`].
     pub fn evaluation(
-        dataset: Arc<dyn Dataset>,
+        dataset: impl IntoDataset,
         policy: Policy,
         batch_size: usize,
     ) -> Result<Self> {

@@ -1,22 +1,17 @@
-//! Synthetic photographs of sediment cores, and pictures of something else.
+//! Synthetic photographs of sediment cores.
 
-mod disturbance;
-mod noise;
-mod render;
-mod sediment;
-mod textures;
+use simclr_augment::DecodedImage;
 
-use simclr_augment::{DecodedImage, Stream};
+use super::disturbance::{Disturbance, Scene};
+use super::drawn::{Drawn, forward_to_drawn};
+use super::render::Camera;
+use super::sediment::Sediment;
+use crate::Seed;
+use crate::dataset::Dataset;
+use crate::error::Result;
+use crate::streams::SYNTHETIC;
 
-use crate::seed::SYNTHETIC;
-use crate::{Dataset, Error, Result, Seed};
-use disturbance::Scene;
-use sediment::Sediment;
-
-pub use disturbance::Disturbance;
-pub use textures::SyntheticTextures;
-
-/// Pictures of split sediment cores with ten kinds of drilling disturbance, made on
+/// Photographs of split sediment cores with ten kinds of drilling disturbance, made on
 /// demand.
 ///
 /// Beds of random colour, thickness and grain lie over one another; drilling then
@@ -26,7 +21,7 @@ pub use textures::SyntheticTextures;
 /// pixel statistics do not give it away.
 ///
 /// Image i has label `i % 10`, and depends on (seed, i) and the size alone. The
-/// larger the picture, the finer the detail: it is drawn, not enlarged.
+/// larger the image, the finer the detail: it is drawn, not enlarged.
 ///
 /// ```
 /// use simclr_data::{Dataset, Seed, SyntheticCores};
@@ -38,10 +33,7 @@ pub use textures::SyntheticTextures;
 /// ```
 #[derive(Debug, Clone)]
 pub struct SyntheticCores {
-    len: usize,
-    size: usize,
-    seed: Seed,
-    classes: Vec<String>,
+    drawn: Drawn,
 }
 
 impl SyntheticCores {
@@ -50,63 +42,24 @@ impl SyntheticCores {
     /// # Errors
     /// If there are no images or they have no pixels.
     pub fn new(len: usize, size: usize, seed: Seed) -> Result<Self> {
-        if len == 0 {
-            return Err(Error::parameter(
-                "the number of synthetic images",
-                "at least 1",
-                len,
-            ));
-        }
-        if size == 0 {
-            return Err(Error::parameter(
-                "the size of synthetic images",
-                "at least 1",
-                size,
-            ));
-        }
-        Ok(Self {
-            len,
-            size,
-            seed,
-            classes: Disturbance::ALL.map(|kind| kind.name().to_owned()).to_vec(),
-        })
+        let drawn = Drawn::new(len, size, seed, Disturbance::ALL.map(Disturbance::name))?;
+        Ok(Self { drawn })
     }
 
     /// The disturbance of an image.
     pub fn disturbance(&self, index: usize) -> Disturbance {
-        let kinds = Disturbance::ALL;
-        kinds[index % kinds.len()]
+        Disturbance::ALL[index % Disturbance::ALL.len()]
     }
 }
 
 impl Dataset for SyntheticCores {
-    fn len(&self) -> usize {
-        self.len
-    }
-
-    fn class_names(&self) -> &[String] {
-        &self.classes
-    }
-
-    fn label(&self, index: usize) -> Option<u32> {
-        // The remainder is below ten.
-        (index < self.len).then_some((index % Disturbance::ALL.len()) as u32)
-    }
-
-    fn name(&self, index: usize) -> String {
-        format!("{}/{index}", self.disturbance(index).name())
-    }
+    forward_to_drawn!();
 
     fn decode(&self, index: usize) -> Result<DecodedImage> {
-        if index >= self.len {
-            let len = self.len;
-            return Err(Error::Index { index, len });
-        }
-        let mut rng = Stream::new(self.seed.0).sample(index as u64).rng(SYNTHETIC);
-        let sediment = Sediment::draw(&mut rng);
-        let scene = Scene::draw(self.disturbance(index), &mut rng);
-        let camera = render::Camera::draw(&mut rng);
-        let pixels = camera.photograph(self.size, |point| scene.color(&sediment, point));
-        Ok(DecodedImage::new(self.size, self.size, pixels)?)
+        self.drawn.decode(index, SYNTHETIC, |size, rng| {
+            let sediment = Sediment::draw(rng);
+            let scene = Scene::draw(self.disturbance(index), rng);
+            Camera::draw(rng).photograph(size, |point| scene.color(&sediment, point))
+        })
     }
 }

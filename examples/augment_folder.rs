@@ -1,16 +1,16 @@
-//! Offline enlargement: writes a folder of images and altered copies of them into a new
+//! Offline augmentation: writes a folder of images and altered copies of them into a new
 //! folder, as the paper did with its small classes.
 //!
-//! `cargo run --release --example enlarge_folder -- --image-dir train/ --out train-enlarged/`
+//! `cargo run --release --example augment_folder -- --image-dir train/ --out train-augmented/`
 //!
-//! Enlarge what you train on and never what you split afterwards: copies of a training image
-//! among the test images make the test too kind.
+//! Augment the training part of a split, not what is split afterwards: copies of a training
+//! image among the test images inflate test accuracy.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use simclr::data::{FolderEnlargement, ImageFolder, Seed};
+use simclr::data::{ImageFolder, OfflineAugmentation, Seed};
 
 #[path = "common/exit.rs"]
 mod exit;
@@ -55,16 +55,14 @@ fn run(arguments: &Arguments) -> simclr::data::Result<()> {
     if !images.report().is_clean() {
         eprintln!("{}", images.report());
     }
-    let enlargement = FolderEnlargement {
-        flips: arguments.flips,
-        copies: arguments.copies,
-        classes: arguments.classes.clone(),
-        seed: Seed(arguments.seed),
-        ..FolderEnlargement::default()
-    };
-    let written = enlargement.write(&images, &arguments.out)?;
+    let augmentation = OfflineAugmentation::default()
+        .with_flips(arguments.flips)
+        .with_copies(arguments.copies)
+        .with_classes(&arguments.classes)
+        .with_seed(Seed(arguments.seed));
+    let written = augmentation.write(&images, &arguments.out)?;
     println!(
-        "enlarge_folder: {} images and {} copies in {}",
+        "augment_folder: {} images and {} copies in {}",
         written.originals,
         written.copies,
         arguments.out.display()

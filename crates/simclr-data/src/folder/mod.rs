@@ -1,0 +1,7 @@
+//! Images in folders.
+
+mod image_folder;
+mod scan;
+
+pub use image_folder::{ImageFolder, ImageFolderBuilder, Labels};
+pub use scan::ScanReport;
