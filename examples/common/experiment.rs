@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use clap::{Parser, ValueEnum};
 use simclr::data::{
-    ClassMap, DuplicateSearch, FolderEnlargement, Groups, Labels, SyntheticCores, SyntheticTextures,
+    ClassMap, DuplicateSearch, Groups, Labels, OfflineAugmentation, SyntheticCores,
+    SyntheticTextures,
 };
 use simclr::prelude::*;
 use simclr::report::Report;
@@ -54,7 +55,7 @@ pub(crate) enum DuplicatesName {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum EnlargementName {
+pub(crate) enum OfflineAugmentationName {
     /// Mirrored left-right, up-down and both ways.
     Flips,
     /// Three copies, each blurred, equalised, turned, shifted or otherwise changed by chance.
@@ -121,8 +122,8 @@ pub(crate) struct ExperimentArguments {
     duplicates: DuplicatesName,
     /// Copies of every training image, and of what self-supervision sees, made after the
     /// split; validation and test images have none.
-    #[arg(long, value_enum)]
-    enlarge: Option<EnlargementName>,
+    #[arg(long, alias = "enlarge", value_enum)]
+    offline_augmentation: Option<OfflineAugmentationName>,
     /// Leave out images that cannot be read, and list them.
     #[arg(long)]
     skip_unreadable: bool,
@@ -163,9 +164,9 @@ impl ExperimentArguments {
             protocol.label_fractions = fractions.clone();
         }
         protocol.folds = self.folds(protocol.folds)?;
-        protocol.enlargement = self.enlarge.map(|name| match name {
-            EnlargementName::Flips => FolderEnlargement::default(),
-            EnlargementName::Heavy => FolderEnlargement::heavier(Seed(self.seed)),
+        protocol.enlargement = self.offline_augmentation.map(|name| match name {
+            OfflineAugmentationName::Flips => OfflineAugmentation::default(),
+            OfflineAugmentationName::Heavy => OfflineAugmentation::heavier(Seed(self.seed)),
         });
         protocol.seeds = (self.seed..).take(self.seeds as usize).collect();
         Ok(protocol)
@@ -271,7 +272,7 @@ impl ExperimentArguments {
 
     fn prepared(&self, mut task: Task) -> AnyResult<Task> {
         if let Some(dir) = &self.unlabelled_dir {
-            let builder = ImageFolder::builder(dir).labels(Labels::Nowhere);
+            let builder = ImageFolder::builder(dir).labels(Labels::Ignored);
             let more = builder.skip_unreadable(self.skip_unreadable).open()?;
             task = told(task, std::slice::from_ref(&more)).with_unlabelled(more.shared());
         }
@@ -301,7 +302,7 @@ impl ExperimentArguments {
     }
 
     fn folder(&self, dir: &Path) -> AnyResult<ImageFolder> {
-        let folder = ImageFolder::builder(dir).labels(Labels::Classes);
+        let folder = ImageFolder::builder(dir).labels(Labels::ClassFolders);
         Ok(folder.skip_unreadable(self.skip_unreadable).open()?)
     }
 

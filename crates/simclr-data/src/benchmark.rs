@@ -15,7 +15,8 @@ use candle_core::{DType, Tensor};
 use candle_datasets::vision;
 use simclr_augment::DecodedImage;
 
-use crate::{Error, InMemory, Result};
+use crate::error::{Error, Result};
+use crate::in_memory::InMemory;
 
 /// The two parts in which such sets are published.
 #[derive(Debug, Clone)]
@@ -122,7 +123,7 @@ fn to_image(image: &Tensor) -> Result<DecodedImage> {
             let side = pixels.isqrt();
             Ok(DecodedImage::from_gray(side, side, &bytes(image.clone())?)?)
         }
-        _ => Err(Error::parameter(
+        _ => Err(Error::setting(
             "the shape of an image",
             "[3, height, width] or [side * side]",
             format!("{:?}", image.dims()),

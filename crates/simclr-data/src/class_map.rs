@@ -1,11 +1,10 @@
 //! Other classes for the same images: one against the rest, or groups of classes.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use simclr_augment::DecodedImage;
-
-use crate::{Dataset, Error, Result};
+use crate::dataset::IntoDataset;
+use crate::error::{Error, Result};
+use crate::mapped::{Mapped, ResolvedClasses};
 
 /// Which classes become which.
 ///
@@ -28,15 +27,6 @@ pub enum ClassMap {
     Binary(String),
     /// Groups of classes with a new name each. A class of no group stays as it is.
     Groups(Vec<(String, Vec<String>)>),
-}
-
-/// A [`ClassMap`] worked out for given classes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ResolvedClasses {
-    /// The new class names in label order.
-    pub names: Vec<String>,
-    /// The new label of each old one.
-    pub labels: Vec<u32>,
 }
 
 impl ClassMap {
@@ -120,9 +110,10 @@ impl ClassMap {
     ///
     /// # Errors
     /// As [`ClassMap::resolve`].
-    pub fn apply(&self, dataset: Arc<dyn Dataset>) -> Result<Mapped> {
+    pub fn apply(&self, dataset: impl IntoDataset) -> Result<Mapped> {
+        let dataset = dataset.into_dataset();
         let resolved = self.resolve(dataset.class_names())?;
-        Ok(Mapped { dataset, resolved })
+        Ok(Mapped::new(dataset, resolved))
     }
 }
 
@@ -207,45 +198,4 @@ fn resolve_groups(groups: &[(String, Vec<String>)], classes: &[String]) -> Resul
         resolved.labels.push(label as u32);
     }
     Ok(resolved)
-}
-
-/// The images of another set with other classes; made by [`ClassMap::apply`].
-#[derive(Clone)]
-pub struct Mapped {
-    dataset: Arc<dyn Dataset>,
-    resolved: ResolvedClasses,
-}
-
-impl Mapped {
-    /// The new names, and the new label of each old one.
-    pub fn classes(&self) -> &ResolvedClasses {
-        &self.resolved
-    }
-}
-
-impl Dataset for Mapped {
-    fn len(&self) -> usize {
-        self.dataset.len()
-    }
-
-    fn class_names(&self) -> &[String] {
-        &self.resolved.names
-    }
-
-    fn label(&self, index: usize) -> Option<u32> {
-        let old = self.dataset.label(index)?;
-        self.resolved.labels.get(old as usize).copied()
-    }
-
-    fn name(&self, index: usize) -> String {
-        self.dataset.name(index)
-    }
-
-    fn decode(&self, index: usize) -> Result<DecodedImage> {
-        self.dataset.decode(index)
-    }
-
-    fn content_digest(&self, index: usize) -> Result<[u8; 32]> {
-        self.dataset.content_digest(index)
-    }
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use simclr_augment::DecodedImage;
-
-use crate::{Dataset, Error, Result};
+use crate::dataset::Dataset;
+use crate::error::{Error, Result};
+use crate::located::forward_images;
 
 /// Sets with the same classes, one after another: the folders of two expeditions, or
 /// training, validation and test images that lie in folders of their own.
@@ -18,7 +18,7 @@ use crate::{Dataset, Error, Result};
 /// assert_eq!((both.len(), both.ranges()), (50, vec![0..20, 20..50]));
 /// # Ok::<(), simclr_data::Error>(())
 /// ```
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Concatenated {
     sets: Vec<Arc<dyn Dataset>>,
     /// Where each set ends.
@@ -34,12 +34,15 @@ impl Concatenated {
     pub fn new(sets: impl IntoIterator<Item = Arc<dyn Dataset>>) -> Result<Self> {
         let sets: Vec<_> = sets.into_iter().collect();
         let Some(first) = sets.first() else {
-            let name = "the number of sets to join";
-            return Err(Error::parameter(name, "at least 1", 0));
+            return Err(Error::setting(
+                "the number of sets to join",
+                "at least 1",
+                0,
+            ));
         };
         let classes = first.class_names().to_vec();
         if let Some(other) = sets.iter().find(|set| set.class_names() != classes) {
-            return Err(Error::parameter(
+            return Err(Error::setting(
                 "the classes of sets to join",
                 format!("{classes:?}, as in the first set"),
                 format!("{:?}", other.class_names()),
@@ -67,16 +70,11 @@ impl Concatenated {
     }
 
     /// The set that an image is in, and its index there.
-    fn place(&self, index: usize) -> Option<(&dyn Dataset, usize)> {
+    fn locate(&self, index: usize) -> Option<(&dyn Dataset, usize)> {
         let number = self.ends.partition_point(|&end| end <= index);
         let set = self.sets.get(number)?;
         let start = self.ends.get(number)? - set.len();
         Some((set.as_ref(), index - start))
-    }
-
-    fn known(&self, index: usize) -> Result<(&dyn Dataset, usize)> {
-        let len = self.len();
-        self.place(index).ok_or(Error::Index { index, len })
     }
 }
 
@@ -90,30 +88,32 @@ impl Dataset for Concatenated {
     }
 
     fn label(&self, index: usize) -> Option<u32> {
-        let (set, index) = self.place(index)?;
+        let (set, index) = self.locate(index)?;
         set.label(index)
     }
 
-    fn name(&self, index: usize) -> String {
-        match self.place(index) {
-            Some((set, index)) => set.name(index),
-            None => format!("image {index}"),
+    forward_images!();
+
+    fn labels(&self, operation: &'static str) -> Result<Vec<u32>> {
+        let sets = self.sets.iter().map(|set| set.labels(operation));
+        Ok(sets.collect::<Result<Vec<_>>>()?.concat())
+    }
+
+    fn class_counts(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.classes.len()];
+        for set in &self.sets {
+            for (sum, count) in counts.iter_mut().zip(set.class_counts()) {
+                *sum += count;
+            }
         }
-    }
-
-    fn decode(&self, index: usize) -> Result<DecodedImage> {
-        let (set, index) = self.known(index)?;
-        set.decode(index)
-    }
-
-    fn content_digest(&self, index: usize) -> Result<[u8; 32]> {
-        let (set, index) = self.known(index)?;
-        set.content_digest(index)
+        counts
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use simclr_augment::DecodedImage;
+
     use super::*;
     use crate::{DatasetExt, InMemory, Seed, SyntheticCores};
 

@@ -1,6 +1,6 @@
 //! The errors of data sets, splits and loaders.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// What can go wrong between a folder of images and a batch.
 #[derive(Debug, thiserror::Error)]
@@ -12,31 +12,37 @@ pub enum Error {
     /// A path that should be a folder is a file.
     #[error("{}: this is a file, but a folder of images was expected", .0.display())]
     NotAFolder(PathBuf),
-    /// A file or folder could not be read.
-    #[error("{}: {source}", path.display())]
+    /// A file or folder could not be read or written.
+    #[error("{}: cannot be read or written", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
+    /// A file could not be written.
+    #[cfg(feature = "png")]
+    #[error(transparent)]
+    File(#[from] simclr_files::Error),
     /// Something is already where a new file or folder was to be made.
     #[error("{}: this exists already, and nothing is overwritten", .0.display())]
     Exists(PathBuf),
-    /// Folders nested deeper than any collection of images is, such as a link to a parent.
-    #[error("{}: folders are nested more than {limit} deep; is there a link to a parent folder?", path.display())]
-    TooDeep {
-        /// The innermost folder.
+    /// A link to a folder that it lies in.
+    #[error("{}: this link leads back to {}", path.display(), ancestor.display())]
+    LinkLoop {
+        /// The link.
         path: PathBuf,
-        /// Levels that are followed.
-        limit: usize,
+        /// The folder that it leads to.
+        ancestor: PathBuf,
     },
     /// No image anywhere below a folder.
-    #[error("{}: no images here (JPEG, PNG, TIFF and BMP are read); {details}", path.display())]
+    #[error("{}: no images here ({formats} are read); {details}", path.display())]
     NoImages {
         /// The folder.
         path: PathBuf,
-        /// What was found instead.
+        /// The formats that are read.
+        formats: String,
+        /// What was left out.
         details: String,
     },
     /// Labels were asked for, but the folder has no folders inside.
@@ -52,7 +58,7 @@ pub enum Error {
         path: PathBuf,
         /// The class.
         class: String,
-        /// What was found instead.
+        /// What was left out.
         details: String,
     },
     /// A file that is not an image, or is damaged.
@@ -140,15 +146,15 @@ pub enum Error {
     /// A map of classes that does not fit the classes.
     #[error("class map: {0}")]
     ClassMap(String),
-    /// A parameter outside its range.
-    #[error("{name} must be {expected}, got {got}")]
-    Parameter {
-        /// The parameter.
+    /// A setting outside its range.
+    #[error("{name} must be {expected}, got {found}")]
+    Setting {
+        /// The setting.
         name: &'static str,
         /// Its range, in words.
         expected: String,
         /// Its value.
-        got: String,
+        found: String,
     },
     /// More images per batch than there are images.
     #[error(
@@ -162,11 +168,11 @@ pub enum Error {
         len: usize,
     },
     /// An augmentation failed.
-    #[error("{name}: {source}")]
+    #[error("{name}: the augmentation failed")]
     Augment {
         /// The image.
         name: String,
-        /// What the augmentation said.
+        /// The augmentation's error.
         source: simclr_augment::Error,
     },
     /// A policy that cannot be applied to any image.
@@ -180,28 +186,44 @@ pub enum Error {
         /// The panic's message.
         message: String,
     },
+    /// The loader's threads could not be started.
+    #[error("the loader's threads cannot be started")]
+    Threads(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A tensor could not be made.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
+    /// An error of a [`Dataset`](crate::Dataset) that is implemented elsewhere; see
+    /// [`Error::other`].
+    #[error(transparent)]
+    Other(Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl Error {
-    /// An input or output error at a path; a missing folder gets its own message.
-    pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
-        let path = path.to_path_buf();
+    /// Any other error, for data sets that are implemented outside of this crate. Its
+    /// message should name the image.
+    ///
+    /// ```
+    /// let missing = std::io::Error::other("tile 7 is missing");
+    /// assert_eq!(simclr_data::Error::other(missing).to_string(), "tile 7 is missing");
+    /// ```
+    pub fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Other(error.into())
+    }
+
+    pub(crate) fn io(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        let path = path.into();
         Self::Io { path, source }
     }
 
-    /// A parameter out of range.
-    pub(crate) fn parameter(
+    pub(crate) fn setting(
         name: &'static str,
         expected: impl Into<String>,
-        got: impl std::fmt::Display,
+        found: impl std::fmt::Display,
     ) -> Self {
-        Self::Parameter {
+        Self::Setting {
             name,
             expected: expected.into(),
-            got: got.to_string(),
+            found: found.to_string(),
         }
     }
 }

@@ -2,10 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::{
-    ClassMap, Dataset, Fractions, Groups, Mapped, Result, Seed, Split, Subset, grouped_split,
-    label_budget, stratified_split, unlabelled_fraction,
+use crate::Seed;
+use crate::class_map::ClassMap;
+use crate::dataset::Dataset;
+use crate::error::Result;
+use crate::mapped::Mapped;
+use crate::split::{
+    Fractions, Groups, Split, grouped_split, label_budget, stratified_split, unlabelled_fraction,
 };
+use crate::subset::Subset;
 
 /// What can be made of any data set that is cheap to clone, such as
 /// [`ImageFolder`](crate::ImageFolder) or `Arc<dyn Dataset>`.
@@ -52,20 +57,25 @@ pub trait DatasetExt: Dataset + Clone + Sized + 'static {
         map.apply(self.shared())
     }
 
-    /// A fraction of each class; see [`label_budget`].
+    /// A fraction of each class, at least one image of each: what a model may learn from
+    /// when labels are scarce.
+    ///
+    /// Budgets of one seed are nested: every image of the 5 % is in the 10 %, so that a
+    /// curve over budgets shows what more labels bring and not other images.
     ///
     /// # Errors
-    /// As [`label_budget`].
+    /// If the images have no labels or the fraction is not in (0, 1].
     fn label_budget(&self, fraction: f64, seed: Seed) -> Result<Subset> {
-        label_budget(self, fraction, seed)
+        self.subset(label_budget(self, fraction, seed)?)
     }
 
-    /// A fraction of all images; see [`unlabelled_fraction`].
+    /// A fraction of the images whatever their labels, at least one: for curves over the
+    /// number of unlabelled images. Fractions of one seed are nested.
     ///
     /// # Errors
-    /// As [`unlabelled_fraction`].
+    /// If the fraction is not in (0, 1].
     fn unlabelled_fraction(&self, fraction: f64, seed: Seed) -> Result<Subset> {
-        unlabelled_fraction(self, fraction, seed)
+        self.subset(unlabelled_fraction(self.len(), fraction, seed)?)
     }
 }
 

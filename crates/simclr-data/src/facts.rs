@@ -4,7 +4,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{Dataset, Result};
+use crate::dataset::Dataset;
+use crate::error::Result;
 
 /// Which images a run works on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

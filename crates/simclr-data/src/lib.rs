@@ -1,17 +1,17 @@
-//! Images for SimCLR: folders, splits, folds, label budgets, the view loader and a
-//! synthetic set of core images.
+//! Image data sets for SimCLR: folders, splits, folds, label budgets, duplicate search, the
+//! loader of augmented views, and synthetic core images.
 //!
 //! A set of images is anything that implements [`Dataset`]:
 //!
 //! * [`ImageFolder`]: class folders, or any folder without labels;
-//! * [`SyntheticCores`]: sediment cores with ten kinds of drilling disturbance, drawn
-//!   on demand, so that everything runs without data; [`SyntheticTextures`]: something
-//!   quite different, to transfer from;
+//! * [`SyntheticCores`]: sediment cores with ten kinds of drilling disturbance, drawn on
+//!   demand, so that everything runs without data; [`SyntheticTextures`]: another domain,
+//!   to transfer from;
 //! * [`InMemory`]: decoded images; with the feature `candle-datasets`, the module
 //!   `benchmark` reads CIFAR-10 and MNIST into it;
 //! * [`Subset`] and [`Mapped`]: some images of a set, or the same with other classes;
 //! * [`Concatenated`]: sets with the same classes as one;
-//! * [`Enlarged`]: a set and altered copies of its images;
+//! * [`AugmentedDataset`]: a set and altered copies of its images;
 //! * [`PartlyLabelled`]: images with labels and images without.
 //!
 //! [`DatasetExt`] splits, reduces and regroups them, [`Folds`] cross-validates, and
@@ -19,8 +19,8 @@
 //! random depends on a [`Seed`] and on nothing else.
 //!
 //! [`DuplicateSearch`] finds images that are the same, or nearly so, within a set and
-//! across the parts of a split; [`Groups`] keeps them, and pictures of the same core or
-//! well, in one part.
+//! across the parts of a split; [`Groups`] keeps them, and images of the same core or well,
+//! in one part.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -44,43 +44,63 @@
 //! # }
 //! ```
 
+#![warn(missing_debug_implementations)]
+
 #[cfg(feature = "candle-datasets")]
 pub mod benchmark;
+
+mod augmented;
+#[cfg(feature = "png")]
+mod augmented_folder;
 mod class_map;
 mod concatenated;
+mod convert;
 mod dataset;
-mod enlarged;
+mod decode;
+mod dedup;
 mod error;
 mod extension;
 mod facts;
 mod folder;
 mod grid;
-mod hygiene;
-mod jpeg;
+mod in_memory;
 mod loader;
+mod located;
+mod mapped;
+mod offline_augmentation;
 mod partly_labelled;
-mod seed;
+#[cfg(feature = "png")]
+mod save;
 mod split;
+mod streams;
+mod subset;
 mod synthetic;
 
-pub use class_map::{ClassMap, Mapped, ResolvedClasses};
+pub use candle_core;
+pub use simclr_augment::DecodedImage;
+
+pub use augmented::AugmentedDataset;
+#[cfg(feature = "png")]
+pub use augmented_folder::AugmentedFolder;
+pub use class_map::ClassMap;
 pub use concatenated::Concatenated;
-pub use dataset::{Dataset, InMemory, Subset};
-pub use enlarged::Enlarged;
+pub use convert::{from_rgb_image, images_to_tensor, to_rgb_image};
+pub use dataset::{Dataset, IntoDataset};
+pub use decode::{decode_bytes, decode_file};
+pub use dedup::{DuplicateGroup, DuplicateImage, DuplicateReport, DuplicateSearch};
 pub use error::{Error, Result};
 pub use extension::DatasetExt;
 pub use facts::{DatasetFacts, content_digest, dataset_facts, dataset_facts_with_contents};
-pub use folder::{
-    EnlargedFolder, FolderEnlargement, ImageFolder, ImageFolderBuilder, Labels, ScanReport,
-    decode_file,
-};
-pub use grid::{image_grid, save_png};
-pub use hygiene::{DuplicateGroup, DuplicateImage, DuplicateReport, DuplicateSearch};
+pub use folder::{ImageFolder, ImageFolderBuilder, Labels, ScanReport};
+pub use grid::image_grid;
+pub use in_memory::InMemory;
 pub use loader::{Batch, Batches, LastBatch, LoaderConfig, LoaderTimes, Order, ViewLoader};
+pub use mapped::{Mapped, ResolvedClasses};
+pub use offline_augmentation::OfflineAugmentation;
 pub use partly_labelled::PartlyLabelled;
+#[cfg(feature = "png")]
+pub use save::save_png;
 pub use simclr_augment::Seed;
-pub use split::{
-    Folds, Fractions, Groups, Split, grouped_split, label_budget, stratified_split,
-    unlabelled_fraction,
-};
+pub use split::{Folds, Fractions, Groups, Split, grouped_split, stratified_split};
+pub use subset::Subset;
 pub use synthetic::{Disturbance, SyntheticCores, SyntheticTextures};

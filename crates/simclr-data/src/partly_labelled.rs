@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use simclr_augment::DecodedImage;
-
-use crate::{Dataset, Result};
+use crate::dataset::{Dataset, IntoDataset};
+use crate::located::forward_images;
 
 /// A labelled set followed by an unlabelled one, for learning from both at once.
 ///
-/// The classes are those of the first; whatever labels the second has are not seen.
+/// The classes are those of the first; labels of the second are ignored.
 ///
 /// ```
 /// use simclr_data::{Dataset, DatasetExt, PartlyLabelled, Seed, SyntheticCores};
@@ -16,12 +15,12 @@ use crate::{Dataset, Result};
 /// let cores = SyntheticCores::new(40, 32, Seed(1))?;
 /// let labelled = cores.subset((0..10).collect::<Vec<_>>())?;
 /// let others = cores.subset((10..40).collect::<Vec<_>>())?;
-/// let both = PartlyLabelled::new(labelled.shared(), others.shared());
+/// let both = PartlyLabelled::new(labelled, others);
 /// assert_eq!((both.len(), both.class_names().len()), (40, 10));
 /// assert!(both.label(9).is_some() && both.label(10).is_none());
 /// # Ok::<(), simclr_data::Error>(())
 /// ```
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct PartlyLabelled {
     labelled: Arc<dyn Dataset>,
     unlabelled: Arc<dyn Dataset>,
@@ -29,18 +28,19 @@ pub struct PartlyLabelled {
 
 impl PartlyLabelled {
     /// The images of `labelled` with their labels, then those of `unlabelled` without.
-    pub fn new(labelled: Arc<dyn Dataset>, unlabelled: Arc<dyn Dataset>) -> Self {
+    pub fn new(labelled: impl IntoDataset, unlabelled: impl IntoDataset) -> Self {
         Self {
-            labelled,
-            unlabelled,
+            labelled: labelled.into_dataset(),
+            unlabelled: unlabelled.into_dataset(),
         }
     }
 
     /// The set that an image is in, and its index there.
-    fn place(&self, index: usize) -> (&dyn Dataset, usize) {
+    fn locate(&self, index: usize) -> Option<(&dyn Dataset, usize)> {
         match index.checked_sub(self.labelled.len()) {
-            None => (self.labelled.as_ref(), index),
-            Some(index) => (self.unlabelled.as_ref(), index),
+            None => Some((self.labelled.as_ref(), index)),
+            Some(index) if index < self.unlabelled.len() => Some((self.unlabelled.as_ref(), index)),
+            Some(_) => None,
         }
     }
 }
@@ -58,18 +58,9 @@ impl Dataset for PartlyLabelled {
         self.labelled.label(index)
     }
 
-    fn name(&self, index: usize) -> String {
-        let (set, index) = self.place(index);
-        set.name(index)
-    }
+    forward_images!();
 
-    fn decode(&self, index: usize) -> Result<DecodedImage> {
-        let (set, index) = self.place(index);
-        set.decode(index)
-    }
-
-    fn content_digest(&self, index: usize) -> Result<[u8; 32]> {
-        let (set, index) = self.place(index);
-        set.content_digest(index)
+    fn class_counts(&self) -> Vec<usize> {
+        self.labelled.class_counts()
     }
 }

@@ -11,7 +11,7 @@ use image::{ImageFormat, RgbImage};
 use simclr_augment::DecodedImage;
 use simclr_data::{
     Dataset, DatasetExt, DuplicateReport, DuplicateSearch, Error, Fractions, ImageFolder, InMemory,
-    Seed, Split, SyntheticCores,
+    Seed, Split, SyntheticCores, from_rgb_image, to_rgb_image,
 };
 use simclr_testkit::seeds;
 
@@ -21,13 +21,11 @@ fn cores(count: usize, size: usize) -> Vec<DecodedImage> {
 }
 
 fn picture(image: &DecodedImage) -> RgbImage {
-    let (width, height) = (image.width() as u32, image.height() as u32);
-    RgbImage::from_raw(width, height, image.data().to_vec()).unwrap()
+    to_rgb_image(image.clone()).unwrap()
 }
 
 fn decoded(picture: RgbImage) -> DecodedImage {
-    let (height, width) = (picture.height() as usize, picture.width() as usize);
-    DecodedImage::new(height, width, picture.into_raw()).unwrap()
+    from_rgb_image(picture).unwrap()
 }
 
 /// As read back from a JPEG file of this quality.
@@ -128,10 +126,7 @@ fn orientations_can_be_told_apart() {
     let mut images = cores(5, 64);
     images.push(decoded(imageops::flip_horizontal(&picture(&images[2]))));
     let images = InMemory::unlabelled(images);
-    let strict = DuplicateSearch {
-        orientations: false,
-        ..DuplicateSearch::default()
-    };
+    let strict = DuplicateSearch::default().with_orientations(false);
     assert!(strict.within(&images).unwrap().is_clean());
     assert!(
         !DuplicateSearch::default()
@@ -188,7 +183,7 @@ fn leaks_between_parts_and_wrong_labels_are_named() {
             "train: crack/twice.png = train: none/twice.png",
         ]
     );
-    assert!(matches!(report.to_groups(), Err(Error::Parameter { .. })));
+    assert!(matches!(report.to_groups(), Err(Error::Setting { .. })));
     let json = serde_json::to_string(&report).unwrap();
     assert_eq!(
         serde_json::from_str::<DuplicateReport>(&json).unwrap(),
@@ -238,16 +233,10 @@ fn a_set_of_equal_images_is_one_group() {
 fn bad_settings_and_unreadable_images_are_named() {
     let set = InMemory::unlabelled(cores(2, 32));
     for bad in [
-        DuplicateSearch {
-            hash_distance: 64,
-            ..DuplicateSearch::default()
-        },
-        DuplicateSearch {
-            difference: f32::NAN,
-            ..DuplicateSearch::default()
-        },
+        DuplicateSearch::default().with_hash_distance(64),
+        DuplicateSearch::default().with_difference(f32::NAN),
     ] {
-        assert!(matches!(bad.within(&set), Err(Error::Parameter { .. })));
+        assert!(matches!(bad.within(&set), Err(Error::Setting { .. })));
     }
     let root = tempfile::tempdir().unwrap();
     fs::write(root.path().join("broken.png"), "text").unwrap();

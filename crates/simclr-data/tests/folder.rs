@@ -116,8 +116,8 @@ fn hidden_empty_and_foreign_files_are_left_out() {
     assert_eq!(
         report.ignored,
         [
-            root.path().join("crack/notes.txt"),
-            root.path().join("LICENSE")
+            root.path().join("LICENSE"),
+            root.path().join("crack/notes.txt")
         ]
     );
     let line = report.to_string();
@@ -338,7 +338,7 @@ fn skipping_everything_is_still_an_error() {
     let root = two_classes();
     write(&root, "soupy/bad.png", b"text");
     let builder = ImageFolder::builder(root.path()).skip_unreadable(true);
-    let text = message(builder.clone().labels(Labels::Classes).open());
+    let text = message(builder.clone().labels(Labels::ClassFolders).open());
     assert!(
         text.contains("class 'soupy' has no images") && text.contains("bad.png"),
         "{text}"
@@ -382,7 +382,7 @@ fn links_that_lead_back_or_nowhere_are_errors() {
     symlink(root.path(), root.path().join("none/loop")).unwrap();
     assert!(matches!(
         ImageFolder::unlabelled(root.path()),
-        Err(Error::TooDeep { .. })
+        Err(Error::LinkLoop { .. })
     ));
 
     let root = two_classes();

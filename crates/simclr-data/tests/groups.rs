@@ -227,10 +227,10 @@ fn groups_that_cannot_be_made_say_why() {
     let others = Groups::by_key([0, 1]);
     assert!(others.joined(&groups).is_err());
     let error = set.split_grouped(&others, Fractions::large_train(), Seed(1));
-    assert!(matches!(error, Err(Error::Parameter { .. })));
+    assert!(matches!(error, Err(Error::Setting { .. })));
     for (folds, fraction) in [(1, 0.1), (3, 0.4)] {
         let folds = Folds::large_train_grouped(&set, &groups, folds, fraction, Seed(1));
-        assert!(matches!(folds, Err(Error::Parameter { .. })));
+        assert!(matches!(folds, Err(Error::Setting { .. })));
     }
 }
 

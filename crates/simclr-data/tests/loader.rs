@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use simclr_augment::{DecodedImage, Policy, Stream, View};
 use simclr_data::{
-    Batch, Dataset, DatasetExt, Error, ImageFolder, InMemory, LastBatch, LoaderConfig, Result,
-    Seed, ViewLoader,
+    Batch, Dataset, Error, ImageFolder, InMemory, LastBatch, LoaderConfig, Result, Seed, ViewLoader,
 };
 use simclr_testkit::seeds;
 
@@ -41,14 +40,12 @@ fn all(
 }
 
 fn config(threads: usize, queue: usize, cache_bytes: u64) -> LoaderConfig {
-    LoaderConfig {
-        batch_size: 7,
-        seed: SEED,
-        threads: Some(threads),
-        queue,
-        cache_bytes,
-        ..LoaderConfig::default()
-    }
+    LoaderConfig::default()
+        .with_batch_size(7)
+        .with_seed(SEED)
+        .with_threads(Some(threads))
+        .with_queue(queue)
+        .with_cache_bytes(cache_bytes)
 }
 
 #[test]
@@ -56,7 +53,7 @@ fn threads_queue_and_cache_change_nothing() {
     let set = pictures(25);
     for policy in [Policy::simclr_v2(12), Policy::paper(12)] {
         let batches = |config| {
-            let loader = ViewLoader::new(set.shared(), policy.clone(), config).unwrap();
+            let loader = ViewLoader::new(set.clone(), policy.clone(), config).unwrap();
             all(&loader, 0..loader.steps(2))
         };
         let expected = batches(config(1, 1, 0));
@@ -71,7 +68,7 @@ fn threads_queue_and_cache_change_nothing() {
 fn views_are_those_of_the_policy() {
     let set = pictures(9);
     let policy = Policy::simclr_v2(8);
-    let loader = ViewLoader::new(set.shared(), policy.clone(), config(2, 2, 0)).unwrap();
+    let loader = ViewLoader::new(set.clone(), policy.clone(), config(2, 2, 0)).unwrap();
     let batch = loader.epochs(3..4).unwrap().next().unwrap().unwrap();
     assert_eq!((batch.epoch, batch.step, batch.len()), (3, 3, 7));
     assert_eq!(batch.views.dims(), [14, 8, 8, 3]);
@@ -93,7 +90,7 @@ fn views_are_those_of_the_policy() {
 fn epochs_differ_and_seeds_differ() {
     let set = pictures(14);
     let batches = |seed| {
-        let loader = ViewLoader::training(set.shared(), Policy::simclr_v2(8), 14, Seed(seed));
+        let loader = ViewLoader::training(set.clone(), Policy::simclr_v2(8), 14, Seed(seed));
         all(&loader.unwrap(), 0..2)
     };
     let (one, two) = (batches(1), batches(2));
@@ -107,12 +104,9 @@ fn epochs_differ_and_seeds_differ() {
 #[test]
 fn a_restarted_loader_goes_on_as_if_it_had_not_stopped() {
     let set = pictures(25);
-    for last_batch in [LastBatch::Drop, LastBatch::Straddle] {
-        let config = LoaderConfig {
-            last_batch,
-            ..config(2, 2, 0)
-        };
-        let loader = || ViewLoader::new(set.shared(), Policy::paper(8), config).unwrap();
+    for last_batch in [LastBatch::Drop, LastBatch::WrapAcrossEpochs] {
+        let config = config(2, 2, 0).with_last_batch(last_batch);
+        let loader = || ViewLoader::new(set.clone(), Policy::paper(8), config).unwrap();
         let steps = loader().steps(3);
         let whole = all(&loader(), 0..steps);
         for from in [1, 4, steps - 1] {
@@ -124,14 +118,14 @@ fn a_restarted_loader_goes_on_as_if_it_had_not_stopped() {
 #[test]
 fn evaluation_keeps_order_and_the_last_images() {
     let set = pictures(10);
-    let loader = ViewLoader::evaluation(set.shared(), Policy::probe(16), 4).unwrap();
+    let loader = ViewLoader::evaluation(set.clone(), Policy::probe(16), 4).unwrap();
     assert_eq!(loader.steps(1), 3);
     let batches: Vec<Batch> = loader.epochs(0..1).unwrap().map(Result::unwrap).collect();
     let indices: Vec<_> = batches.iter().flat_map(|b| b.indices.clone()).collect();
     assert_eq!(indices, (0..10).collect::<Vec<_>>());
     assert_eq!(batches[2].views.dims(), [2, 16, 16, 3]);
     // More than there is: everything in one batch.
-    let loader = ViewLoader::evaluation(set.shared(), Policy::probe(16), 64).unwrap();
+    let loader = ViewLoader::evaluation(set.clone(), Policy::probe(16), 64).unwrap();
     assert_eq!(
         loader.epochs(0..1).unwrap().next().unwrap().unwrap().len(),
         10
@@ -141,7 +135,7 @@ fn evaluation_keeps_order_and_the_last_images() {
 #[test]
 fn images_without_labels_have_no_label_tensor() {
     let set = InMemory::unlabelled(pictures(5).images().to_vec());
-    let loader = ViewLoader::evaluation(set.shared(), Policy::probe(8), 5).unwrap();
+    let loader = ViewLoader::evaluation(set.clone(), Policy::probe(8), 5).unwrap();
     assert!(
         loader
             .epochs(0..1)
@@ -157,46 +151,31 @@ fn images_without_labels_have_no_label_tensor() {
 #[test]
 fn impossible_options_are_refused() {
     let set = pictures(5);
-    let result = ViewLoader::training(set.shared(), Policy::paper(8), 6, SEED);
+    let result = ViewLoader::training(set.clone(), Policy::paper(8), 6, SEED);
     let text = result.err().unwrap().to_string();
     assert!(
         text.contains("batch of 6 images") && text.contains("has 5"),
         "{text}"
     );
 
-    let good = LoaderConfig {
-        batch_size: 2,
-        ..LoaderConfig::default()
-    };
+    let good = LoaderConfig::default().with_batch_size(2);
     for (config, name) in [
-        (
-            LoaderConfig {
-                batch_size: 0,
-                ..good
-            },
-            "batch size",
-        ),
-        (LoaderConfig { views: 0, ..good }, "views"),
-        (
-            LoaderConfig {
-                threads: Some(0),
-                ..good
-            },
-            "threads",
-        ),
-        (LoaderConfig { queue: 0, ..good }, "queue"),
+        (good.with_batch_size(0), "batch_size"),
+        (good.with_views(0), "views"),
+        (good.with_threads(Some(0)), "threads"),
+        (good.with_queue(0), "queue"),
     ] {
-        let error = ViewLoader::new(set.shared(), Policy::paper(8), config)
+        let error = ViewLoader::new(set.clone(), Policy::paper(8), config)
             .err()
             .unwrap();
         assert!(error.to_string().contains(name), "{error}");
     }
     let empty = InMemory::unlabelled(Vec::new());
-    let error = ViewLoader::evaluation(empty.shared(), Policy::probe(8), 4)
+    let error = ViewLoader::evaluation(empty, Policy::probe(8), 4)
         .err()
         .unwrap();
     assert!(error.to_string().contains("number of images"), "{error}");
-    let result = ViewLoader::evaluation(set.shared(), Policy::probe(0), 4);
+    let result = ViewLoader::evaluation(set.clone(), Policy::probe(0), 4);
     assert!(matches!(result, Err(Error::Policy(_))));
 }
 
@@ -248,16 +227,13 @@ impl Dataset for Faulty {
 
 fn sequential(set: Faulty, batch_size: usize) -> (Arc<Faulty>, ViewLoader) {
     let set = Arc::new(set);
-    let config = LoaderConfig {
-        threads: Some(4),
-        ..LoaderConfig::evaluation(batch_size)
-    };
+    let config = LoaderConfig::evaluation(batch_size).with_threads(Some(4));
     let loader = ViewLoader::new(set.clone(), Policy::probe(8), config).unwrap();
     (set, loader)
 }
 
 #[test]
-fn the_first_damaged_image_is_reported_and_ends_the_row() {
+fn the_first_damaged_image_is_reported_and_ends_the_iteration() {
     let faulty = Faulty {
         unreadable: vec![13, 11, 12],
         ..Faulty::new(40)
@@ -304,7 +280,7 @@ fn a_damaged_file_of_a_folder_is_named() {
     }
     std::fs::write(root.path().join("b/bad.jpg"), b"not a picture").unwrap();
     let folder = ImageFolder::labelled(root.path()).unwrap();
-    let loader = ViewLoader::evaluation(folder.shared(), Policy::probe(8), 3).unwrap();
+    let loader = ViewLoader::evaluation(folder, Policy::probe(8), 3).unwrap();
     let text = loader
         .epochs(0..1)
         .unwrap()
@@ -319,7 +295,7 @@ fn a_damaged_file_of_a_folder_is_named() {
 }
 
 #[test]
-fn dropping_the_row_early_stops_the_threads() {
+fn dropping_the_batches_early_stops_the_threads() {
     let faulty = Faulty {
         delay: Duration::from_millis(2),
         ..Faulty::new(1000)
@@ -362,19 +338,8 @@ fn the_queue_is_bounded_and_waiting_is_measured() {
 #[test]
 fn a_cached_image_is_decoded_once() {
     let set = Arc::new(Faulty::new(12));
-    let config = LoaderConfig {
-        cache_bytes: 1 << 20,
-        ..config(3, 2, 0)
-    };
-    let loader = ViewLoader::new(
-        set.clone(),
-        Policy::paper(8),
-        LoaderConfig {
-            batch_size: 12,
-            ..config
-        },
-    );
-    let loader = loader.unwrap();
+    let config = config(3, 2, 1 << 20).with_batch_size(12);
+    let loader = ViewLoader::new(set.clone(), Policy::paper(8), config).unwrap();
     assert_eq!(loader.epochs(0..5).unwrap().count(), 5);
     // Two threads may decode the same image at the same time in different epochs.
     let decoded = set.decoded.load(Ordering::SeqCst);

@@ -211,13 +211,13 @@ fn impossible_splits_say_why() {
     ] {
         let result = set.split(Fractions { train, validation }, Seed(1));
         assert!(
-            matches!(result, Err(Error::Parameter { .. })),
+            matches!(result, Err(Error::Setting { .. })),
             "{train} {validation}"
         );
     }
     for (folds, fraction) in [(1, 0.1), (3, 0.4), (3, 0.0)] {
         let result = Folds::small_train(&set, folds, fraction, Seed(1));
-        assert!(matches!(result, Err(Error::Parameter { .. })));
+        assert!(matches!(result, Err(Error::Setting { .. })));
     }
     let result = Folds::small_train(&set, 3, 0.1, Seed(1));
     assert!(matches!(result, Err(Error::ClassTooSmall { .. })));

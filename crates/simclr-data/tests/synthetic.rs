@@ -39,6 +39,10 @@ fn classes_are_those_of_the_paper_in_sorted_order() {
     assert_eq!(cores.class_names(), names);
     assert!(cores.class_names().is_sorted());
     assert_eq!(cores.class_counts(), [10, 10, 10, 10, 10, 9, 9, 9, 9, 9]);
+    for (label, kind) in (0u32..).zip(Disturbance::ALL) {
+        assert_eq!((kind as u32, kind.label()), (label, label), "{kind:?}");
+        assert_eq!(cores.class_names()[label as usize], kind.name());
+    }
     assert_eq!(cores.disturbance(16), Disturbance::None);
     assert_eq!(
         (cores.name(16), cores.label(16)),
@@ -58,11 +62,11 @@ fn any_size_can_be_drawn() {
     }
     assert!(matches!(
         SyntheticCores::new(0, 8, SEED),
-        Err(Error::Parameter { .. })
+        Err(Error::Setting { .. })
     ));
     assert!(matches!(
         SyntheticCores::new(8, 0, SEED),
-        Err(Error::Parameter { .. })
+        Err(Error::Setting { .. })
     ));
     let cores = SyntheticCores::new(8, 8, SEED).unwrap();
     assert!(matches!(
@@ -151,6 +155,13 @@ fn grids_hold_their_pictures_and_are_saved_whole() {
     save_png(&grid, &path).unwrap();
     assert_eq!(simclr_data::decode_file(&path).unwrap(), grid);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+
+    // Two images whose names differ in the ending alone do not meet in a temporary file.
+    let beside = folder.path().join("grid.png.part");
+    std::fs::write(&beside, "precious").unwrap();
+    save_png(&grid, &path).unwrap();
+    assert_eq!(std::fs::read(&beside).unwrap(), b"precious");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
 
     let nowhere = folder.path().join("missing/grid.png");
     assert!(

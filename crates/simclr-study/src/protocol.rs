@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use simclr_augment::Policy;
-use simclr_data::{Dataset, FolderEnlargement};
+use simclr_data::{Dataset, OfflineAugmentation};
 use simclr_model::ResNetConfig;
 
 use super::{FoldScheme, Trial};
@@ -42,7 +42,7 @@ pub struct Protocol {
     /// Copies of training images, if there are to be any: of those with labels after the
     /// split, and of all that self-supervision sees. Validation and test images have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub enlargement: Option<FolderEnlargement>,
+    pub enlargement: Option<OfflineAugmentation>,
 }
 
 impl Protocol {

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use simclr_augment::Policy;
-use simclr_data::{Dataset, DatasetExt, Enlarged, FolderEnlargement, Seed, Split, Subset};
+use simclr_data::{
+    AugmentedDataset, Dataset, DatasetExt, OfflineAugmentation, Seed, Split, Subset,
+};
 use simclr_model::FrozenEncoder;
 
 use super::feature_store::encoder_digest;
@@ -29,7 +31,7 @@ pub struct Study {
     pub(super) protocol: Protocol,
     pub(super) task: Arc<Task>,
     /// The labelled images and copies of those that some fold trains on.
-    enlarged: Option<Enlarged>,
+    enlarged: Option<AugmentedDataset>,
     pub(super) repetitions: Vec<Repetition>,
     pub(super) arms: Vec<Arm>,
     pub(super) notes: Vec<String>,
@@ -49,7 +51,7 @@ pub struct Repetition {
     /// The folds, as indices into the task's images. All have the same test images.
     pub folds: Vec<Split<Vec<usize>>>,
     task: Arc<Task>,
-    enlargement: Option<FolderEnlargement>,
+    enlargement: Option<OfflineAugmentation>,
 }
 
 /// A cell in which a network is to be trained with labels.
@@ -84,7 +86,7 @@ impl Repetition {
             None => Ok(pool),
             Some(how) => {
                 let all: Vec<usize> = (0..pool.len()).collect();
-                Ok(Enlarged::new(pool, &all, how.clone())?.shared())
+                Ok(AugmentedDataset::new(pool, &all, how.clone())?.shared())
             }
         }
     }
@@ -446,11 +448,11 @@ fn probe_cell(
 fn enlarged_training(
     task: &Task,
     repetitions: &[Repetition],
-    how: FolderEnlargement,
-) -> Result<Enlarged> {
+    how: OfflineAugmentation,
+) -> Result<AugmentedDataset> {
     let folds = repetitions.iter().flat_map(|repetition| &repetition.folds);
     let train: Vec<usize> = folds.flat_map(|fold| fold.train.clone()).collect();
-    Ok(Enlarged::new(task.labelled().clone(), &train, how)?)
+    Ok(AugmentedDataset::new(task.labelled().clone(), &train, how)?)
 }
 
 /// Seeds and data.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use candle_core::Device;
-use simclr_data::{Dataset, DatasetExt, FolderEnlargement, Seed, SyntheticCores};
+use simclr_data::{Dataset, DatasetExt, OfflineAugmentation, Seed, SyntheticCores};
 use simclr_eval::Judge;
 use simclr_eval::evaluation::{KNearest, LinearProbe, LogisticProbe};
 use simclr_model::Encoder;
@@ -13,7 +13,7 @@ use simclr_study::{Error, Result, paper};
 use simclr_study::{FoldScheme, Protocol, Study, Task};
 
 /// Two seeds, so that what one of them trains on the other one tests on.
-fn protocol(enlargement: Option<FolderEnlargement>) -> Protocol {
+fn protocol(enlargement: Option<OfflineAugmentation>) -> Protocol {
     Protocol {
         folds: FoldScheme::SmallTrain {
             folds: 2,
@@ -39,14 +39,14 @@ fn protocol(enlargement: Option<FolderEnlargement>) -> Protocol {
     }
 }
 
-fn study(dir: &Path, enlargement: Option<FolderEnlargement>) -> Study {
+fn study(dir: &Path, enlargement: Option<OfflineAugmentation>) -> Study {
     let cores = SyntheticCores::new(100, 32, Seed(1)).unwrap().shared();
     let task = Task::new("cores", cores).unwrap();
     Study::open(dir, protocol(enlargement), task).unwrap()
 }
 
-fn heavier() -> Option<FolderEnlargement> {
-    Some(FolderEnlargement::heavier(Seed(1)))
+fn heavier() -> Option<OfflineAugmentation> {
+    Some(OfflineAugmentation::heavier(Seed(1)))
 }
 
 fn names(images: &dyn Dataset) -> Vec<String> {
@@ -99,7 +99,7 @@ fn copies_are_trained_on_and_never_validated_or_tested_on() {
 #[test]
 fn probes_train_on_copies_whose_features_are_not_taken_for_others() {
     let dir = tempfile::tempdir().unwrap();
-    let run = |name: &str, enlargement: Option<FolderEnlargement>| {
+    let run = |name: &str, enlargement: Option<OfflineAugmentation>| {
         let mut study = study(&dir.path().join(name), enlargement);
         let config = study.protocol().encoder().clone();
         study

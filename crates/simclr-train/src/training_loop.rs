@@ -259,14 +259,12 @@ impl<C: LoopSettings> TrainingLoop<C> {
             seed,
             ..
         } = self.config.shared();
-        let config = LoaderConfig {
-            batch_size,
-            views: C::VIEWS,
-            seed: Seed(seed),
-            last_batch: LastBatch::Straddle,
-            cache_bytes: self.options.cache_bytes,
-            ..LoaderConfig::default()
-        };
+        let config = LoaderConfig::default()
+            .with_batch_size(batch_size)
+            .with_views(C::VIEWS)
+            .with_seed(Seed(seed))
+            .with_last_batch(LastBatch::WrapAcrossEpochs)
+            .with_cache_bytes(self.options.cache_bytes);
         Ok(ViewLoader::new(images, policy.clone(), config)?)
     }
 

@@ -4,13 +4,10 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::{Error, Result};
+use walkdir::WalkDir;
 
-/// File name endings of the formats that are read.
-const EXTENSIONS: [&str; 7] = ["jpg", "jpeg", "jpe", "png", "tif", "tiff", "bmp"];
-
-/// Nested folders that are followed before a loop of links is assumed.
-const MAX_DEPTH: usize = 32;
+use crate::decode::has_image_extension;
+use crate::error::{Error, Result};
 
 /// What was left out of a folder, and why.
 ///
@@ -31,34 +28,46 @@ impl ScanReport {
     pub fn is_clean(&self) -> bool {
         self.empty.is_empty() && self.ignored.is_empty() && self.unreadable.is_empty()
     }
+
+    /// What was left out below a folder.
+    pub(super) fn below(&self, folder: &Path) -> Self {
+        let mut report = self.clone();
+        report.empty.retain(|path| path.starts_with(folder));
+        report.ignored.retain(|path| path.starts_with(folder));
+        report
+            .unreadable
+            .retain(|(path, _)| path.starts_with(folder));
+        report
+    }
 }
 
 impl fmt::Display for ScanReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 3;
         if self.is_clean() {
             return write!(f, "no file was left out");
         }
         let unreadable: Vec<PathBuf> = self.unreadable.iter().map(|(p, _)| p.clone()).collect();
-        let kinds = [
+        let mut separator = "";
+        for (kind, paths) in [
             ("empty", &self.empty),
             ("unreadable", &unreadable),
             ("of another type", &self.ignored),
-        ];
-        let mut separator = "";
-        for (kind, paths) in kinds.iter().filter(|(_, paths)| !paths.is_empty()) {
-            const SHOWN: usize = 3;
-            let shown: Vec<String> = paths
+        ] {
+            if paths.is_empty() {
+                continue;
+            }
+            let shown = paths
                 .iter()
                 .take(SHOWN)
-                .map(|path| path.display().to_string())
-                .collect();
+                .map(|path| path.display().to_string());
+            let shown = shown.collect::<Vec<_>>().join(", ");
             let more = if paths.len() > SHOWN { ", ..." } else { "" };
             let files = if paths.len() == 1 { "file" } else { "files" };
+            let count = paths.len();
             write!(
                 f,
-                "{separator}left out {} {files} {kind} ({}{more})",
-                paths.len(),
-                shown.join(", ")
+                "{separator}left out {count} {files} {kind} ({shown}{more})"
             )?;
             separator = "; ";
         }
@@ -66,75 +75,73 @@ impl fmt::Display for ScanReport {
     }
 }
 
-/// The visible entries of a folder.
-pub(super) struct Entries {
+/// What lies below a folder.
+#[derive(Debug, Default)]
+pub(super) struct Scan {
+    /// The visible folders directly inside, sorted.
     pub(super) folders: Vec<PathBuf>,
-    pub(super) files: Vec<PathBuf>,
+    /// The image files that are not empty: of each folder first its files, sorted, then
+    /// what lies in its folders.
+    pub(super) images: Vec<PathBuf>,
+    pub(super) report: ScanReport,
 }
 
-/// Lists a folder without its hidden entries, sorted by name. Links are followed.
-pub(super) fn entries(folder: &Path) -> Result<Entries> {
-    let fail = |source| Error::io(folder, source);
-    let mut found = Entries {
-        folders: Vec::new(),
-        files: Vec::new(),
-    };
-    for entry in std::fs::read_dir(folder).map_err(fail)? {
-        let path = entry.map_err(fail)?.path();
-        if is_hidden(&path) {
-            continue;
-        }
-        // `is_dir` is false for a dangling link, which is then reported by name
-        // when its size is asked for.
-        if path.is_dir() {
-            found.folders.push(path);
+/// Lists what lies below `root`. Links are followed; hidden files and folders are passed
+/// over.
+pub(super) fn scan(root: &Path) -> Result<Scan> {
+    check_folder(root)?;
+    let mut result = Scan::default();
+    let entries = WalkDir::new(root)
+        .min_depth(1)
+        .follow_links(true)
+        .sort_by_key(|entry| (entry.file_type().is_dir(), entry.file_name().to_owned()))
+        .into_iter()
+        .filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry.path()));
+    for entry in entries {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => match error.path().filter(|_| error.loop_ancestor().is_none()) {
+                Some(link) if link.is_symlink() && is_hidden(link) => continue,
+                // A link that leads nowhere is an error if its name is that of an image.
+                Some(link) if link.is_symlink() && !has_image_extension(link) => {
+                    result.report.ignored.push(link.to_path_buf());
+                    continue;
+                }
+                _ => return Err(walk_error(root, error)),
+            },
+        };
+        let path = entry.path();
+        if entry.file_type().is_dir() {
+            if entry.depth() == 1 {
+                result.folders.push(path.to_path_buf());
+            }
+        } else if !has_image_extension(path) {
+            result.report.ignored.push(path.to_path_buf());
+        } else if entry
+            .metadata()
+            .map_err(|error| walk_error(root, error))?
+            .len()
+            == 0
+        {
+            result.report.empty.push(path.to_path_buf());
         } else {
-            found.files.push(path);
+            result.images.push(path.to_path_buf());
         }
     }
-    found.folders.sort();
-    found.files.sort();
-    Ok(found)
+    Ok(result)
 }
 
-/// Adds the non-empty image files below `folder`, sorted, to `images`.
-pub(super) fn collect_images(
-    folder: &Path,
-    report: &mut ScanReport,
-    images: &mut Vec<PathBuf>,
-) -> Result<()> {
-    collect_below(folder, 0, report, images)
-}
-
-fn collect_below(
-    folder: &Path,
-    depth: usize,
-    report: &mut ScanReport,
-    images: &mut Vec<PathBuf>,
-) -> Result<()> {
-    if depth > MAX_DEPTH {
-        return Err(Error::TooDeep {
-            path: folder.to_path_buf(),
-            limit: MAX_DEPTH,
-        });
+fn walk_error(root: &Path, error: walkdir::Error) -> Error {
+    let path = error.path().unwrap_or(root).to_path_buf();
+    if let Some(ancestor) = error.loop_ancestor() {
+        let ancestor = ancestor.to_path_buf();
+        return Error::LinkLoop { path, ancestor };
     }
-    let Entries { folders, files } = entries(folder)?;
-    for path in files {
-        if !has_image_extension(&path) {
-            report.ignored.push(path);
-            continue;
-        }
-        let metadata = std::fs::metadata(&path).map_err(|source| Error::io(&path, source))?;
-        if metadata.len() == 0 {
-            report.empty.push(path);
-        } else {
-            images.push(path);
-        }
-    }
-    for inner in folders {
-        collect_below(&inner, depth + 1, report, images)?;
-    }
-    Ok(())
+    let source = error.into_io_error();
+    Error::io(
+        path,
+        source.unwrap_or_else(|| std::io::Error::other("cannot be walked")),
+    )
 }
 
 fn is_hidden(path: &Path) -> bool {
@@ -142,18 +149,8 @@ fn is_hidden(path: &Path) -> bool {
         .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
-pub(super) fn has_image_extension(path: &Path) -> bool {
-    path.extension()
-        .and_then(OsStr::to_str)
-        .is_some_and(|ending| {
-            EXTENSIONS
-                .iter()
-                .any(|known| known.eq_ignore_ascii_case(ending))
-        })
-}
-
 /// Fails unless `folder` is a folder.
-pub(super) fn check_folder(folder: &Path) -> Result<()> {
+fn check_folder(folder: &Path) -> Result<()> {
     match std::fs::metadata(folder) {
         Ok(metadata) if metadata.is_dir() => Ok(()),
         Ok(_) => Err(Error::NotAFolder(folder.to_path_buf())),

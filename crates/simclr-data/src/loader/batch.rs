@@ -1,8 +1,8 @@
-//! What the loader hands out.
+//! Batches of views.
 
 use candle_core::{Device, Tensor};
 
-use crate::Result;
+use crate::error::Result;
 
 /// Views of some images, with their labels if they have any.
 #[derive(Debug, Clone)]

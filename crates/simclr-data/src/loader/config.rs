@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result, Seed};
+use crate::Seed;
+use crate::error::{Error, Result};
 
 /// In which order images come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -25,16 +26,17 @@ pub enum LastBatch {
     Drop,
     /// They come in a smaller batch.
     Keep,
-    /// They open a batch that goes on with the next epoch's images, as the original
-    /// does in pretraining: no image is left out, and n epochs have
-    /// `n * images / batch_size` steps. A batch across the border can hold an image
-    /// twice.
-    Straddle,
+    /// They begin a batch that is filled up with the next epoch's first images, as in
+    /// the original's pretraining: no image is left out, and n epochs have
+    /// `n * images / batch_size` steps. Such a batch can hold an image twice.
+    #[serde(alias = "straddle")]
+    WrapAcrossEpochs,
 }
 
 /// The options of a [`ViewLoader`](crate::ViewLoader).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct LoaderConfig {
     /// Images per batch (default 128). A batch has `views` times as many rows.
     pub batch_size: usize,
@@ -85,17 +87,71 @@ impl LoaderConfig {
         }
     }
 
-    /// Fails unless batches can be made of `len` images.
-    pub(super) fn validate(&self, len: usize) -> Result<()> {
+    /// Sets [`batch_size`](Self::batch_size).
+    pub fn with_batch_size(self, batch_size: usize) -> Self {
+        Self { batch_size, ..self }
+    }
+
+    /// Sets [`views`](Self::views).
+    pub fn with_views(self, views: usize) -> Self {
+        Self { views, ..self }
+    }
+
+    /// Sets [`order`](Self::order).
+    pub fn with_order(self, order: Order) -> Self {
+        Self { order, ..self }
+    }
+
+    /// Sets [`last_batch`](Self::last_batch).
+    pub fn with_last_batch(self, last_batch: LastBatch) -> Self {
+        Self { last_batch, ..self }
+    }
+
+    /// Sets [`seed`](Self::seed).
+    pub fn with_seed(self, seed: Seed) -> Self {
+        Self { seed, ..self }
+    }
+
+    /// Sets [`threads`](Self::threads).
+    pub fn with_threads(self, threads: Option<usize>) -> Self {
+        Self { threads, ..self }
+    }
+
+    /// Sets [`queue`](Self::queue).
+    pub fn with_queue(self, queue: usize) -> Self {
+        Self { queue, ..self }
+    }
+
+    /// Sets [`cache_bytes`](Self::cache_bytes).
+    pub fn with_cache_bytes(self, cache_bytes: u64) -> Self {
+        Self {
+            cache_bytes,
+            ..self
+        }
+    }
+
+    /// Fails if an option is out of range.
+    ///
+    /// # Errors
+    /// Names the option.
+    pub fn validate(&self) -> Result<()> {
         let positive = [
-            ("the batch size", self.batch_size),
-            ("the number of views", self.views),
-            ("the number of loader threads", self.threads.unwrap_or(1)),
-            ("the loader's queue", self.queue),
-            ("the number of images", len),
+            ("batch_size", self.batch_size),
+            ("views", self.views),
+            ("threads", self.threads.unwrap_or(1)),
+            ("queue", self.queue),
         ];
-        if let Some((name, value)) = positive.into_iter().find(|&(_, value)| value == 0) {
-            return Err(Error::parameter(name, "at least 1", value));
+        match positive.into_iter().find(|&(_, value)| value == 0) {
+            Some((name, value)) => Err(Error::setting(name, "at least 1", value)),
+            None => Ok(()),
+        }
+    }
+
+    /// Fails unless batches can be made of `len` images.
+    pub(super) fn validate_for(&self, len: usize) -> Result<()> {
+        self.validate()?;
+        if len == 0 {
+            return Err(Error::setting("the number of images", "at least 1", len));
         }
         if self.batch_size > len && self.last_batch != LastBatch::Keep {
             return Err(Error::BatchTooLarge {

@@ -1,10 +1,14 @@
 //! Cross-validation in the paper's two forms.
 
-use std::sync::Arc;
-
+use super::classes::shuffled_classes;
+use super::fractions::{ROUNDING, check_fraction};
 use super::grouped::{Part, deal};
-use super::{Groups, ROUNDING, Split, check_fraction, shuffled_classes, sorted};
-use crate::{Dataset, Error, Result, Seed, Subset};
+use super::groups::Groups;
+use super::parts::Split;
+use crate::Seed;
+use crate::dataset::{Dataset, IntoDataset};
+use crate::error::{Error, Result};
+use crate::subset::Subset;
 
 /// Folds with one common test set.
 ///
@@ -37,11 +41,13 @@ impl Folds {
     /// # Errors
     /// If the images have no labels, there are fewer than two folds, the chunks
     /// are more than everything, or a chunk of a class would be empty.
-    pub fn small_train<D>(dataset: &D, folds: usize, fraction: f64, seed: Seed) -> Result<Self>
-    where
-        D: Dataset + Clone + 'static,
-    {
-        Self::new(dataset, Chunks::cut(dataset, folds, fraction, seed)?, Small)
+    pub fn small_train(
+        dataset: &(impl Dataset + Clone + 'static),
+        folds: usize,
+        fraction: f64,
+        seed: Seed,
+    ) -> Result<Self> {
+        Chunks::cut(dataset, folds, fraction, seed)?.folds(dataset, false)
     }
 
     /// Fold k validates on chunk k and trains on the others. The paper's: four
@@ -50,62 +56,44 @@ impl Folds {
     ///
     /// # Errors
     /// As [`Folds::small_train`].
-    pub fn large_train<D>(dataset: &D, folds: usize, fraction: f64, seed: Seed) -> Result<Self>
-    where
-        D: Dataset + Clone + 'static,
-    {
-        Self::new(dataset, Chunks::cut(dataset, folds, fraction, seed)?, Large)
+    pub fn large_train(
+        dataset: &(impl Dataset + Clone + 'static),
+        folds: usize,
+        fraction: f64,
+        seed: Seed,
+    ) -> Result<Self> {
+        Chunks::cut(dataset, folds, fraction, seed)?.folds(dataset, true)
     }
 
     /// [`Folds::small_train`] with whole groups in each chunk; see
-    /// [`grouped_split`](super::grouped_split).
+    /// [`grouped_split`](crate::grouped_split).
     ///
     /// # Errors
     /// As [`Folds::small_train`]; if the groups are those of another set, or a class
     /// has too few of them.
-    pub fn small_train_grouped<D>(
-        dataset: &D,
+    pub fn small_train_grouped(
+        dataset: &(impl Dataset + Clone + 'static),
         groups: &Groups,
         folds: usize,
         fraction: f64,
         seed: Seed,
-    ) -> Result<Self>
-    where
-        D: Dataset + Clone + 'static,
-    {
-        let chunks = Chunks::deal(dataset, groups, folds, fraction, seed)?;
-        Self::new(dataset, chunks, Small)
+    ) -> Result<Self> {
+        Chunks::deal(dataset, groups, folds, fraction, seed)?.folds(dataset, false)
     }
 
     /// [`Folds::large_train`] with whole groups in each chunk; see
-    /// [`grouped_split`](super::grouped_split).
+    /// [`grouped_split`](crate::grouped_split).
     ///
     /// # Errors
     /// As [`Folds::small_train_grouped`].
-    pub fn large_train_grouped<D>(
-        dataset: &D,
+    pub fn large_train_grouped(
+        dataset: &(impl Dataset + Clone + 'static),
         groups: &Groups,
         folds: usize,
         fraction: f64,
         seed: Seed,
-    ) -> Result<Self>
-    where
-        D: Dataset + Clone + 'static,
-    {
-        let chunks = Chunks::deal(dataset, groups, folds, fraction, seed)?;
-        Self::new(dataset, chunks, Large)
-    }
-
-    fn new<D>(dataset: &D, chunks: Chunks, train: Train) -> Result<Self>
-    where
-        D: Dataset + Clone + 'static,
-    {
-        let shared: Arc<dyn Dataset> = Arc::new(dataset.clone());
-        let fold = |k| chunks.fold(k, train).of(shared.clone());
-        let folds = (0..chunks.chunks.len()).map(fold);
-        Ok(Self {
-            folds: folds.collect::<Result<_>>()?,
-        })
+    ) -> Result<Self> {
+        Chunks::deal(dataset, groups, folds, fraction, seed)?.folds(dataset, true)
     }
 
     /// The folds in order.
@@ -123,7 +111,7 @@ impl Folds {
         self.folds.is_empty()
     }
 
-    /// Does the same with every fold and collects what comes out.
+    /// Evaluates every fold and collects the results.
     ///
     /// # Errors
     /// The first that `evaluation` returns.
@@ -143,16 +131,6 @@ impl<'a> IntoIterator for &'a Folds {
         self.iter()
     }
 }
-
-/// What a fold's own chunk is for.
-#[derive(Clone, Copy)]
-enum Train {
-    /// It is trained on.
-    Small,
-    /// It is validated on.
-    Large,
-}
-use Train::{Large, Small};
 
 /// The chunks over all classes, and the rest.
 struct Chunks {
@@ -196,34 +174,42 @@ impl Chunks {
         Ok(Self { chunks, rest })
     }
 
-    fn fold(&self, k: usize, train: Train) -> Split<Vec<usize>> {
-        let chunks = self.chunks.iter().enumerate();
-        let (own, others): (Vec<_>, Vec<_>) = chunks.partition(|&(other, _)| other == k);
-        let join = |chunks: Vec<(usize, &Vec<usize>)>| -> Vec<usize> {
-            chunks.into_iter().flat_map(|(_, c)| c).copied().collect()
+    /// One fold per chunk: the chunk is the validation part and the others are trained on
+    /// (`large_train`), or the other way round.
+    fn folds(
+        &self,
+        dataset: &(impl Dataset + Clone + 'static),
+        large_train: bool,
+    ) -> Result<Folds> {
+        let dataset = dataset.clone().into_dataset();
+        let fold = |own: usize| {
+            let chunks = self.chunks.iter().enumerate();
+            let others = chunks.filter(|&(chunk, _)| chunk != own);
+            let others = others.flat_map(|(_, chunk)| chunk).copied().collect();
+            let mut split = Split {
+                train: self.chunks[own].clone(),
+                validation: others,
+                test: self.rest.clone(),
+            };
+            if large_train {
+                std::mem::swap(&mut split.train, &mut split.validation);
+            }
+            split.sorted().of(dataset.clone())
         };
-        let (own, others) = (join(own), join(others));
-        let (train, validation) = match train {
-            Small => (own, others),
-            Large => (others, own),
-        };
-        sorted(Split {
-            train,
-            validation,
-            test: self.rest.clone(),
-        })
+        let folds = (0..self.chunks.len()).map(fold).collect::<Result<_>>()?;
+        Ok(Folds { folds })
     }
 }
 
 fn check_folds(folds: usize, fraction: f64) -> Result<()> {
     if folds < 2 {
-        return Err(Error::parameter("the number of folds", "at least 2", folds));
+        return Err(Error::setting("the number of folds", "at least 2", folds));
     }
     check_fraction("the fraction of a fold", fraction)?;
     let sum = folds as f64 * fraction;
     if sum > 1.0 + ROUNDING {
         let name = "the number of folds times the fraction of a fold";
-        return Err(Error::parameter(name, "at most 1", sum));
+        return Err(Error::setting(name, "at most 1", sum));
     }
     Ok(())
 }

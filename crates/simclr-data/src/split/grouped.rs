@@ -11,10 +11,14 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use simclr_augment::Stream;
 
+use super::classes::check_classes;
+use super::fractions::{Fractions, ROUNDING};
 use super::groups::Groups;
-use super::{Fractions, ROUNDING, Split, check_classes, sorted};
-use crate::seed::GROUPS;
-use crate::{Dataset, Error, Result, Seed};
+use super::parts::Split;
+use crate::Seed;
+use crate::dataset::Dataset;
+use crate::error::{Error, Result};
+use crate::streams::GROUPS;
 
 /// How often groups are dealt out to find a good split.
 const DRAWS: u64 = 16;
@@ -41,11 +45,12 @@ pub fn grouped_split(
     ];
     let mut dealt = deal(dataset, groups, &parts, "a grouped split", seed)?.into_iter();
     let mut next = || dealt.next().unwrap_or_default();
-    Ok(sorted(Split {
+    let split = Split {
         train: next(),
         validation: next(),
         test: next(),
-    }))
+    };
+    Ok(split.sorted())
 }
 
 /// A part of a split: what it is called, and how much of each class it should have.
@@ -87,11 +92,7 @@ pub(super) fn deal(
     check_classes(dataset.class_names())?;
     if groups.len() != labels.len() {
         let name = "the number of images that have a group";
-        return Err(Error::parameter(
-            name,
-            labels.len().to_string(),
-            groups.len(),
-        ));
+        return Err(Error::setting(name, labels.len().to_string(), groups.len()));
     }
     let table = Dealer::new(&labels, dataset.class_names().len(), groups, parts);
     let mut best: Option<Deal> = None;
@@ -206,9 +207,10 @@ impl<'a> Dealer<'a> {
     fn choose(&self, group: &[ClassCount], lacking: &[Vec<f64>], rng: &mut ChaCha8Rng) -> usize {
         let room = |lacking: &Vec<f64>| -> f64 {
             let fits = |c: &ClassCount| lacking[c.class] + ROUNDING >= c.images as f64;
-            match group.iter().all(fits) {
-                true => group.iter().map(|count| lacking[count.class]).sum(),
-                false => 0.0,
+            if group.iter().all(fits) {
+                group.iter().map(|count| lacking[count.class]).sum()
+            } else {
+                0.0
             }
         };
         let rooms: Vec<f64> = lacking.iter().map(room).collect();

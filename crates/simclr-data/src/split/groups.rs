@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use petgraph::unionfind::UnionFind;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
-use crate::{Dataset, Error, Result};
+use crate::dataset::Dataset;
+use crate::error::{Error, Result};
 
-/// Groups of images that a split must not tear apart: pictures of the same core, of
-/// the same well, or of the same spot.
+/// Groups of images that a split must keep together: photographs of the same
+/// core, of the same well, or of the same spot.
 ///
-/// Neighbouring pictures of one core look alike. If some of them are trained on and
-/// others tested on, the test measures memory; with groups it measures what happens
-/// on a core that was never seen.
+/// Neighbouring photographs of one core look alike. If some are in the training set and
+/// others in the test set, the test measures memorisation; with groups it measures
+/// generalisation to cores that were never seen.
 ///
 /// ```
 /// # use simclr_augment::DecodedImage;
@@ -47,7 +49,7 @@ impl Groups {
     /// groups, in what the whole pattern matches.
     ///
     /// The pattern sees the file's name without its folders, so that a core whose
-    /// pictures lie in several class folders is still one group.
+    /// images lie in several class folders is still one group.
     ///
     /// # Errors
     /// If the pattern is not a regular expression, or does not match the name of
@@ -90,23 +92,19 @@ impl Groups {
     /// If the two are about different numbers of images.
     pub fn joined(&self, other: &Self) -> Result<Self> {
         if self.len() != other.len() {
-            return Err(Error::parameter(
+            return Err(Error::setting(
                 "the number of images in groups to be joined",
                 self.len().to_string(),
                 other.len(),
             ));
         }
-        let mut sets = DisjointSets::new(self.len());
-        for groups in [self, other] {
-            for members in groups.members() {
-                members.windows(2).for_each(|pair| {
-                    if let [first, second] = pair {
-                        sets.union(*first, *second);
-                    }
-                });
+        let mut sets = UnionFind::new(self.len());
+        for members in self.members().iter().chain(&other.members()) {
+            for pair in members.windows(2) {
+                sets.union(pair[0], pair[1]);
             }
         }
-        Ok(sets.into_groups())
+        Ok(Self::by_key(sets.into_labeling()))
     }
 
     /// How many images there are.
@@ -143,51 +141,8 @@ impl Groups {
 
 /// What the capture groups hold, or the whole match if there are none.
 fn key_of(regex: &Regex, name: &str) -> Option<Vec<Option<String>>> {
-    let found = regex.captures(name)?;
-    let skip = usize::from(found.len() > 1);
+    let captures = regex.captures(name)?;
+    let skip = usize::from(captures.len() > 1);
     let text = |part: Option<regex::Match<'_>>| part.map(|part| part.as_str().to_owned());
-    Some(found.iter().skip(skip).map(text).collect())
-}
-
-/// Sets that grow together (union-find).
-pub(crate) struct DisjointSets {
-    parent: Vec<usize>,
-}
-
-impl DisjointSets {
-    /// `len` items, each alone.
-    pub(crate) fn new(len: usize) -> Self {
-        Self {
-            parent: (0..len).collect(),
-        }
-    }
-
-    /// Makes one set of the sets of two items.
-    pub(crate) fn union(&mut self, first: usize, second: usize) {
-        let (first, second) = (self.root(first), self.root(second));
-        // The smaller number stays the root, so the outcome does not depend on the order.
-        if let Some(parent) = self.parent.get_mut(first.max(second)) {
-            *parent = first.min(second);
-        }
-    }
-
-    pub(crate) fn into_groups(mut self) -> Groups {
-        let roots: Vec<usize> = (0..self.parent.len()).map(|item| self.root(item)).collect();
-        Groups::by_key(roots)
-    }
-
-    fn root(&mut self, mut item: usize) -> usize {
-        while let Some(&parent) = self.parent.get(item) {
-            if parent == item {
-                break;
-            }
-            // Half the path on the way, which keeps paths short.
-            let grandparent = self.parent.get(parent).copied().unwrap_or(parent);
-            if let Some(link) = self.parent.get_mut(item) {
-                *link = grandparent;
-            }
-            item = grandparent;
-        }
-        item
-    }
+    Some(captures.iter().skip(skip).map(text).collect())
 }

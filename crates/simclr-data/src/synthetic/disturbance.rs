@@ -8,10 +8,10 @@ use super::sediment::{Color, Sediment};
 /// The kind of drilling disturbance; the number is the label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Disturbance {
-    /// Pieces of all orientations in a matrix.
-    Brecciated,
     /// Discs of intact sediment between bands of drilling mud.
     Biscuit,
+    /// Pieces of all orientations in a matrix.
+    Brecciated,
     /// One or two open cracks.
     Crack,
     /// Loose lumps that fell on top of intact layers.
@@ -45,11 +45,16 @@ impl Disturbance {
         Self::UpArching,
     ];
 
+    /// The label of this kind in [`SyntheticCores`](crate::SyntheticCores).
+    pub fn label(self) -> u32 {
+        self as u32
+    }
+
     /// The name as a class folder would have it.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Brecciated => "brecciated",
             Self::Biscuit => "biscuit",
+            Self::Brecciated => "brecciated",
             Self::Crack => "crack",
             Self::FallIn => "fall-in",
             Self::FlowIn => "flow-in",

@@ -8,7 +8,7 @@ use super::sediment::Color;
 
 /// How a core is photographed; says nothing about its class.
 pub(super) struct Camera {
-    /// Half of the picture's side in core half-widths.
+    /// Half of the image's side in core half-widths.
     reach: f32,
     center: Point,
     mirrored: bool,
@@ -41,7 +41,7 @@ impl Camera {
         }
     }
 
-    /// A square picture of `size` pixels a side, four samples per pixel.
+    /// A square image of `size` pixels a side, four samples per pixel.
     pub(super) fn photograph(&self, size: usize, scene: impl Fn(Point) -> Color) -> Vec<u8> {
         const OFFSETS: [(f32, f32); 4] = [
             (0.125, 0.375),

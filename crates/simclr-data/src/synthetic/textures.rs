@@ -1,12 +1,15 @@
-//! Pictures of plain textures: a domain to transfer from.
+//! Images of plain textures: a domain to transfer from.
 
 use rand::Rng;
-use simclr_augment::{DecodedImage, Stream};
+use simclr_augment::DecodedImage;
 
+use super::drawn::{Drawn, forward_to_drawn};
 use super::noise::{Point, cell, rough, signed, smooth, step};
 use super::sediment::Color;
-use crate::seed::TEXTURE;
-use crate::{Dataset, Error, Result, Seed};
+use crate::Seed;
+use crate::dataset::Dataset;
+use crate::error::Result;
+use crate::streams::TEXTURE;
 
 /// What the classes are called, in label order.
 const CLASSES: [&str; 10] = [
@@ -22,7 +25,7 @@ const CLASSES: [&str; 10] = [
     "scratches",
 ];
 
-/// Pictures of ten kinds of textures, made on demand: what a network may have seen
+/// Images of ten kinds of textures, made on demand: what a network may have seen
 /// before it sees cores, as ImageNet is for the paper.
 ///
 /// Colours, scale, direction, distortion and noise vary in all classes alike; what
@@ -38,10 +41,7 @@ const CLASSES: [&str; 10] = [
 /// ```
 #[derive(Debug, Clone)]
 pub struct SyntheticTextures {
-    len: usize,
-    size: usize,
-    seed: Seed,
-    classes: Vec<String>,
+    drawn: Drawn,
 }
 
 impl SyntheticTextures {
@@ -50,62 +50,27 @@ impl SyntheticTextures {
     /// # Errors
     /// If there are no images or they have no pixels.
     pub fn new(len: usize, size: usize, seed: Seed) -> Result<Self> {
-        for (name, value) in [
-            ("the number of synthetic textures", len),
-            ("the size of synthetic textures", size),
-        ] {
-            if value == 0 {
-                return Err(Error::parameter(name, "at least 1", value));
-            }
-        }
-        Ok(Self {
-            len,
-            size,
-            seed,
-            classes: CLASSES.map(str::to_owned).to_vec(),
-        })
+        let drawn = Drawn::new(len, size, seed, CLASSES)?;
+        Ok(Self { drawn })
     }
 }
 
 impl Dataset for SyntheticTextures {
-    fn len(&self) -> usize {
-        self.len
-    }
-
-    fn class_names(&self) -> &[String] {
-        &self.classes
-    }
-
-    fn label(&self, index: usize) -> Option<u32> {
-        // The remainder is below ten.
-        (index < self.len).then_some((index % CLASSES.len()) as u32)
-    }
-
-    fn name(&self, index: usize) -> String {
-        format!("{}/{index}", CLASSES[index % CLASSES.len()])
-    }
+    forward_to_drawn!();
 
     fn decode(&self, index: usize) -> Result<DecodedImage> {
-        if index >= self.len {
-            let len = self.len;
-            return Err(Error::Index { index, len });
-        }
-        let mut rng = Stream::new(self.seed).sample(index as u64).rng(TEXTURE);
-        let texture = Texture::draw(index % CLASSES.len(), &mut rng);
-        Ok(DecodedImage::new(
-            self.size,
-            self.size,
-            texture.paint(self.size),
-        )?)
+        self.drawn.decode(index, TEXTURE, |size, rng| {
+            Texture::draw(index % CLASSES.len(), rng).paint(size)
+        })
     }
 }
 
-/// One picture.
+/// One image.
 struct Texture {
     kind: usize,
     ink: Color,
     ground: Color,
-    /// Periods of the pattern across the picture.
+    /// Periods of the pattern across the image.
     scale: f32,
     angle: f32,
     shift: Point,
@@ -158,7 +123,7 @@ impl Texture {
         pixels
     }
 
-    /// The share of ink at a point of the picture, whose sides are 1.
+    /// The share of ink at a point of the image, whose sides are 1.
     fn share(&self, p: Point) -> f32 {
         let turned = p.turned(Point::new(0.0, 0.0), self.angle);
         let p = turned
@@ -210,16 +175,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pictures_depend_on_seed_and_index_and_have_contrast() {
+    fn images_depend_on_seed_and_index_and_have_contrast() {
         let textures = SyntheticTextures::new(40, 32, Seed(3)).unwrap();
         let again = SyntheticTextures::new(20, 32, Seed(3)).unwrap();
         let other = SyntheticTextures::new(20, 32, Seed(4)).unwrap();
         for index in 0..20 {
-            let picture = textures.decode(index).unwrap();
-            assert_eq!(picture, again.decode(index).unwrap());
-            assert_ne!(picture, other.decode(index).unwrap());
-            assert_ne!(picture, textures.decode(index + 20).unwrap());
-            let green: Vec<u8> = picture.data().iter().skip(1).step_by(3).copied().collect();
+            let image = textures.decode(index).unwrap();
+            assert_eq!(image, again.decode(index).unwrap());
+            assert_ne!(image, other.decode(index).unwrap());
+            assert_ne!(image, textures.decode(index + 20).unwrap());
+            let green: Vec<u8> = image.data().iter().skip(1).step_by(3).copied().collect();
             let (low, high) = (green.iter().min().unwrap(), green.iter().max().unwrap());
             assert!(high - low > 20, "{}: {low} to {high}", textures.name(index));
         }

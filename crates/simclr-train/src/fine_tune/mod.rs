@@ -158,10 +158,8 @@ impl FineTune {
         if images.is_empty() {
             return Ok(None);
         }
-        let config = LoaderConfig {
-            cache_bytes: self.options.cache_bytes,
-            ..LoaderConfig::evaluation(EXTRACTION_BATCH_SIZE)
-        };
+        let config = LoaderConfig::evaluation(EXTRACTION_BATCH_SIZE)
+            .with_cache_bytes(self.options.cache_bytes);
         let policy: Policy = self.config.evaluation.clone();
         Ok(Some(ViewLoader::new(images.shared(), policy, config)?))
     }

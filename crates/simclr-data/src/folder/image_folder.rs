@@ -1,0 +1,342 @@
+//! The images below a folder.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+use simclr_augment::DecodedImage;
+
+use super::scan::{Scan, ScanReport, relative_name, scan};
+use crate::dataset::{Dataset, count_labels};
+use crate::decode::{decode_file, readable_formats};
+use crate::error::{Error, Result};
+
+/// The images below a folder.
+///
+/// Labelled images lie in one folder per class, `<root>/<class>/<image>`, and
+/// unlabelled ones anywhere below the root. JPEG, PNG, TIFF (its first page) and
+/// BMP are read, grey or colour, 8 or 16 bits per channel, of any size. The order is
+/// fixed, so it is the same on every machine: of each folder first its files, sorted by
+/// name, then its folders.
+///
+/// Hidden files and folders are passed over. Empty image files and files of other
+/// types are left out and listed in [`ImageFolder::report`]. A file that claims to
+/// be an image and is not is an error that names it, when it is decoded at the
+/// latest; [`ImageFolderBuilder`] can look at every file at once, or leave the
+/// unreadable ones out.
+///
+/// Cloning is cheap: the clones share one list.
+///
+/// ```no_run
+/// use simclr_data::{Dataset, ImageFolder};
+///
+/// let cores = ImageFolder::labelled("cores/")?;
+/// println!("{} images of {:?}; {}", cores.len(), cores.class_names(), cores.report());
+/// # Ok::<(), simclr_data::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct ImageFolder {
+    inner: Arc<Listing>,
+}
+
+#[derive(Debug, Default)]
+struct Listing {
+    root: PathBuf,
+    paths: Vec<PathBuf>,
+    labels: Option<Vec<u32>>,
+    classes: Vec<String>,
+    report: ScanReport,
+}
+
+/// How the images of a folder are labelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Labels {
+    /// Folders inside the root are classes. Files directly in the root are left out.
+    ClassFolders,
+    /// No labels, whatever folders there are.
+    Ignored,
+    /// [`Labels::ClassFolders`] if there are at least two folders with images and no
+    /// image lies directly in the root, else [`Labels::Ignored`] (default).
+    #[default]
+    Detect,
+}
+
+/// Options for opening an [`ImageFolder`].
+///
+/// ```no_run
+/// use simclr_data::{ImageFolder, Labels};
+///
+/// let cores = ImageFolder::builder("cores/")
+///     .labels(Labels::ClassFolders)
+///     .skip_unreadable(true)
+///     .open()?;
+/// for (path, reason) in &cores.report().unreadable {
+///     eprintln!("left out {}: {reason}", path.display());
+/// }
+/// # Ok::<(), simclr_data::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct ImageFolderBuilder {
+    root: PathBuf,
+    labels: Labels,
+    verify: bool,
+    skip_unreadable: bool,
+}
+
+impl ImageFolderBuilder {
+    /// Where labels come from (default: [`Labels::Detect`]).
+    pub fn labels(self, labels: Labels) -> Self {
+        Self { labels, ..self }
+    }
+
+    /// Whether to decode every image once while opening, so that a damaged file is
+    /// found before hours of training and not in the middle (default: no, which
+    /// opens at once).
+    pub fn verify(self, verify: bool) -> Self {
+        Self { verify, ..self }
+    }
+
+    /// Whether to leave out images that cannot be read and list them in the report
+    /// (default: no). Every image is decoded once for it.
+    pub fn skip_unreadable(self, skip: bool) -> Self {
+        Self {
+            skip_unreadable: skip,
+            ..self
+        }
+    }
+
+    /// Lists the folder, and looks at the files if that was asked for.
+    ///
+    /// # Errors
+    /// If the folder is missing or is a file, holds no image, a class holds none,
+    /// or (with [`verify`](Self::verify)) a file cannot be decoded.
+    pub fn open(self) -> Result<ImageFolder> {
+        let scan = scan(&self.root)?;
+        let labelled = match self.labels {
+            Labels::ClassFolders => true,
+            Labels::Ignored => false,
+            Labels::Detect => looks_labelled(&self.root, &scan),
+        };
+        let mut listing = if labelled {
+            Listing::with_classes(self.root.clone(), scan)?
+        } else {
+            Listing::without_labels(self.root.clone(), scan)
+        };
+        listing.check()?;
+        if self.verify || self.skip_unreadable {
+            listing.check_images(self.skip_unreadable)?;
+        }
+        if !listing.report.is_clean() {
+            tracing::warn!(folder = %self.root.display(), "{}", listing.report);
+        }
+        Ok(ImageFolder {
+            inner: Arc::new(listing),
+        })
+    }
+}
+
+impl ImageFolder {
+    /// Opens a folder of class folders.
+    ///
+    /// # Errors
+    /// If the folder is missing, has no class folders, or a class has no images.
+    pub fn labelled(root: impl Into<PathBuf>) -> Result<Self> {
+        Self::builder(root).labels(Labels::ClassFolders).open()
+    }
+
+    /// Opens a folder of images without using labels; folders inside are searched
+    /// too, class folders or not.
+    ///
+    /// # Errors
+    /// If the folder is missing or holds no image.
+    pub fn unlabelled(root: impl Into<PathBuf>) -> Result<Self> {
+        Self::builder(root).labels(Labels::Ignored).open()
+    }
+
+    /// Opens a folder with labels if it looks as if it had them; see [`Labels::Detect`].
+    ///
+    /// # Errors
+    /// If the folder is missing or holds no image, or a class has none.
+    pub fn open(root: impl Into<PathBuf>) -> Result<Self> {
+        Self::builder(root).open()
+    }
+
+    /// Options for opening a folder.
+    pub fn builder(root: impl Into<PathBuf>) -> ImageFolderBuilder {
+        ImageFolderBuilder {
+            root: root.into(),
+            labels: Labels::default(),
+            verify: false,
+            skip_unreadable: false,
+        }
+    }
+
+    /// The folder that was opened.
+    pub fn root(&self) -> &Path {
+        &self.inner.root
+    }
+
+    /// The image files in order.
+    pub fn paths(&self) -> &[PathBuf] {
+        &self.inner.paths
+    }
+
+    /// Whether the images have labels.
+    pub fn is_labelled(&self) -> bool {
+        self.inner.labels.is_some()
+    }
+
+    /// What was left out.
+    pub fn report(&self) -> &ScanReport {
+        &self.inner.report
+    }
+
+    pub(crate) fn path(&self, index: usize) -> Result<&PathBuf> {
+        let len = self.inner.paths.len();
+        self.inner
+            .paths
+            .get(index)
+            .ok_or(Error::Index { index, len })
+    }
+}
+
+impl Dataset for ImageFolder {
+    fn len(&self) -> usize {
+        self.inner.paths.len()
+    }
+
+    fn class_names(&self) -> &[String] {
+        &self.inner.classes
+    }
+
+    fn label(&self, index: usize) -> Option<u32> {
+        self.inner.labels.as_ref()?.get(index).copied()
+    }
+
+    fn name(&self, index: usize) -> String {
+        match self.inner.paths.get(index) {
+            Some(path) => relative_name(&self.inner.root, path),
+            None => format!("image {index}"),
+        }
+    }
+
+    fn decode(&self, index: usize) -> Result<DecodedImage> {
+        decode_file(self.path(index)?)
+    }
+
+    fn content_digest(&self, index: usize) -> Result<[u8; 32]> {
+        let path = self.path(index)?;
+        let bytes = std::fs::read(path).map_err(|source| Error::io(path, source))?;
+        Ok(Sha256::digest(bytes).into())
+    }
+}
+
+/// The folder, of those directly inside `root`, that a path lies in.
+fn class_of(root: &Path, folders: &[PathBuf], path: &Path) -> Option<usize> {
+    let first = path.strip_prefix(root).ok()?.iter().next();
+    folders
+        .binary_search_by(|folder| folder.file_name().cmp(&first))
+        .ok()
+}
+
+/// Whether the folders inside `root` look like classes.
+fn looks_labelled(root: &Path, scan: &Scan) -> bool {
+    let mut images = scan.images.iter().chain(&scan.report.empty);
+    let class_of = |path: &PathBuf| class_of(root, &scan.folders, path);
+    let with_images: BTreeSet<usize> = scan.images.iter().filter_map(class_of).collect();
+    with_images.len() >= 2 && !images.any(|path| path.parent() == Some(root))
+}
+
+impl Listing {
+    fn without_labels(root: PathBuf, scan: Scan) -> Self {
+        Self {
+            root,
+            paths: scan.images,
+            labels: None,
+            classes: Vec::new(),
+            report: scan.report,
+        }
+    }
+
+    /// The images of the class folders; files directly in the root are left out.
+    fn with_classes(root: PathBuf, scan: Scan) -> Result<Self> {
+        if scan.folders.is_empty() {
+            return Err(Error::NoClasses(root));
+        }
+        let mut report = scan.report;
+        let (mut paths, mut labels) = (Vec::new(), Vec::new());
+        for path in scan.images {
+            match class_of(&root, &scan.folders, &path) {
+                Some(class) => {
+                    paths.push(path);
+                    // Labels count folders, of which there are far fewer than 2^32.
+                    labels.push(class as u32);
+                }
+                None => report.ignored.push(path),
+            }
+        }
+        let classes = scan
+            .folders
+            .iter()
+            .map(|folder| relative_name(&root, folder));
+        Ok(Self {
+            classes: classes.collect(),
+            root,
+            paths,
+            labels: Some(labels),
+            report,
+        })
+    }
+
+    /// Fails if there are no images, or none of a class.
+    fn check(&self) -> Result<()> {
+        if let Some(labels) = &self.labels {
+            let counts = count_labels(self.classes.len(), labels.iter().copied());
+            if let Some((class, _)) = self.classes.iter().zip(counts).find(|&(_, n)| n == 0) {
+                let path = self.root.join(class);
+                return Err(Error::EmptyClass {
+                    details: self.report.below(&path).to_string(),
+                    class: class.clone(),
+                    path,
+                });
+            }
+        }
+        if self.paths.is_empty() {
+            return Err(Error::NoImages {
+                path: self.root.clone(),
+                formats: readable_formats(),
+                details: self.report.to_string(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Decodes every image. Those that fail are an error, or leave the list.
+    fn check_images(&mut self, skip: bool) -> Result<()> {
+        let decoded = self.paths.par_iter().map(|path| decode_file(path).err());
+        let failures: Vec<Option<Error>> = decoded.collect();
+        let mut kept = Vec::new();
+        for (index, failure) in failures.into_iter().enumerate() {
+            match failure {
+                None => kept.push(index),
+                Some(error) if !skip => return Err(error),
+                Some(error) => {
+                    let reason = match error {
+                        Error::Unreadable { reason, .. } => reason,
+                        other => other.to_string(),
+                    };
+                    let path = self.paths[index].clone();
+                    self.report.unreadable.push((path, reason));
+                }
+            }
+        }
+        self.paths = kept.iter().map(|&i| self.paths[i].clone()).collect();
+        if let Some(labels) = &mut self.labels {
+            *labels = kept.iter().map(|&i| labels[i]).collect();
+        }
+        self.check()
+    }
+}

@@ -1,0 +1,165 @@
+//! Which images a step's batch holds.
+
+use std::sync::Arc;
+
+use simclr_augment::Purpose;
+
+use super::config::{LastBatch, LoaderConfig, Order};
+use crate::Seed;
+use crate::streams::shuffled;
+
+/// One image of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sample {
+    pub(super) epoch: usize,
+    pub(super) index: usize,
+}
+
+/// The contents of every batch, as a function of the step's number.
+#[derive(Debug, Clone)]
+pub(super) struct Sampler {
+    images: usize,
+    batch_size: usize,
+    order: Order,
+    last_batch: LastBatch,
+    seed: Seed,
+}
+
+impl Sampler {
+    pub(super) fn new(images: usize, config: &LoaderConfig) -> Self {
+        Self {
+            images,
+            batch_size: config.batch_size,
+            order: config.order,
+            last_batch: config.last_batch,
+            seed: config.seed,
+        }
+    }
+
+    /// Steps in the first `epochs` epochs.
+    pub(super) fn steps(&self, epochs: usize) -> usize {
+        match self.last_batch {
+            LastBatch::Drop => epochs * (self.images / self.batch_size),
+            LastBatch::Keep => epochs * self.images.div_ceil(self.batch_size),
+            LastBatch::WrapAcrossEpochs => epochs * self.images / self.batch_size,
+        }
+    }
+
+    /// The images of a step's batch. `epochs` keeps the orders of recent epochs.
+    pub(super) fn batch(&self, step: usize, epochs: &mut RecentEpochs) -> Vec<Sample> {
+        // Positions in the endless sequence of epochs.
+        let positions = match self.last_batch {
+            LastBatch::WrapAcrossEpochs => step * self.batch_size..(step + 1) * self.batch_size,
+            LastBatch::Drop | LastBatch::Keep => {
+                let per_epoch = self.steps(1);
+                let epoch_start = step / per_epoch * self.images;
+                let start = epoch_start + step % per_epoch * self.batch_size;
+                start..(start + self.batch_size).min(epoch_start + self.images)
+            }
+        };
+        let sample = |position| {
+            let epoch = position / self.images;
+            let order = epochs.get(epoch, self);
+            let index = order.get(position % self.images).copied()?;
+            Some(Sample { epoch, index })
+        };
+        positions.filter_map(sample).collect()
+    }
+
+    fn epoch_order(&self, epoch: usize) -> Vec<usize> {
+        let indices = (0..self.images).collect();
+        match self.order {
+            Order::Sequential => indices,
+            Order::Shuffled => shuffled(indices, self.seed, epoch as u64, 0, Purpose::Shuffle),
+        }
+    }
+}
+
+/// The orders of the last two epochs that were asked for.
+#[derive(Debug, Default)]
+pub(super) struct RecentEpochs {
+    orders: Vec<(usize, Arc<[usize]>)>,
+}
+
+impl RecentEpochs {
+    fn get(&mut self, epoch: usize, sampler: &Sampler) -> Arc<[usize]> {
+        if let Some((_, order)) = self.orders.iter().find(|(of, _)| *of == epoch) {
+            return order.clone();
+        }
+        let order: Arc<[usize]> = sampler.epoch_order(epoch).into();
+        if self.orders.len() == 2 {
+            self.orders.remove(0);
+        }
+        self.orders.push((epoch, order.clone()));
+        order
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn sampler(images: usize, batch_size: usize, last_batch: LastBatch) -> Sampler {
+        let config = LoaderConfig::default().with_batch_size(batch_size);
+        Sampler::new(images, &config.with_last_batch(last_batch))
+    }
+
+    fn batches(sampler: &Sampler, epochs: usize) -> Vec<Vec<Sample>> {
+        let mut recent = RecentEpochs::default();
+        let steps = 0..sampler.steps(epochs);
+        steps.map(|step| sampler.batch(step, &mut recent)).collect()
+    }
+
+    fn indices(samples: &[Sample]) -> BTreeSet<usize> {
+        samples.iter().map(|sample| sample.index).collect()
+    }
+
+    #[test]
+    fn dropped_epochs_have_whole_batches_of_different_images() {
+        let batches = batches(&sampler(10, 4, LastBatch::Drop), 3);
+        assert_eq!(batches.len(), 6);
+        for (epoch, pair) in batches.chunks(2).enumerate() {
+            let both = pair.concat();
+            assert_eq!((both.len(), indices(&both).len()), (8, 8));
+            assert!(both.iter().all(|sample| sample.epoch == epoch));
+        }
+    }
+
+    #[test]
+    fn kept_epochs_hold_every_image_once() {
+        let batches = batches(&sampler(10, 4, LastBatch::Keep), 2);
+        let sizes: Vec<_> = batches.iter().map(Vec::len).collect();
+        assert_eq!(sizes, [4, 4, 2, 4, 4, 2]);
+        assert_eq!(indices(&batches[..3].concat()), (0..10).collect());
+        assert_ne!(batches[0], batches[3]);
+    }
+
+    #[test]
+    fn wrapped_batches_leave_no_image_out() {
+        let batches = batches(&sampler(10, 4, LastBatch::WrapAcrossEpochs), 2);
+        assert_eq!(batches.len(), 5);
+        let samples = batches.concat();
+        assert_eq!(indices(&samples[..10]), (0..10).collect());
+        assert_eq!(indices(&samples[10..]), (0..10).collect());
+        assert_eq!(
+            batches[2].iter().map(|s| s.epoch).collect::<Vec<_>>(),
+            [0, 0, 1, 1]
+        );
+    }
+
+    #[test]
+    fn a_step_has_the_same_batch_wherever_the_loader_starts() {
+        for last_batch in [
+            LastBatch::Drop,
+            LastBatch::Keep,
+            LastBatch::WrapAcrossEpochs,
+        ] {
+            let sampler = sampler(11, 3, last_batch);
+            let from_start = batches(&sampler, 3);
+            let alone = sampler.batch(8, &mut RecentEpochs::default());
+            assert_eq!(alone, from_start[8]);
+        }
+    }
+}

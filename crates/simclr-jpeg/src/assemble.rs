@@ -1,0 +1,108 @@
+//! From coefficients to pixels, one row of MCUs (interleaved groups of blocks) at a time.
+
+use crate::color::{gray_to_rgb, to_rgb};
+use crate::decoded::Decoded;
+use crate::error::{Result, damaged};
+use crate::frame::{Block, Frame};
+use crate::plane::Plane;
+use crate::transform::{Multipliers, inverse};
+use crate::upsample::{Scratch, upsample_row};
+
+/// Makes the image of a frame whose coefficients have all been decoded.
+pub(crate) fn assemble(frame: &Frame) -> Result<Decoded> {
+    let mut assembler = Assembler::new(frame)?;
+    for y in 0..frame.mcu_rows() {
+        for (index, component) in frame.components.iter().enumerate() {
+            let blocks = component.stride * component.vertical;
+            assembler.add_row(index, y, &component.blocks[y * blocks..(y + 1) * blocks]);
+        }
+        assembler.draw(y);
+    }
+    Ok(assembler.finish())
+}
+
+/// An image that is filled from the top.
+pub(crate) struct Assembler<'a> {
+    frame: &'a Frame,
+    planes: Vec<Plane>,
+    pixels: Vec<u8>,
+    /// Rows of pixels written so far.
+    drawn: usize,
+    scratch: [Scratch; 3],
+}
+
+impl<'a> Assembler<'a> {
+    pub(crate) fn new(frame: &'a Frame) -> Result<Self> {
+        let mut planes = Vec::new();
+        for component in &frame.components {
+            let Some(quantization) = &component.quantization else {
+                return damaged("a quantisation table is missing");
+            };
+            let (stride, kept) = (component.stride * 8, component.vertical * 16);
+            planes.push(Plane {
+                samples: vec![0; stride * kept],
+                stride,
+                kept,
+                width: component.width,
+                height: component.height,
+                factors: (
+                    frame.horizontal / component.horizontal,
+                    frame.vertical / component.vertical,
+                ),
+                multipliers: Multipliers::new(quantization),
+            });
+        }
+        Ok(Self {
+            frame,
+            planes,
+            pixels: vec![0; frame.height * frame.width * 3],
+            drawn: 0,
+            scratch: Default::default(),
+        })
+    }
+
+    /// Transforms a component's blocks in MCU row `y` into samples.
+    pub(crate) fn add_row(&mut self, component: usize, y: usize, blocks: &[Block]) {
+        let plane = &mut self.planes[component];
+        let wide = plane.stride / 8;
+        let first = (y * plane.kept / 2) % plane.kept;
+        let samples = plane.samples[first * plane.stride..].chunks_exact_mut(8 * plane.stride);
+        for (blocks, samples) in blocks.chunks_exact(wide).zip(samples) {
+            inverse(blocks, &plane.multipliers, samples);
+        }
+    }
+
+    /// Writes the pixels that need no samples below MCU row `y`.
+    pub(crate) fn draw(&mut self, y: usize) {
+        let (height, width) = (self.frame.height, self.frame.width);
+        // The last row of pixels may need samples of the next MCU row.
+        let bottom = 8 * self.frame.vertical * (y + 1);
+        let end = if bottom < height { bottom - 1 } else { height };
+        let rows = self.pixels.chunks_exact_mut(width * 3).enumerate();
+        for (y, row) in rows.take(end).skip(self.drawn) {
+            match self.planes.as_slice() {
+                [gray] => gray_to_rgb(gray.row(y), row),
+                [first, second, third] => {
+                    let [a, b, c] = &mut self.scratch;
+                    let lines = [
+                        upsample_row(first, y, a),
+                        upsample_row(second, y, b),
+                        upsample_row(third, y, c),
+                    ];
+                    to_rgb(lines, self.frame.rgb, row);
+                }
+                // A frame has one or three components.
+                _ => {}
+            }
+        }
+        self.drawn = end;
+    }
+
+    pub(crate) fn finish(self) -> Decoded {
+        Decoded {
+            height: self.frame.height,
+            width: self.frame.width,
+            pixels: self.pixels,
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Images that one sequential scan holds: decoded one MCU row at a time, so that
+//! coefficients and samples stay in the cache.
+
+use crate::assemble::Assembler;
+use crate::bits::{Bits, Entropy};
+use crate::coefficients::{ac, dc};
+use crate::decoded::Decoded;
+use crate::error::{Result, damaged, ends_early};
+use crate::frame::{Block, Frame};
+use crate::scan::{Scan, ScanComponent};
+
+/// Decodes a scan of all components.
+pub(crate) fn decode(scan: &Scan<'_>, frame: &Frame, entropy: &mut Entropy<'_>) -> Result<Decoded> {
+    let mut assembler = Assembler::new(frame)?;
+    let components = frame.components.iter();
+    let mut rows: Vec<Vec<Block>> = components
+        .map(|component| vec![[0; 64]; component.stride * component.vertical])
+        .collect();
+    let mut bits = entropy.bits();
+    let mut dc = [0; 4];
+    let mut until_restart = scan.restart_interval;
+    for y in 0..frame.mcu_rows() {
+        rows.iter_mut().for_each(|blocks| blocks.fill([0; 64]));
+        for x in 0..frame.mcus_per_row() {
+            if scan.restart_interval > 0 {
+                if until_restart == 0 {
+                    if bits.overran() {
+                        return Err(ends_early());
+                    }
+                    if !entropy.restart() {
+                        return damaged("a restart marker is missing");
+                    }
+                    bits = entropy.bits();
+                    dc = [0; 4];
+                    until_restart = scan.restart_interval;
+                }
+                until_restart -= 1;
+            }
+            let parts = scan.components.iter().zip(&frame.components);
+            for (((part, component), blocks), dc) in parts.zip(&mut rows).zip(&mut dc) {
+                for row in blocks.chunks_exact_mut(component.stride) {
+                    let first = x * component.horizontal;
+                    for block in &mut row[first..first + component.horizontal] {
+                        sequential(block, part, dc, &mut bits)?;
+                    }
+                }
+            }
+        }
+        if bits.overran() {
+            return Err(ends_early());
+        }
+        for (component, blocks) in rows.iter().enumerate() {
+            assembler.add_row(component, y, blocks);
+        }
+        assembler.draw(y);
+    }
+    Ok(assembler.finish())
+}
+
+/// One block; the scan has all tables.
+#[inline(always)]
+fn sequential(
+    block: &mut Block,
+    part: &ScanComponent<'_>,
+    running: &mut i32,
+    bits: &mut Bits<'_>,
+) -> Result<()> {
+    let (Some(dc_table), Some(ac_table)) = (part.dc, part.ac) else {
+        return damaged("a Huffman table is missing");
+    };
+    block[0] = dc(dc_table, running, bits)? as i16;
+    ac(block, ac_table, bits)
+}

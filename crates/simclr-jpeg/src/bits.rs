@@ -1,0 +1,230 @@
+//! Bits of entropy-coded data, most significant first.
+
+use memchr::memchr;
+
+/// Bytes behind the last one that are readable, and zero.
+const PADDING: usize = 8;
+
+/// The entropy-coded data of a scan, one stretch between two markers at a time, byte
+/// stuffing undone.
+pub(crate) struct Entropy<'a> {
+    data: &'a [u8],
+    /// Of the marker that ends the stretch, or the end of the file.
+    position: usize,
+    /// The stretch and its padding.
+    clean: Vec<u8>,
+}
+
+impl<'a> Entropy<'a> {
+    /// The stretch that begins at `position`.
+    pub(crate) fn new(data: &'a [u8], position: usize) -> Self {
+        let mut entropy = Self {
+            data,
+            position,
+            clean: Vec::new(),
+        };
+        entropy.read_stretch();
+        entropy
+    }
+
+    /// Copies up to the next marker. `FF 00` is a byte `FF`; further `FF` before the
+    /// zero, or before a marker, are filling.
+    fn read_stretch(&mut self) {
+        self.clean.clear();
+        loop {
+            let rest = self.data.get(self.position..).unwrap_or_default();
+            let plain = memchr(0xFF, rest).unwrap_or(rest.len());
+            self.clean.extend_from_slice(&rest[..plain]);
+            let filling = rest[plain..].iter().take_while(|&&byte| byte == 0xFF);
+            let next = plain + filling.count();
+            match rest.get(next) {
+                Some(0) => {
+                    self.clean.push(0xFF);
+                    self.position += next + 1;
+                }
+                // The last `FF` belongs to the marker.
+                Some(_) => {
+                    self.position += next - 1;
+                    break;
+                }
+                None => {
+                    self.position = self.data.len();
+                    break;
+                }
+            }
+        }
+        self.clean.extend_from_slice(&[0; PADDING]);
+    }
+
+    /// The bits of the stretch, from its beginning.
+    pub(crate) fn bits(&self) -> Bits<'_> {
+        Bits {
+            clean: &self.clean,
+            next: 0,
+            buffer: 0,
+            count: 0,
+        }
+    }
+
+    /// The position of the next marker that is not a restart marker.
+    pub(crate) fn next_marker(&self) -> Option<usize> {
+        let rest = self.data.get(self.position..)?;
+        let offset = rest
+            .windows(2)
+            .position(|pair| pair[0] == 0xFF && !matches!(pair[1], 0 | 0xD0..=0xD7 | 0xFF))?;
+        Some(self.position + offset)
+    }
+
+    /// Goes on behind a restart marker; false if the stretch does not end with one.
+    pub(crate) fn restart(&mut self) -> bool {
+        if !matches!(self.data.get(self.position + 1), Some(0xD0..=0xD7)) {
+            return false;
+        }
+        self.position += 2;
+        self.read_stretch();
+        true
+    }
+}
+
+/// Reads the bits of one stretch; after it there are only zeros.
+#[derive(Clone)]
+pub(crate) struct Bits<'a> {
+    clean: &'a [u8],
+    /// The first byte of which no bit is in `buffer` for sure.
+    next: usize,
+    buffer: u64,
+    /// Valid bits, at the top of `buffer`. Below them there may be more of the data's
+    /// bits, in their right places.
+    count: u32,
+}
+
+impl Bits<'_> {
+    /// Makes at least 56 bits available, without a branch that depends on the data.
+    #[inline(always)]
+    pub(crate) fn refill(&mut self) {
+        let rest = self.clean.get(self.next..).unwrap_or_default();
+        let word = rest
+            .first_chunk::<8>()
+            .map_or(0, |bytes| u64::from_be_bytes(*bytes));
+        self.buffer |= word >> self.count;
+        self.next += ((63 - self.count) >> 3) as usize;
+        self.count |= 56;
+    }
+
+    /// The next bits (1 to 56 of them), refilled before, as a number.
+    #[inline(always)]
+    pub(crate) fn peek(&self, bits: u32) -> usize {
+        (self.buffer >> (64 - bits)) as usize
+    }
+
+    /// The signed number of `size` (at most 15) bits that follow the next `skipped`
+    /// bits, refilled before; negative numbers begin with a 0.
+    #[inline(always)]
+    pub(crate) fn peek_signed(&self, skipped: u32, size: u32) -> i32 {
+        let rest = self.buffer << skipped;
+        let magnitude = (rest >> 1 >> (63 - size)) as i32;
+        let negative = (rest >> 63) as i32 - 1;
+        magnitude + (negative & (1 - (1 << size)))
+    }
+
+    /// Consumes bits that were refilled before.
+    #[inline(always)]
+    pub(crate) fn consume(&mut self, bits: u32) {
+        self.buffer <<= bits;
+        self.count -= bits;
+    }
+
+    /// The next `bits` (at most 16) as a number.
+    #[inline]
+    pub(crate) fn take(&mut self, bits: u32) -> u32 {
+        self.refill();
+        let value = (self.buffer >> 1 >> (63 - bits)) as u32;
+        self.consume(bits);
+        value
+    }
+
+    /// A number of `bits` (at most 15) bits, negative ones coded by a leading 0.
+    #[inline]
+    pub(crate) fn take_signed(&mut self, bits: u32) -> i32 {
+        self.refill();
+        let value = self.peek_signed(0, bits);
+        self.consume(bits);
+        value
+    }
+
+    /// Whether more bits were consumed than the stretch has.
+    pub(crate) fn overran(&self) -> bool {
+        let real = 8 * (self.clean.len() - PADDING);
+        8 * self.next > real + self.count as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// One bit after the other.
+    fn slow_bits(data: &[u8]) -> impl Iterator<Item = u32> {
+        data.iter()
+            .flat_map(|&byte| (0..8).rev().map(move |bit| u32::from(byte >> bit) & 1))
+            .chain(std::iter::repeat(0))
+    }
+
+    fn slow_signed(value: u32, bits: u32) -> i32 {
+        if bits > 0 && value < 1 << (bits - 1) {
+            value as i32 - (1 << bits) + 1
+        } else {
+            value as i32
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn bits_come_one_after_the_other(
+            data in prop::collection::vec(prop_oneof![any::<u8>(), Just(0xFF)], 0..60),
+            sizes in prop::collection::vec(0u32..=15, 1..60),
+        ) {
+            let mut stuffed: Vec<u8> = Vec::new();
+            for &byte in &data {
+                stuffed.push(byte);
+                if byte == 0xFF {
+                    stuffed.push(0);
+                }
+            }
+            stuffed.extend([0xFF, 0xFF, 0xD9]);
+            let entropy = Entropy::new(&stuffed, 0);
+            prop_assert_eq!(entropy.next_marker(), Some(stuffed.len() - 2));
+            let mut bits = entropy.bits();
+            let mut slow = slow_bits(&data);
+            let mut consumed = 0;
+            for (signed, &size) in [false, true].into_iter().cycle().zip(&sizes) {
+                let expected = (0..size).fold(0, |sum, _| sum << 1 | slow.next().unwrap_or(0));
+                if signed {
+                    prop_assert_eq!(bits.take_signed(size), slow_signed(expected, size));
+                } else {
+                    prop_assert_eq!(bits.take(size), expected);
+                }
+                consumed += size as usize;
+                prop_assert_eq!(bits.overran(), consumed > 8 * data.len());
+            }
+        }
+    }
+
+    #[test]
+    fn restarts_are_told_from_other_markers() {
+        let data = [
+            1, 2, 0xFF, 0xD3, 3, 0xFF, 0xFF, 0x00, 0xFF, 0xFF, 0xD4, 0xFF, 0xD9,
+        ];
+        let mut entropy = Entropy::new(&data, 0);
+        assert_eq!(entropy.bits().take(16), 0x0102);
+        assert!(entropy.restart());
+        assert_eq!(entropy.bits().take(16), 0x03FF);
+        assert_eq!(entropy.next_marker(), Some(11));
+        assert!(entropy.restart());
+        assert!(!entropy.restart());
+        assert_eq!(entropy.bits().take(16), 0);
+        assert_eq!(Entropy::new(&[5, 0xFF], 0).next_marker(), None);
+    }
+}

@@ -1,0 +1,71 @@
+//! Offline augmentation: writes a folder of images and altered copies of them into a new
+//! folder, as the paper did with its small classes.
+//!
+//! `cargo run --release --example augment_folder -- --image-dir train/ --out train-augmented/`
+//!
+//! Augment the training part of a split, not what is split afterwards: copies of a training
+//! image among the test images inflate test accuracy.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use simclr::data::{ImageFolder, OfflineAugmentation, Seed};
+
+#[path = "common/exit.rs"]
+mod exit;
+
+use exit::exit;
+
+/// Writes the images of a folder, and altered copies of them, into a new folder.
+#[derive(Parser)]
+struct Arguments {
+    /// A folder of images, with or without class folders.
+    #[arg(long)]
+    image_dir: PathBuf,
+    /// The folder to write. It must not exist, and is complete when it does.
+    #[arg(long)]
+    out: PathBuf,
+    /// Add each image mirrored left-right, up-down, and both ways.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
+    flips: bool,
+    /// Heavier copies of each image: blur, adaptive equalisation, quarter turns, shift,
+    /// scale and rotation, hue and saturation, each by chance.
+    #[arg(long, default_value_t = 0)]
+    copies: u32,
+    /// Only these classes get copies, `--classes soupy,fall-in`; the others stay as they are.
+    #[arg(long, value_delimiter = ',')]
+    classes: Vec<String>,
+    /// Leave out images that cannot be read, and list them.
+    #[arg(long)]
+    skip_unreadable: bool,
+    /// Seed of the heavier copies.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+fn main() -> ExitCode {
+    exit(|| run(&Arguments::parse()))
+}
+
+fn run(arguments: &Arguments) -> simclr::data::Result<()> {
+    let images = ImageFolder::builder(&arguments.image_dir)
+        .skip_unreadable(arguments.skip_unreadable)
+        .open()?;
+    if !images.report().is_clean() {
+        eprintln!("{}", images.report());
+    }
+    let augmentation = OfflineAugmentation::default()
+        .with_flips(arguments.flips)
+        .with_copies(arguments.copies)
+        .with_classes(&arguments.classes)
+        .with_seed(Seed(arguments.seed));
+    let written = augmentation.write(&images, &arguments.out)?;
+    println!(
+        "augment_folder: {} images and {} copies in {}",
+        written.originals,
+        written.copies,
+        arguments.out.display()
+    );
+    Ok(())
+}
