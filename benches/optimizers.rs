@@ -46,14 +46,8 @@ fn optimizers(criterion: &mut Criterion) {
         })
         .collect();
     let elements: usize = variables.iter().map(|v| v.variable.elem_count()).sum();
-    let lars = LarsConfig {
-        weight_decay: 1e-4,
-        ..LarsConfig::default()
-    };
-    let popular = LarsConfig {
-        momentum_form: MomentumForm::Popular,
-        ..lars.clone()
-    };
+    let lars = LarsConfig::default().with_weight_decay(1e-4);
+    let popular = lars.clone().with_momentum_form(MomentumForm::Popular);
     let mut group = criterion.benchmark_group("optimizer");
     group.sample_size(20);
     for (name, config, slots) in [

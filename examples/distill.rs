@@ -15,7 +15,7 @@ use simclr::eval::metrics::ClassificationReport;
 use simclr::eval::{NetworkClassifier, evaluate_classifier};
 use simclr::loss::DistillationLoss;
 use simclr::model::Stem;
-use simclr::optim::{LearningRateScaling, ScheduleConfig};
+use simclr::optim::LearningRateScaling;
 use simclr::prelude::*;
 use simclr::report::{Cell, Report, Table};
 use simclr::train::run::RunRecord;
@@ -210,13 +210,13 @@ impl Arguments {
             Preset::Paper => paper,
             Preset::Tiny => DistillConfig {
                 batch_size: 50,
-                schedule: ScheduleConfig {
-                    learning_rate: 0.075,
-                    scaling: LearningRateScaling::Sqrt,
-                    warmup_epochs: 1.0,
-                    epochs: 8,
-                    ..paper.schedule.clone()
-                },
+                schedule: paper
+                    .schedule
+                    .clone()
+                    .with_learning_rate(0.075)
+                    .with_scaling(LearningRateScaling::Sqrt)
+                    .with_warmup_epochs(1.0)
+                    .with_epochs(8),
                 ..paper.with_image_size(32)
             },
         };

@@ -11,7 +11,7 @@ use simclr::data::SyntheticCores;
 use simclr::eval::Judge;
 use simclr::eval::evaluation::LinearProbe;
 use simclr::model::Stem;
-use simclr::optim::{LearningRateScaling, ScheduleConfig};
+use simclr::optim::LearningRateScaling;
 use simclr::prelude::*;
 
 mod common;
@@ -98,13 +98,12 @@ impl Arguments {
                 temperature: 0.2,
                 ..defaults.loss
             },
-            schedule: ScheduleConfig {
-                learning_rate: 0.075,
-                scaling: LearningRateScaling::Sqrt,
-                warmup_epochs: 1.0,
-                epochs: self.train_epochs,
-                ..defaults.schedule
-            },
+            schedule: defaults
+                .schedule
+                .with_learning_rate(0.075)
+                .with_scaling(LearningRateScaling::Sqrt)
+                .with_warmup_epochs(1.0)
+                .with_epochs(self.train_epochs),
             batch_size: self.train_batch_size,
             seed: self.seed,
             ..PretrainConfig::default()

@@ -187,11 +187,9 @@ fn step(
         ..NtXent::default()
     };
     let optimizer = OptimizerConfig::Momentum(SgdConfig::default());
-    let schedule = ScheduleConfig {
-        learning_rate: 0.1,
-        warmup_epochs: 0.0,
-        ..Default::default()
-    };
+    let schedule = ScheduleConfig::default()
+        .with_learning_rate(0.1)
+        .with_warmup_epochs(0.0);
     let schedule = WarmupCosine::new(&schedule, batch, batch)?;
     let mut trainer = Trainer::new(model, Objective::Pretrain(loss), &optimizer, 0.0, schedule)?;
     let views = Tensor::rand(0f32, 1f32, (2 * batch, size, size, 3), &Device::Cpu)?;

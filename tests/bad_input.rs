@@ -15,11 +15,9 @@ use simclr_testkit::seeds;
 fn pretrain(epochs: usize) -> Pretrain {
     let mut config = PretrainConfig {
         encoder: ResNetConfig::depth(18),
-        schedule: ScheduleConfig {
-            epochs,
-            warmup_epochs: 0.0,
-            ..ScheduleConfig::default()
-        },
+        schedule: ScheduleConfig::default()
+            .with_epochs(epochs)
+            .with_warmup_epochs(0.0),
         batch_size: 8,
         seed: seeds::WEIGHTS,
         ..PretrainConfig::default()

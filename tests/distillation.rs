@@ -21,11 +21,9 @@ fn config(epochs: usize, weight: f64) -> DistillConfig {
             temperature: 1.0,
             weight,
         },
-        schedule: ScheduleConfig {
-            epochs,
-            warmup_epochs: 0.0,
-            ..ScheduleConfig::default()
-        },
+        schedule: ScheduleConfig::default()
+            .with_epochs(epochs)
+            .with_warmup_epochs(0.0),
         batch_size: 8,
         seed: seeds::WEIGHTS,
         ..DistillConfig::resnet(18)

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use candle_core::Device;
 use simclr::data::{SyntheticCores, save_png};
 use simclr::model::Stem;
-use simclr::optim::ScheduleConfig;
 use simclr::prelude::*;
 use simclr_testkit::seeds;
 
@@ -17,11 +16,10 @@ fn tiny(epochs: usize) -> PretrainConfig {
     let defaults = PretrainConfig::default();
     let mut config = PretrainConfig {
         encoder: ResNetConfig::depth(18),
-        schedule: ScheduleConfig {
-            epochs,
-            warmup_epochs: 0.0,
-            ..defaults.schedule
-        },
+        schedule: defaults
+            .schedule
+            .with_epochs(epochs)
+            .with_warmup_epochs(0.0),
         batch_size: 8,
         seed: seeds::WEIGHTS,
         ..PretrainConfig::default()

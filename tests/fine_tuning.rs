@@ -21,13 +21,11 @@ use simclr_testkit::seeds;
 fn config(epochs: usize) -> FineTuneConfig {
     let mut config = FineTuneConfig {
         optimizer: OptimizerConfig::Momentum(SgdConfig::default()),
-        schedule: ScheduleConfig {
-            learning_rate: 0.02,
-            scaling: LearningRateScaling::None,
-            warmup_epochs: 0.0,
-            epochs,
-            ..ScheduleConfig::default()
-        },
+        schedule: ScheduleConfig::default()
+            .with_learning_rate(0.02)
+            .with_scaling(LearningRateScaling::None)
+            .with_warmup_epochs(0.0)
+            .with_epochs(epochs),
         batch_size: 8,
         seed: seeds::WEIGHTS,
         ..FineTuneConfig::resnet(18)

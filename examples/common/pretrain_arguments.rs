@@ -225,14 +225,12 @@ impl PretrainArguments {
     fn optimizer_config(&self) -> AnyResult<OptimizerConfig> {
         let momentum = self.momentum.unwrap_or(0.9);
         Ok(match self.optimizer.unwrap_or(OptimizerName::Lars) {
-            OptimizerName::Lars => OptimizerConfig::Lars(LarsConfig {
-                momentum,
-                ..LarsConfig::default()
-            }),
-            OptimizerName::Momentum => OptimizerConfig::Momentum(SgdConfig {
-                momentum,
-                ..SgdConfig::default()
-            }),
+            OptimizerName::Lars => {
+                OptimizerConfig::Lars(LarsConfig::default().with_momentum(momentum))
+            }
+            OptimizerName::Momentum => {
+                OptimizerConfig::Momentum(SgdConfig::default().with_momentum(momentum))
+            }
             OptimizerName::Adam if self.momentum.is_some() => {
                 return Err("--momentum is for lars and momentum, and Adam has its own".into());
             }

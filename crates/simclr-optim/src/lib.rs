@@ -1,8 +1,8 @@
-//! What moves the weights: LARS, SGD and Adam over named variables, learning-rate schedules and
-//! the weight-decay term, as in SimCLRv2's TensorFlow code.
+//! LARS, SGD and Adam over named candle variables, learning-rate schedules and the
+//! weight-decay term, as in SimCLRv2's TensorFlow code.
 //!
-//! Optimizers work on any candle variables. Their state can be saved and restored, and each
-//! of them reads its learning rate from the caller at every step.
+//! Optimizers work on any candle variables and read their learning rate from the caller at every
+//! step. Their state can be saved and restored. Own ones implement [`Optimizer`].
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -19,16 +19,25 @@
 //! # }
 //! ```
 
+mod adam;
+mod config;
+mod elementwise;
 mod error;
+mod lars;
 mod optimizer;
 mod schedule;
+mod sgd;
+mod state;
+mod variable;
 mod weight_decay;
 
+pub use adam::{Adam, AdamConfig};
 pub use candle_core;
+pub use config::OptimizerConfig;
 pub use error::{Error, Result};
-pub use optimizer::{
-    Adam, AdamConfig, Gradients, Lars, LarsConfig, MomentumForm, NamedVariable, Optimizer,
-    OptimizerConfig, Sgd, SgdConfig, default_exclusions,
-};
+pub use lars::{Lars, LarsConfig, MomentumForm, default_exclusions};
+pub use optimizer::Optimizer;
 pub use schedule::{LearningRateScaling, ScheduleConfig, WarmupCosine};
+pub use sgd::{Sgd, SgdConfig};
+pub use variable::{Gradients, NamedVariable};
 pub use weight_decay::{WeightDecayCoverage, weight_decay_term};

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::Result;
+use crate::error::{check_not_negative, check_positive};
 
 /// How the learning rate grows with the batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -31,7 +32,8 @@ impl LearningRateScaling {
 
 /// What a [`WarmupCosine`] schedule is made from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ScheduleConfig {
     /// The learning rate before scaling. Default 1.0.
     pub learning_rate: f64,
@@ -58,31 +60,62 @@ impl Default for ScheduleConfig {
 }
 
 impl ScheduleConfig {
+    /// Sets the learning rate before scaling.
+    pub fn with_learning_rate(mut self, learning_rate: f64) -> Self {
+        self.learning_rate = learning_rate;
+        self
+    }
+
+    /// Sets how the learning rate grows with the batch.
+    pub fn with_scaling(mut self, scaling: LearningRateScaling) -> Self {
+        self.scaling = scaling;
+        self
+    }
+
+    /// Sets the epochs of linear warm-up.
+    pub fn with_warmup_epochs(mut self, warmup_epochs: f64) -> Self {
+        self.warmup_epochs = warmup_epochs;
+        self
+    }
+
+    /// Sets the epochs in all.
+    pub fn with_epochs(mut self, epochs: usize) -> Self {
+        self.epochs = epochs;
+        self
+    }
+
+    /// Sets the steps in all, which take the place of the epochs.
+    pub fn with_steps(mut self, steps: impl Into<Option<usize>>) -> Self {
+        self.steps = steps.into();
+        self
+    }
+
     /// Checks every setting.
     ///
     /// # Errors
     /// No epochs or steps, or a learning rate or warm-up that is negative or not finite.
     pub fn validate(&self) -> Result<()> {
-        not_negative("learning rate", self.learning_rate)?;
-        not_negative("warm-up epochs", self.warmup_epochs)?;
+        check_not_negative("learning rate", self.learning_rate)?;
+        check_not_negative("warm-up epochs", self.warmup_epochs)?;
         match self.steps {
-            Some(steps) => positive("steps", steps),
-            None => positive("epochs", self.epochs),
+            Some(steps) => check_positive("steps", steps),
+            None => check_positive("epochs", self.epochs),
         }
     }
-}
 
-fn positive(name: &'static str, value: usize) -> Result<()> {
-    match value {
-        0 => Err(Error::setting(name, "at least 1", 0)),
-        _ => Ok(()),
-    }
-}
-
-fn not_negative(name: &'static str, value: f64) -> Result<()> {
-    match value >= 0.0 && value.is_finite() {
-        true => Ok(()),
-        false => Err(Error::setting(name, "a finite number, at least 0", value)),
+    /// The steps of a whole training on `images` images in batches of `batch_size`, as the
+    /// original counts them: `steps` if it is given, else `floor(images * epochs / batch_size) + 1`.
+    ///
+    /// ```
+    /// use simclr_optim::ScheduleConfig;
+    ///
+    /// let schedule = ScheduleConfig::default().with_epochs(3);
+    /// assert_eq!(schedule.total_steps(100, 64), 5);
+    /// assert_eq!(schedule.with_steps(77).total_steps(100, 64), 77);
+    /// ```
+    pub fn total_steps(&self, images: usize, batch_size: usize) -> usize {
+        self.steps
+            .unwrap_or_else(|| self.epochs * images / batch_size.max(1) + 1)
     }
 }
 
@@ -91,7 +124,7 @@ fn not_negative(name: &'static str, value: f64) -> Result<()> {
 /// With `n` images and batches of `b`:
 ///
 /// ```text
-/// warmup = floor(warmup_epochs * n / b)        total = steps, or floor(n * epochs / b) + 1
+/// warmup = floor(warmup_epochs * n / b)        total = ScheduleConfig::total_steps(n, b)
 /// rate(s) = scaled * s / warmup                                                  for s < warmup
 /// rate(s) = scaled * (1 + cos(pi * min(s - warmup, total - warmup) / (total - warmup))) / 2
 /// ```
@@ -122,17 +155,14 @@ impl WarmupCosine {
     /// No examples, a batch of 0, no epochs or steps, or a learning rate or
     /// warm-up that is negative or not finite.
     pub fn new(config: &ScheduleConfig, examples: usize, batch_size: usize) -> Result<Self> {
-        positive("examples", examples)?;
-        positive("batch size", batch_size)?;
+        check_positive("examples", examples)?;
+        check_positive("batch size", batch_size)?;
         config.validate()?;
         let warmup_steps = config.warmup_epochs * examples as f64 / batch_size as f64;
         Ok(Self {
             peak: config.scaling.apply(config.learning_rate, batch_size),
             warmup_steps: warmup_steps.floor() as usize,
-            total_steps: match config.steps {
-                Some(steps) => steps,
-                None => config.epochs * examples / batch_size + 1,
-            },
+            total_steps: config.total_steps(examples, batch_size),
         })
     }
 
@@ -169,11 +199,9 @@ mod tests {
 
     #[test]
     fn parts_of_a_step_of_warmup_are_dropped() {
-        let config = ScheduleConfig {
-            warmup_epochs: 0.5,
-            epochs: 7,
-            ..Default::default()
-        };
+        let config = ScheduleConfig::default()
+            .with_warmup_epochs(0.5)
+            .with_epochs(7);
         let schedule = WarmupCosine::new(&config, 1525, 100).unwrap();
         assert_eq!((schedule.warmup_steps(), schedule.total_steps()), (7, 107));
         assert_eq!(schedule.at(7), schedule.peak());
@@ -181,10 +209,7 @@ mod tests {
 
     #[test]
     fn the_end_is_zero_and_stays_so() {
-        let config = ScheduleConfig {
-            steps: Some(77),
-            ..Default::default()
-        };
+        let config = ScheduleConfig::default().with_steps(77);
         let schedule = WarmupCosine::new(&config, 100, 64).unwrap();
         assert!(schedule.at(77).abs() < 1e-15);
         assert_eq!(schedule.at(78), schedule.at(77));
@@ -196,11 +221,15 @@ mod tests {
         assert!(WarmupCosine::new(&config, 0, 1).is_err());
         assert!(WarmupCosine::new(&config, 10, 0).is_err());
         for rate in [-1.0, f64::NAN, f64::INFINITY] {
-            let config = ScheduleConfig {
-                learning_rate: rate,
-                ..Default::default()
-            };
+            let config = ScheduleConfig::default().with_learning_rate(rate);
             assert!(WarmupCosine::new(&config, 10, 1).is_err());
         }
+        // The number of steps stands for that of epochs, but one of them is needed.
+        let config = config.with_epochs(0);
+        assert!(config.validate().is_err());
+        assert!(config.clone().with_steps(0).validate().is_err());
+        assert!(config.with_steps(5).validate().is_ok());
+        let unknown = serde_json::from_str::<ScheduleConfig>(r#"{"warmup": 1}"#);
+        assert!(unknown.unwrap_err().to_string().contains("`warmup`"));
     }
 }

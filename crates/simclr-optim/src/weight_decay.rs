@@ -4,12 +4,13 @@ use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
-use crate::optimizer::{NamedVariable, OptimizerConfig};
+use crate::{NamedVariable, Result};
 
 /// Which variables the term `coefficient * sum of ||w||^2 / 2` in the loss covers.
 ///
-/// It depends on the optimizer, as in the original: LARS adds the decay of all
+/// It depends on the optimizer, which says it in
+/// [`weight_decay_coverage`](crate::Optimizer::weight_decay_coverage). As in the original,
+/// LARS adds the decay of all
 /// other variables to their gradients by itself and leaves only the kernels of the
 /// supervised head, which it excludes, to the loss. With the other optimizers the
 /// loss covers everything but batch norms, biases included.
@@ -23,14 +24,6 @@ pub enum WeightDecayCoverage {
 }
 
 impl WeightDecayCoverage {
-    /// What the loss covers with this optimizer.
-    pub fn of(optimizer: &OptimizerConfig) -> Self {
-        match optimizer {
-            OptimizerConfig::Lars(_) => Self::SupervisedHeadKernels,
-            OptimizerConfig::Momentum(_) | OptimizerConfig::Adam(_) => Self::AllButBatchNorm,
-        }
-    }
-
     /// Whether the variable of this name (ours or the original's) is covered.
     pub fn contains(self, name: &str) -> bool {
         match self {

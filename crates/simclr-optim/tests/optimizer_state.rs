@@ -19,19 +19,16 @@ fn configurations() -> Vec<OptimizerConfig> {
     let mut all = vec![
         OptimizerConfig::Adam(AdamConfig::default()),
         OptimizerConfig::Momentum(SgdConfig::default()),
-        OptimizerConfig::Momentum(SgdConfig {
-            nesterov: false,
-            ..Default::default()
-        }),
+        OptimizerConfig::Momentum(SgdConfig::default().with_nesterov(false)),
     ];
     for nesterov in [false, true] {
         for momentum_form in [MomentumForm::Classic, MomentumForm::Popular] {
-            all.push(OptimizerConfig::Lars(LarsConfig {
-                nesterov,
-                momentum_form,
-                weight_decay: 1e-2,
-                ..Default::default()
-            }));
+            all.push(OptimizerConfig::Lars(
+                LarsConfig::default()
+                    .with_nesterov(nesterov)
+                    .with_momentum_form(momentum_form)
+                    .with_weight_decay(1e-2),
+            ));
         }
     }
     all
@@ -212,20 +209,37 @@ fn foreign_state_is_refused_and_changes_nothing() {
 }
 
 #[test]
+fn the_loss_decays_what_the_optimizer_does_not() {
+    for config in configurations() {
+        let coverage = config
+            .build(variables(DType::F32))
+            .unwrap()
+            .weight_decay_coverage();
+        let covered = NAMES.map(|name| coverage.contains(name));
+        let expected = match config {
+            OptimizerConfig::Lars(_) => [false, false, false],
+            _ => [true, false, true],
+        };
+        assert_eq!(covered, expected, "{config:?}");
+    }
+}
+
+#[test]
+fn settings_may_be_partial_and_unknown_ones_are_refused_by_name() {
+    let read = serde_json::from_str::<OptimizerConfig>;
+    let lars = read(r#"{"kind": "lars", "momentum": 0.8}"#).unwrap();
+    let expected = OptimizerConfig::Lars(LarsConfig::default().with_momentum(0.8));
+    assert_eq!(lars, expected);
+    let unknown = read(r#"{"kind": "adam", "beta": 0.8}"#).unwrap_err();
+    assert!(unknown.to_string().contains("`beta`"), "{unknown}");
+}
+
+#[test]
 fn nonsense_settings_are_refused() {
     let bad = [
-        OptimizerConfig::Lars(LarsConfig {
-            momentum: 1.0,
-            ..Default::default()
-        }),
-        OptimizerConfig::Lars(LarsConfig {
-            weight_decay: f64::NAN,
-            ..Default::default()
-        }),
-        OptimizerConfig::Adam(AdamConfig {
-            beta2: -0.1,
-            ..Default::default()
-        }),
+        OptimizerConfig::Lars(LarsConfig::default().with_momentum(1.0)),
+        OptimizerConfig::Lars(LarsConfig::default().with_weight_decay(f64::NAN)),
+        OptimizerConfig::Adam(AdamConfig::default().with_beta2(-0.1)),
     ];
     for config in bad {
         assert!(config.build(variables(DType::F32)).is_err(), "{config:?}");

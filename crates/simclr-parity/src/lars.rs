@@ -55,34 +55,38 @@ fn variables(case: &GoldenCase) -> Result<Vec<NamedVariable>> {
 fn configuration(case: &GoldenCase) -> Result<OptimizerConfig> {
     let kind = case.params()["kind"].as_str().unwrap_or_default();
     Ok(match kind {
-        "lars" => OptimizerConfig::Lars(LarsConfig {
-            momentum: case.number("momentum")?,
-            nesterov: case.flag("use_nesterov")?,
-            weight_decay: case.number("weight_decay")?,
-            trust_coefficient: case.number("eeta")?,
-            momentum_form: if case.flag("classic_momentum")? {
-                MomentumForm::Classic
-            } else {
-                MomentumForm::Popular
-            },
-            exclude_from_weight_decay: case.params()["exclude"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(Value::as_str)
-                .map(str::to_owned)
-                .collect(),
-            exclude_from_layer_adaptation: None,
-        }),
-        "sgd" => OptimizerConfig::Momentum(SgdConfig {
-            momentum: case.number("momentum")?,
-            nesterov: true,
-        }),
-        "adam" => OptimizerConfig::Adam(AdamConfig {
-            beta1: case.number("adam_beta1")?,
-            beta2: case.number("adam_beta2")?,
-            epsilon: case.number("adam_eps")?,
-        }),
+        "lars" => OptimizerConfig::Lars(
+            LarsConfig::default()
+                .with_momentum(case.number("momentum")?)
+                .with_nesterov(case.flag("use_nesterov")?)
+                .with_weight_decay(case.number("weight_decay")?)
+                .with_trust_coefficient(case.number("eeta")?)
+                .with_momentum_form(if case.flag("classic_momentum")? {
+                    MomentumForm::Classic
+                } else {
+                    MomentumForm::Popular
+                })
+                .with_exclude_from_weight_decay(
+                    case.params()["exclude"]
+                        .as_array()
+                        .into_iter()
+                        .flatten()
+                        .filter_map(Value::as_str)
+                        .map(str::to_owned)
+                        .collect(),
+                ),
+        ),
+        "sgd" => OptimizerConfig::Momentum(
+            SgdConfig::default()
+                .with_momentum(case.number("momentum")?)
+                .with_nesterov(true),
+        ),
+        "adam" => OptimizerConfig::Adam(
+            AdamConfig::default()
+                .with_beta1(case.number("adam_beta1")?)
+                .with_beta2(case.number("adam_beta2")?)
+                .with_epsilon(case.number("adam_eps")?),
+        ),
         _ => {
             return Err(case.error(format!("no optimizer `{kind}`")).into());
         }

@@ -7,13 +7,12 @@ use crate::{CaseReport, Result};
 
 pub(crate) fn check(case: &GoldenCase) -> Result<CaseReport> {
     let params = case.params();
-    let config = ScheduleConfig {
-        learning_rate: case.number("lr")?,
-        scaling: scaling(case, "scaling")?,
-        warmup_epochs: case.number("warmup")?,
-        epochs: case.count("epochs")?,
-        steps: params["train_steps"].as_u64().map(|steps| steps as usize),
-    };
+    let config = ScheduleConfig::default()
+        .with_learning_rate(case.number("lr")?)
+        .with_scaling(scaling(case, "scaling")?)
+        .with_warmup_epochs(case.number("warmup")?)
+        .with_epochs(case.count("epochs")?)
+        .with_steps(params["train_steps"].as_u64().map(|steps| steps as usize));
     let schedule = WarmupCosine::new(&config, case.count("n")?, case.count("bs")?)?;
 
     let mut report = CaseReport::default();

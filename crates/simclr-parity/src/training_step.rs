@@ -103,16 +103,17 @@ fn trainer(case: &GoldenCase, backend: Backend) -> Result<Trainer> {
     } else {
         Objective::FineTune
     };
-    let schedule = ScheduleConfig {
-        learning_rate: case.number("learning_rate")?,
-        scaling: scaling(case, "learning_rate_scaling")?,
-        warmup_epochs: case.number("warmup_epochs")?,
-        epochs: case.count("train_epochs")?,
-        steps: case.params()["train_steps"]
-            .as_u64()
-            .filter(|&steps| steps > 0)
-            .map(|steps| steps as usize),
-    };
+    let schedule = ScheduleConfig::default()
+        .with_learning_rate(case.number("learning_rate")?)
+        .with_scaling(scaling(case, "learning_rate_scaling")?)
+        .with_warmup_epochs(case.number("warmup_epochs")?)
+        .with_epochs(case.count("train_epochs")?)
+        .with_steps(
+            case.params()["train_steps"]
+                .as_u64()
+                .filter(|&steps| steps > 0)
+                .map(|steps| steps as usize),
+        );
     let schedule = WarmupCosine::new(
         &schedule,
         case.count("num_examples_for_schedule")?,
@@ -146,14 +147,12 @@ fn model_config(case: &GoldenCase) -> Result<SimClrConfig> {
 fn optimizer(case: &GoldenCase) -> Result<OptimizerConfig> {
     let momentum = case.number("momentum")?;
     match case.text("optimizer")? {
-        "lars" => Ok(OptimizerConfig::Lars(LarsConfig {
-            momentum,
-            ..LarsConfig::default()
-        })),
-        "momentum" => Ok(OptimizerConfig::Momentum(SgdConfig {
-            momentum,
-            ..SgdConfig::default()
-        })),
+        "lars" => Ok(OptimizerConfig::Lars(
+            LarsConfig::default().with_momentum(momentum),
+        )),
+        "momentum" => Ok(OptimizerConfig::Momentum(
+            SgdConfig::default().with_momentum(momentum),
+        )),
         "adam" => Ok(OptimizerConfig::Adam(AdamConfig::default())),
         other => Err(case.error(format!("no optimizer `{other}`")).into()),
     }

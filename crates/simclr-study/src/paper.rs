@@ -24,8 +24,8 @@ use simclr_model::{ResNetConfig, Stem};
 use crate::{FoldScheme, Protocol};
 use simclr_eval::Judge;
 use simclr_eval::evaluation::{LinearProbe, LogisticProbe};
+use simclr_optim::LearningRateScaling;
 use simclr_optim::{AdamConfig, OptimizerConfig};
-use simclr_optim::{LearningRateScaling, ScheduleConfig};
 use simclr_train::{FineTuneConfig, PretrainConfig};
 
 /// What curves over label budgets are drawn for.
@@ -116,12 +116,11 @@ pub fn experiment_6() -> Protocol {
 pub fn with_adam(fine_tune: FineTuneConfig) -> FineTuneConfig {
     FineTuneConfig {
         optimizer: OptimizerConfig::Adam(AdamConfig::default()),
-        schedule: ScheduleConfig {
-            learning_rate: 0.001,
-            scaling: LearningRateScaling::None,
-            warmup_epochs: 1.0,
-            ..fine_tune.schedule
-        },
+        schedule: fine_tune
+            .schedule
+            .with_learning_rate(0.001)
+            .with_scaling(LearningRateScaling::None)
+            .with_warmup_epochs(1.0),
         batch_size: 50,
         ..fine_tune
     }
@@ -140,13 +139,14 @@ pub fn tiny(paper: Protocol) -> Protocol {
             ..paper.pretrain.loss
         },
         policy: paper.pretrain.policy.clone().with_up_down_flip(0.5),
-        schedule: ScheduleConfig {
-            learning_rate,
-            scaling: LearningRateScaling::Sqrt,
-            warmup_epochs: if continued { 0.2 } else { 1.0 },
-            epochs,
-            ..paper.pretrain.schedule.clone()
-        },
+        schedule: paper
+            .pretrain
+            .schedule
+            .clone()
+            .with_learning_rate(learning_rate)
+            .with_scaling(LearningRateScaling::Sqrt)
+            .with_warmup_epochs(if continued { 0.2 } else { 1.0 })
+            .with_epochs(epochs),
         batch_size: 100,
         ..paper.pretrain
     }

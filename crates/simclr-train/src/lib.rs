@@ -58,7 +58,7 @@
 //! let cores = SyntheticCores::new(16, 32, Seed(1))?;
 //! let loader = ViewLoader::training(cores.shared(), Policy::paper(32), 8, Seed(1))?;
 //! let model = SimClr::initialize(&SimClrConfig::new(ResNetConfig::depth(18)), 1, &Device::Cpu)?;
-//! let mut lars = Lars::new(model.trainable(), LarsConfig { weight_decay: 1e-4, ..LarsConfig::default() })?;
+//! let mut lars = Lars::new(model.trainable(), LarsConfig::default().with_weight_decay(1e-4))?;
 //! let schedule = WarmupCosine::new(&ScheduleConfig::default(), 16, 8)?;
 //! for (step, batch) in loader.epochs(0..1)?.enumerate() {
 //!     let output = model.forward(&batch?.views, Mode::Train)?;

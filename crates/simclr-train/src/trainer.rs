@@ -9,7 +9,7 @@ use simclr_model::{Mode, SimClr};
 use crate::{Error, Result};
 use simclr_eval::metrics::arg_max;
 use simclr_optim::WarmupCosine;
-use simclr_optim::{LarsConfig, Optimizer, OptimizerConfig};
+use simclr_optim::{Optimizer, OptimizerConfig};
 use simclr_optim::{WeightDecayCoverage, weight_decay_term};
 
 /// What is minimised, beside the weight-decay term.
@@ -119,15 +119,9 @@ impl Trainer {
                 weight_decay,
             ));
         }
-        let coverage = WeightDecayCoverage::of(optimizer);
-        let optimizer = match optimizer.clone() {
-            OptimizerConfig::Lars(lars) => OptimizerConfig::Lars(LarsConfig {
-                weight_decay,
-                ..lars
-            }),
-            other => other,
-        };
+        let optimizer = optimizer.clone().with_weight_decay(weight_decay);
         let optimizer = optimizer.build(model.trainable())?;
+        let coverage = optimizer.weight_decay_coverage();
         Ok(Self {
             model,
             objective,

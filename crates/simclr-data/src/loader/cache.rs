@@ -44,7 +44,7 @@ impl ImageCache {
             source,
         })?;
         let source = Arc::new(source);
-        let bytes = bytes(&source);
+        let bytes = source.byte_size() as u64;
         let kept = slot.get().is_none() && self.reserve(bytes);
         // Another thread may have been faster; its image is the same.
         if kept && slot.set(source.clone()).is_err() {
@@ -59,12 +59,4 @@ impl ImageCache {
         let order = Ordering::Relaxed;
         self.used_bytes.fetch_update(order, order, add).is_ok()
     }
-}
-
-fn bytes(image: &SourceImage) -> u64 {
-    let bytes = match image {
-        SourceImage::Decoded(image) => image.data().len(),
-        SourceImage::Float(image) => size_of_val(image.data()),
-    };
-    bytes as u64
 }

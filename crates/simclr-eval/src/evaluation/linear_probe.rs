@@ -180,10 +180,7 @@ impl ProbeTraining {
             variable("kernel", head.kernel.clone()),
             variable("bias", head.bias.clone()),
         ];
-        let config = LarsConfig {
-            momentum: settings.momentum,
-            ..LarsConfig::default()
-        };
+        let config = LarsConfig::default().with_momentum(settings.momentum);
         Ok(Self {
             head,
             optimizer: Lars::new(variables, config)?,

@@ -77,13 +77,11 @@ impl Default for FineTuneConfig {
             evaluation: Policy::evaluation(224).squash_first(),
             optimizer: OptimizerConfig::Lars(LarsConfig::default()),
             weight_decay: 0.0,
-            schedule: ScheduleConfig {
-                learning_rate: 0.005,
-                scaling: LearningRateScaling::Sqrt,
-                warmup_epochs: 0.0,
-                epochs: 60,
-                ..ScheduleConfig::default()
-            },
+            schedule: ScheduleConfig::default()
+                .with_learning_rate(0.005)
+                .with_scaling(LearningRateScaling::Sqrt)
+                .with_warmup_epochs(0.0)
+                .with_epochs(60),
             batch_size: 64,
             freeze: Freeze::None,
             seed: 0,

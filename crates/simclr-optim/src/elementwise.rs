@@ -10,12 +10,12 @@ use rayon::prelude::*;
 const CHUNK: usize = 1 << 14;
 
 /// Runs `update` on the elements of the variable and of its gradient.
-pub(super) fn in_place(
+pub(crate) fn in_place(
     variable: &Var,
     gradient: &Tensor,
     update: impl FnMut(&mut [f32], &[f32]),
-) -> candle_core::Result<()> {
-    variable.inplace_op2(&gradient.contiguous()?, &InPlace(RefCell::new(update)))
+) -> crate::Result<()> {
+    Ok(variable.inplace_op2(&gradient.contiguous()?, &InPlace(RefCell::new(update)))?)
 }
 
 struct InPlace<F>(RefCell<F>);
@@ -52,27 +52,28 @@ impl<F: FnMut(&mut [f32], &[f32])> InplaceOp2 for InPlace<F> {
     }
 }
 
-/// What one element becomes: its weight, its slots, and numbers whose squares are summed.
-pub(super) type Updated<const SLOTS: usize, const SUMS: usize> = (f32, [f32; SLOTS], [f32; SUMS]);
+/// What one element becomes: its weight, its buffers, and numbers whose squares are summed.
+pub(crate) type Updated<const BUFFERS: usize, const SUMS: usize> =
+    (f32, [f32; BUFFERS], [f32; SUMS]);
 
-/// Updates each element of a variable together with its slots, in parallel and in one
-/// pass over memory, from `update(weight, slots, gradient)`. Returns the roots of the
+/// Updates each element of a variable together with its buffers, in parallel and in one
+/// pass over memory, from `update(weight, buffers, gradient)`. Returns the roots of the
 /// sums of squares of what `update` gives for them.
-pub(super) fn for_each_element<const SLOTS: usize, const SUMS: usize>(
+pub(crate) fn for_each_element<const BUFFERS: usize, const SUMS: usize>(
     weight: &mut [f32],
-    slots: [&mut [f32]; SLOTS],
+    buffers: [&mut [f32]; BUFFERS],
     gradient: &[f32],
-    update: impl Fn(f32, [f32; SLOTS], f32) -> Updated<SLOTS, SUMS> + Sync,
+    update: impl Fn(f32, [f32; BUFFERS], f32) -> Updated<BUFFERS, SUMS> + Sync,
 ) -> [f64; SUMS] {
-    let slot_chunks = chunks_of(slots, weight.len());
+    let buffer_chunks = chunks_of(buffers, weight.len());
     let partial: Vec<[f64; SUMS]> = weight
         .par_chunks_mut(CHUNK)
-        .zip(slot_chunks)
+        .zip(buffer_chunks)
         .zip(gradient.par_chunks(CHUNK))
-        .map(|((weight, slots), gradient)| {
+        .map(|((weight, buffers), gradient)| {
             pulp::Arch::new().dispatch(Pass {
                 weight,
-                slots,
+                buffers,
                 gradient,
                 update: &update,
             })
@@ -86,16 +87,16 @@ const LANES: usize = 16;
 
 /// One chunk. A type and not a closure, so that its loops are compiled for the
 /// processor's vector instructions.
-struct Pass<'a, F, const SLOTS: usize, const SUMS: usize> {
+struct Pass<'a, F, const BUFFERS: usize, const SUMS: usize> {
     weight: &'a mut [f32],
-    slots: [&'a mut [f32]; SLOTS],
+    buffers: [&'a mut [f32]; BUFFERS],
     gradient: &'a [f32],
     update: &'a F,
 }
 
-impl<F, const SLOTS: usize, const SUMS: usize> pulp::NullaryFnOnce for Pass<'_, F, SLOTS, SUMS>
+impl<F, const BUFFERS: usize, const SUMS: usize> pulp::NullaryFnOnce for Pass<'_, F, BUFFERS, SUMS>
 where
-    F: Fn(f32, [f32; SLOTS], f32) -> Updated<SLOTS, SUMS>,
+    F: Fn(f32, [f32; BUFFERS], f32) -> Updated<BUFFERS, SUMS>,
 {
     type Output = [f64; SUMS];
 
@@ -103,7 +104,7 @@ where
     fn call(self) -> [f64; SUMS] {
         let Self {
             weight,
-            mut slots,
+            mut buffers,
             gradient,
             update,
         } = self;
@@ -112,26 +113,26 @@ where
         let whole = weights.len() * LANES;
         let mut lanes = [[0.0f32; LANES]; SUMS];
         for (block, (weights, gradients)) in weights.iter_mut().zip(gradients).enumerate() {
-            let mut values = [[0.0; LANES]; SLOTS];
-            for (values, slot) in values.iter_mut().zip(&slots) {
-                values.copy_from_slice(&slot[block * LANES..(block + 1) * LANES]);
+            let mut values = [[0.0; LANES]; BUFFERS];
+            for (values, buffer) in values.iter_mut().zip(&buffers) {
+                values.copy_from_slice(&buffer[block * LANES..(block + 1) * LANES]);
             }
             for lane in 0..LANES {
-                let mut slot = [0.0; SLOTS];
-                for k in 0..SLOTS {
-                    slot[k] = values[k][lane];
+                let mut buffer = [0.0; BUFFERS];
+                for k in 0..BUFFERS {
+                    buffer[k] = values[k][lane];
                 }
-                let (weight, slot, measured) = update(weights[lane], slot, gradients[lane]);
+                let (weight, buffer, measured) = update(weights[lane], buffer, gradients[lane]);
                 weights[lane] = weight;
-                for k in 0..SLOTS {
-                    values[k][lane] = slot[k];
+                for k in 0..BUFFERS {
+                    values[k][lane] = buffer[k];
                 }
                 for k in 0..SUMS {
                     lanes[k][lane] += measured[k] * measured[k];
                 }
             }
-            for (values, slot) in values.iter().zip(&mut slots) {
-                slot[block * LANES..(block + 1) * LANES].copy_from_slice(values);
+            for (values, buffer) in values.iter().zip(&mut buffers) {
+                buffer[block * LANES..(block + 1) * LANES].copy_from_slice(values);
             }
         }
         let mut sums = [0.0; SUMS];
@@ -139,14 +140,14 @@ where
             *sum = lanes.into_iter().map(f64::from).sum::<f64>();
         }
         for (i, (weight, &gradient)) in (whole..).zip(weight_rest.iter_mut().zip(gradient_rest)) {
-            let mut slot = [0.0; SLOTS];
-            for (value, slot) in slot.iter_mut().zip(&slots) {
-                *value = slot[i];
+            let mut buffer = [0.0; BUFFERS];
+            for (value, buffer) in buffer.iter_mut().zip(&buffers) {
+                *value = buffer[i];
             }
-            let (updated, slot, measured) = update(*weight, slot, gradient);
+            let (updated, buffer, measured) = update(*weight, buffer, gradient);
             *weight = updated;
-            for (value, slot) in slot.into_iter().zip(&mut slots) {
-                slot[i] = value;
+            for (value, buffer) in buffer.into_iter().zip(&mut buffers) {
+                buffer[i] = value;
             }
             for (sum, value) in sums.iter_mut().zip(measured) {
                 *sum += f64::from(value).powi(2);
@@ -156,19 +157,19 @@ where
     }
 }
 
-/// The slots of each chunk of the variable.
-fn chunks_of<const SLOTS: usize>(
-    slots: [&mut [f32]; SLOTS],
+/// The buffers of each chunk of the variable.
+fn chunks_of<const BUFFERS: usize>(
+    buffers: [&mut [f32]; BUFFERS],
     length: usize,
-) -> Vec<[&mut [f32]; SLOTS]> {
-    let mut rest = slots;
+) -> Vec<[&mut [f32]; BUFFERS]> {
+    let mut rest = buffers;
     let mut chunks = Vec::with_capacity(length.div_ceil(CHUNK));
     for start in (0..length).step_by(CHUNK) {
         let size = CHUNK.min(length - start);
-        let mut tails: [&mut [f32]; SLOTS] = std::array::from_fn(|_| Default::default());
+        let mut tails: [&mut [f32]; BUFFERS] = std::array::from_fn(|_| Default::default());
         let mut index = 0;
-        chunks.push(rest.map(|slot| {
-            let (head, tail) = slot.split_at_mut(size);
+        chunks.push(rest.map(|buffer| {
+            let (head, tail) = buffer.split_at_mut(size);
             tails[index] = tail;
             index += 1;
             head
@@ -211,16 +212,16 @@ mod tests {
             let [mut plain_weight, mut plain_first, mut plain_second] = start;
             let mut expected = [0f64; 2];
             for i in 0..length {
-                let slots = [plain_first[i], plain_second[i]];
-                let (w, slots, measured) = update(plain_weight[i], slots, gradient[i]);
+                let buffers = [plain_first[i], plain_second[i]];
+                let (w, buffers, measured) = update(plain_weight[i], buffers, gradient[i]);
                 plain_weight[i] = w;
-                [plain_first[i], plain_second[i]] = slots;
+                [plain_first[i], plain_second[i]] = buffers;
                 for (sum, value) in expected.iter_mut().zip(measured) {
                     *sum += f64::from(value).powi(2);
                 }
             }
-            let slots = [first.as_mut_slice(), second.as_mut_slice()];
-            let norms = for_each_element(&mut weight, slots, &gradient, update);
+            let buffers = [first.as_mut_slice(), second.as_mut_slice()];
+            let norms = for_each_element(&mut weight, buffers, &gradient, update);
             assert_eq!(
                 (weight, first, second),
                 (plain_weight, plain_first, plain_second)
@@ -241,8 +242,8 @@ mod tests {
             let (mut weight, gradient) = (numbers(5 * CHUNK + 3, 11), numbers(5 * CHUNK + 3, 13));
             let [mut a, mut b] = [numbers(weight.len(), 17), numbers(weight.len(), 19)];
             pool.unwrap().install(|| {
-                let slots = [a.as_mut_slice(), b.as_mut_slice()];
-                for_each_element(&mut weight, slots, &gradient, update)
+                let buffers = [a.as_mut_slice(), b.as_mut_slice()];
+                for_each_element(&mut weight, buffers, &gradient, update)
             })
         };
         assert_eq!(norms(1), norms(2));

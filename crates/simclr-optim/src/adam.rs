@@ -3,19 +3,17 @@
 use std::collections::BTreeMap;
 
 use candle_core::Tensor;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::fused::{for_each_element, in_place};
-use super::slots::{Book, Slots, Update};
-use super::{
-    Gradients, NamedVariable, Optimizer, check_fraction, check_learning_rate, check_not_negative,
-};
-use crate::Result;
+use crate::elementwise::{for_each_element, in_place};
+use crate::error::{check_fraction, check_not_negative};
+use crate::state::{Buffers, OptimizerState, Update};
+use crate::{Gradients, NamedVariable, Optimizer, Result};
 
 /// The settings of [`Adam`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct AdamConfig {
     /// The decay of the first moment. Default 0.9.
     pub beta1: f64,
@@ -35,6 +33,36 @@ impl Default for AdamConfig {
     }
 }
 
+impl AdamConfig {
+    /// Sets the decay of the first moment.
+    pub fn with_beta1(mut self, beta1: f64) -> Self {
+        self.beta1 = beta1;
+        self
+    }
+
+    /// Sets the decay of the second moment.
+    pub fn with_beta2(mut self, beta2: f64) -> Self {
+        self.beta2 = beta2;
+        self
+    }
+
+    /// Sets what joins the root of the second moment.
+    pub fn with_epsilon(mut self, epsilon: f64) -> Self {
+        self.epsilon = epsilon;
+        self
+    }
+
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// A beta outside [0, 1); a negative epsilon.
+    pub fn validate(&self) -> Result<()> {
+        check_fraction("beta1", self.beta1)?;
+        check_fraction("beta2", self.beta2)?;
+        check_not_negative("epsilon", self.epsilon)
+    }
+}
+
 /// Adam (Kingma, Ba 2015) as in Keras: the bias correction sits in the rate, outside epsilon.
 ///
 /// ```text
@@ -44,7 +72,7 @@ impl Default for AdamConfig {
 #[derive(Debug)]
 pub struct Adam {
     config: AdamConfig,
-    book: Book<2>,
+    state: OptimizerState<2>,
 }
 
 impl Adam {
@@ -56,12 +84,10 @@ impl Adam {
         variables: impl IntoIterator<Item = V>,
         config: AdamConfig,
     ) -> Result<Self> {
-        check_fraction("beta1", config.beta1)?;
-        check_fraction("beta2", config.beta2)?;
-        check_not_negative("epsilon", config.epsilon)?;
+        config.validate()?;
         Ok(Self {
             config,
-            book: Book::new(variables, ["first_moment", "second_moment"])?,
+            state: OptimizerState::new(variables, ["first_moment", "second_moment"])?,
         })
     }
 
@@ -73,48 +99,37 @@ impl Adam {
 
 impl Optimizer for Adam {
     fn step(&mut self, gradients: &dyn Gradients, learning_rate: f64) -> Result<()> {
-        check_learning_rate(learning_rate)?;
-        let step = self.book.steps + 1;
         let config = &self.config;
-        self.book.entries.par_iter_mut().try_for_each(|entry| {
-            match entry.prepare(gradients)? {
-                Some(update) => apply(config, learning_rate, step, update),
-                None => Ok(()),
-            }
-        })?;
-        self.book.steps += 1;
-        Ok(())
+        self.state.update(gradients, learning_rate, |update| {
+            apply(config, learning_rate, update)
+        })
     }
 
     fn variables(&self) -> Vec<&NamedVariable> {
-        self.book.variables()
+        self.state.variables()
     }
 
     fn steps_taken(&self) -> u64 {
-        self.book.steps
+        self.state.steps()
     }
 
     fn state(&self) -> Result<BTreeMap<String, Tensor>> {
-        self.book.state()
+        self.state.to_tensors()
     }
 
     fn load_state(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()> {
-        self.book.load_state(state)
+        self.state.load(state)
     }
 }
 
-fn apply(config: &AdamConfig, learning_rate: f64, step: u64, update: Update<'_, 2>) -> Result<()> {
-    let Update {
-        variable,
-        gradient,
-        slots,
-    } = update;
-    match slots {
-        Slots::Host([first, second]) => in_place(variable, &gradient, |weight, gradient| {
-            let slots = [first.as_mut_slice(), second.as_mut_slice()];
-            update_f32(config, learning_rate, step, weight, slots, gradient);
+fn apply(config: &AdamConfig, learning_rate: f64, update: Update<'_, 2>) -> Result<()> {
+    let (variable, gradient, step) = (&update.named.variable, update.gradient, update.step);
+    match update.buffers {
+        Buffers::Host([first, second]) => in_place(variable, &gradient, |weight, gradient| {
+            let buffers = [first.as_mut_slice(), second.as_mut_slice()];
+            update_f32(config, learning_rate, step, weight, buffers, gradient);
         })?,
-        Slots::Device([first, second]) => {
+        Buffers::Device([first, second]) => {
             let AdamConfig {
                 beta1,
                 beta2,
@@ -138,7 +153,7 @@ fn update_f32(
     learning_rate: f64,
     step: u64,
     weight: &mut [f32],
-    slots: [&mut [f32]; 2],
+    buffers: [&mut [f32]; 2],
     gradient: &[f32],
 ) {
     // `1 - beta` of a beta already rounded to f32, as Keras has it: for .999 it
@@ -148,7 +163,7 @@ fn update_f32(
     let [first_power, second_power] = beta.map(|beta| beta.powf(step as f32));
     let rate = learning_rate as f32 * (1.0 - second_power).sqrt() / (1.0 - first_power);
     let epsilon = config.epsilon as f32;
-    for_each_element(weight, slots, gradient, |w, [m, v], g| {
+    for_each_element(weight, buffers, gradient, |w, [m, v], g| {
         let m = beta[0] * m + take[0] * g;
         let v = beta[1] * v + take[1] * (g * g);
         (w - rate * m / (v.sqrt() + epsilon), [m, v], [])

@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 
 use candle_core::Tensor;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::fused::{for_each_element, in_place};
-use super::slots::{Book, Slots, Update};
-use super::{Gradients, NamedVariable, Optimizer, check_fraction, check_learning_rate};
-use crate::Result;
+use crate::elementwise::{for_each_element, in_place};
+use crate::error::check_fraction;
+use crate::state::{Buffers, OptimizerState, Update};
+use crate::{Gradients, NamedVariable, Optimizer, Result};
 
 /// The settings of [`Sgd`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct SgdConfig {
     /// Momentum. Default 0.9.
     pub momentum: f64,
@@ -30,6 +30,28 @@ impl Default for SgdConfig {
     }
 }
 
+impl SgdConfig {
+    /// Sets the momentum.
+    pub fn with_momentum(mut self, momentum: f64) -> Self {
+        self.momentum = momentum;
+        self
+    }
+
+    /// Sets whether momentum takes Nesterov's form.
+    pub fn with_nesterov(mut self, nesterov: bool) -> Self {
+        self.nesterov = nesterov;
+        self
+    }
+
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// Momentum outside [0, 1).
+    pub fn validate(&self) -> Result<()> {
+        check_fraction("momentum", self.momentum)
+    }
+}
+
 /// Momentum SGD as in Keras.
 ///
 /// ```text
@@ -38,7 +60,7 @@ impl Default for SgdConfig {
 #[derive(Debug)]
 pub struct Sgd {
     config: SgdConfig,
-    book: Book<1>,
+    state: OptimizerState<1>,
 }
 
 impl Sgd {
@@ -50,10 +72,10 @@ impl Sgd {
         variables: impl IntoIterator<Item = V>,
         config: SgdConfig,
     ) -> Result<Self> {
-        check_fraction("momentum", config.momentum)?;
+        config.validate()?;
         Ok(Self {
             config,
-            book: Book::new(variables, ["velocity"])?,
+            state: OptimizerState::new(variables, ["velocity"])?,
         })
     }
 
@@ -65,60 +87,50 @@ impl Sgd {
 
 impl Optimizer for Sgd {
     fn step(&mut self, gradients: &dyn Gradients, learning_rate: f64) -> Result<()> {
-        check_learning_rate(learning_rate)?;
         let config = &self.config;
-        self.book.entries.par_iter_mut().try_for_each(|entry| {
-            match entry.prepare(gradients)? {
-                Some(update) => apply(config, learning_rate, update),
-                None => Ok(()),
-            }
-        })?;
-        self.book.steps += 1;
-        Ok(())
+        self.state.update(gradients, learning_rate, |update| {
+            apply(config, learning_rate, update)
+        })
     }
 
     fn variables(&self) -> Vec<&NamedVariable> {
-        self.book.variables()
+        self.state.variables()
     }
 
     fn steps_taken(&self) -> u64 {
-        self.book.steps
+        self.state.steps()
     }
 
     fn state(&self) -> Result<BTreeMap<String, Tensor>> {
-        self.book.state()
+        self.state.to_tensors()
     }
 
     fn load_state(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()> {
-        self.book.load_state(state)
+        self.state.load(state)
     }
 }
 
 fn apply(config: &SgdConfig, learning_rate: f64, update: Update<'_, 1>) -> Result<()> {
-    let Update {
-        variable,
-        gradient,
-        slots,
-    } = update;
-    match slots {
-        Slots::Host([velocity]) => {
+    let (variable, gradient) = (&update.named.variable, update.gradient);
+    match update.buffers {
+        Buffers::Host([velocity]) => {
             let (momentum, rate) = (config.momentum as f32, learning_rate as f32);
             in_place(variable, &gradient, |weight, gradient| {
-                let slots = [velocity.as_mut_slice()];
+                let buffers = [velocity.as_mut_slice()];
                 if config.nesterov {
-                    for_each_element(weight, slots, gradient, |w, [v], g| {
+                    for_each_element(weight, buffers, gradient, |w, [v], g| {
                         let v = momentum * v - rate * g;
                         (w + (momentum * v - rate * g), [v], [])
                     });
                 } else {
-                    for_each_element(weight, slots, gradient, |w, [v], g| {
+                    for_each_element(weight, buffers, gradient, |w, [v], g| {
                         let v = momentum * v - rate * g;
                         (w + v, [v], [])
                     });
                 }
             })?;
         }
-        Slots::Device([velocity]) => {
+        Buffers::Device([velocity]) => {
             let scaled = (gradient * learning_rate)?;
             let next = ((velocity.clone() * config.momentum)? - &scaled)?;
             let update = if config.nesterov {

@@ -3,15 +3,12 @@
 use std::collections::BTreeMap;
 
 use candle_core::{Tensor, Var};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::fused::{for_each_element, in_place};
-use super::slots::{Book, Slots, Update};
-use super::{
-    Gradients, NamedVariable, Optimizer, check_fraction, check_learning_rate, check_not_negative,
-};
-use crate::Result;
+use crate::elementwise::{for_each_element, in_place};
+use crate::error::{check_fraction, check_not_negative};
+use crate::state::{Buffers, OptimizerState, Update};
+use crate::{Gradients, NamedVariable, Optimizer, Result, WeightDecayCoverage};
 
 /// What the momentum of [`Lars`] runs over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -34,7 +31,8 @@ pub fn default_exclusions() -> Vec<String> {
 
 /// The settings of [`Lars`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct LarsConfig {
     /// Momentum. Default 0.9.
     pub momentum: f64,
@@ -68,6 +66,66 @@ impl Default for LarsConfig {
     }
 }
 
+impl LarsConfig {
+    /// Sets the momentum.
+    pub fn with_momentum(mut self, momentum: f64) -> Self {
+        self.momentum = momentum;
+        self
+    }
+
+    /// Sets whether momentum takes Nesterov's form.
+    pub fn with_nesterov(mut self, nesterov: bool) -> Self {
+        self.nesterov = nesterov;
+        self
+    }
+
+    /// Sets the multiple of the weight that joins the gradient.
+    pub fn with_weight_decay(mut self, weight_decay: f64) -> Self {
+        self.weight_decay = weight_decay;
+        self
+    }
+
+    /// Sets the factor of the trust ratio.
+    pub fn with_trust_coefficient(mut self, trust_coefficient: f64) -> Self {
+        self.trust_coefficient = trust_coefficient;
+        self
+    }
+
+    /// Sets what the momentum runs over.
+    pub fn with_momentum_form(mut self, momentum_form: MomentumForm) -> Self {
+        self.momentum_form = momentum_form;
+        self
+    }
+
+    /// Sets which names get no weight decay.
+    pub fn with_exclude_from_weight_decay(
+        mut self,
+        exclude_from_weight_decay: Vec<String>,
+    ) -> Self {
+        self.exclude_from_weight_decay = exclude_from_weight_decay;
+        self
+    }
+
+    /// Sets which names get no trust ratio.
+    pub fn with_exclude_from_layer_adaptation(
+        mut self,
+        exclude_from_layer_adaptation: Option<Vec<String>>,
+    ) -> Self {
+        self.exclude_from_layer_adaptation = exclude_from_layer_adaptation;
+        self
+    }
+
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// Momentum outside [0, 1); negative weight decay or trust coefficient.
+    pub fn validate(&self) -> Result<()> {
+        check_fraction("momentum", self.momentum)?;
+        check_not_negative("weight decay", self.weight_decay)?;
+        check_not_negative("trust coefficient", self.trust_coefficient)
+    }
+}
+
 /// LARS (You, Gitman, Ginsburg 2017) as in the original's `lars_optimizer.py`.
 ///
 /// With weight `w`, gradient `g`, learning rate `r`, momentum `m` and velocity `v`:
@@ -81,24 +139,22 @@ impl Default for LarsConfig {
 #[derive(Debug)]
 pub struct Lars {
     config: LarsConfig,
-    book: Book<1>,
+    state: OptimizerState<1>,
 }
 
 impl Lars {
     /// LARS over these variables.
     ///
     /// # Errors
-    /// A name that occurs twice; momentum outside [0, 1); negative weight decay or trust coefficient.
+    /// A name that occurs twice; a setting that [`LarsConfig::validate`] refuses.
     pub fn new<V: Into<NamedVariable>>(
         variables: impl IntoIterator<Item = V>,
         config: LarsConfig,
     ) -> Result<Self> {
-        check_fraction("momentum", config.momentum)?;
-        check_not_negative("weight decay", config.weight_decay)?;
-        check_not_negative("trust coefficient", config.trust_coefficient)?;
+        config.validate()?;
         Ok(Self {
             config,
-            book: Book::new(variables, ["momentum"])?,
+            state: OptimizerState::new(variables, ["momentum"])?,
         })
     }
 
@@ -110,41 +166,38 @@ impl Lars {
 
 impl Optimizer for Lars {
     fn step(&mut self, gradients: &dyn Gradients, learning_rate: f64) -> Result<()> {
-        check_learning_rate(learning_rate)?;
         let config = &self.config;
-        self.book.entries.par_iter_mut().try_for_each(|entry| {
-            let rule = Rule::new(config, &entry.variable.name, learning_rate);
-            match entry.prepare(gradients)? {
-                Some(update) => rule.apply(update),
-                None => Ok(()),
-            }
-        })?;
-        self.book.steps += 1;
-        Ok(())
+        self.state.update(gradients, learning_rate, |update| {
+            Rule::new(config, &update.named.name, learning_rate).apply(update)
+        })
     }
 
     fn variables(&self) -> Vec<&NamedVariable> {
-        self.book.variables()
+        self.state.variables()
     }
 
     fn steps_taken(&self) -> u64 {
-        self.book.steps
+        self.state.steps()
     }
 
     fn state(&self) -> Result<BTreeMap<String, Tensor>> {
-        self.book.state()
+        self.state.to_tensors()
     }
 
     fn load_state(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()> {
-        self.book.load_state(state)
+        self.state.load(state)
+    }
+
+    /// LARS decays everything but what it excludes, of which the loss decays the
+    /// kernels of the supervised head.
+    fn weight_decay_coverage(&self) -> WeightDecayCoverage {
+        WeightDecayCoverage::SupervisedHeadKernels
     }
 }
 
 /// The update of one variable.
-struct Rule {
-    momentum: f64,
-    nesterov: bool,
-    form: MomentumForm,
+struct Rule<'a> {
+    config: &'a LarsConfig,
     learning_rate: f64,
     /// 0 where the variable is excluded.
     weight_decay: f64,
@@ -152,8 +205,8 @@ struct Rule {
     trust_coefficient: Option<f64>,
 }
 
-impl Rule {
-    fn new(config: &LarsConfig, name: &str, learning_rate: f64) -> Self {
+impl<'a> Rule<'a> {
+    fn new(config: &'a LarsConfig, name: &str, learning_rate: f64) -> Self {
         let listed = |list: &[String]| list.iter().any(|part| name.contains(part.as_str()));
         let undecayed = listed(&config.exclude_from_weight_decay);
         let unadapted = match &config.exclude_from_layer_adaptation {
@@ -161,9 +214,7 @@ impl Rule {
             None => undecayed,
         };
         Self {
-            momentum: config.momentum,
-            nesterov: config.nesterov,
-            form: config.momentum_form,
+            config,
             learning_rate,
             weight_decay: if undecayed { 0.0 } else { config.weight_decay },
             trust_coefficient: (!unadapted).then_some(config.trust_coefficient),
@@ -171,23 +222,17 @@ impl Rule {
     }
 
     fn apply(&self, update: Update<'_, 1>) -> Result<()> {
-        let Update {
-            variable,
-            gradient,
-            slots,
-        } = update;
-        match slots {
-            Slots::Host([velocity]) => {
-                Ok(in_place(
-                    variable,
-                    &gradient,
-                    |weight, gradient| match self.form {
+        let variable = &update.named.variable;
+        match update.buffers {
+            Buffers::Host([velocity]) => {
+                in_place(variable, &update.gradient, |weight, gradient| {
+                    match self.config.momentum_form {
                         MomentumForm::Classic => self.classic(weight, velocity, gradient),
                         MomentumForm::Popular => self.popular(weight, velocity, gradient),
-                    },
-                )?)
+                    }
+                })
             }
-            Slots::Device([velocity]) => self.composite(variable, velocity, &gradient),
+            Buffers::Device([velocity]) => self.composite(variable, velocity, &update.gradient),
         }
     }
 
@@ -202,7 +247,7 @@ impl Rule {
 
     /// One pass for the norms, if the rate depends on them, and one for the update.
     fn classic(&self, weight: &mut [f32], velocity: &mut [f32], gradient: &[f32]) {
-        let (decay, momentum) = (self.weight_decay as f32, self.momentum as f32);
+        let (decay, momentum) = (self.weight_decay as f32, self.config.momentum as f32);
         let mut trust = 1.0;
         if self.trust_coefficient.is_some() {
             let [weight_norm, update_norm] =
@@ -210,7 +255,7 @@ impl Rule {
             trust = self.trust_ratio(weight_norm, update_norm);
         }
         let rate = (self.learning_rate * trust) as f32;
-        if self.nesterov {
+        if self.config.nesterov {
             for_each_element(weight, [velocity], gradient, |w, [v], g| {
                 let scaled = rate * (g + decay * w);
                 let v = momentum * v + scaled;
@@ -226,8 +271,8 @@ impl Rule {
 
     /// One pass for the velocity and the norms, and one for the weight.
     fn popular(&self, weight: &mut [f32], velocity: &mut [f32], gradient: &[f32]) {
-        let (decay, momentum) = (self.weight_decay as f32, self.momentum as f32);
-        if self.nesterov {
+        let (decay, momentum) = (self.weight_decay as f32, self.config.momentum as f32);
+        if self.config.nesterov {
             self.descend(weight, velocity, gradient, |w, v, g| {
                 momentum * v + (g + decay * w)
             });
@@ -244,7 +289,7 @@ impl Rule {
         gradient: &[f32],
         direction: impl Fn(f32, f32, f32) -> f32 + Sync,
     ) {
-        let (decay, momentum) = (self.weight_decay as f32, self.momentum as f32);
+        let (decay, momentum) = (self.weight_decay as f32, self.config.momentum as f32);
         let [weight_norm, update_norm] =
             for_each_element(weight, [&mut *velocity], gradient, |w, [v], g| {
                 let v = momentum * v + (g + decay * w);
@@ -270,14 +315,14 @@ impl Rule {
             }
             Ok(self.trust_ratio(norm(&weight)?, norm(update)?))
         };
-        let (scale, step_scale) = match self.form {
+        let (scale, step_scale) = match self.config.momentum_form {
             MomentumForm::Classic => (self.learning_rate * trust(&gradient)?, None),
             MomentumForm::Popular => (1.0, Some(self.learning_rate)),
         };
         let scaled = (gradient * scale)?;
-        let next = ((velocity.clone() * self.momentum)? + &scaled)?;
-        let update = if self.nesterov {
-            ((&next * self.momentum)? + &scaled)?
+        let next = ((velocity.clone() * self.config.momentum)? + &scaled)?;
+        let update = if self.config.nesterov {
+            ((&next * self.config.momentum)? + &scaled)?
         } else {
             next.clone()
         };
