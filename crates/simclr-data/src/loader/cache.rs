@@ -39,10 +39,12 @@ impl ImageCache {
             return Ok(source.clone());
         }
         let decoded = dataset.decode(index)?;
-        let source = augmentation.prepare(decoded).map_err(|source| Error::Augment {
-            name: dataset.name(index),
-            source,
-        })?;
+        let source = augmentation
+            .prepare(decoded)
+            .map_err(|source| Error::Augment {
+                name: dataset.name(index),
+                source,
+            })?;
         let source = Arc::new(source);
         let bytes = source.byte_size() as u64;
         let kept = slot.get().is_none() && self.reserve(bytes);

@@ -47,7 +47,8 @@ pub(super) fn check(
     };
     let base = values(&|spec| is_base(spec.stage) && spec.role.is_trainable());
     let statistics = values(&|spec| is_base(spec.stage) && !spec.role.is_trainable());
-    let projection = values(&|spec| spec.stage == ModelStage::ProjectionHead && spec.role.is_trainable());
+    let projection =
+        values(&|spec| spec.stage == ModelStage::ProjectionHead && spec.role.is_trainable());
     let supervised = values(&|spec| spec.stage == ModelStage::SupervisedHead);
     let encoder = &config.encoder;
     let head = config.supervised_head.as_ref();
