@@ -82,25 +82,46 @@
 //! longer finite stops a run before its weights are spoiled. Optimizers, schedule, weight
 //! decay and whole training steps are compared with recorded ones of the original.
 
+mod callback;
+mod config;
+mod contrastive;
 mod distill;
+mod distill_config;
+mod distill_result;
+mod distillation;
+mod epochs;
 mod error;
 mod fine_tune;
+mod fine_tune_config;
+mod fine_tune_result;
+mod objective;
 mod pretrain;
+mod pretrain_config;
+mod pretrain_result;
 pub mod report;
 pub mod run;
-mod session;
-mod state;
+mod run_spec;
+mod supervised;
 mod trainer;
-mod training_loop;
+mod training_run;
+mod validation;
 
+pub use callback::{Callback, Control, EpochMetrics, PauseHandle, StopWhen};
 pub use candle_core;
-pub use distill::{Distill, DistillConfig, DistillEpoch, DistillResult, DistillRun};
+pub use config::{LoopConfig, TrainingConfig};
+pub use contrastive::ContrastiveObjective;
+pub use distill::{Distill, DistillRun};
+pub use distill_config::DistillConfig;
+pub use distill_result::{DistillEpoch, DistillResult};
+pub use distillation::DistillationObjective;
 pub use error::{Error, Result};
-pub use fine_tune::{
-    FineTune, FineTuneConfig, FineTuneEpoch, FineTuneResult, FineTuneRun, HeadStart,
-};
-pub use pretrain::{EpochSummary, Pretrain, PretrainConfig, PretrainResult, PretrainRun};
-pub use trainer::{
-    ContrastMetrics, DistillationMetrics, Objective, StepMetrics, SupervisedMetrics, Trainer,
-};
-pub use training_loop::{LoopSettings, TrainingLoop};
+pub use fine_tune::{FineTune, FineTuneRun};
+pub use fine_tune_config::{FineTuneConfig, HeadInit};
+pub use fine_tune_result::{FineTuneEpoch, FineTuneResult};
+pub use objective::{Loss, Metric, Objective, TrainingBatch, accuracy, scalar};
+pub use pretrain::{Pretrain, PretrainRun};
+pub use pretrain_config::PretrainConfig;
+pub use pretrain_result::{EpochSummary, PretrainResult};
+pub use run_spec::RunSpec;
+pub use supervised::SupervisedObjective;
+pub use trainer::{StepMetrics, Trainer};

@@ -1,308 +1,330 @@
-//! What pretraining, fine-tuning and distillation have in common: how a run is set up, where it
-//! starts, how it is watched, and how it is carried out.
+//! The builder that pretraining, fine-tuning and distillation share.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use candle_core::Device;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
-use simclr_augment::Policy;
+use simclr_augment::Augmentation;
 use simclr_data::{Dataset, LastBatch, LoaderConfig, Seed, ViewLoader};
-use simclr_model::{Freeze, Parameters, SimClr, SimClrConfig};
-use simclr_progress::ProgressMode;
+use simclr_model::{GradientCheckpointing, Parameters, SimClr};
+use simclr_optim::{NamedVariable, Optimizer, WarmupCosine};
+use simclr_progress::{Progress, ProgressMode, Stage};
 
-use crate::Result;
-use crate::run::RunFacts;
-use crate::session::{Finished, Outcome, Plan, Session, SessionOptions, Work};
-use crate::trainer::{Objective, Trainer};
-use simclr_optim::OptimizerConfig;
-use simclr_optim::{ScheduleConfig, WarmupCosine};
+use crate::callback::Callback;
+use crate::config::LoopConfig;
+use crate::error::Result;
+use crate::objective::{Metric, Objective};
+use crate::run::{RunFacts, RunFolder};
+use crate::trainer::{Trainer, configured};
+use crate::training_run::{RunOptions, TrainingRun};
 
-/// A run to be: its settings, where it starts and how it is watched.
+type OptimizerFactory =
+    dyn Fn(Vec<NamedVariable>) -> simclr_optim::Result<Box<dyn Optimizer>> + Send + Sync;
+type ProgressFactory = dyn Fn(Stage) -> Box<dyn Progress> + Send + Sync;
+
+/// Builder for a training run: configuration, initial weights, and whatever of the loop's parts
+/// is the caller's own.
 ///
-/// This is [`Pretrain`](crate::Pretrain), [`FineTune`](crate::FineTune) or
-/// [`Distill`](crate::Distill), by the settings `C`; each has constructors and a `run` of its
-/// own. Defaults of what belongs to the settings are there: [`PretrainConfig`],
-/// [`FineTuneConfig`], [`DistillConfig`].
-///
-/// [`PretrainConfig`]: crate::PretrainConfig
-/// [`FineTuneConfig`]: crate::FineTuneConfig
-/// [`DistillConfig`]: crate::DistillConfig
-#[derive(Debug, Clone)]
-pub struct TrainingLoop<C> {
+/// [`Pretrain`](crate::Pretrain), [`FineTune`](crate::FineTune) and [`Distill`](crate::Distill)
+/// are this with a configuration each; their `run` methods carry it out.
+#[derive(Clone)]
+pub struct RunSpec<C> {
     pub(crate) config: C,
-    pub(crate) start: Option<Parameters>,
-    pub(crate) options: SessionOptions,
+    pub(crate) initial_weights: Option<Parameters>,
+    pub(crate) options: RunOptions,
+    objective: Option<Arc<dyn Objective>>,
+    optimizer: Option<(&'static str, Arc<OptimizerFactory>)>,
+    pub(crate) augmentation: Option<Arc<dyn Augmentation>>,
+    progress: Arc<ProgressFactory>,
+    callbacks: Vec<Arc<Mutex<dyn Callback>>>,
 }
 
-/// The settings of a [`TrainingLoop`]: [`PretrainConfig`](crate::PretrainConfig),
-/// [`FineTuneConfig`](crate::FineTuneConfig) and [`DistillConfig`](crate::DistillConfig).
-/// No others can be.
-pub trait LoopSettings: Settings {}
-
-impl<C: Settings> LoopSettings for C {}
-
-/// What the loops read from and write to their settings. It is public because
-/// [`LoopSettings`] is, and cannot be named outside of this crate.
-pub trait Settings: Clone + Serialize {
-    /// The name of the loop, where its progress is shown.
-    const STAGE: &'static str;
-    /// The columns of `metrics.csv`, after the step.
-    const COLUMNS: &'static [&'static str];
-    /// How many views a step has of each image.
-    const VIEWS: usize;
-
-    /// The settings that all loops have.
-    fn shared(&self) -> Shared<'_>;
-    /// Those that a [`TrainingLoop`] sets, to be changed.
-    fn shared_mut(&mut self) -> SharedMut<'_>;
-    /// Changes the size of the views, and the stem unless the network is given.
-    fn resize(self, size: usize, network_is_given: bool) -> Self;
-    /// The network that is trained.
-    fn network(&self, classes: usize) -> SimClrConfig;
-    /// What is minimised.
-    fn objective(&self) -> Objective;
-    /// Whether a parameter of the network to start from is wanted.
-    fn wants(&self, _parameter: &str) -> bool {
-        true
-    }
-}
-
-/// The two functions for [`Shared`] settings, which are fields of the same name in all
-/// settings of loops.
-macro_rules! shared_settings {
-    () => {
-        fn shared(&self) -> crate::training_loop::Shared<'_> {
-            crate::training_loop::Shared {
-                policy: &self.policy,
-                optimizer: &self.optimizer,
-                weight_decay: self.weight_decay,
-                schedule: &self.schedule,
-                batch_size: self.batch_size,
-                freeze: self.freeze,
-                seed: self.seed,
-            }
-        }
-
-        fn shared_mut(&mut self) -> crate::training_loop::SharedMut<'_> {
-            crate::training_loop::SharedMut {
-                schedule: &mut self.schedule,
-                batch_size: &mut self.batch_size,
-                seed: &mut self.seed,
-            }
-        }
-    };
-}
-pub(crate) use shared_settings;
-
-/// The settings that all loops have.
-pub struct Shared<'a> {
-    pub(crate) policy: &'a Policy,
-    pub(crate) optimizer: &'a OptimizerConfig,
-    pub(crate) weight_decay: f64,
-    pub(crate) schedule: &'a ScheduleConfig,
-    pub(crate) batch_size: usize,
-    pub(crate) freeze: Freeze,
-    pub(crate) seed: u64,
-}
-
-/// The settings that every [`TrainingLoop`] has methods for.
-pub struct SharedMut<'a> {
-    pub(crate) schedule: &'a mut ScheduleConfig,
-    pub(crate) batch_size: &'a mut usize,
-    pub(crate) seed: &'a mut u64,
-}
-
-/// What one run works on, beside its settings.
-pub(crate) struct Material {
-    /// The images to learn from.
+/// What a run learns from.
+pub(crate) struct TrainingInputs {
     pub(crate) images: Arc<dyn Dataset>,
-    /// The classes of the supervised head; 0 for none.
-    pub(crate) classes: usize,
-    /// The data sets of the run.
+    pub(crate) num_classes: usize,
     pub(crate) facts: RunFacts,
-    /// What else makes the run what it is: recorded beside the settings, and compared when the
-    /// run is resumed.
+    /// What else must be the same in every session of the run, such as a teacher.
     pub(crate) identity: BTreeMap<&'static str, Option<String>>,
 }
 
-/// What `config.json` holds.
+/// `config.json`.
 #[derive(Serialize)]
-struct Recorded<'a, C> {
+struct RecordedConfig<'a, C> {
     #[serde(flatten)]
     config: &'a C,
     #[serde(flatten)]
     identity: BTreeMap<&'static str, Option<String>>,
 }
 
-impl<C: LoopSettings> TrainingLoop<C> {
-    /// A run with these settings, of a network that starts at random.
+impl<C: fmt::Debug> fmt::Debug for RunSpec<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunSpec")
+            .field("config", &self.config)
+            .field("options", &self.options)
+            .field("objective", &self.objective)
+            .field("augmentation", &self.augmentation)
+            .field("callbacks", &self.callbacks.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<C: LoopConfig> RunSpec<C> {
+    /// A run with this configuration.
     pub fn new(config: C) -> Self {
         Self {
             config,
-            start: None,
-            options: SessionOptions::default(),
+            initial_weights: None,
+            options: RunOptions::default(),
+            objective: None,
+            optimizer: None,
+            augmentation: None,
+            progress: Arc::new(|stage| ProgressMode::Silent.start(stage)),
+            callbacks: Vec::new(),
         }
     }
 
-    /// Side of the square views in pixels. Default: 224. Images of 32 pixels and less get the
-    /// CIFAR stem; a network that [`FineTune`](crate::FineTune) starts from keeps its own.
+    /// The configuration.
+    pub fn config(&self) -> &C {
+        &self.config
+    }
+
+    /// Changes the image size, and with it the stem (see [`LoopConfig::with_image_size`]);
+    /// not that of a network to start from.
     pub fn image_size(mut self, size: usize) -> Self {
-        self.config = self.config.resize(size, self.start.is_some());
+        self.config = if self.initial_weights.is_some() {
+            self.config.with_view_size(size)
+        } else {
+            self.config.with_image_size(size)
+        };
         self
     }
 
-    /// Images per step. Default: that of the settings.
+    /// Sets the number of images per step.
     pub fn batch_size(mut self, images: usize) -> Self {
-        *self.config.shared_mut().batch_size = images;
+        self.config.batch_size = images;
         self
     }
 
-    /// Passes over the training images. Default: that of the settings' schedule.
+    /// Sets the number of epochs.
     pub fn epochs(mut self, epochs: usize) -> Self {
-        self.config.shared_mut().schedule.epochs = epochs;
+        self.config.schedule.epochs = epochs;
+        self.config.schedule.steps = None;
         self
     }
 
-    /// The seed of initial weights, order and views. Default: 0.
-    pub fn seed(mut self, seed: u64) -> Self {
-        *self.config.shared_mut().seed = seed;
+    /// Sets the number of steps, whatever the number of epochs (the original's `train_steps`).
+    pub fn steps(mut self, steps: usize) -> Self {
+        self.config.schedule.steps = Some(steps);
         self
     }
 
-    /// Starts from these parameters instead of random ones. The encoder must be complete; heads
-    /// that are not among them start from the seed. [`FineTune`](crate::FineTune) takes the
-    /// supervised head only if asked for with [`HeadStart::Given`](crate::HeadStart::Given).
-    pub fn start_from(mut self, parameters: Parameters) -> Self {
-        self.start = Some(parameters);
+    /// Sets the seed of initial weights, order and views.
+    pub fn seed(mut self, seed: impl Into<Seed>) -> Self {
+        self.config.seed = seed.into();
         self
     }
 
-    /// Where the network lives. Default: the CPU.
+    /// Starts from these weights: all of the encoder's, and those of the heads that fit. For
+    /// the image size to leave the stem alone, set it afterwards.
+    pub fn start_from(mut self, weights: Parameters) -> Self {
+        self.initial_weights = Some(weights);
+        self
+    }
+
+    /// Minimises an own loss in place of the loop's.
+    pub fn objective(mut self, objective: impl Objective + 'static) -> Self {
+        self.objective = Some(Arc::new(objective));
+        self
+    }
+
+    /// Updates the variables by an own optimizer; the schedule still gives the learning rate.
+    ///
+    /// The type's name is part of the run's identity, its settings are the caller's to keep.
+    pub fn optimizer<O: Optimizer + 'static>(
+        mut self,
+        build: impl Fn(Vec<NamedVariable>) -> simclr_optim::Result<O> + Send + Sync + 'static,
+    ) -> Self {
+        let build = move |variables| -> simclr_optim::Result<Box<dyn Optimizer>> {
+            Ok(Box::new(build(variables)?))
+        };
+        self.optimizer = Some((std::any::type_name::<O>(), Arc::new(build)));
+        self
+    }
+
+    /// Makes views of training images in an own way, in place of the configuration's policy.
+    pub fn augmentation(mut self, augmentation: impl Augmentation + 'static) -> Self {
+        self.augmentation = Some(Arc::new(augmentation));
+        self
+    }
+
+    /// Adds something that sees the metrics of steps and epochs, and may stop the run. Clones
+    /// of this builder share it.
+    pub fn callback(mut self, callback: impl Callback + 'static) -> Self {
+        self.callbacks.push(Arc::new(Mutex::new(callback)));
+        self
+    }
+
+    /// Computes on this device. Default: the CPU.
     pub fn device(mut self, device: Device) -> Self {
         self.options.device = device;
         self
     }
 
-    /// How the run is shown. Default: not at all.
-    pub fn progress(mut self, progress: ProgressMode) -> Self {
-        self.options.progress = progress;
+    /// Shows progress. Default: silent.
+    pub fn progress(self, mode: ProgressMode) -> Self {
+        self.progress_by(move |stage| mode.start(stage))
+    }
+
+    /// Shows progress in an own way: `start` is called once per run.
+    pub fn progress_by(
+        mut self,
+        start: impl Fn(Stage) -> Box<dyn Progress> + Send + Sync + 'static,
+    ) -> Self {
+        self.progress = Arc::new(start);
         self
     }
 
-    /// Epochs between checkpoints; the last epoch always has one. Default: 1.
+    /// Saves activations sparingly and computes them again in the backward pass. Default: all
+    /// are kept. The result is the same to the bit.
+    pub fn gradient_checkpointing(mut self, checkpointing: GradientCheckpointing) -> Self {
+        self.options.gradient_checkpointing = checkpointing;
+        self
+    }
+
+    /// After how many epochs a checkpoint is written. Default: 1.
     pub fn checkpoint_epochs(mut self, epochs: NonZeroUsize) -> Self {
         self.options.checkpoint_epochs = epochs;
         self
     }
 
-    /// How many of the newest checkpoints are kept. Default: 5.
+    /// How many checkpoints are kept. Default: 5.
     pub fn keep_checkpoints(mut self, keep: NonZeroUsize) -> Self {
         self.options.keep_checkpoints = keep;
         self
     }
 
-    /// Memory for decoded images that are kept from epoch to epoch, in bytes; for training and
-    /// for validation images each. Default: 2 GiB.
+    /// Memory for decoded images, in bytes. Default: 2 GiB.
     pub fn cache_bytes(mut self, bytes: u64) -> Self {
         self.options.cache_bytes = bytes;
         self
     }
 
-    /// The settings.
-    pub fn config(&self) -> &C {
-        &self.config
-    }
-
-    /// Carries the run out, or goes on with it, in the folder `dir`, and records what
-    /// `result` makes of it. `work` is what is done with the batches of a session. The settings
-    /// should have been checked.
-    pub(crate) fn carry_out<W: Work, R: Serialize + DeserializeOwned>(
+    /// Opens the run folder and goes to its newest checkpoint. `extra_columns` are filled once
+    /// an epoch. Everything is checked before the folder is made.
+    pub(crate) fn start(
         &self,
         dir: PathBuf,
-        material: Material,
-        work: impl FnOnce(&Session) -> Result<W>,
-        result: impl FnOnce(&Finished) -> Result<R>,
-        summary: impl FnOnce(&R) -> String,
-    ) -> Result<Outcome<R>> {
-        let session = self.session(dir, material)?;
-        let mut work = work(&session)?;
-        session.run(&mut work)?.record(result, summary)
-    }
-
-    fn session(&self, dir: PathBuf, material: Material) -> Result<Session> {
-        let Shared { schedule, seed, .. } = self.config.shared();
-        let images = material.images.len();
-        Session::open(Plan {
-            stage: C::STAGE,
-            dir,
-            config: &Recorded {
-                config: &self.config,
-                identity: material.identity,
-            },
-            facts: material.facts.seed("run", seed),
-            columns: C::COLUMNS,
-            epochs: schedule.epochs,
-            loader: self.loader(material.images)?,
-            trainer: self.trainer(material.classes, images)?,
-            options: &self.options,
-        })
-    }
-
-    fn loader(&self, images: Arc<dyn Dataset>) -> Result<ViewLoader> {
-        let Shared {
-            policy,
-            batch_size,
-            seed,
-            ..
-        } = self.config.shared();
-        let config = LoaderConfig {
-            batch_size,
-            views: C::VIEWS,
-            seed: Seed(seed),
-            last_batch: LastBatch::Straddle,
-            cache_bytes: self.options.cache_bytes,
-            ..LoaderConfig::default()
+        inputs: TrainingInputs,
+        objective: impl Objective + 'static,
+        extra_columns: &[&'static str],
+    ) -> Result<TrainingRun> {
+        let objective: Arc<dyn Objective> = match &self.objective {
+            Some(own) => own.clone(),
+            None => Arc::new(objective),
         };
-        Ok(ViewLoader::new(images, policy.clone(), config)?)
-    }
-
-    fn trainer(&self, classes: usize, images: usize) -> Result<Trainer> {
-        let shared = self.config.shared();
-        Trainer::new(
-            self.initial_network(classes)?,
-            self.config.objective(),
-            shared.optimizer,
-            shared.weight_decay,
-            WarmupCosine::new(shared.schedule, images, shared.batch_size)?,
+        let mut columns = vec!["epoch", "learning_rate", "total_loss"];
+        columns.extend(objective.metrics());
+        columns.push("weight_decay");
+        columns.extend(extra_columns);
+        let loader = self.loader(&inputs.images)?;
+        let trainer = self.trainer(inputs.num_classes, inputs.images.len(), objective)?;
+        let schedule = &self.config.schedule;
+        let total_steps = schedule.steps.unwrap_or_else(|| loader.steps(schedule.epochs));
+        let facts = inputs.facts.seed("run", self.config.seed.0);
+        let mut identity = inputs.identity;
+        self.add_own_parts(&mut identity);
+        let config = RecordedConfig {
+            config: &self.config,
+            identity,
+        };
+        let folder = RunFolder::open(dir, &config, &facts)?;
+        let stage = Stage::new(C::STAGE, total_steps as u64);
+        TrainingRun::open(
+            folder,
+            &columns,
+            loader,
+            trainer,
+            total_steps,
+            self.options.clone(),
+            self.callbacks.clone(),
         )
+        .map(|run| run.with_progress(stage, self.progress.as_ref()))
     }
 
-    /// Seeded parameters, or the given ones where there are any.
-    pub(crate) fn initial_network(&self, classes: usize) -> Result<SimClr> {
-        let Shared { seed, freeze, .. } = self.config.shared();
-        let network = self.config.network(classes);
+    /// Own parts are part of the run's identity.
+    fn add_own_parts(&self, identity: &mut BTreeMap<&'static str, Option<String>>) {
+        if let Some(objective) = &self.objective {
+            identity.insert("own_objective", Some(objective.describe()));
+        }
+        if let Some((name, _)) = &self.optimizer {
+            identity.insert("own_optimizer", Some((*name).to_owned()));
+        }
+        if let Some(augmentation) = &self.augmentation {
+            identity.insert("own_augmentation", Some(augmentation.describe()));
+        }
+    }
+
+    fn loader(&self, images: &Arc<dyn Dataset>) -> Result<ViewLoader> {
+        let config = LoaderConfig::default()
+            .with_batch_size(self.config.batch_size)
+            .with_views(C::VIEWS)
+            .with_seed(self.config.seed)
+            .with_last_batch(LastBatch::WrapAcrossEpochs)
+            .with_cache_bytes(self.options.cache_bytes);
+        let augmentation = self.augmentation.clone();
+        let augmentation =
+            augmentation.unwrap_or_else(|| Arc::new(self.config.policy.clone()));
+        Ok(ViewLoader::new(images.clone(), augmentation, config)?)
+    }
+
+    fn trainer(
+        &self,
+        num_classes: usize,
+        images: usize,
+        objective: Arc<dyn Objective>,
+    ) -> Result<Trainer> {
+        let mut model = self.initial_network(num_classes)?;
+        model.set_gradient_checkpointing(self.options.gradient_checkpointing);
+        let schedule = WarmupCosine::new(&self.config.schedule, images, self.config.batch_size)?;
+        let weight_decay = self.config.weight_decay;
+        let optimizer = match &self.optimizer {
+            Some((_, build)) => {
+                let variables = model.trainable().into_iter().map(NamedVariable::from);
+                build(variables.collect())?
+            }
+            None => configured(&self.config.optimizer, weight_decay).build(model.trainable())?,
+        };
+        Trainer::with_parts(model, objective, optimizer, weight_decay, schedule)
+    }
+
+    /// The network at its first step: random, or with the weights to start from, whose encoder
+    /// must fit.
+    pub(crate) fn initial_network(&self, num_classes: usize) -> Result<SimClr> {
+        let network = self.config.network(num_classes);
         let specs = network.parameter_specs()?;
+        let seed = self.config.seed.0;
         let parameters = Parameters::initialize(&specs, seed, &self.options.device)?;
-        if let Some(start) = &self.start {
-            self.copy_start(start, &parameters)?;
+        if let Some(weights) = &self.initial_weights {
+            self.take_over(weights, &parameters)?;
         }
         let mut network = SimClr::new(&network, parameters.var_builder())?;
-        network.set_freeze(freeze)?;
+        network.set_freeze(self.config.freeze)?;
         Ok(network)
     }
 
-    /// The whole encoder from `start`; of the heads what is wanted, as far as it fits.
-    fn copy_start(&self, start: &Parameters, parameters: &Parameters) -> Result<()> {
+    /// The encoder's parameters, all of which must be there, and those of the heads that fit.
+    fn take_over(&self, weights: &Parameters, parameters: &Parameters) -> Result<()> {
         let is_encoder = |name: &str| name.starts_with("encoder.");
         let ours = parameters.iter().filter(|(name, _)| is_encoder(name));
         let ours = ours.map(|(name, variable)| (name.to_owned(), variable.clone()));
-        let (encoder, heads): (Vec<_>, Vec<_>) = start
+        let (encoder, heads): (Vec<_>, Vec<_>) = weights
             .iter()
-            .filter(|(name, _)| self.config.wants(name))
+            .filter(|(name, _)| self.config.takes_over(name))
             .map(|(name, variable)| (name, variable.as_tensor()))
             .partition(|(name, _)| is_encoder(name));
         Parameters::from_variables(ours)?.load(encoder)?;
@@ -310,3 +332,6 @@ impl<C: LoopSettings> TrainingLoop<C> {
         Ok(())
     }
 }
+
+/// A hook after each epoch gives the values of a run's extra columns.
+pub(crate) type EpochHook<'a> = dyn FnMut(&Trainer) -> Result<Vec<Metric>> + 'a;

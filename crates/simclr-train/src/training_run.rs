@@ -2,35 +2,42 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use candle_core::Device;
 use serde::Serialize;
-use simclr_data::{Batch, ViewLoader};
-use simclr_progress::{Progress, ProgressMode, Stage, StepUpdate};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use simclr_data::{Dataset, ViewLoader};
+use simclr_model::GradientCheckpointing;
+use simclr_progress::{Progress, Silent, Stage, StepUpdate};
 
-use crate::run::{Checkpoints, MetricsLog, MetricsTable, RunFacts, RunFolder};
+use crate::callback::{Callback, Control, EpochMetrics};
+use crate::error::{Error, Result};
+use crate::objective::{Metric, TrainingBatch};
+use crate::run::{Checkpoints, MetricsLog, MetricsTable, RunFolder};
+use crate::run_spec::EpochHook;
 use crate::trainer::{StepMetrics, Trainer};
-use crate::{Result, state};
 
 /// The trained network in the run folder.
 const MODEL_FILE: &str = "model.safetensors";
 
 /// How a run is carried out. Nothing here changes its result.
 #[derive(Debug, Clone)]
-pub(crate) struct SessionOptions {
+pub(crate) struct RunOptions {
     pub(crate) device: Device,
-    pub(crate) progress: ProgressMode,
+    pub(crate) gradient_checkpointing: GradientCheckpointing,
     pub(crate) checkpoint_epochs: NonZeroUsize,
     pub(crate) keep_checkpoints: NonZeroUsize,
     pub(crate) cache_bytes: u64,
 }
 
-impl Default for SessionOptions {
+impl Default for RunOptions {
     fn default() -> Self {
         Self {
             device: Device::Cpu,
-            progress: ProgressMode::Silent,
+            gradient_checkpointing: GradientCheckpointing::default(),
             checkpoint_epochs: NonZeroUsize::MIN,
             keep_checkpoints: NonZeroUsize::new(5).unwrap_or(NonZeroUsize::MIN),
             cache_bytes: 2 << 30,
@@ -38,71 +45,45 @@ impl Default for SessionOptions {
     }
 }
 
-/// What a session works on.
-pub(crate) struct Plan<'a, C> {
-    pub(crate) stage: &'static str,
-    pub(crate) dir: PathBuf,
-    pub(crate) config: &'a C,
-    pub(crate) facts: RunFacts,
-    /// The columns of `metrics.csv`, after the step. Nothing in it depends on the clock: a
-    /// resumed run leaves the same file as an uninterrupted one.
-    pub(crate) columns: &'a [&'a str],
-    pub(crate) epochs: usize,
-    pub(crate) loader: ViewLoader,
-    pub(crate) trainer: Trainer,
-    pub(crate) options: &'a SessionOptions,
-}
-
-/// What a session does with its batches.
-pub(crate) trait Work {
-    /// One step of the trainer.
-    fn step(&mut self, trainer: &mut Trainer, batch: &Batch) -> Result<StepMetrics>;
-
-    /// Called after the last step of each epoch, counted from 1; the figures go into the
-    /// row of that step.
-    fn after_epoch(&mut self, _trainer: &Trainer, _epoch: usize) -> Result<Vec<Figure>> {
-        Ok(Vec::new())
-    }
-}
-
-/// A column of `metrics.csv` and its value.
-pub(crate) type Figure = (&'static str, f64);
-
 /// An opened run folder, the loader and the trainer, at the step where this session begins.
-pub(crate) struct Session {
+pub(crate) struct TrainingRun {
     folder: RunFolder,
     checkpoints: Checkpoints,
     /// The number of steps after which each epoch is over, ascending.
     epoch_ends: Vec<usize>,
-    checkpoint_epochs: NonZeroUsize,
     metrics: MetricsLog,
     loader: ViewLoader,
     trainer: Trainer,
-    device: Device,
+    options: RunOptions,
     progress: Box<dyn Progress>,
+    callbacks: Vec<Arc<Mutex<dyn Callback>>>,
+    /// The rows of the epoch under way.
+    epoch_rows: Vec<Vec<(String, f64)>>,
+    throughput: Throughput,
+    stopped_early: bool,
 }
 
 /// How long the steps of a session took, and how much of it was waiting.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Pace {
+pub(crate) struct Throughput {
     images: usize,
     elapsed: Duration,
     waited: Duration,
 }
 
-impl Pace {
+impl Throughput {
     pub(crate) fn images_per_second(&self) -> f64 {
         self.images as f64 / self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
     }
 
-    /// The part of the time in which the network waited for data.
+    /// The share of the time in which the network waited for data.
     pub(crate) fn waiting_share(&self) -> f64 {
         self.waited.as_secs_f64() / self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
     }
 }
 
-/// A session whose steps are done.
-pub(crate) struct Finished {
+/// A run whose steps are done.
+pub(crate) struct CompletedRun {
     folder: RunFolder,
     pub(crate) trainer: Trainer,
     progress: Box<dyn Progress>,
@@ -110,47 +91,71 @@ pub(crate) struct Finished {
     pub(crate) epoch_ends: Vec<usize>,
     /// All rows of `metrics.csv`, those of earlier sessions too.
     pub(crate) metrics: MetricsTable,
-    pub(crate) pace: Pace,
+    pub(crate) throughput: Throughput,
+    /// Whether a callback stopped it.
+    pub(crate) stopped_early: bool,
 }
 
-/// A recorded run.
-pub(crate) struct Outcome<R> {
+/// A run whose result is in its folder.
+pub(crate) struct RecordedRun<R> {
     pub(crate) result: R,
     pub(crate) trainer: Trainer,
     pub(crate) dir: PathBuf,
     pub(crate) model_file: PathBuf,
 }
 
-impl Session {
-    /// Opens the run folder and goes to where its newest checkpoint is.
-    pub(crate) fn open<C: Serialize>(plan: Plan<'_, C>) -> Result<Self> {
-        let Plan {
-            loader,
-            mut trainer,
-            options,
-            epochs,
-            ..
-        } = plan;
-        let folder = RunFolder::open(plan.dir, plan.config, &plan.facts)?;
+impl TrainingRun {
+    /// Goes to the folder's newest checkpoint.
+    pub(crate) fn open(
+        folder: RunFolder,
+        columns: &[&str],
+        loader: ViewLoader,
+        mut trainer: Trainer,
+        total_steps: usize,
+        options: RunOptions,
+        callbacks: Vec<Arc<Mutex<dyn Callback>>>,
+    ) -> Result<Self> {
         let checkpoints = folder.checkpoints(options.keep_checkpoints)?;
         if let Some(latest) = checkpoints.latest()? {
-            state::restore_training(&latest.path, &mut trainer, &options.device)?;
+            trainer.restore(&latest.path, &options.device)?;
         }
-        let metrics = folder.metrics(plan.columns, Some(trainer.steps_taken()))?;
-        let stage = Stage::new(plan.stage, loader.steps(epochs) as u64);
+        let taken = trainer.steps_taken();
+        let result: Option<Value> = folder.result()?;
+        let is_finished = result.is_some_and(|result| result["steps"] == taken);
+        // A finished run is not gone on with, also if it was stopped early.
+        let total_steps = if is_finished {
+            taken as usize
+        } else {
+            total_steps
+        };
+        let epoch_ends = epoch_ends(&loader, total_steps);
+        let metrics = folder.metrics(columns, Some(taken))?;
+        let epoch_start = epoch_ends.iter().rfind(|&&end| end <= taken as usize);
+        let epoch_rows = rows_after(&metrics, epoch_start.copied().unwrap_or(0))?;
         Ok(Self {
-            epoch_ends: (1..=epochs).map(|epoch| loader.steps(epoch)).collect(),
-            checkpoint_epochs: options.checkpoint_epochs,
-            progress: options
-                .progress
-                .start(stage.resumed_after(trainer.steps_taken())),
-            device: options.device.clone(),
             folder,
             checkpoints,
+            epoch_ends,
             metrics,
             loader,
             trainer,
+            options,
+            progress: Box::new(Silent),
+            callbacks,
+            epoch_rows,
+            throughput: Throughput::default(),
+            stopped_early: false,
         })
+    }
+
+    /// Begins to show progress.
+    pub(crate) fn with_progress(
+        mut self,
+        stage: Stage,
+        start: &dyn Fn(Stage) -> Box<dyn Progress>,
+    ) -> Self {
+        self.progress = start(stage.resumed_after(self.trainer.steps_taken()));
+        self
     }
 
     /// Where the run's network belongs.
@@ -163,90 +168,141 @@ impl Session {
         MetricsTable::read(self.metrics.path())
     }
 
-    /// Takes the steps that are left.
-    pub(crate) fn run(mut self, work: &mut dyn Work) -> Result<Finished> {
+    /// Takes the steps that are left; `after_epoch` gives the values of the extra columns.
+    pub(crate) fn run(mut self, after_epoch: &mut EpochHook<'_>) -> Result<CompletedRun> {
         let first = self.trainer.steps_taken() as usize;
         let last = self.epoch_ends.last().copied().unwrap_or(0);
-        let mut pace = Pace::default();
         let mut batches = self.loader.batches(first..last)?;
         loop {
             let began = Instant::now();
             let Some(batch) = batches.next() else { break };
             let waited = began.elapsed();
-            let batch = batch?.to_device(&self.device)?;
-            let metrics = work.step(&mut self.trainer, &batch)?;
-            pace.images += batch.len();
-            pace.elapsed += began.elapsed();
-            pace.waited += waited;
-            let mut row = row(batch.epoch, &metrics);
-            let epoch = self.epoch_that_ends_here();
-            if let Some(epoch) = epoch {
-                row.extend(work.after_epoch(&self.trainer, epoch)?);
-            }
-            self.metrics.append(self.trainer.steps_taken(), &row)?;
-            self.progress.step(&StepUpdate {
-                images: batch.len(),
-                loss: Some(metrics.contrast.map_or(metrics.total_loss, |c| c.loss)),
-                learning_rate: Some(metrics.learning_rate),
-                waited,
-            });
-            if let Some(epoch) = epoch {
-                self.checkpoint(epoch)?;
+            let batch = batch?.to_device(&self.options.device)?;
+            let dataset = self.loader.dataset();
+            let labels: Vec<_> = batch.indices.iter().map(|&i| dataset.label(i)).collect();
+            let metrics = self.trainer.step_batch(&TrainingBatch {
+                views: &batch.views,
+                labels: &labels,
+            })?;
+            self.throughput.images += batch.len();
+            self.throughput.elapsed += began.elapsed();
+            self.throughput.waited += waited;
+            match self.after_step(batch.epoch, batch.len(), waited, &metrics, after_epoch)? {
+                Control::Continue => {}
+                Control::Pause => {
+                    self.checkpoint()?;
+                    return Err(Error::Paused {
+                        dir: self.folder.dir().to_owned(),
+                        step: self.trainer.steps_taken(),
+                    });
+                }
+                Control::Stop => break,
             }
         }
         drop(batches);
-        Ok(Finished {
+        Ok(CompletedRun {
             metrics: MetricsTable::read(self.metrics.path())?,
             folder: self.folder,
             epoch_ends: self.epoch_ends,
             trainer: self.trainer,
             progress: self.progress,
-            pace,
+            throughput: self.throughput,
+            stopped_early: self.stopped_early,
         })
     }
 
-    /// The epoch whose last step was just taken, counted from 1.
-    fn epoch_that_ends_here(&self) -> Option<usize> {
-        let step = self.trainer.steps_taken() as usize;
-        Some(self.epoch_ends.binary_search(&step).ok()? + 1)
+    /// Records the step, and the epoch if it ends here.
+    fn after_step(
+        &mut self,
+        epoch: usize,
+        images: usize,
+        waited: Duration,
+        metrics: &StepMetrics,
+        after_epoch: &mut EpochHook<'_>,
+    ) -> Result<Control> {
+        let steps = self.trainer.steps_taken();
+        let mut control = self.ask(|callback| callback.on_step(metrics));
+        if control == Control::Stop {
+            self.end_at(steps as usize);
+        }
+        let ended = self.epoch_ends.binary_search(&(steps as usize)).ok();
+        let mut row = row(epoch, metrics);
+        if ended.is_some() {
+            row.extend(after_epoch(&self.trainer)?);
+        }
+        self.metrics.append(steps, &row)?;
+        self.progress.step(&StepUpdate {
+            images,
+            loss: Some(metrics.get("contrast_loss").unwrap_or(metrics.total_loss)),
+            learning_rate: Some(metrics.learning_rate),
+            waited,
+        });
+        let named = row.into_iter().map(|(name, value)| (name.to_owned(), value));
+        self.epoch_rows.push(named.collect());
+        let Some(index) = ended else {
+            return Ok(control);
+        };
+        let epoch = EpochMetrics {
+            epoch: index + 1,
+            steps,
+            values: means(&std::mem::take(&mut self.epoch_rows)),
+        };
+        control = control.max(self.ask(|callback| callback.on_epoch(&epoch)));
+        if control == Control::Stop {
+            self.end_at(steps as usize);
+        }
+        let every = self.options.checkpoint_epochs.get();
+        if epoch.epoch.is_multiple_of(every) || epoch.epoch == self.epoch_ends.len() {
+            self.checkpoint()?;
+        }
+        Ok(control)
     }
 
-    /// Writes a checkpoint if one is due after this epoch.
-    fn checkpoint(&self, epoch: usize) -> Result<()> {
-        let every = self.checkpoint_epochs.get();
-        if epoch.is_multiple_of(every) || epoch == self.epoch_ends.len() {
-            let step = self.trainer.steps_taken();
-            self.metrics.sync()?;
-            self.checkpoints
-                .save(step, |path| state::save_training(path, &self.trainer))?;
-        }
+    /// The epoch under way is the last one, and ends after this step.
+    fn end_at(&mut self, step: usize) {
+        self.stopped_early |= self.epoch_ends.last().is_some_and(|&last| last > step);
+        self.epoch_ends.retain(|&end| end < step);
+        self.epoch_ends.push(step);
+    }
+
+    fn ask(&self, mut answer: impl FnMut(&mut dyn Callback) -> Control) -> Control {
+        let callbacks = self.callbacks.iter();
+        let answers = callbacks.map(|callback| {
+            let mut callback = callback.lock().unwrap_or_else(PoisonError::into_inner);
+            answer(&mut *callback)
+        });
+        answers.max().unwrap_or_default()
+    }
+
+    fn checkpoint(&self) -> Result<()> {
+        self.metrics.sync()?;
+        let step = self.trainer.steps_taken();
+        self.checkpoints.save(step, |path| self.trainer.save(path))?;
         Ok(())
     }
 }
 
-impl Finished {
-    /// Where the run's network belongs.
+impl CompletedRun {
     pub(crate) fn model_file(&self) -> PathBuf {
         self.folder.dir().join(MODEL_FILE)
     }
 
     /// Writes the network as it is after the last step.
     pub(crate) fn save_network(&self) -> Result<()> {
-        state::save_trained(&self.model_file(), &self.trainer)
+        self.trainer.save_model(&self.model_file())
     }
 
-    /// Records the result, unless it is on record and nothing was left to do. `result` must
-    /// see to it that the network is in its file.
+    /// Writes the result and says what it is. A session without steps finds it recorded.
     pub(crate) fn record<R>(
         mut self,
         result: impl FnOnce(&Self) -> Result<R>,
         summary: impl FnOnce(&R) -> String,
-    ) -> Result<Outcome<R>>
+    ) -> Result<RecordedRun<R>>
     where
-        R: Serialize + serde::de::DeserializeOwned,
+        R: Serialize + DeserializeOwned,
     {
         let result = match self.folder.result()? {
-            Some(recorded) if self.pace.images == 0 => recorded,
+            Some(recorded) if self.throughput.images == 0 => recorded,
             _ => {
                 let result = result(&self)?;
                 self.folder.write_result(&result)?;
@@ -254,7 +310,7 @@ impl Finished {
             }
         };
         self.progress.finish(&summary(&result));
-        Ok(Outcome {
+        Ok(RecordedRun {
             result,
             model_file: self.model_file(),
             dir: self.folder.dir().to_owned(),
@@ -263,26 +319,55 @@ impl Finished {
     }
 }
 
-/// What a step measured, by column.
-fn row(epoch: usize, metrics: &StepMetrics) -> Vec<Figure> {
+/// Where epochs end in a run of `total_steps`; the last one may be cut short.
+fn epoch_ends(loader: &ViewLoader, total_steps: usize) -> Vec<usize> {
+    let ends = (1..).map(|epochs| loader.steps(epochs));
+    let mut ends: Vec<_> = ends.take_while(|&end| end < total_steps).collect();
+    if total_steps > 0 {
+        ends.push(total_steps);
+    }
+    ends
+}
+
+fn row(epoch: usize, metrics: &StepMetrics) -> Vec<Metric> {
     let mut row = vec![
         ("epoch", (epoch + 1) as f64),
         ("learning_rate", metrics.learning_rate),
         ("total_loss", metrics.total_loss),
         ("weight_decay", metrics.weight_decay),
     ];
-    if let Some(contrast) = metrics.contrast {
-        row.push(("contrast_loss", contrast.loss));
-        row.push(("contrast_accuracy", contrast.accuracy));
-        row.push(("contrast_entropy", contrast.entropy));
-    }
-    if let Some(distillation) = metrics.distillation {
-        row.push(("distillation_loss", distillation.loss));
-        row.push(("agreement_accuracy", distillation.agreement));
-    }
-    if let Some(supervised) = metrics.supervised {
-        row.push(("supervised_loss", supervised.loss));
-        row.push(("supervised_accuracy", supervised.accuracy));
-    }
+    row.extend(&metrics.values);
     row
+}
+
+/// The rows after `step`, without empty cells and the step itself.
+fn rows_after(metrics: &MetricsLog, step: usize) -> Result<Vec<Vec<(String, f64)>>> {
+    let table = MetricsTable::read(metrics.path())?;
+    let rows = table.rows().iter().filter(|row| {
+        let number = row.first().copied().flatten();
+        number.is_some_and(|number| number > step as f64)
+    });
+    let cells = |row: &Vec<Option<f64>>| {
+        let named = table.columns().iter().zip(row).skip(1);
+        named
+            .filter_map(|(column, cell)| Some((column.clone(), (*cell)?)))
+            .collect()
+    };
+    Ok(rows.map(cells).collect())
+}
+
+/// The mean of each column over the rows in which it has a value.
+fn means(rows: &[Vec<(String, f64)>]) -> Vec<(String, f64)> {
+    let mut sums: Vec<(String, f64, f64)> = Vec::new();
+    for (name, value) in rows.iter().flatten() {
+        match sums.iter_mut().find(|(column, ..)| column == name) {
+            Some((_, sum, count)) => {
+                *sum += value;
+                *count += 1.0;
+            }
+            None => sums.push((name.clone(), *value, 1.0)),
+        }
+    }
+    let mean = |(name, sum, count)| (name, sum / count);
+    sums.into_iter().map(mean).collect()
 }
