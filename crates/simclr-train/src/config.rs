@@ -184,9 +184,8 @@ pub trait LoopConfig:
     /// # Errors
     /// Text that is no JSON object, a setting that does not exist, a value of the wrong kind.
     fn from_json(text: &str) -> Result<Self> {
-        let wrong = |error: serde_json::Error| {
-            Error::setting("configuration", "settings in JSON", error)
-        };
+        let wrong =
+            |error: serde_json::Error| Error::setting("configuration", "settings in JSON", error);
         let given = serde_json::from_str(text).map_err(wrong)?;
         let mut settings = serde_json::to_value(Self::default()).map_err(wrong)?;
         overlay(&mut settings, given, "")?;
@@ -198,7 +197,9 @@ pub trait LoopConfig:
 /// an object with another `kind` takes the place of the default.
 fn overlay(settings: &mut Value, given: Value, path: &str) -> Result<()> {
     match (settings, given) {
-        (Value::Object(settings), Value::Object(given)) if path.is_empty() || same_kind(settings, &given) => {
+        (Value::Object(settings), Value::Object(given))
+            if path.is_empty() || same_kind(settings, &given) =>
+        {
             for (name, value) in given {
                 let path = if path.is_empty() {
                     name.clone()
@@ -213,9 +214,7 @@ fn overlay(settings: &mut Value, given: Value, path: &str) -> Result<()> {
             }
             Ok(())
         }
-        (_, given) if path.is_empty() => {
-            Err(Error::setting("configuration", "an object", given))
-        }
+        (_, given) if path.is_empty() => Err(Error::setting("configuration", "an object", given)),
         (setting, given) => {
             *setting = given;
             Ok(())

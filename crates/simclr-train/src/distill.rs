@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use simclr_data::{Dataset, dataset_facts};
+use simclr_data::{Dataset, IntoDataset, dataset_facts};
 use simclr_eval::{Classifier, NetworkClassifier};
 
 use crate::config::LoopConfig;
@@ -40,9 +40,9 @@ use crate::run_spec::{RunSpec, TrainingInputs};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let teacher = NetworkClassifier::load("teacher.safetensors", &candle_core::Device::Cpu)?;
 /// let labelled = ImageFolder::labelled("labelled/")?;
-/// let images = PartlyLabelled::new(labelled.shared(), ImageFolder::unlabelled("cores/")?.shared());
+/// let images = PartlyLabelled::new(labelled, ImageFolder::unlabelled("cores/")?);
 /// let run = Distill::resnet(18).image_size(64).epochs(50)
-///     .run(Some(Arc::new(teacher)), images.shared(), "runs/student")?;
+///     .run(Some(Arc::new(teacher)), images, "runs/student")?;
 /// println!("agrees with the teacher on {:.1} %", 100.0 * run.result.last_epoch().agreement);
 /// # Ok(())
 /// # }
@@ -81,10 +81,11 @@ impl Distill {
     pub fn run(
         &self,
         teacher: Option<Arc<dyn Classifier>>,
-        images: Arc<dyn Dataset>,
+        images: impl IntoDataset,
         dir: impl Into<PathBuf>,
     ) -> Result<DistillRun> {
         self.config.validate()?;
+        let images = images.into_dataset();
         let classes = self.check(teacher.as_deref(), images.as_ref())?;
         let labelled = (0..images.len())
             .filter(|&i| images.label(i).is_some())

@@ -42,7 +42,9 @@ impl Objective for DistillationObjective {
 
     fn loss(&self, model: &SimClr, batch: &TrainingBatch<'_>) -> Result<Loss> {
         let teacher = self.teacher.as_ref();
-        let teacher = teacher.map(|teacher| teacher.logits(batch.views)).transpose()?;
+        let teacher = teacher
+            .map(|teacher| teacher.logits(batch.views))
+            .transpose()?;
         let output = model.forward_fine_tuning(batch.views, Mode::Train)?;
         let logits = logits_of(output.logits, "distillation")?;
         let mut loss = Loss::default();
@@ -81,8 +83,9 @@ impl Objective for DistillationObjective {
 /// The accuracy on the images that have a label.
 fn labelled_accuracy(logits: &Tensor, labels: &[Option<u32>]) -> Result<f64> {
     let labelled = (0u32..).zip(labels);
-    let (rows, labels): (Vec<u32>, Vec<u32>) =
-        labelled.filter_map(|(row, label)| Some((row, (*label)?))).unzip();
+    let (rows, labels): (Vec<u32>, Vec<u32>) = labelled
+        .filter_map(|(row, label)| Some((row, (*label)?)))
+        .unzip();
     let device = logits.device();
     let logits = logits.index_select(&Tensor::new(rows, device)?, 0)?;
     accuracy(&logits, &Tensor::new(labels, device)?)

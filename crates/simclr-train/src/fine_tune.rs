@@ -122,7 +122,12 @@ impl FineTune {
             identity: BTreeMap::from([("start", weights.map(parameters_digest).transpose()?)]),
         };
         let validation_images = self.evaluation_loader(&split.validation)?;
-        let run = self.start(dir.into(), inputs, SupervisedObjective, &validation::COLUMNS)?;
+        let run = self.start(
+            dir.into(),
+            inputs,
+            SupervisedObjective,
+            &validation::COLUMNS,
+        )?;
         let mut validation = Validation {
             images: validation_images,
             best: best_step(&run.metrics_so_far()?)?.map(|(_, accuracy)| accuracy),

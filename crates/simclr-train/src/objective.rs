@@ -99,7 +99,11 @@ pub fn accuracy(logits: &Tensor, labels: &Tensor) -> Result<f64> {
     let predictions =
         simclr_eval::metrics::arg_max(&logits.flatten_all()?.to_vec1::<f32>()?, classes)?;
     let labels = labels.to_vec1::<u32>()?;
-    let hits = predictions.iter().zip(&labels).filter(|(a, b)| a == b).count();
+    let hits = predictions
+        .iter()
+        .zip(&labels)
+        .filter(|(a, b)| a == b)
+        .count();
     Ok(hits as f64 / rows.max(1) as f64)
 }
 

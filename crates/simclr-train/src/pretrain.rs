@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use simclr_data::{Dataset, dataset_facts};
+use simclr_data::{Dataset, IntoDataset, dataset_facts};
 use simclr_model::FrozenEncoder;
 
 use crate::config::LoopConfig;
@@ -18,13 +17,12 @@ use crate::run_spec::{RunSpec, TrainingInputs};
 /// Builder for a pretraining run: two views of each image, and the contrastive loss.
 ///
 /// ```no_run
-/// use std::sync::Arc;
-/// use simclr_data::ImageFolder;
+/// use simclr_data::{ImageFolder, Seed};
 /// use simclr_train::Pretrain;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let cores = Arc::new(ImageFolder::unlabelled("cores/")?);
-/// let run = Pretrain::resnet(18).image_size(64).batch_size(128).epochs(30).seed(1)
+/// let cores = ImageFolder::unlabelled("cores/")?;
+/// let run = Pretrain::resnet(18).image_size(64).batch_size(128).epochs(30).seed(Seed(1))
 ///     .run(cores, "runs/cores")?;
 /// println!("contrastive loss {:.3}", run.result.last_epoch().contrast_loss);
 /// # Ok(())
@@ -66,8 +64,9 @@ impl Pretrain {
     /// # Errors
     /// Settings out of range; a batch larger than the data; a folder that holds
     /// another run; an image that cannot be read; a loss that is no longer finite.
-    pub fn run(&self, images: Arc<dyn Dataset>, dir: impl Into<PathBuf>) -> Result<PretrainRun> {
+    pub fn run(&self, images: impl IntoDataset, dir: impl Into<PathBuf>) -> Result<PretrainRun> {
         self.config.validate()?;
+        let images = images.into_dataset();
         let inputs = TrainingInputs {
             num_classes: images.class_names().len(),
             facts: RunFacts::default()

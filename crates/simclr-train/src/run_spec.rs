@@ -124,8 +124,8 @@ impl<C: LoopConfig> RunSpec<C> {
     }
 
     /// Sets the seed of initial weights, order and views.
-    pub fn seed(mut self, seed: impl Into<Seed>) -> Self {
-        self.config.seed = seed.into();
+    pub fn seed(mut self, seed: Seed) -> Self {
+        self.config.seed = seed;
         self
     }
 
@@ -234,7 +234,9 @@ impl<C: LoopConfig> RunSpec<C> {
         let loader = self.loader(&inputs.images)?;
         let trainer = self.trainer(inputs.num_classes, inputs.images.len(), objective)?;
         let schedule = &self.config.schedule;
-        let total_steps = schedule.steps.unwrap_or_else(|| loader.steps(schedule.epochs));
+        let total_steps = schedule
+            .steps
+            .unwrap_or_else(|| loader.steps(schedule.epochs));
         let facts = inputs.facts.seed("run", self.config.seed.0);
         let mut identity = inputs.identity;
         self.add_own_parts(&mut identity);
@@ -277,8 +279,7 @@ impl<C: LoopConfig> RunSpec<C> {
             .with_last_batch(LastBatch::WrapAcrossEpochs)
             .with_cache_bytes(self.options.cache_bytes);
         let augmentation = self.augmentation.clone();
-        let augmentation =
-            augmentation.unwrap_or_else(|| Arc::new(self.config.policy.clone()));
+        let augmentation = augmentation.unwrap_or_else(|| Arc::new(self.config.policy.clone()));
         Ok(ViewLoader::new(images.clone(), augmentation, config)?)
     }
 

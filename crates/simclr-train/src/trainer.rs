@@ -8,9 +8,7 @@ use candle_core::{Device, Tensor};
 use simclr_checkpoint::{Source, check_architecture, load_model, model_checkpoint, save_model};
 use simclr_kernels::{backward, recycle};
 use simclr_model::SimClr;
-use simclr_optim::{
-    LarsConfig, Optimizer, OptimizerConfig, WarmupCosine, weight_decay_term,
-};
+use simclr_optim::{LarsConfig, Optimizer, OptimizerConfig, WarmupCosine, weight_decay_term};
 
 use crate::config::at_least;
 use crate::error::{Error, Result};
@@ -105,7 +103,13 @@ impl Trainer {
         schedule: WarmupCosine,
     ) -> Result<Self> {
         let optimizer = configured(optimizer, weight_decay).build(model.trainable())?;
-        Self::with_parts(model, Arc::new(objective), optimizer, weight_decay, schedule)
+        Self::with_parts(
+            model,
+            Arc::new(objective),
+            optimizer,
+            weight_decay,
+            schedule,
+        )
     }
 
     /// A trainer with an own objective and an optimizer that has been built for the model's

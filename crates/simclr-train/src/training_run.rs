@@ -237,7 +237,9 @@ impl TrainingRun {
             learning_rate: Some(metrics.learning_rate),
             waited,
         });
-        let named = row.into_iter().map(|(name, value)| (name.to_owned(), value));
+        let named = row
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value));
         self.epoch_rows.push(named.collect());
         let Some(index) = ended else {
             return Ok(control);
@@ -277,7 +279,8 @@ impl TrainingRun {
     fn checkpoint(&self) -> Result<()> {
         self.metrics.sync()?;
         let step = self.trainer.steps_taken();
-        self.checkpoints.save(step, |path| self.trainer.save(path))?;
+        self.checkpoints
+            .save(step, |path| self.trainer.save(path))?;
         Ok(())
     }
 }
