@@ -14,7 +14,7 @@ use simclr::model::Stem;
 use simclr::optim::{LarsConfig, OptimizerConfig};
 use simclr::optim::{ScheduleConfig, WarmupCosine};
 use simclr::prelude::*;
-use simclr::train::{Objective, Trainer};
+use simclr::train::{ContrastiveObjective, Trainer};
 
 const SIZE: usize = 64;
 const BATCH: usize = 16;
@@ -67,7 +67,7 @@ fn step(criterion: &mut Criterion) {
     });
     let schedule = WarmupCosine::new(&ScheduleConfig::default(), 1000, BATCH).unwrap();
     let lars = OptimizerConfig::Lars(LarsConfig::default());
-    let objective = Objective::Pretrain(NtXent::default());
+    let objective = ContrastiveObjective::default();
     let mut trainer = Trainer::new(model, objective, &lars, 1e-4, schedule).unwrap();
     group.bench_function("whole", |b| b.iter(|| trainer.step(&views, None).unwrap()));
     group.finish();

@@ -8,6 +8,7 @@
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, ValueEnum};
 use simclr::data::{PartlyLabelled, SyntheticCores};
@@ -19,7 +20,7 @@ use simclr::optim::LearningRateScaling;
 use simclr::prelude::*;
 use simclr::report::{Cell, Report, Table};
 use simclr::train::run::RunRecord;
-use simclr::train::{Distill, DistillConfig};
+use simclr::train::{Distill, DistillConfig, LoopConfig};
 
 #[path = "common/exit.rs"]
 mod exit;
@@ -92,19 +93,17 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error + Send + Sync>> {
 
     let teacher = arguments.teacher(&labelled, &all)?;
     let student = arguments.training(18);
-    let distilled = Distill::new(DistillConfig {
-        loss: DistillationLoss {
-            temperature: arguments.temperature,
-            weight: arguments.weight,
-        },
-        ..student.clone()
-    })
-    .progress(ProgressMode::Auto)
-    .run(
-        Some(&teacher),
-        all.shared(),
-        arguments.model_dir.join("student"),
-    )?;
+    let loss = DistillationLoss {
+        temperature: arguments.temperature,
+        weight: arguments.weight,
+    };
+    let distilled = Distill::new(student.clone().with_loss(loss))
+        .progress(ProgressMode::Auto)
+        .run(
+            Some(Arc::new(teacher.clone())),
+            all.shared(),
+            arguments.model_dir.join("student"),
+        )?;
     // As many steps as the distilled student has had.
     let epochs = (student.schedule.epochs * all.len()).div_ceil(labelled.len());
     let alone = on_labels(&student, epochs, &labelled).run(
@@ -169,28 +168,20 @@ impl Arguments {
         }
         let training = self.training(if self.preset == Preset::Tiny { 34 } else { 50 });
         let policy = Policy::paper(training.policy.size.0);
-        let pretrained = Pretrain::new(PretrainConfig {
-            encoder: training.encoder.clone(),
-            policy: match self.preset {
-                Preset::Paper => policy,
-                Preset::Tiny => policy.with_up_down_flip(0.5),
-            },
-            loss: NtXent {
-                temperature: if self.preset == Preset::Tiny {
-                    0.2
-                } else {
-                    0.5
-                },
-                ..NtXent::default()
-            },
-            schedule: training.schedule.clone(),
-            batch_size: training.batch_size,
-            linear_classifier: false,
-            seed: self.seed,
-            ..PretrainConfig::default()
-        })
-        .progress(ProgressMode::Auto)
-        .run(all.shared(), self.model_dir.join("teacher-pretrained"))?;
+        let mut config = PretrainConfig::default()
+            .with_encoder(training.encoder.clone())
+            .with_policy(policy)
+            .with_schedule(training.schedule.clone())
+            .with_batch_size(training.batch_size)
+            .with_linear_classifier(false)
+            .with_seed(Seed(self.seed));
+        if self.preset == Preset::Tiny {
+            config.policy = config.policy.clone().with_up_down_flip(0.5);
+            config.loss.temperature = 0.2;
+        }
+        let pretrained = Pretrain::new(config)
+            .progress(ProgressMode::Auto)
+            .run(all.shared(), self.model_dir.join("teacher-pretrained"))?;
         let network =
             simclr::checkpoint::load_model(pretrained.model_file, &candle_core::Device::Cpu)?;
         let epochs = 3 * training.schedule.epochs;
@@ -202,24 +193,19 @@ impl Arguments {
 
     /// How any of the networks is trained, given its depth.
     fn training(&self, depth: usize) -> DistillConfig {
-        let paper = DistillConfig {
-            seed: self.seed,
-            ..DistillConfig::resnet(depth)
-        };
-        let mut config = match self.preset {
-            Preset::Paper => paper,
-            Preset::Tiny => DistillConfig {
-                batch_size: 50,
-                schedule: paper
-                    .schedule
-                    .clone()
-                    .with_learning_rate(0.075)
-                    .with_scaling(LearningRateScaling::Sqrt)
-                    .with_warmup_epochs(1.0)
-                    .with_epochs(8),
-                ..paper.with_image_size(32)
-            },
-        };
+        let mut config = DistillConfig::resnet(depth).with_seed(Seed(self.seed));
+        if self.preset == Preset::Tiny {
+            let schedule = config.schedule.clone();
+            let schedule = schedule
+                .with_learning_rate(0.075)
+                .with_scaling(LearningRateScaling::Sqrt)
+                .with_warmup_epochs(1.0)
+                .with_epochs(8);
+            config = config
+                .with_image_size(32)
+                .with_batch_size(50)
+                .with_schedule(schedule);
+        }
         // The ImageNet stem is coarser than the CIFAR one, and sixteen times as fast.
         config.encoder.stem = Stem::ImageNet;
         config.schedule.epochs = self.train_epochs.unwrap_or(config.schedule.epochs);

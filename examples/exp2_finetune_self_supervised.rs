@@ -69,7 +69,7 @@ pub(crate) fn run(arguments: Arguments) -> AnyResult<()> {
 
         study.probe(&name, |repetition| {
             let images = repetition.unlabelled(fraction)?;
-            let run = pretrain.clone().seed(repetition.seed);
+            let run = pretrain.clone().seed(Seed(repetition.seed));
             let run = run.run(images, repetition.dir.join(&folder))?;
             AnyResult::Ok(run.encoder)
         })?;

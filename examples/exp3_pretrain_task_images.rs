@@ -35,11 +35,14 @@ pub(crate) fn run(arguments: Arguments) -> AnyResult<()> {
     let pretrain = arguments.pretrain(study.protocol());
 
     study.probe("untrained", |repetition| {
-        pretrain.clone().seed(repetition.seed).untrained()
+        pretrain
+            .clone()
+            .seed(simclr::data::Seed(repetition.seed))
+            .untrained()
     })?;
     study.probe("self-supervised on the task", |repetition| {
         let images = repetition.unlabelled(fraction)?;
-        let run = pretrain.clone().seed(repetition.seed);
+        let run = pretrain.clone().seed(simclr::data::Seed(repetition.seed));
         let run = run.run(images, repetition.dir.join("pretrain"))?;
         AnyResult::Ok(run.encoder)
     })?;

@@ -50,7 +50,10 @@ pub(crate) fn run(arguments: Arguments) -> AnyResult<()> {
     let pretrain = common.pretrain(study.protocol());
 
     study.probe("untrained", |repetition| {
-        pretrain.clone().seed(repetition.seed).untrained()
+        pretrain
+            .clone()
+            .seed(simclr::data::Seed(repetition.seed))
+            .untrained()
     })?;
     let mut curve = vec![(0.0, "untrained".to_owned())];
     for fraction in fractions {
@@ -59,7 +62,10 @@ pub(crate) fn run(arguments: Arguments) -> AnyResult<()> {
         let folder = format!("pretrain-{fraction}");
         let epochs = arguments.epochs(&study, fraction);
         study.probe(&name, |repetition| {
-            let run = pretrain.clone().seed(repetition.seed).epochs(epochs);
+            let run = pretrain
+                .clone()
+                .seed(simclr::data::Seed(repetition.seed))
+                .epochs(epochs);
             let images = repetition.unlabelled(fraction)?;
             let run = run.run(images, repetition.dir.join(&folder))?;
             AnyResult::Ok(run.encoder)

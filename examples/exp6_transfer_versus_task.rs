@@ -122,7 +122,7 @@ impl Arguments {
         let protocol = study.protocol().clone();
         let pretrain = self.common.pretrain(&protocol);
         study.probe("untrained", |repetition| {
-            pretrain.clone().seed(repetition.seed).untrained()
+            pretrain.clone().seed(Seed(repetition.seed)).untrained()
         })?;
         let size = self.transfer_image_size.unwrap_or(protocol.image_size());
         study.probe_at(imagenet.name, &Policy::probe(size), |_| {
@@ -130,7 +130,7 @@ impl Arguments {
         })?;
         study.probe("self-supervised on the task", |repetition| {
             let images = repetition.unlabelled(protocol.most_unlabelled())?;
-            let run = pretrain.clone().seed(repetition.seed);
+            let run = pretrain.clone().seed(Seed(repetition.seed));
             let run = run.run(images, repetition.dir.join("pretrain"))?;
             AnyResult::Ok(run.encoder)
         })?;

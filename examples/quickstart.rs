@@ -90,25 +90,19 @@ impl Arguments {
     /// A small network and the authors' advice for small batches: square-root scaling
     /// of a small rate, and a low temperature.
     fn pretrain(&self) -> Pretrain {
-        let defaults = PretrainConfig::default();
-        let mut config = PretrainConfig {
-            encoder: ResNetConfig::depth(18),
-            policy: defaults.policy.with_up_down_flip(0.5),
-            loss: NtXent {
-                temperature: 0.2,
-                ..defaults.loss
-            },
-            schedule: defaults
-                .schedule
-                .with_learning_rate(0.075)
-                .with_scaling(LearningRateScaling::Sqrt)
-                .with_warmup_epochs(1.0)
-                .with_epochs(self.train_epochs),
-            batch_size: self.train_batch_size,
-            seed: self.seed,
-            ..PretrainConfig::default()
-        }
-        .with_image_size(self.image_size);
+        let mut config = PretrainConfig::resnet(18)
+            .with_image_size(self.image_size)
+            .with_batch_size(self.train_batch_size)
+            .with_seed(Seed(self.seed));
+        config.policy = config.policy.clone().with_up_down_flip(0.5);
+        config.loss.temperature = 0.2;
+        config.schedule = config
+            .schedule
+            .clone()
+            .with_learning_rate(0.075)
+            .with_scaling(LearningRateScaling::Sqrt)
+            .with_warmup_epochs(1.0)
+            .with_epochs(self.train_epochs);
         // The ImageNet stem is coarser than the CIFAR one, and sixteen times as fast.
         config.encoder.stem = Stem::ImageNet;
         Pretrain::new(config).progress(ProgressMode::Auto)

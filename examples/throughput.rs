@@ -17,7 +17,7 @@ use simclr::model::{GradientCheckpointing, Stem};
 use simclr::optim::{OptimizerConfig, SgdConfig};
 use simclr::optim::{ScheduleConfig, WarmupCosine};
 use simclr::prelude::*;
-use simclr::train::{Objective, Trainer};
+use simclr::train::{ContrastiveObjective, Trainer};
 
 #[path = "common/exit.rs"]
 mod exit;
@@ -191,7 +191,13 @@ fn step(
         .with_learning_rate(0.1)
         .with_warmup_epochs(0.0);
     let schedule = WarmupCosine::new(&schedule, batch, batch)?;
-    let mut trainer = Trainer::new(model, Objective::Pretrain(loss), &optimizer, 0.0, schedule)?;
+    let mut trainer = Trainer::new(
+        model,
+        ContrastiveObjective { loss },
+        &optimizer,
+        0.0,
+        schedule,
+    )?;
     let views = Tensor::rand(0f32, 1f32, (2 * batch, size, size, 3), &Device::Cpu)?;
     let seconds = median_seconds(2, 3, || Ok(trainer.step(&views, None).map(drop)?))?;
     Ok(2.0 * batch as f64 / seconds)

@@ -31,18 +31,19 @@ pub mod prelude {
     pub use simclr_augment::{DecodedImage, Image, Policy, Stream, View};
     pub use simclr_checkpoint::LoadNetwork;
     pub use simclr_data::{
-        Dataset, DatasetExt, Fractions, ImageFolder, Seed, Split, Subset, ViewLoader,
+        Dataset, DatasetExt, Fractions, ImageFolder, IntoDataset, Seed, Split, Subset,
+        SyntheticCores, ViewLoader,
     };
     pub use simclr_eval::report::EvaluationReport;
     pub use simclr_eval::{Features, Judge};
     pub use simclr_loss::NtXent;
     pub use simclr_model::{
         Encoder, Freeze, FrozenEncoder, Mode, ProjectionHeadConfig, ResNetConfig, SimClr,
-        SimClrConfig,
+        SimClrConfig, Stem,
     };
     pub use simclr_progress::{Progress, ProgressMode, Stage};
     pub use simclr_train::report::TrainingReport;
-    pub use simclr_train::{FineTune, FineTuneConfig, Pretrain, PretrainConfig};
+    pub use simclr_train::{FineTune, FineTuneConfig, LoopConfig, Pretrain, PretrainConfig};
 }
 
 #[cfg(doctest)]

@@ -8,21 +8,19 @@ use std::path::{Path, PathBuf};
 use candle_core::Device;
 use simclr::data::{SyntheticCores, save_png};
 use simclr::model::Stem;
-use simclr::optim::ScheduleConfig;
 use simclr::prelude::*;
 use simclr_testkit::seeds;
 
 fn pretrain(epochs: usize) -> Pretrain {
-    let mut config = PretrainConfig {
-        encoder: ResNetConfig::depth(18),
-        schedule: ScheduleConfig::default()
-            .with_epochs(epochs)
-            .with_warmup_epochs(0.0),
-        batch_size: 8,
-        seed: seeds::WEIGHTS,
-        ..PretrainConfig::default()
-    }
-    .with_image_size(32);
+    let mut config = PretrainConfig::resnet(18)
+        .with_image_size(32)
+        .with_batch_size(8)
+        .with_seed(Seed(seeds::WEIGHTS));
+    config.schedule = config
+        .schedule
+        .clone()
+        .with_epochs(epochs)
+        .with_warmup_epochs(0.0);
     config.encoder.stem = Stem::ImageNet;
     Pretrain::new(config)
 }

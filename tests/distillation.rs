@@ -16,19 +16,19 @@ use simclr::train::{Distill, DistillConfig};
 use simclr_testkit::seeds;
 
 fn config(epochs: usize, weight: f64) -> DistillConfig {
-    let mut config = DistillConfig {
-        loss: DistillationLoss {
-            temperature: 1.0,
-            weight,
-        },
-        schedule: ScheduleConfig::default()
-            .with_epochs(epochs)
-            .with_warmup_epochs(0.0),
-        batch_size: 8,
-        seed: seeds::WEIGHTS,
-        ..DistillConfig::resnet(18)
-    }
-    .with_image_size(32);
+    let loss = DistillationLoss {
+        temperature: 1.0,
+        weight,
+    };
+    let schedule = ScheduleConfig::default()
+        .with_epochs(epochs)
+        .with_warmup_epochs(0.0);
+    let mut config = DistillConfig::resnet(18)
+        .with_image_size(32)
+        .with_loss(loss)
+        .with_schedule(schedule)
+        .with_batch_size(8)
+        .with_seed(Seed(seeds::WEIGHTS));
     config.encoder.stem = Stem::ImageNet;
     config
 }
@@ -69,7 +69,11 @@ impl Classifier for Stubborn {
 fn a_student_learns_its_teachers_opinion_and_not_the_labels() {
     let dir = tempfile::tempdir().unwrap();
     let run = Distill::new(config(6, 1.0))
-        .run(Some(&Stubborn), partly_labelled(32), dir.path().join("run"))
+        .run(
+            Some(Arc::new(Stubborn)),
+            partly_labelled(32),
+            dir.path().join("run"),
+        )
         .unwrap();
     let result = &run.result;
     assert_eq!((result.images, result.labelled, result.steps), (32, 8, 24));
@@ -103,7 +107,7 @@ fn a_student_of_labels_becomes_the_teacher_of_another() {
 
     let student = Distill::new(config(12, 0.7))
         .run(
-            Some(&teacher.student),
+            Some(Arc::new(teacher.student.clone())),
             partly_labelled(24),
             dir.path().join("student"),
         )
@@ -120,7 +124,7 @@ fn a_resumed_distillation_is_the_uninterrupted_one() {
     let distill = Distill::new(config(2, 0.5));
     for path in [&whole, &parts] {
         distill
-            .run(Some(&Stubborn), partly_labelled(16), path)
+            .run(Some(Arc::new(Stubborn)), partly_labelled(16), path)
             .unwrap();
     }
     for file in [
@@ -131,7 +135,7 @@ fn a_resumed_distillation_is_the_uninterrupted_one() {
         fs::remove_file(parts.join(file)).unwrap();
     }
     distill
-        .run(Some(&Stubborn), partly_labelled(16), &parts)
+        .run(Some(Arc::new(Stubborn)), partly_labelled(16), &parts)
         .unwrap();
     for file in ["metrics.csv", "model.safetensors"] {
         let (expected, found) = (fs::read(whole.join(file)), fs::read(parts.join(file)));
@@ -145,11 +149,15 @@ fn self_training_starts_from_the_given_network() {
     let mut config = config(1, 1.0);
     config.schedule.learning_rate = 0.0;
     config.weight_decay = 0.0;
-    let specs = config.model(10).parameter_specs().unwrap();
+    let specs = config.network(10).parameter_specs().unwrap();
     let start = Parameters::initialize(&specs, 12345, &Device::Cpu).unwrap();
     let run = Distill::new(config)
         .start_from(start.clone())
-        .run(Some(&Stubborn), partly_labelled(16), dir.path().join("run"))
+        .run(
+            Some(Arc::new(Stubborn)),
+            partly_labelled(16),
+            dir.path().join("run"),
+        )
         .unwrap();
     let values = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
     let student = run.student.model().store().unwrap();
@@ -170,35 +178,36 @@ fn self_training_starts_from_the_given_network() {
 fn distillations_that_cannot_work_are_named_and_leave_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let run = dir.path().join("run");
-    let message = |config, teacher: Option<&dyn Classifier>, images| {
+    let message = |config, teacher: Option<Arc<dyn Classifier>>, images| {
         let error = Distill::new(config).run(teacher, images, &run).unwrap_err();
         assert!(!run.exists(), "something was left behind: {error}");
         error.to_string()
     };
     let text = message(config(1, 0.5), None, partly_labelled(16));
     assert!(text.contains("0 without a teacher"), "{text}");
-    let text = message(config(1, 1.5), Some(&Stubborn), partly_labelled(16));
+    let text = message(
+        config(1, 1.5),
+        Some(Arc::new(Stubborn)),
+        partly_labelled(16),
+    );
     assert!(
         text.contains("between 0 and 1") && text.contains("1.5"),
         "{text}"
     );
     let mut cold = config(1, 0.5);
     cold.loss.temperature = 0.0;
-    let text = message(cold, Some(&Stubborn), partly_labelled(16));
+    let text = message(cold, Some(Arc::new(Stubborn)), partly_labelled(16));
     assert!(text.contains("temperature"), "{text}");
     let text = message(
-        DistillConfig {
-            batch_size: 64,
-            ..config(1, 0.5)
-        },
-        Some(&Stubborn),
+        config(1, 0.5).with_batch_size(64),
+        Some(Arc::new(Stubborn)),
         partly_labelled(16),
     );
     assert!(text.contains("64") && text.contains("16"), "{text}");
     let binary = simclr::data::ClassMap::binary("none");
     let mapped = cores(16).mapped(&binary).unwrap().shared();
-    let text = message(config(1, 0.5), Some(&Stubborn), mapped);
-    assert!(text.contains("2, as the images have, got 10"), "{text}");
+    let text = message(config(1, 0.5), Some(Arc::new(Stubborn)), mapped);
+    assert!(text.contains("2, as the images have, found 10"), "{text}");
 }
 
 #[test]
@@ -218,9 +227,9 @@ fn another_teacher_does_not_touch_a_run() {
     let dir = tempfile::tempdir().unwrap();
     let distill = Distill::new(config(1, 1.0));
     let run =
-        |teacher: &dyn Classifier| distill.run(Some(teacher), partly_labelled(16), dir.path());
-    run(&Stubborn).unwrap();
-    let error = run(&Other).unwrap_err().to_string();
+        |teacher: Arc<dyn Classifier>| distill.run(Some(teacher), partly_labelled(16), dir.path());
+    run(Arc::new(Stubborn)).unwrap();
+    let error = run(Arc::new(Other)).unwrap_err().to_string();
     assert!(
         error.contains("teacher was \"stubborn\", is \"other\""),
         "{error}"

@@ -13,18 +13,15 @@ use simclr_testkit::seeds;
 
 /// A network and a run that take a second or two.
 fn tiny(epochs: usize) -> PretrainConfig {
-    let defaults = PretrainConfig::default();
-    let mut config = PretrainConfig {
-        encoder: ResNetConfig::depth(18),
-        schedule: defaults
-            .schedule
-            .with_epochs(epochs)
-            .with_warmup_epochs(0.0),
-        batch_size: 8,
-        seed: seeds::WEIGHTS,
-        ..PretrainConfig::default()
-    }
-    .with_image_size(32);
+    let mut config = PretrainConfig::resnet(18)
+        .with_image_size(32)
+        .with_batch_size(8)
+        .with_seed(Seed(seeds::WEIGHTS));
+    config.schedule = config
+        .schedule
+        .clone()
+        .with_epochs(epochs)
+        .with_warmup_epochs(0.0);
     config.encoder.stem = Stem::ImageNet;
     config
 }
@@ -148,13 +145,7 @@ fn settings_that_cannot_work_are_named() {
         );
         text
     };
-    let error = message(
-        PretrainConfig {
-            batch_size: 64,
-            ..tiny(1)
-        },
-        16,
-    );
+    let error = message(tiny(1).with_batch_size(64), 16);
     assert!(error.contains("64") && error.contains("16"), "{error}");
 
     let mut config = tiny(1);
@@ -214,7 +205,7 @@ fn a_checkpoint_of_another_architecture_is_refused() {
         .unwrap()
         .model;
     let mut config = tiny(1);
-    config.encoder = config.encoder.with_se_ratio(0.25);
+    config.encoder = config.encoder.clone().with_se_ratio(0.25);
     let run = dir.path().join("other");
     let error = Pretrain::new(config)
         .start_from(start.store().unwrap())

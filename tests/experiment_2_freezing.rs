@@ -29,7 +29,7 @@ fn check(fine_tune_after_block: i64) {
     config.batch_size = 8;
     config.schedule.epochs = 1;
     config.schedule.warmup_epochs = 0.0;
-    config.seed = seeds::WEIGHTS;
+    config.seed = Seed(seeds::WEIGHTS);
 
     let cores = SyntheticCores::new(16, 32, Seed(seeds::INPUTS)).unwrap();
     let dir = tempfile::tempdir().unwrap();

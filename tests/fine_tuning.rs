@@ -14,23 +14,22 @@ use simclr::optim::{LearningRateScaling, ScheduleConfig};
 use simclr::optim::{OptimizerConfig, SgdConfig};
 use simclr::prelude::*;
 use simclr::train::run::RunRecord;
-use simclr::train::{FineTune, FineTuneConfig, HeadStart};
+use simclr::train::{FineTune, FineTuneConfig, HeadInit};
 use simclr_testkit::seeds;
 
 /// A small network and steps that are large enough to learn something in a few epochs.
 fn config(epochs: usize) -> FineTuneConfig {
-    let mut config = FineTuneConfig {
-        optimizer: OptimizerConfig::Momentum(SgdConfig::default()),
-        schedule: ScheduleConfig::default()
-            .with_learning_rate(0.02)
-            .with_scaling(LearningRateScaling::None)
-            .with_warmup_epochs(0.0)
-            .with_epochs(epochs),
-        batch_size: 8,
-        seed: seeds::WEIGHTS,
-        ..FineTuneConfig::resnet(18)
-    }
-    .with_image_size(32);
+    let schedule = ScheduleConfig::default()
+        .with_learning_rate(0.02)
+        .with_scaling(LearningRateScaling::None)
+        .with_warmup_epochs(0.0)
+        .with_epochs(epochs);
+    let mut config = FineTuneConfig::resnet(18)
+        .with_image_size(32)
+        .with_optimizer(OptimizerConfig::Momentum(SgdConfig::default()))
+        .with_schedule(schedule)
+        .with_batch_size(8)
+        .with_seed(Seed(seeds::WEIGHTS));
     config.encoder.stem = Stem::ImageNet;
     config
 }
@@ -181,13 +180,11 @@ fn a_resumed_fine_tuning_is_the_uninterrupted_one() {
 #[test]
 fn what_is_frozen_stays_and_the_rest_moves() {
     let dir = tempfile::tempdir().unwrap();
-    let start = SimClr::initialize(&config(1).model(10), 77, &Device::Cpu).unwrap();
+    let start = SimClr::initialize(&config(1).network(10), 77, &Device::Cpu).unwrap();
     let fine_tune = |name: &str, freeze, level| {
-        let tuned = FineTuneConfig {
-            encoder: start.config().encoder.clone(),
-            freeze,
-            ..config(1)
-        };
+        let tuned = config(1)
+            .with_encoder(start.config().encoder.clone())
+            .with_freeze(freeze);
         let run = FineTune::new(tuned)
             .start_from(start.store().unwrap())
             .projection_layer(level)
@@ -228,14 +225,14 @@ fn what_is_frozen_stays_and_the_rest_moves() {
 #[test]
 fn heads_start_from_zero_at_random_or_from_the_given_network() {
     let dir = tempfile::tempdir().unwrap();
-    let start = SimClr::initialize(&config(1).model(2), 77, &Device::Cpu).unwrap();
+    let start = SimClr::initialize(&config(1).network(2), 77, &Device::Cpu).unwrap();
     let bias = start.store().unwrap();
     let bias = bias.get("supervised_head.dense.bias").unwrap().clone();
     bias.set(&Tensor::new(&[3f32, -3.0], &Device::Cpu).unwrap())
         .unwrap();
-    let first_loss = |head: HeadStart| {
+    let first_loss = |head: HeadInit| {
         let run = dir.path().join(format!("{head:?}"));
-        FineTune::new(FineTuneConfig { head, ..config(1) })
+        FineTune::new(config(1).with_head(head))
             .start_from(start.store().unwrap())
             .run(&shades(), &run)
             .unwrap();
@@ -243,17 +240,17 @@ fn heads_start_from_zero_at_random_or_from_the_given_network() {
         metrics.series("supervised_loss").unwrap()[0].1
     };
     // Nothing is known: the loss is that of a coin.
-    assert!((first_loss(HeadStart::Zero) - 2f64.ln()).abs() < 1e-6);
-    assert!((first_loss(HeadStart::Random) - 2f64.ln()).abs() > 1e-6);
+    assert!((first_loss(HeadInit::Zero) - 2f64.ln()).abs() < 1e-6);
+    assert!((first_loss(HeadInit::Random) - 2f64.ln()).abs() > 1e-6);
     // One of two is expected with a logit that is 6 higher: (0 + 6) / 2 on average.
-    assert!(first_loss(HeadStart::Given) > 2.0);
+    assert!(first_loss(HeadInit::Given) > 2.0);
 }
 
 #[test]
 fn supervised_training_is_the_same_loop_without_a_network_to_start_from() {
     let preset = FineTune::supervised(50);
     let config = preset.config();
-    assert_eq!(config.head, HeadStart::Random);
+    assert_eq!(config.head, HeadInit::Random);
     assert_eq!((config.batch_size, config.schedule.epochs), (256, 100));
     assert_eq!(
         (config.weight_decay, config.schedule.warmup_epochs),
@@ -348,7 +345,7 @@ fn fine_tunings_that_cannot_work_are_named_and_leave_nothing() {
 fn another_network_to_start_from_does_not_touch_a_run() {
     let dir = tempfile::tempdir().unwrap();
     let run = |seed: u64| {
-        let specs = config(1).model(2).parameter_specs().unwrap();
+        let specs = config(1).network(2).parameter_specs().unwrap();
         let start = Parameters::initialize(&specs, seed, &Device::Cpu).unwrap();
         FineTune::new(config(1))
             .start_from(start)
@@ -367,7 +364,7 @@ fn a_network_that_is_not_the_best_epochs_is_noticed() {
     let run = FineTune::new(config(2)).run(&shades(), dir.path()).unwrap();
     fs::remove_file(dir.path().join("result.json")).unwrap();
     let foreign = Path::new(&run.model_file).to_owned();
-    let model = SimClr::initialize(&config(2).model(2), 1, &Device::Cpu).unwrap();
+    let model = SimClr::initialize(&config(2).network(2), 1, &Device::Cpu).unwrap();
     simclr::checkpoint::save_model(&foreign, &model, Default::default()).unwrap();
     let error = FineTune::new(config(2))
         .run(&shades(), dir.path())

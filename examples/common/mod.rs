@@ -49,7 +49,10 @@ pub(crate) fn compare_and_report(
     let (untrained, pretrained) = (judged(&pretrain.untrained()?)?, judged(&run.encoder)?);
 
     let picture = run.dir.join("views.png");
-    save_png(&views(&split.train, &config.policy, config.seed)?, &picture)?;
+    save_png(
+        &views(&split.train, &config.policy, config.seed.0)?,
+        &picture,
+    )?;
     let table = comparison_table(&[("untrained", &untrained), ("pretrained", &pretrained)]);
     println!("{table}");
     let path = Report::new(title, question)

@@ -131,11 +131,9 @@ fn without_labels(
     study: &Study,
     textures: &Arc<dyn Dataset>,
 ) -> AnyResult<(PathBuf, String)> {
-    let mut config = PretrainConfig {
-        linear_classifier: false,
-        seed: arguments.seed,
-        ..study.protocol().pretrain.clone()
-    };
+    let mut config = study.protocol().pretrain.clone();
+    config.linear_classifier = false;
+    config.seed = Seed(arguments.seed);
     let schedule = &mut config.schedule;
     schedule.learning_rate = 0.075;
     schedule.warmup_epochs = 1.0;
@@ -164,7 +162,7 @@ fn with_labels(
     let mut config = study.protocol().fine_tune.clone();
     config.encoder = study.protocol().pretrain.encoder.clone();
     config.schedule.epochs = 16;
-    config.seed = arguments.seed;
+    config.seed = Seed(arguments.seed);
     let parts = Fractions {
         train: 0.9,
         validation: 0.0,

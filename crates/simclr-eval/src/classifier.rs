@@ -16,7 +16,7 @@ use crate::metrics::ClassificationReport;
 use crate::{Error, Result};
 
 /// Something that gives logits for images: a teacher, or a student that has learned.
-pub trait Classifier {
+pub trait Classifier: Send + Sync {
     /// How many classes it tells apart.
     fn classes(&self) -> usize;
 

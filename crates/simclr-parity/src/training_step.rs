@@ -1,6 +1,7 @@
 //! Kinds `pretrain_step` and `finetune_step`: some steps of training from known weights.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
 use serde_json::Value;
@@ -10,7 +11,7 @@ use simclr_model::{Freeze, ProjectionHeadConfig, ResNetConfig, SimClr, SimClrCon
 use simclr_optim::{AdamConfig, LarsConfig, OptimizerConfig, SgdConfig};
 use simclr_optim::{ScheduleConfig, WarmupCosine};
 use simclr_testkit::{GoldenCase, Tolerance};
-use simclr_train::{Objective, StepMetrics, Trainer};
+use simclr_train::{ContrastiveObjective, Objective, StepMetrics, SupervisedObjective, Trainer};
 
 use crate::formula_model::formula_model;
 use crate::schedule::scaling;
@@ -94,14 +95,15 @@ fn trainer(case: &GoldenCase, backend: Backend) -> Result<Trainer> {
         let freeze = Freeze::try_from(case.integer("fine_tune_after_block")?)?;
         model.set_freeze(freeze.with_original_batch_norm())?;
     }
-    let objective = if pretraining {
-        Objective::Pretrain(NtXent {
+    let objective: Arc<dyn Objective> = if pretraining {
+        let loss = NtXent {
             temperature: case.number("temperature")?,
             normalize: case.flag("hidden_norm")?,
             ..NtXent::default()
-        })
+        };
+        Arc::new(ContrastiveObjective { loss })
     } else {
-        Objective::FineTune
+        Arc::new(SupervisedObjective)
     };
     let schedule = ScheduleConfig::default()
         .with_learning_rate(case.number("learning_rate")?)
@@ -120,10 +122,12 @@ fn trainer(case: &GoldenCase, backend: Backend) -> Result<Trainer> {
         case.count("train_batch_size")?,
     )?;
     let weight_decay = case.number("weight_decay")?;
-    Ok(Trainer::new(
+    let optimizer = optimizer(case)?.with_weight_decay(weight_decay);
+    let optimizer = optimizer.build(model.trainable())?;
+    Ok(Trainer::with_parts(
         model,
         objective,
-        &optimizer(case)?,
+        optimizer,
         weight_decay,
         schedule,
     )?)
@@ -183,8 +187,6 @@ fn compare_metrics(
         _ => case.bound("metrics_rel")?,
     });
     let share = Tolerance::absolute(case.bound("acc_abs")?);
-    let contrast = metrics.contrast.as_ref();
-    let supervised = metrics.supervised.as_ref();
     let results = [
         (
             "learning_rate",
@@ -193,21 +195,29 @@ fn compare_metrics(
         ),
         ("train/total_loss", Some(metrics.total_loss), relative),
         ("train/weight_decay", Some(metrics.weight_decay), relative),
-        ("train/contrast_loss", contrast.map(|m| m.loss), relative),
-        ("train/contrast_acc", contrast.map(|m| m.accuracy), share),
+        (
+            "train/contrast_loss",
+            metrics.get("contrast_loss"),
+            relative,
+        ),
+        (
+            "train/contrast_acc",
+            metrics.get("contrast_accuracy"),
+            share,
+        ),
         (
             "train/contrast_entropy",
-            contrast.map(|m| m.entropy),
+            metrics.get("contrast_entropy"),
             relative,
         ),
         (
             "train/supervised_loss",
-            supervised.map(|m| m.loss),
+            metrics.get("supervised_loss"),
             relative,
         ),
         (
             "train/supervised_acc",
-            supervised.map(|m| m.accuracy),
+            metrics.get("supervised_accuracy"),
             share,
         ),
     ];

@@ -18,7 +18,6 @@
 //! assert_eq!((quick.image_size(), quick.folds.to_string().starts_with("3 folds")), (32, true));
 //! ```
 
-use simclr_loss::NtXent;
 use simclr_model::{ResNetConfig, Stem};
 
 use crate::{FoldScheme, Protocol};
@@ -26,7 +25,7 @@ use simclr_eval::Judge;
 use simclr_eval::evaluation::{LinearProbe, LogisticProbe};
 use simclr_optim::LearningRateScaling;
 use simclr_optim::{AdamConfig, OptimizerConfig};
-use simclr_train::{FineTuneConfig, PretrainConfig};
+use simclr_train::{FineTuneConfig, LoopConfig, PretrainConfig};
 
 /// What curves over label budgets are drawn for.
 const LABEL_FRACTIONS: [f64; 4] = [1.0, 0.25, 0.1, 0.05];
@@ -114,16 +113,15 @@ pub fn experiment_6() -> Protocol {
 /// Training with labels for a few hundred images, where LARS and batches of 256 would take
 /// too few steps to learn anything: Adam at 0.001 in batches of 50, one epoch of warm-up.
 pub fn with_adam(fine_tune: FineTuneConfig) -> FineTuneConfig {
-    FineTuneConfig {
-        optimizer: OptimizerConfig::Adam(AdamConfig::default()),
-        schedule: fine_tune
-            .schedule
-            .with_learning_rate(0.001)
-            .with_scaling(LearningRateScaling::None)
-            .with_warmup_epochs(1.0),
-        batch_size: 50,
-        ..fine_tune
-    }
+    let schedule = fine_tune.schedule.clone();
+    let schedule = schedule
+        .with_learning_rate(0.001)
+        .with_scaling(LearningRateScaling::None)
+        .with_warmup_epochs(1.0);
+    fine_tune
+        .with_optimizer(OptimizerConfig::Adam(AdamConfig::default()))
+        .with_schedule(schedule)
+        .with_batch_size(50)
 }
 
 /// The same experiment in a few minutes on two cores: ResNet-18 at 32 px, few epochs, the
@@ -132,25 +130,21 @@ pub fn with_adam(fine_tune: FineTuneConfig) -> FineTuneConfig {
 pub fn tiny(paper: Protocol) -> Protocol {
     let continued = paper.pretrain.schedule.learning_rate < 0.1;
     let (learning_rate, epochs) = if continued { (0.02, 2) } else { (0.075, 6) };
-    let mut pretrain = PretrainConfig {
-        encoder: ResNetConfig::depth(18),
-        loss: NtXent {
-            temperature: 0.2,
-            ..paper.pretrain.loss
-        },
-        policy: paper.pretrain.policy.clone().with_up_down_flip(0.5),
-        schedule: paper
-            .pretrain
-            .schedule
-            .clone()
-            .with_learning_rate(learning_rate)
-            .with_scaling(LearningRateScaling::Sqrt)
-            .with_warmup_epochs(if continued { 0.2 } else { 1.0 })
-            .with_epochs(epochs),
-        batch_size: 100,
-        ..paper.pretrain
-    }
-    .with_image_size(32);
+    let schedule = paper.pretrain.schedule.clone();
+    let schedule = schedule
+        .with_learning_rate(learning_rate)
+        .with_scaling(LearningRateScaling::Sqrt)
+        .with_warmup_epochs(if continued { 0.2 } else { 1.0 })
+        .with_epochs(epochs);
+    let policy = paper.pretrain.policy.clone().with_up_down_flip(0.5);
+    let mut pretrain = paper
+        .pretrain
+        .with_encoder(ResNetConfig::depth(18))
+        .with_policy(policy)
+        .with_schedule(schedule)
+        .with_batch_size(100)
+        .with_image_size(32);
+    pretrain.loss.temperature = 0.2;
     // The ImageNet stem is coarser than the CIFAR one, and sixteen times as fast.
     pretrain.encoder.stem = Stem::ImageNet;
     let mut fine_tune = with_adam(paper.fine_tune).with_image_size(32);

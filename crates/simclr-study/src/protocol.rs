@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 use simclr_augment::Policy;
-use simclr_data::{Dataset, OfflineAugmentation};
+use simclr_data::{Dataset, OfflineAugmentation, Seed};
 use simclr_model::ResNetConfig;
 
 use super::{FoldScheme, Trial};
 use crate::{Error, Result};
 use simclr_eval::Judge;
-use simclr_train::{FineTuneConfig, PretrainConfig};
+use simclr_train::{FineTuneConfig, LoopConfig, PretrainConfig};
 
 /// An experiment's settings. They are written to the study's `config.json`, and a study
 /// can only be resumed with the same.
@@ -74,11 +74,9 @@ impl Protocol {
     /// than the set.
     pub fn training(&self, trial: &Trial) -> FineTuneConfig {
         const MOST: f64 = 4.0;
-        let mut config = FineTuneConfig {
-            encoder: self.pretrain.encoder.clone(),
-            seed: trial.seed,
-            ..self.fine_tune.clone()
-        };
+        let mut config = self.fine_tune.clone();
+        config.encoder = self.pretrain.encoder.clone();
+        config.seed = Seed(trial.seed);
         config.batch_size = config.batch_size.min(trial.split.train.len()).max(1);
         let factor = (1.0 / trial.label_fraction).clamp(1.0, MOST);
         config.schedule.epochs = (config.schedule.epochs as f64 * factor).round() as usize;

@@ -29,8 +29,8 @@ pub enum Error {
         /// One line per field: its path, the recorded value and the value now.
         differences: Vec<String>,
     },
-    /// Another process is writing to the run folder.
-    #[error("{dir} is in use by another process, which holds the lock on {}", lock.display())]
+    /// Another run is writing to the run folder.
+    #[error("{dir} is in use by another run, in this process or another, which holds the lock on {}", lock.display())]
     RunLocked {
         /// The run folder.
         dir: PathBuf,
@@ -66,12 +66,25 @@ pub enum Error {
         /// The loss.
         loss: f64,
     },
-    /// Fine-tuning needs a supervised head and labels.
-    #[error("fine-tuning needs {missing}")]
+    /// A supervised head, labels or a teacher are not there.
+    #[error("{operation} needs {missing}")]
     NoLabels {
+        /// What needs them.
+        operation: &'static str,
         /// What is not there.
         missing: &'static str,
     },
+    /// A callback paused the run; running it again goes on from there.
+    #[error("the run in {} was paused after step {step}", dir.display())]
+    Paused {
+        /// The run folder.
+        dir: PathBuf,
+        /// How many steps have been taken.
+        step: u64,
+    },
+    /// A part of the loop that the caller has brought failed.
+    #[error(transparent)]
+    Foreign(#[from] Box<dyn std::error::Error + Send + Sync>),
     /// The images cannot be augmented that way.
     #[error(transparent)]
     Augment(#[from] simclr_augment::Error),

@@ -3,7 +3,7 @@
 use simclr_report::plot::{LineChart, Series};
 use simclr_report::{Report, Table};
 
-use crate::Result;
+use crate::error::Result;
 use crate::run::{Manifest, MetricsTable, RunRecord};
 
 /// A figure of the columns whose names end alike.

@@ -1,207 +1,190 @@
-//! One optimisation step after the other, for pretraining and for fine-tuning.
+//! One optimization step after the other.
 
-use candle_core::Tensor;
-use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor};
+use simclr_checkpoint::{Source, check_architecture, load_model, model_checkpoint, save_model};
 use simclr_kernels::{backward, recycle};
-use simclr_loss::{DistillationLoss, NtXent, cross_entropy};
-use simclr_model::{Mode, SimClr};
+use simclr_model::SimClr;
+use simclr_optim::{Optimizer, OptimizerConfig, WarmupCosine, weight_decay_term};
 
-use crate::{Error, Result};
-use simclr_eval::metrics::arg_max;
-use simclr_optim::WarmupCosine;
-use simclr_optim::{Optimizer, OptimizerConfig};
-use simclr_optim::{WeightDecayCoverage, weight_decay_term};
+use crate::config::at_least;
+use crate::error::{Error, Result};
+use crate::objective::{Metric, Objective, TrainingBatch, scalar};
 
-/// What is minimised, beside the weight-decay term.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Objective {
-    /// NT-Xent between the two views, and, where the model has a supervised head
-    /// and the batch has labels, the cross-entropy of a linear classifier that
-    /// learns alongside on stopped gradients.
-    Pretrain(NtXent),
-    /// The cross-entropy of the supervised head, with gradients into everything
-    /// that is not frozen.
-    FineTune,
-    /// A teacher's probabilities, and the labels of the images that have any, with
-    /// gradients into everything that is not frozen.
-    Distill(DistillationLoss),
-}
-
-/// The model, what it is trained for, and how.
+/// A model, an objective and an optimizer, stepped by hand.
+///
+/// Each step's loss is that of the [`Objective`] and the weight-decay term, as in the original.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use candle_core::{DType, Device, Tensor};
+/// use simclr_loss::NtXent;
+/// use simclr_model::{ResNetConfig, SimClr, SimClrConfig, Stem};
+/// use simclr_optim::{OptimizerConfig, ScheduleConfig, WarmupCosine};
+/// use simclr_train::{ContrastiveObjective, Trainer};
+///
+/// let encoder = ResNetConfig::depth(18).with_stem(Stem::ImageNet);
+/// let model = SimClr::initialize(&SimClrConfig::new(encoder), 1, &Device::Cpu)?;
+/// let schedule = WarmupCosine::new(&ScheduleConfig::default(), 4, 4)?;
+/// let objective = ContrastiveObjective { loss: NtXent::default() };
+/// let mut trainer = Trainer::new(model, objective, &OptimizerConfig::default(), 1e-4, schedule)?;
+///
+/// // Two views of four images.
+/// let views = Tensor::rand(0f32, 1., (2 * 4, 32, 32, 3), &Device::Cpu)?;
+/// let metrics = trainer.step(&views, None)?;
+/// assert_eq!(trainer.steps_taken(), 1);
+/// assert!(metrics.get("contrast_loss").is_some());
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("state.safetensors");
+/// trainer.save(&path)?;
+/// trainer.restore(&path, &Device::Cpu)?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Trainer {
     model: SimClr,
-    objective: Objective,
+    objective: Arc<dyn Objective>,
     optimizer: Box<dyn Optimizer>,
     weight_decay: f64,
-    coverage: WeightDecayCoverage,
     schedule: WarmupCosine,
     step: u64,
 }
 
-/// What one step measured, before its update.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+/// What a step measured.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct StepMetrics {
-    /// The number of the step, from 0: the learning rate is the schedule's at this number.
+    /// The number of the step, from 0.
     pub step: u64,
-    /// The learning rate of the step.
+    /// The learning rate of the update.
     pub learning_rate: f64,
-    /// The sum of all terms.
+    /// The sum of all terms of the loss.
     pub total_loss: f64,
     /// The weight-decay term.
     pub weight_decay: f64,
-    /// The contrastive part; `None` in fine-tuning.
-    pub contrast: Option<ContrastMetrics>,
-    /// The supervised part; `None` without labels.
-    pub supervised: Option<SupervisedMetrics>,
-    /// The teacher's part; `None` without a teacher.
-    #[serde(default)]
-    pub distillation: Option<DistillationMetrics>,
+    /// The objective's metrics.
+    pub values: Vec<Metric>,
 }
 
-/// The contrastive part of a step.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct ContrastMetrics {
-    /// NT-Xent.
-    pub loss: f64,
-    /// How often the other view is the most similar of all.
-    pub accuracy: f64,
-    /// The mean entropy of the softmax over the other views, in nats.
-    pub entropy: f64,
+impl StepMetrics {
+    /// A metric of the objective by its name; `None` if the step has none.
+    pub fn get(&self, name: &str) -> Option<f64> {
+        Some(self.values.iter().find(|(metric, _)| *metric == name)?.1)
+    }
 }
 
-/// The supervised part of a step.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct SupervisedMetrics {
-    /// The cross-entropy in nats.
-    pub loss: f64,
-    /// The share of right arg-max predictions.
-    pub accuracy: f64,
-}
-
-/// The teacher's part of a step.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct DistillationMetrics {
-    /// The distillation loss times its weight.
-    pub loss: f64,
-    /// The share of images to which student and teacher give the same class.
-    pub agreement: f64,
-}
-
-/// The terms of a loss beside the weight decay, and what was measured with them.
-#[derive(Default)]
-struct Losses {
-    terms: Vec<Tensor>,
-    contrast: Option<ContrastMetrics>,
-    supervised: Option<SupervisedMetrics>,
-    distillation: Option<DistillationMetrics>,
+impl fmt::Debug for Trainer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trainer")
+            .field("model", self.model.config())
+            .field("objective", &self.objective)
+            .field("weight_decay", &self.weight_decay)
+            .field("schedule", &self.schedule)
+            .field("step", &self.step)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Trainer {
-    /// A trainer before its first step.
-    ///
-    /// `weight_decay` is the strength of the L2 penalty; what of it stands in the
-    /// loss and what in the optimizer is said at [`WeightDecayCoverage`]. It
-    /// replaces the one in LARS's own settings.
+    /// A trainer at its first step. Frozen parameters are not updated. LARS adds the weight
+    /// decay to gradients by itself and gets `weight_decay` for that.
     ///
     /// # Errors
-    /// Settings that the optimizer does not accept; a negative weight decay.
+    /// A weight decay or a setting of the optimizer that is out of its range.
     pub fn new(
         model: SimClr,
-        objective: Objective,
+        objective: impl Objective + 'static,
         optimizer: &OptimizerConfig,
         weight_decay: f64,
         schedule: WarmupCosine,
     ) -> Result<Self> {
-        if !(weight_decay.is_finite() && weight_decay >= 0.0) {
-            return Err(Error::setting(
-                "weight decay",
-                "a finite number, at least 0",
-                weight_decay,
-            ));
-        }
         let optimizer = optimizer.clone().with_weight_decay(weight_decay);
         let optimizer = optimizer.build(model.trainable())?;
-        let coverage = optimizer.weight_decay_coverage();
+        Self::with_parts(
+            model,
+            Arc::new(objective),
+            optimizer,
+            weight_decay,
+            schedule,
+        )
+    }
+
+    /// A trainer with an own objective and an optimizer that has been built for the model's
+    /// [trainable variables](SimClr::trainable).
+    ///
+    /// # Errors
+    /// A weight decay that is negative or not finite.
+    pub fn with_parts(
+        model: SimClr,
+        objective: Arc<dyn Objective>,
+        optimizer: Box<dyn Optimizer>,
+        weight_decay: f64,
+        schedule: WarmupCosine,
+    ) -> Result<Self> {
+        at_least("weight decay", weight_decay, 0.0)?;
         Ok(Self {
             model,
             objective,
             optimizer,
             weight_decay,
-            coverage,
             schedule,
             step: 0,
         })
     }
 
-    /// The model in its present state.
+    /// The model.
     pub fn model(&self) -> &SimClr {
         &self.model
     }
 
-    /// The optimizer, whose state belongs into a checkpoint.
+    /// The optimizer.
     pub fn optimizer(&self) -> &dyn Optimizer {
         self.optimizer.as_ref()
     }
 
-    /// The optimizer, for restoring its state.
-    pub fn optimizer_mut(&mut self) -> &mut dyn Optimizer {
-        self.optimizer.as_mut()
-    }
-
-    /// Steps taken so far.
+    /// How many steps have been taken.
     pub fn steps_taken(&self) -> u64 {
         self.step
     }
 
-    /// Goes on as if `step` steps had been taken.
-    pub fn resume_after(&mut self, step: u64) {
-        self.step = step;
-    }
-
-    /// Takes one step on a batch: forward, losses, backward, update.
-    ///
-    /// For pretraining, `images` is `[2n, h, w, 3]`, the first views and then the
-    /// second ones; for fine-tuning `[n, h, w, 3]`. `labels` is `[n]`, u32.
+    /// Takes a step: the views of n images (`[views * n, height, width, 3]`, first views first)
+    /// and their labels (`[n]`), if there are any.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] if the loss is not a finite number (nothing is
-    /// updated then); [`Error::NoLabels`] if fine-tuning has none.
-    pub fn step(&mut self, images: &Tensor, labels: Option<&Tensor>) -> Result<StepMetrics> {
-        let losses = self.losses(images, labels)?;
-        self.update(losses)
+    /// As [`step_batch`](Self::step_batch).
+    pub fn step(&mut self, views: &Tensor, labels: Option<&Tensor>) -> Result<StepMetrics> {
+        let labels = labels.map(Tensor::to_vec1::<u32>).transpose()?;
+        let labels: Vec<_> = labels.into_iter().flatten().map(Some).collect();
+        self.step_batch(&TrainingBatch {
+            views,
+            labels: &labels,
+        })
     }
 
-    /// Takes one step of distillation on `images` `[n, h, w, 3]`.
-    ///
-    /// `teacher` are the teacher's logits `[n, classes]` of the same images; without them
-    /// only the labels count, with their weight. `labels` has one label per image or none.
+    /// Takes a step on a batch whose images may have labels or not.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] as in [`step`](Self::step); [`Error::Setting`] unless the
-    /// objective is [`Objective::Distill`]; [`Error::NoLabels`] if there is neither a
-    /// teacher nor a label, or the model has no supervised head.
-    pub fn distill_step(
-        &mut self,
-        images: &Tensor,
-        teacher: Option<&Tensor>,
-        labels: &[Option<u32>],
-    ) -> Result<StepMetrics> {
-        let losses = self.distillation_losses(images, teacher, labels)?;
-        self.update(losses)
-    }
-
-    fn update(&mut self, losses: Losses) -> Result<StepMetrics> {
+    /// [`Error::NotFinite`] if the loss is no longer finite: then the step is not taken. What
+    /// the objective and the optimizer refuse.
+    pub fn step_batch(&mut self, batch: &TrainingBatch<'_>) -> Result<StepMetrics> {
+        let loss = self.objective.loss(&self.model, batch)?;
         let learning_rate = self.schedule.at(self.step as usize);
         let penalty = self.penalty()?;
-        let total = total(losses.terms.into_iter().chain(penalty.clone()))?;
+        let terms: Vec<Tensor> = loss.terms.into_iter().chain(penalty.clone()).collect();
+        if terms.is_empty() {
+            return Err(Error::setting("objective", "at least one term", "none"));
+        }
+        let total = Tensor::stack(&terms, 0)?.sum_all()?;
         let metrics = StepMetrics {
             step: self.step,
             learning_rate,
             total_loss: scalar(&total)?,
             weight_decay: penalty.as_ref().map_or(Ok(0.0), scalar)?,
-            contrast: losses.contrast,
-            supervised: losses.supervised,
-            distillation: losses.distillation,
+            values: loss.metrics,
         };
         if !metrics.total_loss.is_finite() {
             return Err(Error::NotFinite {
@@ -220,135 +203,56 @@ impl Trainer {
         if self.weight_decay == 0.0 {
             return Ok(None);
         }
-        Ok(weight_decay_term(
-            self.optimizer.variables(),
-            self.coverage,
-            self.weight_decay,
-        )?)
+        let variables = self.optimizer.variables();
+        let coverage = self.optimizer.weight_decay_coverage();
+        Ok(weight_decay_term(variables, coverage, self.weight_decay)?)
     }
 
-    fn losses(&self, images: &Tensor, labels: Option<&Tensor>) -> Result<Losses> {
-        let mut losses = Losses::default();
-        let output = match &self.objective {
-            Objective::Pretrain(nt_xent) => {
-                let output = self.model.forward(images, Mode::Train)?;
-                let contrast = nt_xent.forward(&output.projection)?;
-                losses.contrast = Some(ContrastMetrics {
-                    loss: scalar(&contrast.loss)?,
-                    accuracy: scalar(&contrast.accuracy)?,
-                    entropy: scalar(&contrast.entropy)?,
-                });
-                losses.terms.push(contrast.loss);
-                output
-            }
-            Objective::FineTune => self.model.forward_fine_tuning(images, Mode::Train)?,
-            Objective::Distill(_) => {
-                let expected =
-                    "pretraining or fine-tuning (a step with a teacher is `distill_step`)";
-                return Err(Error::setting("objective", expected, "distillation"));
-            }
-        };
-        match (labels, &output.logits) {
-            (Some(labels), Some(logits)) => {
-                // Both views of an image have its label.
-                let labels = match &self.objective {
-                    Objective::Pretrain(_) => Tensor::cat(&[labels, labels], 0)?,
-                    _ => labels.clone(),
-                };
-                let loss = cross_entropy(logits, &labels)?;
-                losses.supervised = Some(SupervisedMetrics {
-                    loss: scalar(&loss)?,
-                    accuracy: accuracy(logits, &labels)?,
-                });
-                losses.terms.push(loss);
-            }
-            (None, _) if self.objective == Objective::FineTune => {
-                return Err(Error::NoLabels { missing: "labels" });
-            }
-            (_, None) if self.objective == Objective::FineTune => {
-                return Err(Error::NoLabels { missing: HEAD });
-            }
-            _ => {}
-        }
-        Ok(losses)
+    /// Writes everything that is needed to go on later: network, optimizer state and the number
+    /// of steps.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let mut file = model_checkpoint(&self.model, self.source())?;
+        file.tensors.extend(self.optimizer.state()?);
+        Ok(file.save(path)?)
     }
 
-    fn distillation_losses(
-        &self,
-        images: &Tensor,
-        teacher: Option<&Tensor>,
-        labels: &[Option<u32>],
-    ) -> Result<Losses> {
-        let Objective::Distill(loss) = &self.objective else {
-            let actual = format!("{:?}", self.objective);
-            return Err(Error::setting("objective", "distillation", actual));
-        };
-        let output = self.model.forward_fine_tuning(images, Mode::Train)?;
-        let logits = output.logits.ok_or(Error::NoLabels { missing: HEAD })?;
-        let mut losses = Losses::default();
-        let (distillation, supervised) = match teacher {
-            Some(teacher) => {
-                let (distillation, supervised) = loss.terms(&logits, teacher, labels)?;
-                losses.distillation = Some(DistillationMetrics {
-                    loss: scalar(&distillation)?,
-                    agreement: accuracy(&logits, &teacher.argmax(1)?)?,
-                });
-                (Some(distillation), supervised)
-            }
-            // The teacher's part is left out; its logits are not looked at.
-            None => (None, loss.terms(&logits, &logits, labels)?.1),
-        };
-        if let Some(supervised) = &supervised {
-            losses.supervised = Some(SupervisedMetrics {
-                loss: scalar(supervised)?,
-                accuracy: labelled_accuracy(&logits, labels)?,
-            });
-        }
-        losses
-            .terms
-            .extend(distillation.into_iter().chain(supervised));
-        match losses.terms.is_empty() {
-            true => Err(Error::NoLabels {
-                missing: "a teacher or labels",
-            }),
-            false => Ok(losses),
-        }
+    /// Goes back to where [`save`](Self::save) was called.
+    ///
+    /// # Errors
+    /// A file that is missing, damaged or of another architecture or optimizer.
+    pub fn restore(&mut self, path: &Path, device: &Device) -> Result<()> {
+        let saved = load_model(path, device)?;
+        check_architecture(path, &saved.metadata, self.model.config())?;
+        let step = saved
+            .metadata
+            .source
+            .and_then(|source| source.global_step)
+            .ok_or_else(|| Error::RunFile {
+                path: path.to_owned(),
+                reason: "does not say after which step it was written".into(),
+            })?;
+        let parameters = saved.model.store()?;
+        let values = parameters
+            .iter()
+            .map(|(name, variable)| (name, variable.as_tensor()));
+        self.model.store()?.load(values.collect::<Vec<_>>())?;
+        self.optimizer.load_state(&saved.state)?;
+        self.step = step.unsigned_abs();
+        Ok(())
     }
-}
 
-/// What fine-tuning and distillation need of the model.
-const HEAD: &str = "a model with a supervised head";
+    /// Writes the network alone, heads included.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn save_model(&self, path: &Path) -> Result<()> {
+        Ok(save_model(path, &self.model, self.source())?)
+    }
 
-/// The accuracy over the rows that have a label.
-fn labelled_accuracy(logits: &Tensor, labels: &[Option<u32>]) -> Result<f64> {
-    let known = (0u32..)
-        .zip(labels)
-        .filter_map(|(row, label)| Some((row, (*label)?)));
-    let (rows, labels): (Vec<u32>, Vec<u32>) = known.unzip();
-    let device = logits.device();
-    let logits = logits.index_select(&Tensor::new(rows, device)?, 0)?;
-    accuracy(&logits, &Tensor::new(labels, device)?)
-}
-
-/// The sum of a non-empty list of scalars.
-fn total(terms: impl IntoIterator<Item = Tensor>) -> Result<Tensor> {
-    let terms: Vec<Tensor> = terms.into_iter().collect();
-    Ok(Tensor::stack(&terms, 0)?.sum_all()?)
-}
-
-fn scalar(tensor: &Tensor) -> Result<f64> {
-    Ok(tensor.to_dtype(candle_core::DType::F64)?.to_scalar()?)
-}
-
-/// The share of rows whose highest logit is the label's.
-fn accuracy(logits: &Tensor, labels: &Tensor) -> Result<f64> {
-    let (rows, classes) = logits.dims2()?;
-    let predictions = arg_max(&logits.flatten_all()?.to_vec1::<f32>()?, classes)?;
-    let labels = labels.to_vec1::<u32>()?;
-    let hits = predictions
-        .iter()
-        .zip(&labels)
-        .filter(|(a, b)| a == b)
-        .count();
-    Ok(hits as f64 / rows.max(1) as f64)
+    fn source(&self) -> Source {
+        Source::new("simclr training").with_global_step(self.step as i64)
+    }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use simclr_files::{remove_leftovers, replace_atomically};
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 const PREFIX: &str = "step-";
 const SUFFIX: &str = ".safetensors";

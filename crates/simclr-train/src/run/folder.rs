@@ -9,10 +9,13 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use simclr_files::{read_json, remove_leftovers, write_json};
 
+use super::checkpoints::Checkpoints;
 use super::configuration::differences;
 use super::lock::FolderLock;
-use super::{Checkpoints, Manifest, MetricsLog, MetricsTable, RunFacts, Session};
-use crate::{Error, Result};
+use super::manifest::{Manifest, RunFacts, Session};
+use super::metrics_log::MetricsLog;
+use super::metrics_table::MetricsTable;
+use crate::error::{Error, Result};
 
 const CONFIG: &str = "config.json";
 const MANIFEST: &str = "manifest.json";

@@ -3,7 +3,7 @@
 use std::fs::{File, TryLockError};
 use std::path::Path;
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 const FILE: &str = "run.lock";
 
@@ -47,7 +47,7 @@ mod tests {
         let first = FolderLock::take(dir.path()).unwrap();
         let error = FolderLock::take(dir.path()).unwrap_err();
         assert!(matches!(error, Error::RunLocked { .. }), "{error}");
-        assert!(error.to_string().contains("in use by another process"));
+        assert!(error.to_string().contains("in use by another run"));
         drop(first);
         FolderLock::take(dir.path()).unwrap();
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use simclr_files::write_bytes;
 
 use super::metrics_table::STEP;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// A CSV file of figures, one row per logged step.
 ///

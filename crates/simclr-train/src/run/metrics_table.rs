@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// The name of the first column.
 pub(super) const STEP: &str = "step";
@@ -100,7 +100,7 @@ impl MetricsTable {
 
 #[cfg(test)]
 mod tests {
-    use super::super::MetricsLog;
+    use super::super::metrics_log::MetricsLog;
     use super::*;
 
     #[test]

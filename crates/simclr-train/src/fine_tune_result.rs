@@ -3,13 +3,13 @@
 use serde::{Deserialize, Serialize};
 use simclr_data::{Split, Subset};
 
-use super::validation::{ACCURACY, LOSS, WEIGHTED_F1};
-use crate::Result;
-use crate::run::MetricsTable;
-use crate::session::Finished;
 use simclr_eval::metrics::ClassificationReport;
-use simclr_report::percent;
-use simclr_report::{Cell, Table};
+use simclr_report::{Cell, Table, percent};
+
+use crate::error::Result;
+use crate::run::MetricsTable;
+use crate::training_run::CompletedRun;
+use crate::validation::{ACCURACY, LOSS, WEIGHTED_F1};
 
 /// The outcome of a fine-tuning. Prints as a table of epochs and the test figures.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,6 +33,9 @@ pub struct FineTuneResult {
     pub images_per_second: f64,
     /// The share of that time in which the network waited for data.
     pub waiting_share: f64,
+    /// Whether a callback ended it before its last step.
+    #[serde(default)]
+    pub stopped_early: bool,
 }
 
 /// One epoch of a fine-tuning.
@@ -53,16 +56,16 @@ pub struct FineTuneEpoch {
 }
 
 /// What the network of the best epoch makes of the other parts.
-pub(super) struct Evaluation {
-    pub(super) best_epoch: usize,
-    pub(super) validation: Option<ClassificationReport>,
-    pub(super) test: Option<ClassificationReport>,
-    pub(super) test_scores: Vec<f32>,
+pub(crate) struct Evaluation {
+    pub(crate) best_epoch: usize,
+    pub(crate) validation: Option<ClassificationReport>,
+    pub(crate) test: Option<ClassificationReport>,
+    pub(crate) test_scores: Vec<f32>,
 }
 
 impl FineTuneResult {
-    pub(super) fn new(
-        finished: &Finished,
+    pub(crate) fn new(
+        run: &CompletedRun,
         split: &Split<Subset>,
         evaluation: Evaluation,
     ) -> Result<Self> {
@@ -73,14 +76,15 @@ impl FineTuneResult {
                 validation: split.validation.len(),
                 test: split.test.len(),
             },
-            steps: finished.trainer.steps_taken(),
-            epochs: epochs(&finished.metrics, &finished.epoch_ends)?,
+            steps: run.trainer.steps_taken(),
+            epochs: epochs(&run.metrics, &run.epoch_ends)?,
             best_epoch: evaluation.best_epoch,
             validation: evaluation.validation,
             test: evaluation.test,
             test_scores: evaluation.test_scores,
-            images_per_second: finished.pace.images_per_second(),
-            waiting_share: finished.pace.waiting_share(),
+            images_per_second: run.throughput.images_per_second(),
+            waiting_share: run.throughput.waiting_share(),
+            stopped_early: run.stopped_early,
         })
     }
 
@@ -153,15 +157,16 @@ impl std::fmt::Display for FineTuneResult {
 
 /// The epochs, each from the rows of its steps.
 fn epochs(metrics: &MetricsTable, ends: &[usize]) -> Result<Vec<FineTuneEpoch>> {
-    let (losses, accuracies) = (
-        metrics.series("supervised_loss")?,
-        metrics.series("supervised_accuracy")?,
-    );
-    let validation = [
-        metrics.series(LOSS)?,
-        metrics.series(ACCURACY)?,
-        metrics.series(WEIGHTED_F1)?,
-    ];
+    // An own objective may have other metrics.
+    let series = |column: &str| {
+        if metrics.columns().iter().any(|name| name == column) {
+            metrics.series(column)
+        } else {
+            Ok(Vec::new())
+        }
+    };
+    let (losses, accuracies) = (series("supervised_loss")?, series("supervised_accuracy")?);
+    let validation = [series(LOSS)?, series(ACCURACY)?, series(WEIGHTED_F1)?];
     let starts = std::iter::once(&0).chain(ends);
     let epoch = |(index, (&start, &end)): (usize, (&usize, &usize))| {
         let mean = |points: &[(f64, f64)]| {

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::PretrainConfig;
-use crate::Result;
+use crate::epochs::epoch_means;
+use crate::error::Result;
+use crate::pretrain_config::PretrainConfig;
 use crate::run::MetricsTable;
-use crate::session::Finished;
+use crate::training_run::CompletedRun;
 
 /// The outcome of a pretraining run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,6 +26,9 @@ pub struct PretrainResult {
     /// Whether the contrastive loss ended where that of a network is which maps
     /// every image to the same point.
     pub collapsed: bool,
+    /// Whether a callback ended it before its last step.
+    #[serde(default)]
+    pub stopped_early: bool,
 }
 
 /// Means over the steps of an epoch.
@@ -45,15 +49,16 @@ pub struct EpochSummary {
 }
 
 impl PretrainResult {
-    pub(super) fn new(finished: &Finished, config: &PretrainConfig, images: usize) -> Result<Self> {
-        let epochs = EpochSummary::all(&finished.metrics)?;
+    pub(crate) fn new(run: &CompletedRun, config: &PretrainConfig, images: usize) -> Result<Self> {
+        let epochs = EpochSummary::all(&run.metrics)?;
         let loss = epochs.last().map_or(0.0, |epoch| epoch.contrast_loss);
         Ok(Self {
             images,
-            steps: finished.trainer.steps_taken(),
-            views_per_second: 2.0 * finished.pace.images_per_second(),
-            waiting_share: finished.pace.waiting_share(),
-            collapsed: config.loss.looks_collapsed(loss, config.batch_size),
+            steps: run.trainer.steps_taken(),
+            views_per_second: 2.0 * run.throughput.images_per_second(),
+            waiting_share: run.throughput.waiting_share(),
+            collapsed: loss > 0.0 && config.loss.looks_collapsed(loss, config.batch_size),
+            stopped_early: run.stopped_early,
             epochs,
         })
     }
@@ -85,7 +90,7 @@ impl PretrainResult {
 
 impl EpochSummary {
     /// The means over each epoch of a run's `metrics.csv`.
-    pub(super) fn all(table: &MetricsTable) -> Result<Vec<Self>> {
+    pub(crate) fn all(table: &MetricsTable) -> Result<Vec<Self>> {
         let mean = |column| epoch_means(table, column);
         let total_loss = mean("total_loss")?;
         let contrast_loss = mean("contrast_loss")?;
@@ -105,18 +110,4 @@ impl EpochSummary {
             })
             .collect())
     }
-}
-
-/// Means of a column over the steps of each epoch.
-pub(crate) fn epoch_means(table: &MetricsTable, column: &str) -> Result<BTreeMap<usize, f64>> {
-    let mut sums: BTreeMap<usize, (f64, f64)> = BTreeMap::new();
-    for (epoch, value) in table.points("epoch", column)? {
-        let (sum, count) = sums.entry(epoch as usize).or_default();
-        *sum += value;
-        *count += 1.0;
-    }
-    Ok(sums
-        .into_iter()
-        .map(|(epoch, (sum, count))| (epoch, sum / count))
-        .collect())
 }

@@ -1,32 +1,26 @@
 //! Fine-tuning with labels: SimCLRv2's second step, and supervised training.
 
-mod config;
-mod outcome;
-mod validation;
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use simclr_augment::Policy;
 use simclr_checkpoint::load_model;
-use simclr_data::{Dataset, DatasetExt, LoaderConfig, Split, Subset, ViewLoader};
-use simclr_model::{Freeze, Parameters, SimClr};
-
-pub use config::{FineTuneConfig, HeadStart};
-use outcome::Evaluation;
-pub use outcome::{FineTuneEpoch, FineTuneResult};
-use validation::{Validation, best_step};
-
-use crate::run::RunFacts;
-use crate::session::{Finished, Session};
-use crate::training_loop::{Material, TrainingLoop};
-use crate::{Error, Result};
-use simclr_data::dataset_facts;
+use simclr_data::{Dataset, DatasetExt, LoaderConfig, Split, Subset, ViewLoader, dataset_facts};
 use simclr_eval::metrics::ClassificationReport;
 use simclr_eval::{EXTRACTION_BATCH_SIZE, NetworkClassifier, classifier_scores, values_digest};
+use simclr_model::{FineTuneFrom, Freeze, Parameters, SimClr};
 
-/// A training on labels to be: of a pretrained network, whole or behind its frozen part, or
-/// of an untrained one.
+use crate::config::LoopConfig;
+use crate::error::{Error, Result};
+use crate::fine_tune_config::FineTuneConfig;
+use crate::fine_tune_result::{Evaluation, FineTuneResult};
+use crate::run::RunFacts;
+use crate::run_spec::{RunSpec, TrainingInputs};
+use crate::supervised::SupervisedObjective;
+use crate::training_run::CompletedRun;
+use crate::validation::{self, Validation, best_step};
+
+/// Builder for training on labels: of a pretrained network, whole or behind its frozen part,
+/// or of an untrained one.
 ///
 /// The cross-entropy of the supervised head is minimised, with gradients into everything
 /// that is not frozen. The head stands on the level of the projection head that
@@ -36,7 +30,7 @@ use simclr_eval::{EXTRACTION_BATCH_SIZE, NetworkClassifier, classifier_scores, v
 ///
 /// Three things are easily confused: *fine-tuning* (this) changes the encoder; *linear
 /// evaluation* ([`LinearProbe`](simclr_eval::evaluation::LinearProbe)) trains a classifier on
-/// [`Features`](crate::Features) of an encoder that stays as it is; *freezing* a part
+/// [`Features`](simclr_eval::Features) of an encoder that stays as it is; *freezing* a part
 /// ([`Freeze`]) lies between the two.
 ///
 /// ```no_run
@@ -58,9 +52,9 @@ use simclr_eval::{EXTRACTION_BATCH_SIZE, NetworkClassifier, classifier_scores, v
 /// # Ok(())
 /// # }
 /// ```
-pub type FineTune = TrainingLoop<FineTuneConfig>;
+pub type FineTune = RunSpec<FineTuneConfig>;
 
-/// A finished fine-tuning.
+/// A run fine-tuning.
 #[derive(Debug)]
 pub struct FineTuneRun {
     /// The network of the best epoch, ready to classify.
@@ -79,11 +73,9 @@ impl FineTune {
     /// # Errors
     /// None are known: a network's parameters have distinct names.
     pub fn network(model: &SimClr) -> Result<Self> {
-        let config = FineTuneConfig {
-            encoder: model.config().encoder.clone(),
-            projection_head: model.config().projection_head.clone(),
-            ..FineTuneConfig::default()
-        };
+        let config = FineTuneConfig::default()
+            .with_encoder(model.config().encoder.clone())
+            .with_projection_head(model.config().projection_head.clone());
         Ok(Self::new(config).start_from(model.store()?))
     }
 
@@ -102,7 +94,7 @@ impl FineTune {
     /// On which level of the projection head the supervised head stands
     /// (`ft_proj_selector`): 0 is the encoder's output, k the output of layer k, -1 that of
     /// the last layer. Default: 0, or what the network to start from says.
-    pub fn projection_layer(mut self, level: i64) -> Self {
+    pub fn projection_layer(mut self, level: impl Into<FineTuneFrom>) -> Self {
         self.config.projection_head.fine_tune_from = level.into();
         self
     }
@@ -121,35 +113,35 @@ impl FineTune {
     pub fn run(&self, split: &Split<Subset>, dir: impl Into<PathBuf>) -> Result<FineTuneRun> {
         self.config.validate()?;
         check_labels(split)?;
-        let start = self.start.as_ref().map(parameters_digest).transpose()?;
-        let material = Material {
+        let weights = self.initial_weights.as_ref();
+        let inputs = TrainingInputs {
             images: split.train.shared(),
-            classes: split.train.class_names().len(),
+            num_classes: split.train.class_names().len(),
             facts: facts(split),
-            identity: BTreeMap::from([("start", start)]),
+            identity: BTreeMap::from([("start", weights.map(parameters_digest).transpose()?)]),
         };
-        let validation = |session: &Session| {
-            Ok(Validation {
-                images: self.evaluation_loader(&split.validation)?,
-                best: best_step(&session.metrics_so_far()?)?.map(|(_, accuracy)| accuracy),
-                model_file: session.model_file(),
-            })
-        };
-        let outcome = self.carry_out(
+        let validation_images = self.evaluation_loader(&split.validation)?;
+        let run = self.start(
             dir.into(),
-            material,
-            validation,
-            |finished| {
-                let evaluation = self.evaluate(finished, split)?;
-                FineTuneResult::new(finished, split, evaluation)
-            },
+            inputs,
+            SupervisedObjective,
+            &validation::COLUMNS,
+        )?;
+        let mut validation = Validation {
+            images: validation_images,
+            best: best_step(&run.metrics_so_far()?)?.map(|(_, accuracy)| accuracy),
+            model_file: run.model_file(),
+        };
+        let completed = run.run(&mut |trainer| validation.after_epoch(trainer))?;
+        let recorded = completed.record(
+            |run| FineTuneResult::new(run, split, self.evaluate(run, split)?),
             FineTuneResult::summary,
         )?;
         Ok(FineTuneRun {
-            classifier: NetworkClassifier::load(&outcome.model_file, &self.options.device)?,
-            result: outcome.result,
-            dir: outcome.dir,
-            model_file: outcome.model_file,
+            classifier: NetworkClassifier::load(&recorded.model_file, &self.options.device)?,
+            result: recorded.result,
+            dir: recorded.dir,
+            model_file: recorded.model_file,
         })
     }
 
@@ -160,20 +152,20 @@ impl FineTune {
         }
         let config = LoaderConfig::evaluation(EXTRACTION_BATCH_SIZE)
             .with_cache_bytes(self.options.cache_bytes);
-        let policy: Policy = self.config.evaluation.clone();
+        let policy = self.config.evaluation.clone();
         Ok(Some(ViewLoader::new(images.shared(), policy, config)?))
     }
 
-    /// Judges the network of the best epoch, which is in the run's file.
-    fn evaluate(&self, finished: &Finished, split: &Split<Subset>) -> Result<Evaluation> {
-        let last = finished.trainer.steps_taken();
-        let best = best_step(&finished.metrics)?.map_or(last, |(step, _)| step);
-        let epoch = finished.epoch_ends.binary_search(&(best as usize));
-        let classifier = self.best_network(&finished.model_file(), best)?;
-        let (validation, _) = self.judge(&classifier, &split.validation)?;
-        let (test, test_scores) = self.judge(&classifier, &split.test)?;
+    /// Evaluates the network of the best epoch, which is in the run's file.
+    fn evaluate(&self, run: &CompletedRun, split: &Split<Subset>) -> Result<Evaluation> {
+        let last = run.trainer.steps_taken();
+        let best = best_step(&run.metrics)?.map_or(last, |(step, _)| step);
+        let epoch = run.epoch_ends.binary_search(&(best as usize));
+        let classifier = self.best_network(&run.model_file(), best)?;
+        let (validation, _) = self.evaluate_subset(&classifier, &split.validation)?;
+        let (test, test_scores) = self.evaluate_subset(&classifier, &split.test)?;
         Ok(Evaluation {
-            best_epoch: epoch.map_or(finished.epoch_ends.len(), |index| index + 1),
+            best_epoch: epoch.map_or(run.epoch_ends.len(), |index| index + 1),
             validation,
             test,
             test_scores,
@@ -195,8 +187,8 @@ impl FineTune {
         Ok(NetworkClassifier::new(loaded.model)?)
     }
 
-    /// The report and the logits of a part; nothing for an empty one.
-    fn judge(
+    /// The report and the logits of a subset; nothing for an empty one.
+    fn evaluate_subset(
         &self,
         classifier: &NetworkClassifier,
         images: &Subset,
@@ -216,6 +208,7 @@ fn check_labels(split: &Split<Subset>) -> Result<()> {
     let classes = split.train.class_names();
     if classes.is_empty() {
         return Err(Error::NoLabels {
+            operation: "training on labels",
             missing: "images with classes",
         });
     }

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
-use crate::pretrain::epoch_means;
-use crate::session::Finished;
+use crate::epochs::epoch_means;
+use crate::error::Result;
+use crate::training_run::CompletedRun;
 
 /// The outcome of a distillation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,6 +21,9 @@ pub struct DistillResult {
     pub images_per_second: f64,
     /// The share of that time in which the network waited for data.
     pub waiting_share: f64,
+    /// Whether a callback ended it before its last step.
+    #[serde(default)]
+    pub stopped_early: bool,
 }
 
 /// Means over the steps of an epoch.
@@ -37,8 +40,8 @@ pub struct DistillEpoch {
 }
 
 impl DistillResult {
-    pub(super) fn new(finished: &Finished, images: usize, labelled: usize) -> Result<Self> {
-        let mean = |column| epoch_means(&finished.metrics, column);
+    pub(crate) fn new(run: &CompletedRun, images: usize, labelled: usize) -> Result<Self> {
+        let mean = |column| epoch_means(&run.metrics, column);
         let (agreement, accuracy) = (mean("agreement_accuracy")?, mean("supervised_accuracy")?);
         let epochs = mean("total_loss")?;
         let epoch = |(epoch, total_loss): (usize, f64)| DistillEpoch {
@@ -50,10 +53,11 @@ impl DistillResult {
         Ok(Self {
             images,
             labelled,
-            steps: finished.trainer.steps_taken(),
+            steps: run.trainer.steps_taken(),
             epochs: epochs.into_iter().map(epoch).collect(),
-            images_per_second: finished.pace.images_per_second(),
-            waiting_share: finished.pace.waiting_share(),
+            images_per_second: run.throughput.images_per_second(),
+            waiting_share: run.throughput.waiting_share(),
+            stopped_early: run.stopped_early,
         })
     }
 

@@ -1,27 +1,21 @@
 //! Distillation and self-training: SimCLRv2's third step.
 
-mod config;
-mod outcome;
-
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use candle_core::Tensor;
-use simclr_data::{Batch, Dataset};
-
-pub use config::DistillConfig;
-pub use outcome::{DistillEpoch, DistillResult};
-
-use crate::run::RunFacts;
-use crate::session::Work;
-use crate::trainer::{StepMetrics, Trainer};
-use crate::training_loop::{Material, TrainingLoop};
-use crate::{Error, Result};
-use simclr_data::dataset_facts;
+use simclr_data::{Dataset, IntoDataset, dataset_facts};
 use simclr_eval::{Classifier, NetworkClassifier};
 
-/// A distillation to be: a student learns what a teacher says about images, with or
+use crate::config::LoopConfig;
+use crate::distill_config::DistillConfig;
+use crate::distill_result::DistillResult;
+use crate::distillation::DistillationObjective;
+use crate::error::{Error, Result};
+use crate::run::RunFacts;
+use crate::run_spec::{RunSpec, TrainingInputs};
+
+/// Builder for a distillation: a student learns what a teacher says about images, with or
 /// without labels.
 ///
 /// Student and teacher see the same view of each image, and the loss of a batch of n
@@ -38,20 +32,22 @@ use simclr_eval::{Classifier, NetworkClassifier};
 /// labels alone, for a teacher to be or for a student to compare with.
 ///
 /// ```no_run
+/// use std::sync::Arc;
 /// use simclr_data::{DatasetExt, ImageFolder, PartlyLabelled};
-/// use simclr_train::{Distill, NetworkClassifier};
+/// use simclr_eval::NetworkClassifier;
+/// use simclr_train::Distill;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let teacher = NetworkClassifier::load("teacher.safetensors", &candle_core::Device::Cpu)?;
 /// let labelled = ImageFolder::labelled("labelled/")?;
-/// let images = PartlyLabelled::new(labelled.shared(), ImageFolder::unlabelled("cores/")?.shared());
+/// let images = PartlyLabelled::new(labelled, ImageFolder::unlabelled("cores/")?);
 /// let run = Distill::resnet(18).image_size(64).epochs(50)
-///     .run(Some(&teacher), images.shared(), "runs/student")?;
+///     .run(Some(Arc::new(teacher)), images, "runs/student")?;
 /// println!("agrees with the teacher on {:.1} %", 100.0 * run.result.last_epoch().agreement);
 /// # Ok(())
 /// # }
 /// ```
-pub type Distill = TrainingLoop<DistillConfig>;
+pub type Distill = RunSpec<DistillConfig>;
 
 /// A finished distillation.
 #[derive(Debug)]
@@ -84,38 +80,42 @@ impl Distill {
     /// with another teacher; an image that cannot be read; a loss that is no longer finite.
     pub fn run(
         &self,
-        teacher: Option<&dyn Classifier>,
-        images: Arc<dyn Dataset>,
+        teacher: Option<Arc<dyn Classifier>>,
+        images: impl IntoDataset,
         dir: impl Into<PathBuf>,
     ) -> Result<DistillRun> {
         self.config.validate()?;
-        let classes = self.check(teacher, images.as_ref())?;
+        let images = images.into_dataset();
+        let classes = self.check(teacher.as_deref(), images.as_ref())?;
         let labelled = (0..images.len())
             .filter(|&i| images.label(i).is_some())
             .count();
-        let identity = teacher.map(Classifier::identity).transpose()?;
-        let material = Material {
-            classes,
+        let identity = teacher.as_deref().map(Classifier::identity);
+        let identity = identity.transpose()?;
+        let inputs = TrainingInputs {
+            num_classes: classes,
             facts: RunFacts::default().dataset("train", dataset_facts("images", images.as_ref())),
             identity: BTreeMap::from([("teacher", identity)]),
             images: images.clone(),
         };
-        let images = images.as_ref();
-        let outcome = self.carry_out(
-            dir.into(),
-            material,
-            |_| Ok(Lessons { teacher, images }),
-            |finished| {
-                finished.save_network()?;
-                DistillResult::new(finished, images.len(), labelled)
+        let objective = DistillationObjective {
+            loss: self.config.loss,
+            teacher,
+        };
+        let run = self.start(dir.into(), inputs, objective, &[])?;
+        let completed = run.run(&mut |_| Ok(Vec::new()))?;
+        let recorded = completed.record(
+            |run| {
+                run.save_network()?;
+                DistillResult::new(run, images.len(), labelled)
             },
             DistillResult::summary,
         )?;
         Ok(DistillRun {
-            student: NetworkClassifier::new(outcome.trainer.model().clone())?,
-            result: outcome.result,
-            dir: outcome.dir,
-            model_file: outcome.model_file,
+            student: NetworkClassifier::new(recorded.trainer.model().clone())?,
+            result: recorded.result,
+            dir: recorded.dir,
+            model_file: recorded.model_file,
         })
     }
 
@@ -141,25 +141,10 @@ impl Distill {
                 ))
             }
             _ if classes == 0 => Err(Error::NoLabels {
+                operation: "distillation",
                 missing: "images with classes",
             }),
             _ => Ok(classes),
         }
-    }
-}
-
-/// Who teaches, and the images with their labels.
-struct Lessons<'a> {
-    teacher: Option<&'a dyn Classifier>,
-    images: &'a dyn Dataset,
-}
-
-impl Work for Lessons<'_> {
-    fn step(&mut self, trainer: &mut Trainer, batch: &Batch) -> Result<StepMetrics> {
-        let teacher = self.teacher;
-        let logits: Option<Tensor> = teacher.map(|t| t.logits(&batch.views)).transpose()?;
-        let labels = batch.indices.iter().map(|&index| self.images.label(index));
-        let labels: Vec<Option<u32>> = labels.collect();
-        trainer.distill_step(&batch.views, logits.as_ref(), &labels)
     }
 }

@@ -1,42 +1,34 @@
 //! Self-supervised pretraining: SimCLRv2's first step.
 
-mod config;
-mod outcome;
-
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use simclr_data::{Batch, Dataset};
-use simclr_model::{FrozenEncoder, ResNetConfig};
+use simclr_data::{Dataset, IntoDataset, dataset_facts};
+use simclr_model::FrozenEncoder;
 
-pub use config::PretrainConfig;
-pub(crate) use outcome::epoch_means;
-pub use outcome::{EpochSummary, PretrainResult};
-
-use crate::Result;
+use crate::config::LoopConfig;
+use crate::contrastive::ContrastiveObjective;
+use crate::error::Result;
+use crate::pretrain_config::PretrainConfig;
+use crate::pretrain_result::PretrainResult;
 use crate::run::RunFacts;
-use crate::session::Work;
-use crate::trainer::{StepMetrics, Trainer};
-use crate::training_loop::{Material, TrainingLoop};
-use simclr_data::dataset_facts;
+use crate::run_spec::{RunSpec, TrainingInputs};
 
-/// A pretraining run to be: its settings, where it starts and how it is watched.
+/// Builder for a pretraining run: two views of each image, and the contrastive loss.
 ///
 /// ```no_run
-/// use std::sync::Arc;
-/// use simclr_data::ImageFolder;
+/// use simclr_data::{ImageFolder, Seed};
 /// use simclr_train::Pretrain;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let cores = Arc::new(ImageFolder::unlabelled("cores/")?);
-/// let run = Pretrain::resnet(18).image_size(64).batch_size(128).epochs(30).seed(1)
+/// let cores = ImageFolder::unlabelled("cores/")?;
+/// let run = Pretrain::resnet(18).image_size(64).batch_size(128).epochs(30).seed(Seed(1))
 ///     .run(cores, "runs/cores")?;
 /// println!("contrastive loss {:.3}", run.result.last_epoch().contrast_loss);
 /// # Ok(())
 /// # }
 /// ```
-pub type Pretrain = TrainingLoop<PretrainConfig>;
+pub type Pretrain = RunSpec<PretrainConfig>;
 
 /// A finished pretraining run.
 #[derive(Debug)]
@@ -54,10 +46,7 @@ pub struct PretrainRun {
 impl Pretrain {
     /// The paper's settings with a ResNet of this depth.
     pub fn resnet(depth: usize) -> Self {
-        Self::new(PretrainConfig {
-            encoder: ResNetConfig::depth(depth),
-            ..PretrainConfig::default()
-        })
+        Self::new(PretrainConfig::resnet(depth))
     }
 
     /// The encoder before its first step: what pretraining has to be better than.
@@ -75,45 +64,39 @@ impl Pretrain {
     /// # Errors
     /// Settings out of range; a batch larger than the data; a folder that holds
     /// another run; an image that cannot be read; a loss that is no longer finite.
-    pub fn run(&self, images: Arc<dyn Dataset>, dir: impl Into<PathBuf>) -> Result<PretrainRun> {
+    pub fn run(&self, images: impl IntoDataset, dir: impl Into<PathBuf>) -> Result<PretrainRun> {
         self.config.validate()?;
-        let material = Material {
-            classes: images.class_names().len(),
+        let images = images.into_dataset();
+        let inputs = TrainingInputs {
+            num_classes: images.class_names().len(),
             facts: RunFacts::default()
                 .dataset("unlabelled", dataset_facts("images", images.as_ref())),
             identity: BTreeMap::new(),
             images: images.clone(),
         };
-        let outcome = self.carry_out(
-            dir.into(),
-            material,
-            |_| Ok(BothViews),
-            |finished| {
-                finished.save_network()?;
-                PretrainResult::new(finished, &self.config, images.len())
+        let objective = ContrastiveObjective {
+            loss: self.config.loss,
+        };
+        let run = self.start(dir.into(), inputs, objective, &[])?;
+        let completed = run.run(&mut |_| Ok(Vec::new()))?;
+        let recorded = completed.record(
+            |run| {
+                run.save_network()?;
+                PretrainResult::new(run, &self.config, images.len())
             },
             PretrainResult::summary,
         )?;
-        if outcome.result.collapsed {
+        if recorded.result.collapsed {
             tracing::warn!(
                 "the contrastive loss is that of a network that tells no image from another; \
                  try a smaller learning rate, or more warm-up"
             );
         }
         Ok(PretrainRun {
-            encoder: outcome.trainer.model().encoder().frozen(),
-            result: outcome.result,
-            dir: outcome.dir,
-            model_file: outcome.model_file,
+            encoder: recorded.trainer.model().encoder().frozen(),
+            result: recorded.result,
+            dir: recorded.dir,
+            model_file: recorded.model_file,
         })
-    }
-}
-
-/// A batch of pretraining: two views of each image.
-struct BothViews;
-
-impl Work for BothViews {
-    fn step(&mut self, trainer: &mut Trainer, batch: &Batch) -> Result<StepMetrics> {
-        trainer.step(&batch.views, batch.labels.as_ref())
     }
 }

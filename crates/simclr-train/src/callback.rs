@@ -1,0 +1,123 @@
+//! Watching a run, and stopping it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::trainer::StepMetrics;
+
+/// What a run does after a [`Callback`] has seen a step or an epoch. Of several callbacks the
+/// strongest answer counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Control {
+    /// It goes on.
+    #[default]
+    Continue,
+    /// It saves a checkpoint and ends with [`Error::Paused`](crate::Error::Paused); running it
+    /// again goes on from there.
+    Pause,
+    /// Training is complete (early stopping): the network is saved as it is and the result
+    /// recorded.
+    Stop,
+}
+
+/// Sees the metrics of a run while it is going on.
+///
+/// ```
+/// use simclr_train::{Callback, Control, EpochMetrics};
+///
+/// struct Log;
+/// impl Callback for Log {
+///     fn on_epoch(&mut self, metrics: &EpochMetrics) -> Control {
+///         println!("epoch {}: {:?}", metrics.epoch, metrics.get("contrast_loss"));
+///         Control::Continue
+///     }
+/// }
+/// ```
+pub trait Callback: Send {
+    /// A step is done.
+    fn on_step(&mut self, _metrics: &StepMetrics) -> Control {
+        Control::Continue
+    }
+
+    /// An epoch is done, its validation included.
+    fn on_epoch(&mut self, _metrics: &EpochMetrics) -> Control {
+        Control::Continue
+    }
+}
+
+/// The metrics of an epoch.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct EpochMetrics {
+    /// The number of the epoch, from 1.
+    pub epoch: usize,
+    /// Steps taken so far.
+    pub steps: u64,
+    /// The columns of `metrics.csv`: means over the epoch's steps, or the value after the epoch
+    /// for what is measured once an epoch.
+    pub values: Vec<(String, f64)>,
+}
+
+impl EpochMetrics {
+    /// A metric by the name of its column in `metrics.csv`; `None` if the epoch has none.
+    pub fn get(&self, name: &str) -> Option<f64> {
+        let mut values = self.values.iter();
+        Some(values.find(|(column, _)| column == name)?.1)
+    }
+}
+
+/// Ends training after the first epoch that meets a condition.
+///
+/// ```
+/// use simclr_train::{Pretrain, StopWhen};
+///
+/// let pretrain = Pretrain::resnet(18)
+///     .callback(StopWhen(|metrics| metrics.get("contrast_accuracy") > Some(0.9)));
+/// ```
+pub struct StopWhen<F: FnMut(&EpochMetrics) -> bool + Send>(pub F);
+
+impl<F: FnMut(&EpochMetrics) -> bool + Send> Callback for StopWhen<F> {
+    fn on_epoch(&mut self, metrics: &EpochMetrics) -> Control {
+        if (self.0)(metrics) {
+            Control::Stop
+        } else {
+            Control::Continue
+        }
+    }
+}
+
+impl<F: FnMut(&EpochMetrics) -> bool + Send> fmt::Debug for StopWhen<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StopWhen(..)")
+    }
+}
+
+/// Pauses a run from another thread.
+///
+/// ```
+/// use simclr_train::{PauseHandle, Pretrain};
+///
+/// let handle = PauseHandle::default();
+/// let pretrain = Pretrain::resnet(18).callback(handle.clone());
+/// std::thread::spawn(move || handle.pause());
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct PauseHandle(Arc<AtomicBool>);
+
+impl PauseHandle {
+    /// The run saves a checkpoint after the step under way and returns.
+    pub fn pause(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Callback for PauseHandle {
+    fn on_step(&mut self, _metrics: &StepMetrics) -> Control {
+        if self.0.load(Ordering::Relaxed) {
+            Control::Pause
+        } else {
+            Control::Continue
+        }
+    }
+}

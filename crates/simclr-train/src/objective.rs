@@ -1,0 +1,116 @@
+//! What a training step minimises.
+
+use std::fmt;
+
+use candle_core::{DType, Tensor};
+use simclr_model::SimClr;
+
+use crate::error::{Error, Result};
+
+/// A figure of a step, by the name of its column in `metrics.csv`.
+pub type Metric = (&'static str, f64);
+
+/// A loss over the views and labels of a batch.
+///
+/// [`ContrastiveObjective`](crate::ContrastiveObjective),
+/// [`SupervisedObjective`](crate::SupervisedObjective) and
+/// [`DistillationObjective`](crate::DistillationObjective) are those of SimCLRv2. An own one is
+/// given to a loop with [`RunSpec::objective`](crate::RunSpec::objective), or to a
+/// [`Trainer`](crate::Trainer).
+pub trait Objective: fmt::Debug + Send + Sync {
+    /// The names of the metrics that [`loss`](Self::loss) reports: columns of `metrics.csv`.
+    fn metrics(&self) -> Vec<&'static str>;
+
+    /// The loss of a batch, in terms that are added up, and its metrics. The weight-decay term
+    /// is not among them.
+    ///
+    /// # Errors
+    /// Whatever stands in the way of a loss; errors of other crates are wrapped as
+    /// [`Error::Foreign`].
+    fn loss(&self, model: &SimClr, batch: &TrainingBatch<'_>) -> Result<Loss>;
+
+    /// A text that identifies the objective with all its options in the record of a run.
+    /// Default: the `Debug` form.
+    fn describe(&self) -> String {
+        format!("{self:?}")
+    }
+}
+
+/// What a step learns from.
+#[derive(Debug, Clone, Copy)]
+pub struct TrainingBatch<'a> {
+    /// `[views * n, height, width, 3]` in [0, 1]: the first views of all n images, then the
+    /// second ones in the same order.
+    pub views: &'a Tensor,
+    /// The labels of the n images, as far as they have any.
+    pub labels: &'a [Option<u32>],
+}
+
+impl TrainingBatch<'_> {
+    /// The labels, `[n]` u32, on the views' device; `None` unless every image has one.
+    ///
+    /// # Errors
+    /// If the tensor cannot be made.
+    pub fn all_labels(&self) -> Result<Option<Tensor>> {
+        let labels: Option<Vec<u32>> = self.labels.iter().copied().collect();
+        let labels = labels.filter(|labels| !labels.is_empty());
+        let tensor = labels.map(|labels| Tensor::new(labels, self.views.device()));
+        Ok(tensor.transpose()?)
+    }
+}
+
+/// The loss of a step.
+#[derive(Debug, Clone, Default)]
+pub struct Loss {
+    /// Scalars whose sum is minimised.
+    pub terms: Vec<Tensor>,
+    /// Figures for `metrics.csv`, progress and callbacks.
+    pub metrics: Vec<Metric>,
+}
+
+impl Loss {
+    /// Adds a scalar to what is minimised.
+    pub fn with_term(mut self, term: Tensor) -> Self {
+        self.terms.push(term);
+        self
+    }
+
+    /// Adds a figure.
+    pub fn with_metric(mut self, name: &'static str, value: f64) -> Self {
+        self.metrics.push((name, value));
+        self
+    }
+}
+
+/// The value of a scalar tensor.
+///
+/// # Errors
+/// A tensor of more than one number.
+pub fn scalar(tensor: &Tensor) -> Result<f64> {
+    Ok(tensor.to_dtype(DType::F64)?.to_scalar()?)
+}
+
+/// The share of rows of `logits` `[n, classes]` whose largest number is that of the label.
+///
+/// # Errors
+/// Shapes that do not fit together.
+pub fn accuracy(logits: &Tensor, labels: &Tensor) -> Result<f64> {
+    let (rows, classes) = logits.dims2()?;
+    let predictions =
+        simclr_eval::metrics::arg_max(&logits.flatten_all()?.to_vec1::<f32>()?, classes)?;
+    let labels = labels.to_vec1::<u32>()?;
+    let hits = predictions
+        .iter()
+        .zip(&labels)
+        .filter(|(a, b)| a == b)
+        .count();
+    Ok(hits as f64 / rows.max(1) as f64)
+}
+
+/// The logits of a forward pass that need a supervised head.
+pub(crate) fn logits_of(logits: Option<Tensor>, operation: &'static str) -> Result<Tensor> {
+    logits.ok_or(Error::NoLabels {
+        operation,
+        missing: "a model with a supervised head",
+    })
+}

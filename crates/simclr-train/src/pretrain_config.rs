@@ -1,0 +1,99 @@
+//! The configuration of pretraining.
+
+use std::ops::{Deref, DerefMut};
+
+use serde::{Deserialize, Serialize};
+use simclr_loss::NtXent;
+use simclr_model::{ResNetConfig, SimClrConfig};
+
+use crate::config::{LoopConfig, TrainingConfig, above_zero};
+use crate::error::{Error, Result};
+
+/// The settings of a pretraining run. They are written to `config.json`, and a
+/// run can only be resumed with the same.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct PretrainConfig {
+    /// What all loops have. Defaults: those of [`TrainingConfig`], the paper's.
+    #[serde(flatten)]
+    pub training: TrainingConfig,
+    /// The contrastive loss. Default: temperature 0.5, normalised.
+    pub loss: NtXent,
+    /// Whether a linear classifier learns alongside, on stopped gradients, where
+    /// the images have labels. Default: true.
+    pub linear_classifier: bool,
+}
+
+impl Default for PretrainConfig {
+    fn default() -> Self {
+        Self {
+            training: TrainingConfig::default(),
+            loss: NtXent {
+                temperature: 0.5,
+                ..NtXent::default()
+            },
+            linear_classifier: true,
+        }
+    }
+}
+
+impl Deref for PretrainConfig {
+    type Target = TrainingConfig;
+
+    fn deref(&self) -> &TrainingConfig {
+        &self.training
+    }
+}
+
+impl DerefMut for PretrainConfig {
+    fn deref_mut(&mut self) -> &mut TrainingConfig {
+        &mut self.training
+    }
+}
+
+impl PretrainConfig {
+    /// The paper's settings with a ResNet of this depth.
+    pub fn resnet(depth: usize) -> Self {
+        Self::default().with_encoder(ResNetConfig::depth(depth))
+    }
+
+    /// Sets the contrastive loss.
+    pub fn with_loss(mut self, loss: NtXent) -> Self {
+        self.loss = loss;
+        self
+    }
+
+    /// Sets whether a linear classifier learns alongside.
+    pub fn with_linear_classifier(mut self, linear_classifier: bool) -> Self {
+        self.linear_classifier = linear_classifier;
+        self
+    }
+}
+
+impl LoopConfig for PretrainConfig {
+    const STAGE: &'static str = "pretraining";
+    const VIEWS: usize = 2;
+
+    fn network(&self, num_classes: usize) -> SimClrConfig {
+        let model = SimClrConfig::new(self.encoder.clone())
+            .with_projection_head(self.projection_head.clone());
+        if self.linear_classifier && num_classes > 0 {
+            model.with_classes(num_classes)
+        } else {
+            model
+        }
+    }
+
+    fn validate(&self) -> Result<()> {
+        self.training.validate()?;
+        above_zero("temperature", self.loss.temperature)?;
+        if self.batch_size < 2 {
+            return Err(Error::setting(
+                "batch size",
+                "at least 2, because the other images are the negatives",
+                self.batch_size,
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,343 @@
+//! The builder that pretraining, fine-tuning and distillation share.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use candle_core::Device;
+use serde::Serialize;
+use simclr_augment::Augmentation;
+use simclr_data::{Dataset, LastBatch, LoaderConfig, Seed, ViewLoader};
+use simclr_model::{GradientCheckpointing, Parameters, SimClr};
+use simclr_optim::{NamedVariable, Optimizer, WarmupCosine};
+use simclr_progress::{Progress, ProgressMode, Stage};
+
+use crate::callback::Callback;
+use crate::config::LoopConfig;
+use crate::error::Result;
+use crate::objective::{Metric, Objective};
+use crate::run::{RunFacts, RunFolder};
+use crate::trainer::Trainer;
+use crate::training_run::{RunOptions, TrainingRun};
+
+type OptimizerFactory =
+    dyn Fn(Vec<NamedVariable>) -> simclr_optim::Result<Box<dyn Optimizer>> + Send + Sync;
+type ProgressFactory = dyn Fn(Stage) -> Box<dyn Progress> + Send + Sync;
+
+/// Builder for a training run: configuration, initial weights, and whatever of the loop's parts
+/// is the caller's own.
+///
+/// [`Pretrain`](crate::Pretrain), [`FineTune`](crate::FineTune) and [`Distill`](crate::Distill)
+/// are this with a configuration each; their `run` methods carry it out.
+#[derive(Clone)]
+pub struct RunSpec<C> {
+    pub(crate) config: C,
+    pub(crate) initial_weights: Option<Parameters>,
+    pub(crate) options: RunOptions,
+    objective: Option<Arc<dyn Objective>>,
+    optimizer: Option<(&'static str, Arc<OptimizerFactory>)>,
+    pub(crate) augmentation: Option<Arc<dyn Augmentation>>,
+    progress: Arc<ProgressFactory>,
+    callbacks: Vec<Arc<Mutex<dyn Callback>>>,
+}
+
+/// What a run learns from.
+pub(crate) struct TrainingInputs {
+    pub(crate) images: Arc<dyn Dataset>,
+    pub(crate) num_classes: usize,
+    pub(crate) facts: RunFacts,
+    /// What else must be the same in every session of the run, such as a teacher.
+    pub(crate) identity: BTreeMap<&'static str, Option<String>>,
+}
+
+/// `config.json`.
+#[derive(Serialize)]
+struct RecordedConfig<'a, C> {
+    #[serde(flatten)]
+    config: &'a C,
+    #[serde(flatten)]
+    identity: BTreeMap<&'static str, Option<String>>,
+}
+
+impl<C: fmt::Debug> fmt::Debug for RunSpec<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunSpec")
+            .field("config", &self.config)
+            .field("options", &self.options)
+            .field("objective", &self.objective)
+            .field("augmentation", &self.augmentation)
+            .field("callbacks", &self.callbacks.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<C: LoopConfig> RunSpec<C> {
+    /// A run with this configuration.
+    pub fn new(config: C) -> Self {
+        Self {
+            config,
+            initial_weights: None,
+            options: RunOptions::default(),
+            objective: None,
+            optimizer: None,
+            augmentation: None,
+            progress: Arc::new(|stage| ProgressMode::Silent.start(stage)),
+            callbacks: Vec::new(),
+        }
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &C {
+        &self.config
+    }
+
+    /// Changes the image size, and with it the stem (see [`LoopConfig::with_image_size`]);
+    /// not that of a network to start from.
+    pub fn image_size(mut self, size: usize) -> Self {
+        self.config = if self.initial_weights.is_some() {
+            self.config.with_view_size(size)
+        } else {
+            self.config.with_image_size(size)
+        };
+        self
+    }
+
+    /// Sets the number of images per step.
+    pub fn batch_size(mut self, images: usize) -> Self {
+        self.config.batch_size = images;
+        self
+    }
+
+    /// Sets the number of epochs.
+    pub fn epochs(mut self, epochs: usize) -> Self {
+        self.config.schedule.epochs = epochs;
+        self.config.schedule.steps = None;
+        self
+    }
+
+    /// Sets the number of steps, whatever the number of epochs (the original's `train_steps`).
+    pub fn steps(mut self, steps: usize) -> Self {
+        self.config.schedule.steps = Some(steps);
+        self
+    }
+
+    /// Sets the seed of initial weights, order and views.
+    pub fn seed(mut self, seed: Seed) -> Self {
+        self.config.seed = seed;
+        self
+    }
+
+    /// Starts from these weights: all of the encoder's, and those of the heads that fit. For
+    /// the image size to leave the stem alone, set it afterwards.
+    pub fn start_from(mut self, weights: Parameters) -> Self {
+        self.initial_weights = Some(weights);
+        self
+    }
+
+    /// Minimises an own loss in place of the loop's.
+    pub fn objective(mut self, objective: impl Objective + 'static) -> Self {
+        self.objective = Some(Arc::new(objective));
+        self
+    }
+
+    /// Updates the variables by an own optimizer; the schedule still gives the learning rate.
+    ///
+    /// The type's name is part of the run's identity, its settings are the caller's to keep.
+    pub fn optimizer<O: Optimizer + 'static>(
+        mut self,
+        build: impl Fn(Vec<NamedVariable>) -> simclr_optim::Result<O> + Send + Sync + 'static,
+    ) -> Self {
+        let build = move |variables| -> simclr_optim::Result<Box<dyn Optimizer>> {
+            Ok(Box::new(build(variables)?))
+        };
+        self.optimizer = Some((std::any::type_name::<O>(), Arc::new(build)));
+        self
+    }
+
+    /// Makes views of training images in an own way, in place of the configuration's policy.
+    pub fn augmentation(mut self, augmentation: impl Augmentation + 'static) -> Self {
+        self.augmentation = Some(Arc::new(augmentation));
+        self
+    }
+
+    /// Adds something that sees the metrics of steps and epochs, and may stop the run. Clones
+    /// of this builder share it.
+    pub fn callback(mut self, callback: impl Callback + 'static) -> Self {
+        self.callbacks.push(Arc::new(Mutex::new(callback)));
+        self
+    }
+
+    /// Computes on this device. Default: the CPU.
+    pub fn device(mut self, device: Device) -> Self {
+        self.options.device = device;
+        self
+    }
+
+    /// Shows progress. Default: silent.
+    pub fn progress(self, mode: ProgressMode) -> Self {
+        self.progress_by(move |stage| mode.start(stage))
+    }
+
+    /// Shows progress in an own way: `start` is called once per run.
+    pub fn progress_by(
+        mut self,
+        start: impl Fn(Stage) -> Box<dyn Progress> + Send + Sync + 'static,
+    ) -> Self {
+        self.progress = Arc::new(start);
+        self
+    }
+
+    /// Saves activations sparingly and computes them again in the backward pass. Default: all
+    /// are kept. The result is the same to the bit.
+    pub fn gradient_checkpointing(mut self, checkpointing: GradientCheckpointing) -> Self {
+        self.options.gradient_checkpointing = checkpointing;
+        self
+    }
+
+    /// After how many epochs a checkpoint is written. Default: 1.
+    pub fn checkpoint_epochs(mut self, epochs: NonZeroUsize) -> Self {
+        self.options.checkpoint_epochs = epochs;
+        self
+    }
+
+    /// How many checkpoints are kept. Default: 5.
+    pub fn keep_checkpoints(mut self, keep: NonZeroUsize) -> Self {
+        self.options.keep_checkpoints = keep;
+        self
+    }
+
+    /// Memory for decoded images, in bytes. Default: 2 GiB.
+    pub fn cache_bytes(mut self, bytes: u64) -> Self {
+        self.options.cache_bytes = bytes;
+        self
+    }
+
+    /// Opens the run folder and goes to its newest checkpoint. `extra_columns` are filled once
+    /// an epoch. Everything is checked before the folder is made.
+    pub(crate) fn start(
+        &self,
+        dir: PathBuf,
+        inputs: TrainingInputs,
+        objective: impl Objective + 'static,
+        extra_columns: &[&'static str],
+    ) -> Result<TrainingRun> {
+        let objective: Arc<dyn Objective> = match &self.objective {
+            Some(own) => own.clone(),
+            None => Arc::new(objective),
+        };
+        let mut columns = vec!["epoch", "learning_rate", "total_loss"];
+        columns.extend(objective.metrics());
+        columns.push("weight_decay");
+        columns.extend(extra_columns);
+        let loader = self.loader(&inputs.images)?;
+        let trainer = self.trainer(inputs.num_classes, inputs.images.len(), objective)?;
+        let schedule = &self.config.schedule;
+        let total_steps = schedule
+            .steps
+            .unwrap_or_else(|| loader.steps(schedule.epochs));
+        let facts = inputs.facts.seed("run", self.config.seed.0);
+        let mut identity = inputs.identity;
+        self.add_own_parts(&mut identity);
+        let config = RecordedConfig {
+            config: &self.config,
+            identity,
+        };
+        let folder = RunFolder::open(dir, &config, &facts)?;
+        let stage = Stage::new(C::STAGE, total_steps as u64);
+        TrainingRun::open(
+            folder,
+            &columns,
+            loader,
+            trainer,
+            total_steps,
+            self.options.clone(),
+            self.callbacks.clone(),
+        )
+        .map(|run| run.with_progress(stage, self.progress.as_ref()))
+    }
+
+    /// Own parts are part of the run's identity.
+    fn add_own_parts(&self, identity: &mut BTreeMap<&'static str, Option<String>>) {
+        if let Some(objective) = &self.objective {
+            identity.insert("own_objective", Some(objective.describe()));
+        }
+        if let Some((name, _)) = &self.optimizer {
+            identity.insert("own_optimizer", Some((*name).to_owned()));
+        }
+        if let Some(augmentation) = &self.augmentation {
+            identity.insert("own_augmentation", Some(augmentation.describe()));
+        }
+    }
+
+    fn loader(&self, images: &Arc<dyn Dataset>) -> Result<ViewLoader> {
+        let config = LoaderConfig::default()
+            .with_batch_size(self.config.batch_size)
+            .with_views(C::VIEWS)
+            .with_seed(self.config.seed)
+            .with_last_batch(LastBatch::WrapAcrossEpochs)
+            .with_cache_bytes(self.options.cache_bytes);
+        let augmentation = self.augmentation.clone();
+        let augmentation = augmentation.unwrap_or_else(|| Arc::new(self.config.policy.clone()));
+        Ok(ViewLoader::new(images.clone(), augmentation, config)?)
+    }
+
+    fn trainer(
+        &self,
+        num_classes: usize,
+        images: usize,
+        objective: Arc<dyn Objective>,
+    ) -> Result<Trainer> {
+        let mut model = self.initial_network(num_classes)?;
+        model.set_gradient_checkpointing(self.options.gradient_checkpointing);
+        let schedule = WarmupCosine::new(&self.config.schedule, images, self.config.batch_size)?;
+        let weight_decay = self.config.weight_decay;
+        let optimizer = match &self.optimizer {
+            Some((_, build)) => {
+                let variables = model.trainable().into_iter().map(NamedVariable::from);
+                build(variables.collect())?
+            }
+            None => {
+                let optimizer = self.config.optimizer.clone();
+                optimizer
+                    .with_weight_decay(weight_decay)
+                    .build(model.trainable())?
+            }
+        };
+        Trainer::with_parts(model, objective, optimizer, weight_decay, schedule)
+    }
+
+    /// The network at its first step: random, or with the weights to start from, whose encoder
+    /// must fit.
+    pub(crate) fn initial_network(&self, num_classes: usize) -> Result<SimClr> {
+        let network = self.config.network(num_classes);
+        let specs = network.parameter_specs()?;
+        let seed = self.config.seed.0;
+        let parameters = Parameters::initialize(&specs, seed, &self.options.device)?;
+        if let Some(weights) = &self.initial_weights {
+            self.take_over(weights, &parameters)?;
+        }
+        let mut network = SimClr::new(&network, parameters.var_builder())?;
+        network.set_freeze(self.config.freeze)?;
+        Ok(network)
+    }
+
+    /// The encoder's parameters, all of which must be there, and those of the heads that fit.
+    fn take_over(&self, weights: &Parameters, parameters: &Parameters) -> Result<()> {
+        let is_encoder = |name: &str| name.starts_with("encoder.");
+        let ours = parameters.iter().filter(|(name, _)| is_encoder(name));
+        let ours = ours.map(|(name, variable)| (name.to_owned(), variable.clone()));
+        let (encoder, heads): (Vec<_>, Vec<_>) = weights
+            .iter()
+            .filter(|(name, _)| self.config.takes_over(name))
+            .map(|(name, variable)| (name, variable.as_tensor()))
+            .partition(|(name, _)| is_encoder(name));
+        Parameters::from_variables(ours)?.load(encoder)?;
+        parameters.load_matching(heads)?;
+        Ok(())
+    }
+}
+
+/// A hook after each epoch gives the values of a run's extra columns.
+pub(crate) type EpochHook<'a> = dyn FnMut(&Trainer) -> Result<Vec<Metric>> + 'a;

@@ -1,0 +1,179 @@
+//! The training loop with parts of the caller's own: stopping, pausing, counting steps.
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use simclr_data::{Seed, SyntheticCores};
+use simclr_model::SimClr;
+use simclr_train::{
+    Callback, Control, EpochMetrics, Error, LoopConfig, Loss, Objective, Pretrain, PretrainConfig,
+    Result, StepMetrics, StopWhen, TrainingBatch,
+};
+
+/// Four steps an epoch.
+fn cores() -> SyntheticCores {
+    SyntheticCores::new(16, 32, Seed(1)).unwrap()
+}
+
+fn pretrain(epochs: usize) -> Pretrain {
+    let config = PretrainConfig::resnet(18)
+        .with_image_size(32)
+        .with_batch_size(4);
+    Pretrain::new(config).epochs(epochs).seed(Seed(3))
+}
+
+/// Answers `control` after some step.
+struct After(u64, Control);
+
+impl Callback for After {
+    fn on_step(&mut self, metrics: &StepMetrics) -> Control {
+        if metrics.step + 1 == self.0 {
+            self.1
+        } else {
+            Control::Continue
+        }
+    }
+}
+
+fn file(dir: &Path, name: &str) -> Vec<u8> {
+    std::fs::read(dir.join(name)).unwrap()
+}
+
+#[test]
+fn a_run_that_was_paused_within_an_epoch_ends_like_one_that_was_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, paused) = (dir.path().join("whole"), dir.path().join("paused"));
+    let expected = pretrain(2).run(cores(), &whole).unwrap();
+    let error = pretrain(2)
+        .callback(After(6, Control::Pause))
+        .run(cores(), &paused)
+        .unwrap_err();
+    assert!(matches!(error, Error::Paused { step: 6, .. }), "{error}");
+    let run = pretrain(2).run(cores(), &paused).unwrap();
+    assert_eq!(run.result.epochs, expected.result.epochs);
+    for name in ["metrics.csv", "model.safetensors"] {
+        assert_eq!(file(&whole, name), file(&paused, name), "{name}");
+    }
+}
+
+#[test]
+fn a_run_that_was_stopped_is_finished_and_not_gone_on_with() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, callback_step, epochs) in [("epoch", None, 1), ("step", Some(6), 2)] {
+        let folder = dir.path().join(name);
+        let pretrain = match callback_step {
+            Some(step) => pretrain(5).callback(After(step, Control::Stop)),
+            None => pretrain(5).callback(StopWhen(|metrics: &EpochMetrics| {
+                metrics.get("contrast_loss").is_some() && metrics.steps == 4
+            })),
+        };
+        let run = pretrain.run(cores(), &folder).unwrap();
+        assert!(run.result.stopped_early);
+        assert_eq!(run.result.steps, callback_step.unwrap_or(4));
+        assert_eq!(run.result.epochs.len(), epochs);
+        let network = file(&folder, "model.safetensors");
+        let again = self::pretrain(5).run(cores(), &folder).unwrap();
+        assert_eq!(again.result, run.result);
+        assert_eq!(file(&folder, "model.safetensors"), network);
+    }
+}
+
+#[test]
+fn the_number_of_steps_comes_before_the_number_of_epochs() {
+    let dir = tempfile::tempdir().unwrap();
+    for (epochs, steps, expected_epochs) in [(100, 5, 2), (0, 3, 1)] {
+        let run = pretrain(epochs)
+            .steps(steps)
+            .run(cores(), dir.path().join(steps.to_string()))
+            .unwrap();
+        assert_eq!(run.result.steps, steps as u64);
+        assert_eq!(run.result.epochs.len(), expected_epochs);
+        assert!(!run.result.stopped_early);
+    }
+    let error = pretrain(0)
+        .run(cores(), dir.path().join("none"))
+        .unwrap_err();
+    assert!(error.to_string().contains("epochs"), "{error}");
+    assert!(!dir.path().join("none").exists());
+}
+
+/// Fails on its second step with an error of its own.
+#[derive(Debug)]
+struct Failing {
+    scale: f64,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the oracle is silent")]
+struct Silent;
+
+impl Objective for Failing {
+    fn metrics(&self) -> Vec<&'static str> {
+        vec!["oracle"]
+    }
+
+    fn loss(&self, model: &SimClr, batch: &TrainingBatch<'_>) -> Result<Loss> {
+        if self.scale < 0.0 {
+            return Err(Error::Foreign(Box::new(Silent)));
+        }
+        let output = model.forward(batch.views, simclr_model::Mode::Train)?;
+        let term = (output.projection.sqr()?.mean_all()? * self.scale)?;
+        Ok(Loss::default()
+            .with_metric("oracle", self.scale)
+            .with_term(term))
+    }
+}
+
+#[test]
+fn an_own_objective_has_its_columns_its_errors_and_is_part_of_the_identity() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("own");
+    let run = pretrain(1)
+        .objective(Failing { scale: 0.5 })
+        .run(cores(), &folder)
+        .unwrap();
+    assert_eq!(run.result.last_epoch().contrast_loss, 0.0);
+    let metrics = String::from_utf8(file(&folder, "metrics.csv")).unwrap();
+    assert!(metrics.starts_with("step,epoch,learning_rate,total_loss,oracle,weight_decay\n"));
+    let error = pretrain(1)
+        .objective(Failing { scale: 0.25 })
+        .run(cores(), &folder)
+        .unwrap_err();
+    assert!(error.to_string().contains("own_objective"), "{error}");
+    let folder = dir.path().join("failing");
+    let error = pretrain(1)
+        .objective(Failing { scale: -1.0 })
+        .run(cores(), folder)
+        .unwrap_err();
+    assert_eq!(error.to_string(), "the oracle is silent");
+}
+
+#[test]
+fn a_loss_without_terms_is_refused() {
+    #[derive(Debug)]
+    struct Nothing;
+    impl Objective for Nothing {
+        fn metrics(&self) -> Vec<&'static str> {
+            Vec::new()
+        }
+        fn loss(&self, _: &SimClr, _: &TrainingBatch<'_>) -> Result<Loss> {
+            Ok(Loss::default())
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = pretrain(1).config().clone();
+    config.weight_decay = 0.0;
+    let pretrain = Pretrain::new(config).objective(Nothing);
+    let error = pretrain.run(cores(), dir.path().join("run")).unwrap_err();
+    assert!(error.to_string().contains("at least one term"), "{error}");
+    // Labels of which some are missing make no tensor.
+    let views = Tensor::zeros((1, 1, 1, 3), candle_core::DType::F32, &Device::Cpu).unwrap();
+    let batch = |labels| TrainingBatch {
+        views: &views,
+        labels,
+    };
+    assert!(batch(&[Some(1), None]).all_labels().unwrap().is_none());
+    let labels = batch(&[Some(1), Some(0)]).all_labels().unwrap().unwrap();
+    assert_eq!(labels.to_vec1::<u32>().unwrap(), [1, 0]);
+}
