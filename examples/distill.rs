@@ -173,7 +173,7 @@ impl Arguments {
             encoder: training.encoder.clone(),
             policy: match self.preset {
                 Preset::Paper => policy,
-                Preset::Tiny => policy.with_up_down_flip(0.5),
+                Preset::Tiny => policy.with_flip_up_down(0.5),
             },
             loss: NtXent {
                 temperature: if self.preset == Preset::Tiny {

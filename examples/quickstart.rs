@@ -93,7 +93,7 @@ impl Arguments {
         let defaults = PretrainConfig::default();
         let mut config = PretrainConfig {
             encoder: ResNetConfig::depth(18),
-            policy: defaults.policy.with_up_down_flip(0.5),
+            policy: defaults.policy.with_flip_up_down(0.5),
             loss: NtXent {
                 temperature: 0.2,
                 ..defaults.loss

@@ -1,18 +1,23 @@
 //! Augmentation policies: what happens to an image, as a value.
 
 mod display;
-mod plan;
 
 use serde::{Deserialize, Serialize};
 
-pub use plan::Plan;
-
-use crate::image::value_count;
-use crate::ops::{
-    Border, BrightnessModel, ColorJitter, CropBox, GaussianBlur, RandomCrop, Resampling, Rotation,
-    center_crop_box, check_probability, happens, resize,
-};
-use crate::{CHANNELS, Error, Image, Pixels, Purpose, Result, Stream, View};
+use crate::augmentation::Augmentation;
+use crate::crop_box::CropBox;
+use crate::draw::happens;
+use crate::error::{Result, check_probability};
+use crate::image::{CHANNELS, DecodedImage, Image, ImageBuffer, SourceImage, value_count};
+use crate::ops::blur::GaussianBlur;
+use crate::ops::color::jitter::{BrightnessModel, ColorJitter};
+use crate::ops::crop::{RandomCrop, center_crop_box, check_proportion};
+use crate::ops::rotate::Rotation;
+use crate::ops::taps::Resampling;
+use crate::sample::Sample;
+use crate::setters::setters;
+use crate::stream::{Purpose, Stream, View};
+use crate::view_params::{ViewParams, check_square, squash};
 
 /// Which part of an image a view shows.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -38,7 +43,8 @@ pub const CENTER_CROP_PROPORTION: f64 = 0.875;
 ///
 /// A policy is a plain value: made by a preset such as [`Policy::simclr_v2`],
 /// changed by its builder methods or its fields, printed by `Display`, saved and
-/// read by `serde`. What it does to one image is fixed by the [`Stream`] given.
+/// read by `serde`. JSON may leave fields out; they have the values of
+/// [`Policy::default`]. What a policy does to one image is fixed by the [`Stream`] given.
 ///
 /// ```
 /// use simclr_augment::Policy;
@@ -47,40 +53,44 @@ pub const CENTER_CROP_PROPORTION: f64 = 0.875;
 /// let json = serde_json::to_string(&policy)?;
 /// assert_eq!(serde_json::from_str::<Policy>(&json)?, policy);
 /// println!("{policy}");
+///
+/// let partial = r#"{"size": [96, 96], "color_jitter": {"strength": 0.5}, "blur": null}"#;
+/// let expected = Policy::simclr_v2(96).with_color_jitter_strength(0.5).without_blur();
+/// assert_eq!(serde_json::from_str::<Policy>(partial)?, expected);
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Policy {
-    /// Height and width of a view.
+    /// Height and width of a view. Default: 224 and 224.
     pub size: (usize, usize),
     /// Height and width to which the whole image is resized (bilinear, aspect
-    /// ratio lost) before anything else.
+    /// ratio lost) before anything else. Default: none.
     pub squash: Option<(usize, usize)>,
-    /// The part that a view shows.
+    /// The part that a view shows. Default: a random box.
     pub crop: Crop,
-    /// How the crop is resized to `size`.
+    /// How the crop is resized to `size`. Default: [`Resampling::Bicubic`].
     pub resampling: Resampling,
-    /// Probability of a left-right flip.
+    /// Probability of a left-right flip. Default: 0.5.
     pub flip_left_right: f64,
-    /// Probability of an up-down flip.
+    /// Probability of an up-down flip. Default: 0.
     pub flip_up_down: f64,
-    /// Rotation.
+    /// Rotation. Default: none.
     pub rotation: Rotation,
-    /// Colour jitter.
+    /// Colour jitter. Default: [`ColorJitter::default`].
     pub color_jitter: Option<ColorJitter>,
-    /// Probability of greyscale.
+    /// Probability of greyscale. Default: 0.2.
     pub grayscale: f64,
-    /// Gaussian blur.
+    /// Gaussian blur. Default: [`GaussianBlur::default`].
     pub blur: Option<GaussianBlur>,
 }
 
-impl Policy {
-    /// SimCLRv2's training views: random crop, TF2 bicubic, left-right flip, colour
-    /// jitter of strength 1 with multiplied brightness, greyscale, blur.
-    pub fn simclr_v2(size: usize) -> Self {
+impl Default for Policy {
+    /// [`Policy::simclr_v2`] at 224 pixels.
+    fn default() -> Self {
         Self {
-            size: (size, size),
+            size: (224, 224),
             squash: None,
             crop: Crop::Random(RandomCrop::default()),
             resampling: Resampling::Bicubic,
@@ -92,18 +102,21 @@ impl Policy {
             blur: Some(GaussianBlur::default()),
         }
     }
+}
+
+impl Policy {
+    /// SimCLRv2's training views: random crop, TF2 bicubic, left-right flip, colour
+    /// jitter of strength 1 with multiplied brightness, greyscale, blur.
+    pub fn simclr_v2(size: usize) -> Self {
+        Self::default().with_size(size, size)
+    }
 
     /// SimCLR's (v1) training views: as v2, but with TF1's legacy bicubic and added
     /// instead of multiplied brightness.
     pub fn simclr_v1(size: usize) -> Self {
-        Self {
-            resampling: Resampling::BicubicLegacy,
-            color_jitter: Some(ColorJitter {
-                brightness: BrightnessModel::Add,
-                ..ColorJitter::default()
-            }),
-            ..Self::simclr_v2(size)
-        }
+        Self::simclr_v2(size)
+            .with_resampling(Resampling::BicubicLegacy)
+            .with_color_jitter(ColorJitter::default().with_brightness(BrightnessModel::Add))
     }
 
     /// The geology paper's training views: the image is squashed to the square
@@ -111,7 +124,7 @@ impl Policy {
     pub fn paper(size: usize) -> Self {
         Self::simclr_v2(size)
             .squash_first()
-            .color_jitter_strength(0.5)
+            .with_color_jitter_strength(0.5)
             .without_blur()
     }
 
@@ -133,30 +146,57 @@ impl Policy {
     /// What the paper's linear probe sees: squashed to the square (bilinear), then
     /// the centre crop of 87.5 % with TF1's legacy bicubic.
     pub fn probe(size: usize) -> Self {
+        Self::evaluation(size)
+            .squash_first()
+            .with_resampling(Resampling::BicubicLegacy)
+    }
+
+    setters! {
+        with_crop(crop: Crop);
+        with_resampling(resampling: Resampling);
+        with_flip_left_right(flip_left_right: f64);
+        with_flip_up_down(flip_up_down: f64);
+        with_rotation(rotation: Rotation);
+        with_grayscale(grayscale: f64);
+    }
+
+    /// Sets height and width of the views. A policy that squashes squashes to the new size.
+    pub fn with_size(self, height: usize, width: usize) -> Self {
+        let size = (height, width);
+        let squash = self.squash.map(|_| size);
         Self {
-            resampling: Resampling::BicubicLegacy,
-            ..Self::evaluation(size).squash_first()
+            size,
+            squash,
+            ..self
         }
+    }
+
+    /// Sets the height and width to which the whole image is squashed first.
+    pub fn with_squash(self, height: usize, width: usize) -> Self {
+        let squash = Some((height, width));
+        Self { squash, ..self }
     }
 
     /// Squashes the whole image to the view's size before anything else, as the
     /// paper's `parse_images`.
     pub fn squash_first(self) -> Self {
+        let (height, width) = self.size;
+        self.with_squash(height, width)
+    }
+
+    /// Sets the colour jitter.
+    pub fn with_color_jitter(self, jitter: ColorJitter) -> Self {
+        let color_jitter = Some(jitter);
         Self {
-            squash: Some(self.size),
+            color_jitter,
             ..self
         }
     }
 
     /// Sets the strength of the colour jitter, switching it on if it was off.
-    pub fn color_jitter_strength(self, strength: f64) -> Self {
-        Self {
-            color_jitter: Some(ColorJitter {
-                strength,
-                ..self.color_jitter.unwrap_or_default()
-            }),
-            ..self
-        }
+    pub fn with_color_jitter_strength(self, strength: f64) -> Self {
+        let jitter = self.color_jitter.unwrap_or_default();
+        self.with_color_jitter(jitter.with_strength(strength))
     }
 
     /// Leaves the colour jitter out.
@@ -167,39 +207,22 @@ impl Policy {
         }
     }
 
+    /// Sets the blur.
+    pub fn with_blur(self, blur: GaussianBlur) -> Self {
+        let blur = Some(blur);
+        Self { blur, ..self }
+    }
+
     /// Leaves the blur out.
     pub fn without_blur(self) -> Self {
         Self { blur: None, ..self }
     }
 
-    /// Sets the probability of an up-down flip.
-    pub fn with_up_down_flip(self, probability: f64) -> Self {
-        Self {
-            flip_up_down: probability,
-            ..self
-        }
-    }
-
-    /// Rotates by random quarter turns.
-    pub fn with_quarter_turns(self) -> Self {
-        Self {
-            rotation: Rotation::QuarterTurns,
-            ..self
-        }
-    }
-
-    /// Rotates by a random angle of at most `degrees` to either side.
-    pub fn with_rotation(self, degrees: f64, border: Border) -> Self {
-        Self {
-            rotation: Rotation::Within { degrees, border },
-            ..self
-        }
-    }
-
     /// Up-down flips and quarter turns, for images that have no up, such as thin
     /// sections.
     pub fn with_rock_symmetries(self) -> Self {
-        self.with_up_down_flip(0.5).with_quarter_turns()
+        self.with_flip_up_down(0.5)
+            .with_rotation(Rotation::QuarterTurns)
     }
 
     /// Checks every part.
@@ -207,51 +230,45 @@ impl Policy {
     /// # Errors
     /// Names the first value that is out of range.
     pub fn validate(&self) -> Result<()> {
-        const OP: &str = "policy";
-        value_count(OP, self.size.0, self.size.1, CHANNELS)?;
+        value_count("size", self.size.0, self.size.1, CHANNELS)?;
         if let Some((height, width)) = self.squash {
             value_count("squash", height, width, CHANNELS)?;
         }
         match self.crop {
             Crop::Whole => {}
             Crop::Random(crop) => crop.validate()?,
-            Crop::Center { proportion } if proportion > 0.0 && proportion <= 1.0 => {}
-            Crop::Center { proportion } => {
-                let expected = "within (0, 1]";
-                return Err(Error::parameter(
-                    "centre crop",
-                    "proportion",
-                    expected,
-                    proportion,
-                ));
-            }
+            Crop::Center { proportion } => check_proportion(proportion)?,
         }
-        check_probability("left-right flip", self.flip_left_right)?;
-        check_probability("up-down flip", self.flip_up_down)?;
-        check_probability("greyscale", self.grayscale)?;
+        check_probability("flip_left_right", self.flip_left_right)?;
+        check_probability("flip_up_down", self.flip_up_down)?;
+        check_probability("grayscale", self.grayscale)?;
         self.rotation.validate()?;
-        if self.rotation == Rotation::QuarterTurns && self.size.0 != self.size.1 {
-            let size = format!("{} x {}", self.size.0, self.size.1);
-            return Err(Error::parameter("quarter turns", "size", "square", size));
+        check_square(self.size, self.rotation == Rotation::QuarterTurns)?;
+        if let Some(jitter) = self.color_jitter {
+            jitter.validate()?;
         }
-        self.color_jitter
-            .map_or(Ok(()), |jitter| jitter.validate())?;
         self.blur.map_or(Ok(()), |blur| blur.validate())
     }
 
-    /// Decides everything random about one view of an image of `height` x `width`.
+    /// Draws everything random about one view of an image of `height` x `width`.
     ///
     /// # Errors
     /// If the policy is invalid, or the image too small for its centre crop.
-    pub fn plan(&self, height: usize, width: usize, stream: Stream) -> Result<Plan> {
+    pub fn sample(&self, height: usize, width: usize, stream: Stream) -> Result<ViewParams> {
         self.validate()?;
-        value_count("policy", height, width, CHANNELS)?;
-        let (height, width) = self.squash.unwrap_or((height, width));
+        value_count("the image size", height, width, CHANNELS)?;
+        let image = self.squash.unwrap_or((height, width));
         let flips = |probability, purpose| happens(probability, &mut stream.rng(purpose));
-        Ok(Plan {
+        Ok(ViewParams {
             size: self.size,
             squash: self.squash,
-            window: self.window(height, width, stream)?,
+            crop_box: match self.crop {
+                Crop::Whole => CropBox::whole(image.0, image.1),
+                Crop::Random(crop) => {
+                    crop.sample(image, self.size, &mut stream.rng(Purpose::Crop))?
+                }
+                Crop::Center { proportion } => center_crop_box(image, self.size, proportion)?,
+            },
             resampling: self.resampling,
             flip_left_right: flips(self.flip_left_right, Purpose::FlipLeftRight),
             flip_up_down: flips(self.flip_up_down, Purpose::FlipUpDown),
@@ -268,22 +285,12 @@ impl Policy {
         })
     }
 
-    fn window(&self, height: usize, width: usize, stream: Stream) -> Result<CropBox> {
-        match self.crop {
-            Crop::Whole => Ok(CropBox::whole(height, width)),
-            Crop::Random(crop) => {
-                crop.sample((height, width), self.size, &mut stream.rng(Purpose::Crop))
-            }
-            Crop::Center { proportion } => center_crop_box((height, width), self.size, proportion),
-        }
-    }
-
     /// One view of an image, decoded or in `f32`.
     ///
     /// # Errors
-    /// As [`Self::plan`].
-    pub fn apply(&self, source: &impl Pixels, stream: Stream) -> Result<Image> {
-        self.plan(source.height(), source.width(), stream)?
+    /// As [`Self::sample`].
+    pub fn apply<S: Sample>(&self, source: &ImageBuffer<S>, stream: Stream) -> Result<Image> {
+        self.sample(source.height(), source.width(), stream)?
             .apply(source)
     }
 
@@ -291,58 +298,62 @@ impl Policy {
     /// image's place in a batch.
     ///
     /// # Errors
-    /// As [`Self::plan`], and if the slice has another length.
-    pub fn apply_into(
+    /// As [`Self::sample`], and if the slice has another length.
+    pub fn apply_into<S: Sample>(
         &self,
-        source: &impl Pixels,
+        source: &ImageBuffer<S>,
         stream: Stream,
         output: &mut [f32],
     ) -> Result<()> {
-        self.plan(source.height(), source.width(), stream)?
+        self.sample(source.height(), source.width(), stream)?
             .apply_into(source, output)
-    }
-
-    /// Several views of one image, view i into `outputs[i]`; `stream`'s own view is
-    /// ignored. The squash is done once for all.
-    ///
-    /// # Errors
-    /// As [`Self::apply_into`].
-    pub fn views_into<P: Pixels>(
-        &self,
-        source: &P,
-        stream: Stream,
-        outputs: &mut [&mut [f32]],
-    ) -> Result<()> {
-        let squashed = self.squash(source)?;
-        for (index, output) in (0..).zip(outputs) {
-            let stream = stream.view(View::Index(index));
-            match &squashed {
-                Some(image) => self.apply_into(image, stream, output)?,
-                None => self.apply_into(source, stream, output)?,
-            }
-        }
-        Ok(())
-    }
-
-    /// The part of the policy that does not depend on chance, for a caller who
-    /// wants to keep its result: the squashed image, or `None` where there is
-    /// nothing to squash. Applying the policy to the squashed image gives the same
-    /// views as applying it to the image itself.
-    ///
-    /// # Errors
-    /// If the policy is invalid.
-    pub fn squash(&self, source: &impl Pixels) -> Result<Option<Image>> {
-        self.validate()?;
-        squash(self.squash, source)
     }
 }
 
-/// Resizes to the size asked for, unless the image has it already.
-fn squash(size: Option<(usize, usize)>, source: &impl Pixels) -> Result<Option<Image>> {
-    match size {
-        Some((height, width)) if (source.height(), source.width()) != (height, width) => {
-            resize(source, height, width, Resampling::Bilinear).map(Some)
+impl Augmentation for Policy {
+    fn view_size(&self) -> (usize, usize) {
+        self.size
+    }
+
+    fn view_into(&self, image: &SourceImage, stream: Stream, output: &mut [f32]) -> Result<()> {
+        match image {
+            SourceImage::Decoded(image) => self.apply_into(image, stream, output),
+            SourceImage::Float(image) => self.apply_into(image, stream, output),
         }
-        _ => Ok(None),
+    }
+
+    fn validate(&self) -> Result<()> {
+        Policy::validate(self)
+    }
+
+    /// The squashed image, where that takes less memory.
+    fn prepare(&self, image: DecodedImage) -> Result<SourceImage> {
+        Policy::validate(self)?;
+        let squashed_is_smaller = self.squash.is_some_and(|(height, width)| {
+            height * width * size_of::<f32>() < image.height() * image.width()
+        });
+        if squashed_is_smaller && let Some(squashed) = squash(self.squash, &image)? {
+            return Ok(squashed.into());
+        }
+        Ok(image.into())
+    }
+
+    /// The squash is computed once for all views.
+    fn views_into(
+        &self,
+        image: &SourceImage,
+        stream: Stream,
+        outputs: &mut [&mut [f32]],
+    ) -> Result<()> {
+        Policy::validate(self)?;
+        let squashed = match image {
+            SourceImage::Decoded(image) => squash(self.squash, image)?,
+            SourceImage::Float(image) => squash(self.squash, image)?,
+        };
+        let squashed = squashed.map(SourceImage::from);
+        let image = squashed.as_ref().unwrap_or(image);
+        (0..).zip(outputs).try_for_each(|(index, output)| {
+            self.view_into(image, stream.view(View::Index(index)), output)
+        })
     }
 }

@@ -138,7 +138,7 @@ pub fn tiny(paper: Protocol) -> Protocol {
             temperature: 0.2,
             ..paper.pretrain.loss
         },
-        policy: paper.pretrain.policy.clone().with_up_down_flip(0.5),
+        policy: paper.pretrain.policy.clone().with_flip_up_down(0.5),
         schedule: paper
             .pretrain
             .schedule

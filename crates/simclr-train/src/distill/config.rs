@@ -45,10 +45,9 @@ impl Default for DistillConfig {
         Self {
             encoder: ResNetConfig::depth(50),
             projection_head: ProjectionHeadConfig::default(),
-            policy: Policy {
-                grayscale: 0.0,
-                ..Policy::paper(224).without_color_jitter()
-            },
+            policy: Policy::paper(224)
+                .without_color_jitter()
+                .with_grayscale(0.0),
             loss: DistillationLoss::default(),
             optimizer: OptimizerConfig::Lars(LarsConfig::default()),
             weight_decay: 1e-4,

@@ -70,10 +70,9 @@ impl Default for FineTuneConfig {
             encoder: ResNetConfig::depth(50),
             projection_head: ProjectionHeadConfig::default(),
             head: HeadStart::Zero,
-            policy: Policy {
-                grayscale: 0.0,
-                ..Policy::paper(224).without_color_jitter()
-            },
+            policy: Policy::paper(224)
+                .without_color_jitter()
+                .with_grayscale(0.0),
             evaluation: Policy::evaluation(224).squash_first(),
             optimizer: OptimizerConfig::Lars(LarsConfig::default()),
             weight_decay: 0.0,
