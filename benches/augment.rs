@@ -10,7 +10,7 @@ use criterion::measurement::WallTime;
 use criterion::{
     BatchSize, BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main,
 };
-use simclr_augment::ops::{self, Border, CropBox, GaussianBlurValues, Resampling};
+use simclr_augment::ops::{self, Border, CropBox, GaussianBlurParams, Resampling};
 use simclr_augment::{DecodedImage, Image, Policy, Seed, Stream, View};
 
 const SIDE: usize = 224;
@@ -95,7 +95,7 @@ fn colors(criterion: &mut Criterion) {
     in_place(&mut group, "hue", &image, |image| {
         ops::adjust_hue(image, 0.05)
     });
-    let values = ops::ColorJitterValues {
+    let values = ops::ColorJitterParams {
         order: ops::JitterStep::FIXED_ORDER,
         brightness_model: ops::BrightnessModel::Multiply,
         brightness: 1.1,
@@ -114,7 +114,7 @@ fn blurs(criterion: &mut Criterion) {
     let image = view();
     let mut group = elements(criterion, "blur");
     for sigma in [0.1, 1.0, 2.0] {
-        let values = GaussianBlurValues {
+        let values = GaussianBlurParams {
             kernel_size: SIDE / 10,
             sigma,
         };
@@ -146,9 +146,9 @@ fn policies(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("policy");
     group.throughput(Throughput::Elements(1));
     let without_blur = Policy::simclr_v2(SIDE)
-        .color_jitter_strength(0.5)
+        .with_color_jitter_strength(0.5)
         .without_blur();
-    let with_blur = Policy::simclr_v2(SIDE).color_jitter_strength(0.5);
+    let with_blur = Policy::simclr_v2(SIDE).with_color_jitter_strength(0.5);
     for (name, policy) in [
         ("simclr_v2_no_blur", without_blur),
         ("simclr_v2_blur", with_blur),

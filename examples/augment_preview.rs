@@ -73,7 +73,7 @@ impl Arguments {
             PolicyName::Probe => Policy::probe(self.image_size),
         };
         match self.color_jitter_strength {
-            Some(strength) => policy.color_jitter_strength(strength),
+            Some(strength) => policy.with_color_jitter_strength(strength),
             None => policy,
         }
     }

@@ -176,7 +176,7 @@ impl Arguments {
             .with_linear_classifier(false)
             .with_seed(Seed(self.seed));
         if self.preset == Preset::Tiny {
-            config.policy = config.policy.clone().with_up_down_flip(0.5);
+            config.policy = config.policy.clone().with_flip_up_down(0.5);
             config.loss.temperature = 0.2;
         }
         let pretrained = Pretrain::new(config)

@@ -94,7 +94,7 @@ impl Arguments {
             .with_image_size(self.image_size)
             .with_batch_size(self.train_batch_size)
             .with_seed(Seed(self.seed));
-        config.policy = config.policy.clone().with_up_down_flip(0.5);
+        config.policy = config.policy.clone().with_flip_up_down(0.5);
         config.loss.temperature = 0.2;
         config.schedule = config
             .schedule

@@ -247,7 +247,7 @@ fn augment(image_dir: Option<&Path>, blur: bool) -> AnyResult<f64> {
                 .collect::<Result<_, _>>()?
         }
     };
-    let policy = Policy::simclr_v2(224).color_jitter_strength(0.5);
+    let policy = Policy::simclr_v2(224).with_color_jitter_strength(0.5);
     let policy = if blur { policy } else { policy.without_blur() };
     let mut epoch = 0;
     let seconds = median_seconds(1, 3, || {

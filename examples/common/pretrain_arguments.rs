@@ -211,7 +211,7 @@ impl PretrainArguments {
 
     fn policy(&self, mut policy: Policy) -> Policy {
         if let Some(strength) = self.color_jitter_strength {
-            policy = policy.color_jitter_strength(strength);
+            policy = policy.with_color_jitter_strength(strength);
         }
         if self.use_blur {
             policy.blur = Policy::simclr_v2(policy.size.0).blur;

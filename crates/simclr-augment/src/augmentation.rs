@@ -3,10 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{DecodedImage, Image, Policy, Result, SourceImage, Stream, View};
+use crate::error::Result;
+use crate::image::{DecodedImage, Image, SourceImage};
+use crate::stream::{Stream, View};
 
 /// Turns an image into views: the interface between augmentation and everything that trains
-/// or evaluates on views. [`Policy`] implements it.
+/// or evaluates on views. [`Policy`](crate::Policy) implements it.
 ///
 /// A view is a pure function of the image and of the [`Stream`], whose address names seed,
 /// epoch, sample and view. Implementations keep no state and draw every random number from
@@ -96,50 +98,9 @@ pub trait Augmentation: fmt::Debug + Send + Sync {
     /// As [`Self::view_into`], and if [`Self::view_size`] is empty.
     fn view(&self, image: &SourceImage, stream: Stream) -> Result<Image> {
         let (height, width) = self.view_size();
-        let mut view = Image::zeros("view", height, width)?;
+        let mut view = Image::zeros(height, width)?;
         self.view_into(image, stream, view.data_mut())?;
         Ok(view)
-    }
-}
-
-impl Augmentation for Policy {
-    fn view_size(&self) -> (usize, usize) {
-        self.size
-    }
-
-    fn view_into(&self, image: &SourceImage, stream: Stream, output: &mut [f32]) -> Result<()> {
-        match image {
-            SourceImage::Decoded(image) => self.apply_into(image, stream, output),
-            SourceImage::Float(image) => self.apply_into(image, stream, output),
-        }
-    }
-
-    fn validate(&self) -> Result<()> {
-        Policy::validate(self)
-    }
-
-    /// The squashed image, where that takes less memory.
-    fn prepare(&self, image: DecodedImage) -> Result<SourceImage> {
-        let squashed_is_smaller = self.squash.is_some_and(|(height, width)| {
-            height * width * size_of::<f32>() < image.height() * image.width()
-        });
-        if squashed_is_smaller && let Some(squashed) = self.squash(&image)? {
-            return Ok(squashed.into());
-        }
-        Ok(image.into())
-    }
-
-    /// The squash is computed once for all views.
-    fn views_into(
-        &self,
-        image: &SourceImage,
-        stream: Stream,
-        outputs: &mut [&mut [f32]],
-    ) -> Result<()> {
-        match image {
-            SourceImage::Decoded(image) => Policy::views_into(self, image, stream, outputs),
-            SourceImage::Float(image) => Policy::views_into(self, image, stream, outputs),
-        }
     }
 }
 
@@ -181,7 +142,7 @@ impl<A: Augmentation + ?Sized> Augmentation for Arc<A> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Error, Seed};
+    use crate::{Error, Policy, Seed};
 
     /// Writes one number everywhere, and refuses images that are not square.
     #[derive(Debug)]

@@ -1,20 +1,30 @@
 //! The errors of image operations and policies.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
-use crate::ops::CropBox;
+use crate::crop_box::CropBox;
 
-/// What can go wrong in an image operation or a policy.
+/// What can go wrong in an image operation or an augmentation.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A buffer does not have one value per pixel and channel.
+    /// An option or argument outside its range.
+    #[error("{name} must be {expected}, found {found}")]
+    Setting {
+        /// The option, such as `color_jitter.strength`.
+        name: &'static str,
+        /// Its range, in words.
+        expected: &'static str,
+        /// Its value.
+        found: String,
+    },
+    /// A buffer that does not hold one value per pixel and channel.
     #[error(
-        "{op}: a {height} x {width} image needs {expected} values ({channels} per pixel), got {got}"
+        "an image of {height} x {width} pixels needs {expected} values ({channels} per pixel), \
+         found {found}"
     )]
     ValueCount {
-        /// The operation.
-        op: &'static str,
         /// Rows.
         height: usize,
         /// Columns.
@@ -24,44 +34,17 @@ pub enum Error {
         /// Values that an image of this size has.
         expected: usize,
         /// Values that were given.
-        got: usize,
-    },
-    /// An image without pixels, or with more than memory can address.
-    #[error(
-        "{op}: an image of {height} x {width} pixels is not possible; both sides must be at least 1 \
-         and the whole must fit in memory"
-    )]
-    Dimensions {
-        /// The operation.
-        op: &'static str,
-        /// Rows.
-        height: usize,
-        /// Columns.
-        width: usize,
+        found: usize,
     },
     /// A crop box that leaves its image or is empty.
-    #[error("{op}: the box {window} does not lie inside an image of {height} x {width} pixels")]
+    #[error("the crop box {crop_box} does not lie inside an image of {height} x {width} pixels")]
     BoxOutside {
-        /// The operation.
-        op: &'static str,
         /// The box.
-        window: CropBox,
+        crop_box: CropBox,
         /// The image's rows.
         height: usize,
         /// The image's columns.
         width: usize,
-    },
-    /// A parameter outside its range.
-    #[error("{op}: {name} must be {expected}, got {got}")]
-    Parameter {
-        /// The operation or policy part.
-        op: &'static str,
-        /// The parameter.
-        name: &'static str,
-        /// Its range, in words.
-        expected: &'static str,
-        /// Its value.
-        got: String,
     },
     /// An error of an [`Augmentation`](crate::Augmentation) outside of this crate.
     #[error(transparent)]
@@ -73,21 +56,29 @@ impl Error {
     pub fn custom(error: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self::Custom(Arc::new(error))
     }
+}
 
-    /// A parameter out of range, in the form that most checks need.
-    pub(crate) fn parameter(
-        op: &'static str,
-        name: &'static str,
-        expected: &'static str,
-        got: impl std::fmt::Display,
-    ) -> Self {
-        Self::Parameter {
-            op,
-            name,
-            expected,
-            got: got.to_string(),
-        }
+/// Fails with [`Error::Setting`] unless the value is valid.
+pub(crate) fn check(
+    is_valid: bool,
+    name: &'static str,
+    expected: &'static str,
+    found: impl Display,
+) -> Result<()> {
+    if is_valid {
+        return Ok(());
     }
+    let found = found.to_string();
+    Err(Error::Setting {
+        name,
+        expected,
+        found,
+    })
+}
+
+pub(crate) fn check_probability(name: &'static str, probability: f64) -> Result<()> {
+    let is_valid = (0.0..=1.0).contains(&probability);
+    check(is_valid, name, "within [0, 1]", probability)
 }
 
 /// The result of an image operation.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::{Error, Result};
+use crate::error::{Error, Result, check};
 
 /// Values per pixel: red, green, blue.
 pub const CHANNELS: usize = 3;
@@ -11,26 +11,175 @@ pub const CHANNELS: usize = 3;
 /// multiplies (dividing by 255 gives another last bit for 126 of 256 values).
 pub(crate) const U8_STEP: f32 = 1.0 / 255.0;
 
-/// An RGB image of `f32`, rows of pixels of three channels (HWC).
+/// An RGB image: rows of pixels of three channels (HWC), values of type `T`.
+///
+/// Used by the names [`Image`] and [`DecodedImage`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageBuffer<T> {
+    height: usize,
+    width: usize,
+    data: Vec<T>,
+}
+
+/// An RGB image of `f32`.
 ///
 /// Values are meant to lie in [0, 1]; single operations may leave that range, as
 /// they do in the original, and a whole [`Policy`](crate::Policy) returns to it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Image {
-    height: usize,
-    width: usize,
-    data: Vec<f32>,
-}
+pub type Image = ImageBuffer<f32>;
 
-/// An RGB image of `u8` as a decoder delivers it, rows of pixels of three channels.
+/// An RGB image of `u8` as a decoder delivers it.
 ///
 /// Keeping images in this form takes a quarter of the memory, and
 /// a [`Policy`](crate::Policy) crops and resizes straight from it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DecodedImage {
+pub type DecodedImage = ImageBuffer<u8>;
+
+/// The number of values of an image, if such an image is possible.
+pub(crate) fn value_count(
+    name: &'static str,
     height: usize,
     width: usize,
-    data: Vec<u8>,
+    channels: usize,
+) -> Result<usize> {
+    let count = height
+        .checked_mul(width)
+        .and_then(|pixels| pixels.checked_mul(channels))
+        // Allocations are limited to `isize::MAX` bytes.
+        .filter(|&values| values > 0 && values <= isize::MAX as usize / size_of::<f32>());
+    let expected = "at least 1 x 1 pixel and fit in memory";
+    let found = format_args!("{height} x {width}");
+    check(count.is_some(), name, expected, found)?;
+    Ok(count.unwrap_or_default())
+}
+
+/// Fails unless `found` values make up an image.
+pub(crate) fn check_value_count(
+    height: usize,
+    width: usize,
+    channels: usize,
+    found: usize,
+) -> Result<()> {
+    let expected = value_count("the image size", height, width, channels)?;
+    if found == expected {
+        return Ok(());
+    }
+    Err(Error::ValueCount {
+        height,
+        width,
+        channels,
+        expected,
+        found,
+    })
+}
+
+impl<T: Copy> ImageBuffer<T> {
+    /// An image from its values, row by row, three per pixel.
+    ///
+    /// # Errors
+    /// If a side is 0 or `data` does not hold `height * width * 3` values.
+    pub fn new(height: usize, width: usize, data: Vec<T>) -> Result<Self> {
+        check_value_count(height, width, CHANNELS, data.len())?;
+        Ok(Self {
+            height,
+            width,
+            data,
+        })
+    }
+
+    /// An image of one colour.
+    ///
+    /// # Errors
+    /// If a side is 0 or the image cannot fit in memory.
+    pub fn filled(height: usize, width: usize, color: [T; CHANNELS]) -> Result<Self> {
+        let values = value_count("the image size", height, width, CHANNELS)?;
+        Ok(Self {
+            height,
+            width,
+            data: color.repeat(values / CHANNELS),
+        })
+    }
+
+    /// Rows.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// Columns.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// All values, row by row.
+    pub fn data(&self) -> &[T] {
+        &self.data
+    }
+
+    /// All values, to be changed in place.
+    pub fn data_mut(&mut self) -> &mut [T] {
+        &mut self.data
+    }
+
+    /// The values without the image around them.
+    pub fn into_data(self) -> Vec<T> {
+        self.data
+    }
+
+    /// One pixel, or `None` outside the image.
+    pub fn pixel(&self, row: usize, column: usize) -> Option<[T; CHANNELS]> {
+        let inside = row < self.height && column < self.width;
+        inside.then(|| self.pixels()[row * self.width + column])
+    }
+
+    /// All pixels, row by row.
+    pub(crate) fn pixels(&self) -> &[[T; CHANNELS]] {
+        self.data.as_chunks().0
+    }
+
+    /// All pixels, to be changed in place.
+    pub(crate) fn pixels_mut(&mut self) -> &mut [[T; CHANNELS]] {
+        self.data.as_chunks_mut().0
+    }
+
+    fn map<U>(&self, value: impl Fn(T) -> U) -> ImageBuffer<U> {
+        ImageBuffer {
+            height: self.height,
+            width: self.width,
+            data: self.data.iter().map(|&stored| value(stored)).collect(),
+        }
+    }
+}
+
+impl Image {
+    /// An image of zeros; for operations that overwrite every value.
+    pub(crate) fn zeros(height: usize, width: usize) -> Result<Self> {
+        let values = value_count("the image size", height, width, CHANNELS)?;
+        Self::new(height, width, vec![0.0; values])
+    }
+
+    /// The nearest `u8` image, values outside [0, 1] clipped; for saving as a file.
+    pub fn to_decoded(&self) -> DecodedImage {
+        // The cast saturates, so no clip is needed before it.
+        self.map(|value| (value * 255.0).round() as u8)
+    }
+}
+
+impl DecodedImage {
+    /// A grey image, its only channel repeated three times as
+    /// `decode_jpeg(channels=3)` does.
+    ///
+    /// # Errors
+    /// If a side is 0 or `data` does not hold `height * width` values.
+    pub fn from_gray(height: usize, width: usize, data: &[u8]) -> Result<Self> {
+        check_value_count(height, width, 1, data.len())?;
+        value_count("the image size", height, width, CHANNELS)?;
+        let pixels: Vec<_> = data.iter().map(|&value| [value; CHANNELS]).collect();
+        Self::new(height, width, pixels.into_flattened())
+    }
+
+    /// The same image in `f32`: `value * f32(1 / 255)`, as
+    /// `tf.image.convert_image_dtype`.
+    pub fn to_image(&self) -> Image {
+        self.map(|value| f32::from(value) * U8_STEP)
+    }
 }
 
 /// An image that views are made of: as decoded, or as numbers after work that was done
@@ -89,276 +238,6 @@ impl From<Image> for SourceImage {
     }
 }
 
-/// The number of values of an image, if such an image is possible.
-pub(crate) fn value_count(
-    op: &'static str,
-    height: usize,
-    width: usize,
-    channels: usize,
-) -> Result<usize> {
-    height
-        .checked_mul(width)
-        .and_then(|pixels| pixels.checked_mul(channels))
-        // Allocations are limited to `isize::MAX` bytes.
-        .filter(|&values| values > 0 && values <= isize::MAX as usize / size_of::<f32>())
-        .ok_or(Error::Dimensions { op, height, width })
-}
-
-/// Fails unless `got` values make up an image.
-pub(crate) fn check_value_count(
-    op: &'static str,
-    height: usize,
-    width: usize,
-    channels: usize,
-    got: usize,
-) -> Result<()> {
-    let expected = value_count(op, height, width, channels)?;
-    if got == expected {
-        return Ok(());
-    }
-    Err(Error::ValueCount {
-        op,
-        height,
-        width,
-        channels,
-        expected,
-        got,
-    })
-}
-
-impl Image {
-    /// An image from its values, row by row, three per pixel.
-    ///
-    /// # Errors
-    /// If a side is 0 or `data` does not hold `height * width * 3` values.
-    pub fn new(height: usize, width: usize, data: Vec<f32>) -> Result<Self> {
-        check_value_count("Image::new", height, width, CHANNELS, data.len())?;
-        Ok(Self {
-            height,
-            width,
-            data,
-        })
-    }
-
-    /// An image of one colour.
-    ///
-    /// # Errors
-    /// If a side is 0 or the image cannot fit in memory.
-    pub fn filled(height: usize, width: usize, color: [f32; CHANNELS]) -> Result<Self> {
-        let values = value_count("Image::filled", height, width, CHANNELS)?;
-        Ok(Self {
-            height,
-            width,
-            data: color.iter().copied().cycle().take(values).collect(),
-        })
-    }
-
-    /// An image of zeros; for operations that overwrite every value.
-    pub(crate) fn zeros(op: &'static str, height: usize, width: usize) -> Result<Self> {
-        let values = value_count(op, height, width, CHANNELS)?;
-        Ok(Self {
-            height,
-            width,
-            data: vec![0.0; values],
-        })
-    }
-
-    /// Rows.
-    pub fn height(&self) -> usize {
-        self.height
-    }
-
-    /// Columns.
-    pub fn width(&self) -> usize {
-        self.width
-    }
-
-    /// All values, row by row.
-    pub fn data(&self) -> &[f32] {
-        &self.data
-    }
-
-    /// All values, to be changed in place.
-    pub fn data_mut(&mut self) -> &mut [f32] {
-        &mut self.data
-    }
-
-    /// The values without the image around them.
-    pub fn into_data(self) -> Vec<f32> {
-        self.data
-    }
-
-    /// One pixel, or `None` outside the image.
-    pub fn pixel(&self, row: usize, column: usize) -> Option<[f32; CHANNELS]> {
-        if row >= self.height || column >= self.width {
-            return None;
-        }
-        let start = (row * self.width + column) * CHANNELS;
-        self.data.get(start..start + CHANNELS)?.try_into().ok()
-    }
-
-    /// The nearest `u8` image, values outside [0, 1] clipped; for saving as a file.
-    pub fn to_decoded(&self) -> DecodedImage {
-        DecodedImage {
-            height: self.height,
-            width: self.width,
-            // The cast saturates, so no clip is needed before it.
-            data: self
-                .data
-                .iter()
-                .map(|v| (v * 255.0).round() as u8)
-                .collect(),
-        }
-    }
-}
-
-impl DecodedImage {
-    /// An image from its values, row by row, three per pixel.
-    ///
-    /// # Errors
-    /// If a side is 0 or `data` does not hold `height * width * 3` values.
-    pub fn new(height: usize, width: usize, data: Vec<u8>) -> Result<Self> {
-        check_value_count("DecodedImage::new", height, width, CHANNELS, data.len())?;
-        Ok(Self {
-            height,
-            width,
-            data,
-        })
-    }
-
-    /// A grey image, its only channel repeated three times as
-    /// `decode_jpeg(channels=3)` does.
-    ///
-    /// # Errors
-    /// If a side is 0 or `data` does not hold `height * width` values.
-    pub fn from_gray(height: usize, width: usize, data: &[u8]) -> Result<Self> {
-        check_value_count("DecodedImage::from_gray", height, width, 1, data.len())?;
-        let values = value_count("DecodedImage::from_gray", height, width, CHANNELS)?;
-        let mut pixels = vec![0; values];
-        for (pixel, &value) in pixels.as_chunks_mut::<CHANNELS>().0.iter_mut().zip(data) {
-            *pixel = [value; CHANNELS];
-        }
-        Self::new(height, width, pixels)
-    }
-
-    /// Rows.
-    pub fn height(&self) -> usize {
-        self.height
-    }
-
-    /// Columns.
-    pub fn width(&self) -> usize {
-        self.width
-    }
-
-    /// All values, row by row.
-    pub fn data(&self) -> &[u8] {
-        &self.data
-    }
-
-    /// The values without the image around them.
-    pub fn into_data(self) -> Vec<u8> {
-        self.data
-    }
-
-    /// The same image in `f32`: `value * f32(1 / 255)`, as
-    /// `tf.image.convert_image_dtype`.
-    pub fn to_image(&self) -> Image {
-        Image {
-            height: self.height,
-            width: self.width,
-            data: self.data.iter().map(|&v| f32::from(v) * U8_STEP).collect(),
-        }
-    }
-}
-
-/// Images that an operation can read from: [`Image`] and [`DecodedImage`].
-///
-/// The trait is closed: it exists so that a crop can be resized straight from
-/// decoded bytes.
-pub trait Pixels: sealed::Sealed {
-    /// Rows.
-    fn height(&self) -> usize;
-    /// Columns.
-    fn width(&self) -> usize;
-}
-
-pub(crate) mod sealed {
-    use crate::simd::Level;
-
-    /// How stored values become numbers.
-    pub(crate) trait Sample: Copy {
-        /// What one step means.
-        const STEP: f32;
-        /// Pixels as stored numbers, a plane for each channel.
-        fn split<L: Level>(level: L, pixels: &[[Self; 3]], planes: [&mut [f32]; 3]);
-    }
-
-    impl Sample for f32 {
-        const STEP: f32 = 1.0;
-
-        #[inline(always)]
-        fn split<L: Level>(_: L, pixels: &[[f32; 3]], [red, green, blue]: [&mut [f32]; 3]) {
-            let planes = red.iter_mut().zip(green).zip(blue);
-            for (&pixel, ((red, green), blue)) in pixels.iter().zip(planes) {
-                [*red, *green, *blue] = pixel;
-            }
-        }
-    }
-
-    impl Sample for u8 {
-        const STEP: f32 = super::U8_STEP;
-
-        #[inline(always)]
-        fn split<L: Level>(level: L, pixels: &[[u8; 3]], planes: [&mut [f32]; 3]) {
-            level.split_bytes(pixels, planes);
-        }
-    }
-
-    /// The part of [`Pixels`](super::Pixels) that stays inside this crate.
-    #[allow(private_bounds)]
-    pub trait Sealed {
-        /// The stored type.
-        type Sample: Sample;
-        /// All values, row by row.
-        fn samples(&self) -> &[Self::Sample];
-    }
-
-    impl Sealed for super::Image {
-        type Sample = f32;
-        fn samples(&self) -> &[f32] {
-            &self.data
-        }
-    }
-
-    impl Sealed for super::DecodedImage {
-        type Sample = u8;
-        fn samples(&self) -> &[u8] {
-            &self.data
-        }
-    }
-}
-
-impl Pixels for Image {
-    fn height(&self) -> usize {
-        self.height
-    }
-
-    fn width(&self) -> usize {
-        self.width
-    }
-}
-
-impl Pixels for DecodedImage {
-    fn height(&self) -> usize {
-        self.height
-    }
-
-    fn width(&self) -> usize {
-        self.width
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -366,10 +245,8 @@ mod tests {
     #[test]
     fn a_wrong_number_of_values_is_refused() {
         let error = Image::new(2, 3, vec![0.0; 17]).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "Image::new: a 2 x 3 image needs 18 values (3 per pixel), got 17"
-        );
+        let expected = "an image of 2 x 3 pixels needs 18 values (3 per pixel), found 17";
+        assert_eq!(error.to_string(), expected);
         assert!(DecodedImage::new(0, 3, vec![]).is_err());
         assert!(Image::filled(usize::MAX, 3, [0.0; 3]).is_err());
     }

@@ -4,7 +4,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::Seed;
+use crate::seed::Seed;
 
 /// Which of an image's augmented views.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -48,8 +48,8 @@ pub enum Purpose {
     Grayscale,
     /// Gaussian blur: whether and sigma.
     Blur,
-    /// Offline enlargement of a data set.
-    Enlargement,
+    /// Offline augmentation of a data set.
+    Offline,
     /// Order of the samples in an epoch.
     Shuffle,
     /// Anything else, by a number of the caller's; never the same as a named one.
@@ -68,7 +68,7 @@ impl Purpose {
             Self::ColorJitter => 8,
             Self::Grayscale => 10,
             Self::Blur => 12,
-            Self::Enlargement => 14,
+            Self::Offline => 14,
             Self::Shuffle => 16,
             Self::Custom(n) => u64::from(n) << 1 | 1,
         }

@@ -57,10 +57,7 @@ fn aspect_and_offset_are_uniform() {
     assert!(distance_to_uniform(offsets(|b| b.y, |b| b.height), 0.0, 1.0) < bound);
     assert!(distance_to_uniform(offsets(|b| b.x, |b| b.width), 0.0, 1.0) < bound);
     // A fixed area leaves the aspect ratio as it is drawn: uniform, not log-uniform.
-    let fixed = RandomCrop {
-        area: (0.25, 0.26),
-        ..RandomCrop::default()
-    };
+    let fixed = RandomCrop::default().with_area((0.25, 0.26));
     let stream = Stream::new(Seed(seeds::AUGMENTATIONS));
     let aspects: Vec<f64> = (0..5000)
         .map(|i| {

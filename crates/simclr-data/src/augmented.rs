@@ -193,7 +193,7 @@ mod tests {
             assert!(augmented.name(index).starts_with(&images.name(7)));
         }
         let flipped = augmented.decode(20).unwrap().to_image();
-        let [left_right, ..] = simclr_augment::enlarge::flipped_copies(&flipped);
+        let [left_right, ..] = simclr_augment::offline::flipped_copies(&flipped);
         assert_eq!(left_right.to_decoded(), images.decode(3).unwrap());
         assert!(augmented.decode(30).is_err() && augmented.label(30).is_none());
         assert!(AugmentedDataset::new(images, &[20], both(1)).is_err());

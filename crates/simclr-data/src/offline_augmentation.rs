@@ -1,7 +1,7 @@
 //! Offline augmentation: altered copies of images, made before training.
 
 use serde::{Deserialize, Serialize};
-use simclr_augment::enlarge::{Enlargement, flipped_copies};
+use simclr_augment::offline::{HeavyAugmentation, flipped_copies};
 use simclr_augment::{Image, Stream};
 
 use crate::Seed;
@@ -34,8 +34,8 @@ pub struct OfflineAugmentation {
     pub flips: bool,
     /// How many heavier copies of each image to add. Default: 0.
     pub copies: u32,
-    /// How the heavier copies are made. Default: that of [`Enlargement`].
-    pub heavier: Enlargement,
+    /// How the heavier copies are made. Default: that of [`HeavyAugmentation`].
+    pub heavier: HeavyAugmentation,
     /// The classes that get copies; the others are taken over as they are. Default: none
     /// named, which means all of them.
     pub classes: Vec<String>,
@@ -48,7 +48,7 @@ impl Default for OfflineAugmentation {
         Self {
             flips: true,
             copies: 0,
-            heavier: Enlargement::default(),
+            heavier: HeavyAugmentation::default(),
             classes: Vec::new(),
             seed: Seed(0),
         }
@@ -92,7 +92,7 @@ impl OfflineAugmentation {
     }
 
     /// Sets [`heavier`](Self::heavier).
-    pub fn with_heavier(self, heavier: Enlargement) -> Self {
+    pub fn with_heavier(self, heavier: HeavyAugmentation) -> Self {
         Self { heavier, ..self }
     }
 

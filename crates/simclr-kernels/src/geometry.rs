@@ -138,9 +138,7 @@ impl Windows {
             columns: Span::new(op, Axis::Columns, width, window.1, stride.1, padding)?,
         })
     }
-}
 
-impl Windows {
     /// A window that lies wholly in the padding has no maximum and no mean.
     pub(crate) fn check_not_all_padding(&self, op: &'static str) -> Result<()> {
         for span in [&self.rows, &self.columns] {
@@ -196,47 +194,44 @@ impl Span {
 mod tests {
     use super::*;
 
+    fn windows(size: usize, window: usize, stride: usize, padding: Padding) -> Result<Windows> {
+        let square = |length| (length, length);
+        Windows::new(
+            "test",
+            square(size),
+            square(window),
+            square(stride),
+            padding,
+        )
+    }
+
     #[test]
     fn same_pads_below_first_as_in_tensorflow() {
-        let stem = |size| {
-            Windows::new("test", (size, size), (3, 3), (2, 2), Padding::Same)
-                .unwrap()
-                .rows
-        };
-        assert_eq!(
-            (stem(32).before, stem(32).after, stem(32).output),
-            (0, 1, 16)
-        );
-        assert_eq!(
-            (stem(33).before, stem(33).after, stem(33).output),
-            (1, 1, 17)
-        );
-        assert_eq!(
-            (stem(49).before, stem(49).after, stem(49).output),
-            (1, 1, 25)
-        );
+        for (size, expected) in [(32, (0, 1, 16)), (33, (1, 1, 17)), (49, (1, 1, 25))] {
+            let rows = windows(size, 3, 2, Padding::Same).unwrap().rows;
+            assert_eq!((rows.before, rows.after, rows.output), expected);
+        }
     }
 
     #[test]
     fn fixed_padding_gives_the_recorded_sizes() {
-        for (kernel, input, output) in [
+        let cases = [
             (3, 5, 3),
             (3, 6, 3),
             (3, 7, 4),
             (3, 19, 10),
             (7, 75, 38),
             (7, 97, 49),
-        ] {
-            let padding = Padding::fixed(kernel);
-            let windows =
-                Windows::new("test", (input, input), (kernel, kernel), (2, 2), padding).unwrap();
+        ];
+        for (kernel, input, output) in cases {
+            let windows = windows(input, kernel, 2, Padding::fixed(kernel)).unwrap();
             assert_eq!(windows.columns.output, output, "{kernel} over {input}");
         }
     }
 
     #[test]
     fn a_window_larger_than_the_map_is_refused() {
-        assert!(Windows::new("test", (2, 2), (3, 3), (1, 1), Padding::Valid).is_err());
-        assert!(Windows::new("test", (2, 2), (1, 1), (0, 1), Padding::Valid).is_err());
+        assert!(windows(2, 3, 1, Padding::Valid).is_err());
+        assert!(windows(2, 1, 0, Padding::Valid).is_err());
     }
 }

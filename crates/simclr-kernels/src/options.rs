@@ -2,10 +2,10 @@
 
 use std::cell::Cell;
 
-use crate::convolution_method::METHOD;
-use crate::precision::{PRECISION, VARIABLE};
-use crate::simd::SIMD_LEVEL;
-use crate::{ConvolutionMethod, Error, Precision, Result, SimdLevel};
+use crate::convolution_method::{ConvolutionMethod, METHOD};
+use crate::precision::{PRECISION, Precision, VARIABLE};
+use crate::simd::{SIMD_LEVEL, SimdLevel};
+use crate::{Error, Result};
 
 /// How the fused kernels compute, within a [scope](Self::scope).
 ///

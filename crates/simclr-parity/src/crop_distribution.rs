@@ -60,13 +60,12 @@ fn draw(case: &GoldenCase, image: (usize, usize), count: usize) -> Result<Vec<Cr
     };
     let output_aspect = output.1 as f64 / output.0 as f64;
     let (low, high) = range("aspect_ratio_range")?;
-    let crop = RandomCrop {
-        area: range("area_range")?,
+    let crop = RandomCrop::default()
+        .with_area(range("area_range")?)
         // The recording gives what was passed on; ours is relative to the output.
-        aspect: (low / output_aspect, high / output_aspect),
-        min_object_covered: case.number("min_object_covered")?,
-        max_attempts: case.count("max_attempts")? as u32,
-    };
+        .with_aspect((low / output_aspect, high / output_aspect))
+        .with_min_object_covered(case.number("min_object_covered")?)
+        .with_max_attempts(case.count("max_attempts")? as u32);
     let stream = Stream::new(Seed(seeds::AUGMENTATIONS));
     (0..count as u64)
         .map(|sample| {

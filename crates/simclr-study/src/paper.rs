@@ -136,7 +136,7 @@ pub fn tiny(paper: Protocol) -> Protocol {
         .with_scaling(LearningRateScaling::Sqrt)
         .with_warmup_epochs(if continued { 0.2 } else { 1.0 })
         .with_epochs(epochs);
-    let policy = paper.pretrain.policy.clone().with_up_down_flip(0.5);
+    let policy = paper.pretrain.policy.clone().with_flip_up_down(0.5);
     let mut pretrain = paper
         .pretrain
         .with_encoder(ResNetConfig::depth(18))

@@ -46,10 +46,7 @@ pub(super) fn neighbours(
         COLUMNS,
     )?;
     let prepare = |index: usize| -> Result<Image> {
-        let policy = Policy {
-            crop: simclr_augment::Crop::Whole,
-            ..Policy::probe(96)
-        };
+        let policy = Policy::probe(96).with_crop(simclr_augment::Crop::Whole);
         Ok(policy.apply(&images.decode(index)?, Stream::new(Seed(0)))?)
     };
     let mut rows = Vec::new();

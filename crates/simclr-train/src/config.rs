@@ -237,9 +237,9 @@ pub(crate) fn resize(policy: &mut Policy, size: usize) {
 
 /// The paper's views without its changes of colour.
 pub(crate) fn crop_and_flip(size: usize) -> Policy {
-    let mut policy = Policy::paper(size).without_color_jitter();
-    policy.grayscale = 0.0;
-    policy
+    Policy::paper(size)
+        .without_color_jitter()
+        .with_grayscale(0.0)
 }
 
 pub(crate) fn check_policy(encoder: &ResNetConfig, policy: &Policy) -> Result<()> {

@@ -3,14 +3,17 @@
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::ops::color::{check_probability, happens, uniform};
-use crate::ops::pixel::clip;
-use crate::simd::{Kernel, LINE, Level, Lines, vectorized_short};
-use crate::{CHANNELS, Error, Image, Result};
+use crate::draw::{happens, uniform};
+use crate::error::{Result, check, check_probability};
+use crate::image::{CHANNELS, Image};
+use crate::ops::color::planes::clip;
+use crate::setters::setters;
+use crate::simd::{AlignedBuffer, CACHE_LINE, Kernel, Level, vectorized_short};
 
 /// Whether and how much a view is blurred.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct GaussianBlur {
     /// Probability of a blur. Default: 0.5.
     pub probability: f64,
@@ -32,9 +35,9 @@ impl Default for GaussianBlur {
     }
 }
 
-/// A blur with its numbers decided.
+/// The parameters of one blur, drawn or given.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct GaussianBlurValues {
+pub struct GaussianBlurParams {
     /// Taps of the kernel; an even number gets one more.
     pub kernel_size: usize,
     /// Standard deviation in pixels.
@@ -42,41 +45,39 @@ pub struct GaussianBlurValues {
 }
 
 impl GaussianBlur {
+    setters! {
+        with_probability(probability: f64);
+        with_sigma(sigma: (f64, f64));
+        with_height_divisor(height_divisor: usize);
+    }
+
     /// Checks the ranges.
     ///
     /// # Errors
     /// If the probability is outside [0, 1], the range of sigma is empty, not
     /// positive or not finite, or the divisor is 0.
     pub fn validate(&self) -> Result<()> {
-        const OP: &str = "Gaussian blur";
-        check_probability(OP, self.probability)?;
+        check_probability("blur.probability", self.probability)?;
         let (low, high) = self.sigma;
-        if !(low > 0.0 && low <= high && high.is_finite()) {
-            return Err(Error::parameter(
-                OP,
-                "sigma",
-                "a range of positive numbers",
-                format_args!("{low}..{high}"),
-            ));
-        }
-        if self.height_divisor == 0 {
-            return Err(Error::parameter(OP, "height_divisor", "at least 1", 0));
-        }
-        Ok(())
+        let is_valid = low > 0.0 && low <= high && high.is_finite();
+        let found = format_args!("{low}..{high}");
+        check(is_valid, "blur.sigma", "a range of positive numbers", found)?;
+        let divisor = self.height_divisor;
+        check(divisor > 0, "blur.height_divisor", "at least 1", divisor)
     }
 
-    /// Decides whether to blur an image of `height` rows, and how much.
+    /// Draws whether to blur an image of `height` rows, and how much.
     ///
     /// # Errors
     /// As [`Self::validate`].
-    pub fn sample(&self, height: usize, rng: &mut impl Rng) -> Result<Option<GaussianBlurValues>> {
+    pub fn sample(&self, height: usize, rng: &mut impl Rng) -> Result<Option<GaussianBlurParams>> {
         self.validate()?;
         let happens = happens(self.probability, rng);
-        let values = GaussianBlurValues {
+        let params = GaussianBlurParams {
             kernel_size: height / self.height_divisor,
             sigma: uniform(self.sigma.0, self.sigma.1, rng),
         };
-        Ok(happens.then_some(values))
+        Ok(happens.then_some(params))
     }
 }
 
@@ -86,18 +87,14 @@ impl GaussianBlur {
 /// # Errors
 /// If `sigma` is not positive and finite.
 pub fn gaussian_kernel(kernel_size: usize, sigma: f32) -> Result<Vec<f32>> {
-    if !(sigma > 0.0 && sigma.is_finite()) {
-        return Err(Error::parameter(
-            "Gaussian blur",
-            "sigma",
-            "positive and finite",
-            sigma,
-        ));
-    }
+    let is_valid = sigma > 0.0 && sigma.is_finite();
+    check(is_valid, "sigma", "positive and finite", sigma)?;
     let radius = (kernel_size / 2) as i64;
-    let weight = |x: i64| (-((x * x) as f32) / (2.0 * sigma * sigma)).exp();
-    let sum: f32 = (-radius..=radius).map(weight).sum();
-    Ok((-radius..=radius).map(|x| weight(x) / sum).collect())
+    // Not the platform's `exp`, whose last bits differ from one platform to another.
+    let weight = |x: i64| libm::expf(-((x * x) as f32) / (2.0 * sigma * sigma));
+    let weights: Vec<f32> = (-radius..=radius).map(weight).collect();
+    let sum: f32 = weights.iter().sum();
+    Ok(weights.iter().map(|weight| weight / sum).collect())
 }
 
 /// Weights below this cannot change a value of [0, 1] by more than a fraction of
@@ -109,8 +106,8 @@ const NEGLIGIBLE: f32 = 1e-9;
 ///
 /// # Errors
 /// If `sigma` is not positive and finite.
-pub fn gaussian_blur(image: &mut Image, values: &GaussianBlurValues) -> Result<()> {
-    let kernel = gaussian_kernel(values.kernel_size, values.sigma)?;
+pub fn gaussian_blur(image: &mut Image, params: &GaussianBlurParams) -> Result<()> {
+    let kernel = gaussian_kernel(params.kernel_size, params.sigma)?;
     let row_length = image.width() * CHANNELS;
     blur_in_place::<false>(image.data_mut(), row_length, &kernel);
     Ok(())
@@ -151,11 +148,11 @@ impl<const CLIP: bool> Kernel for Blur<'_, CLIP> {
         // Rows blurred along themselves, as many as an output row needs.
         let reach = self.sides.len();
         let length = self.row_length;
-        let stride = length.next_multiple_of(LINE);
-        let mut ring = Lines::zeros((2 * reach + 1) * stride);
+        let stride = length.next_multiple_of(CACHE_LINE);
+        let mut ring = AlignedBuffer::zeros((2 * reach + 1) * stride);
         let ring = ring.get_mut();
         let place = |y: usize| (y % (2 * reach + 1)) * stride;
-        let zeros = Lines::zeros(length);
+        let zeros = AlignedBuffer::zeros(length);
         let zeros = &zeros.get()[..length];
         let margin = reach * CHANNELS;
         let mut padded = vec![0.0; length + 2 * margin];
@@ -234,7 +231,7 @@ mod tests {
             let kernel = gaussian_kernel(kernel_size, sigma).unwrap();
             let radius = kernel.len() / 2;
             let mut blurred = image.clone();
-            gaussian_blur(&mut blurred, &GaussianBlurValues { kernel_size, sigma }).unwrap();
+            gaussian_blur(&mut blurred, &GaussianBlurParams { kernel_size, sigma }).unwrap();
             for y in 0..height {
                 for x in 0..width {
                     let mut sum = 0.0;
@@ -257,6 +254,17 @@ mod tests {
         }
     }
 
+    /// With the `exp` of glibc, the third tap has another last bit.
+    #[test]
+    fn taps_have_the_recorded_bits() {
+        let kernel = gaussian_kernel(7, 1.1).unwrap();
+        let bits = kernel[..4].iter().map(|weight| weight.to_bits());
+        assert_eq!(
+            bits.collect::<Vec<_>>(),
+            [1007700336, 1032740987, 1047915292, 1052368912]
+        );
+    }
+
     #[test]
     fn kernels_are_odd_and_sum_to_one() {
         assert_eq!(gaussian_kernel(22, 1.0).unwrap().len(), 23);
@@ -264,21 +272,8 @@ mod tests {
         let sum: f32 = gaussian_kernel(22, 1.7).unwrap().iter().sum();
         assert!((sum - 1.0).abs() < 1e-6);
         assert!(gaussian_kernel(3, 0.0).is_err());
-        assert!(
-            GaussianBlur {
-                sigma: (2.0, 1.0),
-                ..Default::default()
-            }
-            .validate()
-            .is_err()
-        );
-        assert!(
-            GaussianBlur {
-                height_divisor: 0,
-                ..Default::default()
-            }
-            .validate()
-            .is_err()
-        );
+        let blur = GaussianBlur::default();
+        assert!(blur.with_sigma((2.0, 1.0)).validate().is_err());
+        assert!(blur.with_height_divisor(0).validate().is_err());
     }
 }

@@ -1,68 +1,29 @@
-//! Crop boxes: drawn as the original draws them, and the centre crop's.
-
-use std::fmt;
+//! The random crop as the original draws it, and the centre crop.
 
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::crop_box::CropBox;
+use crate::error::{Error, Result, check};
+use crate::image::{CHANNELS, value_count};
+use crate::setters::setters;
 
-/// A rectangle of pixels inside an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct CropBox {
-    /// First row.
-    pub y: usize,
-    /// First column.
-    pub x: usize,
-    /// Rows.
-    pub height: usize,
-    /// Columns.
-    pub width: usize,
-}
-
-impl fmt::Display for CropBox {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            y,
-            x,
-            height,
-            width,
-        } = self;
-        write!(f, "{height} x {width} at row {y}, column {x}")
+/// Fails unless the box has pixels and lies inside an image of this size.
+pub(crate) fn check_inside(crop_box: CropBox, height: usize, width: usize) -> Result<()> {
+    if crop_box.is_inside(height, width) {
+        return Ok(());
     }
-}
-
-impl CropBox {
-    /// The whole of an image.
-    pub fn whole(height: usize, width: usize) -> Self {
-        Self {
-            y: 0,
-            x: 0,
-            height,
-            width,
-        }
-    }
-
-    /// Fails unless the box has pixels and lies inside an image of this size.
-    pub(crate) fn check(&self, op: &'static str, height: usize, width: usize) -> Result<()> {
-        let fits = |start: usize, length: usize, side: usize| {
-            length > 0 && start.checked_add(length).is_some_and(|end| end <= side)
-        };
-        if fits(self.y, self.height, height) && fits(self.x, self.width, width) {
-            return Ok(());
-        }
-        Err(Error::BoxOutside {
-            op,
-            window: *self,
-            height,
-            width,
-        })
-    }
+    Err(Error::BoxOutside {
+        crop_box,
+        height,
+        width,
+    })
 }
 
 /// How boxes of the random resized crop are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct RandomCrop {
     /// Smallest and largest share of the image's area. Default: 0.08 and 1.
     pub area: (f64, f64),
@@ -88,43 +49,41 @@ impl Default for RandomCrop {
 }
 
 impl RandomCrop {
+    setters! {
+        with_area(area: (f64, f64));
+        with_aspect(aspect: (f64, f64));
+        with_min_object_covered(min_object_covered: f64);
+        with_max_attempts(max_attempts: u32);
+    }
+
     /// Checks the ranges.
     ///
     /// # Errors
     /// If a range is empty, not positive or not finite, or an area exceeds 1.
     pub fn validate(&self) -> Result<()> {
-        const OP: &str = "random crop";
         let (low, high) = self.area;
-        if !(low > 0.0 && low <= high && high <= 1.0) {
-            return Err(Error::parameter(
-                OP,
-                "area",
-                "a range within (0, 1]",
-                format_args!("{low}..{high}"),
-            ));
-        }
+        let is_valid = low > 0.0 && low <= high && high <= 1.0;
+        let found = format_args!("{low}..{high}");
+        check(is_valid, "crop.area", "a range within (0, 1]", found)?;
         let (low, high) = self.aspect;
-        if !(low > 0.0 && low <= high && high.is_finite()) {
-            return Err(Error::parameter(
-                OP,
-                "aspect",
-                "a range of positive numbers",
-                format_args!("{low}..{high}"),
-            ));
-        }
+        let is_valid = low > 0.0 && low <= high && high.is_finite();
+        let found = format_args!("{low}..{high}");
+        check(
+            is_valid,
+            "crop.aspect",
+            "a range of positive numbers",
+            found,
+        )?;
         let covered = self.min_object_covered;
-        if !(0.0..=1.0).contains(&covered) {
-            return Err(Error::parameter(
-                OP,
-                "min_object_covered",
-                "within [0, 1]",
-                covered,
-            ));
-        }
-        if self.max_attempts == 0 {
-            return Err(Error::parameter(OP, "max_attempts", "at least 1", 0));
-        }
-        Ok(())
+        let is_valid = (0.0..=1.0).contains(&covered);
+        check(
+            is_valid,
+            "crop.min_object_covered",
+            "within [0, 1]",
+            covered,
+        )?;
+        let attempts = self.max_attempts;
+        check(attempts > 0, "crop.max_attempts", "at least 1", attempts)
     }
 
     /// Draws a box in an image of `image` = (height, width) for an output of
@@ -147,16 +106,14 @@ impl RandomCrop {
         rng: &mut impl Rng,
     ) -> Result<CropBox> {
         self.validate()?;
-        for (height, width) in [image, output] {
-            crate::image::value_count("random crop", height, width, crate::CHANNELS)?;
-        }
+        check_sizes(image, output)?;
         let output_aspect = output.1 as f64 / output.0 as f64;
         let low = (self.aspect.0 * output_aspect) as f32;
         let high = (self.aspect.1 * output_aspect) as f32;
         for _ in 0..self.max_attempts {
             let aspect = rng.random::<f32>() * (high - low) + low;
-            if let Some(window) = self.attempt(image, aspect, rng) {
-                return Ok(window);
+            if let Some(crop_box) = self.attempt(image, aspect, rng) {
+                return Ok(crop_box);
             }
         }
         Ok(CropBox::whole(image.0, image.1))
@@ -230,18 +187,8 @@ pub fn center_crop_box(
     output: (usize, usize),
     proportion: f64,
 ) -> Result<CropBox> {
-    const OP: &str = "centre crop";
-    if !(proportion > 0.0 && proportion <= 1.0) {
-        return Err(Error::parameter(
-            OP,
-            "proportion",
-            "within (0, 1]",
-            proportion,
-        ));
-    }
-    for (height, width) in [image, output] {
-        crate::image::value_count(OP, height, width, crate::CHANNELS)?;
-    }
+    check_proportion(proportion)?;
+    check_sizes(image, output)?;
     let (image_height, image_width) = (image.0 as f32, image.1 as f32);
     // The original divides Python floats and multiplies `f32` tensors.
     let aspect = output.1 as f64 / output.0 as f64;
@@ -257,12 +204,22 @@ pub fn center_crop_box(
             rounded(proportion * aspect, image_height),
         )
     };
-    let window = CropBox {
+    let crop_box = CropBox {
         y: image.0.saturating_sub(height).div_ceil(2),
         x: image.1.saturating_sub(width).div_ceil(2),
         height,
         width,
     };
-    window.check(OP, image.0, image.1)?;
-    Ok(window)
+    check_inside(crop_box, image.0, image.1)?;
+    Ok(crop_box)
+}
+
+pub(crate) fn check_proportion(proportion: f64) -> Result<()> {
+    let is_valid = proportion > 0.0 && proportion <= 1.0;
+    check(is_valid, "crop.proportion", "within (0, 1]", proportion)
+}
+
+fn check_sizes(image: (usize, usize), output: (usize, usize)) -> Result<()> {
+    value_count("the image size", image.0, image.1, CHANNELS)?;
+    value_count("the output size", output.0, output.1, CHANNELS).map(|_| ())
 }

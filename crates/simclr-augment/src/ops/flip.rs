@@ -1,30 +1,23 @@
 //! Flips.
 
-use crate::{CHANNELS, Image};
+use crate::image::Image;
 
 /// Mirrors left-right (`tf.image.flip_left_right`).
 pub fn flip_left_right(image: &Image) -> Image {
     let mut flipped = image.clone();
-    for row in flipped
-        .data_mut()
-        .chunks_exact_mut(image.width() * CHANNELS)
-    {
-        let (pixels, _) = row.as_chunks_mut::<CHANNELS>();
-        pixels.reverse();
-    }
+    let rows = flipped.pixels_mut().chunks_exact_mut(image.width());
+    rows.for_each(<[_]>::reverse);
     flipped
 }
 
 /// Mirrors up-down.
 pub fn flip_up_down(image: &Image) -> Image {
     let mut flipped = image.clone();
-    let rows = image.data().chunks_exact(image.width() * CHANNELS).rev();
-    let targets = flipped
-        .data_mut()
-        .chunks_exact_mut(image.width() * CHANNELS);
-    for (target, row) in targets.zip(rows) {
-        target.copy_from_slice(row);
-    }
+    let rows = image.pixels().chunks_exact(image.width()).rev();
+    let targets = flipped.pixels_mut().chunks_exact_mut(image.width());
+    targets
+        .zip(rows)
+        .for_each(|(target, row)| target.copy_from_slice(row));
     flipped
 }
 
@@ -37,12 +30,7 @@ mod tests {
         let data = (0..18).map(|i| i as f32).collect();
         let image = Image::new(2, 3, data).unwrap();
         let reds = |image: &Image| -> Vec<f32> {
-            image
-                .data()
-                .iter()
-                .step_by(CHANNELS)
-                .map(|v| v / 3.0)
-                .collect()
+            image.pixels().iter().map(|pixel| pixel[0] / 3.0).collect()
         };
         assert_eq!(reds(&flip_left_right(&image)), [2., 1., 0., 5., 4., 3.]);
         assert_eq!(reds(&flip_up_down(&image)), [3., 4., 5., 0., 1., 2.]);

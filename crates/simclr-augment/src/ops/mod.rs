@@ -11,37 +11,30 @@
 //! | colour jitter | [`color_jitter`] | [`ColorJitter::sample`] |
 //! | its steps | [`scale_brightness`], [`offset_brightness`], [`adjust_contrast`], [`adjust_saturation`], [`adjust_hue`] | |
 //! | greyscale | [`grayscale`] | probability of the [`Policy`](crate::Policy) |
-//! | shift, scale, rotate | [`shift_scale_rotate`] | [`enlarge`](crate::enlarge) |
-//! | adaptive equalisation | [`equalize_adaptively`] | [`enlarge`](crate::enlarge) |
+//! | adaptive histogram equalisation | [`clahe`] | |
 //! | Gaussian blur | [`gaussian_blur`] | [`GaussianBlur::sample`] |
 
-mod blur;
-mod color;
-mod crop;
-mod equalize;
+pub(crate) mod blur;
+mod clahe;
+pub(crate) mod color;
+pub(crate) mod crop;
 mod flip;
-mod pixel;
-mod resize;
-mod rotate;
-mod taps;
+pub(crate) mod resize;
+pub(crate) mod resizer;
+pub(crate) mod rotate;
+pub(crate) mod taps;
 
-pub use blur::{GaussianBlur, GaussianBlurValues, gaussian_blur, gaussian_kernel};
-pub use color::{
-    BrightnessModel, ColorJitter, ColorJitterValues, JitterStep, adjust_contrast, adjust_hue,
-    adjust_saturation, channel_means, clip, color_jitter, grayscale, offset_brightness,
+pub use crate::crop_box::CropBox;
+pub use blur::{GaussianBlur, GaussianBlurParams, gaussian_blur, gaussian_kernel};
+pub use clahe::clahe;
+pub use color::adjust::{
+    adjust_contrast, adjust_hue, adjust_saturation, clip, grayscale, offset_brightness,
     scale_brightness,
 };
-pub use crop::{CropBox, RandomCrop, center_crop_box};
-pub use equalize::equalize_adaptively;
+pub use color::jitter::{BrightnessModel, ColorJitter, ColorJitterParams, JitterStep};
+pub use color::passes::color_jitter;
+pub use crop::{RandomCrop, center_crop_box};
 pub use flip::{flip_left_right, flip_up_down};
 pub use resize::{center_crop, crop_and_resize, resize};
-pub use rotate::{
-    Border, Rotation, RotationValues, rotate, rotate_quarter_turns, shift_scale_rotate,
-};
+pub use rotate::{Border, Rotation, RotationParams, rotate, rotate_quarter_turns};
 pub use taps::Resampling;
-
-pub(crate) use blur::blur_in_place;
-pub(crate) use color::{AllStages, ColorStages, check_probability, happens, uniform};
-pub(crate) use pixel::{Planes, Sums};
-pub(crate) use resize::{AllRows, Resizer};
-pub(crate) use rotate::transpose_square;

@@ -1,13 +1,18 @@
 //! The steps as plain loops: what every other level is compared with.
 
-use super::{GROUP, Group, Level};
+use super::level::{ColumnGroup, GROUP, Level};
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Portable;
 
 impl Level for Portable {
     #[inline(always)]
-    fn resample<const COUNT: usize>(self, row: &[f32], group: &Group, output: &mut [f32; GROUP]) {
+    fn resample<const COUNT: usize>(
+        self,
+        row: &[f32],
+        group: &ColumnGroup,
+        output: &mut [f32; GROUP],
+    ) {
         resample::<COUNT>(row, group, output);
     }
 
@@ -18,10 +23,14 @@ impl Level for Portable {
 }
 
 #[inline(always)]
-pub(super) fn resample<const COUNT: usize>(row: &[f32], group: &Group, output: &mut [f32; GROUP]) {
+pub(super) fn resample<const COUNT: usize>(
+    row: &[f32],
+    group: &ColumnGroup,
+    output: &mut [f32; GROUP],
+) {
     let row = &row[group.first..];
     let term =
-        |tap: usize, lane: usize| row[group.places[tap][lane] as usize] * group.weights[tap][lane];
+        |tap: usize, lane: usize| row[group.offsets[tap][lane] as usize] * group.weights[tap][lane];
     for (lane, value) in output.iter_mut().enumerate() {
         let pair = term(0, lane) + term(1, lane);
         *value = if COUNT == 2 {

@@ -5,61 +5,62 @@ use std::arch::x86_64::{__m128i, __m256, __m256i};
 use pulp::cast;
 use pulp::x86::{V3, V4};
 
-use super::{GROUP, Group, Level, portable};
+use super::level::{ColumnGroup, GROUP, Level};
+use super::portable;
 
-/// Picks eight values out of a window, which is all that the two levels do
+/// Permutes eight values out of a window, which is all that the two levels do
 /// differently.
-trait Pick: Copy {
-    fn pick_16(self, window: &[f32; 16], places: __m256i) -> __m256;
-    fn pick_32(self, window: &[f32; 32], places: __m256i) -> __m256;
+trait Permute: Copy {
+    fn permute_16(self, window: &[f32; 16], offsets: __m256i) -> __m256;
+    fn permute_32(self, window: &[f32; 32], offsets: __m256i) -> __m256;
 }
 
-impl Pick for V3 {
+impl Permute for V3 {
     #[inline(always)]
-    fn pick_16(self, window: &[f32; 16], places: __m256i) -> __m256 {
+    fn permute_16(self, window: &[f32; 16], offsets: __m256i) -> __m256 {
         let [lower, upper]: [__m256; 2] = cast(*window);
-        let lower = self.avx2._mm256_permutevar8x32_ps(lower, places);
-        let upper = self.avx2._mm256_permutevar8x32_ps(upper, places);
+        let lower = self.avx2._mm256_permutevar8x32_ps(lower, offsets);
+        let upper = self.avx2._mm256_permutevar8x32_ps(upper, offsets);
         // The 8 of the place becomes the sign, by which the blend goes.
-        let from_upper = cast(self.avx2._mm256_slli_epi32::<28>(places));
+        let from_upper = cast(self.avx2._mm256_slli_epi32::<28>(offsets));
         self.avx._mm256_blendv_ps(lower, upper, from_upper)
     }
 
     #[inline(always)]
-    fn pick_32(self, window: &[f32; 32], places: __m256i) -> __m256 {
+    fn permute_32(self, window: &[f32; 32], offsets: __m256i) -> __m256 {
         let [lower, upper]: [[f32; 16]; 2] = cast(*window);
-        let lower = self.pick_16(&lower, places);
-        let upper = self.pick_16(&upper, places);
-        let from_upper = cast(self.avx2._mm256_slli_epi32::<27>(places));
+        let lower = self.permute_16(&lower, offsets);
+        let upper = self.permute_16(&upper, offsets);
+        let from_upper = cast(self.avx2._mm256_slli_epi32::<27>(offsets));
         self.avx._mm256_blendv_ps(lower, upper, from_upper)
     }
 }
 
-impl Pick for V4 {
+impl Permute for V4 {
     #[inline(always)]
-    fn pick_16(self, window: &[f32; 16], places: __m256i) -> __m256 {
+    fn permute_16(self, window: &[f32; 16], offsets: __m256i) -> __m256 {
         let [lower, upper]: [__m256; 2] = cast(*window);
-        self.avx512f._mm256_permutex2var_ps(lower, places, upper)
+        self.avx512f._mm256_permutex2var_ps(lower, offsets, upper)
     }
 
     #[inline(always)]
-    fn pick_32(self, window: &[f32; 32], places: __m256i) -> __m256 {
+    fn permute_32(self, window: &[f32; 32], offsets: __m256i) -> __m256 {
         let [a, b]: [[f32; 16]; 2] = cast(*window);
-        let places = cast([places, places]);
-        let picked = self
+        let offsets = cast([offsets, offsets]);
+        let permuted = self
             .avx512f
-            ._mm512_permutex2var_ps(cast(a), places, cast(b));
-        let [picked, _]: [__m256; 2] = cast(picked);
-        picked
+            ._mm512_permutex2var_ps(cast(a), offsets, cast(b));
+        let [permuted, _]: [__m256; 2] = cast(permuted);
+        permuted
     }
 }
 
 #[inline(always)]
-fn resample<const COUNT: usize, P: Pick>(
-    pick: P,
+fn resample<const COUNT: usize, P: Permute>(
+    simd_permute: P,
     simd: V3,
     row: &[f32],
-    group: &Group,
+    group: &ColumnGroup,
     output: &mut [f32; GROUP],
 ) {
     let row = &row[group.first..];
@@ -68,14 +69,14 @@ fn resample<const COUNT: usize, P: Pick>(
     match windows {
         (Some(window), _) if group.reach <= 16 => {
             for (k, term) in terms.iter_mut().enumerate() {
-                let picked = pick.pick_16(window, cast(group.places[k]));
-                *term = simd.avx._mm256_mul_ps(picked, cast(group.weights[k]));
+                let permuted = simd_permute.permute_16(window, cast(group.offsets[k]));
+                *term = simd.avx._mm256_mul_ps(permuted, cast(group.weights[k]));
             }
         }
         (_, Some(window)) if group.reach <= 32 => {
             for (k, term) in terms.iter_mut().enumerate() {
-                let picked = pick.pick_32(window, cast(group.places[k]));
-                *term = simd.avx._mm256_mul_ps(picked, cast(group.weights[k]));
+                let permuted = simd_permute.permute_32(window, cast(group.offsets[k]));
+                *term = simd.avx._mm256_mul_ps(permuted, cast(group.weights[k]));
             }
         }
         _ => return portable::resample::<COUNT>(row, &group_at_0(group), output),
@@ -90,32 +91,32 @@ fn resample<const COUNT: usize, P: Pick>(
 }
 
 /// The group in a row that begins with its first column.
-fn group_at_0(group: &Group) -> Group {
-    Group { first: 0, ..*group }
+fn group_at_0(group: &ColumnGroup) -> ColumnGroup {
+    ColumnGroup { first: 0, ..*group }
 }
 
 /// Pixels that are split at a time.
 const PIXELS: usize = 16;
 
 /// Where 16 values of a channel stand in a third of 16 pixels.
-const fn places(third: usize, channel: usize) -> [u8; PIXELS] {
-    let mut places = [0x80; PIXELS];
+const fn offsets(third: usize, channel: usize) -> [u8; PIXELS] {
+    let mut offsets = [0x80; PIXELS];
     let mut i = 0;
     while i < PIXELS {
         let byte = 3 * i + channel;
         if byte / PIXELS == third {
-            places[i] = (byte % PIXELS) as u8;
+            offsets[i] = (byte % PIXELS) as u8;
         }
         i += 1;
     }
-    places
+    offsets
 }
 
 /// By channel, then third.
 const PLACES: [[[u8; PIXELS]; 3]; 3] = [
-    [places(0, 0), places(1, 0), places(2, 0)],
-    [places(0, 1), places(1, 1), places(2, 1)],
-    [places(0, 2), places(1, 2), places(2, 2)],
+    [offsets(0, 0), offsets(1, 0), offsets(2, 0)],
+    [offsets(0, 1), offsets(1, 1), offsets(2, 1)],
+    [offsets(0, 2), offsets(1, 2), offsets(2, 2)],
 ];
 
 #[inline(always)]
@@ -123,13 +124,13 @@ fn split_bytes(simd: V3, pixels: &[[u8; 3]], planes: [&mut [f32]; 3]) {
     let (blocks, _) = pixels.as_chunks::<PIXELS>();
     let whole = blocks.len() * PIXELS;
     let mut rest = planes;
-    for (plane, places) in rest.iter_mut().zip(PLACES) {
+    for (plane, offsets) in rest.iter_mut().zip(PLACES) {
         let (targets, _) = plane.as_chunks_mut::<PIXELS>();
         for (block, target) in blocks.iter().zip(targets) {
             let thirds: [__m128i; 3] = cast(*block);
-            let a = simd.ssse3._mm_shuffle_epi8(thirds[0], cast(places[0]));
-            let b = simd.ssse3._mm_shuffle_epi8(thirds[1], cast(places[1]));
-            let c = simd.ssse3._mm_shuffle_epi8(thirds[2], cast(places[2]));
+            let a = simd.ssse3._mm_shuffle_epi8(thirds[0], cast(offsets[0]));
+            let b = simd.ssse3._mm_shuffle_epi8(thirds[1], cast(offsets[1]));
+            let c = simd.ssse3._mm_shuffle_epi8(thirds[2], cast(offsets[2]));
             let bytes = simd.sse2._mm_or_si128(simd.sse2._mm_or_si128(a, b), c);
             let lower = simd.avx2._mm256_cvtepu8_epi32(bytes);
             let bytes = simd.sse2._mm_srli_si128::<8>(bytes);
@@ -146,7 +147,12 @@ fn split_bytes(simd: V3, pixels: &[[u8; 3]], planes: [&mut [f32]; 3]) {
 
 impl Level for V3 {
     #[inline(always)]
-    fn resample<const COUNT: usize>(self, row: &[f32], group: &Group, output: &mut [f32; GROUP]) {
+    fn resample<const COUNT: usize>(
+        self,
+        row: &[f32],
+        group: &ColumnGroup,
+        output: &mut [f32; GROUP],
+    ) {
         resample::<COUNT, Self>(self, self, row, group, output);
     }
 
@@ -158,7 +164,12 @@ impl Level for V3 {
 
 impl Level for V4 {
     #[inline(always)]
-    fn resample<const COUNT: usize>(self, row: &[f32], group: &Group, output: &mut [f32; GROUP]) {
+    fn resample<const COUNT: usize>(
+        self,
+        row: &[f32],
+        group: &ColumnGroup,
+        output: &mut [f32; GROUP],
+    ) {
         resample::<COUNT, Self>(self, *self, row, group, output);
     }
 

@@ -46,6 +46,14 @@ pub(super) fn scale_shift_relu(x: f32, scale: f32, shift: f32) -> f32 {
     at_least(0.0, x * scale + shift)
 }
 
+/// [`scale_shift_relu`] of some channels of a pixel.
+#[inline(always)]
+pub(super) fn scale_shift_relu_row(x: &[f32], scale: &[f32], shift: &[f32], y: &mut [f32]) {
+    for (((y, &x), &scale), &shift) in y.iter_mut().zip(x).zip(scale).zip(shift) {
+        *y = scale_shift_relu(x, scale, shift);
+    }
+}
+
 fn_per_level! {
     fn apply_to_rows<'a, 'b>(
         affine: &'a Affine<'a>,

@@ -9,7 +9,7 @@ use super::level::{SimdLevel, unsupported};
 use super::microkernel::{Terms, multiply_tiles};
 use super::row_table::RowTable;
 use super::tile_epilogue::TileEpilogue;
-use crate::Precision;
+use crate::precision::Precision;
 
 /// Products of pairs, for a function compiled for AVX512-BF16.
 struct DotProducts;

@@ -2,8 +2,9 @@
 
 use pulp::{Simd, WithSimd};
 
+use crate::precision::Precision;
 use crate::setting::{Setting, impl_names};
-use crate::{Error, Precision, Result};
+use crate::{Error, Result};
 
 /// An instruction set of the fused kernels.
 ///

@@ -46,12 +46,12 @@ pub(super) fn multiply_tiles<
     let pointers_of_tile = table.taps * ROWS;
     for (tile, targets) in table.targets.chunks(ROWS).enumerate() {
         let (pointers, next) = table.pointers[tile * pointers_of_tile..].split_at(pointers_of_tile);
-        let asked_for = if table.asks_ahead {
+        let prefetched = if table.prefetches_next {
             pointers_of_tile
         } else {
             0
         };
-        let next = &next[..next.len().min(asked_for)];
+        let next = &next[..next.len().min(prefetched)];
         let mut next = next.chunks(pointers_of_tile.div_ceil(epilogues.len()).max(1));
         for (index, epilogue) in epilogues.iter_mut().enumerate() {
             let panel = &panels[index * size..(index + 1) * size];

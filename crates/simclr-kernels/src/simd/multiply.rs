@@ -10,7 +10,7 @@ use super::level::{Tile, unsupported};
 use super::microkernel::{Numbers, multiply_tiles};
 use super::row_table::RowTable;
 use super::tile_epilogue::TileEpilogue;
-use crate::Precision;
+use crate::precision::Precision;
 
 /// `block[target(r), c] = Σ over k of row(r)[k] panels[k, c]`, for all rows of the table, and
 /// what follows it.

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use super::level::{SimdLevel, Tile};
-use crate::Precision;
+use crate::precision::Precision;
 
 /// Rows of a left operand that lie anywhere, in tiles of as many rows as the registers
 /// hold. A row consists of `taps` runs of `run` numbers, or pairs of them, one after the other.
@@ -14,8 +14,8 @@ pub(crate) struct RowTable<'a> {
     pub(super) precision: Precision,
     pub(super) taps: usize,
     pub(super) run: usize,
-    /// Whether each tile's runs are asked for while the one before is at work.
-    pub(super) asks_ahead: bool,
+    /// Whether each tile's runs are prefetched while the previous tile is computed.
+    pub(super) prefetches_next: bool,
     borrow: PhantomData<&'a [f32]>,
 }
 
@@ -32,7 +32,7 @@ pub(super) struct Piece {
     pub(super) end: usize,
 }
 
-impl RowTable<'_> {
+impl<'a> RowTable<'a> {
     /// Taps in a piece, and pieces of a tap; one of them is 1.
     #[inline(always)]
     fn cuts(&self) -> (usize, usize) {
@@ -59,9 +59,7 @@ impl RowTable<'_> {
             end: self.run.min(begin + length),
         }
     }
-}
 
-impl<'a> RowTable<'a> {
     pub(crate) fn new(level: SimdLevel, precision: Precision, taps: usize, run: usize) -> Self {
         Self {
             pointers: Vec::new(),
@@ -70,15 +68,15 @@ impl<'a> RowTable<'a> {
             precision,
             taps,
             run,
-            asks_ahead: false,
+            prefetches_next: false,
             borrow: PhantomData,
         }
     }
 
-    /// Whether a tile's runs are to be asked for while the one before is at work: for rows
-    /// that are read for the first time.
-    pub(crate) fn ask_ahead(&mut self, asks_ahead: bool) {
-        self.asks_ahead = asks_ahead;
+    /// Sets whether each tile's runs are prefetched while the previous tile is computed: for
+    /// rows that are read for the first time.
+    pub(crate) fn prefetch_next(&mut self, prefetches_next: bool) {
+        self.prefetches_next = prefetches_next;
     }
 
     /// Adds rows of one run each that lie one after the other, as in the result.

@@ -2,9 +2,9 @@
 
 use pulp::Simd;
 
-/// What follows a product while a tile of it is at hand.
+/// What is applied to a tile of a product before it is written.
 pub(crate) trait TileEpilogue {
-    /// Asks for what it will need for these rows of the block.
+    /// Prefetches what it will read for these rows of the block.
     fn prefetch(&self, rows: &[usize]);
 
     /// Sees, and may change, what goes into some rows of the block (their numbers in
@@ -18,7 +18,7 @@ pub(crate) trait TileEpilogue {
     );
 }
 
-/// Nothing follows.
+/// No epilogue.
 impl TileEpilogue for () {
     #[inline(always)]
     fn prefetch(&self, _: &[usize]) {}

@@ -2,7 +2,7 @@
 
 use serde::Deserialize as _;
 use simclr_augment::Image;
-use simclr_augment::ops::{self, BrightnessModel, ColorJitterValues, JitterStep};
+use simclr_augment::ops::{self, BrightnessModel, ColorJitterParams, JitterStep};
 use simclr_testkit::GoldenCase;
 
 use super::inputs::{each_image, image, suffixes, tolerance};
@@ -49,7 +49,7 @@ pub(super) fn jitter(case: &GoldenCase, report: &mut CaseReport) -> Result<()> {
         };
         let order = <[JitterStep; 4]>::deserialize(&entry["order"])
             .map_err(|error| case.error(format!("order of {entry}: {error}")))?;
-        let values = ColorJitterValues {
+        let values = ColorJitterParams {
             order,
             brightness_model: BrightnessModel::Multiply,
             brightness: number("brightness")?,

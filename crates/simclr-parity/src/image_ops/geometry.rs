@@ -1,7 +1,7 @@
 //! Crops, resizes, flips and blurs.
 
 use serde::Deserialize as _;
-use simclr_augment::ops::{self, CropBox, GaussianBlurValues, Resampling};
+use simclr_augment::ops::{self, CropBox, GaussianBlurParams, Resampling};
 use simclr_augment::{Crop, Policy, Seed, Stream};
 use simclr_testkit::GoldenCase;
 
@@ -57,11 +57,9 @@ pub(super) fn center_crop(case: &GoldenCase, report: &mut CaseReport) -> Result<
         let (height, width) = size(case, &name)?;
         let result = ops::center_crop(&input, height, width, proportion, Resampling::Bicubic)?;
         report.compare_recorded(case, &name, tolerance, result.data())?;
-        let policy = Policy {
-            size: (height, width),
-            crop: Crop::Center { proportion },
-            ..Policy::evaluation(height)
-        };
+        let policy = Policy::evaluation(height)
+            .with_size(height, width)
+            .with_crop(Crop::Center { proportion });
         let name = format!("eval_{key}");
         let result = policy.apply(&input, Stream::new(Seed(0)))?;
         report.compare_recorded(case, &name, tolerance, result.data())?;
@@ -92,7 +90,7 @@ pub(super) fn blur(case: &GoldenCase, report: &mut CaseReport) -> Result<()> {
                 .error(format!("no key, kernel size and sigma in {entry}"))
                 .into());
         };
-        let values = GaussianBlurValues {
+        let values = GaussianBlurParams {
             kernel_size: kernel_size as usize,
             sigma: sigma as f32,
         };

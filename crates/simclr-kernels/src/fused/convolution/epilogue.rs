@@ -257,7 +257,7 @@ impl<'a> PanelAffine<'a> {
                     let column = column + v * S::F32_LANES;
                     y = simd.add_f32s(y, residual.load::<S>(row, column));
                 }
-                // Written so that what is not a number stays so.
+                // Propagates NaN.
                 values[v] = simd.select_f32s(simd.less_than_f32s(y, floor), floor, y);
             }
         }

@@ -10,7 +10,7 @@ use super::epilogue::{Epilogue, PanelEpilogue};
 use super::input::Input;
 use super::strided_grid::StridedGrid;
 use super::weights::{Packed, Weights, column_groups};
-use crate::fused::affine::scale_shift_relu;
+use crate::fused::affine::scale_shift_relu_row;
 use crate::fused::chunks::ranges;
 use crate::fused::stats::PartialStats;
 use crate::memory::Buffer;
@@ -101,10 +101,10 @@ impl Product<'_> {
         let rows = self.level.tile().rows;
         let numbers = self.source_channels.max(self.weights.columns());
         let pixels = (BLOCK_NUMBERS / numbers).clamp(4 * rows, BLOCK_PIXELS);
-        let wanted = (pixels * image).div_ceil(largest.max(1));
+        let least = (pixels * image).div_ceil(largest.max(1));
         let size = match unit {
-            1 => wanted.next_multiple_of(rows),
-            unit => wanted.div_ceil(unit) * unit,
+            1 => least.next_multiple_of(rows),
+            unit => least.div_ceil(unit) * unit,
         };
         let total = self.batch * image;
         // Evenly sized, so that the last one keeps no thread waiting.
@@ -114,18 +114,6 @@ impl Product<'_> {
             unit => (total / unit).div_ceil(count) * unit,
         };
         ranges(total, even.max(1))
-    }
-}
-
-/// `max(x scale + shift, 0)` for some pixels.
-#[inline(always)]
-fn scale_shift_relu_pixels(pixels: &[f32], (scale, shift): (&[f32], &[f32]), target: &mut [f32]) {
-    let channels = scale.len();
-    let pixels = pixels.chunks_exact(channels);
-    for (target, pixel) in target.chunks_exact_mut(channels).zip(pixels) {
-        for c in 0..channels {
-            target[c] = scale_shift_relu(pixel[c], scale[c], shift[c]);
-        }
     }
 }
 
@@ -175,7 +163,7 @@ impl WithSimd for Task<'_, '_> {
             let first = (self.first_column + start) / width;
             for (grid, table) in tables.iter_mut().enumerate() {
                 // Later groups find the pixels in the second-level cache.
-                table.ask_ahead(start == 0 && self.product.reads_in_order());
+                table.prefetch_next(start == 0 && self.product.reads_in_order());
                 let panels = self.packed.panels(grid, first..first + epilogue.len());
                 multiply(simd, table, panels, &mut block, &mut epilogue);
             }
@@ -208,7 +196,12 @@ impl<'t> Task<'t, '_> {
         let own = own.room(product.precision.places(channels) * self.block.rows());
         match (product.precision, affine) {
             (Precision::Single, None) => return (values, 0),
-            (Precision::Single, Some(factors)) => scale_shift_relu_pixels(pixels, factors, own),
+            (Precision::Single, Some((scale, shift))) => {
+                let targets = own.chunks_exact_mut(channels);
+                for (target, pixel) in targets.zip(pixels.chunks_exact(channels)) {
+                    scale_shift_relu_row(pixel, scale, shift, target);
+                }
+            }
             (Precision::BFloat16, factors) => round_pixels(pixels, factors, channels, own),
         }
         (own, self.first_pixel)

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::input::Input;
 use super::sizes::Convolution;
 use super::strided_grid::StridedGrid;
-use crate::fused::affine::scale_shift_relu;
+use crate::fused::affine::scale_shift_relu_row;
 use crate::fused::chunks::ranges;
 use crate::memory::{Buffer, gradient_buffer, zeros};
 use crate::simd::{
@@ -59,10 +59,10 @@ pub(super) fn gradient(
     let pieces = plan.pieces(grid.kernel_taps().len());
     let columns = ranges(plan.outputs, TASK_COLUMNS);
     let pixels = convolution.output_pixels();
-    let wanted = TASKS.div_ceil(pieces.len() * columns.len());
+    let most_parts = TASKS.div_ceil(pieces.len() * columns.len());
     let parts = ranges(
         pixels,
-        pixels.div_ceil(wanted.min(pixels / PART_PIXELS).max(1)),
+        pixels.div_ceil(most_parts.min(pixels / PART_PIXELS).max(1)),
     );
     let tasks = pieces.len() * columns.len() * parts.len();
     let sums: Vec<Buffer> = (0..tasks)
@@ -262,8 +262,8 @@ impl Task<'_, '_> {
             .map(move |start| start..end.min(start + step))
     }
 
-    /// Asks for what will be packed of some pixels. The taps of a window share their
-    /// numbers, so those of one have to do.
+    /// Prefetches what will be packed of some pixels. The taps of a window share their
+    /// inputs, so those of one tap are enough.
     #[inline(always)]
     fn prefetch(&self, pixels: Range<usize>) {
         let plan = self.plan;
@@ -345,7 +345,7 @@ impl Task<'_, '_> {
             match affine {
                 None => target.copy_from_slice(source),
                 Some((scale, shift)) => {
-                    scale_shift_relu_run(
+                    scale_shift_relu_row(
                         source,
                         &scale[rows.clone()],
                         &shift[rows.clone()],
@@ -354,13 +354,5 @@ impl Task<'_, '_> {
                 }
             }
         }
-    }
-}
-
-/// `max(x scale + shift, 0)` of a run.
-#[inline(always)]
-fn scale_shift_relu_run(x: &[f32], scale: &[f32], shift: &[f32], target: &mut [f32]) {
-    for (((target, &x), &scale), &shift) in target.iter_mut().zip(x).zip(scale).zip(shift) {
-        *target = scale_shift_relu(x, scale, shift);
     }
 }

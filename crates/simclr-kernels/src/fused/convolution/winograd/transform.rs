@@ -206,7 +206,7 @@ impl TileInputs<'_> {
     }
 }
 
-/// `max(x scale + shift, 0)`; what is not a number stays so.
+/// `max(x scale + shift, 0)`; propagates NaN.
 #[inline(always)]
 fn scale_shift_relu<S: Simd>(simd: S, x: S::f32s, scale: S::f32s, shift: S::f32s) -> S::f32s {
     let y = simd.add_f32s(simd.mul_f32s(x, scale), shift);

@@ -4,9 +4,9 @@
 //! Nothing here divides per pixel except saturation where it saturates, and
 //! nothing is fused into multiply-adds, so every processor gives the same bits.
 
-use crate::CHANNELS;
+use crate::image::CHANNELS;
 
-/// One operation with everything decided. Values are clipped to [0, 1] after it
+/// One operation with its parameters. Values are clipped to [0, 1] after it
 /// if the caller says so.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum PixelOp {
@@ -77,9 +77,9 @@ impl Planes {
         }
     }
 
-    /// Takes a block in that [`Self::park`] left.
+    /// Takes a block in that [`Self::store_planar`] left.
     #[inline(always)]
-    pub(crate) fn unpark(&mut self, block: &[[f32; CHANNELS]]) {
+    pub(crate) fn load_planar(&mut self, block: &[[f32; CHANNELS]]) {
         self.count = block.len().min(BLOCK);
         let parts = block.as_flattened().chunks_exact(self.count.max(1));
         for (plane, part) in self.values.iter_mut().zip(parts) {
@@ -90,7 +90,7 @@ impl Planes {
     /// Leaves the planes one after the other where the block's pixels will go; a
     /// later pass need not take pixels apart again.
     #[inline(always)]
-    pub(crate) fn park(&self, block: &mut [[f32; CHANNELS]]) {
+    pub(crate) fn store_planar(&self, block: &mut [[f32; CHANNELS]]) {
         let parts = block.as_flattened_mut().chunks_exact_mut(self.count.max(1));
         for (plane, part) in self.values.iter().zip(parts) {
             part.copy_from_slice(&plane[..self.count]);

@@ -1,29 +1,34 @@
-//! A policy with everything random decided.
+//! The parameters of one view.
 
 use serde::{Deserialize, Serialize};
 
-use crate::image::check_value_count;
-use crate::image::sealed::Sample;
-use crate::ops::{
-    AllRows, AllStages, ColorJitterValues, ColorStages, CropBox, GaussianBlurValues, Planes,
-    Resampling, Resizer, RotationValues, Sums, blur_in_place, gaussian_kernel, rotate,
-    transpose_square,
-};
+use crate::crop_box::CropBox;
+use crate::error::{Result, check};
+use crate::image::{CHANNELS, Image, ImageBuffer, check_value_count};
+use crate::ops::blur::{GaussianBlurParams, blur_in_place, gaussian_kernel};
+use crate::ops::color::jitter::ColorJitterParams;
+use crate::ops::color::passes::{AllPasses, ColorPasses};
+use crate::ops::color::planes::{Planes, Sums};
+use crate::ops::resize::resize;
+use crate::ops::resizer::{AllRows, Resizer};
+use crate::ops::rotate::{RotationParams, rotate, transpose_square};
+use crate::ops::taps::Resampling;
+use crate::sample::Sample;
 use crate::simd::{Kernel, Level, vectorized};
-use crate::{CHANNELS, Error, Image, Pixels, Result};
 
-/// What happens to one image for one view: a [`Policy`](crate::Policy) after its
-/// dice have fallen. The explicit form of the whole policy, to be written by hand,
-/// inspected or saved.
+/// What happens to one image for one view: what [`Policy::sample`](crate::Policy::sample)
+/// draws. The explicit form of the whole policy, to be written by hand, inspected or
+/// saved.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Plan {
+pub struct ViewParams {
     /// Height and width of the view.
     pub size: (usize, usize),
     /// Height and width to which the whole image is squashed first.
     pub squash: Option<(usize, usize)>,
     /// The part of the (squashed) image that is shown.
-    pub window: CropBox,
+    #[serde(alias = "window")]
+    pub crop_box: CropBox,
     /// How it is resized to `size`.
     pub resampling: Resampling,
     /// Whether it is mirrored left-right.
@@ -31,23 +36,23 @@ pub struct Plan {
     /// Whether it is mirrored up-down.
     pub flip_up_down: bool,
     /// How it is rotated.
-    pub rotation: Option<RotationValues>,
+    pub rotation: Option<RotationParams>,
     /// How its colours are jittered.
-    pub color_jitter: Option<ColorJitterValues>,
+    pub color_jitter: Option<ColorJitterParams>,
     /// Whether it is made grey.
     pub grayscale: bool,
     /// How it is blurred.
-    pub blur: Option<GaussianBlurValues>,
+    pub blur: Option<GaussianBlurParams>,
 }
 
-impl Plan {
+impl ViewParams {
     /// The view of `source`.
     ///
     /// # Errors
     /// If the box does not lie inside the (squashed) image, the view's size is
     /// empty, or a value is out of its operation's range.
-    pub fn apply(&self, source: &impl Pixels) -> Result<Image> {
-        let mut view = Image::zeros("view", self.size.0, self.size.1)?;
+    pub fn apply<S: Sample>(&self, source: &ImageBuffer<S>) -> Result<Image> {
+        let mut view = Image::zeros(self.size.0, self.size.1)?;
         self.apply_into(source, view.data_mut())?;
         Ok(view)
     }
@@ -56,12 +61,12 @@ impl Plan {
     ///
     /// # Errors
     /// As [`Self::apply`], and if the slice has another length.
-    pub fn apply_into<P: Pixels>(&self, source: &P, output: &mut [f32]) -> Result<()> {
+    pub fn apply_into<S: Sample>(&self, source: &ImageBuffer<S>, output: &mut [f32]) -> Result<()> {
         let (height, width) = self.size;
-        check_value_count("view", height, width, CHANNELS, output.len())?;
-        match super::squash(self.squash, source)? {
-            Some(image) => self.draw(&image, output)?,
-            None => self.draw(source, output)?,
+        check_value_count(height, width, CHANNELS, output.len())?;
+        match squash(self.squash, source)? {
+            Some(image) => self.apply_before_blur(&image, output)?,
+            None => self.apply_before_blur(source, output)?,
         }
         if let Some(blur) = self.blur {
             let kernel = gaussian_kernel(blur.kernel_size, blur.sigma)?;
@@ -71,16 +76,17 @@ impl Plan {
     }
 
     /// Everything between squash and blur.
-    fn draw(&self, source: &impl Pixels, output: &mut [f32]) -> Result<()> {
+    fn apply_before_blur<S: Sample>(
+        &self,
+        source: &ImageBuffer<S>,
+        output: &mut [f32],
+    ) -> Result<()> {
         let turns = match self.rotation {
-            Some(RotationValues::QuarterTurns(turns)) => turns % 4,
+            Some(RotationParams::QuarterTurns(turns)) => turns % 4,
             _ => 0,
         };
-        if !turns.is_multiple_of(2) && self.size.0 != self.size.1 {
-            let size = format!("{} x {}", self.size.0, self.size.1);
-            return Err(Error::parameter("quarter turns", "size", "square", size));
-        }
-        let mut resizer = Resizer::new(source, self.window, self.size, self.resampling)?;
+        check_square(self.size, !turns.is_multiple_of(2))?;
+        let mut resizer = Resizer::new(source, self.crop_box, self.size, self.resampling)?;
         // Quarter turns are flips, which cost nothing, and a transposition.
         if self.flip_left_right != matches!(turns, 1 | 2) {
             resizer.flip_left_right();
@@ -89,8 +95,8 @@ impl Plan {
             resizer.flip_up_down();
         }
         let width = self.size.1;
-        let colors = ColorStages::new(self.color_jitter.as_ref(), self.grayscale);
-        if let Some(RotationValues::Degrees { degrees, border }) = self.rotation {
+        let passes = ColorPasses::new(self.color_jitter.as_ref(), self.grayscale);
+        if let Some(RotationParams::Degrees { degrees, border }) = self.rotation {
             vectorized(AllRows {
                 resizer,
                 output: &mut *output,
@@ -98,16 +104,13 @@ impl Plan {
             let upright = Image::new(self.size.0, width, output.to_vec())?;
             output.copy_from_slice(rotate(&upright, degrees, border)?.data());
             let (pixels, _) = output.as_chunks_mut::<CHANNELS>();
-            vectorized(AllStages {
-                pixels,
-                stages: colors,
-            });
+            vectorized(AllPasses { pixels, passes });
             return Ok(());
         }
         let (pixels, _) = output.as_chunks_mut::<CHANNELS>();
-        vectorized(Draw {
+        vectorized(ResizeAndRecolor {
             resizer,
-            colors,
+            passes,
             pixels: &mut *pixels,
             width,
         });
@@ -120,14 +123,14 @@ impl Plan {
 
 /// Resizes row by row, each row getting its first colour operations while it is in
 /// the cache, and then does what has to wait for the whole image.
-struct Draw<'a, S> {
+struct ResizeAndRecolor<'a, S> {
     resizer: Resizer<'a, S>,
-    colors: ColorStages,
+    passes: ColorPasses,
     pixels: &'a mut [[f32; CHANNELS]],
     width: usize,
 }
 
-impl<S: Sample> Kernel for Draw<'_, S> {
+impl<S: Sample> Kernel for ResizeAndRecolor<'_, S> {
     type Output = ();
 
     #[inline(always)]
@@ -138,9 +141,29 @@ impl<S: Sample> Kernel for Draw<'_, S> {
         for (y, row) in self.pixels.chunks_exact_mut(self.width).enumerate() {
             self.resizer.prepare(level, y, &mut scratch);
             let source = (&self.resizer, y);
-            self.colors
+            self.passes
                 .first(source, &scratch, row, &mut sums, &mut planes);
         }
-        self.colors.rest(self.pixels, self.width, sums, &mut planes);
+        self.passes.rest(self.pixels, self.width, sums, &mut planes);
     }
+}
+
+/// Resizes to the size asked for, unless the image has it already.
+pub(crate) fn squash<S: Sample>(
+    size: Option<(usize, usize)>,
+    source: &ImageBuffer<S>,
+) -> Result<Option<Image>> {
+    match size {
+        Some((height, width)) if (source.height(), source.width()) != (height, width) => {
+            resize(source, height, width, Resampling::Bilinear).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Fails if views of another shape than a square are to be turned by 90 degrees.
+pub(crate) fn check_square((height, width): (usize, usize), is_turned: bool) -> Result<()> {
+    let is_valid = height == width || !is_turned;
+    let found = format_args!("{height} x {width}");
+    check(is_valid, "size", "square for quarter turns", found)
 }

@@ -1,7 +1,8 @@
 //! Contrast-limited adaptive histogram equalisation (CLAHE).
 
-use crate::ops::pixel::LUMA;
-use crate::{CHANNELS, Error, Image, Result};
+use crate::error::{Result, check};
+use crate::image::{CHANNELS, Image};
+use crate::ops::color::planes::LUMA;
 
 const LEVELS: usize = 256;
 
@@ -17,30 +18,17 @@ const LEVELS: usize = 256;
 /// # Errors
 /// If there are no tiles, more tiles than pixels along a side, or `clip_limit` is
 /// below 1 or not a number.
-pub fn equalize_adaptively(
-    image: &mut Image,
-    tiles: (usize, usize),
-    clip_limit: f32,
-) -> Result<()> {
-    const OP: &str = "adaptive equalisation";
+pub fn clahe(image: &mut Image, tiles: (usize, usize), clip_limit: f32) -> Result<()> {
     let (height, width) = (image.height(), image.width());
-    if !(1..=height).contains(&tiles.0) || !(1..=width).contains(&tiles.1) {
-        let got = format!("{} x {} for {height} x {width} pixels", tiles.0, tiles.1);
-        return Err(Error::parameter(
-            OP,
-            "tiles",
-            "1 to the number of pixels",
-            got,
-        ));
-    }
-    if clip_limit.is_nan() || clip_limit < 1.0 {
-        return Err(Error::parameter(OP, "clip_limit", "at least 1", clip_limit));
-    }
+    let is_valid = (1..=height).contains(&tiles.0) && (1..=width).contains(&tiles.1);
+    let found = format_args!("{} x {} for {height} x {width} pixels", tiles.0, tiles.1);
+    check(is_valid, "tiles", "1 to the number of pixels", found)?;
+    check(clip_limit >= 1.0, "clip_limit", "at least 1", clip_limit)?;
     let grid = Grid {
         tiles,
         size: (height, width),
     };
-    let (pixels, _) = image.data_mut().as_chunks_mut::<CHANNELS>();
+    let pixels = image.pixels_mut();
     let levels: Vec<u8> = pixels.iter().map(level).collect();
     let maps = grid.maps(&levels, clip_limit);
     for (index, (pixel, &level)) in pixels.iter_mut().zip(&levels).enumerate() {
@@ -135,10 +123,10 @@ mod tests {
         };
         let image = ramp(0.4, 0.6);
         let mut strongly = image.clone();
-        equalize_adaptively(&mut strongly, (1, 1), 256.0).unwrap();
+        clahe(&mut strongly, (1, 1), 256.0).unwrap();
         assert!(spread(&strongly) > 0.9, "{}", spread(&strongly));
         let mut gently = image.clone();
-        equalize_adaptively(&mut gently, (1, 1), 2.0).unwrap();
+        clahe(&mut gently, (1, 1), 2.0).unwrap();
         assert!(
             spread(&gently) > 0.25 && spread(&gently) < 0.6,
             "{}",
@@ -149,7 +137,7 @@ mod tests {
     #[test]
     fn uniform_brightness_is_a_fixed_point_and_order_is_kept() {
         let mut image = ramp(0.0, 1.0);
-        equalize_adaptively(&mut image, (1, 1), 2.0).unwrap();
+        clahe(&mut image, (1, 1), 2.0).unwrap();
         let row: Vec<f32> = image.data().iter().step_by(3).take(64).copied().collect();
         assert!(row.windows(2).all(|pair| pair[0] <= pair[1]));
         for (value, expected) in row.iter().zip(ramp(0.0, 1.0).data().iter().step_by(3)) {
@@ -160,9 +148,9 @@ mod tests {
     #[test]
     fn impossible_tiles_and_limits_are_refused() {
         let mut image = ramp(0.0, 1.0);
-        assert!(equalize_adaptively(&mut image, (0, 1), 2.0).is_err());
-        assert!(equalize_adaptively(&mut image, (1, 65), 2.0).is_err());
-        assert!(equalize_adaptively(&mut image, (8, 8), f32::NAN).is_err());
-        assert!(equalize_adaptively(&mut image, (64, 64), 1.0).is_ok());
+        assert!(clahe(&mut image, (0, 1), 2.0).is_err());
+        assert!(clahe(&mut image, (1, 65), 2.0).is_err());
+        assert!(clahe(&mut image, (8, 8), f32::NAN).is_err());
+        assert!(clahe(&mut image, (64, 64), 1.0).is_ok());
     }
 }

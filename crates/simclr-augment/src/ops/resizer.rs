@@ -1,11 +1,13 @@
-//! The crop-and-resize behind [`crop_and_resize`](super::crop_and_resize) and policies.
+//! The crop-and-resize behind [`crop_and_resize`](crate::ops::crop_and_resize) and policies.
 
-use crate::image::sealed::Sample;
-use crate::ops::crop::CropBox;
-use crate::ops::pixel::{BLOCK, Planes};
+use crate::crop_box::CropBox;
+use crate::error::Result;
+use crate::image::{CHANNELS, ImageBuffer, value_count};
+use crate::ops::color::planes::{BLOCK, Planes};
+use crate::ops::crop::check_inside;
 use crate::ops::taps::{Resampling, Taps};
-use crate::simd::{GROUP, Group, Kernel, LINE, Level, Lines, MARGIN};
-use crate::{CHANNELS, Pixels, Result};
+use crate::sample::Sample;
+use crate::simd::{AlignedBuffer, CACHE_LINE, ColumnGroup, GROUP, Kernel, Level, MARGIN};
 
 /// A crop-and-resize that produces one output row at a time, so that whatever
 /// follows finds the row in the cache.
@@ -17,51 +19,50 @@ pub(crate) struct Resizer<'a, S> {
     samples: &'a [S],
     /// Values per source row.
     stride: usize,
-    window: CropBox,
+    crop_box: CropBox,
     rows: Vec<Taps>,
     columns: Vec<Taps>,
 }
 
 /// Resized source rows that are kept: those of one output row. Row y has its place at
-/// y modulo their number, and four neighbours never meet there.
-const KEPT: usize = Taps::COUNT;
+/// y modulo their number, so four neighbouring rows have four places.
+const CACHED_ROWS: usize = Taps::COUNT;
 
 /// What is kept between rows.
 pub(crate) struct Scratch {
-    groups: Vec<Group>,
+    groups: Vec<ColumnGroup>,
     /// Whether no column needs more than two pixels.
     narrow: bool,
     /// A source row in planes of `source_stride`.
-    source: Lines,
+    source: AlignedBuffer,
     source_stride: usize,
     /// Resized source rows, each in planes of `stride`.
-    resized: Lines,
+    resized: AlignedBuffer,
     stride: usize,
     /// Which row is where.
-    held: [Option<usize>; KEPT],
+    held: [Option<usize>; CACHED_ROWS],
 }
 
 impl<'a, S: Sample> Resizer<'a, S> {
-    pub(crate) fn new<P: Pixels<Sample = S>>(
-        source: &'a P,
-        window: CropBox,
+    pub(crate) fn new(
+        source: &'a ImageBuffer<S>,
+        crop_box: CropBox,
         (height, width): (usize, usize),
         resampling: Resampling,
     ) -> Result<Self> {
-        const OP: &str = "crop and resize";
-        window.check(OP, source.height(), source.width())?;
-        crate::image::value_count(OP, height, width, CHANNELS)?;
-        let mut rows = Taps::along(resampling, window.height, height);
+        check_inside(crop_box, source.height(), source.width())?;
+        value_count("the output size", height, width, CHANNELS)?;
+        let mut rows = Taps::along(resampling, crop_box.height, height);
         for taps in &mut rows {
             // Scaling here costs nothing per pixel.
             taps.weights = taps.weights.map(|weight| weight * S::STEP);
         }
         Ok(Self {
-            samples: source.samples(),
+            samples: source.data(),
             stride: source.width() * CHANNELS,
-            window,
+            crop_box,
             rows,
-            columns: Taps::along(resampling, window.width, width),
+            columns: Taps::along(resampling, crop_box.width, width),
         })
     }
 
@@ -76,16 +77,16 @@ impl<'a, S: Sample> Resizer<'a, S> {
     }
 
     pub(crate) fn scratch(&self) -> Scratch {
-        let source_stride = (self.window.width + MARGIN).next_multiple_of(LINE);
-        let stride = self.columns.len().next_multiple_of(LINE);
+        let source_stride = (self.crop_box.width + MARGIN).next_multiple_of(CACHE_LINE);
+        let stride = self.columns.len().next_multiple_of(CACHE_LINE);
         Scratch {
             groups: self.columns.chunks(GROUP).map(group).collect(),
             narrow: self.columns.iter().all(Taps::is_narrow),
-            source: Lines::zeros(CHANNELS * source_stride),
+            source: AlignedBuffer::zeros(CHANNELS * source_stride),
             source_stride,
-            resized: Lines::zeros(KEPT * CHANNELS * stride),
+            resized: AlignedBuffer::zeros(CACHED_ROWS * CHANNELS * stride),
             stride,
-            held: [None; KEPT],
+            held: [None; CACHED_ROWS],
         }
     }
 
@@ -97,30 +98,30 @@ impl<'a, S: Sample> Resizer<'a, S> {
         let count = if taps.is_narrow() { 2 } else { Taps::COUNT };
         for k in 0..count {
             let row = self.source_row(taps, k);
-            if scratch.held[row % KEPT] != Some(row) {
+            if scratch.held[row % CACHED_ROWS] != Some(row) {
                 self.resize_row(level, row, scratch);
-                scratch.held[row % KEPT] = Some(row);
+                scratch.held[row % CACHED_ROWS] = Some(row);
             }
         }
     }
 
-    /// The row of the window that a tap stands for. Taps that do not exist weigh
+    /// The row of the crop_box that a tap stands for. Taps that do not exist weigh
     /// nothing; any row does for them.
     #[inline(always)]
     fn source_row(&self, taps: &Taps, k: usize) -> usize {
-        (taps.start + k).min(self.window.height - 1)
+        (taps.start + k).min(self.crop_box.height - 1)
     }
 
     #[inline(always)]
     fn resize_row<L: Level>(&self, level: L, row: usize, scratch: &mut Scratch) {
-        let width = self.window.width;
-        let start = (self.window.y + row) * self.stride + self.window.x * CHANNELS;
+        let width = self.crop_box.width;
+        let start = (self.crop_box.y + row) * self.stride + self.crop_box.x * CHANNELS;
         let (pixels, _) = self.samples[start..start + width * CHANNELS].as_chunks::<CHANNELS>();
         let planes = thirds(scratch.source.get_mut(), scratch.source_stride);
         S::split(level, pixels, planes.map(|plane| &mut plane[..width]));
 
         let planes = scratch.source.get().chunks_exact(scratch.source_stride);
-        let place = row % KEPT * CHANNELS * scratch.stride;
+        let place = row % CACHED_ROWS * CHANNELS * scratch.stride;
         let resized = &mut scratch.resized.get_mut()[place..];
         for (source, target) in planes
             .zip(resized.chunks_exact_mut(scratch.stride))
@@ -149,7 +150,7 @@ impl<'a, S: Sample> Resizer<'a, S> {
         let count = (self.columns.len() - column).min(BLOCK);
         for (channel, plane) in planes.begin(count).into_iter().enumerate() {
             let row = |k: usize| {
-                let place = self.source_row(taps, k) % KEPT * CHANNELS + channel;
+                let place = self.source_row(taps, k) % CACHED_ROWS * CHANNELS + channel;
                 &resized[place * scratch.stride + column..][..count]
             };
             if taps.is_narrow() {
@@ -176,18 +177,18 @@ fn thirds(values: &mut [f32], stride: usize) -> [&mut [f32]; CHANNELS] {
 }
 
 /// Up to [`GROUP`] columns; those that are missing weigh nothing.
-fn group(columns: &[Taps]) -> Group {
+fn group(columns: &[Taps]) -> ColumnGroup {
     let first = columns.iter().map(|taps| taps.start).min().unwrap_or(0);
     let last = columns.iter().map(|taps| taps.start).max().unwrap_or(0);
-    let mut group = Group {
+    let mut group = ColumnGroup {
         first,
         reach: last - first + Taps::COUNT,
-        places: [[0; GROUP]; Taps::COUNT],
+        offsets: [[0; GROUP]; Taps::COUNT],
         weights: [[0.0; GROUP]; Taps::COUNT],
     };
     for (lane, taps) in columns.iter().enumerate() {
         for (k, &weight) in taps.weights.iter().enumerate() {
-            group.places[k][lane] = (taps.start - first + k) as i32;
+            group.offsets[k][lane] = (taps.start - first + k) as i32;
             group.weights[k][lane] = weight;
         }
     }
@@ -222,7 +223,7 @@ impl<S: Sample> Kernel for AllRows<'_, S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::DecodedImage;
+    use crate::image::DecodedImage;
     use crate::simd::on_every_level;
 
     /// Enlarged, shrunk a little, shrunk to less than a quarter, wider than a block.
@@ -233,22 +234,22 @@ mod tests {
             .map(|i| (i.wrapping_mul(2_654_435_761) >> 9) as u8)
             .collect();
         let decoded = DecodedImage::new(height, width, data).unwrap();
-        for window_width in [3, 150, 400, 1300] {
+        for box_width in [3, 150, 400, 1300] {
             for resampling in [Resampling::Bicubic, Resampling::Bilinear] {
-                let window = CropBox {
+                let crop_box = CropBox {
                     y: 2,
                     x: 0,
                     height: 50,
-                    width: window_width,
+                    width: box_width,
                 };
                 let size = (33, 299);
                 let outputs = on_every_level(|| {
-                    let mut resizer = Resizer::new(&decoded, window, size, resampling).unwrap();
+                    let mut resizer = Resizer::new(&decoded, crop_box, size, resampling).unwrap();
                     resizer.flip_left_right();
                     ToVec(resizer)
                 });
                 for output in &outputs {
-                    assert!(*output == outputs[0], "{window_width} {resampling:?}");
+                    assert!(*output == outputs[0], "{box_width} {resampling:?}");
                 }
             }
         }

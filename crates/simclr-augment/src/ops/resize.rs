@@ -1,20 +1,20 @@
 //! Crop and resize in one go, from `f32` or straight from decoded bytes.
 
-mod resizer;
-
-use crate::ops::crop::{CropBox, center_crop_box};
+use crate::crop_box::CropBox;
+use crate::error::Result;
+use crate::image::{Image, ImageBuffer};
+use crate::ops::crop::center_crop_box;
+use crate::ops::resizer::{AllRows, Resizer};
 use crate::ops::taps::Resampling;
+use crate::sample::Sample;
 use crate::simd::vectorized;
-use crate::{Image, Pixels, Result};
-
-pub(crate) use resizer::{AllRows, Resizer, Scratch};
 
 /// Resizes a whole image to `height` x `width`.
 ///
 /// # Errors
 /// If `height` or `width` is 0.
-pub fn resize(
-    source: &impl Pixels,
+pub fn resize<S: Sample>(
+    source: &ImageBuffer<S>,
     height: usize,
     width: usize,
     resampling: Resampling,
@@ -23,21 +23,21 @@ pub fn resize(
     crop_and_resize(source, whole, height, width, resampling)
 }
 
-/// Cuts `window` out of `source` and resizes it to `height` x `width`
+/// Cuts `crop_box` out of `source` and resizes it to `height` x `width`
 /// (`crop_and_resize` with the box given). The values are not clipped: bicubic
 /// weights are partly negative, so the result may leave [0, 1].
 ///
 /// # Errors
 /// If the box does not lie inside the image, or `height` or `width` is 0.
-pub fn crop_and_resize(
-    source: &impl Pixels,
-    window: CropBox,
+pub fn crop_and_resize<S: Sample>(
+    source: &ImageBuffer<S>,
+    crop_box: CropBox,
     height: usize,
     width: usize,
     resampling: Resampling,
 ) -> Result<Image> {
-    let mut image = Image::zeros("crop and resize", height, width)?;
-    let resizer = Resizer::new(source, window, (height, width), resampling)?;
+    let mut image = Image::zeros(height, width)?;
+    let resizer = Resizer::new(source, crop_box, (height, width), resampling)?;
     let output = image.data_mut();
     vectorized(AllRows { resizer, output });
     Ok(image)
@@ -48,16 +48,16 @@ pub fn crop_and_resize(
 ///
 /// # Errors
 /// As [`center_crop_box`].
-pub fn center_crop(
-    source: &impl Pixels,
+pub fn center_crop<S: Sample>(
+    source: &ImageBuffer<S>,
     height: usize,
     width: usize,
     proportion: f64,
     resampling: Resampling,
 ) -> Result<Image> {
     let image = (source.height(), source.width());
-    let window = center_crop_box(image, (height, width), proportion)?;
-    crop_and_resize(source, window, height, width, resampling)
+    let crop_box = center_crop_box(image, (height, width), proportion)?;
+    crop_and_resize(source, crop_box, height, width, resampling)
 }
 
 #[cfg(test)]
@@ -65,8 +65,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::image::{CHANNELS, DecodedImage};
     use crate::ops::taps::Taps;
-    use crate::{CHANNELS, DecodedImage};
 
     fn noise(height: usize, width: usize) -> DecodedImage {
         let data = (0..height * width * CHANNELS)
@@ -76,9 +76,14 @@ mod tests {
     }
 
     /// The definition, one output value at a time.
-    fn reference(image: &Image, window: CropBox, size: (usize, usize), r: Resampling) -> Vec<f32> {
-        let rows = Taps::along(r, window.height, size.0);
-        let columns = Taps::along(r, window.width, size.1);
+    fn reference(
+        image: &Image,
+        crop_box: CropBox,
+        size: (usize, usize),
+        r: Resampling,
+    ) -> Vec<f32> {
+        let rows = Taps::along(r, crop_box.height, size.0);
+        let columns = Taps::along(r, crop_box.width, size.1);
         let mut out = Vec::new();
         for row in &rows {
             for column in &columns {
@@ -92,7 +97,7 @@ mod tests {
                             .filter(|(_, w)| **w != 0.0)
                         {
                             let pixel = image
-                                .pixel(window.y + row.start + j, window.x + column.start + i)
+                                .pixel(crop_box.y + row.start + j, crop_box.x + column.start + i)
                                 .unwrap();
                             sum += f64::from(*wy) * f64::from(*wx) * f64::from(pixel[channel]);
                         }
@@ -114,14 +119,14 @@ mod tests {
         ) {
             let part = |share: f64, whole: usize| (share * whole as f64) as usize;
             let (y, x) = (part(top, height), part(left, width));
-            let window = CropBox { y, x, height: 1 + part(h, height - y), width: 1 + part(w, width - x) };
-            prop_assume!(window.check("", height, width).is_ok());
+            let crop_box = CropBox { y, x, height: 1 + part(h, height - y), width: 1 + part(w, width - x) };
+            prop_assume!(crop_box.is_inside(height, width));
             let decoded = noise(height, width);
             let image = decoded.to_image();
             for resampling in [Resampling::Bicubic, Resampling::BicubicLegacy, Resampling::Bilinear] {
-                let expected = reference(&image, window, size, resampling);
-                let from_floats = crop_and_resize(&image, window, size.0, size.1, resampling).unwrap();
-                let from_bytes = crop_and_resize(&decoded, window, size.0, size.1, resampling).unwrap();
+                let expected = reference(&image, crop_box, size, resampling);
+                let from_floats = crop_and_resize(&image, crop_box, size.0, size.1, resampling).unwrap();
+                let from_bytes = crop_and_resize(&decoded, crop_box, size.0, size.1, resampling).unwrap();
                 for result in [from_floats.data(), from_bytes.data()] {
                     for (a, b) in result.iter().zip(&expected) {
                         prop_assert!((a - b).abs() < 2e-6);
@@ -140,17 +145,16 @@ mod tests {
 
     #[test]
     fn boxes_outside_are_refused() {
-        let window = CropBox {
+        let crop_box = CropBox {
             y: 5,
             x: 0,
             height: 5,
             width: 3,
         };
-        let error = crop_and_resize(&noise(9, 7), window, 4, 4, Resampling::Bicubic).unwrap_err();
+        let error = crop_and_resize(&noise(9, 7), crop_box, 4, 4, Resampling::Bicubic).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "crop and resize: the box 5 x 3 at row 5, column 0 does not lie inside an image of \
-             9 x 7 pixels"
+            "the crop box 5 x 3 at row 5, column 0 does not lie inside an image of 9 x 7 pixels"
         );
         assert!(resize(&noise(3, 3), 0, 4, Resampling::Bilinear).is_err());
     }
