@@ -109,7 +109,7 @@ fn enlarged(picture: &Image) -> Result<Image> {
     Ok(Image::new(height, width, data)?)
 }
 
-/// A frame of five pixels: Okabe and Ito's blue, or their vermillion.
+/// A frame of five pixels: Okabe and Ito's blue, or their vermilion.
 fn framed(mut picture: Image, same: bool) -> Image {
     const WIDTH: usize = 5;
     let colour = if same {

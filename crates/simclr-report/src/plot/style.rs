@@ -7,7 +7,7 @@ use plotters::prelude::RGBColor;
 /// Okabe and Ito's palette, darkest against white first.
 pub const OKABE_ITO: [(&str, RGBColor); 8] = [
     ("blue", RGBColor(0, 114, 178)),
-    ("vermillion", RGBColor(213, 94, 0)),
+    ("vermilion", RGBColor(213, 94, 0)),
     ("bluish green", RGBColor(0, 158, 115)),
     ("reddish purple", RGBColor(204, 121, 167)),
     ("black", RGBColor(0, 0, 0)),
