@@ -9,7 +9,7 @@ use std::hint::black_box;
 use candle_core::{Device, Tensor};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use simclr::data::{InMemory, SyntheticCores};
-use simclr::eval::evaluation::{Examples, LinearProbe};
+use simclr::eval::probes::{Examples, LinearProbe};
 use simclr::model::Stem;
 use simclr::optim::{LarsConfig, OptimizerConfig};
 use simclr::optim::{ScheduleConfig, WarmupCosine};

@@ -8,8 +8,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use simclr::data::SyntheticCores;
-use simclr::eval::Judge;
-use simclr::eval::evaluation::LinearProbe;
+use simclr::eval::ProbeSuite;
+use simclr::eval::probes::LinearProbe;
 use simclr::model::Stem;
 use simclr::optim::LearningRateScaling;
 use simclr::prelude::*;
@@ -61,12 +61,12 @@ fn run(arguments: &Arguments) -> common::AnyResult<()> {
 
     let pretrain = arguments.pretrain();
     let run = pretrain.run(unlabelled.shared(), &arguments.model_dir)?;
-    let judge = Judge {
+    let probes = ProbeSuite {
         linear: LinearProbe {
             epochs: 100,
             ..LinearProbe::paper()
         },
-        ..Judge::default()
+        ..ProbeSuite::default()
     };
     let (untrained, pretrained, report) = common::compare_and_report(
         "Quickstart: synthetic sediment cores",
@@ -74,7 +74,7 @@ fn run(arguments: &Arguments) -> common::AnyResult<()> {
         &pretrain,
         &run,
         &split,
-        &judge,
+        &probes,
     )?;
     println!(
         "quickstart: untrained {:.1} % -> pretrained {:.1} % (linear probe, {} test images), report: {}",

@@ -35,7 +35,7 @@ pub mod prelude {
         SyntheticCores, ViewLoader,
     };
     pub use simclr_eval::report::EvaluationReport;
-    pub use simclr_eval::{Features, Judge};
+    pub use simclr_eval::{Features, ProbeSuite};
     pub use simclr_loss::NtXent;
     pub use simclr_model::{
         Encoder, Freeze, FrozenEncoder, Mode, ProjectionHeadConfig, ResNetConfig, SimClr,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use simclr::data::{Subset, image_grid, save_png};
-use simclr::eval::{Judge, Judgement, comparison_table};
+use simclr::eval::{ProbeResults, ProbeSuite, comparison_table};
 use simclr::prelude::*;
 use simclr::report::Report;
 use simclr::train::PretrainRun;
@@ -32,7 +32,7 @@ pub(crate) fn views(images: &dyn Dataset, policy: &Policy, seed: u64) -> AnyResu
     Ok(image_grid(&rows)?)
 }
 
-/// Judges the untrained and the pretrained encoder on the same split, and writes a
+/// Evaluates the untrained and the pretrained encoder on the same split, and writes a
 /// report into the run folder.
 pub(crate) fn compare_and_report(
     title: &str,
@@ -40,13 +40,13 @@ pub(crate) fn compare_and_report(
     pretrain: &Pretrain,
     run: &PretrainRun,
     split: &Split<Subset>,
-    judge: &Judge,
-) -> AnyResult<(Judgement, Judgement, PathBuf)> {
+    probes: &ProbeSuite,
+) -> AnyResult<(ProbeResults, ProbeResults, PathBuf)> {
     let config = pretrain.config();
     let policy = Policy::probe(config.policy.size.0);
-    let judged =
-        |encoder: &FrozenEncoder| judge.judge(&Features::of_split(encoder, split, &policy)?);
-    let (untrained, pretrained) = (judged(&pretrain.untrained()?)?, judged(&run.encoder)?);
+    let evaluated =
+        |encoder: &FrozenEncoder| probes.evaluate(&Features::of_split(encoder, split, &policy)?);
+    let (untrained, pretrained) = (evaluated(&pretrain.untrained()?)?, evaluated(&run.encoder)?);
 
     let picture = run.dir.join("views.png");
     save_png(

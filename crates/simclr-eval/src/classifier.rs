@@ -1,4 +1,4 @@
-//! Networks that say what an image shows.
+//! Classifiers of images.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use simclr_checkpoint::load_model;
 use simclr_data::{Dataset, ViewLoader};
 use simclr_model::{FrozenEncoder, Mode, Parameter, SimClr};
 
-use crate::evaluation::LinearHead;
 use crate::features::EXTRACTION_BATCH_SIZE;
 use crate::metrics::ClassificationReport;
+use crate::probes::LinearHead;
 use crate::{Error, Result};
 
-/// Something that gives logits for images: a teacher, or a student that has learned.
+/// Gives logits for images, as a teacher or a trained student does.
 pub trait Classifier: Send + Sync {
     /// How many classes it tells apart.
     fn classes(&self) -> usize;
@@ -26,8 +26,7 @@ pub trait Classifier: Send + Sync {
     /// Images that are too small for it.
     fn logits(&self, images: &Tensor) -> Result<Tensor>;
 
-    /// Something by which a run folder knows that a teacher is the same as last time, such
-    /// as a digest of its parameters.
+    /// What identifies the classifier in a run folder, such as a digest of its parameters.
     ///
     /// # Errors
     /// If the parameters cannot be read.

@@ -8,7 +8,7 @@ use simclr_augment::Policy;
 use simclr_data::{Dataset, DatasetExt, Split, Subset, ViewLoader};
 use simclr_model::FrozenEncoder;
 
-use crate::evaluation::Examples;
+use crate::probes::Examples;
 use simclr_progress::{Progress, Silent, StepUpdate};
 
 use crate::{Error, Result};

@@ -6,7 +6,7 @@
 //! use simclr_augment::Policy;
 //! use simclr_data::{DatasetExt, Fractions, Seed, SyntheticCores};
 //! use simclr_eval::Features;
-//! use simclr_eval::evaluation::KNearest;
+//! use simclr_eval::probes::KNearest;
 //! use simclr_model::{Encoder, ResNetConfig, Stem};
 //!
 //! let config = ResNetConfig::depth(18).with_stem(Stem::Cifar);
@@ -27,10 +27,10 @@
 pub mod analysis;
 mod classifier;
 mod error;
-pub mod evaluation;
 mod features;
-mod judge;
 pub mod metrics;
+mod probe_suite;
+pub mod probes;
 pub mod report;
 
 pub use candle_core;
@@ -40,4 +40,4 @@ pub use classifier::{
 };
 pub use error::{Error, Result};
 pub use features::{EXTRACTION_BATCH_SIZE, Features};
-pub use judge::{Judge, Judgement, comparison_table};
+pub use probe_suite::{ProbeResults, ProbeSuite, comparison_table};

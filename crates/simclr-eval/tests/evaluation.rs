@@ -1,7 +1,7 @@
 //! Probes on features whose classes are known to be separable, or known not to be.
 #![allow(clippy::unwrap_used)]
 
-use simclr_eval::evaluation::{Examples, KNearest, LinearProbe, LogisticProbe};
+use simclr_eval::probes::{Examples, KNearest, LinearProbe, LogisticProbe};
 use simclr_testkit::formula_values;
 
 const WIDTH: usize = 12;

@@ -1,7 +1,7 @@
 //! The linear probe of the paper's script, step by step on recorded features.
 
 use candle_core::{Device, Tensor};
-use simclr_eval::evaluation::{Examples, LinearHead, LinearProbe, ProbeTraining, SetFigures};
+use simclr_eval::probes::{Examples, LinearHead, LinearProbe, ProbeTraining, SplitMetrics};
 use simclr_testkit::{GoldenCase, Tolerance, formula_range, formula_values};
 
 use crate::metrics::class_ids;
@@ -189,7 +189,7 @@ fn evaluate(
     Ok(())
 }
 
-fn named(figures: &SetFigures) -> [(&'static str, f64); 5] {
+fn named(figures: &SplitMetrics) -> [(&'static str, f64); 5] {
     [
         ("loss_batch_mean", figures.batch_mean_loss),
         ("acc_batch_mean", figures.paper_compatible.accuracy),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use simclr_eval::Judgement;
+use simclr_eval::ProbeResults;
 use simclr_eval::metrics::ClassificationReport;
 
 /// What a cell found, on the test images.
@@ -19,7 +19,7 @@ pub struct Outcome {
 #[serde(rename_all = "snake_case")]
 pub enum Found {
     /// By probes on frozen features.
-    Probes(Box<Judgement>),
+    Probes(Box<ProbeResults>),
     /// By a network that was trained with the labels.
     Network(Box<NetworkReport>),
 }

@@ -21,8 +21,8 @@
 use simclr_model::{ResNetConfig, Stem};
 
 use crate::{FoldScheme, Protocol};
-use simclr_eval::Judge;
-use simclr_eval::evaluation::{LinearProbe, LogisticProbe};
+use simclr_eval::ProbeSuite;
+use simclr_eval::probes::{LinearProbe, LogisticProbe};
 use simclr_optim::LearningRateScaling;
 use simclr_optim::{AdamConfig, OptimizerConfig};
 use simclr_train::{FineTuneConfig, LoopConfig, PretrainConfig};
@@ -42,7 +42,7 @@ fn common(title: &str, question: &str) -> Protocol {
         seeds: vec![1],
         pretrain: PretrainConfig::default(),
         fine_tune: FineTuneConfig::supervised(50),
-        judge: Judge::default(),
+        probes: ProbeSuite::default(),
         enlargement: None,
     }
 }
@@ -165,7 +165,7 @@ pub fn tiny(paper: Protocol) -> Protocol {
         fine_tune_after_block: few_blocks,
         pretrain,
         fine_tune,
-        judge: Judge {
+        probes: ProbeSuite {
             linear: LinearProbe {
                 epochs: 50,
                 ..LinearProbe::paper()
@@ -174,7 +174,7 @@ pub fn tiny(paper: Protocol) -> Protocol {
                 steps: 300,
                 ..LogisticProbe::default()
             },
-            ..Judge::default()
+            ..ProbeSuite::default()
         },
         ..paper
     }

@@ -7,7 +7,7 @@ use simclr_model::ResNetConfig;
 
 use super::{FoldScheme, Trial};
 use crate::{Error, Result};
-use simclr_eval::Judge;
+use simclr_eval::ProbeSuite;
 use simclr_train::{FineTuneConfig, LoopConfig, PretrainConfig};
 
 /// An experiment's settings. They are written to the study's `config.json`, and a study
@@ -38,7 +38,8 @@ pub struct Protocol {
     /// encoder is that of `pretrain`, and so is the image size.
     pub fine_tune: FineTuneConfig,
     /// The probes on frozen features.
-    pub judge: Judge,
+    #[serde(alias = "judge")]
+    pub probes: ProbeSuite,
     /// Copies of training images, if there are to be any: of those with labels after the
     /// split, and of all that self-supervision sees. Validation and test images have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -16,7 +16,7 @@ use super::sweep::slug;
 use super::{ArmResults, Cell, Comparison, FeatureStore, Protocol, Sweep, Task};
 use crate::{Error, Result};
 use simclr_data::dataset_facts_with_contents;
-use simclr_eval::{Features, Judge};
+use simclr_eval::{Features, ProbeSuite};
 use simclr_progress::{ProgressMode, Stage, StepUpdate};
 use simclr_train::FineTuneRun;
 use simclr_train::run::{RunFacts, RunFolder};
@@ -334,8 +334,8 @@ impl Study {
         features: &Features,
         results: &mut ArmResults,
     ) -> Result<()> {
-        let mut judge = self.protocol.judge.clone();
-        judge.linear.seed = repetition.seed;
+        let mut probes = self.protocol.probes.clone();
+        probes.linear.seed = repetition.seed;
         let cells = self.cells(&results.name, &[repetition.seed]);
         let stage = Stage::new(
             format!("probes on \"{}\"", results.name),
@@ -346,7 +346,7 @@ impl Study {
             let (fold, budget) = self.place(&cell)?;
             let work = || {
                 let train = features.select(&self.with_copies(&budget))?;
-                probe_cell(&judge, features, train, budget.len(), fold)
+                probe_cell(&probes, features, train, budget.len(), fold)
             };
             let outcome = self.sweep.finish(&cell, subject, work)?;
             progress.step(&StepUpdate {
@@ -427,7 +427,7 @@ fn network_outcome(run: FineTuneRun, train_images: usize) -> Result<Outcome> {
 }
 
 fn probe_cell(
-    judge: &Judge,
+    probes: &ProbeSuite,
     features: &Features,
     train: Features,
     train_images: usize,
@@ -440,7 +440,7 @@ fn probe_cell(
     };
     Ok(Outcome {
         train_images,
-        found: Found::Probes(Box::new(judge.judge(&parts)?)),
+        found: Found::Probes(Box::new(probes.evaluate(&parts)?)),
     })
 }
 

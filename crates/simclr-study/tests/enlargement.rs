@@ -6,8 +6,8 @@ use std::path::Path;
 
 use candle_core::Device;
 use simclr_data::{Dataset, DatasetExt, OfflineAugmentation, Seed, SyntheticCores};
-use simclr_eval::Judge;
-use simclr_eval::evaluation::{KNearest, LinearProbe, LogisticProbe};
+use simclr_eval::ProbeSuite;
+use simclr_eval::probes::{KNearest, LinearProbe, LogisticProbe};
 use simclr_model::Encoder;
 use simclr_study::{Error, Result, paper};
 use simclr_study::{FoldScheme, Protocol, Study, Task};
@@ -21,7 +21,7 @@ fn protocol(enlargement: Option<OfflineAugmentation>) -> Protocol {
         },
         label_fractions: vec![1.0, 0.5],
         seeds: vec![1, 2],
-        judge: Judge {
+        probes: ProbeSuite {
             linear: LinearProbe {
                 epochs: 1,
                 batch_size: 10,

@@ -29,7 +29,7 @@ use crate::validation::{self, Validation, best_step};
 /// test images, once.
 ///
 /// Three things are easily confused: *fine-tuning* (this) changes the encoder; *linear
-/// evaluation* ([`LinearProbe`](simclr_eval::evaluation::LinearProbe)) trains a classifier on
+/// evaluation* ([`LinearProbe`](simclr_eval::probes::LinearProbe)) trains a classifier on
 /// [`Features`](simclr_eval::Features) of an encoder that stays as it is; *freezing* a part
 /// ([`Freeze`]) lies between the two.
 ///

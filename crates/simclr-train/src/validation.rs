@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use simclr_data::ViewLoader;
-use simclr_eval::evaluation::SetFigures;
+use simclr_eval::probes::SplitMetrics;
 use simclr_eval::{Classifier, EXTRACTION_BATCH_SIZE, NetworkClassifier, classifier_scores};
 
 use crate::error::Result;
@@ -37,7 +37,7 @@ impl Validation {
         let classifier = NetworkClassifier::new(trainer.model().clone())?;
         let labels = images.dataset().labels("validation")?;
         let scores = classifier_scores(&classifier, images)?;
-        let validation = SetFigures::new(
+        let validation = SplitMetrics::new(
             &labels,
             &scores,
             classifier.classes(),

@@ -1,4 +1,4 @@
-//! Does a classifier know how often it is right?
+//! Calibration: confidence against accuracy.
 
 use serde::{Deserialize, Serialize};
 

@@ -78,17 +78,16 @@ impl From<Summary> for simclr_report::Cell {
     }
 }
 
-/// Two arms of an experiment on the same folds and seeds: what matters is the
-/// difference within each pair, which does not contain what the folds differ
-/// by.
+/// Two methods on the same folds and seeds: what matters is the difference within
+/// each pair, from which the differences between folds cancel.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct PairedComparison {
-    /// The differences, first arm minus second.
+    /// The differences, first method minus second.
     pub difference: Summary,
-    /// In how many pairs the first arm is ahead.
+    /// In how many pairs the first method is ahead.
     pub wins: usize,
     /// The probability of a mean difference at least this large, either way,
-    /// if the arms were equal (paired t test); `None` for a single pair.
+    /// if the methods were equal (paired t test); `None` for a single pair.
     pub p_value: Option<f64>,
 }
 
@@ -96,7 +95,7 @@ impl PairedComparison {
     /// Compares `first[i]` with `second[i]`.
     ///
     /// # Errors
-    /// [`Error::Evaluation`] if the arms differ in length, are empty or hold
+    /// [`Error::Evaluation`] if the lists differ in length, are empty or hold
     /// something that is not finite.
     pub fn of(first: &[f64], second: &[f64]) -> Result<Self> {
         if first.len() != second.len() {
@@ -178,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_arms_and_constant_differences_have_p_values_too() {
+    fn equal_methods_and_constant_differences_have_p_values_too() {
         let same = PairedComparison::of(&[1.0, 2.0], &[1.0, 2.0]).unwrap();
         assert_eq!((same.wins, same.p_value), (0, Some(1.0)));
         let ahead = PairedComparison::of(&[2.0, 3.0], &[1.0, 2.0]).unwrap();

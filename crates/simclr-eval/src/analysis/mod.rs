@@ -1,5 +1,5 @@
-//! Small mathematics for reports: embedding maps, intervals over folds,
-//! calibration and nearest neighbours.
+//! Principal components, confidence intervals over folds, calibration and nearest
+//! neighbours.
 
 mod calibration;
 mod eigen;

@@ -1,4 +1,4 @@
-//! Which images does the network take for alike?
+//! Nearest neighbours in feature space.
 
 use candle_core::{DType, Tensor};
 use rayon::prelude::*;
@@ -9,7 +9,7 @@ use crate::{Error, Result};
 /// Queries that are compared with the whole gallery at a time.
 const CHUNK: usize = 256;
 
-/// An image of the gallery and how like the query it is.
+/// An image of the gallery and its similarity to the query.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Neighbour {
     /// Its row in the gallery.
@@ -18,9 +18,9 @@ pub struct Neighbour {
     pub similarity: f32,
 }
 
-/// The `count` rows of `gallery` `[m, d]` that are most like each row of
+/// The `count` rows of `gallery` `[m, d]` that are most similar to each row of
 /// `queries` `[n, d]`, by the cosine of their angle, best first; of equals the
-/// one with the lower index comes first. A row of zeros is like nothing.
+/// one with the lower index comes first. A row of zeros has similarity 0 to all.
 ///
 /// # Errors
 /// [`Error::Evaluation`] if the rows differ in length or are not finite;
@@ -58,7 +58,7 @@ fn search(
         )));
     }
     let gallery = gallery.t()?;
-    let mut found = Vec::with_capacity(rows);
+    let mut nearest = Vec::with_capacity(rows);
     for start in (0..rows).step_by(CHUNK) {
         let chunk = queries.narrow(0, start, CHUNK.min(rows - start))?;
         let similarities = chunk.matmul(&gallery)?.to_vec2::<f32>()?;
@@ -70,9 +70,9 @@ fn search(
                 let candidates = candidates.filter(|(index, _)| allowed(start + row, *index));
                 best_of(candidates, count)
             });
-        found.par_extend(best);
+        nearest.par_extend(best);
     }
-    Ok(found)
+    Ok(nearest)
 }
 
 fn best_of<'s>(candidates: impl Iterator<Item = (usize, &'s f32)>, count: usize) -> Vec<Neighbour> {

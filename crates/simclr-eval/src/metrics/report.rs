@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{BatchMeans, ClassScores, ConfusionMatrix, PAPER_BATCH_SIZE, arg_max, top_k_accuracy};
-use crate::{Error, Result};
+use crate::Result;
 use simclr_report::{Cell, Table, percent};
 
 /// The figures of a classifier on a set of samples. Prints as tables.
@@ -30,8 +30,8 @@ pub struct ClassificationReport {
 }
 
 impl ClassificationReport {
-    /// Judges `scores` (`[samples, classes]`, flat; the highest is the prediction)
-    /// by the true classes.
+    /// Compares `scores` (`[samples, classes]`, flat; the highest is the prediction)
+    /// with the true classes.
     ///
     /// # Errors
     /// No samples, lists that do not fit together, a label without a class name.
@@ -50,16 +50,6 @@ impl ClassificationReport {
             paper_compatible: BatchMeans::new(labels, &predictions, classes, PAPER_BATCH_SIZE)?,
             confusion,
         })
-    }
-
-    /// Names for classes that have none: their numbers.
-    ///
-    /// # Errors
-    /// More classes than 32 bits can count.
-    pub fn numbered_classes(classes: usize) -> Result<Vec<String>> {
-        let classes = u32::try_from(classes)
-            .map_err(|_| Error::setting("classes", "at most 2^32 - 1", classes))?;
-        Ok((0..classes).map(|class| class.to_string()).collect())
     }
 }
 

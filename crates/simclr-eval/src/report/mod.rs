@@ -8,8 +8,8 @@ mod scores;
 use simclr_report::Report;
 
 use crate::Result;
-use crate::evaluation::LinearProbeReport;
 use crate::metrics::ClassificationReport;
+use crate::probes::LinearProbeReport;
 
 pub use embedding::embedding_plot;
 
@@ -17,7 +17,7 @@ pub use embedding::embedding_plot;
 pub trait EvaluationReport: Sized {
     /// Adds a classifier's figures, as a whole and by class, and its confusion
     /// matrix. The names of the files begin with `name`; `what` says in a few
-    /// words what was judged on what, such as "linear probe, test set".
+    /// words what was evaluated on what, such as "linear probe, test set".
     ///
     /// # Errors
     /// If the drawing fails.

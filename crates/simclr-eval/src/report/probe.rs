@@ -1,7 +1,7 @@
 //! What a linear probe's epochs contribute to a report.
 
 use crate::Result;
-use crate::evaluation::{LinearProbeReport, ProbeEpoch};
+use crate::probes::{LinearProbeReport, ProbeEpoch};
 use simclr_report::Report;
 use simclr_report::plot::{LineChart, Series};
 

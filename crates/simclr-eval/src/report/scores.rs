@@ -1,5 +1,5 @@
-//! What a classifier's scores contribute to a report: how it does at every threshold, and
-//! whether it knows how often it is right.
+//! What a classifier's scores contribute to a report: curves over all thresholds, and the
+//! calibration.
 
 use crate::analysis::Calibration;
 use crate::metrics::{ClassificationReport, PrecisionRecallCurve, RocCurve, arg_max};

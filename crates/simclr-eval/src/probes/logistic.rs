@@ -48,7 +48,7 @@ impl Default for LogisticProbe {
     }
 }
 
-/// What was found with one penalty.
+/// The result with one penalty.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct TriedPenalty {
     /// The penalty.
@@ -61,7 +61,7 @@ pub struct TriedPenalty {
     pub converged: bool,
 }
 
-/// What a logistic regression found. Prints the choice and the test figures.
+/// The results of a logistic regression. Prints the choice and the test figures.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LogisticReport {
     /// The chosen penalty.

@@ -1,4 +1,4 @@
-//! What a linear probe found.
+//! The results of a linear probe.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,9 +6,9 @@ use crate::Result;
 use crate::metrics::{BatchMeans, ClassificationReport, ConfusionMatrix, arg_max};
 use simclr_report::{Cell, Table, percent};
 
-/// The figures of a set of images after an epoch.
+/// The metrics of a set of images after an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct SetFigures {
+pub struct SplitMetrics {
     /// Mean cross-entropy over the set.
     pub loss: f64,
     /// Accuracy over the set.
@@ -17,13 +17,13 @@ pub struct SetFigures {
     pub weighted_f1: f64,
     /// Mean of the batches' losses, as the paper's scripts report it.
     pub batch_mean_loss: f64,
-    /// Means of the batches' other figures, likewise.
+    /// Means of the batches' other metrics, likewise.
     pub paper_compatible: BatchMeans,
 }
 
-impl SetFigures {
-    /// Judges `scores` (`[samples, classes]`, flat) by the labels; `batch_size` is that of
-    /// the per-batch means.
+impl SplitMetrics {
+    /// Compares `scores` (`[samples, classes]`, flat) with the labels; `batch_size` is that
+    /// of the per-batch means.
     ///
     /// # Errors
     /// Scores and labels that do not fit together.
@@ -33,7 +33,7 @@ impl SetFigures {
         let losses: Vec<f64> = scores
             .chunks_exact(classes)
             .zip(labels)
-            .map(|(row, &label)| surprise(row, label))
+            .map(|(row, &label)| nll(row, label))
             .collect();
         let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
         let batches: Vec<f64> = losses.chunks(batch_size.max(1)).map(mean).collect();
@@ -47,8 +47,8 @@ impl SetFigures {
     }
 }
 
-/// The cross-entropy of one row of logits; its label has been checked.
-fn surprise(row: &[f32], label: u32) -> f64 {
+/// The negative log-likelihood of one row of logits; its label has been checked.
+fn nll(row: &[f32], label: u32) -> f64 {
     let highest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f64 = row.iter().map(|x| f64::from(x - highest).exp()).sum();
     let own = row.get(label as usize).copied().unwrap_or(f32::NAN);
@@ -65,12 +65,12 @@ pub struct ProbeEpoch {
     /// Mean of the steps' accuracies, each before its update.
     pub train_accuracy: f64,
     /// The validation set.
-    pub validation: SetFigures,
+    pub validation: SplitMetrics,
     /// The test set.
-    pub test: SetFigures,
+    pub test: SplitMetrics,
 }
 
-/// What a linear probe found. Prints as a table of epochs and the test figures.
+/// The results of a linear probe. Prints as a table of epochs and the test figures.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LinearProbeReport {
     /// All epochs.

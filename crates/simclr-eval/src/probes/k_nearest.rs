@@ -11,7 +11,7 @@ const OPERATION: &str = "k nearest neighbours";
 
 /// Classifies by the most similar training images (Wu et al. 2018): each of the `k`
 /// nearest by cosine votes for its class with the weight `exp(similarity / temperature)`.
-/// Nothing is trained, so the figure says how the features lie, and nothing else.
+/// Nothing is trained, so the result depends on the features alone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct KNearest {
@@ -57,9 +57,9 @@ impl KNearest {
         classes: usize,
     ) -> Result<Vec<f32>> {
         self.check(&train, &test, classes)?;
-        let found = nearest_neighbours(&test.tensor()?, &train.tensor()?, self.k)?;
+        let nearest = nearest_neighbours(&test.tensor()?, &train.tensor()?, self.k)?;
         let mut scores = Vec::with_capacity(test.len() * classes);
-        for neighbours in found {
+        for neighbours in nearest {
             let mut votes = vec![0.0f64; classes];
             // Weights relative to the nearest: nothing overflows at any temperature.
             let nearest = neighbours.first().map_or(0.0, |first| first.similarity);

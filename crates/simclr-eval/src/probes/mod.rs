@@ -1,5 +1,5 @@
-//! How good are features that are already computed? A linear probe as in the paper,
-//! a logistic regression to convergence, and the nearest neighbours' vote.
+//! Probes of features that are already computed: a linear probe as in the paper, logistic
+//! regression to convergence, and the vote of the nearest neighbours.
 //!
 //! All work on [`Examples`]: the features are computed once, however many epochs
 //! or settings are tried on them.
@@ -8,12 +8,12 @@ mod examples;
 mod head;
 mod k_nearest;
 mod linear_probe;
+mod linear_probe_report;
 mod logistic;
-mod probe_report;
 
 pub use examples::Examples;
 pub use head::LinearHead;
 pub use k_nearest::KNearest;
 pub use linear_probe::{LinearProbe, ProbeTraining};
+pub use linear_probe_report::{LinearProbeReport, ProbeEpoch, SplitMetrics};
 pub use logistic::{LogisticProbe, LogisticReport, TriedPenalty};
-pub use probe_report::{LinearProbeReport, ProbeEpoch, SetFigures};

@@ -7,7 +7,7 @@ use simclr_augment::{Purpose, Seed, Stream};
 use simclr_kernels::backward;
 use simclr_loss::cross_entropy;
 
-use super::probe_report::{LinearProbeReport, ProbeEpoch, SetFigures};
+use super::linear_probe_report::{LinearProbeReport, ProbeEpoch, SplitMetrics};
 use super::{Examples, LinearHead};
 use crate::metrics::{ClassificationReport, arg_max};
 use crate::{Error, Result};
@@ -21,7 +21,7 @@ const OPERATION: &str = "linear probe";
 /// leaves alone: in fact it is plain momentum SGD, without weight decay.
 ///
 /// ```
-/// use simclr_eval::evaluation::{Examples, LinearProbe};
+/// use simclr_eval::probes::{Examples, LinearProbe};
 ///
 /// let (features, labels) = ([0.0, 1.0, 0.1, 0.9, 1.0, 0.0, 0.9, 0.2], [0, 0, 1, 1]);
 /// let examples = Examples::new(&features, 2, &labels)?;
@@ -87,15 +87,15 @@ impl LinearProbe {
             let scores = [&validation, &test].map(|set| training.head.scores(set));
             let [validation_scores, test_scores] = scores;
             let (validation_scores, test_scores) = (validation_scores?, test_scores?);
-            let figures = |set: &Examples<'_>, scores: &[f32]| {
-                SetFigures::new(set.labels(), scores, class_names.len(), self.batch_size)
+            let metrics = |set: &Examples<'_>, scores: &[f32]| {
+                SplitMetrics::new(set.labels(), scores, class_names.len(), self.batch_size)
             };
             let record = ProbeEpoch {
                 epoch,
                 train_loss,
                 train_accuracy,
-                validation: figures(&validation, &validation_scores)?,
-                test: figures(&test, &test_scores)?,
+                validation: metrics(&validation, &validation_scores)?,
+                test: metrics(&test, &test_scores)?,
             };
             let improved = |best: &Best| record.validation.accuracy > best.accuracy;
             if best.as_ref().is_none_or(improved) {
@@ -211,13 +211,13 @@ impl ProbeTraining {
         &self.optimizer
     }
 
-    /// The figures of a set; `batch_size` is that of the per-batch means.
+    /// The metrics of a set; `batch_size` is that of the per-batch means.
     ///
     /// # Errors
     /// Features of another width, a label that is no class, a batch of 0.
-    pub fn evaluate(&self, examples: &Examples<'_>, batch_size: usize) -> Result<SetFigures> {
+    pub fn evaluate(&self, examples: &Examples<'_>, batch_size: usize) -> Result<SplitMetrics> {
         let scores = self.head.scores(examples)?;
-        SetFigures::new(examples.labels(), &scores, self.head.classes(), batch_size)
+        SplitMetrics::new(examples.labels(), &scores, self.head.classes(), batch_size)
     }
 
     /// The predicted classes.

@@ -1,16 +1,16 @@
-//! Judging encoders by the same probes on the same split.
+//! Evaluating encoders by the same probes on the same split.
 
 use serde::{Deserialize, Serialize};
 use simclr_data::Split;
 
-use crate::evaluation::{KNearest, LinearProbe, LinearProbeReport, LogisticProbe, LogisticReport};
 use crate::metrics::ClassificationReport;
+use crate::probes::{KNearest, LinearProbe, LinearProbeReport, LogisticProbe, LogisticReport};
 use crate::{Features, Result};
 use simclr_report::{Cell, Table};
 
-/// The probes that an encoder is judged by.
+/// The probes that an encoder is evaluated with.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Judge {
+pub struct ProbeSuite {
     /// The paper's linear probe.
     pub linear: LinearProbe,
     /// Logistic regression to convergence, its penalty chosen on the validation part.
@@ -19,9 +19,9 @@ pub struct Judge {
     pub nearest: KNearest,
 }
 
-/// What the probes found, on the test part.
+/// The results of a [`ProbeSuite`] on the test images.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Judgement {
+pub struct ProbeResults {
     /// The linear probe.
     pub linear: LinearProbeReport,
     /// Logistic regression.
@@ -30,19 +30,19 @@ pub struct Judgement {
     pub nearest: ClassificationReport,
 }
 
-impl Judge {
+impl ProbeSuite {
     /// Trains all probes on the same features and reports them on the test part.
     ///
     /// # Errors
     /// Parts without labels, or too small for the probes.
-    pub fn judge(&self, features: &Split<Features>) -> Result<Judgement> {
+    pub fn evaluate(&self, features: &Split<Features>) -> Result<ProbeResults> {
         let classes = &features.train.class_names;
         let (train, validation, test) = (
             features.train.examples()?,
             features.validation.examples()?,
             features.test.examples()?,
         );
-        Ok(Judgement {
+        Ok(ProbeResults {
             linear: self.linear.fit(train, validation, test, classes)?,
             logistic: self.logistic.fit(train, validation, test, classes)?,
             nearest: self.nearest.evaluate(train, test, classes)?,
@@ -51,7 +51,7 @@ impl Judge {
 }
 
 /// One row per encoder: the test figures of each probe.
-pub fn comparison_table(arms: &[(&str, &Judgement)]) -> Table {
+pub fn comparison_table(encoders: &[(&str, &ProbeResults)]) -> Table {
     let columns = [
         "encoder",
         "linear probe",
@@ -61,16 +61,16 @@ pub fn comparison_table(arms: &[(&str, &Judgement)]) -> Table {
         "nearest neighbours",
     ];
     let caption = "Accuracy of each probe on the test images.";
-    arms.iter().fold(
+    encoders.iter().fold(
         Table::new("comparison", caption).columns(columns),
-        |table, (name, found)| {
+        |table, (name, results)| {
             table.row([
                 Cell::Text((*name).to_owned()),
-                Cell::share(found.linear.test.accuracy),
-                Cell::share(found.linear.test.weighted_f1),
-                Cell::share(found.logistic.test.accuracy),
-                Cell::share(found.logistic.test.weighted_f1),
-                Cell::share(found.nearest.accuracy),
+                Cell::share(results.linear.test.accuracy),
+                Cell::share(results.linear.test.weighted_f1),
+                Cell::share(results.logistic.test.accuracy),
+                Cell::share(results.logistic.test.weighted_f1),
+                Cell::share(results.nearest.accuracy),
             ])
         },
     )
