@@ -31,27 +31,27 @@
 //! # }
 //! ```
 
+mod cell_result;
+mod cell_store;
 mod comparison;
 mod error;
 mod feature_store;
-mod folds;
-mod outcome;
+mod fold_scheme;
 pub mod paper;
 mod pictures;
 mod protocol;
-mod records;
 mod report;
-mod runner;
-mod sweep;
+mod results_files;
+mod study;
 mod task;
 
 pub use candle_core;
+pub use cell_result::{Found, Measure, NetworkReport, Outcome};
+pub use cell_store::{Cell, Sweep};
 pub use comparison::{ArmResults, Comparison, PairedRow};
 pub use error::{Error, Result};
 pub use feature_store::FeatureStore;
-pub use folds::FoldScheme;
-pub use outcome::{Found, Measure, NetworkReport, Outcome};
+pub use fold_scheme::FoldScheme;
 pub use protocol::Protocol;
-pub use runner::{Repetition, Study, Trial};
-pub use sweep::{Cell, Sweep};
+pub use study::{Repetition, Study, Trial};
 pub use task::{Duplicates, Task};

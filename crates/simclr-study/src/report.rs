@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use simclr_data::{Dataset, Split, Subset};
 
+use super::cell_result::{Found, Outcome};
+use super::cell_store::slug;
 use super::comparison::percent;
-use super::outcome::{Found, Outcome};
-use super::runner::Arm;
-use super::sweep::slug;
-use super::{Comparison, Repetition, Study, pictures, records};
+use super::study::Arm;
+use super::{Comparison, Repetition, Study, pictures, results_files};
 use crate::{Error, Result};
 use simclr_eval::Features;
 use simclr_eval::report::{EvaluationReport, embedding_plot};
@@ -37,7 +37,7 @@ impl Study {
         more: impl FnOnce(Report) -> Result<Report>,
     ) -> Result<PathBuf> {
         let comparison = self.comparison()?;
-        records::write(self.dir(), &self.protocol, &comparison)?;
+        results_files::write(self.dir(), &self.protocol, &comparison)?;
         let report = Report::new(&self.protocol.title, &self.protocol.question);
         let report = self.results(report, &comparison)?;
         let report = self.data(more(report)?)?;

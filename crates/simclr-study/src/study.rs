@@ -10,9 +10,9 @@ use simclr_data::{
 };
 use simclr_model::FrozenEncoder;
 
+use super::cell_result::{Found, NetworkReport, Outcome};
+use super::cell_store::slug;
 use super::feature_store::encoder_digest;
-use super::outcome::{Found, NetworkReport, Outcome};
-use super::sweep::slug;
 use super::{ArmResults, Cell, Comparison, FeatureStore, Protocol, Sweep, Task};
 use crate::{Error, Result};
 use simclr_data::dataset_facts_with_contents;

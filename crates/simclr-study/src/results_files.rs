@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::outcome::Found;
+use super::cell_result::Found;
 use super::{Cell, Comparison, Measure, PairedRow, Protocol};
 use crate::Result;
 use simclr_eval::analysis::Summary;
