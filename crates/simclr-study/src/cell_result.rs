@@ -1,42 +1,42 @@
-//! What a cell found.
+//! The result of a cell.
 
 use serde::{Deserialize, Serialize};
-
 use simclr_eval::Judgement;
 use simclr_eval::metrics::ClassificationReport;
 
-/// What a cell found, on the test images.
+/// The result of a cell: how well its classifiers do on the test images.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Outcome {
+pub struct CellResult {
     /// How many images were trained on with their labels, copies of them not counted.
     pub train_images: usize,
-    /// What was found.
-    pub found: Found,
+    /// What was measured.
+    #[serde(alias = "found")]
+    pub evaluation: Evaluation,
 }
 
-/// What was found, by kind of arm.
+/// What was measured, by kind of method.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Found {
-    /// By probes on frozen features.
+pub enum Evaluation {
+    /// Probes on frozen features.
     Probes(Box<Judgement>),
-    /// By a network that was trained with the labels.
-    Network(Box<NetworkReport>),
+    /// A network that was trained with the labels.
+    Network(Box<NetworkEvaluation>),
 }
 
-/// What a trained network makes of the test images.
+/// A trained network on the test images.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct NetworkReport {
-    /// Its figures.
+pub struct NetworkEvaluation {
+    /// Accuracy, F1 and the confusion matrix.
     pub test: ClassificationReport,
-    /// Its logits, `[samples, classes]`, flat.
+    /// The logits, `[images, classes]`, flat.
     pub test_scores: Vec<f32>,
 }
 
-/// Which classifier a figure is of.
+/// The classifiers of a cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Measure {
+pub enum ClassifierKind {
     /// The paper's linear probe.
     LinearProbe,
     /// Logistic regression to convergence.
@@ -47,7 +47,7 @@ pub enum Measure {
     Network,
 }
 
-impl Measure {
+impl ClassifierKind {
     /// All of them.
     pub const ALL: [Self; 4] = [
         Self::LinearProbe,
@@ -67,40 +67,44 @@ impl Measure {
     }
 }
 
-impl Outcome {
-    /// The figures of one classifier, if the cell has it.
-    pub fn report(&self, measure: Measure) -> Option<&ClassificationReport> {
-        match (&self.found, measure) {
-            (Found::Probes(found), Measure::LinearProbe) => Some(&found.linear.test),
-            (Found::Probes(found), Measure::LogisticRegression) => Some(&found.logistic.test),
-            (Found::Probes(found), Measure::NearestNeighbours) => Some(&found.nearest),
-            (Found::Network(found), Measure::Network) => Some(&found.test),
+impl CellResult {
+    /// Accuracy, F1 and the confusion matrix of one classifier, if the cell has it.
+    pub fn report(&self, classifier: ClassifierKind) -> Option<&ClassificationReport> {
+        match (&self.evaluation, classifier) {
+            (Evaluation::Probes(probes), ClassifierKind::LinearProbe) => Some(&probes.linear.test),
+            (Evaluation::Probes(probes), ClassifierKind::LogisticRegression) => {
+                Some(&probes.logistic.test)
+            }
+            (Evaluation::Probes(probes), ClassifierKind::NearestNeighbours) => {
+                Some(&probes.nearest)
+            }
+            (Evaluation::Network(network), ClassifierKind::Network) => Some(&network.test),
             _ => None,
         }
     }
 
-    /// The classifier that stands for the arm in curves and comparisons: logistic
-    /// regression, or the network itself.
-    pub fn headline(&self) -> Measure {
-        match self.found {
-            Found::Probes(_) => Measure::LogisticRegression,
-            Found::Network(_) => Measure::Network,
+    /// The classifier that stands for the method in curves and comparisons: logistic
+    /// regression, or the trained network itself.
+    pub fn primary(&self) -> ClassifierKind {
+        match self.evaluation {
+            Evaluation::Probes(_) => ClassifierKind::LogisticRegression,
+            Evaluation::Network(_) => ClassifierKind::Network,
         }
     }
 
-    /// The figures of the classifier that stands for the arm.
-    pub fn headline_report(&self) -> &ClassificationReport {
-        match &self.found {
-            Found::Probes(found) => &found.logistic.test,
-            Found::Network(found) => &found.test,
+    /// Accuracy, F1 and the confusion matrix of the [`primary`](Self::primary) classifier.
+    pub fn primary_report(&self) -> &ClassificationReport {
+        match &self.evaluation {
+            Evaluation::Probes(probes) => &probes.logistic.test,
+            Evaluation::Network(network) => &network.test,
         }
     }
 
-    /// The logits of the classifier that stands for the arm, `[samples, classes]`, flat.
-    pub fn headline_scores(&self) -> &[f32] {
-        match &self.found {
-            Found::Probes(found) => &found.logistic.test_scores,
-            Found::Network(found) => &found.test_scores,
+    /// The logits of the [`primary`](Self::primary) classifier, `[images, classes]`, flat.
+    pub fn primary_scores(&self) -> &[f32] {
+        match &self.evaluation {
+            Evaluation::Probes(probes) => &probes.logistic.test_scores,
+            Evaluation::Network(network) => &network.test_scores,
         }
     }
 }
