@@ -1,5 +1,4 @@
-//! Shows what an augmentation policy makes of images: each row is an image and
-//! several of its views.
+//! Shows an augmentation policy: each row is an image and several of its views.
 //!
 //! `cargo run --release --example augment_preview -- --image-dir cores/ --out grid.png`
 //!

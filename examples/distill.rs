@@ -1,6 +1,6 @@
-//! SimCLRv2's third step: a fine-tuned teacher tells what it thinks of images that nobody
-//! has labelled, and a smaller student learns from that. Compared with the same student,
-//! trained for as many steps on the few labels alone.
+//! SimCLRv2's third step: the predictions of a fine-tuned teacher on unlabelled images train
+//! a smaller student. It is compared with the same student, trained for as many steps on the
+//! few labels alone.
 //!
 //! `cargo run --release --example distill` runs on synthetic cores; `--image-dir DIR` on
 //! class folders, of whose training images only `--label-fraction` keep their labels.
@@ -113,41 +113,45 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error + Send + Sync>> {
     )?;
 
     let policy = Policy::probe(student.policy.size.0);
-    let judged = |classifier: &NetworkClassifier| {
+    let tested = |classifier: &NetworkClassifier| {
         evaluate_classifier(classifier, split.test.shared(), &policy)
     };
-    let arms = [
-        ("teacher", &teacher, judged(&teacher)?),
+    let networks = [
+        ("teacher", &teacher, tested(&teacher)?),
         (
             "student, distilled",
             &distilled.student,
-            judged(&distilled.student)?,
+            tested(&distilled.student)?,
         ),
         (
             "student, labels only",
             &alone.student,
-            judged(&alone.student)?,
+            tested(&alone.student)?,
         ),
     ];
-    let table = comparison(&arms, labelled.len(), all.len());
+    let table = comparison(&networks, labelled.len(), all.len());
     println!("{table}");
     let report = Report::new(
         "Distillation",
-        "Does a student learn more from a teacher's opinion on images without labels than \
-         from the few labels that the teacher itself has learned from?",
+        "Does a student learn more from a teacher's predictions on unlabelled images than from \
+         the few labels that the teacher itself was trained with?",
     )
     .section("Result")
     .table(table)
     .section("The distilled student")
-    .classification("distilled", "distilled student, test images", &arms[1].2)?
+    .classification(
+        "distilled",
+        "distilled student, test images",
+        &networks[1].2,
+    )?
     .run(&RunRecord::read(&distilled.dir)?)?
     .write(&arguments.model_dir)?;
     println!(
         "distill: teacher {:.1} %, student distilled {:.1} %, student on labels only {:.1} % \
          ({} labels, {} test images), report: {}",
-        100.0 * arms[0].2.accuracy,
-        100.0 * arms[1].2.accuracy,
-        100.0 * arms[2].2.accuracy,
+        100.0 * networks[0].2.accuracy,
+        100.0 * networks[1].2.accuracy,
+        100.0 * networks[2].2.accuracy,
         labelled.len(),
         split.test.len(),
         report.display()
@@ -224,7 +228,7 @@ fn on_labels(training: &DistillConfig, epochs: usize, labelled: &Subset) -> Dist
 
 /// One row per network: its size, what it learned from, and its figures on the test images.
 fn comparison(
-    arms: &[(&str, &NetworkClassifier, ClassificationReport)],
+    networks: &[(&str, &NetworkClassifier, ClassificationReport)],
     labels: usize,
     images: usize,
 ) -> Table {
@@ -233,13 +237,13 @@ fn comparison(
     );
     let columns = ["network", "ResNet", "accuracy", "weighted F1", "macro F1"];
     let table = Table::new("comparison", caption).columns(columns);
-    arms.iter().fold(table, |table, (name, network, found)| {
+    networks.iter().fold(table, |table, (name, network, test)| {
         table.row([
             Cell::Text((*name).to_owned()),
             Cell::Count(network.model().config().encoder.depth as u64),
-            Cell::share(found.accuracy),
-            Cell::share(found.weighted_f1),
-            Cell::share(found.macro_f1),
+            Cell::share(test.accuracy),
+            Cell::share(test.weighted_f1),
+            Cell::share(test.macro_f1),
         ])
     })
 }

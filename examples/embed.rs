@@ -20,7 +20,7 @@ mod exit;
 
 use exit::exit;
 
-/// Writes what an encoder makes of each image.
+/// Writes an encoder's features of each image.
 #[derive(Parser)]
 struct Arguments {
     /// A network in our safetensors format.

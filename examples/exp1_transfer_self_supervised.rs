@@ -27,14 +27,12 @@ fn main() -> ExitCode {
     })
 }
 
-pub(crate) fn run(experiment: Arguments) -> AnyResult<()> {
+pub(crate) fn run(experiment: Arguments) -> AnyResult {
     experiment.refuse_unlabelled()?;
     let mut study = experiment.study("exp1", experiment.protocol(paper::experiment_1())?)?;
     let imagenet = networks::start(&experiment, &mut study, Training::SelfSupervised)?;
 
-    study.probe("untrained", |repetition| {
-        imagenet.untrained(repetition.seed)
-    })?;
+    study.probe("untrained", |run| imagenet.untrained(run.seed))?;
     study.probe(imagenet.name, |_| AnyResult::Ok(imagenet.encoder.frozen()))?;
     finish("exp1", &study, Ok)
 }

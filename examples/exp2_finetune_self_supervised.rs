@@ -43,46 +43,30 @@ fn main() -> ExitCode {
     })
 }
 
-pub(crate) fn run(arguments: Arguments) -> AnyResult<()> {
+pub(crate) fn run(arguments: Arguments) -> AnyResult {
     let experiment = &arguments.common.experiment;
     let protocol = experiment.protocol(paper::experiment_2())?;
     let protocol = arguments.common.pretrain.over_one_fraction(protocol)?;
-    let (blocks, fraction) = (
-        protocol.fine_tune_after_block.clone(),
-        protocol.most_unlabelled(),
-    );
-    let mut study = experiment.study("exp2", protocol)?;
-    let training = match arguments.supervised {
-        true => Training::Supervised,
-        false => Training::SelfSupervised,
-    };
-    let imagenet = networks::start(experiment, &mut study, training)?;
+    let mut study = experiment.study("exp2", protocol.clone())?;
+    let imagenet = networks::start(experiment, &mut study, Training::from(arguments.supervised))?;
 
     study.probe(imagenet.name, |_| AnyResult::Ok(imagenet.encoder.frozen()))?;
-    for block in blocks {
-        let mut protocol = study.protocol().clone();
-        protocol.pretrain.encoder = imagenet.encoder.config().clone();
-        protocol.pretrain.freeze = Freeze::try_from(block)?;
-        let pretrain = arguments.common.pretrain(&protocol);
+    let fraction = protocol.largest_unlabelled_fraction();
+    for freeze in protocol.freeze {
+        let mut config = protocol.pretrain.clone();
+        config.encoder = imagenet.encoder.config().clone();
+        config.freeze = freeze;
+        let pretrain = arguments.common.pretrain(config);
         let pretrain = pretrain.start_from(imagenet.parameters.clone());
-        let (name, folder) = (continued(block), format!("after-block-{block}"));
-
-        study.probe(&name, |repetition| {
-            let images = repetition.unlabelled(fraction)?;
-            let run = pretrain.clone().seed(Seed(repetition.seed));
-            let run = run.run(images, repetition.dir.join(&folder))?;
-            AnyResult::Ok(run.encoder)
-        })?;
-        study.show_pretraining(&name, &folder);
+        let (name, folder) = match freeze {
+            Freeze::AfterBlock(0) => ("stem frozen".to_owned(), "after-block-0".to_owned()),
+            Freeze::AfterBlock(group) => (
+                format!("frozen up to block group {group}"),
+                format!("after-block-{group}"),
+            ),
+            _ => ("nothing frozen".to_owned(), "after-block--1".to_owned()),
+        };
+        study.pretrain(format!("continued, {name}"), &pretrain, fraction, &folder)?;
     }
     finish("exp2", &study, Ok)
-}
-
-/// What the arm is called.
-fn continued(block: i64) -> String {
-    match block {
-        -1 => "continued, nothing frozen".into(),
-        0 => "continued, stem frozen".into(),
-        _ => format!("continued, frozen up to block group {block}"),
-    }
 }

@@ -26,26 +26,20 @@ fn main() -> ExitCode {
     })
 }
 
-pub(crate) fn run(arguments: Arguments) -> AnyResult<()> {
+pub(crate) fn run(arguments: Arguments) -> AnyResult {
     arguments.experiment.refuse_checkpoint()?;
     let protocol = arguments.experiment.protocol(paper::experiment_3())?;
     let protocol = arguments.pretrain.over_one(protocol)?;
-    let fraction = protocol.most_unlabelled();
+    let pretrain = arguments.pretrain(protocol.pretrain.clone());
+    let fraction = protocol.largest_unlabelled_fraction();
     let mut study = arguments.experiment.study("exp3", protocol)?;
-    let pretrain = arguments.pretrain(study.protocol());
 
-    study.probe("untrained", |repetition| {
-        pretrain
-            .clone()
-            .seed(simclr::data::Seed(repetition.seed))
-            .untrained()
-    })?;
-    study.probe("self-supervised on the task", |repetition| {
-        let images = repetition.unlabelled(fraction)?;
-        let run = pretrain.clone().seed(simclr::data::Seed(repetition.seed));
-        let run = run.run(images, repetition.dir.join("pretrain"))?;
-        AnyResult::Ok(run.encoder)
-    })?;
-    study.show_pretraining("self-supervision", "pretrain");
+    study.probe_untrained(&pretrain)?;
+    study.pretrain(
+        "self-supervised on the task",
+        &pretrain,
+        fraction,
+        "pretrain",
+    )?;
     finish("exp3", &study, Ok)
 }

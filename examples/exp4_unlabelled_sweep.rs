@@ -11,7 +11,6 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use simclr::study::Study;
 use simclr::study::paper;
 
 #[path = "common/experiment.rs"]
@@ -40,37 +39,26 @@ fn main() -> ExitCode {
     })
 }
 
-pub(crate) fn run(arguments: Arguments) -> AnyResult<()> {
+pub(crate) fn run(arguments: Arguments) -> AnyResult {
     let common = &arguments.common;
     common.experiment.refuse_checkpoint()?;
     let protocol = common.experiment.protocol(paper::experiment_4())?;
     let protocol = common.pretrain.over_one_freeze(protocol)?;
-    let fractions = protocol.unlabelled_fractions.clone();
-    let mut study = common.experiment.study("exp4", protocol)?;
-    let pretrain = common.pretrain(study.protocol());
+    let pretrain = common.pretrain(protocol.pretrain.clone());
+    let mut study = common.experiment.study("exp4", protocol.clone())?;
 
-    study.probe("untrained", |repetition| {
-        pretrain
-            .clone()
-            .seed(simclr::data::Seed(repetition.seed))
-            .untrained()
-    })?;
+    study.probe_untrained(&pretrain)?;
     let mut curve = vec![(0.0, "untrained".to_owned())];
-    for fraction in fractions {
-        let images = unlabelled(&study, fraction)?;
+    for fraction in protocol.unlabelled_fractions {
+        let first = study.seed_runs().first().ok_or("there is no seed")?;
+        let images = first.unlabelled_count(fraction)?;
         let name = format!("self-supervised on {images} images");
-        let folder = format!("pretrain-{fraction}");
-        let epochs = arguments.epochs(&study, fraction);
-        study.probe(&name, |repetition| {
-            let run = pretrain
-                .clone()
-                .seed(simclr::data::Seed(repetition.seed))
-                .epochs(epochs);
-            let images = repetition.unlabelled(fraction)?;
-            let run = run.run(images, repetition.dir.join(&folder))?;
-            AnyResult::Ok(run.encoder)
-        })?;
-        study.show_pretraining(&name, &folder);
+        let mut epochs = protocol.pretrain.schedule.epochs;
+        if !arguments.same_epochs {
+            epochs = (epochs as f64 / fraction).round() as usize;
+        }
+        let pretrain = pretrain.clone().epochs(epochs);
+        study.pretrain(&name, &pretrain, fraction, &format!("pretrain-{fraction}"))?;
         curve.push((images as f64, name));
     }
     let comparison = study.comparison()?;
@@ -81,20 +69,4 @@ pub(crate) fn run(arguments: Arguments) -> AnyResult<()> {
                        confidence interval; 0 is the untrained network.";
         Ok(report.figure("unlabelled-images", figure, caption))
     })
-}
-
-impl Arguments {
-    fn epochs(&self, study: &Study, fraction: f64) -> usize {
-        let epochs = study.protocol().pretrain.schedule.epochs;
-        match self.same_epochs {
-            true => epochs,
-            false => (epochs as f64 / fraction).round() as usize,
-        }
-    }
-}
-
-/// How many images a part of the unlabelled ones is, with the first seed.
-fn unlabelled(study: &Study, fraction: f64) -> AnyResult<usize> {
-    let first = study.repetitions().first().ok_or("there is no seed")?;
-    Ok(first.unlabelled_count(fraction)?)
 }

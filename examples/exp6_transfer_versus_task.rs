@@ -14,9 +14,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use simclr::data::ClassMap;
 use simclr::prelude::*;
+use simclr::study::Study;
 use simclr::study::paper;
-use simclr::study::{FeatureStore, Protocol, Study};
-use simclr::train::FineTune;
 
 #[path = "common/experiment.rs"]
 mod experiment;
@@ -60,27 +59,32 @@ fn main() -> ExitCode {
     })
 }
 
-pub(crate) fn run(mut arguments: Arguments) -> AnyResult<()> {
-    let binary = arguments.common.experiment.binary.take();
+pub(crate) fn run(mut arguments: Arguments) -> AnyResult {
+    let mut binary = arguments.common.experiment.binary.take();
     let experiment = &arguments.common.experiment;
-    let binary = match experiment.preset {
-        Preset::Tiny if experiment.is_synthetic() => binary.or(Some("none".to_owned())),
-        _ => binary,
-    };
+    if experiment.preset == Preset::Tiny && experiment.is_synthetic() {
+        binary = binary.or(Some("none".to_owned()));
+    }
     let protocol = experiment.protocol(paper::experiment_6())?;
-    let protocol = arguments.common.pretrain.over_one(protocol)?;
-    let protocol = arguments.supervised(protocol);
+    let mut protocol = arguments.common.pretrain.over_one(protocol)?;
+    if arguments.supervised_adam {
+        protocol.fine_tune = paper::with_adam(protocol.fine_tune);
+    }
+    if let Some(epochs) = arguments.supervised_epochs {
+        protocol.fine_tune.schedule.epochs = epochs;
+    }
     let mut study = experiment.study("exp6", protocol)?;
-    // Opened before the work begins: a class that is not there is noticed now.
+    // Opened before the work begins: an unknown class is noticed now.
     let open = |class: String| AnyResult::Ok((arguments.binary(&study, &class)?, class));
     let binary = binary.map(open).transpose()?;
-    let imagenet = networks::start(experiment, &mut study, arguments.training())?;
-    arguments.arms(&mut study, &imagenet)?;
+    let training = Training::from(!arguments.self_supervised);
+    let imagenet = networks::start(experiment, &mut study, training)?;
+    arguments.evaluate(&mut study, &imagenet)?;
     finish("exp6, all classes", &study, Ok)?;
 
     if let Some((mut binary, class)) = binary {
         binary.note(imagenet.note.as_str());
-        arguments.arms(&mut binary, &imagenet)?;
+        arguments.evaluate(&mut binary, &imagenet)?;
         finish(&format!("exp6, {class} against the others"), &binary, Ok)?;
     }
     Ok(())
@@ -90,59 +94,28 @@ impl Arguments {
     /// The study of one class against the others: the same folds, so the same
     /// self-supervision and the same features.
     fn binary(&self, study: &Study, class: &str) -> AnyResult<Study> {
-        let task = study.task().relabelled(&ClassMap::binary(class))?;
+        let task = study.task().with_class_map(&ClassMap::binary(class))?;
+        let mut protocol = study.protocol().clone();
+        protocol.title += &format!(", \"{class}\" against the others");
+        let binary = Study::open(study.dir().join("binary"), protocol, task)?;
+        let binary = binary.with_progress(self.common.experiment.progress());
+        Ok(binary.with_runs_of(study)?)
+    }
+
+    /// Evaluates all methods.
+    fn evaluate(&self, study: &mut Study, imagenet: &Start) -> AnyResult {
         let protocol = study.protocol().clone();
-        let title = format!("{}, \"{class}\" against the others", protocol.title);
-        let features = FeatureStore::open(study.dir().join("features"))?;
-        let dir = study.dir().join("binary");
-        let binary = Study::open(dir, Protocol { title, ..protocol }, task)?;
-        let binary = binary.progress(self.common.experiment.progress());
-        Ok(binary.sharing(study)?.with_features(features))
-    }
-
-    fn training(&self) -> Training {
-        match self.self_supervised {
-            true => Training::SelfSupervised,
-            false => Training::Supervised,
-        }
-    }
-
-    /// The protocol with the settings of the network that is trained with the labels.
-    fn supervised(&self, mut protocol: Protocol) -> Protocol {
-        if self.supervised_adam {
-            protocol.fine_tune = paper::with_adam(protocol.fine_tune);
-        }
-        if let Some(epochs) = self.supervised_epochs {
-            protocol.fine_tune.schedule.epochs = epochs;
-        }
-        protocol
-    }
-
-    fn arms(&self, study: &mut Study, imagenet: &Start) -> AnyResult<()> {
-        let protocol = study.protocol().clone();
-        let pretrain = self.common.pretrain(&protocol);
-        study.probe("untrained", |repetition| {
-            pretrain.clone().seed(Seed(repetition.seed)).untrained()
-        })?;
+        let pretrain = self.common.pretrain(protocol.pretrain.clone());
+        study.probe_untrained(&pretrain)?;
         let size = self.transfer_image_size.unwrap_or(protocol.image_size());
         study.probe_at(imagenet.name, &Policy::probe(size), |_| {
             AnyResult::Ok(imagenet.encoder.frozen())
         })?;
-        study.probe("self-supervised on the task", |repetition| {
-            let images = repetition.unlabelled(protocol.most_unlabelled())?;
-            let run = pretrain.clone().seed(Seed(repetition.seed));
-            let run = run.run(images, repetition.dir.join("pretrain"))?;
-            AnyResult::Ok(run.encoder)
-        })?;
-        study.show_pretraining("self-supervision", "pretrain");
+        let fraction = protocol.largest_unlabelled_fraction();
+        let name = "self-supervised on the task";
+        study.pretrain(name, &pretrain, fraction, "pretrain")?;
         if !self.without_supervised {
-            study.train("supervised from scratch", |trial| {
-                let training = FineTune::new(protocol.training(trial));
-                training
-                    .progress(self.common.experiment.progress())
-                    .checkpoint_epochs(networks::RARELY)
-                    .run(&trial.split, &trial.dir)
-            })?;
+            study.fine_tune("supervised from scratch", None, |job| job.config.clone())?;
         }
         Ok(())
     }

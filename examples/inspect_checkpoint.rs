@@ -37,8 +37,8 @@ struct Row {
     remark: String,
 }
 
-/// What was found in a file.
-struct Found {
+/// What a file holds.
+struct Contents {
     heading: Vec<String>,
     rows: Vec<Row>,
     /// Damage, if values were read.
@@ -48,27 +48,27 @@ struct Found {
 fn main() -> ExitCode {
     show_warnings();
     let arguments = Arguments::parse();
-    let found = match inspect(&arguments) {
-        Ok(found) => found,
+    let contents = match inspect(&arguments) {
+        Ok(contents) => contents,
         Err(error) => {
             eprintln!("inspect_checkpoint: {}", with_sources(&error));
             return ExitCode::FAILURE;
         }
     };
-    for error in &found.errors {
+    for error in &contents.errors {
         eprintln!("DAMAGED: {}", with_sources(error));
     }
-    match print(&found, arguments.verify, &mut io::stdout().lock()) {
+    match print(&contents, arguments.verify, &mut io::stdout().lock()) {
         // Whoever reads the table (`| head`) may have seen enough.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             eprintln!("inspect_checkpoint: {error}");
             ExitCode::FAILURE
         }
-        _ => ExitCode::from(u8::from(!found.errors.is_empty())),
+        _ => ExitCode::from(u8::from(!contents.errors.is_empty())),
     }
 }
 
-fn inspect(arguments: &Arguments) -> Result<Found, Error> {
+fn inspect(arguments: &Arguments) -> Result<Contents, Error> {
     let path = &arguments.path;
     let is_safetensors = path.extension().is_some_and(|e| e == "safetensors");
     if is_safetensors {
@@ -78,7 +78,7 @@ fn inspect(arguments: &Arguments) -> Result<Found, Error> {
     }
 }
 
-fn tensorflow(path: &Path, verify: bool) -> Result<Found, Error> {
+fn tensorflow(path: &Path, verify: bool) -> Result<Contents, Error> {
     let bundle = Bundle::open(path)?;
     let mut errors = Vec::new();
     let mut rows = Vec::new();
@@ -103,7 +103,7 @@ fn tensorflow(path: &Path, verify: bool) -> Result<Found, Error> {
         "{}: TensorFlow checkpoint",
         bundle.prefix().display()
     )];
-    Ok(Found {
+    Ok(Contents {
         heading,
         rows,
         errors,
@@ -111,7 +111,7 @@ fn tensorflow(path: &Path, verify: bool) -> Result<Found, Error> {
 }
 
 /// Safetensors have no checksums: to verify is to read them.
-fn safetensors(path: &Path, verify: bool) -> Result<Found, Error> {
+fn safetensors(path: &Path, verify: bool) -> Result<Contents, Error> {
     let file = SafetensorsReader::open(path)?;
     let metadata = file.metadata().iter();
     let mut heading: Vec<String> = metadata.map(|(name, v)| format!("  {name}: {v}")).collect();
@@ -131,18 +131,18 @@ fn safetensors(path: &Path, verify: bool) -> Result<Found, Error> {
             errors.extend(file.read(name).err());
         }
     }
-    Ok(Found {
+    Ok(Contents {
         heading,
         rows,
         errors,
     })
 }
 
-fn print(found: &Found, verify: bool, out: &mut impl Write) -> io::Result<()> {
-    for line in &found.heading {
+fn print(contents: &Contents, verify: bool, out: &mut impl Write) -> io::Result<()> {
+    for line in &contents.heading {
         writeln!(out, "{line}")?;
     }
-    let rows = &found.rows;
+    let rows = &contents.rows;
     let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
     writeln!(
         out,
@@ -159,7 +159,7 @@ fn print(found: &Found, verify: bool, out: &mut impl Write) -> io::Result<()> {
     }
     let total: u64 = rows.iter().map(|row| row.bytes).sum();
     writeln!(out, "{} variables, {total} bytes", rows.len())?;
-    match (verify, found.errors.len()) {
+    match (verify, contents.errors.len()) {
         (true, 0) => writeln!(out, "every byte read: no damage found"),
         (true, count) => writeln!(out, "{count} of {} variables are damaged", rows.len()),
         (false, _) => writeln!(out, "tables are sound; values not read (--verify does)"),

@@ -80,13 +80,13 @@ fn run(arguments: &Arguments) -> Result<Counts, Box<dyn std::error::Error + Send
         if arguments.kinds.is_empty() || arguments.kinds.contains(&case.kind) {
             let title = format!("{}/{}", case.kind, case.name);
             let outcome = simclr_parity::check(&case);
-            judge(&title, outcome, arguments.verbose, &mut counts);
+            record(&title, outcome, arguments.verbose, &mut counts);
         }
     }
     if let (Some(weights), Some(check)) = (&arguments.weights, &arguments.check) {
         let name = weights.file_stem().unwrap_or_default().to_string_lossy();
         let outcome = simclr_parity::check_weights(weights, check);
-        judge(
+        record(
             &format!("weights/{name}"),
             Some(outcome),
             arguments.verbose,
@@ -96,8 +96,8 @@ fn run(arguments: &Arguments) -> Result<Counts, Box<dyn std::error::Error + Send
     Ok(counts)
 }
 
-/// Prints and counts what came of a case; none if its kind is not known.
-fn judge(
+/// Prints and counts the outcome of a case; `None` if its kind is not known.
+fn record(
     title: &str,
     outcome: Option<simclr_parity::Result<CaseReport>>,
     verbose: bool,
@@ -114,11 +114,8 @@ fn judge(
         }
         Some(Ok(report)) => {
             let verdict = if report.passed() { "passed" } else { "FAILED" };
-            *(if report.passed() {
-                &mut counts.passed
-            } else {
-                &mut counts.failed
-            }) += 1;
+            counts.passed += usize::from(report.passed());
+            counts.failed += usize::from(!report.passed());
             println!(
                 "{title:<48} {verdict}  max abs {:9.2e}  max rel {:9.2e}  ({} compared)",
                 report.max_absolute(),

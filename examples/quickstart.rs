@@ -8,13 +8,21 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use simclr::data::SyntheticCores;
-use simclr::eval::ProbeSuite;
 use simclr::eval::probes::LinearProbe;
+use simclr::eval::{ProbeSuite, comparison_table};
 use simclr::model::Stem;
 use simclr::optim::LearningRateScaling;
 use simclr::prelude::*;
+use simclr::report::Report;
+use simclr::study::view_grid;
+use simclr::train::run::RunRecord;
 
-mod common;
+#[path = "common/exit.rs"]
+mod exit;
+
+use exit::exit;
+
+type AnyResult<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Pretrains a small encoder on synthetic sediment cores and probes it.
 #[derive(Debug, Parser)]
@@ -40,10 +48,10 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    common::exit(|| run(&Arguments::parse()))
+    exit(|| run(&Arguments::parse()))
 }
 
-fn run(arguments: &Arguments) -> common::AnyResult<()> {
+fn run(arguments: &Arguments) -> AnyResult {
     let cores = SyntheticCores::new(
         arguments.images,
         2 * arguments.image_size,
@@ -68,14 +76,32 @@ fn run(arguments: &Arguments) -> common::AnyResult<()> {
         },
         ..ProbeSuite::default()
     };
-    let (untrained, pretrained, report) = common::compare_and_report(
-        "Quickstart: synthetic sediment cores",
-        "Do features learned without labels tell drilling disturbances apart?",
-        &pretrain,
-        &run,
-        &split,
-        &probes,
-    )?;
+    let policy = Policy::probe(arguments.image_size);
+    let evaluate = |encoder: &FrozenEncoder| -> AnyResult<_> {
+        Ok(probes.evaluate(&Features::of_split(encoder, &split, &policy)?)?)
+    };
+    let untrained = evaluate(&pretrain.untrained()?)?;
+    let pretrained = evaluate(&run.encoder)?;
+
+    let table = comparison_table(&[("untrained", &untrained), ("pretrained", &pretrained)]);
+    println!("{table}");
+    let views = &pretrain.config().policy;
+    let views = view_grid(&split.train, views, Seed(arguments.seed))?;
+    let question = "Do features learned without labels tell drilling disturbances apart?";
+    let (name, what) = ("linear-probe", "linear probe, test images");
+    let report = Report::new("Quickstart: synthetic sediment cores", question)
+        .section("Result")
+        .table(table)
+        .section("Views")
+        .image(
+            "views",
+            views,
+            "Each row: a picture, then five of its views.",
+        )
+        .section("Linear probe on the pretrained encoder")
+        .classification(name, what, &pretrained.linear.test)?
+        .run(&RunRecord::read(&run.dir)?)?
+        .write(&run.dir)?;
     println!(
         "quickstart: untrained {:.1} % -> pretrained {:.1} % (linear probe, {} test images), report: {}",
         100.0 * untrained.linear.test.accuracy,

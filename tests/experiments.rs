@@ -11,7 +11,9 @@ use std::path::Path;
 use clap::Parser;
 use serde_json::Value;
 use simclr::data::{SyntheticCores, save_png};
+use simclr::optim::{AdamConfig, OptimizerConfig};
 use simclr::prelude::*;
+use simclr::study::paper;
 
 #[path = "../examples/exp1_transfer_self_supervised.rs"]
 #[allow(dead_code)]
@@ -47,44 +49,44 @@ const ENOUGH: &str = "--synthetic-images 240";
 const FEW: &str = "--synthetic-images 120 --train-batch-size 45";
 
 /// What a finished study leaves.
-struct Found {
+struct Outputs {
     results: Value,
     page: String,
 }
 
-impl Found {
-    /// Reads the folder and checks what every study has: `arms` x 3 folds x `labels`.
-    fn read(dir: &Path, arms: &[&str], labels: usize) -> Self {
+impl Outputs {
+    /// Reads the folder and checks what every study has: `methods` x 3 folds x `labels`.
+    fn read(dir: &Path, methods: &[&str], labels: usize) -> Self {
         let text = |file: &str| fs::read_to_string(dir.join(file)).unwrap();
-        let found = Self {
+        let outputs = Self {
             results: serde_json::from_str(&text("results.json")).unwrap(),
             page: text("report.html"),
         };
         let cells = fs::read_dir(dir.join("cells")).unwrap().count();
-        assert_eq!(cells, arms.len() * 3 * labels, "cells");
-        for arm in arms {
+        assert_eq!(cells, methods.len() * 3 * labels, "cells");
+        for method in methods {
             assert!(
-                found.page.contains(&format!(">{arm}</h2>")),
-                "{arm} has no section"
+                outputs.page.contains(&format!(">{method}</h2>")),
+                "{method} has no section"
             );
-            for accuracy in found.accuracies(arm) {
-                assert!((0.0..=1.0).contains(&accuracy), "{arm}: {accuracy}");
+            for accuracy in outputs.accuracies(method) {
+                assert!((0.0..=1.0).contains(&accuracy), "{method}: {accuracy}");
             }
         }
-        for part in ["Result", "Data", "Views", "Settings", "How to repeat it"] {
+        for section in ["Result", "Data", "Views", "Settings", "How to repeat it"] {
             assert!(
-                found.page.contains(&format!(">{part}</h2>")),
-                "no part \"{part}\""
+                outputs.page.contains(&format!(">{section}</h2>")),
+                "no section \"{section}\""
             );
         }
         // A row per cell and classifier, and a title.
-        let classifiers = found.results["cells"].as_array().unwrap().len();
+        let classifiers = outputs.results["cells"].as_array().unwrap().len();
         assert_eq!(text("results.csv").lines().count(), 1 + classifiers);
         assert!(text("epochs.csv").contains("val_f1_weighted,test_accuracy,test_f1_weighted"));
         let manifest = text("manifest.json");
         assert!(manifest.contains("synthetic sediment cores") && manifest.contains("digest"));
-        found.check_summaries();
-        found
+        outputs.check_summaries();
+        outputs
     }
 
     /// Computes every mean, deviation and interval again from the cells.
@@ -92,9 +94,9 @@ impl Found {
         // Student's t at 97.5 % with two degrees of freedom.
         const STUDENT: f64 = 4.302_652_729_911_275;
         let cells = self.results["cells"].as_array().unwrap();
-        for summary in self.results["arms"].as_array().unwrap() {
+        for summary in self.results["methods"].as_array().unwrap() {
             let same = |cell: &&Value| {
-                let keys = ["arm", "label_fraction", "classifier"];
+                let keys = ["method", "label_fraction", "classifier"];
                 keys.iter().all(|key| cell[key] == summary[key])
             };
             let figures = cells.iter().filter(same).map(|cell| {
@@ -109,12 +111,12 @@ impl Found {
             let squares = figures.iter().map(|x| (x - mean).powi(2));
             let deviation = (squares.sum::<f64>() / 2.0).sqrt();
             let half = STUDENT * deviation / 3.0f64.sqrt();
-            let found = &summary["accuracy"];
+            let accuracy = &summary["accuracy"];
             for (found, expected) in [
-                (&found["mean"], mean),
-                (&found["standard_deviation"], deviation),
-                (&found["interval"][0], mean - half),
-                (&found["interval"][1], mean + half),
+                (&accuracy["mean"], mean),
+                (&accuracy["standard_deviation"], deviation),
+                (&accuracy["interval"][0], mean - half),
+                (&accuracy["interval"][1], mean + half),
             ] {
                 assert!(
                     (found.as_f64().unwrap() - expected).abs() < 1e-9,
@@ -124,14 +126,14 @@ impl Found {
         }
     }
 
-    /// The mean accuracies of an arm, by label fraction.
-    fn accuracies(&self, arm: &str) -> Vec<f64> {
-        let arms = self.results["arms"].as_array().unwrap().iter();
-        let of_arm = arms.filter(|summary| summary["arm"] == arm);
-        let means: Vec<f64> = of_arm
+    /// The mean accuracies of a method, by label fraction.
+    fn accuracies(&self, method: &str) -> Vec<f64> {
+        let summaries = self.results["methods"].as_array().unwrap().iter();
+        let means: Vec<f64> = summaries
+            .filter(|summary| summary["method"] == method)
             .map(|summary| summary["accuracy"]["mean"].as_f64().unwrap())
             .collect();
-        assert!(!means.is_empty(), "{arm} is not in the results");
+        assert!(!means.is_empty(), "{method} is not in the results");
         means
     }
 }
@@ -142,18 +144,18 @@ fn experiment_1_probes_a_network_that_learned_elsewhere() {
     let more = format!("{ENOUGH} --label-fraction 1,0.25");
     let arguments = exp1::Arguments::parse_from(options(dir.path(), &more));
     exp1::run(arguments).unwrap();
-    let arms = ["untrained", "stand-in, self-supervised"];
-    let found = Found::read(dir.path(), &arms, 2);
+    let methods = ["untrained", "stand-in, self-supervised"];
+    let outputs = Outputs::read(dir.path(), &methods, 2);
     assert!(
-        found.page.contains("is a stand-in"),
+        outputs.page.contains("is a stand-in"),
         "the report does not say so"
     );
-    assert!(found.page.contains("Its contrastive loss fell from"));
+    assert!(outputs.page.contains("Its contrastive loss fell from"));
     // Ten classes of equal size: chance is 10 %.
     assert!(
-        found.accuracies(arms[1])[0] > 0.12,
+        outputs.accuracies(methods[1])[0] > 0.12,
         "{:?}",
-        found.accuracies(arms[1])
+        outputs.accuracies(methods[1])
     );
 }
 
@@ -164,21 +166,44 @@ fn experiment_2_goes_on_from_a_network_with_blocks_frozen() {
     let more = format!("{FEW} {more}");
     let arguments = exp2::Arguments::parse_from(options(dir.path(), &more));
     exp2::run(arguments).unwrap();
-    let arms = [
+    let methods = [
         "stand-in, self-supervised",
         "continued, nothing frozen",
         "continued, frozen up to block group 3",
     ];
-    let found = Found::read(dir.path(), &arms, 1);
-    assert!(found.page.contains("Loss: continued, nothing frozen"));
-    // The cells name the networks that were judged: three different ones.
+    let outputs = Outputs::read(dir.path(), &methods, 1);
+    assert!(outputs.page.contains("Loss: continued, nothing frozen"));
+    // The cells name the networks that were evaluated: three different ones.
     let cells = fs::read_dir(dir.path().join("cells")).unwrap();
     let networks = cells.map(|cell| {
         let cell = fs::read_to_string(cell.unwrap().path()).unwrap();
         let cell: Value = serde_json::from_str(&cell).unwrap();
-        cell["subject"].as_str().unwrap().to_owned()
+        cell["model_fingerprint"].as_str().unwrap().to_owned()
     });
     assert_eq!(networks.collect::<BTreeSet<_>>().len(), 3);
+}
+
+#[test]
+fn experiment_2_starts_from_a_training_checkpoint_whatever_its_optimizer() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = paper::tiny(paper::experiment_3()).pretrain;
+    config.optimizer = OptimizerConfig::Adam(AdamConfig::default());
+    config.schedule.epochs = 1;
+    config.batch_size = 10;
+    let cores = SyntheticCores::new(10, 32, Seed(1)).unwrap();
+    let adam = dir.path().join("adam");
+    Pretrain::new(config).run(cores.shared(), &adam).unwrap();
+    let checkpoint = adam.join("checkpoints/step-00000001.safetensors");
+
+    let more = "--fine-tune-after-block 3 --train-epochs 1 --label-fraction 1";
+    let more = format!("{FEW} {more} --checkpoint {}", checkpoint.display());
+    let study = dir.path().join("study");
+    exp2::run(exp2::Arguments::parse_from(options(&study, &more))).unwrap();
+    let methods = [
+        "transfer, self-supervised",
+        "continued, frozen up to block group 3",
+    ];
+    Outputs::read(&study, &methods, 1);
 }
 
 #[test]
@@ -188,7 +213,7 @@ fn experiment_3_resumes_and_beats_chance() {
         let more = format!("{ENOUGH} --train-epochs 2 --label-fraction 1,0.25");
         let arguments = exp3::Arguments::parse_from(options(dir.path(), &more));
         exp3::run(arguments).unwrap();
-        Found::read(dir.path(), &["untrained", "self-supervised on the task"], 2)
+        Outputs::read(dir.path(), &["untrained", "self-supervised on the task"], 2)
     };
     let first = run();
     assert!(first.accuracies("self-supervised on the task")[0] > 0.12);
@@ -214,19 +239,19 @@ fn experiment_4_draws_a_curve_over_unlabelled_images() {
     let more = format!("{FEW} --enlarge flips {more}");
     let arguments = exp4::Arguments::parse_from(options(dir.path(), &more));
     exp4::run(arguments).unwrap();
-    let arms = [
+    let methods = [
         "untrained",
         "self-supervised on 54 images",
         "self-supervised on 90 images",
     ];
-    let found = Found::read(dir.path(), &arms, 1);
+    let outputs = Outputs::read(dir.path(), &methods, 1);
     assert!(
-        found
+        outputs
             .page
             .contains("Accuracy over the number of unlabelled images")
     );
     // Copies are not counted above.
-    assert!(found.page.contains("3 copies each: mirrored"));
+    assert!(outputs.page.contains("3 augmented copies each: mirrored"));
 }
 
 #[test]
@@ -237,40 +262,43 @@ fn experiment_5_tells_one_class_from_the_others() {
     let arguments = exp5::Arguments::parse_from(options(dir.path(), &more));
     exp5::run(arguments).unwrap();
     // Three seeds instead of three folds.
-    let arms = ["untrained", "stand-in, supervised"];
-    let found = Found::read(dir.path(), &arms, 1);
+    let methods = ["untrained", "stand-in, supervised"];
+    let outputs = Outputs::read(dir.path(), &methods, 1);
     // The report says what the stand-in has learned.
-    assert!(found.page.contains("It tells their 10 kinds apart in"));
+    assert!(outputs.page.contains("It tells their 10 kinds apart in"));
     // One class in ten is `none`.
-    assert!(found.accuracies("untrained")[0] > 0.7);
-    let guess = "always says the most frequent class (other) is right on 90 %";
-    assert!(found.page.contains(guess));
-    assert!(found.page.contains("none (AP "));
+    assert!(outputs.accuracies("untrained")[0] > 0.7);
+    let baseline = "Majority-class baseline (always &quot;other&quot;): 90 % accuracy";
+    assert!(outputs.page.contains(baseline));
+    assert!(outputs.page.contains("none (AP "));
 }
 
 #[test]
-fn experiment_6_compares_all_arms_on_both_tasks() {
+fn experiment_6_compares_all_methods_on_both_tasks() {
     let dir = tempfile::tempdir().unwrap();
     let more = "--train-epochs 1 --supervised-epochs 2 --label-fraction 1,0.25";
     let more = format!("{FEW} {more}");
     let arguments = exp6::Arguments::parse_from(options(dir.path(), &more));
     exp6::run(arguments).unwrap();
-    let arms = [
+    let methods = [
         "untrained",
         "supervised from scratch",
         "stand-in, supervised",
         "self-supervised on the task",
     ];
-    let all = Found::read(dir.path(), &arms, 2);
-    let binary = Found::read(&dir.path().join("binary"), &arms, 2);
-    for arm in [arms[0], arms[2], arms[3]] {
+    let all = Outputs::read(dir.path(), &methods, 2);
+    let binary = Outputs::read(&dir.path().join("binary"), &methods, 2);
+    for method in [methods[0], methods[2], methods[3]] {
         // Nine in ten are not `none`, so the binary task is the easier one.
-        assert!(binary.accuracies(arm)[0] > all.accuracies(arm)[0], "{arm}");
-    }
-    assert!(all.page.contains("Accuracy over the share of labels"));
-    for found in [&all, &binary] {
         assert!(
-            found.page.contains("is a stand-in"),
+            binary.accuracies(method)[0] > all.accuracies(method)[0],
+            "{method}"
+        );
+    }
+    assert!(all.page.contains("Accuracy over the fraction of labels"));
+    for outputs in [&all, &binary] {
+        assert!(
+            outputs.page.contains("is a stand-in"),
             "a report does not say so"
         );
     }

@@ -21,7 +21,7 @@ mod exit;
 pub(crate) use exit::exit;
 
 /// What the examples return.
-pub(crate) type AnyResult<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+pub(crate) type AnyResult<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Side of the synthetic pictures in pixels.
 const SYNTHETIC_SIDE: usize = 64;
@@ -48,7 +48,7 @@ pub(crate) enum SplitName {
 pub(crate) enum DuplicatesName {
     /// Look for them, and say in the report what was found.
     Warn,
-    /// Keep them together in one part of every split.
+    /// Keep them together in one subset of every split.
     KeepTogether,
     /// Do not look for them.
     Ignore,
@@ -164,11 +164,12 @@ impl ExperimentArguments {
             protocol.label_fractions = fractions.clone();
         }
         protocol.folds = self.folds(protocol.folds)?;
-        protocol.enlargement = self.offline_augmentation.map(|name| match name {
+        protocol.offline_augmentation = self.offline_augmentation.map(|name| match name {
             OfflineAugmentationName::Flips => OfflineAugmentation::default(),
             OfflineAugmentationName::Heavy => OfflineAugmentation::heavier(Seed(self.seed)),
         });
-        protocol.seeds = (self.seed..).take(self.seeds as usize).collect();
+        let seeds = (self.seed..).take(self.seeds as usize);
+        protocol.seeds = seeds.map(Seed).collect();
         Ok(protocol)
     }
 
@@ -192,7 +193,7 @@ impl ExperimentArguments {
                         .into(),
                 );
             }
-            FoldScheme::Single(_) => {}
+            _ => {}
         }
         Ok(scheme)
     }
@@ -208,7 +209,7 @@ impl ExperimentArguments {
             (Some(dir), ..) => {
                 let folder = self.folder(dir)?;
                 let task = Task::new(dir.display().to_string(), folder.shared())?;
-                told(task, &[folder])
+                with_remarks(task, &[folder])
             }
             (_, Some(train), Some(validation), Some(test)) => {
                 let source = [train, validation, test].map(|dir| dir.display().to_string());
@@ -223,7 +224,7 @@ impl ExperimentArguments {
                     validation,
                     test,
                 };
-                told(Task::of_parts(source.join(", "), parts)?, &folders)
+                with_remarks(Task::presplit(source.join(", "), parts)?, &folders)
             }
             _ if self.preset == Preset::Tiny => return self.synthetic(),
             _ => {
@@ -250,7 +251,7 @@ impl ExperimentArguments {
     }
 
     /// Fails if something is asked for that only files have.
-    fn refuse_options_of_folders(&self) -> AnyResult<()> {
+    fn refuse_options_of_folders(&self) -> AnyResult {
         let given = [
             ("--unlabelled-dir", self.unlabelled_dir.is_some()),
             ("--group-by", self.group_by.is_some()),
@@ -274,20 +275,21 @@ impl ExperimentArguments {
         if let Some(dir) = &self.unlabelled_dir {
             let builder = ImageFolder::builder(dir).labels(Labels::Ignored);
             let more = builder.skip_unreadable(self.skip_unreadable).open()?;
-            task = told(task, std::slice::from_ref(&more)).with_unlabelled(more.shared());
+            let images = more.shared();
+            task = with_remarks(task, &[more]).with_unlabelled(images);
         }
         if let Some(pattern) = &self.group_by {
             let groups = Groups::by_pattern(task.images().as_ref(), pattern)?;
-            task = task.grouped(&groups)?;
+            task = task.with_groups(&groups)?;
         }
         let duplicates = match self.duplicates {
             DuplicatesName::Warn => Duplicates::Warn,
             DuplicatesName::KeepTogether => Duplicates::KeepTogether,
             DuplicatesName::Ignore => Duplicates::Ignore,
         };
-        let task = task.checked(&DuplicateSearch::default(), duplicates)?;
-        if let Some(found) = task.duplicates().filter(|found| !found.is_clean()) {
-            eprintln!("{found}");
+        let task = task.with_duplicate_search(&DuplicateSearch::default(), duplicates)?;
+        if let Some(duplicates) = task.duplicates().filter(|report| !report.is_clean()) {
+            eprintln!("{duplicates}");
         }
         self.labelled(task)
     }
@@ -295,8 +297,8 @@ impl ExperimentArguments {
     /// The classes that are to be told apart.
     fn labelled(&self, task: Task) -> AnyResult<Task> {
         Ok(match (&self.binary, &self.regroup) {
-            (Some(class), _) => task.relabelled(&ClassMap::binary(class))?,
-            (_, Some(file)) => task.relabelled(&ClassMap::from_file(file)?)?,
+            (Some(class), _) => task.with_class_map(&ClassMap::binary(class))?,
+            (_, Some(file)) => task.with_class_map(&ClassMap::from_file(file)?)?,
             _ => task,
         })
     }
@@ -307,40 +309,35 @@ impl ExperimentArguments {
     }
 
     /// Fails if a network to start from is given where everything starts from scratch.
-    pub(crate) fn refuse_checkpoint(&self) -> AnyResult<()> {
-        match &self.checkpoint {
-            None => Ok(()),
-            Some(_) => Err(
-                "this experiment starts from scratch, without --checkpoint; \
-                            experiment 2 goes on from a network, and 6 compares with one"
-                    .into(),
-            ),
-        }
+    pub(crate) fn refuse_checkpoint(&self) -> AnyResult {
+        let reason = "this experiment starts from scratch, without --checkpoint; experiment 2 goes \
+                      on from a network, and 6 compares with one";
+        self.checkpoint
+            .as_ref()
+            .map_or(Ok(()), |_| Err(reason.into()))
     }
 
     /// Fails if unlabelled images are given where there is no self-supervision.
-    pub(crate) fn refuse_unlabelled(&self) -> AnyResult<()> {
-        match &self.unlabelled_dir {
-            None => Ok(()),
-            Some(_) => Err(
-                "this experiment has no self-supervision, so --unlabelled-dir would \
-                            not be used"
-                    .into(),
-            ),
-        }
+    pub(crate) fn refuse_unlabelled(&self) -> AnyResult {
+        let reason = "this experiment has no self-supervision, so --unlabelled-dir would not be \
+                      used";
+        self.unlabelled_dir
+            .as_ref()
+            .map_or(Ok(()), |_| Err(reason.into()))
     }
 
     /// The study: its folder, its settings and its images.
     pub(crate) fn study(&self, name: &str, protocol: Protocol) -> AnyResult<Study> {
         let study = Study::open(self.dir(name), protocol, self.task()?)?;
-        Ok(study.progress(self.progress()))
+        Ok(study.with_progress(self.progress()))
     }
 
     /// How the work is shown.
     pub(crate) fn progress(&self) -> ProgressMode {
-        match self.quiet {
-            true => ProgressMode::Silent,
-            false => ProgressMode::Auto,
+        if self.quiet {
+            ProgressMode::Silent
+        } else {
+            ProgressMode::Auto
         }
     }
 
@@ -351,32 +348,32 @@ impl ExperimentArguments {
     }
 }
 
-/// The task, whose report says what was left out of the folders; so does the terminal.
-fn told(task: Task, folders: &[ImageFolder]) -> Task {
-    let reports = folders.iter().map(ImageFolder::report);
-    reports
-        .filter(|report| !report.is_clean())
-        .fold(task, |task, report| {
+/// Says in the task's report, and on the terminal, which files were left out.
+fn with_remarks(mut task: Task, folders: &[ImageFolder]) -> Task {
+    for report in folders.iter().map(ImageFolder::report) {
+        if !report.is_clean() {
             eprintln!("{report}");
-            task.remark(format!("Files: {report}."))
-        })
+            task = task.with_remark(format!("Files: {report}."));
+        }
+    }
+    task
 }
 
-/// Writes the report and says where it is and what was found.
+/// Writes the report, and prints the results and where the report is.
 pub(crate) fn finish(
     name: &str,
     study: &Study,
     more: impl FnOnce(Report) -> simclr::study::Result<Report>,
-) -> AnyResult<()> {
+) -> AnyResult {
     let comparison = study.comparison()?;
     println!("{}", comparison.table()?);
     println!("{}", comparison.paired_table()?);
     let report = study.write_report_with(more)?;
     let fraction = study.protocol().label_fractions.first().copied();
     let mut line = Vec::new();
-    for arm in comparison.arms() {
-        let accuracy = comparison.accuracy(&arm.name, fraction.unwrap_or(1.0))?;
-        line.push(format!("{} {:.1} %", arm.name, 100.0 * accuracy.mean));
+    for method in comparison.methods() {
+        let accuracy = comparison.accuracy(&method.name, fraction.unwrap_or(1.0))?;
+        line.push(format!("{} {:.1} %", method.name, 100.0 * accuracy.mean));
     }
     println!("{name}: {}, report: {}", line.join(", "), report.display());
     Ok(())

@@ -16,7 +16,7 @@ use super::experiment::{AnyResult, ExperimentArguments, Preset};
 
 /// Epochs between the checkpoints of short trainings, for which writing them takes longer than
 /// the steps.
-pub(crate) const RARELY: NonZeroUsize = NonZeroUsize::new(10).unwrap();
+const RARELY: NonZeroUsize = NonZeroUsize::new(10).unwrap();
 
 /// How a network was trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +25,16 @@ pub(crate) enum Training {
     SelfSupervised,
     /// With labels.
     Supervised,
+}
+
+impl From<bool> for Training {
+    fn from(with_labels: bool) -> Self {
+        if with_labels {
+            Self::Supervised
+        } else {
+            Self::SelfSupervised
+        }
+    }
 }
 
 /// A network to start from.
@@ -40,9 +50,9 @@ pub(crate) struct Start {
 
 impl Start {
     /// The same architecture without any training.
-    pub(crate) fn untrained(&self, seed: u64) -> simclr::train::Result<FrozenEncoder> {
+    pub(crate) fn untrained(&self, seed: Seed) -> simclr::train::Result<FrozenEncoder> {
         let config = self.encoder.config();
-        Ok(Encoder::initialize(config, seed, &Device::Cpu)?.frozen())
+        Ok(Encoder::initialize(config, seed.0, &Device::Cpu)?.frozen())
     }
 }
 

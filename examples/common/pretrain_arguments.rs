@@ -41,10 +41,10 @@ pub(crate) struct SelfSupervisionArguments {
 }
 
 impl SelfSupervisionArguments {
-    /// Self-supervision as the protocol has it.
-    pub(crate) fn pretrain(&self, protocol: &Protocol) -> Pretrain {
+    /// Self-supervision with these settings.
+    pub(crate) fn pretrain(&self, config: PretrainConfig) -> Pretrain {
         let pretrain = &self.pretrain;
-        Pretrain::new(protocol.pretrain.clone())
+        Pretrain::new(config)
             .checkpoint_epochs(pretrain.checkpoint_epochs)
             .keep_checkpoints(pretrain.keep_checkpoint_max)
             .progress(self.experiment.progress())
@@ -117,7 +117,7 @@ pub(crate) struct PretrainArguments {
     /// Freeze the stem and the block groups up to this one; -1 freezes nothing. Experiment 2
     /// takes several, separated by commas.
     #[arg(long, value_delimiter = ',', allow_hyphen_values = true)]
-    fine_tune_after_block: Option<Vec<i64>>,
+    fine_tune_after_block: Option<Vec<Freeze>>,
     /// Parts of the unlabelled images that are used. Experiment 4 takes several, separated by
     /// commas.
     #[arg(long, value_delimiter = ',')]
@@ -143,10 +143,7 @@ fn put<T: Clone>(option: &Option<T>, setting: &mut T) {
 impl PretrainArguments {
     /// The protocol with the options put over it.
     pub(crate) fn over(&self, mut protocol: Protocol) -> AnyResult<Protocol> {
-        put(
-            &self.fine_tune_after_block,
-            &mut protocol.fine_tune_after_block,
-        );
+        put(&self.fine_tune_after_block, &mut protocol.freeze);
         put(
             &self.unlabelled_fraction,
             &mut protocol.unlabelled_fractions,
@@ -184,7 +181,7 @@ impl PretrainArguments {
         Ok(protocol)
     }
 
-    /// [`over`](Self::over) where one part of the unlabelled images is used.
+    /// [`over`](Self::over) where one fraction of the unlabelled images is used.
     pub(crate) fn over_one_fraction(&self, protocol: Protocol) -> AnyResult<Protocol> {
         let protocol = self.over(protocol)?;
         match protocol.unlabelled_fractions.as_slice() {
@@ -193,17 +190,17 @@ impl PretrainArguments {
         }
     }
 
-    /// [`over`](Self::over) where one part of the network stays as it is.
+    /// [`over`](Self::over) where one part of the network is frozen.
     pub(crate) fn over_one_freeze(&self, protocol: Protocol) -> AnyResult<Protocol> {
         let mut protocol = self.over(protocol)?;
-        match protocol.fine_tune_after_block.as_slice() {
-            &[block] => protocol.pretrain.freeze = Freeze::try_from(block)?,
+        match protocol.freeze.as_slice() {
+            &[freeze] => protocol.pretrain.freeze = freeze,
             _ => return Err("only experiment 2 takes several --fine-tune-after-block".into()),
         }
         Ok(protocol)
     }
 
-    /// [`over_one_freeze`](Self::over_one_freeze) where also one part of the unlabelled
+    /// [`over_one_freeze`](Self::over_one_freeze) where also one fraction of the unlabelled
     /// images is used.
     pub(crate) fn over_one(&self, protocol: Protocol) -> AnyResult<Protocol> {
         self.over_one_freeze(self.over_one_fraction(protocol)?)
@@ -216,10 +213,10 @@ impl PretrainArguments {
         if self.use_blur {
             policy.blur = Policy::simclr_v2(policy.size.0).blur;
         }
-        match self.rock_symmetries {
-            true => policy.with_rock_symmetries(),
-            false => policy,
+        if self.rock_symmetries {
+            policy = policy.with_rock_symmetries();
         }
+        policy
     }
 
     fn optimizer_config(&self) -> AnyResult<OptimizerConfig> {

@@ -14,14 +14,14 @@ pub enum Error {
         /// What was found and what was expected.
         reason: String,
     },
-    /// A setting is outside of what it may be.
-    #[error("{setting}: expected {expected}, found {found}")]
+    /// A setting is out of its range.
+    #[error("{name}: expected {expected}, found {found}")]
     Setting {
-        /// The setting's name.
-        setting: &'static str,
-        /// What it may be.
+        /// The setting.
+        name: &'static str,
+        /// The values it may have.
         expected: String,
-        /// What it was.
+        /// The value it has.
         found: String,
     },
     /// A file could not be read or written.
@@ -51,7 +51,7 @@ pub enum Error {
     /// A kernel failed.
     #[error(transparent)]
     Kernels(#[from] simclr_kernels::Error),
-    /// What a study calls failed in a way of its own.
+    /// An error of the caller's own code.
     #[error(transparent)]
     Foreign(#[from] Box<dyn std::error::Error + Send + Sync>),
     /// A tensor operation failed.
@@ -75,14 +75,13 @@ impl From<simclr_train::Error> for Error {
 }
 
 impl Error {
-    /// A setting that is outside of what it may be.
     pub(crate) fn setting(
-        setting: &'static str,
+        name: &'static str,
         expected: impl Into<String>,
         found: impl ToString,
     ) -> Self {
         Self::Setting {
-            setting,
+            name,
             expected: expected.into(),
             found: found.to_string(),
         }

@@ -1,4 +1,4 @@
-//! Features on disk, so that no encoder sees an image twice.
+//! Features on disk, so that each is computed once.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,15 +9,14 @@ use candle_core::{DType, Device, Tensor};
 use sha2::{Digest, Sha256};
 use simclr_augment::Policy;
 use simclr_checkpoint::{CheckpointFile, Metadata};
-use simclr_data::Dataset;
-use simclr_kernels::Precision;
-use simclr_model::FrozenEncoder;
-
-use crate::{Error, Result};
-use simclr_data::content_digest;
+use simclr_data::{Dataset, content_digest};
 use simclr_eval::Features;
 use simclr_files::remove_leftovers;
+use simclr_kernels::Precision;
+use simclr_model::FrozenEncoder;
 use simclr_progress::Progress;
+
+use crate::error::{Error, Result};
 
 /// The name of the only tensor in a file.
 const FEATURES: &str = "features";
@@ -25,8 +24,8 @@ const FEATURES: &str = "features";
 /// A folder of features.
 ///
 /// A file's name is a digest of the encoder's parameters, the images' contents and order,
-/// how they are prepared, and the precision; labels and names are not in it, so the same features serve
-/// every set of classes. Nothing is ever stale: what changes has another name.
+/// how they are prepared, and the precision; labels and names are not in it, so the same
+/// features serve every set of classes. Nothing is ever stale: what changes has another name.
 #[derive(Debug, Clone)]
 pub struct FeatureStore {
     dir: PathBuf,
@@ -36,7 +35,7 @@ impl FeatureStore {
     /// Opens a folder, making it if needed.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::File`].
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self> {
         let dir = dir.into();
         fs::create_dir_all(&dir).map_err(Error::io(&dir))?;
@@ -44,13 +43,13 @@ impl FeatureStore {
         Ok(Self { dir })
     }
 
-    /// What the encoder makes of the images: read, or computed and kept. Also whether it
-    /// was read.
+    /// The encoder's features of the images: read, or computed and kept. Also whether they
+    /// were read.
     ///
     /// # Errors
     /// An image that cannot be read; a damaged file of the store; a folder that cannot be
     /// written to.
-    pub fn features(
+    pub fn get_or_extract(
         &self,
         encoder: &FrozenEncoder,
         images: &Arc<dyn Dataset>,
@@ -77,22 +76,21 @@ impl FeatureStore {
         images: &dyn Dataset,
         policy: &Policy,
     ) -> Result<PathBuf> {
-        let policy =
-            serde_json::to_string(policy).map_err(simclr_files::Error::json("policy".as_ref()))?;
+        let as_json = |what: &str, value| simclr_files::Error::json(what.as_ref())(value);
+        let policy = serde_json::to_string(policy).map_err(|e| as_json("policy", e))?;
         let architecture = serde_json::to_string(encoder.config());
-        let architecture =
-            architecture.map_err(simclr_files::Error::json("architecture".as_ref()))?;
+        let architecture = architecture.map_err(|e| as_json("architecture", e))?;
         let mut digest = Sha256::new();
-        for part in [
+        for input in [
             encoder_digest(encoder)?,
             architecture,
             content_digest(images)?,
             policy,
         ] {
-            digest.update(part);
+            digest.update(input);
             digest.update([0]);
         }
-        // Others are features of their own.
+        // Features of another precision are others.
         let precision = Precision::current()?;
         if precision != Precision::Single {
             digest.update(precision.to_string());
@@ -154,7 +152,7 @@ mod tests {
         let get = |encoder: &FrozenEncoder, images: &Arc<dyn Dataset>, size: usize| {
             let policy = Policy::probe(size);
             store
-                .features(encoder, images, &policy, &mut Silent)
+                .get_or_extract(encoder, images, &policy, &mut Silent)
                 .unwrap()
         };
         let (network, other) = (encoder(1), encoder(2));
@@ -183,7 +181,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = FeatureStore::open(dir.path()).unwrap();
         let cores = SyntheticCores::new(4, 32, Seed(1)).unwrap().shared();
-        let get = || store.features(&encoder(1), &cores, &Policy::probe(32), &mut Silent);
+        let get = || store.get_or_extract(&encoder(1), &cores, &Policy::probe(32), &mut Silent);
         get().unwrap();
         let file = fs::read_dir(dir.path()).unwrap().next().unwrap().unwrap();
         let bytes = fs::read(file.path()).unwrap();

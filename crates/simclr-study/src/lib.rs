@@ -1,17 +1,16 @@
-//! Experiments: arms that are compared on the same folds, seeds and label budgets.
+//! Studies: methods that are compared on the same folds, seeds and label budgets.
 //!
-//! A [`Study`] works through a grid of cells, (arm, seed, fold, label fraction), and
+//! A [`Study`] works through a grid of cells, (method, seed, fold, label fraction), and
 //! records each finished one, so that an interrupted study goes on where it stopped.
-//! An arm is either an encoder, judged by probes on its frozen features
-//! ([`Study::probe`]), or a network that is trained with the cell's labels
-//! ([`Study::train`]). Features are computed once per encoder and kept on disk
-//! ([`FeatureStore`]). What comes out is a [`Comparison`] with means, standard
+//! A method is either an encoder, evaluated by probes on its frozen features
+//! ([`Study::probe`], [`Study::pretrain`]), or a network that is trained with the cell's
+//! labels ([`Study::fine_tune`], [`Study::train`]). Features are computed once per encoder and
+//! kept on disk ([`FeatureStore`]). The outcome is a [`Comparison`] with means, standard
 //! deviations, confidence intervals and paired differences, and a report.
 //!
 //! ```no_run
 //! use simclr_data::{DatasetExt, ImageFolder};
-//! use simclr_study::{Study, Task};
-//! use simclr_study::paper;
+//! use simclr_study::{Study, Task, paper};
 //! use simclr_train::Pretrain;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -20,38 +19,47 @@
 //! let pretrain = Pretrain::new(protocol.pretrain.clone());
 //!
 //! let mut study = Study::open("runs/cores", protocol, task)?;
-//! study.probe("untrained", |repetition| pretrain.clone().seed(repetition.seed).untrained())?;
-//! study.probe("pretrained", |repetition| -> simclr_study::Result<_> {
-//!     let dir = repetition.dir.join("pretrain");
-//!     Ok(pretrain.clone().seed(repetition.seed).run(repetition.unlabelled(1.0)?, dir)?.encoder)
-//! })?;
+//! study.probe_untrained(&pretrain)?;
+//! study.pretrain("pretrained", &pretrain, 1.0, "pretrain")?;
 //! println!("{}", study.comparison()?.table()?);
 //! study.write_report()?;
 //! # Ok(())
 //! # }
 //! ```
 
+mod cell;
+mod cell_result;
+mod cell_store;
 mod comparison;
+mod comparison_tables;
 mod error;
 mod feature_store;
-mod folds;
-mod outcome;
+mod file_name;
+mod fine_tuning;
+mod fold_scheme;
 pub mod paper;
+mod percent;
 mod pictures;
+mod probing;
 mod protocol;
-mod records;
 mod report;
-mod runner;
-mod sweep;
+mod results_files;
+mod seed_run;
+mod study;
 mod task;
+mod training_job;
 
 pub use candle_core;
-pub use comparison::{ArmResults, Comparison, PairedRow};
+pub use cell::Cell;
+pub use cell_result::{CellResult, ClassifierKind, Evaluation, NetworkEvaluation};
+pub use cell_store::CellStore;
+pub use comparison::{Comparison, MethodResults, PairedDifference};
 pub use error::{Error, Result};
 pub use feature_store::FeatureStore;
-pub use folds::FoldScheme;
-pub use outcome::{Found, Measure, NetworkReport, Outcome};
+pub use fold_scheme::FoldScheme;
+pub use pictures::view_grid;
 pub use protocol::Protocol;
-pub use runner::{Repetition, Study, Trial};
-pub use sweep::{Cell, Sweep};
+pub use seed_run::SeedRun;
+pub use study::Study;
 pub use task::{Duplicates, Task};
+pub use training_job::TrainingJob;

@@ -18,33 +18,23 @@
 //! assert_eq!((quick.image_size(), quick.folds.to_string().starts_with("3 folds")), (32, true));
 //! ```
 
-use simclr_model::{ResNetConfig, Stem};
-
-use crate::{FoldScheme, Protocol};
 use simclr_eval::ProbeSuite;
 use simclr_eval::probes::{LinearProbe, LogisticProbe};
-use simclr_optim::LearningRateScaling;
-use simclr_optim::{AdamConfig, OptimizerConfig};
-use simclr_train::{FineTuneConfig, LoopConfig, PretrainConfig};
+use simclr_model::{Freeze, ResNetConfig, Stem};
+use simclr_optim::{AdamConfig, LearningRateScaling, OptimizerConfig};
+use simclr_train::{FineTuneConfig, LoopConfig};
+
+use crate::fold_scheme::FoldScheme;
+use crate::protocol::Protocol;
 
 /// What curves over label budgets are drawn for.
 const LABEL_FRACTIONS: [f64; 4] = [1.0, 0.25, 0.1, 0.05];
 
 /// What the experiments have in common.
 fn common(title: &str, question: &str) -> Protocol {
-    Protocol {
-        title: title.to_owned(),
-        question: question.to_owned(),
-        folds: FoldScheme::large_train(),
-        label_fractions: LABEL_FRACTIONS.to_vec(),
-        unlabelled_fractions: vec![1.0],
-        fine_tune_after_block: vec![-1],
-        seeds: vec![1],
-        pretrain: PretrainConfig::default(),
-        fine_tune: FineTuneConfig::supervised(50),
-        probes: ProbeSuite::default(),
-        enlargement: None,
-    }
+    Protocol::default()
+        .with_title(title, question)
+        .with_label_fractions(LABEL_FRACTIONS)
 }
 
 /// Transfer learning from a self-supervised ImageNet network.
@@ -67,7 +57,8 @@ pub fn experiment_2() -> Protocol {
     );
     protocol.pretrain.schedule.epochs = 50;
     protocol.pretrain.schedule.learning_rate = 0.01;
-    protocol.fine_tune_after_block = vec![-1, 0, 1, 2, 3];
+    protocol.freeze = vec![Freeze::None];
+    protocol.freeze.extend((0..=3).map(Freeze::AfterBlock));
     protocol
 }
 
@@ -82,13 +73,12 @@ pub fn experiment_3() -> Protocol {
 
 /// Self-supervision on a growing number of task images (our reading).
 pub fn experiment_4() -> Protocol {
-    let mut protocol = common(
+    common(
         "Experiment 4: how many unlabelled images does self-supervision need?",
         "How do features get better with the number of unlabelled task images that \
          self-supervision sees?",
-    );
-    protocol.unlabelled_fractions = vec![0.2, 0.4, 0.6, 0.8, 1.0];
-    protocol
+    )
+    .with_unlabelled_fractions([0.2, 0.4, 0.6, 0.8, 1.0])
 }
 
 /// Transfer learning from a supervised ImageNet network: the baseline.
@@ -151,9 +141,9 @@ pub fn tiny(paper: Protocol) -> Protocol {
     fine_tune.encoder = pretrain.encoder.clone();
     fine_tune.schedule.epochs = 6;
     let fewer = |all: Vec<f64>, few: &[f64]| if all.len() > 1 { few.to_vec() } else { all };
-    let few_blocks = match paper.fine_tune_after_block.as_slice() {
-        [] | [_] => paper.fine_tune_after_block,
-        _ => vec![-1, 1, 3],
+    let freeze = match paper.freeze.as_slice() {
+        [] | [_] => paper.freeze,
+        _ => vec![Freeze::None, Freeze::AfterBlock(1), Freeze::AfterBlock(3)],
     };
     Protocol {
         folds: FoldScheme::LargeTrain {
@@ -162,7 +152,7 @@ pub fn tiny(paper: Protocol) -> Protocol {
         },
         label_fractions: fewer(paper.label_fractions, &[1.0, 0.25, 0.1]),
         unlabelled_fractions: fewer(paper.unlabelled_fractions, &[0.2, 0.5, 1.0]),
-        fine_tune_after_block: few_blocks,
+        freeze,
         pretrain,
         fine_tune,
         probes: ProbeSuite {

@@ -1,11 +1,11 @@
-//! Pictures for reports: views of images, and what a network takes for alike.
+//! Pictures for reports: views of images, and nearest neighbours in feature space.
 
-use simclr_augment::{Image, Policy, Seed, Stream, View};
-use simclr_data::{Dataset, image_grid};
-
-use crate::Result;
+use simclr_augment::{Crop, Image, Policy, Stream, View};
+use simclr_data::{Dataset, Seed, image_grid};
 use simclr_eval::Features;
 use simclr_eval::analysis::nearest_neighbours;
+
+use crate::error::Result;
 
 /// Rows of a picture.
 const ROWS: usize = 6;
@@ -14,26 +14,29 @@ const COLUMNS: usize = 5;
 /// The side of the pictures, at least.
 const SMALLEST_SIDE: usize = 64;
 
-/// Some images, each with views of it: the bytes of a PNG file.
-pub(super) fn views(images: &dyn Dataset, policy: &Policy, seed: u64) -> Result<Vec<u8>> {
+/// Six images from all over the set, each in a row with five views of it: the bytes of a PNG
+/// file.
+///
+/// # Errors
+/// An image that cannot be read, or that the policy cannot be applied to.
+pub fn view_grid(images: &dyn Dataset, policy: &Policy, seed: Seed) -> Result<Vec<u8>> {
     let mut rows = Vec::new();
     for index in spread(images.len(), ROWS) {
         let decoded = images.decode(index)?;
-        let stream = Stream::new(Seed(seed)).sample(index as u64);
+        let stream = Stream::new(seed).sample(index as u64);
         // The original at the views' size, so that one row is easy to compare.
         let mut row = vec![Policy::evaluation(policy.size.0).apply(&decoded, stream)?];
         for view in 0..COLUMNS as u32 {
             row.push(policy.apply(&decoded, stream.view(View::Index(view)))?);
         }
-        rows.push(row.iter().map(enlarged).collect::<Result<Vec<_>>>()?);
+        rows.push(row.iter().map(scaled_up).collect::<Result<Vec<_>>>()?);
     }
     png(&rows)
 }
 
-/// Test images, each with the training images that are most like it by the cosine of their
-/// features; a frame says whether the class is the same (blue) or another (orange). Also
+/// Test images, each with the training images of highest cosine similarity; a frame says whether the class is the same (blue) or another (orange). Also
 /// the classes of the test images.
-pub(super) fn neighbours(
+pub(crate) fn nearest_neighbours_grid(
     images: &dyn Dataset,
     features: &Features,
     train: &[usize],
@@ -46,7 +49,7 @@ pub(super) fn neighbours(
         COLUMNS,
     )?;
     let prepare = |index: usize| -> Result<Image> {
-        let policy = Policy::probe(96).with_crop(simclr_augment::Crop::Whole);
+        let policy = Policy::probe(96).with_crop(Crop::Whole);
         Ok(policy.apply(&images.decode(index)?, Stream::new(Seed(0)))?)
     };
     let mut rows = Vec::new();
@@ -95,7 +98,7 @@ fn one_per_class(images: &dyn Dataset, among: &[usize]) -> Vec<usize> {
 }
 
 /// Every pixel several times, so that small pictures can be seen.
-fn enlarged(picture: &Image) -> Result<Image> {
+fn scaled_up(picture: &Image) -> Result<Image> {
     let times = SMALLEST_SIDE.div_ceil(picture.height().max(1));
     let (height, width) = (picture.height() * times, picture.width() * times);
     let mut data = Vec::with_capacity(height * width * 3);
@@ -159,7 +162,7 @@ mod tests {
         let features = Features::new(values, 2, &cores).unwrap();
         let train: Vec<usize> = (0..20).collect();
         let test: Vec<usize> = (20..40).collect();
-        let (png, classes) = neighbours(&cores, &features, &train, &test).unwrap();
+        let (png, classes) = nearest_neighbours_grid(&cores, &features, &train, &test).unwrap();
         let picture = image::load_from_memory(&png).unwrap().to_rgb8();
         assert_eq!(classes.len(), 8);
         // Two training images of each class have the very same features.

@@ -1,55 +1,140 @@
-//! Everything that decides how an experiment goes, beside its data and its arms.
+//! Everything that decides how an experiment goes, beside its data and its methods.
 
-use serde::{Deserialize, Serialize};
+use std::fmt::Debug;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use simclr_augment::Policy;
-use simclr_data::{Dataset, OfflineAugmentation, Seed};
-use simclr_model::ResNetConfig;
-
-use super::{FoldScheme, Trial};
-use crate::{Error, Result};
+use simclr_data::{OfflineAugmentation, Seed};
 use simclr_eval::ProbeSuite;
+use simclr_model::{Freeze, ResNetConfig};
 use simclr_train::{FineTuneConfig, LoopConfig, PretrainConfig};
+
+use crate::error::{Error, Result};
+use crate::fold_scheme::FoldScheme;
 
 /// An experiment's settings. They are written to the study's `config.json`, and a study
 /// can only be resumed with the same.
 ///
-/// The paper's are in [`crate::paper`].
+/// The paper's are in [`paper`](crate::paper).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Protocol {
-    /// What the experiment is called in reports.
+    /// What the experiment is called in reports. Default: "Study".
     pub title: String,
-    /// What it asks.
+    /// The question it asks. Default: none.
     pub question: String,
-    /// How labelled images are divided.
+    /// How labelled images are divided. Default: the paper's four folds that train on 67.5 %.
     pub folds: FoldScheme,
-    /// The parts of the training images whose labels are used, one after the other.
+    /// The fractions of the training images whose labels are used, one after the other.
+    /// Default: all.
     pub label_fractions: Vec<f64>,
-    /// The parts of the unlabelled images that self-supervision sees, in experiments
-    /// that vary it.
+    /// The fractions of the unlabelled images that self-supervision sees, in experiments
+    /// that vary it. Default: all.
     pub unlabelled_fractions: Vec<f64>,
-    /// Up to which block group the network stays as it is (-1: nothing does), in
-    /// experiments that vary it.
-    pub fine_tune_after_block: Vec<i64>,
-    /// Seeds; everything is repeated with each.
-    pub seeds: Vec<u64>,
+    /// What is frozen when training goes on from a network, in experiments that vary it.
+    /// Default: nothing.
+    #[serde(
+        alias = "fine_tune_after_block",
+        deserialize_with = "freeze_settings_or_flags"
+    )]
+    pub freeze: Vec<Freeze>,
+    /// Seeds; everything is repeated with each. Default: 1 alone.
+    pub seeds: Vec<Seed>,
     /// Self-supervision on task images.
     pub pretrain: PretrainConfig,
     /// The training of whole networks with labels, from scratch or from a network. The
-    /// encoder is that of `pretrain`, and so is the image size.
+    /// encoder is that of `pretrain`, and so is the image size. Default:
+    /// [`FineTuneConfig::supervised`].
     pub fine_tune: FineTuneConfig,
     /// The probes on frozen features.
     #[serde(alias = "judge")]
     pub probes: ProbeSuite,
     /// Copies of training images, if there are to be any: of those with labels after the
     /// split, and of all that self-supervision sees. Validation and test images have none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub enlargement: Option<OfflineAugmentation>,
+    /// Default: no copies.
+    #[serde(alias = "enlargement", skip_serializing_if = "Option::is_none")]
+    pub offline_augmentation: Option<OfflineAugmentation>,
+}
+
+impl Default for Protocol {
+    fn default() -> Self {
+        Self {
+            title: "Study".to_owned(),
+            question: String::new(),
+            folds: FoldScheme::large_train(),
+            label_fractions: vec![1.0],
+            unlabelled_fractions: vec![1.0],
+            freeze: vec![Freeze::None],
+            seeds: vec![Seed(1)],
+            pretrain: PretrainConfig::default(),
+            fine_tune: FineTuneConfig::supervised(50),
+            probes: ProbeSuite::default(),
+            offline_augmentation: None,
+        }
+    }
 }
 
 impl Protocol {
-    /// Side of the square images in pixels, for self-supervision and probes alike.
-    pub fn image_size(&self) -> usize {
-        self.pretrain.policy.size.0
+    /// Sets the title and the question.
+    pub fn with_title(mut self, title: impl Into<String>, question: impl Into<String>) -> Self {
+        (self.title, self.question) = (title.into(), question.into());
+        self
+    }
+
+    /// Sets [`folds`](Self::folds).
+    pub fn with_folds(mut self, folds: FoldScheme) -> Self {
+        self.folds = folds;
+        self
+    }
+
+    /// Sets [`label_fractions`](Self::label_fractions).
+    pub fn with_label_fractions(mut self, fractions: impl Into<Vec<f64>>) -> Self {
+        self.label_fractions = fractions.into();
+        self
+    }
+
+    /// Sets [`unlabelled_fractions`](Self::unlabelled_fractions).
+    pub fn with_unlabelled_fractions(mut self, fractions: impl Into<Vec<f64>>) -> Self {
+        self.unlabelled_fractions = fractions.into();
+        self
+    }
+
+    /// Sets [`freeze`](Self::freeze).
+    pub fn with_freeze(mut self, freeze: impl Into<Vec<Freeze>>) -> Self {
+        self.freeze = freeze.into();
+        self
+    }
+
+    /// Sets [`seeds`](Self::seeds).
+    pub fn with_seeds(mut self, seeds: impl Into<Vec<Seed>>) -> Self {
+        self.seeds = seeds.into();
+        self
+    }
+
+    /// Sets [`pretrain`](Self::pretrain).
+    pub fn with_pretrain(mut self, pretrain: PretrainConfig) -> Self {
+        self.pretrain = pretrain;
+        self
+    }
+
+    /// Sets [`fine_tune`](Self::fine_tune).
+    pub fn with_fine_tune(mut self, fine_tune: FineTuneConfig) -> Self {
+        self.fine_tune = fine_tune;
+        self
+    }
+
+    /// Sets [`probes`](Self::probes).
+    pub fn with_probes(mut self, probes: ProbeSuite) -> Self {
+        self.probes = probes;
+        self
+    }
+
+    /// Sets [`offline_augmentation`](Self::offline_augmentation).
+    pub fn with_offline_augmentation(mut self, copies: Option<OfflineAugmentation>) -> Self {
+        self.offline_augmentation = copies;
+        self
     }
 
     /// Changes the image size, and with it the stem of networks that are made from
@@ -58,6 +143,11 @@ impl Protocol {
         self.pretrain = self.pretrain.with_image_size(size);
         self.fine_tune = self.fine_tune.with_image_size(size);
         self
+    }
+
+    /// Side of the square images in pixels, for self-supervision and probes alike.
+    pub fn image_size(&self) -> usize {
+        self.pretrain.policy.size.0
     }
 
     /// How the probes see an image.
@@ -70,68 +160,108 @@ impl Protocol {
         &self.pretrain.encoder
     }
 
-    /// The settings with which a cell's network is trained. With few labels an epoch has few
-    /// steps, so there are more epochs, up to four times as many, and batches are no larger
-    /// than the set.
-    pub fn training(&self, trial: &Trial) -> FineTuneConfig {
-        const MOST: f64 = 4.0;
-        let mut config = self.fine_tune.clone();
-        config.encoder = self.pretrain.encoder.clone();
-        config.seed = Seed(trial.seed);
-        config.batch_size = config.batch_size.min(trial.split.train.len()).max(1);
-        let factor = (1.0 / trial.label_fraction).clamp(1.0, MOST);
-        config.schedule.epochs = (config.schedule.epochs as f64 * factor).round() as usize;
-        config
-    }
-
-    /// The largest part of the unlabelled images: what is used where it does not vary.
-    pub fn most_unlabelled(&self) -> f64 {
+    /// The largest fraction of the unlabelled images: the one that is used where it does not
+    /// vary.
+    pub fn largest_unlabelled_fraction(&self) -> f64 {
         self.unlabelled_fractions
             .iter()
             .copied()
             .fold(0.0, f64::max)
     }
 
-    /// Checks what can be checked without the data.
+    /// Checks everything that can be checked without the data.
     ///
     /// # Errors
     /// The first setting that is out of its range, with its value.
     pub fn validate(&self) -> Result<()> {
         self.pretrain.validate()?;
         self.fine_tune.validate()?;
-        for (setting, values) in [
-            ("label fractions", &self.label_fractions),
-            ("unlabelled fractions", &self.unlabelled_fractions),
+        for (name, values) in [
+            ("label_fractions", &self.label_fractions),
+            ("unlabelled_fractions", &self.unlabelled_fractions),
         ] {
             let is_wrong = |value: &&f64| !(**value > 0.0 && **value <= 1.0);
             if let Some(wrong) = values.iter().find(is_wrong) {
-                return Err(Error::setting(setting, "more than 0, at most 1", wrong));
+                return Err(Error::setting(name, "more than 0, at most 1", wrong));
             }
-            check_distinct(setting, values)?;
+            check_distinct(name, values)?;
+        }
+        for freeze in &self.freeze {
+            freeze.validate()?;
         }
         check_distinct("seeds", &self.seeds)?;
-        check_distinct("blocks to fine-tune after", &self.fine_tune_after_block)
+        check_distinct("freeze", &self.freeze)
     }
 }
 
 /// Fails if there is no value, or one twice.
-fn check_distinct<T: PartialEq + ToString>(setting: &'static str, values: &[T]) -> Result<()> {
-    let repeated = |index: &usize| {
-        values
-            .iter()
-            .take(*index)
-            .any(|v| Some(v) == values.get(*index))
-    };
-    match (0..values.len()).find(repeated) {
-        _ if values.is_empty() => Err(Error::setting(setting, "at least one", "none")),
-        Some(index) => {
-            let twice = values.get(index).map(T::to_string).unwrap_or_default();
-            Err(Error::setting(
-                setting,
+fn check_distinct<T: PartialEq + Debug>(name: &'static str, values: &[T]) -> Result<()> {
+    if values.is_empty() {
+        return Err(Error::setting(name, "at least one", "none"));
+    }
+    for (index, value) in values.iter().enumerate() {
+        if values.iter().take(index).any(|earlier| earlier == value) {
+            return Err(Error::setting(
+                name,
                 "each once",
-                format!("{twice} twice"),
-            ))
+                format!("{value:?} twice"),
+            ));
         }
-        None => Ok(()),
+    }
+    Ok(())
+}
+
+/// Reads what is to be frozen, also from the original's flags (`-1`, `0`, ...), which earlier
+/// versions recorded.
+fn freeze_settings_or_flags<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Vec<Freeze>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum SettingOrFlag {
+        Setting(Freeze),
+        Flag(i64),
+    }
+    let values = Vec::<SettingOrFlag>::deserialize(deserializer)?;
+    let values = values.into_iter().map(|value| match value {
+        SettingOrFlag::Setting(freeze) => Ok(freeze),
+        SettingOrFlag::Flag(flag) => Freeze::try_from(flag).map_err(D::Error::custom),
+    });
+    values.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn protocols_of_earlier_versions_are_read_and_unknown_keys_refused() {
+        let protocol = Protocol::default().with_freeze([Freeze::None, Freeze::AfterBlock(2)]);
+        let mut json = serde_json::to_value(&protocol).unwrap();
+        let fields = json.as_object_mut().unwrap();
+        fields.remove("freeze");
+        fields.insert("fine_tune_after_block".into(), vec![-1, 2].into());
+        let probes = fields.remove("probes").unwrap();
+        fields.insert("judge".into(), probes);
+        assert_eq!(
+            serde_json::from_value::<Protocol>(json.clone()).unwrap(),
+            protocol
+        );
+        json["label_fraction"] = 0.5.into();
+        let error = serde_json::from_value::<Protocol>(json).unwrap_err();
+        assert!(error.to_string().contains("`label_fraction`"), "{error}");
+    }
+
+    #[test]
+    fn values_out_of_range_or_given_twice_are_refused_by_name() {
+        let refused = |protocol: Protocol| protocol.validate().unwrap_err().to_string();
+        let protocol = Protocol::default();
+        protocol.validate().unwrap();
+        let error = refused(protocol.clone().with_label_fractions([0.5, 0.0]));
+        assert!(error.starts_with("label_fractions") && error.ends_with("found 0"));
+        let error = refused(protocol.clone().with_seeds([Seed(4), Seed(5), Seed(4)]));
+        assert!(error.contains("Seed(4) twice"), "{error}");
+        let error = refused(protocol.with_freeze([]));
+        assert!(error.contains("at least one"), "{error}");
     }
 }

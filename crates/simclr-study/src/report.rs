@@ -3,18 +3,20 @@
 use std::path::PathBuf;
 
 use simclr_data::{Dataset, Split, Subset};
-
-use super::comparison::percent;
-use super::outcome::{Found, Outcome};
-use super::runner::Arm;
-use super::sweep::slug;
-use super::{Comparison, Repetition, Study, pictures, records};
-use crate::{Error, Result};
 use simclr_eval::Features;
 use simclr_eval::report::{EvaluationReport, embedding_plot};
 use simclr_report::{Report, Table};
 use simclr_train::report::TrainingReport;
 use simclr_train::run::RunRecord;
+
+use crate::cell_result::Evaluation;
+use crate::comparison::Comparison;
+use crate::error::{Error, Result};
+use crate::file_name::file_name;
+use crate::percent::percent;
+use crate::seed_run::SeedRun;
+use crate::study::{EvaluatedMethod, Study};
+use crate::{pictures, results_files};
 
 impl Study {
     /// Writes `report.html`, its figures and tables, `results.json`, `results.csv` (a row
@@ -22,13 +24,13 @@ impl Study {
     /// the paper's scripts). Returns the path of the report.
     ///
     /// # Errors
-    /// If there is no arm yet; an image that cannot be read; a folder that cannot be written
-    /// to.
+    /// If there is no method yet; an image that cannot be read; a folder that cannot be
+    /// written to.
     pub fn write_report(&self) -> Result<PathBuf> {
         self.write_report_with(Ok)
     }
 
-    /// [`write_report`](Self::write_report) with more in the part with the results.
+    /// [`write_report`](Self::write_report) with more in the section with the results.
     ///
     /// # Errors
     /// Those of `more`, and of [`write_report`](Self::write_report).
@@ -37,28 +39,30 @@ impl Study {
         more: impl FnOnce(Report) -> Result<Report>,
     ) -> Result<PathBuf> {
         let comparison = self.comparison()?;
-        records::write(self.dir(), &self.protocol, &comparison)?;
+        results_files::write(self.dir(), &self.protocol, &comparison)?;
         let report = Report::new(&self.protocol.title, &self.protocol.question);
-        let report = self.results(report, &comparison)?;
-        let report = self.data(more(report)?)?;
-        let report = self.views(report)?;
-        let report = self
-            .arms
-            .iter()
-            .try_fold(report, |report, arm| self.arm(report, arm))?;
-        let report = self.training(report)?;
+        let report = self.add_results(report, &comparison)?;
+        let report = self.add_data(more(report)?)?;
+        let mut report = self.add_views(report)?;
+        for (index, method) in self.methods.iter().enumerate() {
+            // The number keeps names of files apart, from those of the report itself too.
+            let file = format!("{}-{}", index + 1, file_name(&method.results.name));
+            report = self.add_method(report, method, &file)?;
+        }
+        let report = self.add_training(report)?;
         let record = RunRecord::read(self.dir())?;
         let report = report.settings(&record.config)?.manifest(&record.manifest);
         Ok(report.write(self.dir())?)
     }
 
-    fn results(&self, report: Report, comparison: &Comparison) -> Result<Report> {
-        let report = report.section("Result");
-        let notes = self.notes.iter();
-        let report = notes.fold(report, |report, note| report.text(note.as_str()));
-        let mut report = report
+    fn add_results(&self, report: Report, comparison: &Comparison) -> Result<Report> {
+        let mut report = report.section("Result");
+        for note in &self.notes {
+            report = report.text(note);
+        }
+        report = report
             .table(comparison.table()?)
-            .text(self.most_frequent_class()?);
+            .text(self.majority_baseline()?);
         if comparison.label_fractions().len() > 1 {
             report = report.figure(
                 "label-efficiency",
@@ -68,190 +72,192 @@ impl Study {
                  the labels.",
             );
         }
-        let report = report.table(comparison.f1_table()?);
-        match comparison.arms().len() {
-            1 => Ok(report),
-            _ => Ok(report.table(comparison.paired_table()?)),
+        report = report.table(comparison.f1_table()?);
+        if comparison.methods().len() > 1 {
+            report = report.table(comparison.paired_table()?);
         }
+        Ok(report)
     }
 
-    /// What accuracies have to be compared with.
-    fn most_frequent_class(&self) -> Result<String> {
+    fn majority_baseline(&self) -> Result<String> {
         let (_, fold) = self.first_fold()?;
-        let test = self.parts(fold)?.test;
+        let test = self.subsets(fold)?.test;
         let counts = test.class_counts();
         let most = counts.iter().copied().max().unwrap_or(0);
         let named = counts.iter().zip(test.class_names());
         let named = named.filter(|(count, _)| **count == most);
         let names: Vec<&str> = named.map(|(_, name)| name.as_str()).collect();
         let class = match names.as_slice() {
-            [one] => format!("the most frequent class ({one})"),
-            _ => "one of the most frequent classes".to_owned(),
+            [one] => format!("always \"{one}\""),
+            _ => "always one of the most frequent classes".to_owned(),
         };
+        let accuracy = percent(most as f64 / test.len().max(1) as f64);
         Ok(format!(
-            "To compare with: who always says {class} is right on {} of these test images.",
-            percent(most as f64 / test.len().max(1) as f64)
+            "Majority-class baseline ({class}): {accuracy} accuracy."
         ))
     }
 
-    fn data(&self, report: Report) -> Result<Report> {
-        let (repetition, fold) = self.first_fold()?;
-        let parts = self.parts(fold)?;
+    fn add_data(&self, report: Report) -> Result<Report> {
+        let (run, fold) = self.first_fold()?;
+        let subsets = self.subsets(fold)?;
         let counts = [
-            ("train", parts.train.class_counts()),
-            ("validation", parts.validation.class_counts()),
-            ("test", parts.test.class_counts()),
+            ("train", subsets.train.class_counts()),
+            ("validation", subsets.validation.class_counts()),
+            ("test", subsets.test.class_counts()),
         ];
         let caption = format!(
-            "Images per class in fold 1 of seed {}. Smaller label fractions keep that part of \
-             each class's training images.",
-            repetition.seed
+            "Images per class in fold 1 of seed {}. Smaller label fractions keep that fraction \
+             of each class's training images.",
+            run.seed.0
         );
-        let classes = self.task.labelled().class_names();
-        let split = match self.task.is_split() {
-            true => "The images came split".to_owned(),
-            false => format!("{}", self.protocol.folds),
-        };
-        let groups = self.task.groups().map_or_else(String::new, |groups| {
-            format!(
+        let mut text = format!("Labelled images: {}. ", self.task.source());
+        if self.task.is_split() {
+            text += "The images were split in advance.";
+        } else {
+            text += &format!("{}.", self.protocol.folds);
+        }
+        if let Some(groups) = self.task.groups() {
+            text += &format!(
                 " {} groups of images that belong together are kept together.",
                 groups.count()
-            )
-        });
-        let unlabelled = self
-            .task
-            .more_unlabelled()
-            .map_or_else(String::new, |more| {
-                format!(" {} more images without labels are used.", more.len())
-            });
-        let copies = self
-            .protocol
-            .enlargement
-            .as_ref()
-            .map_or_else(String::new, |how| {
-                format!(
-                    " Training images, and what self-supervision sees, are there with {} copies \
-                     each: {how}. Validation and test images are not.",
-                    how.copies_per_image()
-                )
-            });
-        let report = report.section("Data").text(format!(
-            "Labelled images: {}. {split}.{groups}{unlabelled}{copies}",
-            self.task.source()
-        ));
-        let remarks = self.task.remarks().iter();
-        let report = remarks.fold(report, |report, remark| report.text(remark.as_str()));
+            );
+        }
+        if let Some(images) = self.task.extra_unlabelled() {
+            let images = images.len();
+            text += &format!(" {images} more images without labels are used.");
+        }
+        if let Some(copies) = &self.protocol.offline_augmentation {
+            text += &format!(
+                " Training images, and what self-supervision sees, have {} augmented copies \
+                 each: {copies}. Validation and test images have none.",
+                copies.copies_per_image()
+            );
+        }
+        let mut report = report.section("Data").text(text);
+        for remark in self.task.remarks() {
+            report = report.text(remark);
+        }
+        let classes = self.task.labelled().class_names();
         Ok(report
             .table(Table::class_counts("images", caption, classes, &counts))
             .text(self.duplicates(fold)))
     }
 
     fn duplicates(&self, fold: &Split<Vec<usize>>) -> String {
-        match (self.task.duplicates(), self.task.leaked(fold)) {
-            (Some(report), Some(leaked)) if !report.is_clean() => format!(
-                "Duplicates: {} groups of images are the same or nearly so (mirrored and turned \
-                 copies included); {leaked} of {} test images of this fold have such a twin \
-                 among the training or validation images. {}",
-                report.groups.len(),
-                fold.test.len(),
-                match leaked {
-                    0 => "",
-                    _ => "They make the test too kind; --duplicates keep-together avoids it.",
-                }
-            ),
-            (Some(_), _) => "Duplicates: none were found.".into(),
-            (None, _) => "Duplicates were not looked for.".into(),
+        let search = (self.task.duplicates(), self.task.leaked_test_images(fold));
+        let (Some(duplicates), Some(leaked)) = search else {
+            return "Duplicates: not searched for.".into();
+        };
+        if duplicates.is_clean() {
+            return "Duplicates: none were found.".into();
         }
+        let consequence = match leaked {
+            0 => "",
+            _ => " This inflates test accuracy; --duplicates keep-together avoids it.",
+        };
+        format!(
+            "Duplicates: {} groups of images are identical or nearly so, mirrored and rotated \
+             copies included; {leaked} of {} test images of this fold have a duplicate among the \
+             training or validation images.{consequence}",
+            duplicates.groups.len(),
+            fold.test.len(),
+        )
     }
 
-    fn views(&self, report: Report) -> Result<Report> {
-        let (repetition, fold) = self.first_fold()?;
+    fn add_views(&self, report: Report) -> Result<Report> {
+        let (run, fold) = self.first_fold()?;
         let policy = &self.protocol.pretrain.policy;
-        let train = Subset::new(self.task.labelled().clone(), fold.train.as_slice())?;
-        let views = pictures::views(&train, policy, repetition.seed)?;
+        let train = self.subsets(fold)?.train;
+        let views = pictures::view_grid(&train, policy, run.seed)?;
         let caption = "Left: training images. Right: views of each, as self-supervision sees them.";
         Ok(report.section("Views").image("views", views, caption))
     }
 
-    /// What one arm's classifier does in fold 1 with the most labels, and how its features
-    /// lie.
-    fn arm(&self, report: Report, arm: &Arm) -> Result<Report> {
-        let most = |(_, outcome): &&(_, Outcome)| outcome.train_images;
-        let Some((cell, outcome)) = arm.results.cells.iter().rev().max_by_key(most) else {
+    /// One cell of a method in detail, the first with the most labels, and a map of the
+    /// features; names of files begin with `file`.
+    fn add_method(&self, report: Report, method: &EvaluatedMethod, file: &str) -> Result<Report> {
+        let name = &method.results.name;
+        // `max_by_key` takes the last of equal ones.
+        let cells = method.results.cells.iter().rev();
+        let Some((cell, result)) = cells.max_by_key(|(_, result)| result.train_images) else {
             return Ok(report);
         };
-        let name = slug(&arm.results.name);
-        let what = format!("{}, {}", arm.results.name, outcome.headline().name());
-        let (_, fold) = self.first_fold()?;
-        let report = report.section(&arm.results.name).text(format!(
-            "One cell in detail: fold {} of seed {}, {} of the labels ({} images), the figures of \
-             {} on the test images.",
-            cell.fold + 1,
-            cell.seed,
-            percent(cell.label_fraction),
-            outcome.train_images,
-            outcome.headline().name()
-        ));
-        let labels = self.parts(fold)?.test.labels("a report")?;
-        let report = report
-            .classification(&name, &what, outcome.headline_report())?
-            .scores(
-                &name,
-                &what,
-                outcome.headline_report(),
-                outcome.headline_scores(),
-                &labels,
-            )?;
-        let report = match &outcome.found {
-            Found::Probes(found) => report.probe(&name, &arm.results.name, &found.linear)?,
-            Found::Network(_) => report,
-        };
-        match &arm.features {
-            Some(features) => self.embedding(report, &arm.results.name, features),
+        // The labels are those of the cell's own test images: each seed has others.
+        let (_, fold) = self.resolve(cell)?;
+        let labels = self.subsets(fold)?.test.labels("a report")?;
+        let classifier = result.primary().name();
+        let what = format!("{name}, {classifier}");
+        let test = result.primary_report();
+        let mut report = report
+            .section(name)
+            .text(format!(
+                "One cell in detail: fold {} of seed {}, {} of the labels ({} images), {classifier} \
+                 on the test images.",
+                cell.fold + 1,
+                cell.seed.0,
+                percent(cell.label_fraction),
+                result.train_images,
+            ))
+            .classification(file, &what, test)?
+            .scores(file, &what, test, result.primary_scores(), &labels)?;
+        if let Evaluation::Probes(probes) = &result.evaluation {
+            report = report.probe(file, name, &probes.linear)?;
+        }
+        match &method.features {
+            Some(features) => self.add_features(report, name, features, file),
             None => Ok(report),
         }
     }
 
-    fn embedding(&self, report: Report, arm: &str, features: &Features) -> Result<Report> {
+    fn add_features(
+        &self,
+        report: Report,
+        method: &str,
+        features: &Features,
+        file: &str,
+    ) -> Result<Report> {
         let (_, fold) = self.first_fold()?;
         let test = features.select(&fold.test)?;
-        let title = format!("Features of the test images: {arm}");
-        let map = embedding_plot(title, &test)?;
+        let map = embedding_plot(format!("Features of the test images: {method}"), &test)?;
         let images = self.task.labelled().as_ref();
-        let (strips, classes) = pictures::neighbours(images, features, &fold.train, &fold.test)?;
-        let name = slug(arm);
-        let map_caption = "The first two principal components of the features, by class.";
+        let (strips, classes) =
+            pictures::nearest_neighbours_grid(images, features, &fold.train, &fold.test)?;
         let strips_caption = format!(
-            "Left: test images ({}). Right: the training images whose features are most like \
-             them, best first. Blue frames: the same class; orange frames: another.",
+            "Nearest neighbours in feature space. Left: test images ({}). Right: the training \
+             images of highest cosine similarity, best first. Blue frames: the same class; \
+             orange frames: another.",
             classes.join(", ")
         );
         Ok(report
-            .figure(format!("{name}-map"), map.render()?, map_caption)
-            .image(format!("{name}-neighbours"), strips, strips_caption))
+            .figure(
+                format!("{file}-map"),
+                map.render()?,
+                "The first two principal components of the features, by class.",
+            )
+            .image(format!("{file}-neighbours"), strips, strips_caption))
     }
 
-    fn training(&self, report: Report) -> Result<Report> {
-        if self.runs.is_empty() {
+    fn add_training(&self, report: Report) -> Result<Report> {
+        if self.shown_runs.is_empty() {
             return Ok(report);
         }
-        let report = report.section("Training");
-        self.runs.iter().try_fold(report, |report, (name, dir)| {
-            match RunRecord::read(dir)?.metrics {
-                Some(metrics) => Ok(report.curves(name, &slug(name), &metrics)?),
-                None => Ok(report),
+        let mut report = report.section("Training");
+        for (index, (name, dir)) in self.shown_runs.iter().enumerate() {
+            if let Some(metrics) = RunRecord::read(dir)?.metrics {
+                let file = format!("run-{}-{}", index + 1, file_name(name));
+                report = report.curves(name, &file, &metrics)?;
             }
-        })
+        }
+        Ok(report)
     }
 
-    fn first_fold(&self) -> Result<(&Repetition, &Split<Vec<usize>>)> {
-        let first = self.repetitions.first();
-        first
-            .and_then(|repetition| Some((repetition, repetition.folds.first()?)))
+    fn first_fold(&self) -> Result<(&SeedRun, &Split<Vec<usize>>)> {
+        let run = self.seed_runs.first();
+        run.and_then(|run| Some((run, run.folds.first()?)))
             .ok_or_else(|| Error::setting("folds", "at least one", "none"))
     }
 
-    fn parts(&self, fold: &Split<Vec<usize>>) -> Result<Split<Subset>> {
+    fn subsets(&self, fold: &Split<Vec<usize>>) -> Result<Split<Subset>> {
         Ok(fold.clone().of(self.task.labelled().clone())?)
     }
 }

@@ -1,5 +1,6 @@
 //! The images of an experiment, and what is known about them.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -8,8 +9,8 @@ use simclr_data::{
     PartlyLabelled, Seed, Split, Subset,
 };
 
-use super::FoldScheme;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
+use crate::fold_scheme::FoldScheme;
 
 /// What is done about images that are in the set twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -18,7 +19,7 @@ pub enum Duplicates {
     /// They are looked for, and the report says what was found (default).
     #[default]
     Warn,
-    /// They are looked for, and stay together in one part of every split.
+    /// They are looked for, and stay together in one subset of every split.
     KeepTogether,
     /// They are not looked for.
     Ignore,
@@ -28,7 +29,7 @@ pub enum Duplicates {
 /// more without labels.
 ///
 /// Splits and label budgets are drawn by the images' original classes, and a class map
-/// ([`Task::relabelled`]) is put over them afterwards, so that a binary task has the same
+/// ([`Task::with_class_map`]) is put over them afterwards, so that a binary task has the same
 /// folds as the one with all classes.
 #[derive(Clone)]
 pub struct Task {
@@ -37,9 +38,21 @@ pub struct Task {
     labelled: Arc<dyn Dataset>,
     groups: Option<Groups>,
     given: Option<Split<Vec<usize>>>,
-    more: Option<Arc<dyn Dataset>>,
+    extra_unlabelled: Option<Arc<dyn Dataset>>,
     duplicates: Option<DuplicateReport>,
     remarks: Vec<String>,
+}
+
+impl fmt::Debug for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let extra = self.extra_unlabelled.as_ref();
+        f.debug_struct("Task")
+            .field("source", &self.source)
+            .field("images", &self.images.len())
+            .field("classes", &self.labelled.class_names())
+            .field("extra_unlabelled", &extra.map(|images| images.len()))
+            .finish_non_exhaustive()
+    }
 }
 
 impl Task {
@@ -56,15 +69,14 @@ impl Task {
             images,
             groups: None,
             given: None,
-            more: None,
+            extra_unlabelled: None,
             duplicates: None,
             remarks: Vec::new(),
         })
     }
 
-    /// Adds something that readers of the report should know about the images, such as which
-    /// files were left out.
-    pub fn remark(mut self, text: impl Into<String>) -> Self {
+    /// Adds a paragraph about the images to the report, such as which files were left out.
+    pub fn with_remark(mut self, text: impl Into<String>) -> Self {
         self.remarks.push(text.into());
         self
     }
@@ -73,7 +85,7 @@ impl Task {
     ///
     /// # Errors
     /// Parts with different classes; an image without a label.
-    pub fn of_parts(source: impl Into<String>, parts: Split<Arc<dyn Dataset>>) -> Result<Self> {
+    pub fn presplit(source: impl Into<String>, parts: Split<Arc<dyn Dataset>>) -> Result<Self> {
         let all = Concatenated::new([parts.train, parts.validation, parts.test])?;
         let mut ranges = all.ranges().into_iter().map(Iterator::collect);
         let mut next = || ranges.next().unwrap_or_default();
@@ -82,18 +94,16 @@ impl Task {
             validation: next(),
             test: next(),
         };
-        let task = Self::new(source, all.shared())?;
-        Ok(Self {
-            given: Some(given),
-            ..task
-        })
+        let mut task = Self::new(source, all.shared())?;
+        task.given = Some(given);
+        Ok(task)
     }
 
     /// The same images with other classes.
     ///
     /// # Errors
     /// A map that does not fit the classes, or leaves fewer than two.
-    pub fn relabelled(&self, map: &ClassMap) -> Result<Self> {
+    pub fn with_class_map(&self, map: &ClassMap) -> Result<Self> {
         let labelled = map.apply(self.images.clone())?;
         check_classes(labelled.class_names())?;
         Ok(Self {
@@ -107,49 +117,44 @@ impl Task {
     ///
     /// # Errors
     /// Groups of another number of images; a task that is split already.
-    pub fn grouped(self, groups: &Groups) -> Result<Self> {
+    pub fn with_groups(mut self, groups: &Groups) -> Result<Self> {
         if self.given.is_some() {
-            let actual = "images that are split already";
-            return Err(Error::setting(
-                "groups",
-                "images that are not split",
-                actual,
-            ));
+            let expected = "images that are not split yet";
+            return Err(Error::setting("groups", expected, "a given split"));
         }
-        let joined = match &self.groups {
+        self.groups = Some(match &self.groups {
             Some(known) => known.joined(groups)?,
             None => groups.clone(),
-        };
-        Ok(Self {
-            groups: Some(joined),
-            ..self
-        })
+        });
+        Ok(self)
     }
 
     /// Adds images without labels for self-supervision. If they have labels, those are
     /// not seen.
-    pub fn with_unlabelled(self, more: Arc<dyn Dataset>) -> Self {
-        Self {
-            more: Some(more),
-            ..self
-        }
+    pub fn with_unlabelled(mut self, images: Arc<dyn Dataset>) -> Self {
+        self.extra_unlabelled = Some(images);
+        self
     }
 
     /// Looks for images that are in the set twice, and keeps them together if asked to.
     ///
     /// # Errors
     /// An image that cannot be decoded; images to be kept together that are split already.
-    pub fn checked(mut self, search: &DuplicateSearch, duplicates: Duplicates) -> Result<Self> {
+    pub fn with_duplicate_search(
+        mut self,
+        search: &DuplicateSearch,
+        duplicates: Duplicates,
+    ) -> Result<Self> {
         if duplicates == Duplicates::Ignore {
             return Ok(self);
         }
         let report = search.within(&self.images)?;
         let groups = report.to_groups()?;
         self.duplicates = Some(report);
-        match duplicates {
-            Duplicates::KeepTogether => self.grouped(&groups),
-            _ => Ok(self),
+        if duplicates == Duplicates::KeepTogether {
+            return self.with_groups(&groups);
         }
+        Ok(self)
     }
 
     /// Where the images come from.
@@ -168,8 +173,8 @@ impl Task {
     }
 
     /// The images that are there beside the labelled ones.
-    pub fn more_unlabelled(&self) -> Option<&Arc<dyn Dataset>> {
-        self.more.as_ref()
+    pub fn extra_unlabelled(&self) -> Option<&Arc<dyn Dataset>> {
+        self.extra_unlabelled.as_ref()
     }
 
     /// What readers of the report should know about the images.
@@ -207,7 +212,7 @@ impl Task {
     ///
     /// # Errors
     /// A fraction that is not in (0, 1].
-    pub fn budget(&self, train: &[usize], fraction: f64, seed: Seed) -> Result<Vec<usize>> {
+    pub fn label_budget(&self, train: &[usize], fraction: f64, seed: Seed) -> Result<Vec<usize>> {
         let train = Subset::new(self.images.clone(), train)?;
         let kept = train.label_budget(fraction, seed)?;
         let position = |kept: &usize| train.indices().get(*kept).copied();
@@ -229,19 +234,19 @@ impl Task {
         let mut own = [fold.train.as_slice(), &fold.validation].concat();
         own.sort_unstable();
         let own = Subset::new(self.images.clone(), own)?;
-        let pool: Arc<dyn Dataset> = match &self.more {
+        let pool: Arc<dyn Dataset> = match &self.extra_unlabelled {
             Some(more) => PartlyLabelled::new(own.shared(), more.clone()).shared(),
             None => own.shared(),
         };
-        match fraction {
-            1.0 => Ok(pool),
-            _ => Ok(pool.unlabelled_fraction(fraction, seed)?.shared()),
+        if fraction == 1.0 {
+            return Ok(pool);
         }
+        Ok(pool.unlabelled_fraction(fraction, seed)?.shared())
     }
 
     /// How many of a fold's test images have a duplicate among its training or
     /// validation images, if duplicates were looked for.
-    pub fn leaked(&self, fold: &Split<Vec<usize>>) -> Option<usize> {
+    pub fn leaked_test_images(&self, fold: &Split<Vec<usize>>) -> Option<usize> {
         let report = self.duplicates.as_ref()?;
         let is_test = |index: usize| fold.test.binary_search(&index).is_ok();
         let of_group = report.groups.iter().map(|group| {
@@ -277,14 +282,14 @@ mod tests {
     #[test]
     fn a_binary_task_has_the_same_folds_and_budgets() {
         let task = Task::new("cores", cores(200)).unwrap();
-        let binary = task.relabelled(&ClassMap::binary("none")).unwrap();
+        let binary = task.with_class_map(&ClassMap::binary("none")).unwrap();
         assert_eq!(binary.labelled().class_names(), ["none", "other"]);
         let scheme = FoldScheme::large_train();
         let folds = task.folds(&scheme, Seed(2)).unwrap();
         assert_eq!(folds, binary.folds(&scheme, Seed(2)).unwrap());
         let train = &folds[1].train;
-        let few = task.budget(train, 0.25, Seed(2)).unwrap();
-        assert_eq!(few, binary.budget(train, 0.25, Seed(2)).unwrap());
+        let few = task.label_budget(train, 0.25, Seed(2)).unwrap();
+        assert_eq!(few, binary.label_budget(train, 0.25, Seed(2)).unwrap());
         assert_eq!(few.len(), 10 * (train.len() as f64 / 40.0).round() as usize);
         assert!(few.iter().all(|index| train.contains(index)));
     }
@@ -314,12 +319,17 @@ mod tests {
         let search = DuplicateSearch::default();
         let scheme = FoldScheme::small_train();
         let leaked = |task: &Task| {
-            task.leaked(&task.folds(&scheme, Seed(1)).unwrap()[0])
+            task.leaked_test_images(&task.folds(&scheme, Seed(1)).unwrap()[0])
                 .unwrap()
         };
-        let warned = task.clone().checked(&search, Duplicates::Warn).unwrap();
+        let warned = task
+            .clone()
+            .with_duplicate_search(&search, Duplicates::Warn)
+            .unwrap();
         assert!(leaked(&warned) > 5);
-        let kept = task.checked(&search, Duplicates::KeepTogether).unwrap();
+        let kept = task
+            .with_duplicate_search(&search, Duplicates::KeepTogether)
+            .unwrap();
         assert_eq!(leaked(&kept), 0);
     }
 
@@ -333,7 +343,7 @@ mod tests {
         let task = Task::new("cores", cores(20)).unwrap();
         let names = task.images().class_names();
         let all = ClassMap::parse(&format!("anything: {}", names.join(", "))).unwrap();
-        let error = task.relabelled(&all).err().unwrap().to_string();
+        let error = task.with_class_map(&all).err().unwrap().to_string();
         assert!(error.contains("at least two"), "{error}");
     }
 
@@ -344,12 +354,12 @@ mod tests {
             validation: cores(10),
             test: cores(30),
         };
-        let task = Task::of_parts("folders", parts).unwrap();
+        let task = Task::presplit("folders", parts).unwrap();
         let folds = task.folds(&FoldScheme::small_train(), Seed(5)).unwrap();
         assert_eq!(folds.len(), 1);
         assert_eq!(folds[0].validation, (20..30).collect::<Vec<_>>());
         assert_eq!(folds[0].test, (30..60).collect::<Vec<_>>());
         let groups = Groups::by_key(vec![0; 60]);
-        assert!(task.grouped(&groups).is_err());
+        assert!(task.with_groups(&groups).is_err());
     }
 }

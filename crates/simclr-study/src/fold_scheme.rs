@@ -1,15 +1,20 @@
 //! How an experiment divides its labelled images.
 
+use std::fmt;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use simclr_data::{
     Dataset, Folds, Fractions, Groups, Seed, Split, Subset, grouped_split, stratified_split,
 };
 
-use crate::Result;
+use crate::error::Result;
+use crate::percent::percent;
 
 /// How labelled images are divided into training, validation and test images.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum FoldScheme {
     /// One split.
     Single(Fractions),
@@ -48,14 +53,14 @@ impl FoldScheme {
         }
     }
 
-    /// The folds as indices into `images`, with whole groups in each part if there are
+    /// The folds as indices into `images`, with whole groups in each subset if there are
     /// groups. All folds have the same test images.
     ///
     /// # Errors
     /// Images without labels, fractions out of range, a class too small for the parts.
     pub fn divide(
         &self,
-        images: &std::sync::Arc<dyn Dataset>,
+        images: &Arc<dyn Dataset>,
         groups: Option<&Groups>,
         seed: Seed,
     ) -> Result<Vec<Split<Vec<usize>>>> {
@@ -67,54 +72,55 @@ impl FoldScheme {
                 return Ok(vec![grouped_split(images, groups, fractions, seed)?]);
             }
             (Self::SmallTrain { folds, fraction }, None) => {
-                Folds::small_train(images, folds, fraction, seed)?
+                Folds::small_train(images, folds, fraction, seed)
             }
             (Self::SmallTrain { folds, fraction }, Some(groups)) => {
-                Folds::small_train_grouped(images, groups, folds, fraction, seed)?
+                Folds::small_train_grouped(images, groups, folds, fraction, seed)
             }
             (Self::LargeTrain { folds, fraction }, None) => {
-                Folds::large_train(images, folds, fraction, seed)?
+                Folds::large_train(images, folds, fraction, seed)
             }
             (Self::LargeTrain { folds, fraction }, Some(groups)) => {
-                Folds::large_train_grouped(images, groups, folds, fraction, seed)?
+                Folds::large_train_grouped(images, groups, folds, fraction, seed)
             }
-        };
-        let indices = |part: Subset| Ok(part.indices().to_vec());
-        folds
-            .iter()
-            .map(|fold| fold.clone().try_map(indices))
-            .collect()
+        }?;
+        let indices = |subset: Subset| Ok(subset.indices().to_vec());
+        let folds = folds.iter().map(|fold| fold.clone().try_map(indices));
+        folds.collect()
     }
 }
 
-impl std::fmt::Display for FoldScheme {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let percent = |fraction: f64| (1000.0 * fraction).round() / 10.0;
+impl fmt::Display for FoldScheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rest = |used: f64| percent((1.0 - used).max(0.0));
+        let chunks = |folds: usize, fraction: f64| {
+            let others = percent((folds as f64 - 1.0) * fraction);
+            (percent(fraction), others, rest(folds as f64 * fraction))
+        };
         match *self {
             Self::Single(Fractions { train, validation }) => write!(
                 f,
-                "one split: {} % train, {} % validation, {} % test",
+                "One split: {} train, {} validation, {} test",
                 percent(train),
                 percent(validation),
                 rest(train + validation)
             ),
-            Self::SmallTrain { folds, fraction } => write!(
-                f,
-                "{folds} folds: each trains on another {} % and validates on {} %; the same {} % \
-                 test all",
-                percent(fraction),
-                percent((folds as f64 - 1.0) * fraction),
-                rest(folds as f64 * fraction)
-            ),
-            Self::LargeTrain { folds, fraction } => write!(
-                f,
-                "{folds} folds: each validates on another {} % and trains on {} %; the same {} % \
-                 test all",
-                percent(fraction),
-                percent((folds as f64 - 1.0) * fraction),
-                rest(folds as f64 * fraction)
-            ),
+            Self::SmallTrain { folds, fraction } => {
+                let (train, validation, test) = chunks(folds, fraction);
+                write!(
+                    f,
+                    "{folds} folds: each trains on a different {train} and validates on \
+                     {validation}; the same {test} test all"
+                )
+            }
+            Self::LargeTrain { folds, fraction } => {
+                let (validation, train, test) = chunks(folds, fraction);
+                write!(
+                    f,
+                    "{folds} folds: each validates on a different {validation} and trains on \
+                     {train}; the same {test} test all"
+                )
+            }
         }
     }
 }

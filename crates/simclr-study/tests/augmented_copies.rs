@@ -9,40 +9,38 @@ use simclr_data::{Dataset, DatasetExt, OfflineAugmentation, Seed, SyntheticCores
 use simclr_eval::ProbeSuite;
 use simclr_eval::probes::{KNearest, LinearProbe, LogisticProbe};
 use simclr_model::Encoder;
-use simclr_study::{Error, Result, paper};
-use simclr_study::{FoldScheme, Protocol, Study, Task};
+use simclr_study::{Error, FoldScheme, Protocol, Result, Study, Task, paper};
 
 /// Two seeds, so that what one of them trains on the other one tests on.
-fn protocol(enlargement: Option<OfflineAugmentation>) -> Protocol {
-    Protocol {
-        folds: FoldScheme::SmallTrain {
+fn protocol(copies: Option<OfflineAugmentation>) -> Protocol {
+    let probes = ProbeSuite {
+        linear: LinearProbe {
+            epochs: 1,
+            batch_size: 10,
+            ..LinearProbe::paper()
+        },
+        logistic: LogisticProbe {
+            penalties: vec![1.0],
+            steps: 5,
+            ..LogisticProbe::default()
+        },
+        nearest: KNearest::default(),
+    };
+    paper::tiny(paper::experiment_3())
+        .with_folds(FoldScheme::SmallTrain {
             folds: 2,
             fraction: 0.2,
-        },
-        label_fractions: vec![1.0, 0.5],
-        seeds: vec![1, 2],
-        probes: ProbeSuite {
-            linear: LinearProbe {
-                epochs: 1,
-                batch_size: 10,
-                ..LinearProbe::paper()
-            },
-            logistic: LogisticProbe {
-                penalties: vec![1.0],
-                steps: 5,
-                ..LogisticProbe::default()
-            },
-            nearest: KNearest::default(),
-        },
-        enlargement,
-        ..paper::tiny(paper::experiment_3())
-    }
+        })
+        .with_label_fractions([1.0, 0.5])
+        .with_seeds([Seed(1), Seed(2)])
+        .with_probes(probes)
+        .with_offline_augmentation(copies)
 }
 
-fn study(dir: &Path, enlargement: Option<OfflineAugmentation>) -> Study {
+fn study(dir: &Path, copies: Option<OfflineAugmentation>) -> Study {
     let cores = SyntheticCores::new(100, 32, Seed(1)).unwrap().shared();
     let task = Task::new("cores", cores).unwrap();
-    Study::open(dir, protocol(enlargement), task).unwrap()
+    Study::open(dir, protocol(copies), task).unwrap()
 }
 
 fn heavier() -> Option<OfflineAugmentation> {
@@ -68,13 +66,9 @@ fn copies_are_trained_on_and_never_validated_or_tested_on() {
     let dir = tempfile::tempdir().unwrap();
     let mut study = study(dir.path(), heavier());
     let mut split = None;
-    let stopped = study.train("network", |trial| -> Result<_> {
-        split = Some(trial.split.clone());
-        Err(Error::Setting {
-            setting: "training",
-            expected: "none".into(),
-            found: "one".into(),
-        })
+    let stopped = study.train("network", "none", |job| -> Result<_> {
+        split = Some(job.split.clone());
+        Err(Error::Foreign("stopped".into()))
     });
     assert!(stopped.is_err());
     let split = split.unwrap();
@@ -85,13 +79,13 @@ fn copies_are_trained_on_and_never_validated_or_tested_on() {
     assert_eq!((test.0.len(), test.1), (60, 0));
     assert!(train.0.is_disjoint(&validation.0) && train.0.is_disjoint(&test.0));
 
-    for repetition in study.repetitions() {
-        let pool = names(repetition.unlabelled(1.0).unwrap().as_ref());
+    for run in study.seed_runs() {
+        let pool = names(run.unlabelled(1.0).unwrap().as_ref());
         let (seen, copies) = originals(&pool);
         assert_eq!((seen.len(), copies), (40, 120));
-        assert_eq!(repetition.unlabelled_count(1.0).unwrap(), 40);
+        assert_eq!(run.unlabelled_count(1.0).unwrap(), 40);
         let all = names(study.task().images().as_ref());
-        let tested = &repetition.folds[0].test;
+        let tested = &run.folds[0].test;
         assert!(tested.iter().all(|&index| !seen.contains(&*all[index])));
     }
 }
@@ -99,8 +93,8 @@ fn copies_are_trained_on_and_never_validated_or_tested_on() {
 #[test]
 fn probes_train_on_copies_whose_features_are_not_taken_for_others() {
     let dir = tempfile::tempdir().unwrap();
-    let run = |name: &str, enlargement: Option<OfflineAugmentation>| {
-        let mut study = study(&dir.path().join(name), enlargement);
+    let run = |name: &str, copies: Option<OfflineAugmentation>| {
+        let mut study = study(&dir.path().join(name), copies);
         let config = study.protocol().encoder().clone();
         study
             .probe("untrained", |_| -> Result<_> {
@@ -114,16 +108,16 @@ fn probes_train_on_copies_whose_features_are_not_taken_for_others() {
     assert!(
         !std::fs::read_to_string(page)
             .unwrap()
-            .contains("copies each")
+            .contains("augmented copies")
     );
-    let page = run("enlarged", heavier());
+    let page = run("augmented", heavier());
     let page = std::fs::read_to_string(page).unwrap();
-    assert!(page.contains("3 copies each") && page.contains("Validation and test images are not"));
+    assert!(page.contains("3 augmented copies each") && page.contains("test images have none"));
 
     let cells = |name: &str| read(&format!("{name}/results.csv"));
-    let (plain, enlarged) = (cells("plain"), cells("enlarged"));
-    assert_eq!(plain.lines().count(), enlarged.lines().count());
-    assert_ne!(plain, enlarged, "the copies changed no figure");
+    let (plain, augmented) = (cells("plain"), cells("augmented"));
+    assert_eq!(plain.lines().count(), augmented.lines().count());
+    assert_ne!(plain, augmented, "the copies changed no figure");
     // The same labels: copies do not count.
     let images = |csv: &str| -> Vec<String> {
         let column = csv.lines().next().unwrap().split(',');
@@ -134,7 +128,7 @@ fn probes_train_on_copies_whose_features_are_not_taken_for_others() {
         let rows = csv.lines().map(|row| row.split(',').nth(column).unwrap());
         rows.map(str::to_owned).collect()
     };
-    assert_eq!(images(&plain), images(&enlarged));
+    assert_eq!(images(&plain), images(&augmented));
     let features = |name: &str| {
         let files = std::fs::read_dir(dir.path().join(name).join("features")).unwrap();
         files
@@ -142,10 +136,10 @@ fn probes_train_on_copies_whose_features_are_not_taken_for_others() {
             .collect::<BTreeSet<_>>()
     };
     assert_eq!(features("plain").len(), 1);
-    assert!(features("plain").is_disjoint(&features("enlarged")));
+    assert!(features("plain").is_disjoint(&features("augmented")));
     // A folder whose features have copies is not one without.
     let settings = Study::open(
-        dir.path().join("enlarged"),
+        dir.path().join("augmented"),
         protocol(None),
         study(&dir.path().join("third"), None).task().clone(),
     );

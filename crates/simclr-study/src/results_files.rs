@@ -1,41 +1,43 @@
-//! A study's figures for other programs: CSV and JSON.
+//! A study's results for other programs: CSV and JSON.
 
 use std::path::Path;
 
 use serde::Serialize;
-
-use super::outcome::Found;
-use super::{Cell, Comparison, Measure, PairedRow, Protocol};
-use crate::Result;
 use simclr_eval::analysis::Summary;
 use simclr_files::write_json;
 use simclr_report::{Cell as TableCell, Table};
+
+use crate::cell::Cell;
+use crate::cell_result::{ClassifierKind, Evaluation};
+use crate::comparison::{Comparison, PairedDifference};
+use crate::error::Result;
+use crate::protocol::Protocol;
 
 /// `results.json`.
 #[derive(Serialize)]
 struct Document<'a> {
     protocol: &'a Protocol,
-    arms: Vec<ArmSummary>,
-    paired: Vec<PairedRow>,
-    cells: Vec<CellFigures<'a>>,
+    methods: Vec<MethodSummary>,
+    paired: Vec<PairedDifference>,
+    cells: Vec<ClassifierResult<'a>>,
 }
 
-/// An arm at one label fraction, over folds and seeds.
+/// A method at one label fraction, over folds and seeds.
 #[derive(Serialize)]
-struct ArmSummary {
-    arm: String,
+struct MethodSummary {
+    method: String,
     label_fraction: f64,
-    classifier: Measure,
+    classifier: ClassifierKind,
     accuracy: Summary,
 }
 
 /// One classifier in one cell.
 #[derive(Serialize)]
-struct CellFigures<'a> {
+struct ClassifierResult<'a> {
     #[serde(flatten)]
     cell: &'a Cell,
     train_images: usize,
-    classifier: Measure,
+    classifier: ClassifierKind,
     test_images: u64,
     accuracy: f64,
     weighted_f1: f64,
@@ -46,48 +48,47 @@ struct CellFigures<'a> {
 }
 
 /// Writes `results.json`, `results.csv` and `epochs.csv` into `dir`.
-pub(super) fn write(dir: &Path, protocol: &Protocol, comparison: &Comparison) -> Result<()> {
-    let cells = figures(comparison);
-    let table = results_table(&cells);
-    table.save_csv(&dir.join("results.csv"))?;
-    let epochs = epochs_table(comparison);
-    epochs.save_csv(&dir.join("epochs.csv"))?;
+pub(crate) fn write(dir: &Path, protocol: &Protocol, comparison: &Comparison) -> Result<()> {
+    let cells = classifier_results(comparison);
+    results_table(&cells).save_csv(&dir.join("results.csv"))?;
+    epochs_table(comparison).save_csv(&dir.join("epochs.csv"))?;
     let document = Document {
         protocol,
-        arms: summaries(comparison)?,
+        methods: summaries(comparison)?,
         paired: comparison.pairs()?,
         cells,
     };
     Ok(write_json(&dir.join("results.json"), &document)?)
 }
 
-fn summaries(comparison: &Comparison) -> Result<Vec<ArmSummary>> {
+fn summaries(comparison: &Comparison) -> Result<Vec<MethodSummary>> {
     let mut summaries = Vec::new();
-    for arm in comparison.arms() {
-        let Some((_, outcome)) = arm.cells.first() else {
+    for method in comparison.methods() {
+        let Some((_, result)) = method.cells.first() else {
             continue;
         };
         for label_fraction in comparison.label_fractions() {
-            summaries.push(ArmSummary {
-                arm: arm.name.clone(),
+            summaries.push(MethodSummary {
+                method: method.name.clone(),
                 label_fraction,
-                classifier: outcome.headline(),
-                accuracy: comparison.accuracy(&arm.name, label_fraction)?,
+                classifier: result.primary(),
+                accuracy: comparison.accuracy(&method.name, label_fraction)?,
             });
         }
     }
     Ok(summaries)
 }
 
-fn figures(comparison: &Comparison) -> Vec<CellFigures<'_>> {
-    let cells = comparison.arms().iter().flat_map(|arm| &arm.cells);
-    let of_cell = |(cell, outcome)| {
-        let (cell, outcome): (&Cell, &super::Outcome) = (cell, outcome);
-        Measure::ALL.into_iter().filter_map(move |classifier| {
-            let report = outcome.report(classifier)?;
-            Some(CellFigures {
+fn classifier_results(comparison: &Comparison) -> Vec<ClassifierResult<'_>> {
+    let mut results = Vec::new();
+    for (cell, result) in comparison.cells() {
+        for classifier in ClassifierKind::ALL {
+            let Some(report) = result.report(classifier) else {
+                continue;
+            };
+            results.push(ClassifierResult {
                 cell,
-                train_images: outcome.train_images,
+                train_images: result.train_images,
                 classifier,
                 test_images: report.samples,
                 accuracy: report.accuracy,
@@ -95,18 +96,15 @@ fn figures(comparison: &Comparison) -> Vec<CellFigures<'_>> {
                 macro_f1: report.macro_f1,
                 paper_compatible_accuracy: report.paper_compatible.accuracy,
                 paper_compatible_weighted_f1: report.paper_compatible.weighted_f1,
-            })
-        })
-    };
-    cells
-        .map(|(cell, outcome)| (cell, outcome))
-        .flat_map(of_cell)
-        .collect()
+            });
+        }
+    }
+    results
 }
 
-fn results_table(cells: &[CellFigures<'_>]) -> Table {
-    let columns = [
-        "arm",
+fn results_table(results: &[ClassifierResult<'_>]) -> Table {
+    let mut table = Table::new("results", "").columns([
+        "method",
         "seed",
         "fold",
         "label_fraction",
@@ -118,31 +116,29 @@ fn results_table(cells: &[CellFigures<'_>]) -> Table {
         "f1_macro",
         "accuracy_batch_mean",
         "f1_weighted_batch_mean",
-    ];
-    cells.iter().fold(
-        Table::new("results", "").columns(columns),
-        |table, figures| {
-            let mut row = place(figures.cell).to_vec();
-            row.extend([
-                figures.train_images.into(),
-                figures.classifier.name().into(),
-                figures.test_images.into(),
-                figures.accuracy.into(),
-                figures.weighted_f1.into(),
-                figures.macro_f1.into(),
-                figures.paper_compatible_accuracy.into(),
-                figures.paper_compatible_weighted_f1.into(),
-            ]);
-            table.row(row)
-        },
-    )
+    ]);
+    for result in results {
+        let mut row = first_columns(result.cell).to_vec();
+        row.extend([
+            result.train_images.into(),
+            result.classifier.name().into(),
+            result.test_images.into(),
+            result.accuracy.into(),
+            result.weighted_f1.into(),
+            result.macro_f1.into(),
+            result.paper_compatible_accuracy.into(),
+            result.paper_compatible_weighted_f1.into(),
+        ]);
+        table = table.row(row);
+    }
+    table
 }
 
 /// The linear probes epoch by epoch. The columns without a suffix are those of the paper's
 /// scripts, means over batches; `_whole_set` are the figures of the whole set.
 fn epochs_table(comparison: &Comparison) -> Table {
-    let columns = [
-        "arm",
+    let mut table = Table::new("epochs", "").columns([
+        "method",
         "seed",
         "fold",
         "label_fraction",
@@ -159,15 +155,14 @@ fn epochs_table(comparison: &Comparison) -> Table {
         "val_f1_weighted_whole_set",
         "test_accuracy_whole_set",
         "test_f1_weighted_whole_set",
-    ];
-    let mut table = Table::new("epochs", "").columns(columns);
-    for (cell, outcome) in comparison.arms().iter().flat_map(|arm| &arm.cells) {
-        let Found::Probes(found) = &outcome.found else {
+    ]);
+    for (cell, result) in comparison.cells() {
+        let Evaluation::Probes(probes) = &result.evaluation else {
             continue;
         };
-        for epoch in &found.linear.epochs {
+        for epoch in &probes.linear.epochs {
             let (validation, test) = (&epoch.validation, &epoch.test);
-            let mut row = place(cell).to_vec();
+            let mut row = first_columns(cell).to_vec();
             row.push(epoch.epoch.into());
             let figures = [
                 epoch.train_loss,
@@ -190,10 +185,10 @@ fn epochs_table(comparison: &Comparison) -> Table {
     table
 }
 
-fn place(cell: &Cell) -> [TableCell; 4] {
+fn first_columns(cell: &Cell) -> [TableCell; 4] {
     [
-        cell.arm.as_str().into(),
-        cell.seed.into(),
+        cell.method.as_str().into(),
+        cell.seed.0.into(),
         (cell.fold + 1).into(),
         cell.label_fraction.into(),
     ]

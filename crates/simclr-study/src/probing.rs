@@ -1,0 +1,160 @@
+//! Methods that are encoders: probes on frozen features.
+
+use simclr_augment::Policy;
+use simclr_data::Split;
+use simclr_eval::{EXTRACTION_BATCH_SIZE, Features};
+use simclr_model::FrozenEncoder;
+use simclr_progress::{Stage, StepUpdate};
+use simclr_train::Pretrain;
+
+use crate::cell_result::{CellResult, Evaluation};
+use crate::comparison::MethodResults;
+use crate::error::{Error, Result};
+use crate::feature_store::encoder_digest;
+use crate::seed_run::SeedRun;
+use crate::study::{EvaluatedMethod, Study};
+
+impl Study {
+    /// Evaluates a method that is an encoder, in general another one for each seed: its
+    /// features are computed once, and the protocol's probes are trained on them for every
+    /// fold and label fraction.
+    ///
+    /// # Errors
+    /// A name that is taken; those of `encoder`; an image that cannot be read; a cell on
+    /// record that was evaluated with another encoder.
+    pub fn probe<E: Into<Error>>(
+        &mut self,
+        name: impl Into<String>,
+        encoder: impl FnMut(&SeedRun) -> Result<FrozenEncoder, E>,
+    ) -> Result<()> {
+        let policy = self.protocol.probe_policy();
+        self.probe_at(name, &policy, encoder)
+    }
+
+    /// [`probe`](Self::probe) with images that are prepared in another way than the
+    /// protocol's, such as at another size.
+    ///
+    /// # Errors
+    /// As [`probe`](Self::probe).
+    pub fn probe_at<E: Into<Error>>(
+        &mut self,
+        name: impl Into<String>,
+        policy: &Policy,
+        mut encoder: impl FnMut(&SeedRun) -> Result<FrozenEncoder, E>,
+    ) -> Result<()> {
+        let mut results = self.new_method(name)?;
+        let mut first = None;
+        for run in &self.seed_runs {
+            let encoder = encoder(run).map_err(Into::into)?;
+            let features = self.extract_features(&results.name, &encoder, policy)?;
+            // The network, and how it sees images.
+            let fingerprint = format!("{}, {policy}", encoder_digest(&encoder)?);
+            self.probe_cells(run, &fingerprint, &features, &mut results)?;
+            first = first.or(Some(features));
+        }
+        self.methods.push(EvaluatedMethod {
+            results,
+            features: first,
+        });
+        Ok(())
+    }
+
+    /// Evaluates the encoder that `pretrain` would start from.
+    ///
+    /// # Errors
+    /// Those of [`Pretrain::untrained`] and [`probe`](Self::probe).
+    pub fn probe_untrained(&mut self, pretrain: &Pretrain) -> Result<()> {
+        self.probe("untrained", |run| {
+            pretrain.clone().seed(run.seed).untrained()
+        })
+    }
+
+    /// Evaluates self-supervision on the task's own images: for each seed, `pretrain` runs on
+    /// a fraction of the unlabelled images, in the folder `folder` of [`SeedRun::dir`], and
+    /// its encoder is [`probe`](Self::probe)d. The report shows the training curves of the
+    /// first seed.
+    ///
+    /// # Errors
+    /// Those of [`Pretrain::run`], [`SeedRun::unlabelled`] and [`probe`](Self::probe).
+    pub fn pretrain(
+        &mut self,
+        name: impl Into<String>,
+        pretrain: &Pretrain,
+        fraction: f64,
+        folder: &str,
+    ) -> Result<()> {
+        let name = name.into();
+        self.probe(&name, |run| -> Result<_> {
+            let training = pretrain.clone().seed(run.seed);
+            Ok(training
+                .run(run.unlabelled(fraction)?, run.dir.join(folder))?
+                .encoder)
+        })?;
+        if let Some(dir) = self.seed_runs.first().map(|run| run.dir.join(folder)) {
+            self.show_run(name, dir);
+        }
+        Ok(())
+    }
+
+    fn extract_features(
+        &self,
+        method: &str,
+        encoder: &FrozenEncoder,
+        policy: &Policy,
+    ) -> Result<Features> {
+        let images = &self.images();
+        let batches = images.len().div_ceil(EXTRACTION_BATCH_SIZE) as u64;
+        let stage = Stage::new(format!("features of \"{method}\""), batches);
+        let mut progress = self.progress.start(stage);
+        let (features, was_there) =
+            self.features
+                .get_or_extract(encoder, images, policy, progress.as_mut())?;
+        let how = if was_there { "read" } else { "computed" };
+        progress.finish(&format!(
+            "{} images x {} {how}",
+            features.len(),
+            features.size
+        ));
+        Ok(features)
+    }
+
+    fn probe_cells(
+        &self,
+        run: &SeedRun,
+        fingerprint: &str,
+        features: &Features,
+        results: &mut MethodResults,
+    ) -> Result<()> {
+        let mut probes = self.protocol.probes.clone();
+        probes.linear.seed = run.seed.0;
+        let cells = self.cells_of(&results.name, &[run.seed]);
+        let stage = Stage::new(
+            format!("probes on \"{}\"", results.name),
+            cells.len() as u64,
+        );
+        let mut progress = self.progress.start(stage);
+        for cell in cells {
+            let compute = || {
+                let (_, fold) = self.resolve(&cell)?;
+                let budget = self.label_budget(&cell)?;
+                let parts = Split {
+                    train: features.select(&self.with_copies(&budget))?,
+                    validation: features.select(&fold.validation)?,
+                    test: features.select(&fold.test)?,
+                };
+                Ok::<_, Error>(CellResult {
+                    train_images: budget.len(),
+                    evaluation: Evaluation::Probes(Box::new(probes.evaluate(&parts)?)),
+                })
+            };
+            let result = self.cells.get_or_compute(&cell, fingerprint, compute)?;
+            progress.step(&StepUpdate {
+                images: result.train_images,
+                ..StepUpdate::default()
+            });
+            results.cells.push((cell, result));
+        }
+        progress.finish("done");
+        Ok(())
+    }
+}

@@ -1,0 +1,284 @@
+//! A study: its folder, its folds and the methods that have been evaluated.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::Value;
+use simclr_data::{
+    AugmentedDataset, Dataset, DatasetExt, OfflineAugmentation, Seed, Split,
+    dataset_facts_with_contents,
+};
+use simclr_eval::Features;
+use simclr_files::{read_json, write_json};
+use simclr_progress::ProgressMode;
+use simclr_train::run::{RunFacts, RunFolder};
+
+use crate::cell::Cell;
+use crate::cell_store::CellStore;
+use crate::comparison::{Comparison, MethodResults};
+use crate::error::{Error, Result};
+use crate::feature_store::FeatureStore;
+use crate::file_name::file_name;
+use crate::protocol::Protocol;
+use crate::seed_run::SeedRun;
+use crate::task::Task;
+
+/// An experiment in progress.
+///
+/// Its folder holds `config.json` (the [`Protocol`]), `manifest.json`, a file per finished
+/// cell in `cells/`, features in `features/`, and what [`write_report`](Self::write_report)
+/// writes.
+pub struct Study {
+    pub(crate) folder: RunFolder,
+    pub(crate) protocol: Protocol,
+    pub(crate) task: Arc<Task>,
+    /// The labelled images and copies of those that some fold trains on.
+    augmented: Option<AugmentedDataset>,
+    pub(crate) seed_runs: Vec<SeedRun>,
+    pub(crate) methods: Vec<EvaluatedMethod>,
+    pub(crate) notes: Vec<String>,
+    /// The names and folders of the training runs whose curves the report shows.
+    pub(crate) shown_runs: Vec<(String, PathBuf)>,
+    pub(crate) cells: CellStore,
+    pub(crate) features: FeatureStore,
+    pub(crate) progress: ProgressMode,
+}
+
+/// A method with all its cells.
+pub(crate) struct EvaluatedMethod {
+    pub(crate) results: MethodResults,
+    /// The features of all images under the first seed, for the report.
+    pub(crate) features: Option<Features>,
+}
+
+impl fmt::Debug for Study {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let methods = self.methods.iter().map(|method| &method.results.name);
+        f.debug_struct("Study")
+            .field("dir", &self.dir())
+            .field("protocol", &self.protocol)
+            .field("task", &self.task)
+            .field("methods", &methods.collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Study {
+    /// Opens the study's folder, making it if needed, and cuts the folds.
+    ///
+    /// # Errors
+    /// Settings out of range; a class too small for the folds; a folder that holds another
+    /// study; an image that cannot be read.
+    pub fn open(dir: impl Into<PathBuf>, protocol: Protocol, task: Task) -> Result<Self> {
+        protocol.validate()?;
+        let dir = dir.into();
+        let task = Arc::new(task);
+        let seed_run = |&seed: &Seed| {
+            Ok(SeedRun {
+                seed,
+                dir: dir.join(format!("seed-{}", seed.0)),
+                folds: task.folds(&protocol.folds, seed)?,
+                task: task.clone(),
+                offline_augmentation: protocol.offline_augmentation.clone(),
+            })
+        };
+        let seed_runs = protocol.seeds.iter().map(seed_run);
+        let seed_runs = seed_runs.collect::<Result<Vec<_>>>()?;
+        let augmented = protocol.offline_augmentation.clone();
+        let augmented = augmented.map(|how| with_training_copies(&task, &seed_runs, how));
+        update_recorded_protocol(&dir)?;
+        let folder = RunFolder::open(&dir, &protocol, &facts(&protocol, &task)?)?;
+        Ok(Self {
+            cells: CellStore::open(dir.join("cells"))?,
+            features: FeatureStore::open(dir.join("features"))?,
+            folder,
+            protocol,
+            task,
+            augmented: augmented.transpose()?,
+            seed_runs,
+            methods: Vec::new(),
+            notes: Vec::new(),
+            shown_runs: Vec::new(),
+            progress: ProgressMode::Silent,
+        })
+    }
+
+    /// Keeps features in another folder, which several studies may share.
+    pub fn with_feature_store(mut self, store: FeatureStore) -> Self {
+        self.features = store;
+        self
+    }
+
+    /// Uses the pretraining runs and features of another study: for the same images with other
+    /// classes, whose folds are the same.
+    ///
+    /// # Errors
+    /// A study with other seeds or other folds.
+    pub fn with_runs_of(mut self, other: &Self) -> Result<Self> {
+        let folds = |study: &Self| -> Vec<_> {
+            let runs = study.seed_runs.iter();
+            runs.map(|run| (run.seed, run.folds.clone())).collect()
+        };
+        if folds(&self) != folds(other) {
+            let expected = "a study with the same seeds and folds";
+            return Err(Error::setting(
+                "study to share runs with",
+                expected,
+                "another",
+            ));
+        }
+        for (own, others) in self.seed_runs.iter_mut().zip(&other.seed_runs) {
+            own.dir.clone_from(&others.dir);
+        }
+        self.features = other.features.clone();
+        Ok(self)
+    }
+
+    /// How progress is shown. Default: not at all.
+    pub fn with_progress(mut self, progress: ProgressMode) -> Self {
+        self.progress = progress;
+        self
+    }
+
+    /// Adds a paragraph to the beginning of the report: what readers must know to judge
+    /// the results.
+    pub fn note(&mut self, text: impl Into<String>) {
+        self.notes.push(text.into());
+    }
+
+    /// Adds the training curves of a run folder to the report.
+    pub fn show_run(&mut self, name: impl Into<String>, dir: impl Into<PathBuf>) {
+        self.shown_runs.push((name.into(), dir.into()));
+    }
+
+    /// The study's folder.
+    pub fn dir(&self) -> &Path {
+        self.folder.dir()
+    }
+
+    /// The settings.
+    pub fn protocol(&self) -> &Protocol {
+        &self.protocol
+    }
+
+    /// The images.
+    pub fn task(&self) -> &Task {
+        &self.task
+    }
+
+    /// The seeds with their folds.
+    pub fn seed_runs(&self) -> &[SeedRun] {
+        &self.seed_runs
+    }
+
+    /// The results of all methods so far.
+    ///
+    /// # Errors
+    /// If there is no method yet.
+    pub fn comparison(&self) -> Result<Comparison> {
+        let results = self.methods.iter().map(|method| method.results.clone());
+        Comparison::new(results.collect())
+    }
+
+    /// Empty results for a new method, whose name can be told from the others', also where it
+    /// becomes part of a file name.
+    pub(crate) fn new_method(&self, name: impl Into<String>) -> Result<MethodResults> {
+        let name = name.into();
+        let file = file_name(&name);
+        if file.is_empty() {
+            let expected = "at least one letter or digit";
+            return Err(Error::setting("name of a method", expected, name));
+        }
+        let mut known = self.methods.iter().map(|method| &method.results.name);
+        if let Some(known) = known.find(|known| file_name(known) == file) {
+            let expected = format!("one that can be told from \"{known}\" in file names");
+            return Err(Error::setting(
+                "name of a method",
+                expected,
+                format!("\"{name}\" (both become `{file}`)"),
+            ));
+        }
+        Ok(MethodResults::new(name))
+    }
+
+    /// The cells of a method under some seeds.
+    pub(crate) fn cells_of(&self, method: &str, seeds: &[Seed]) -> Vec<Cell> {
+        let folds = self.seed_runs.first().map_or(0, |run| run.folds.len());
+        Cell::grid(&[method], seeds, folds, &self.protocol.label_fractions)
+    }
+
+    /// The seed and fold of a cell.
+    pub(crate) fn resolve(&self, cell: &Cell) -> Result<(&SeedRun, &Split<Vec<usize>>)> {
+        let run = self.seed_runs.iter().find(|run| run.seed == cell.seed);
+        run.and_then(|run| Some((run, run.folds.get(cell.fold)?)))
+            .ok_or_else(|| Error::setting("cell", "one of the study", format!("{cell:?}")))
+    }
+
+    /// The images whose labels a cell may use.
+    pub(crate) fn label_budget(&self, cell: &Cell) -> Result<Vec<usize>> {
+        let (_, fold) = self.resolve(cell)?;
+        self.task
+            .label_budget(&fold.train, cell.label_fraction, cell.seed)
+    }
+
+    /// The labelled images, under their own indices, and perhaps copies behind them.
+    pub(crate) fn images(&self) -> Arc<dyn Dataset> {
+        match &self.augmented {
+            Some(augmented) => augmented.shared(),
+            None => self.task.labelled().clone(),
+        }
+    }
+
+    /// Training images with their copies, if there are any.
+    pub(crate) fn with_copies(&self, train: &[usize]) -> Vec<usize> {
+        match &self.augmented {
+            Some(augmented) => augmented.with_copies(train),
+            None => train.to_vec(),
+        }
+    }
+}
+
+/// The labelled images with copies of those that some fold of some seed trains on.
+fn with_training_copies(
+    task: &Task,
+    seed_runs: &[SeedRun],
+    how: OfflineAugmentation,
+) -> Result<AugmentedDataset> {
+    let folds = seed_runs.iter().flat_map(|run| &run.folds);
+    let train: Vec<usize> = folds.flat_map(|fold| fold.train.clone()).collect();
+    Ok(AugmentedDataset::new(task.labelled().clone(), &train, how)?)
+}
+
+/// Gives settings that an earlier version has recorded their present names and defaults, so
+/// that they can be compared with those of now.
+fn update_recorded_protocol(dir: &Path) -> Result<()> {
+    let path = dir.join("config.json");
+    let Some(recorded) = read_json::<Value>(&path)? else {
+        return Ok(());
+    };
+    // What is no protocol is refused when it is compared.
+    let Ok(protocol) = serde_json::from_value::<Protocol>(recorded.clone()) else {
+        return Ok(());
+    };
+    if serde_json::to_value(&protocol).is_ok_and(|now| now != recorded) {
+        write_json(&path, &protocol)?;
+    }
+    Ok(())
+}
+
+/// Seeds and data.
+fn facts(protocol: &Protocol, task: &Task) -> Result<RunFacts> {
+    let images = dataset_facts_with_contents(task.source(), task.labelled().as_ref())?;
+    let mut facts = RunFacts::default().dataset("labelled", images);
+    for (index, &seed) in protocol.seeds.iter().enumerate() {
+        facts = facts.seed(format!("repetition {}", index + 1), seed.0);
+    }
+    match task.extra_unlabelled() {
+        None => Ok(facts),
+        Some(images) => {
+            let images = dataset_facts_with_contents("more images", images.as_ref())?;
+            Ok(facts.dataset("unlabelled", images))
+        }
+    }
+}

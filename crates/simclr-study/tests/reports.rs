@@ -1,0 +1,212 @@
+//! Reports of studies with several seeds, groups and methods of any name.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::Path;
+
+use candle_core::Device;
+use simclr_data::{Dataset, DatasetExt, Groups, Seed, SyntheticCores};
+use simclr_eval::ProbeSuite;
+use simclr_eval::metrics::{ClassificationReport, RocCurve};
+use simclr_eval::probes::{LinearProbe, LogisticProbe};
+use simclr_model::{Encoder, Parameters};
+use simclr_study::{
+    Error, FoldScheme, NetworkEvaluation, Protocol, Result, Study, Task, TrainingJob, paper,
+};
+
+fn protocol(seeds: &[Seed]) -> Protocol {
+    let probes = ProbeSuite {
+        linear: LinearProbe {
+            epochs: 1,
+            batch_size: 10,
+            ..LinearProbe::paper()
+        },
+        logistic: LogisticProbe {
+            penalties: vec![1.0],
+            steps: 5,
+            ..LogisticProbe::default()
+        },
+        ..ProbeSuite::default()
+    };
+    paper::tiny(paper::experiment_3())
+        .with_folds(FoldScheme::SmallTrain {
+            folds: 2,
+            fraction: 0.2,
+        })
+        .with_label_fractions([1.0])
+        .with_seeds(seeds)
+        .with_probes(probes)
+}
+
+fn study(dir: &Path, seeds: &[Seed], groups: Option<Groups>) -> Study {
+    let cores = SyntheticCores::new(60, 32, Seed(1)).unwrap().shared();
+    let mut task = Task::new("cores", cores).unwrap();
+    if let Some(groups) = groups {
+        task = task.with_groups(&groups).unwrap();
+    }
+    Study::open(dir, protocol(seeds), task).unwrap()
+}
+
+/// The labels of a job's test images.
+fn test_labels(job: &TrainingJob) -> Vec<u32> {
+    job.split.test.labels("a test").unwrap()
+}
+
+/// A network that gives the first class a score that falls with the position of an image.
+fn ramp(job: &TrainingJob) -> Result<NetworkEvaluation> {
+    let labels = test_labels(job);
+    let classes = job.split.test.class_names();
+    let mut test_scores = vec![0.0; labels.len() * classes.len()];
+    for (index, row) in test_scores.chunks_exact_mut(classes.len()).enumerate() {
+        row[0] = 1.0 - index as f32 / labels.len() as f32;
+    }
+    Ok(NetworkEvaluation {
+        test: ClassificationReport::new(&test_scores, &labels, classes)?,
+        test_scores,
+    })
+}
+
+#[test]
+fn the_cell_in_detail_is_shown_with_the_labels_of_its_own_seed_and_fold() {
+    // Groups of 1 to 5 images: how many a fold trains on depends on the seed.
+    let groups = || {
+        let sizes = (0..).flat_map(|group| std::iter::repeat_n(group, group % 5 + 1));
+        Some(Groups::by_key(sizes.take(60).collect::<Vec<usize>>()))
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let all: Vec<Seed> = (1..20).map(Seed).collect();
+    let probe = study(&dir.path().join("probe"), &all, groups());
+    let largest = |seed: &Seed| {
+        let run = probe.seed_runs().iter().find(|run| run.seed == *seed);
+        let folds = &run.unwrap().folds;
+        folds.iter().map(|fold| fold.train.len()).max().unwrap()
+    };
+    let second = all[1..]
+        .iter()
+        .find(|seed| largest(seed) > largest(&all[0]));
+    let seeds = [all[0], *second.unwrap()];
+
+    let dir = dir.path().join("study");
+    let mut study = study(&dir, &seeds, groups());
+    let mut expected = (0, 0.0);
+    study
+        .train("ramp", "ramp", |job| {
+            let result = ramp(job)?;
+            // The areas are those of the first cell with the most labels.
+            if job.split.train.len() > expected.0 {
+                let is_first: Vec<bool> = test_labels(job).iter().map(|&l| l == 0).collect();
+                let shares = result.test_scores.chunks_exact(10).map(|row| {
+                    let raised = row.iter().map(|&score| f64::from(score).exp());
+                    f64::from(row[0]).exp() / raised.sum::<f64>()
+                });
+                let shares: Vec<f64> = shares.collect();
+                let area = RocCurve::new(&is_first, &shares)?.area;
+                expected = (job.split.train.len(), area);
+            }
+            Ok::<_, Error>(result)
+        })
+        .unwrap();
+    study.write_report().unwrap();
+    let page = fs::read_to_string(dir.join("report.html")).unwrap();
+    let seed = seeds[1].0;
+    assert!(page.contains(&format!("of seed {seed}, 100 %")), "{seed}");
+    let areas = fs::read_to_string(dir.join("tables/1-ramp-areas.csv")).unwrap();
+    let first = areas.lines().nth(1).unwrap();
+    let area: f64 = first.rsplit(',').next().unwrap().parse().unwrap();
+    assert!((area - expected.1).abs() < 1e-12, "{first}: {expected:?}");
+}
+
+#[test]
+fn methods_may_have_any_name_that_can_be_told_from_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut study = study(dir.path(), &[Seed(1)], None);
+    // Names of the report's own tables and figures, of each other's, and of other alphabets.
+    let names = [
+        "images",
+        "f1",
+        "label efficiency",
+        "a",
+        "a by class",
+        "предобучение",
+        "Größe",
+        "Grüße",
+    ];
+    for name in names {
+        study.train(name, "ramp", ramp).unwrap();
+    }
+    for (name, part) in [
+        ("F1!", "\"F1!\" (both become `f1`)"),
+        ("a", "told from \"a\""),
+        ("- ?", "at least one letter or digit"),
+    ] {
+        let called = |_: &TrainingJob| -> Result<NetworkEvaluation> { unreachable!() };
+        let error = study.train(name, "ramp", called).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
+    study.show_run("!", dir.path().join("no-run"));
+    assert!(study.write_report().is_err());
+
+    let page = {
+        let mut again = reopened(dir.path(), study);
+        for name in names {
+            let called = |_: &TrainingJob| -> Result<NetworkEvaluation> { unreachable!() };
+            again.train(name, "ramp", called).unwrap();
+        }
+        fs::read_to_string(again.write_report().unwrap()).unwrap()
+    };
+    for name in names {
+        assert!(page.contains(&format!(">{name}</h2>")), "{name}");
+    }
+    assert!(dir.path().join("tables/2-f1.csv").is_file());
+}
+
+fn reopened(dir: &Path, before: Study) -> Study {
+    drop(before);
+    study(dir, &[Seed(1)], None)
+}
+
+#[test]
+fn trained_cells_belong_to_their_settings_and_their_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let start = |seed: u64| -> Parameters {
+        let config = protocol(&[Seed(1)]).encoder().clone();
+        let encoder = Encoder::initialize(&config, seed, &Device::Cpu).unwrap();
+        let parameters = encoder.parameters().iter();
+        let named = parameters.map(|p| (p.spec.name.clone(), p.variable.clone()));
+        Parameters::from_variables(named).unwrap()
+    };
+    let run = |start: Option<&Parameters>, epochs: usize| {
+        let mut study = study(dir.path(), &[Seed(1)], None);
+        study.fine_tune("fine-tuned", start, |job| {
+            let mut config = job.config.clone();
+            config.batch_size = 6;
+            config.schedule.epochs = epochs;
+            config
+        })
+    };
+    run(Some(&start(1)), 1).unwrap();
+    let cells = || {
+        let cells = fs::read_dir(dir.path().join("cells")).unwrap();
+        let cells = cells.map(|cell| fs::read_to_string(cell.unwrap().path()).unwrap());
+        let mut cells: Vec<String> = cells.collect();
+        cells.sort();
+        cells
+    };
+    let recorded = cells();
+    assert_eq!(recorded.len(), 2);
+    // The same again is read back; another start, none, or other settings are refused by name.
+    run(Some(&start(1)), 1).unwrap();
+    for (start, epochs) in [(Some(start(2)), 1), (None, 1), (Some(start(1)), 2)] {
+        let error = run(start.as_ref(), epochs).unwrap_err().to_string();
+        assert!(
+            error.contains("another network") && error.contains("fine-tuned_seed-1_fold-1"),
+            "{error}"
+        );
+    }
+    assert_eq!(cells(), recorded);
+    assert!(
+        !dir.path()
+            .join("seed-1/fine-tuned/fold-1_labels-1")
+            .exists()
+    );
+}
