@@ -17,7 +17,7 @@ use simclr_progress::{Progress, ProgressMode, Stage};
 use crate::callback::Callback;
 use crate::config::LoopConfig;
 use crate::error::Result;
-use crate::objective::{Metric, Objective};
+use crate::objective::Objective;
 use crate::run::{RunFacts, RunFolder};
 use crate::trainer::Trainer;
 use crate::training_run::{RunOptions, TrainingRun};
@@ -338,6 +338,3 @@ impl<C: LoopConfig> RunSpec<C> {
         Ok(())
     }
 }
-
-/// A hook after each epoch gives the values of a run's extra columns.
-pub(crate) type EpochHook<'a> = dyn FnMut(&Trainer) -> Result<Vec<Metric>> + 'a;

@@ -17,8 +17,10 @@ use crate::callback::{Callback, Control, EpochMetrics};
 use crate::error::{Error, Result};
 use crate::objective::{Metric, TrainingBatch};
 use crate::run::{Checkpoints, MetricsLog, MetricsTable, RunFolder};
-use crate::run_spec::EpochHook;
 use crate::trainer::{StepMetrics, Trainer};
+
+/// Gives the values of a run's extra columns after each epoch.
+pub(crate) type EpochHook<'a> = dyn FnMut(&Trainer) -> Result<Vec<Metric>> + 'a;
 
 /// The trained network in the run folder.
 const MODEL_FILE: &str = "model.safetensors";

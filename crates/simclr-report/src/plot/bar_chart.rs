@@ -1,10 +1,11 @@
 //! Bars: figures by class.
 
 use super::axis::{Axis, Margins, Scale, draw_frame};
+use super::canvas::DrawError;
 use super::canvas::{Canvas, Marker};
 use super::legend::{self, Symbol};
 use super::style::{FAINT_INK, TextSize, colour, fit};
-use super::svg::{DrawError, Svg};
+use super::svg::Svg;
 use crate::error::{Error, Result};
 
 const WIDTH: f64 = 720.0;

@@ -11,8 +11,10 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontTransform, IntoTextStyle};
 
 use super::style::{FONT, INK, TextSize, fit};
-use super::svg::DrawError;
 use crate::error::Result;
+
+/// What drawing may fail with.
+pub(super) type DrawError = plotters::drawing::DrawingAreaErrorKind<std::io::Error>;
 
 /// A point, or a size, in pixels from the upper left corner.
 pub(super) type Pixel = (f64, f64);

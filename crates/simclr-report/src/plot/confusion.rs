@@ -2,9 +2,10 @@
 
 use plotters::prelude::{RGBColor, WHITE};
 
+use super::canvas::DrawError;
 use super::canvas::{Align, Canvas, Pixel, stroke};
 use super::style::{FAINT_INK, GRID, INK, TextSize, fit, heat, text_width};
-use super::svg::{DrawError, Svg};
+use super::svg::Svg;
 use crate::error::{Error, Result};
 
 const WIDEST_LABEL: f64 = 150.0;

@@ -2,9 +2,9 @@
 
 use plotters::prelude::{Color, RGBColor};
 
+use super::canvas::DrawError;
 use super::canvas::{Canvas, Marker, Pixel, stroke};
 use super::style::{INK, TextSize, fit, text_width};
-use super::svg::DrawError;
 use crate::error::Result;
 
 /// The distance between two lines.

@@ -3,10 +3,11 @@
 use plotters::prelude::Color;
 
 use super::axis::{Axis, Margins, Scale, draw_frame};
+use super::canvas::DrawError;
 use super::canvas::{Align, Canvas, Marker, Pixel, stroke};
 use super::legend::{self, Dash, Symbol};
 use super::style::{FAINT_INK, TextSize, colour};
-use super::svg::{DrawError, Svg};
+use super::svg::Svg;
 use crate::error::Result;
 
 const WIDTH: f64 = 720.0;

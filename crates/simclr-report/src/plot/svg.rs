@@ -2,15 +2,12 @@
 
 use std::path::Path;
 
-use plotters::prelude::{DrawingAreaErrorKind, IntoDrawingArea, SVGBackend, WHITE};
+use plotters::prelude::{IntoDrawingArea, SVGBackend, WHITE};
 
 use simclr_files::write_bytes;
 
-use super::canvas::{Canvas, Pixel, units};
+use super::canvas::{Canvas, DrawError, Pixel, units};
 use crate::error::{Error, Result};
-
-/// What drawing may fail with.
-pub(super) type DrawError = DrawingAreaErrorKind<std::io::Error>;
 
 /// An SVG document.
 #[derive(Debug, Clone, PartialEq, Eq)]
