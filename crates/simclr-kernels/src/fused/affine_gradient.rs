@@ -75,28 +75,60 @@ impl AffineGradient<'_> {
         })
     }
 
-    /// Shows `visit` each channel of a row that begins at `at` in the map, its `x`, and
-    /// whether gradients pass the activation there.
+    /// Replaces a row of `dy`, which begins at `at` in the map, by what `make` makes of the
+    /// channel, `x` and `dy` through the activation.
+    // Twice as fast as one function for this and `visit` that leaves the selection to the
+    // closures.
     #[inline(always)]
-    fn each_channel(&self, at: usize, mut visit: impl FnMut(usize, f32, bool)) {
+    fn through(&self, at: usize, dy: &mut [f32], make: impl Fn(usize, f32, f32) -> f32) {
         let channels = self.channels();
         let x = &self.x[at..at + channels];
+        let dy = &mut dy[..channels];
         match self.gate {
             Gate::Open => {
-                for (c, &x) in x.iter().enumerate() {
-                    visit(c, x, true);
+                for c in 0..channels {
+                    dy[c] = make(c, x[c], dy[c]);
                 }
             }
             Gate::Output(y) => {
                 let y = &y[at..at + channels];
                 for c in 0..channels {
-                    visit(c, x[c], y[c] > 0.0);
+                    dy[c] = make(c, x[c], if y[c] > 0.0 { dy[c] } else { 0.0 });
                 }
             }
             Gate::Input => {
                 let (scale, shift) = (&self.scale[..channels], &self.shift[..channels]);
                 for c in 0..channels {
-                    visit(c, x[c], x[c] * scale[c] + shift[c] > 0.0);
+                    let open = x[c] * scale[c] + shift[c] > 0.0;
+                    dy[c] = make(c, x[c], if open { dy[c] } else { 0.0 });
+                }
+            }
+        }
+    }
+
+    /// Shows `visit` the channel, `x` and `dy` through the activation, for one row.
+    #[inline(always)]
+    fn visit(&self, at: usize, dy: &[f32], mut visit: impl FnMut(usize, f32, f32)) {
+        let channels = self.channels();
+        let x = &self.x[at..at + channels];
+        let dy = &dy[..channels];
+        match self.gate {
+            Gate::Open => {
+                for c in 0..channels {
+                    visit(c, x[c], dy[c]);
+                }
+            }
+            Gate::Output(y) => {
+                let y = &y[at..at + channels];
+                for c in 0..channels {
+                    visit(c, x[c], if y[c] > 0.0 { dy[c] } else { 0.0 });
+                }
+            }
+            Gate::Input => {
+                let (scale, shift) = (&self.scale[..channels], &self.shift[..channels]);
+                for c in 0..channels {
+                    let open = x[c] * scale[c] + shift[c] > 0.0;
+                    visit(c, x[c], if open { dy[c] } else { 0.0 });
                 }
             }
         }
@@ -118,8 +150,7 @@ fn_per_level! {
             {
                 let (few, few_weighted) = (&mut few[..channels], &mut few_weighted[..channels]);
                 for (index, dy) in dy.chunks_exact(channels).enumerate() {
-                    gradient.each_channel(first + index * channels, |c, x, open| {
-                        let g = if open { dy[c] } else { 0.0 };
+                    gradient.visit(first + index * channels, dy, |c, x, g| {
                         few[c] += g;
                         few_weighted[c] += g * (x - centre[c]);
                     });
@@ -143,10 +174,8 @@ fn_per_level! {
         let [a, b, c] = factors.map(|factor| &factor[..channels]);
         let centre = &gradient.centre[..channels];
         for (index, dy) in dy.chunks_exact_mut(channels).enumerate() {
-            gradient.each_channel(offset + index * channels, |i, x, open| {
-                let g = if open { dy[i] } else { 0.0 };
-                dy[i] = a[i] * g + b[i] * (x - centre[i]) + c[i];
-            });
+            let at = offset + index * channels;
+            gradient.through(at, dy, |i, x, g| a[i] * g + b[i] * (x - centre[i]) + c[i]);
         }
     }
 }
@@ -165,7 +194,7 @@ fn_per_level! {
         let rows = dy.chunks_exact_mut(channels).zip(dx.chunks_exact_mut(channels));
         for (index, (dy, dx)) in rows.enumerate() {
             let at = offset + index * channels;
-            gradient.each_channel(at, |i, _, open| dy[i] = if open { dy[i] } else { 0.0 });
+            gradient.through(at, dy, |_, _, g| g);
             let x = &gradient.x[at..at + channels];
             for i in 0..channels {
                 dx[i] = a[i] * dy[i] + b[i] * (x[i] - centre[i]) + c[i];
