@@ -301,7 +301,7 @@ impl ProjectionHead {
     /// Computes all levels from representations `[n, d]`.
     ///
     /// # Errors
-    /// [`Error::Input`] if d is not the encoder's feature size.
+    /// [`crate::Error::Input`] if d is not the encoder's feature size.
     pub fn forward(&self, representation: &Tensor, mode: Mode) -> Result<ProjectionOutput> {
         check_features("projection head", representation, self.feature_size)?;
         let pass = Pass::new(mode, Freeze::None, ModelStage::ProjectionHead, self.backend);

@@ -55,7 +55,7 @@ impl Imported {
 
     /// Writes the network in our format. No more than one tensor is in memory at a time, and
     /// those that need no conversion not even as a whole. The file is complete or not there, but
-    /// [not waited for](crate::Durability::Buffered) until it is on the disk: it can be made again.
+    /// [not waited for](simclr_files::Durability::Buffered) until it is on the disk: it can be made again.
     ///
     /// # Errors
     /// [`Error::Checksum`](crate::Error::Checksum) if a variable's bytes have changed; then no file is written.
