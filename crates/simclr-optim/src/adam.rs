@@ -1,13 +1,10 @@
 //! Adam.
 
-use std::collections::BTreeMap;
-
-use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::elementwise::{for_each_element, in_place};
 use crate::error::{check_fraction, check_not_negative};
-use crate::state::{Buffers, OptimizerState, Update};
+use crate::state::{Buffers, OptimizerState, Update, forward_to_state};
 use crate::{Gradients, NamedVariable, Optimizer, Result};
 
 /// The settings of [`Adam`].
@@ -105,21 +102,7 @@ impl Optimizer for Adam {
         })
     }
 
-    fn variables(&self) -> Vec<&NamedVariable> {
-        self.state.variables()
-    }
-
-    fn steps_taken(&self) -> u64 {
-        self.state.steps()
-    }
-
-    fn state(&self) -> Result<BTreeMap<String, Tensor>> {
-        self.state.to_tensors()
-    }
-
-    fn load_state(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()> {
-        self.state.load(state)
-    }
+    forward_to_state!();
 }
 
 fn apply(config: &AdamConfig, learning_rate: f64, update: Update<'_, 2>) -> Result<()> {

@@ -1,13 +1,11 @@
 //! Layer-wise adaptive rate scaling.
 
-use std::collections::BTreeMap;
-
 use candle_core::{Tensor, Var};
 use serde::{Deserialize, Serialize};
 
 use crate::elementwise::{for_each_element, in_place};
 use crate::error::{check_fraction, check_not_negative};
-use crate::state::{Buffers, OptimizerState, Update};
+use crate::state::{Buffers, OptimizerState, Update, forward_to_state};
 use crate::{Gradients, NamedVariable, Optimizer, Result, WeightDecayCoverage};
 
 /// What the momentum of [`Lars`] runs over.
@@ -172,21 +170,7 @@ impl Optimizer for Lars {
         })
     }
 
-    fn variables(&self) -> Vec<&NamedVariable> {
-        self.state.variables()
-    }
-
-    fn steps_taken(&self) -> u64 {
-        self.state.steps()
-    }
-
-    fn state(&self) -> Result<BTreeMap<String, Tensor>> {
-        self.state.to_tensors()
-    }
-
-    fn load_state(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()> {
-        self.state.load(state)
-    }
+    forward_to_state!();
 
     /// LARS decays everything but what it excludes, of which the loss decays the
     /// kernels of the supervised head.

@@ -1,13 +1,10 @@
 //! Stochastic gradient descent with momentum.
 
-use std::collections::BTreeMap;
-
-use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::elementwise::{for_each_element, in_place};
 use crate::error::check_fraction;
-use crate::state::{Buffers, OptimizerState, Update};
+use crate::state::{Buffers, OptimizerState, Update, forward_to_state};
 use crate::{Gradients, NamedVariable, Optimizer, Result};
 
 /// The settings of [`Sgd`].
@@ -93,21 +90,7 @@ impl Optimizer for Sgd {
         })
     }
 
-    fn variables(&self) -> Vec<&NamedVariable> {
-        self.state.variables()
-    }
-
-    fn steps_taken(&self) -> u64 {
-        self.state.steps()
-    }
-
-    fn state(&self) -> Result<BTreeMap<String, Tensor>> {
-        self.state.to_tensors()
-    }
-
-    fn load_state(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()> {
-        self.state.load(state)
-    }
+    forward_to_state!();
 }
 
 fn apply(config: &SgdConfig, learning_rate: f64, update: Update<'_, 1>) -> Result<()> {

@@ -165,6 +165,33 @@ impl<const BUFFERS: usize> OptimizerState<BUFFERS> {
 }
 
 /// Without the values, of which there are millions.
+/// The methods of [`Optimizer`](crate::Optimizer) that are those of a field `state`, an
+/// [`OptimizerState`].
+macro_rules! forward_to_state {
+    () => {
+        fn variables(&self) -> Vec<&NamedVariable> {
+            self.state.variables()
+        }
+
+        fn steps_taken(&self) -> u64 {
+            self.state.steps()
+        }
+
+        fn state(&self) -> Result<std::collections::BTreeMap<String, candle_core::Tensor>> {
+            self.state.to_tensors()
+        }
+
+        fn load_state(
+            &mut self,
+            state: &std::collections::BTreeMap<String, candle_core::Tensor>,
+        ) -> Result<()> {
+            self.state.load(state)
+        }
+    };
+}
+
+pub(crate) use forward_to_state;
+
 impl<const BUFFERS: usize> fmt::Debug for OptimizerState<BUFFERS> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OptimizerState")
