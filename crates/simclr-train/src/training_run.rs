@@ -192,7 +192,6 @@ impl TrainingRun {
             match self.after_step(batch.epoch, batch.len(), waited, &metrics, after_epoch)? {
                 Control::Continue => {}
                 Control::Pause => {
-                    self.checkpoint()?;
                     return Err(Error::Paused {
                         dir: self.folder.dir().to_owned(),
                         step: self.trainer.steps_taken(),
@@ -213,7 +212,7 @@ impl TrainingRun {
         })
     }
 
-    /// Records the step, and the epoch if it ends here.
+    /// Records the step, and the epoch if it ends here; saves a checkpoint where one is due.
     fn after_step(
         &mut self,
         epoch: usize,
@@ -243,20 +242,22 @@ impl TrainingRun {
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value));
         self.epoch_rows.push(named.collect());
-        let Some(index) = ended else {
-            return Ok(control);
-        };
-        let epoch = EpochMetrics {
-            epoch: index + 1,
-            steps,
-            values: means(&std::mem::take(&mut self.epoch_rows)),
-        };
-        control = control.max(self.ask(|callback| callback.on_epoch(&epoch)));
-        if control == Control::Stop {
-            self.end_at(steps as usize);
+        let mut is_checkpoint_due = false;
+        if let Some(index) = ended {
+            let epoch = EpochMetrics {
+                epoch: index + 1,
+                steps,
+                values: means(&std::mem::take(&mut self.epoch_rows)),
+            };
+            control = control.max(self.ask(|callback| callback.on_epoch(&epoch)));
+            if control == Control::Stop {
+                self.end_at(steps as usize);
+            }
+            let every = self.options.checkpoint_epochs.get();
+            is_checkpoint_due =
+                epoch.epoch.is_multiple_of(every) || epoch.epoch == self.epoch_ends.len();
         }
-        let every = self.options.checkpoint_epochs.get();
-        if epoch.epoch.is_multiple_of(every) || epoch.epoch == self.epoch_ends.len() {
+        if is_checkpoint_due || control == Control::Pause {
             self.checkpoint()?;
         }
         Ok(control)
