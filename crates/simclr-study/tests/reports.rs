@@ -11,8 +11,12 @@ use simclr_eval::metrics::{ClassificationReport, RocCurve};
 use simclr_eval::probes::{LinearProbe, LogisticProbe};
 use simclr_model::{Encoder, Parameters};
 use simclr_study::{
-    Error, FoldScheme, NetworkEvaluation, Protocol, Result, Study, Task, TrainingJob, paper,
+    Error, FoldScheme, NetworkEvaluation, Protocol, Result, SeedRun, Study, Task, TrainingJob,
+    paper,
 };
+
+/// Images of a study.
+const IMAGES: usize = 150;
 
 fn protocol(seeds: &[Seed]) -> Protocol {
     let probes = ProbeSuite {
@@ -39,7 +43,7 @@ fn protocol(seeds: &[Seed]) -> Protocol {
 }
 
 fn study(dir: &Path, seeds: &[Seed], groups: Option<Groups>) -> Study {
-    let cores = SyntheticCores::new(60, 32, Seed(1)).unwrap().shared();
+    let cores = SyntheticCores::new(IMAGES, 32, Seed(1)).unwrap().shared();
     let mut task = Task::new("cores", cores).unwrap();
     if let Some(groups) = groups {
         task = task.with_groups(&groups).unwrap();
@@ -68,12 +72,25 @@ fn ramp(job: &TrainingJob) -> Result<NetworkEvaluation> {
 
 #[test]
 fn the_cell_in_detail_is_shown_with_the_labels_of_its_own_seed_and_fold() {
+    // Eleven groups of different sizes, whose images are of all classes: how many images a fold
+    // trains on depends on the seed.
     let groups = || {
-        let keys = (0..).flat_map(|group| std::iter::repeat_n(group, group % 5 + 1));
-        Some(Groups::by_key(keys.take(60).collect::<Vec<usize>>()))
+        let keys = (0..IMAGES as u64).map(|index| ((index * 2_654_435_761) >> 13) % 11);
+        Some(Groups::by_key(keys.collect::<Vec<u64>>()))
     };
     let dir = tempfile::tempdir().unwrap();
-    let seeds = [Seed(1), Seed(2)];
+    let all: Vec<Seed> = (1..20).map(Seed).collect();
+    let sizes = study(&dir.path().join("sizes"), &all, groups());
+    let largest = |run: &SeedRun| {
+        let sizes = run.folds.iter().map(|fold| fold.train.len());
+        sizes.max().unwrap()
+    };
+    let runs = sizes.seed_runs();
+    let smaller = runs.iter().min_by_key(|run| largest(run)).unwrap();
+    let larger = runs.iter().max_by_key(|run| largest(run)).unwrap();
+    assert!(largest(larger) > largest(smaller), "all folds are alike");
+    // The cell in detail is one of the second seed.
+    let seeds = [smaller.seed, larger.seed];
 
     let dir = dir.path().join("study");
     let mut study = study(&dir, &seeds, groups());
@@ -97,7 +114,8 @@ fn the_cell_in_detail_is_shown_with_the_labels_of_its_own_seed_and_fold() {
         .unwrap();
     study.write_report().unwrap();
     let page = fs::read_to_string(dir.join("report.html")).unwrap();
-    assert!(page.contains("of seed 1, 100 %"));
+    let seed = seeds[1].0;
+    assert!(page.contains(&format!("of seed {seed}, 100 %")), "{seed}");
     let areas = fs::read_to_string(dir.join("tables/1-ramp-areas.csv")).unwrap();
     let first = areas.lines().nth(1).unwrap();
     let area: f64 = first.rsplit(',').next().unwrap().parse().unwrap();
