@@ -22,6 +22,11 @@ pub(crate) fn config_of(case: &GoldenCase) -> Result<SimClrConfig> {
         .with_se_ratio(case.number("se_ratio")?)
         .with_batch_norm_decay(case.number("bn_momentum")?)
         .with_batch_norm_epsilon(case.number("bn_eps")?);
+    with_heads(case, encoder)
+}
+
+/// The network with the heads that the case names.
+pub(crate) fn with_heads(case: &GoldenCase, encoder: ResNetConfig) -> Result<SimClrConfig> {
     let projection_head = ProjectionHeadConfig::default()
         .with_layers(case.count("num_proj_layers")?)
         .with_output_size(case.count("proj_out_dim")?)

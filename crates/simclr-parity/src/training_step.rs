@@ -7,13 +7,13 @@ use candle_core::{DType, Tensor};
 use serde_json::Value;
 use simclr_kernels::{Backend, ConvolutionMethod, KernelOptions};
 use simclr_loss::NtXent;
-use simclr_model::{Freeze, ProjectionHeadConfig, ResNetConfig, SimClr, SimClrConfig, Stem};
+use simclr_model::{Freeze, ResNetConfig, SimClr, SimClrConfig, Stem};
 use simclr_optim::{AdamConfig, LarsConfig, OptimizerConfig, SgdConfig};
 use simclr_optim::{ScheduleConfig, WarmupCosine};
 use simclr_testkit::{GoldenCase, Tolerance};
 use simclr_train::{ContrastiveObjective, Objective, StepMetrics, SupervisedObjective, Trainer};
 
-use crate::formula_model::formula_model;
+use crate::formula_model::{formula_model, with_heads};
 use crate::schedule::scaling;
 use crate::slots::slots_of;
 use crate::tensors::values as flat;
@@ -139,13 +139,7 @@ fn model_config(case: &GoldenCase) -> Result<SimClrConfig> {
         .with_stem(Stem::for_image_size(case.count("image_size")?))
         .with_sk_ratio(case.number("sk_ratio")?)
         .with_se_ratio(case.number("se_ratio")?);
-    let projection_head = ProjectionHeadConfig::default()
-        .with_layers(case.count("num_proj_layers")?)
-        .with_output_size(case.count("proj_out_dim")?)
-        .with_fine_tune_from(case.integer("ft_proj_selector")?);
-    Ok(SimClrConfig::new(encoder)
-        .with_projection_head(projection_head)
-        .with_classes(case.count("num_classes")?))
+    with_heads(case, encoder)
 }
 
 fn optimizer(case: &GoldenCase) -> Result<OptimizerConfig> {
