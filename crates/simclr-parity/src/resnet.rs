@@ -15,10 +15,12 @@ use run::Run;
 /// Compares all results and, in training, all gradients and moving statistics, of the fused
 /// and of the composite kernels.
 ///
-/// Gradients are compared in two precisions. In f32, a pre-activation that is zero but for rounding may
-/// fall on the other side of its ReLU, which costs far more than the rounding itself; the case's
-/// bound allows for that. In f64 nothing falls over, and every variable has to be within the
-/// noise that was measured for it.
+/// In f32, a pre-activation that is zero but for rounding may fall on the other side of its
+/// ReLU: one unit of 32,768 in the last block group moves every gradient below it by 1 %, which
+/// is more than the bound of a case in whose recording none fell over. In f64 nothing falls
+/// over, so the gradients of the composite kernels, which take any type, are compared in f64,
+/// where nothing but the rounding of what was recorded lies between. The fused kernels know f32
+/// alone and have to meet the case's bound.
 pub(crate) fn check(case: &GoldenCase) -> Result<CaseReport> {
     let training = case.flag("training")?;
     let mode = if training { Mode::Train } else { Mode::Infer };
@@ -29,6 +31,8 @@ pub(crate) fn check(case: &GoldenCase) -> Result<CaseReport> {
         check_activations(&mut single, case, &run.output)?;
         if training {
             check_moving_statistics(&mut single, case, &run.model)?;
+        }
+        if training && backend == Backend::Fused {
             gradients::check_single(&mut single, case, &run)?;
         }
         report.absorb(label, single);

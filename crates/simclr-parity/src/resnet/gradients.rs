@@ -9,6 +9,9 @@ use super::run::Run;
 use crate::recorded::{compare_gradient, compare_norms, norm};
 use crate::{CaseReport, Result};
 
+/// Relative distance in the L2 norm between two f64 computations, one of them stored as f32.
+const ROUNDING: f64 = 1e-6;
+
 /// Compares the gradients of an f32 run within the case's bounds, with the recorded f64 run
 /// and, where there is a bound for it, with the recorded f32 run.
 pub(super) fn check_single(report: &mut CaseReport, case: &GoldenCase, run: &Run) -> Result<()> {
@@ -22,27 +25,22 @@ pub(super) fn check_single(report: &mut CaseReport, case: &GoldenCase, run: &Run
             case,
             loss,
             against_single,
-            against_double: &|_| against_double,
+            against_double,
         };
         check.run(report, run)?;
     }
     Ok(())
 }
 
-/// Compares the gradients of an f64 run with the recorded f64 run, each within the noise that
-/// was measured for its variable, and at most the case's bound.
+/// Compares the gradients of an f64 run with the recorded f64 run: nothing but the rounding of
+/// the recorded values to f32 lies between them.
 pub(super) fn check_double(report: &mut CaseReport, case: &GoldenCase, run: &Run) -> Result<()> {
     for loss in Loss::ALL {
-        let bound = case.bound(&loss.bound_against_double())?;
-        let noise = &case.description["noise"][format!("{}_rel_l2_by_variable", loss.prefix())];
         let check = GradientCheck {
             case,
             loss,
             against_single: None,
-            against_double: &|variable| {
-                let noise = noise[variable].as_f64();
-                noise.map_or(bound, |noise| noise.min(bound))
-            },
+            against_double: ROUNDING,
         };
         check.run(report, run)?;
     }
@@ -91,8 +89,8 @@ struct GradientCheck<'a> {
     loss: Loss,
     /// Relative distance from the recorded f32 run, which is noisy itself.
     against_single: Option<f64>,
-    /// Relative distance from the recorded f64 run, by variable.
-    against_double: &'a dyn Fn(&str) -> f64,
+    /// Relative distance from the recorded f64 run.
+    against_double: f64,
 }
 
 impl GradientCheck<'_> {
@@ -109,14 +107,14 @@ impl GradientCheck<'_> {
                 report.require(&name, gradient.is_none() && norms[original].is_null());
                 continue;
             };
-            let bound = (self.against_double)(original);
+            let bound = self.against_double;
             compare_norms(report, &name, norm(gradient)?, reference, bound);
             self.compare(report, &name, gradient, bound)?;
         }
         match gradients.get(&run.images) {
             Some(gradient) => {
                 let name = format!("{prefix}_input");
-                self.compare(report, &name, gradient, (self.against_double)(&name))
+                self.compare(report, &name, gradient, self.against_double)
             }
             None => Err(self.case.error("no gradient reached the images").into()),
         }
