@@ -98,7 +98,10 @@ impl Arguments {
         let mut protocol = study.protocol().clone();
         protocol.title += &format!(", \"{class}\" against the others");
         let binary = Study::open(study.dir().join("binary"), protocol, task)?;
-        let binary = binary.with_progress(self.common.experiment.progress());
+        let experiment = &self.common.experiment;
+        let binary = binary
+            .with_progress(experiment.progress())
+            .with_gradient_checkpointing(experiment.gradient_checkpointing());
         Ok(binary.with_runs_of(study)?)
     }
 

@@ -236,7 +236,7 @@ fn experiment_3_resumes_and_beats_chance() {
 fn experiment_4_draws_a_curve_over_unlabelled_images() {
     let dir = tempfile::tempdir().unwrap();
     let more = "--unlabelled-fraction 0.6,1 --train-epochs 1 --label-fraction 1 --same-epochs";
-    let more = format!("{FEW} --enlarge flips {more}");
+    let more = format!("{FEW} --enlarge flips --gradient-checkpointing {more}");
     let arguments = exp4::Arguments::parse_from(options(dir.path(), &more));
     exp4::run(arguments).unwrap();
     let methods = [

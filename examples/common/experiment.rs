@@ -10,6 +10,7 @@ use simclr::data::{
     ClassMap, DuplicateSearch, Groups, Labels, OfflineAugmentation, SyntheticCores,
     SyntheticTextures,
 };
+use simclr::model::GradientCheckpointing;
 use simclr::prelude::*;
 use simclr::report::Report;
 use simclr::study::paper;
@@ -133,6 +134,10 @@ pub(crate) struct ExperimentArguments {
     /// How many seeds; everything is repeated with each.
     #[arg(long, default_value_t = 1)]
     seeds: u64,
+    /// Keep only the inputs of the networks' blocks for the backward pass, and compute the rest
+    /// again: less memory, more time, the same results.
+    #[arg(long)]
+    gradient_checkpointing: bool,
     /// Do not show how far the work is.
     #[arg(long)]
     quiet: bool,
@@ -329,7 +334,18 @@ impl ExperimentArguments {
     /// The study: its folder, its settings and its images.
     pub(crate) fn study(&self, name: &str, protocol: Protocol) -> AnyResult<Study> {
         let study = Study::open(self.dir(name), protocol, self.task()?)?;
-        Ok(study.with_progress(self.progress()))
+        Ok(study
+            .with_progress(self.progress())
+            .with_gradient_checkpointing(self.gradient_checkpointing()))
+    }
+
+    /// What training keeps for the backward pass.
+    pub(crate) fn gradient_checkpointing(&self) -> GradientCheckpointing {
+        if self.gradient_checkpointing {
+            GradientCheckpointing::PerBlock
+        } else {
+            GradientCheckpointing::None
+        }
     }
 
     /// How the work is shown.

@@ -48,6 +48,7 @@ impl SelfSupervisionArguments {
             .checkpoint_epochs(pretrain.checkpoint_epochs)
             .keep_checkpoints(pretrain.keep_checkpoint_max)
             .progress(self.experiment.progress())
+            .gradient_checkpointing(self.experiment.gradient_checkpointing())
     }
 }
 

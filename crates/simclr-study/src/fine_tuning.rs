@@ -51,10 +51,11 @@ impl Study {
                 "trained with settings {settings} from {start_digest}"
             ))
         };
-        let progress = self.progress;
+        let (progress, checkpointing) = (self.progress, self.gradient_checkpointing);
         self.train_cells(name, fingerprint, |job| {
             let mut training = FineTune::new(config(job))
                 .progress(progress)
+                .gradient_checkpointing(checkpointing)
                 .checkpoint_epochs(CHECKPOINT_EPOCHS);
             if let Some(parameters) = start {
                 training = training.start_from(parameters.clone());

@@ -11,6 +11,7 @@ use simclr_data::{
 };
 use simclr_eval::Features;
 use simclr_files::{read_json, write_json};
+use simclr_model::GradientCheckpointing;
 use simclr_progress::ProgressMode;
 use simclr_train::run::{RunFacts, RunFolder};
 
@@ -43,6 +44,7 @@ pub struct Study {
     pub(crate) cells: CellStore,
     pub(crate) features: FeatureStore,
     pub(crate) progress: ProgressMode,
+    pub(crate) gradient_checkpointing: GradientCheckpointing,
 }
 
 /// A method with all its cells.
@@ -101,6 +103,7 @@ impl Study {
             notes: Vec::new(),
             shown_runs: Vec::new(),
             progress: ProgressMode::Silent,
+            gradient_checkpointing: GradientCheckpointing::default(),
         })
     }
 
@@ -138,6 +141,13 @@ impl Study {
     /// How progress is shown. Default: not at all.
     pub fn with_progress(mut self, progress: ProgressMode) -> Self {
         self.progress = progress;
+        self
+    }
+
+    /// Whether [`fine_tune`](Self::fine_tune) recomputes activations in the backward pass
+    /// instead of keeping them, which saves memory and changes no result. Default: no.
+    pub fn with_gradient_checkpointing(mut self, checkpointing: GradientCheckpointing) -> Self {
+        self.gradient_checkpointing = checkpointing;
         self
     }
 
