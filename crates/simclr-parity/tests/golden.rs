@@ -6,7 +6,7 @@ use std::path::Path;
 use simclr_testkit::golden_cases;
 
 fn golden() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden")
 }
 
 #[test]

@@ -15,7 +15,7 @@ use clap::Parser;
 use simclr_parity::CaseReport;
 use simclr_testkit::golden_cases;
 
-#[path = "common/exit.rs"]
+#[path = "../../../examples/common/exit.rs"]
 mod exit;
 
 use exit::{show_warnings, with_sources};
