@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::checks::{check, check_count, setting_error};
 use crate::error::{Error, Result};
+use crate::setters::setters;
 
 /// The architecture of a ResNet, as in He et al. 2015 with the variants of SimCLRv2.
 ///
@@ -164,73 +165,18 @@ impl ResNetConfig {
         }
     }
 
-    /// Sets [`Self::width_multiplier`].
-    pub fn with_width_multiplier(mut self, width_multiplier: usize) -> Self {
-        self.width_multiplier = width_multiplier;
-        self
-    }
-
-    /// Sets [`Self::stem`].
-    pub fn with_stem(mut self, stem: Stem) -> Self {
-        self.stem = stem;
-        self
-    }
-
-    /// Sets [`Self::sk_ratio`].
-    pub fn with_sk_ratio(mut self, sk_ratio: f64) -> Self {
-        self.sk_ratio = sk_ratio;
-        self
-    }
-
-    /// Sets [`Self::se_ratio`].
-    pub fn with_se_ratio(mut self, se_ratio: f64) -> Self {
-        self.se_ratio = se_ratio;
-        self
-    }
-
-    /// Sets [`Self::stem_pooling`].
-    pub fn with_stem_pooling(mut self, stem_pooling: StemPooling) -> Self {
-        self.stem_pooling = stem_pooling;
-        self
-    }
-
-    /// Sets [`Self::stride_placement`].
-    pub fn with_stride_placement(mut self, stride_placement: StridePlacement) -> Self {
-        self.stride_placement = stride_placement;
-        self
-    }
-
-    /// Sets [`Self::identity_shortcuts`].
-    pub fn with_identity_shortcuts(mut self, identity_shortcuts: bool) -> Self {
-        self.identity_shortcuts = identity_shortcuts;
-        self
-    }
-
-    /// Sets [`Self::input_normalization`].
-    pub fn with_input_normalization(
-        mut self,
-        input_normalization: impl Into<Option<InputNormalization>>,
-    ) -> Self {
-        self.input_normalization = input_normalization.into();
-        self
-    }
-
-    /// Sets [`Self::zero_init_last_gamma`].
-    pub fn with_zero_init_last_gamma(mut self, zero_init_last_gamma: bool) -> Self {
-        self.zero_init_last_gamma = zero_init_last_gamma;
-        self
-    }
-
-    /// Sets [`Self::batch_norm_decay`].
-    pub fn with_batch_norm_decay(mut self, batch_norm_decay: f64) -> Self {
-        self.batch_norm_decay = batch_norm_decay;
-        self
-    }
-
-    /// Sets [`Self::batch_norm_epsilon`].
-    pub fn with_batch_norm_epsilon(mut self, batch_norm_epsilon: f64) -> Self {
-        self.batch_norm_epsilon = batch_norm_epsilon;
-        self
+    setters! {
+        with_width_multiplier, width_multiplier: usize;
+        with_stem, stem: Stem;
+        with_sk_ratio, sk_ratio: f64;
+        with_se_ratio, se_ratio: f64;
+        with_stem_pooling, stem_pooling: StemPooling;
+        with_stride_placement, stride_placement: StridePlacement;
+        with_identity_shortcuts, identity_shortcuts: bool;
+        with_input_normalization, input_normalization: impl Into<Option<InputNormalization>>;
+        with_zero_init_last_gamma, zero_init_last_gamma: bool;
+        with_batch_norm_decay, batch_norm_decay: f64;
+        with_batch_norm_epsilon, batch_norm_epsilon: f64;
     }
 
     /// The form of torchvision's and timm's ResNets: symmetric stem pooling, an input normalised

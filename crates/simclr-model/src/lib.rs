@@ -89,6 +89,7 @@ mod load_report;
 mod parameter;
 mod parameters;
 mod projection_head;
+mod setters;
 mod simclr;
 mod supervised_head;
 

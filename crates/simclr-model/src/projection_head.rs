@@ -14,6 +14,7 @@ use crate::layers::batch_norm::BatchNorm;
 use crate::layers::dense::Dense;
 use crate::layers::pass::Pass;
 use crate::parameter::{Initializer, ModelStage, ParameterSpec};
+use crate::setters::setters;
 
 /// Bounds that keep a broken file's sizes from overflowing.
 const MAXIMUM_LAYERS: usize = 64;
@@ -117,28 +118,11 @@ impl ProjectionHeadConfig {
         Self::default().with_kind(ProjectionKind::Linear)
     }
 
-    /// Sets [`Self::kind`].
-    pub fn with_kind(mut self, kind: ProjectionKind) -> Self {
-        self.kind = kind;
-        self
-    }
-
-    /// Sets [`Self::layers`].
-    pub fn with_layers(mut self, layers: usize) -> Self {
-        self.layers = layers;
-        self
-    }
-
-    /// Sets [`Self::output_size`].
-    pub fn with_output_size(mut self, output_size: usize) -> Self {
-        self.output_size = output_size;
-        self
-    }
-
-    /// Sets [`Self::fine_tune_from`].
-    pub fn with_fine_tune_from(mut self, fine_tune_from: impl Into<FineTuneFrom>) -> Self {
-        self.fine_tune_from = fine_tune_from.into();
-        self
+    setters! {
+        with_kind, kind: ProjectionKind;
+        with_layers, layers: usize;
+        with_output_size, output_size: usize;
+        with_fine_tune_from, fine_tune_from: impl Into<FineTuneFrom>;
     }
 
     /// Checks every field.

@@ -15,6 +15,7 @@ use crate::gradient_checkpointing::GradientCheckpointing;
 use crate::parameter::ParameterSpec;
 use crate::parameters::Parameters;
 use crate::projection_head::{ProjectionHead, ProjectionHeadConfig, ProjectionOutput};
+use crate::setters::setters;
 use crate::supervised_head::{SupervisedHead, SupervisedHeadConfig};
 
 /// The whole model's form.
@@ -39,19 +40,9 @@ impl SimClrConfig {
         }
     }
 
-    /// Sets [`Self::projection_head`].
-    pub fn with_projection_head(mut self, projection_head: ProjectionHeadConfig) -> Self {
-        self.projection_head = projection_head;
-        self
-    }
-
-    /// Sets [`Self::supervised_head`].
-    pub fn with_supervised_head(
-        mut self,
-        supervised_head: impl Into<Option<SupervisedHeadConfig>>,
-    ) -> Self {
-        self.supervised_head = supervised_head.into();
-        self
+    setters! {
+        with_projection_head, projection_head: ProjectionHeadConfig;
+        with_supervised_head, supervised_head: impl Into<Option<SupervisedHeadConfig>>;
     }
 
     /// Adds a supervised head for this many classes.

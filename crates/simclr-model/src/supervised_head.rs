@@ -12,6 +12,7 @@ use crate::freeze::{Freeze, Mode};
 use crate::layers::dense::Dense;
 use crate::layers::pass::Pass;
 use crate::parameter::{Initializer, ModelStage, ParameterSpec};
+use crate::setters::setters;
 
 /// Keeps a broken file's sizes from overflowing.
 const MAXIMUM_CLASSES: usize = 1 << 20;
@@ -37,10 +38,8 @@ impl SupervisedHeadConfig {
         }
     }
 
-    /// Sets [`Self::zero_init_logits`].
-    pub fn with_zero_init_logits(mut self, zero_init_logits: bool) -> Self {
-        self.zero_init_logits = zero_init_logits;
-        self
+    setters! {
+        with_zero_init_logits, zero_init_logits: bool;
     }
 
     /// Checks the number of classes.
