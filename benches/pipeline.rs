@@ -98,10 +98,7 @@ fn probe(criterion: &mut Criterion) {
     let labels: Vec<u32> = (0..rows as u32).map(|row| row % classes).collect();
     let names: Vec<String> = (0..classes).map(|class| class.to_string()).collect();
     let examples = Examples::new(&values, width, &labels).unwrap();
-    let one_epoch = LinearProbe {
-        epochs: 1,
-        ..LinearProbe::paper()
-    };
+    let one_epoch = LinearProbe::paper().with_epochs(1);
     let mut group = criterion.benchmark_group("probe");
     group
         .sample_size(10)

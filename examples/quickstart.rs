@@ -69,13 +69,7 @@ fn run(arguments: &Arguments) -> AnyResult {
 
     let pretrain = arguments.pretrain();
     let run = pretrain.run(unlabelled.shared(), &arguments.model_dir)?;
-    let probes = ProbeSuite {
-        linear: LinearProbe {
-            epochs: 100,
-            ..LinearProbe::paper()
-        },
-        ..ProbeSuite::default()
-    };
+    let probes = ProbeSuite::default().with_linear(LinearProbe::paper().with_epochs(100));
     let policy = Policy::probe(arguments.image_size);
     let evaluate = |encoder: &FrozenEncoder| -> AnyResult<_> {
         Ok(probes.evaluate(&Features::of_split(encoder, &split, &policy)?)?)

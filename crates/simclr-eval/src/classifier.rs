@@ -10,7 +10,7 @@ use simclr_checkpoint::load_model;
 use simclr_data::{Dataset, ViewLoader};
 use simclr_model::{FrozenEncoder, Mode, Parameter, SimClr};
 
-use crate::features::EXTRACTION_BATCH_SIZE;
+use crate::features::BATCH_SIZE;
 use crate::metrics::ClassificationReport;
 use crate::probes::LinearHead;
 use crate::{Error, Result};
@@ -157,7 +157,7 @@ pub fn evaluate_classifier(
     policy: &Policy,
 ) -> Result<ClassificationReport> {
     let labels = images.labels("an evaluation")?;
-    let loader = ViewLoader::evaluation(images.clone(), policy.clone(), EXTRACTION_BATCH_SIZE)?;
+    let loader = ViewLoader::evaluation(images.clone(), policy.clone(), BATCH_SIZE)?;
     let scores = classifier_scores(classifier, &loader)?;
     ClassificationReport::new(&scores, &labels, images.class_names())
 }

@@ -14,14 +14,14 @@ pub enum Error {
         /// What was found and what was expected.
         reason: String,
     },
-    /// A setting is outside of what it may be.
+    /// A setting is out of range.
     #[error("{setting}: expected {expected}, found {found}")]
     Setting {
         /// The setting's name.
         setting: &'static str,
-        /// What it may be.
+        /// The values it may have.
         expected: String,
-        /// What it was.
+        /// The value it has.
         found: String,
     },
     /// A network without a supervised head cannot tell classes.
@@ -69,7 +69,6 @@ impl From<simclr_checkpoint::Error> for Error {
 }
 
 impl Error {
-    /// A setting that is outside of what it may be.
     pub(crate) fn setting(
         setting: &'static str,
         expected: impl Into<String>,
@@ -82,7 +81,13 @@ impl Error {
         }
     }
 
-    /// Features, labels or scores that do not fit together.
+    pub(crate) fn unknown_class(operation: &'static str, class: u32, classes: usize) -> Self {
+        Self::evaluation(
+            operation,
+            format!("class {class} in a set of {classes} classes"),
+        )
+    }
+
     pub(crate) fn evaluation(operation: &'static str, reason: impl Into<String>) -> Self {
         Self::Evaluation {
             operation,

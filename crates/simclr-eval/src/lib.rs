@@ -1,5 +1,8 @@
-//! How good a representation is: features of frozen encoders, the paper's linear probe,
-//! logistic regression and nearest neighbours on them, metrics, calibration and intervals.
+//! Evaluation of representations: features of frozen encoders, the paper's linear probe,
+//! logistic regression and nearest neighbours on them, metrics, calibration and confidence
+//! intervals. [`ProbeSuite`] runs all probes on one split; [`metrics`] and [`analysis`] also
+//! work on scores and features from elsewhere. With the feature `report` (default) results
+//! become plots and blocks of a report.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -31,6 +34,7 @@ mod features;
 pub mod metrics;
 mod probe_suite;
 pub mod probes;
+#[cfg(feature = "report")]
 pub mod report;
 
 pub use candle_core;
@@ -39,5 +43,5 @@ pub use classifier::{
     values_digest,
 };
 pub use error::{Error, Result};
-pub use features::{EXTRACTION_BATCH_SIZE, Features};
+pub use features::Features;
 pub use probe_suite::{ProbeResults, ProbeSuite, comparison_table};

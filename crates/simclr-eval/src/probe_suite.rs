@@ -10,6 +10,8 @@ use simclr_report::{Cell, Table};
 
 /// The probes that an encoder is evaluated with.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ProbeSuite {
     /// The paper's linear probe.
     pub linear: LinearProbe,
@@ -31,6 +33,34 @@ pub struct ProbeResults {
 }
 
 impl ProbeSuite {
+    /// Sets the paper's linear probe.
+    pub fn with_linear(mut self, linear: LinearProbe) -> Self {
+        self.linear = linear;
+        self
+    }
+
+    /// Sets the logistic regression.
+    pub fn with_logistic(mut self, logistic: LogisticProbe) -> Self {
+        self.logistic = logistic;
+        self
+    }
+
+    /// Sets the vote of the nearest neighbours.
+    pub fn with_nearest(mut self, nearest: KNearest) -> Self {
+        self.nearest = nearest;
+        self
+    }
+
+    /// Checks every setting of every probe.
+    ///
+    /// # Errors
+    /// The first setting that is out of range.
+    pub fn validate(&self) -> Result<()> {
+        self.linear.validate()?;
+        self.logistic.validate()?;
+        self.nearest.validate()
+    }
+
     /// Trains all probes on the same features and reports them on the test part.
     ///
     /// # Errors

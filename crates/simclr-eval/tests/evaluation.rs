@@ -58,11 +58,7 @@ fn the_same_seed_gives_the_same_probe() {
     let (features, labels) = clusters("train", 90, 1.5);
     let examples = Examples::new(&features, WIDTH, &labels).unwrap();
     let fit = |seed| {
-        let probe = LinearProbe {
-            seed,
-            epochs: 3,
-            ..LinearProbe::paper()
-        };
+        let probe = LinearProbe::paper().with_seed(seed).with_epochs(3);
         probe.fit(examples, examples, examples, &names()).unwrap()
     };
     assert_eq!(fit(1), fit(1));
@@ -123,32 +119,17 @@ fn unfit_sets_and_settings_are_refused() {
     assert!(k_nearest.evaluate(narrow, examples, &names()).is_err());
     assert!(k_nearest.evaluate(examples, examples, two).is_err());
     for k_nearest in [
-        KNearest {
-            k: 0,
-            ..KNearest::default()
-        },
-        KNearest {
-            temperature: 0.0,
-            ..KNearest::default()
-        },
+        KNearest::default().with_k(0),
+        KNearest::default().with_temperature(0.0),
     ] {
         assert!(k_nearest.evaluate(examples, examples, &names()).is_err());
     }
     for probe in [
-        LinearProbe {
-            batch_size: 0,
-            ..LinearProbe::paper()
-        },
-        LinearProbe {
-            epochs: 0,
-            ..LinearProbe::paper()
-        },
+        LinearProbe::paper().with_batch_size(0),
+        LinearProbe::paper().with_epochs(0),
     ] {
         assert!(probe.fit(examples, examples, examples, &names()).is_err());
     }
-    let none = LogisticProbe {
-        penalties: Vec::new(),
-        ..LogisticProbe::default()
-    };
+    let none = LogisticProbe::default().with_penalties(Vec::new());
     assert!(none.fit(examples, examples, examples, &names()).is_err());
 }

@@ -10,13 +10,11 @@ use crate::{CaseReport, Result};
 pub(crate) fn check(case: &GoldenCase) -> Result<CaseReport> {
     let set = Set::read(case)?;
     let all = set.examples()?;
-    let settings = LinearProbe {
-        learning_rate: case.number("learning_rate")?,
-        momentum: case.number("momentum")?,
-        batch_size: case.count("batch")?,
-        epochs: case.count("epochs")?,
-        ..LinearProbe::paper()
-    };
+    let settings = LinearProbe::paper()
+        .with_learning_rate(case.number("learning_rate")?)
+        .with_momentum(case.number("momentum")?)
+        .with_batch_size(case.count("batch")?)
+        .with_epochs(case.count("epochs")?);
     let head = initial_head(case, all.width())?;
     let mut training = ProbeTraining::new(head, &settings)?;
     let mut report = CaseReport::default();

@@ -155,17 +155,9 @@ pub fn tiny(paper: Protocol) -> Protocol {
         freeze,
         pretrain,
         fine_tune,
-        probes: ProbeSuite {
-            linear: LinearProbe {
-                epochs: 50,
-                ..LinearProbe::paper()
-            },
-            logistic: LogisticProbe {
-                steps: 300,
-                ..LogisticProbe::default()
-            },
-            ..ProbeSuite::default()
-        },
+        probes: ProbeSuite::default()
+            .with_linear(LinearProbe::paper().with_epochs(50))
+            .with_logistic(LogisticProbe::default().with_steps(300)),
         ..paper
     }
 }

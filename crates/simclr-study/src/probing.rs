@@ -2,7 +2,7 @@
 
 use simclr_augment::Policy;
 use simclr_data::Split;
-use simclr_eval::{EXTRACTION_BATCH_SIZE, Features};
+use simclr_eval::Features;
 use simclr_model::FrozenEncoder;
 use simclr_progress::{Stage, StepUpdate};
 use simclr_train::Pretrain;
@@ -103,7 +103,7 @@ impl Study {
         policy: &Policy,
     ) -> Result<Features> {
         let images = &self.images();
-        let batches = images.len().div_ceil(EXTRACTION_BATCH_SIZE) as u64;
+        let batches = Features::extraction_steps(images.len()) as u64;
         let stage = Stage::new(format!("features of \"{method}\""), batches);
         let mut progress = self.progress.start(stage);
         let (features, was_there) =

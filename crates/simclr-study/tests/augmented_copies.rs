@@ -13,19 +13,14 @@ use simclr_study::{Error, FoldScheme, Protocol, Result, Study, Task, paper};
 
 /// Two seeds, so that what one of them trains on the other one tests on.
 fn protocol(copies: Option<OfflineAugmentation>) -> Protocol {
-    let probes = ProbeSuite {
-        linear: LinearProbe {
-            epochs: 1,
-            batch_size: 10,
-            ..LinearProbe::paper()
-        },
-        logistic: LogisticProbe {
-            penalties: vec![1.0],
-            steps: 5,
-            ..LogisticProbe::default()
-        },
-        nearest: KNearest::default(),
-    };
+    let probes = ProbeSuite::default()
+        .with_linear(LinearProbe::paper().with_epochs(1).with_batch_size(10))
+        .with_logistic(
+            LogisticProbe::default()
+                .with_penalties(vec![1.0])
+                .with_steps(5),
+        )
+        .with_nearest(KNearest::default());
     paper::tiny(paper::experiment_3())
         .with_folds(FoldScheme::SmallTrain {
             folds: 2,

@@ -19,19 +19,13 @@ use simclr_study::{
 const IMAGES: usize = 150;
 
 fn protocol(seeds: &[Seed]) -> Protocol {
-    let probes = ProbeSuite {
-        linear: LinearProbe {
-            epochs: 1,
-            batch_size: 10,
-            ..LinearProbe::paper()
-        },
-        logistic: LogisticProbe {
-            penalties: vec![1.0],
-            steps: 5,
-            ..LogisticProbe::default()
-        },
-        ..ProbeSuite::default()
-    };
+    let probes = ProbeSuite::default()
+        .with_linear(LinearProbe::paper().with_epochs(1).with_batch_size(10))
+        .with_logistic(
+            LogisticProbe::default()
+                .with_penalties(vec![1.0])
+                .with_steps(5),
+        );
     paper::tiny(paper::experiment_3())
         .with_folds(FoldScheme::SmallTrain {
             folds: 2,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use simclr_checkpoint::load_model;
 use simclr_data::{Dataset, DatasetExt, LoaderConfig, Split, Subset, ViewLoader, dataset_facts};
 use simclr_eval::metrics::ClassificationReport;
-use simclr_eval::{EXTRACTION_BATCH_SIZE, NetworkClassifier, classifier_scores, values_digest};
+use simclr_eval::{NetworkClassifier, classifier_scores, values_digest};
 use simclr_model::{FineTuneFrom, Freeze, Parameters, SimClr};
 
 use crate::config::LoopConfig;
@@ -150,7 +150,7 @@ impl FineTune {
         if images.is_empty() {
             return Ok(None);
         }
-        let config = LoaderConfig::evaluation(EXTRACTION_BATCH_SIZE)
+        let config = LoaderConfig::evaluation(validation::EVALUATION_BATCH_SIZE)
             .with_cache_bytes(self.options.cache_bytes);
         let policy = self.config.evaluation.clone();
         Ok(Some(ViewLoader::new(images.shared(), policy, config)?))

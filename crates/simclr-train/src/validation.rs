@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use simclr_data::ViewLoader;
 use simclr_eval::probes::SplitMetrics;
-use simclr_eval::{Classifier, EXTRACTION_BATCH_SIZE, NetworkClassifier, classifier_scores};
+use simclr_eval::{Classifier, NetworkClassifier, classifier_scores};
 
 use crate::error::Result;
 use crate::objective::Metric;
@@ -16,6 +16,9 @@ use crate::trainer::Trainer;
 pub(crate) const LOSS: &str = "validation_loss";
 pub(crate) const ACCURACY: &str = "validation_accuracy";
 pub(crate) const WEIGHTED_F1: &str = "validation_weighted_f1";
+
+/// Images per forward pass in evaluation.
+pub(crate) const EVALUATION_BATCH_SIZE: usize = 64;
 pub(crate) const COLUMNS: [&str; 3] = [LOSS, ACCURACY, WEIGHTED_F1];
 
 /// Validates after each epoch and keeps the best network.
@@ -41,7 +44,7 @@ impl Validation {
             &labels,
             &scores,
             classifier.classes(),
-            EXTRACTION_BATCH_SIZE,
+            EVALUATION_BATCH_SIZE,
         )?;
         if self.best.is_none_or(|best| validation.accuracy > best) {
             trainer.save_model(&self.model_file)?;

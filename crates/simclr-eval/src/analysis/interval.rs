@@ -1,8 +1,8 @@
 //! Means over folds and seeds, and how far to trust them.
 
 use serde::{Deserialize, Serialize};
+use statrs::distribution::{ContinuousCDF, StudentsT};
 
-use super::student;
 use crate::{Error, Result};
 
 /// Mean, spread and confidence interval of repeated measurements.
@@ -53,10 +53,14 @@ impl Summary {
             let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
             (squares / (count as f64 - 1.0)).sqrt()
         });
-        let interval = standard_deviation.map(|deviation| {
-            let half = student::quantile(level, count - 1) * deviation / (count as f64).sqrt();
-            (mean - half, mean + half)
-        });
+        let interval = match standard_deviation {
+            None => None,
+            Some(deviation) => {
+                let quantile = student_t(count)?.inverse_cdf(0.5 + 0.5 * level);
+                let half = quantile * deviation / (count as f64).sqrt();
+                Some((mean - half, mean + half))
+            }
+        };
         Ok(Self {
             count,
             mean,
@@ -107,21 +111,27 @@ impl PairedComparison {
         }
         let differences: Vec<f64> = first.iter().zip(second).map(|(a, b)| a - b).collect();
         let difference = Summary::of(&differences)?;
-        let p_value = difference.standard_deviation.map(|deviation| {
-            let error = deviation / (differences.len() as f64).sqrt();
-            match difference.mean.abs() {
-                mean if error > 0.0 => 1.0 - student::within(mean / error, differences.len() - 1),
-                // All differences are the same.
-                0.0 => 1.0,
-                _ => 0.0,
+        let (count, mean) = (differences.len(), difference.mean.abs());
+        let p_value = match difference.standard_deviation {
+            None => None,
+            // All differences are the same.
+            Some(0.0) => Some(if mean == 0.0 { 1.0 } else { 0.0 }),
+            Some(deviation) => {
+                let t = mean / (deviation / (count as f64).sqrt());
+                Some(2.0 * student_t(count)?.sf(t))
             }
-        });
+        };
         Ok(Self {
             difference,
             wins: differences.iter().filter(|value| **value > 0.0).count(),
             p_value,
         })
     }
+}
+
+/// Student's distribution for the mean of `count` values.
+fn student_t(count: usize) -> Result<StudentsT> {
+    StudentsT::new(0.0, 1.0, count as f64 - 1.0).map_err(|error| wrong(error.to_string()))
 }
 
 fn wrong(reason: String) -> Error {
@@ -145,6 +155,26 @@ mod tests {
         let (low, high) = summary.interval.unwrap();
         let half = 4.302_652_730 * 0.03 / 3f64.sqrt();
         assert!(close(low, 0.83 - half) && close(high, 0.83 + half));
+    }
+
+    /// From tables: the interval of two and more values whose deviation is known.
+    #[test]
+    fn quantiles_agree_with_the_tables() {
+        for (degrees, level, expected) in [
+            (1, 0.95, 12.706_204_736_2),
+            (2, 0.95, 4.302_652_729_9),
+            (3, 0.99, 5.840_909_309_7),
+            (4, 0.99, 4.604_094_871_4),
+            (9, 0.9, 1.833_112_932_7),
+            (30, 0.95, 2.042_272_456_3),
+            (1000, 0.95, 1.962_339_080_8),
+        ] {
+            let distribution = student_t(degrees + 1).unwrap();
+            let quantile = distribution.inverse_cdf(0.5 + 0.5 * level);
+            assert!((quantile - expected).abs() < 1e-9, "{degrees}: {quantile}");
+            let tail = distribution.sf(quantile);
+            assert!((2.0 * tail - (1.0 - level)).abs() < 1e-12, "{degrees}");
+        }
     }
 
     #[test]

@@ -2,11 +2,9 @@
 //! neighbours.
 
 mod calibration;
-mod eigen;
 mod interval;
 mod neighbours;
 mod principal;
-mod student;
 
 pub use calibration::{Calibration, CalibrationBin};
 pub use interval::{PairedComparison, Summary};

@@ -30,31 +30,19 @@ impl ConfusionMatrix {
     /// # Errors
     /// Lists of different lengths, no samples, or a class of `classes` or more.
     pub fn new(labels: &[u32], predictions: &[u32], classes: usize) -> Result<Self> {
-        let error = |reason| Err(Error::evaluation("confusion matrix", reason));
-        if labels.len() != predictions.len() {
-            return error(format!(
-                "{} labels for {} predictions",
-                labels.len(),
-                predictions.len()
-            ));
-        }
-        if labels.is_empty() {
-            return error("no samples".into());
+        const OPERATION: &str = "confusion matrix";
+        if labels.len() != predictions.len() || labels.is_empty() {
+            let (labels, predictions) = (labels.len(), predictions.len());
+            let reason = format!("{labels} labels for {predictions} predictions");
+            return Err(Error::evaluation(OPERATION, reason));
         }
         let mut counts = vec![vec![0; classes]; classes];
         for (&label, &prediction) in labels.iter().zip(predictions) {
-            match counts
-                .get_mut(label as usize)
-                .and_then(|row| row.get_mut(prediction as usize))
-            {
-                Some(count) => *count += 1,
-                None => {
-                    return error(format!(
-                        "class {} in a set of {classes} classes",
-                        label.max(prediction)
-                    ));
-                }
+            let class = label.max(prediction);
+            if class as usize >= classes {
+                return Err(Error::unknown_class(OPERATION, class, classes));
             }
+            counts[label as usize][prediction as usize] += 1;
         }
         Ok(Self { counts })
     }

@@ -41,12 +41,8 @@ pub fn top_k_accuracy(scores: &[f32], labels: &[u32], classes: usize, k: usize) 
     }
     let mut hits = 0usize;
     for (row, &label) in rows.zip(labels) {
-        let score = *row.get(label as usize).ok_or_else(|| {
-            Error::evaluation(
-                OPERATION,
-                format!("class {label} in a set of {classes} classes"),
-            )
-        })?;
+        let unknown = || Error::unknown_class(OPERATION, label, classes);
+        let score = *row.get(label as usize).ok_or_else(unknown)?;
         let higher = row.iter().filter(|&&other| other > score).count();
         hits += usize::from(score.is_finite() && higher < k);
     }

@@ -79,6 +79,14 @@ impl<'a> Examples<'a> {
         Ok((features, Tensor::new(labels, &Device::Cpu)?))
     }
 
+    /// That there are no more than these classes.
+    pub(super) fn check_labels(&self, operation: &'static str, classes: usize) -> Result<()> {
+        let unknown = self.labels.iter().find(|&&label| label as usize >= classes);
+        unknown.map_or(Ok(()), |&label| {
+            Err(Error::unknown_class(operation, label, classes))
+        })
+    }
+
     /// That other examples have rows of the same length.
     pub(super) fn check_alike(&self, operation: &'static str, other: &Self) -> Result<()> {
         if self.width == other.width {

@@ -25,14 +25,15 @@ const OPERATION: &str = "linear probe";
 ///
 /// let (features, labels) = ([0.0, 1.0, 0.1, 0.9, 1.0, 0.0, 0.9, 0.2], [0, 0, 1, 1]);
 /// let examples = Examples::new(&features, 2, &labels)?;
-/// let probe = LinearProbe { batch_size: 4, ..LinearProbe::paper() };
+/// let probe = LinearProbe::paper().with_batch_size(4);
 /// let names = ["sandstone".to_owned(), "mudstone".to_owned()];
 /// let report = probe.fit(examples, examples, examples, &names)?;
 /// assert_eq!(report.test.accuracy, 1.0);
 /// # Ok::<(), simclr_eval::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct LinearProbe {
     /// The learning rate of all steps. Default 0.1.
     pub learning_rate: f64,
@@ -65,6 +66,61 @@ impl LinearProbe {
         }
     }
 
+    /// Sets the learning rate of all steps.
+    pub fn with_learning_rate(mut self, learning_rate: f64) -> Self {
+        self.learning_rate = learning_rate;
+        self
+    }
+
+    /// Sets the momentum.
+    pub fn with_momentum(mut self, momentum: f64) -> Self {
+        self.momentum = momentum;
+        self
+    }
+
+    /// Sets the images per step.
+    pub fn with_batch_size(mut self, batch_size: usize) -> Self {
+        self.batch_size = batch_size;
+        self
+    }
+
+    /// Sets the number of epochs.
+    pub fn with_epochs(mut self, epochs: usize) -> Self {
+        self.epochs = epochs;
+        self
+    }
+
+    /// Sets the seed of initial weights and order.
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// No epochs or a batch of 0; a momentum outside [0, 1); a learning rate that is not finite.
+    pub fn validate(&self) -> Result<()> {
+        for (setting, value) in [("batch size", self.batch_size), ("epochs", self.epochs)] {
+            if value == 0 {
+                return Err(Error::setting(setting, "at least 1", 0));
+            }
+        }
+        if !self.learning_rate.is_finite() {
+            let expected = "a finite number";
+            return Err(Error::setting(
+                "learning rate",
+                expected,
+                self.learning_rate,
+            ));
+        }
+        Ok(self.lars().validate()?)
+    }
+
+    fn lars(&self) -> LarsConfig {
+        LarsConfig::default().with_momentum(self.momentum)
+    }
+
     /// Trains on `train` and reports, after each epoch, all sets.
     ///
     /// # Errors
@@ -77,7 +133,10 @@ impl LinearProbe {
         test: Examples<'_>,
         class_names: &[String],
     ) -> Result<LinearProbeReport> {
-        self.check(&train, &[&validation, &test])?;
+        self.validate()?;
+        for other in [&validation, &test] {
+            train.check_alike(OPERATION, other)?;
+        }
         let head = LinearHead::initial(train.width(), class_names.len(), self.seed)?;
         let mut training = ProbeTraining::new(head, self)?;
         let mut epochs = Vec::with_capacity(self.epochs);
@@ -122,15 +181,6 @@ impl LinearProbe {
         })
     }
 
-    fn check(&self, train: &Examples<'_>, others: &[&Examples<'_>]) -> Result<()> {
-        if self.batch_size == 0 {
-            return Err(Error::setting("batch size", "at least 1", 0));
-        }
-        others
-            .iter()
-            .try_for_each(|other| train.check_alike(OPERATION, other))
-    }
-
     fn train_epoch(
         &self,
         training: &mut ProbeTraining,
@@ -160,6 +210,7 @@ struct Best {
 }
 
 /// A linear head in training, step by step.
+#[derive(Debug)]
 pub struct ProbeTraining {
     head: LinearHead,
     optimizer: Lars,
@@ -180,10 +231,9 @@ impl ProbeTraining {
             variable("kernel", head.kernel.clone()),
             variable("bias", head.bias.clone()),
         ];
-        let config = LarsConfig::default().with_momentum(settings.momentum);
         Ok(Self {
             head,
-            optimizer: Lars::new(variables, config)?,
+            optimizer: Lars::new(variables, settings.lars())?,
             learning_rate: settings.learning_rate,
         })
     }

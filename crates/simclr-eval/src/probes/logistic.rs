@@ -22,8 +22,13 @@ const OPERATION: &str = "logistic regression";
 /// is solved by accelerated gradient descent with restarts (O'Donoghue, Candes 2015),
 /// from the strongest penalty down, each from the last one's solution. The penalty
 /// with the highest validation accuracy wins, the stronger of several.
+///
+/// The solver is this crate's own: a step is two products on candle's tensors and needs no
+/// line search, while the L-BFGS of general crates brings vector types of its own, keeps ten
+/// gradients and evaluates the same two products several times a step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct LogisticProbe {
     /// The penalties to try. Default 10, 3, 1, ... 0.0001.
     pub penalties: Vec<f64>,
@@ -92,6 +97,46 @@ impl std::fmt::Display for LogisticReport {
 }
 
 impl LogisticProbe {
+    /// Sets the penalties to try.
+    pub fn with_penalties(mut self, penalties: Vec<f64>) -> Self {
+        self.penalties = penalties;
+        self
+    }
+
+    /// Sets the highest number of steps per penalty.
+    pub fn with_steps(mut self, steps: usize) -> Self {
+        self.steps = steps;
+        self
+    }
+
+    /// Sets the largest entry of the gradient at convergence.
+    pub fn with_tolerance(mut self, tolerance: f64) -> Self {
+        self.tolerance = tolerance;
+        self
+    }
+
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// No penalties, or one that is not a positive number; a tolerance that is not a number.
+    pub fn validate(&self) -> Result<()> {
+        if self.penalties.is_empty() {
+            return Err(Error::setting("penalties", "at least one", 0));
+        }
+        let unfit = |penalty: &&f64| !(**penalty > 0.0 && penalty.is_finite());
+        if let Some(penalty) = self.penalties.iter().find(unfit) {
+            return Err(Error::setting(
+                "penalty",
+                "a finite number above 0",
+                penalty,
+            ));
+        }
+        if self.tolerance.is_nan() {
+            return Err(Error::setting("tolerance", "a number", self.tolerance));
+        }
+        Ok(())
+    }
+
     /// Fits on `train`, chooses on `validation` and reports `test`.
     ///
     /// # Errors
@@ -105,7 +150,10 @@ impl LogisticProbe {
         class_names: &[String],
     ) -> Result<LogisticReport> {
         let classes = class_names.len();
-        let penalties = self.checked_penalties()?;
+        self.validate()?;
+        // From the strongest down.
+        let mut penalties = self.penalties.clone();
+        penalties.sort_by(|a, b| b.total_cmp(a));
         for other in [&validation, &test] {
             train.check_alike(OPERATION, other)?;
         }
@@ -146,21 +194,6 @@ impl LogisticProbe {
             test: ClassificationReport::new(&test_scores, test.labels(), class_names)?,
             test_scores,
         })
-    }
-
-    /// From the strongest down.
-    fn checked_penalties(&self) -> Result<Vec<f64>> {
-        let unfit = |penalty: &&f64| !(**penalty > 0.0 && penalty.is_finite());
-        if let Some(penalty) = self.penalties.iter().find(unfit) {
-            return Err(Error::setting(
-                "penalty",
-                "a finite number above 0",
-                penalty,
-            ));
-        }
-        let mut penalties = self.penalties.clone();
-        penalties.sort_by(|a, b| b.total_cmp(a));
-        Ok(penalties)
     }
 }
 
@@ -245,15 +278,10 @@ struct Problem {
 
 impl Problem {
     fn new(features: &Tensor, train: &Examples<'_>, classes: usize) -> Result<Self> {
+        train.check_labels(OPERATION, classes)?;
         let mut targets = vec![0.0f32; train.len() * classes];
-        for (row, &label) in targets.chunks_exact_mut(classes.max(1)).zip(train.labels()) {
-            let target = row.get_mut(label as usize).ok_or_else(|| {
-                Error::evaluation(
-                    OPERATION,
-                    format!("class {label} in a set of {classes} classes"),
-                )
-            })?;
-            *target = 1.0;
+        for (row, &label) in targets.chunks_exact_mut(classes).zip(train.labels()) {
+            row[label as usize] = 1.0;
         }
         let transposed = features.t()?.contiguous()?;
         Ok(Self {
