@@ -1,6 +1,7 @@
 //! Probes on features whose classes are known to be separable, or known not to be.
 #![allow(clippy::unwrap_used)]
 
+use simclr_augment::Seed;
 use simclr_eval::probes::{Examples, KNearest, LinearProbe, LogisticProbe};
 use simclr_testkit::formula_values;
 
@@ -58,7 +59,7 @@ fn the_same_seed_gives_the_same_probe() {
     let (features, labels) = clusters("train", 90, 1.5);
     let examples = Examples::new(&features, WIDTH, &labels).unwrap();
     let fit = |seed| {
-        let probe = LinearProbe::paper().with_seed(seed).with_epochs(3);
+        let probe = LinearProbe::paper().with_seed(Seed(seed)).with_epochs(3);
         probe.fit(examples, examples, examples, &names()).unwrap()
     };
     assert_eq!(fit(1), fit(1));

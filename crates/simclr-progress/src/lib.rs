@@ -1,4 +1,18 @@
-//! Saying how a long computation is getting on.
+//! Progress of long computations: a trait that libraries report to, and a bar, lines for log
+//! files or nothing to show it.
+//!
+//! ```
+//! use simclr_progress::{Progress, ProgressMode, Stage, StepUpdate};
+//!
+//! fn compute(steps: u64, progress: &mut dyn Progress) {
+//!     for _ in 0..steps {
+//!         progress.step(&StepUpdate { images: 64, ..StepUpdate::default() });
+//!     }
+//!     progress.finish("done");
+//! }
+//!
+//! compute(3, ProgressMode::Silent.start(Stage::new("features", 3)).as_mut());
+//! ```
 
 mod bar;
 mod lines;
@@ -78,13 +92,12 @@ pub struct StepUpdate {
     pub waited: Duration,
 }
 
-/// Receives a report after every step. Implement it to show progress in your
-/// own way.
+/// Receives a report after every step. Implement it to show progress elsewhere.
 pub trait Progress {
     /// A step is done.
     fn step(&mut self, update: &StepUpdate);
 
-    /// Something worth a line: an epoch's evaluation, a checkpoint.
+    /// A line of text, such as an epoch's evaluation.
     fn note(&mut self, text: &str);
 
     /// The stage is over; `summary` is its outcome in a few words.
@@ -99,18 +112,4 @@ impl Progress for Silent {
     fn step(&mut self, _: &StepUpdate) {}
     fn note(&mut self, _: &str) {}
     fn finish(&mut self, _: &str) {}
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_library_is_silent_unless_asked() {
-        assert_eq!(ProgressMode::default(), ProgressMode::Silent);
-        let mut progress = ProgressMode::default().start(Stage::new("probe", 1));
-        progress.step(&StepUpdate::default());
-        progress.note("nobody hears this");
-        progress.finish("done");
-    }
 }

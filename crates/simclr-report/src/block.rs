@@ -5,7 +5,7 @@ use std::path::Path;
 use simclr_files::write_bytes;
 
 use crate::error::{Error, Result};
-use crate::plot::Svg;
+use crate::svg::Svg;
 use crate::table::Table;
 
 /// The folder of figures and images below a report.
@@ -38,7 +38,7 @@ impl Block {
     pub(crate) fn file(&self) -> Option<(&'static str, &str)> {
         match self {
             Self::Section(_) | Self::Text(_) | Self::Code(_) => None,
-            Self::Table(table) => Some((TABLES, &table.name)),
+            Self::Table(table) => Some((TABLES, table.name())),
             Self::Figure(figure) => Some((FIGURES, &figure.name)),
             Self::Image(image) => Some((FIGURES, &image.name)),
         }
@@ -61,7 +61,7 @@ impl Block {
         match self {
             Self::Section(_) | Self::Text(_) | Self::Code(_) => Ok(()),
             Self::Table(table) => {
-                let path = dir.join(TABLES).join(format!("{}.csv", table.name));
+                let path = dir.join(TABLES).join(format!("{}.csv", table.name()));
                 table.save_csv(&path)
             }
             Self::Figure(figure) => {

@@ -9,7 +9,7 @@ use simclr_files::write_bytes;
 
 use crate::block::{Block, FIGURES, Picture, TABLES};
 use crate::error::{Error, Result};
-use crate::plot::Svg;
+use crate::svg::Svg;
 use crate::table::Table;
 use crate::{html, settings};
 
@@ -136,6 +136,7 @@ impl Report {
 }
 
 #[cfg(test)]
+#[cfg(feature = "plots")]
 mod tests {
     use super::*;
     use crate::plot::{LineChart, Series};
@@ -168,13 +169,13 @@ mod tests {
             .code(HOSTILE)
     }
 
-    fn page_of(report: &Report) -> String {
+    fn page(report: &Report) -> String {
         html::page(&report.title, &report.question, &report.blocks).into_string()
     }
 
     #[test]
     fn nothing_that_users_write_becomes_markup() {
-        let page = page_of(&report());
+        let page = page(&report());
         assert!(!page.contains("<script"), "{page}");
         let escaped = page.matches("&lt;script&gt;").count();
         assert!(escaped >= 14, "{escaped}");
@@ -182,7 +183,7 @@ mod tests {
 
     #[test]
     fn nothing_is_fetched_from_elsewhere() {
-        let page = page_of(&report());
+        let page = page(&report());
         let outside = page.replace("http://www.w3.org/2000/svg", "");
         assert!(!outside.contains("http") && !outside.contains("@import"));
         assert!(page.contains("src=\"data:image/png;base64,iVBORw0KGgo"));

@@ -56,7 +56,7 @@ fn show(index: usize, block: &Block) -> Markup {
         Block::Table(table) => html! {
             figure {
                 (show_table(table))
-                (caption(&table.caption, &format!("tables/{}.csv", table.name), "CSV"))
+                (caption(table.caption(), &format!("tables/{}.csv", table.name()), "CSV"))
             }
         },
         Block::Figure(figure) => html! {

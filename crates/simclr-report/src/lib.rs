@@ -1,7 +1,11 @@
-//! The report of an experiment: one HTML file that needs no network, with each
+//! Tables, plots and HTML reports of experiments: one file that needs no network, with each
 //! figure and table in a file of its own beside it.
 //!
-//! ```
+//! Without features there are tables only, which print as Markdown and are written as CSV;
+//! `plots` adds figures as SVG, `html` the report. Both are on by default.
+//!
+#![cfg_attr(not(all(feature = "html", feature = "plots")), doc = "```ignore")]
+#![cfg_attr(all(feature = "html", feature = "plots"), doc = "```")]
 //! # fn main() -> simclr_report::Result<()> {
 //! # let dir = tempfile::tempdir().unwrap();
 //! # let dir = dir.path();
@@ -28,14 +32,22 @@
 //! # }
 //! ```
 
+#[cfg(feature = "html")]
 mod block;
+#[cfg(feature = "html")]
 mod builder;
 mod error;
+#[cfg(feature = "html")]
 mod html;
+#[cfg(feature = "plots")]
 pub mod plot;
+#[cfg(feature = "html")]
 mod settings;
+mod svg;
 mod table;
 
+#[cfg(feature = "html")]
 pub use builder::Report;
 pub use error::{Error, Result};
+pub use svg::Svg;
 pub use table::{Cell, Estimate, Table, percent};

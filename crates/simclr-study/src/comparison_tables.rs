@@ -104,7 +104,7 @@ impl Comparison {
                     interval: accuracy.interval,
                 })
             };
-            Ok(plot::Arm {
+            Ok(plot::LabelEfficiencyCurve {
                 name: method.name.clone(),
                 points: fractions.iter().map(point).collect::<Result<_>>()?,
             })

@@ -126,7 +126,7 @@ impl Study {
         results: &mut MethodResults,
     ) -> Result<()> {
         let mut probes = self.protocol.probes.clone();
-        probes.linear.seed = run.seed.0;
+        probes.linear.seed = run.seed;
         let cells = self.cells_of(&results.name, &[run.seed]);
         let stage = Stage::new(
             format!("probes on \"{}\"", results.name),

@@ -157,9 +157,13 @@ mod tests {
         assert!(close(low, 0.83 - half) && close(high, 0.83 + half));
     }
 
-    /// From tables: the interval of two and more values whose deviation is known.
     #[test]
-    fn quantiles_agree_with_the_tables() {
+    fn quantiles_agree_with_the_tables_and_with_the_tails() {
+        let quantile = |degrees: usize, level: f64| {
+            let distribution = student_t(degrees + 1).unwrap();
+            let quantile = distribution.inverse_cdf(0.5 + 0.5 * level);
+            (quantile, 2.0 * distribution.sf(quantile))
+        };
         for (degrees, level, expected) in [
             (1, 0.95, 12.706_204_736_2),
             (2, 0.95, 4.302_652_729_9),
@@ -169,11 +173,14 @@ mod tests {
             (30, 0.95, 2.042_272_456_3),
             (1000, 0.95, 1.962_339_080_8),
         ] {
-            let distribution = student_t(degrees + 1).unwrap();
-            let quantile = distribution.inverse_cdf(0.5 + 0.5 * level);
-            assert!((quantile - expected).abs() < 1e-9, "{degrees}: {quantile}");
-            let tail = distribution.sf(quantile);
-            assert!((2.0 * tail - (1.0 - level)).abs() < 1e-12, "{degrees}");
+            let (result, _) = quantile(degrees, level);
+            assert!((result - expected).abs() < 1e-9, "{degrees}: {result}");
+        }
+        for degrees in 1..40 {
+            for level in [0.01, 0.5, 0.9, 0.999] {
+                let (_, tails) = quantile(degrees, level);
+                assert!((tails - (1.0 - level)).abs() < 1e-12, "{degrees} {level}");
+            }
         }
     }
 

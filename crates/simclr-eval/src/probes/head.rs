@@ -41,10 +41,10 @@ impl LinearHead {
     ///
     /// # Errors
     /// None but those of candle.
-    pub fn initial(width: usize, classes: usize, seed: u64) -> Result<Self> {
+    pub fn initial(width: usize, classes: usize, seed: Seed) -> Result<Self> {
         let bound = (6.0 / (width + classes) as f32).sqrt();
         // Epochs shuffle with the streams of 1, 2, ...
-        let mut rng = Stream::new(Seed(seed)).epoch(0).rng(Purpose::Shuffle);
+        let mut rng = Stream::new(seed).epoch(0).rng(Purpose::Shuffle);
         let kernel: Vec<f32> = (0..width * classes)
             .map(|_| rng.random_range(-bound..bound))
             .collect();

@@ -45,7 +45,7 @@ pub struct LinearProbe {
     /// Epochs. Default 25.
     pub epochs: usize,
     /// Draws the initial weights and the order of images. Default 0.
-    pub seed: u64,
+    pub seed: Seed,
 }
 
 impl Default for LinearProbe {
@@ -62,7 +62,7 @@ impl LinearProbe {
             momentum: 0.9,
             batch_size: 64,
             epochs: 25,
-            seed: 0,
+            seed: Seed(0),
         }
     }
 
@@ -91,7 +91,7 @@ impl LinearProbe {
     }
 
     /// Sets the seed of initial weights and order.
-    pub fn with_seed(mut self, seed: u64) -> Self {
+    pub fn with_seed(mut self, seed: Seed) -> Self {
         self.seed = seed;
         self
     }
@@ -188,7 +188,7 @@ impl LinearProbe {
         epoch: usize,
     ) -> Result<(f64, f64)> {
         let mut rows: Vec<usize> = (0..train.len()).collect();
-        let stream = Stream::new(Seed(self.seed)).epoch(epoch as u64);
+        let stream = Stream::new(self.seed).epoch(epoch as u64);
         rows.shuffle(&mut stream.rng(Purpose::Shuffle));
         let (mut loss, mut accuracy, mut steps) = (0.0, 0.0, 0);
         for batch in rows.chunks_exact(self.batch_size.min(train.len())) {

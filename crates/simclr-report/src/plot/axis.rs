@@ -6,8 +6,7 @@ use plotters::chart::ChartBuilder;
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, ValueFormatter};
 use plotters::prelude::{Color, Ranged, TRANSPARENT};
 
-use super::canvas::DrawError;
-use super::canvas::{Align, Canvas, Pixel, font, pixels, stroke, units};
+use super::canvas::{Align, Canvas, DrawError, Pixel, font, pixels, stroke, units};
 use super::style::{GRID, INK, TextSize, text_width};
 use crate::error::Result;
 

@@ -1,12 +1,11 @@
 //! Bars: figures by class.
 
 use super::axis::{Axis, Margins, Scale, draw_frame};
-use super::canvas::DrawError;
-use super::canvas::{Canvas, Marker};
+use super::canvas::{self, Canvas, DrawError, Marker};
 use super::legend::{self, Symbol};
 use super::style::{FAINT_INK, TextSize, colour, fit};
-use super::svg::Svg;
 use crate::error::{Error, Result};
+use crate::svg::Svg;
 
 const WIDTH: f64 = 720.0;
 const BAR: f64 = 13.0;
@@ -79,7 +78,7 @@ impl BarChart {
         };
         let group = BAR * self.bars() + GAP;
         let height = (group * self.rows() + 100.0).max(legend::height(self.measures.len()) + 90.0);
-        Svg::draw(&self.title, (WIDTH, height), |canvas| {
+        canvas::draw(&self.title, (WIDTH, height), |canvas| {
             canvas.title(&self.title)?;
             let margins = Margins {
                 top: 40.0,
@@ -169,7 +168,7 @@ fn symbol(index: usize) -> Symbol {
 
 #[cfg(test)]
 mod tests {
-    use super::super::test_support::{assert_well_formed, count, texts};
+    use super::super::test_support::{assert_shows, assert_well_formed, count, texts};
     use super::*;
 
     fn chart() -> BarChart {
@@ -187,17 +186,11 @@ mod tests {
             .measure("recall", vec![0.25, f64::NAN])
             .render()
             .unwrap();
-        assert_well_formed(svg.as_str());
         // Two bars and an entry in the legend; one bar and an entry.
         assert_eq!(count(svg.as_str(), "fill=\"#0072B2\""), 2 + 1);
         assert_eq!(count(svg.as_str(), "fill=\"#D55E00\""), 1 + 1);
-        let texts = texts(svg.as_str());
-        for text in ["0.50", "1.00", "0.25", "fall-in & <flow-in>", "recall"] {
-            assert!(
-                texts.iter().any(|found| found == text),
-                "{text} in {texts:?}"
-            );
-        }
+        let expected = ["0.50", "1.00", "0.25", "fall-in & <flow-in>", "recall"];
+        assert_shows(svg.as_str(), &expected);
     }
 
     #[test]
@@ -206,12 +199,9 @@ mod tests {
             .measure("images", vec![1200.0, 37.0])
             .render()
             .unwrap();
-        let texts = texts(svg.as_str());
-        assert!(texts.contains(&"1200".to_owned()) && texts.contains(&"37".to_owned()));
-        assert!(
-            !texts.contains(&"images".to_owned()),
-            "no legend for one measure"
-        );
+        assert_shows(svg.as_str(), &["1200", "37"]);
+        // No legend for one measure.
+        assert!(!texts(svg.as_str()).contains(&"images".to_owned()));
     }
 
     #[test]

@@ -4,17 +4,18 @@ use plotters::backend::SVGBackend;
 use plotters::coord::Shift;
 use plotters::element::DashedPathElement;
 use plotters::prelude::{
-    Circle, Color, DrawingArea, PathElement, Polygon, RGBAColor, RGBColor, Rectangle, ShapeStyle,
-    TextStyle,
+    Circle, Color, DrawingArea, DrawingAreaErrorKind, IntoDrawingArea, PathElement, Polygon,
+    RGBAColor, RGBColor, Rectangle, ShapeStyle, TextStyle, WHITE,
 };
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontTransform, IntoTextStyle};
 
 use super::style::{FONT, INK, TextSize, fit};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::svg::Svg;
 
 /// What drawing may fail with.
-pub(super) type DrawError = plotters::drawing::DrawingAreaErrorKind<std::io::Error>;
+pub(super) type DrawError = DrawingAreaErrorKind<std::io::Error>;
 
 /// A point, or a size, in pixels from the upper left corner.
 pub(super) type Pixel = (f64, f64);
@@ -86,16 +87,44 @@ impl Marker {
     }
 }
 
+/// Draws a figure of `size` (width and height in pixels) on white; `title` also becomes the
+/// document's title, which screen readers read out.
+///
+/// plotters draws on whole coordinates, so the canvas has several of them to the pixel.
+pub(super) fn draw(
+    title: &str,
+    (width, height): Pixel,
+    content: impl FnOnce(&Canvas<'_>) -> Result<(), DrawError>,
+) -> Result<Svg> {
+    let mut text = String::new();
+    let size = (units(width).unsigned_abs(), units(height).unsigned_abs());
+    {
+        let area = SVGBackend::with_string(&mut text, size).into_drawing_area();
+        area.fill(&WHITE)
+            .and_then(|()| content(&Canvas { area: area.clone() }))
+            .and_then(|()| area.present())
+            .map_err(|error| Error::Plot {
+                figure: title.to_owned(),
+                reason: error.to_string(),
+            })?;
+    }
+    // In place of plotters' root element, whose pixels are the units.
+    let body = text.split_once('>').map_or("", |(_root, body)| body);
+    let (columns, rows) = size;
+    let title = title.replace('&', "&amp;").replace('<', "&lt;");
+    Ok(Svg::new(format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
+         viewBox=\"0 0 {columns} {rows}\"><title>{}</title>{body}",
+        title.replace('>', "&gt;")
+    )))
+}
+
 /// The drawing area of a figure.
 pub(super) struct Canvas<'a> {
     area: DrawingArea<SVGBackend<'a>, Shift>,
 }
 
 impl<'a> Canvas<'a> {
-    pub(super) fn new(area: DrawingArea<SVGBackend<'a>, Shift>) -> Self {
-        Self { area }
-    }
-
     pub(super) fn area(&self) -> &DrawingArea<SVGBackend<'a>, Shift> {
         &self.area
     }
@@ -242,4 +271,28 @@ fn rotated(style: TextStyle<'_>, horizontal: HPos) -> TextStyle<'_> {
     style
         .transform(FontTransform::Rotate270)
         .pos(Pos::new(horizontal, VPos::Center))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_support::assert_well_formed;
+    use super::*;
+
+    #[test]
+    fn a_figure_is_well_formed_whatever_the_texts_in_it_and_saved_as_it_is() {
+        let title = "F1 < 0.5 & \"falling\"]]>";
+        let svg = draw(title, (200.0, 100.0), |canvas| {
+            canvas.text("a < b & c", (10.0, 10.0), TextSize::Body, &INK)
+        })
+        .unwrap();
+        assert_well_formed(svg.as_str());
+        let title = "<title>F1 &lt; 0.5 &amp; \"falling\"]]&gt;</title>";
+        assert!(svg.as_str().contains(title));
+        assert!(svg.as_str().contains("a &lt; b &amp; c"));
+
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("figure.svg");
+        svg.save(&path).unwrap();
+        assert_eq!(std::fs::read_to_string(path).unwrap(), svg.as_str());
+    }
 }

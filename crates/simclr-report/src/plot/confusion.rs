@@ -2,11 +2,10 @@
 
 use plotters::prelude::{RGBColor, WHITE};
 
-use super::canvas::DrawError;
-use super::canvas::{Align, Canvas, Pixel, stroke};
+use super::canvas::{self, Align, Canvas, DrawError, Pixel, stroke};
 use super::style::{FAINT_INK, GRID, INK, TextSize, fit, heat, text_width};
-use super::svg::Svg;
 use crate::error::{Error, Result};
+use crate::svg::Svg;
 
 const WIDEST_LABEL: f64 = 150.0;
 const TITLE: f64 = 40.0;
@@ -52,7 +51,7 @@ impl ConfusionPlot {
     /// [`Error::Plot`] if the drawing fails.
     pub fn render(&self) -> Result<Svg> {
         let layout = Layout::of(&self.title, &self.classes);
-        Svg::draw(&self.title, layout.size(), |canvas| {
+        canvas::draw(&self.title, layout.size(), |canvas| {
             canvas.title(&self.title)?;
             self.draw_labels(canvas, &layout)?;
             for (row, counts) in self.counts.iter().enumerate() {
@@ -207,7 +206,7 @@ fn draw_scale(canvas: &Canvas<'_>, layout: &Layout) -> Result<(), DrawError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::test_support::{assert_well_formed, count, texts};
+    use super::super::test_support::{assert_shows, assert_well_formed, count, texts};
     use super::*;
 
     /// The figure of the pairs (true class, predicted class, how often).
@@ -226,13 +225,10 @@ mod tests {
     #[test]
     fn every_count_and_class_is_shown() {
         let classes = ["none", "crack & <fracture>"];
-        let texts = texts(&svg(&classes, &[(0, 0, 17), (0, 1, 3), (1, 1, 25)]));
-        for text in ["17", "3", "0", "25", "85 %", "15 %", "predicted class"] {
-            assert!(
-                texts.iter().any(|found| found == text),
-                "{text} in {texts:?}"
-            );
-        }
+        let svg = svg(&classes, &[(0, 0, 17), (0, 1, 3), (1, 1, 25)]);
+        let expected = ["17", "3", "0", "25", "85 %", "15 %", "predicted class"];
+        assert_shows(&svg, &expected);
+        let texts = texts(&svg);
         let named = |name: &str| texts.iter().filter(|text| *text == name).count();
         assert_eq!(named("none"), 2);
         assert_eq!(named("crack & <fracture>"), 2);

@@ -1,7 +1,8 @@
 //! The line charts that classification reports are made of.
 
-use super::{LineChart, Series, Svg};
+use super::line_chart::{LineChart, Series};
 use crate::error::Result;
+use crate::svg::Svg;
 
 /// One line of [`precision_recall`] or [`roc`].
 #[derive(Debug, Clone, PartialEq)]
@@ -61,7 +62,7 @@ fn shares(title: &str, x: &str, y: &str) -> LineChart {
 
 /// A method that was tried with several label budgets.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Arm {
+pub struct LabelEfficiencyCurve {
     /// Its name.
     pub name: String,
     /// Its results.
@@ -80,14 +81,18 @@ pub struct BudgetPoint {
 }
 
 /// A figure of merit over the fraction of labels used, on a logarithmic axis,
-/// one line per arm with its confidence intervals.
+/// one line per method with its confidence intervals.
 ///
 /// # Errors
 /// [`Error::Plot`](crate::Error::Plot) if the drawing fails.
-pub fn label_efficiency(title: &str, y_label: &str, arms: &[Arm]) -> Result<Svg> {
-    let mut fractions: Vec<f64> = arms
+pub fn label_efficiency(
+    title: &str,
+    y_label: &str,
+    methods: &[LabelEfficiencyCurve],
+) -> Result<Svg> {
+    let mut fractions: Vec<f64> = methods
         .iter()
-        .flat_map(|arm| arm.points.iter().map(|point| point.fraction))
+        .flat_map(|method| method.points.iter().map(|point| point.fraction))
         .collect();
     fractions.sort_by(f64::total_cmp);
     fractions.dedup();
@@ -100,18 +105,19 @@ pub fn label_efficiency(title: &str, y_label: &str, arms: &[Arm]) -> Result<Svg>
         .y_label(y_label)
         .log_x()
         .x_ticks(ticks);
-    arms.iter()
+    methods
+        .iter()
         .enumerate()
-        .map(|(index, arm)| arm.series(index, arms.len()))
+        .map(|(index, method)| method.series(index, methods.len()))
         .fold(chart, LineChart::series)
         .render()
 }
 
-impl Arm {
-    /// The arms stand side by side, a little apart, so that their intervals do
+impl LabelEfficiencyCurve {
+    /// The methods stand side by side, a little apart, so that their intervals do
     /// not cover each other.
-    fn series(&self, index: usize, arms: usize) -> Series {
-        let offset = index as f64 - (arms as f64 - 1.0) / 2.0;
+    fn series(&self, index: usize, methods: usize) -> Series {
+        let offset = index as f64 - (methods as f64 - 1.0) / 2.0;
         let place = |point: &BudgetPoint| point.fraction * 1.02f64.powf(offset);
         let points = self.points.iter().map(|point| (place(point), point.mean));
         let intervals = self
@@ -131,7 +137,7 @@ fn round(percent: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::test_support::{assert_well_formed, count, texts};
+    use super::super::test_support::{assert_shows, count};
     use super::*;
 
     #[test]
@@ -143,25 +149,19 @@ mod tests {
         };
         let recall = curve(vec![(0.5, 1.0), (1.0, 0.667)], 0.83);
         let svg = precision_recall("Precision and recall", &[recall]).unwrap();
-        assert_well_formed(svg.as_str());
-        let shown = texts(svg.as_str());
-        assert!(shown.contains(&"crack (AP 0.83)".to_owned()), "{shown:?}");
+        assert_shows(svg.as_str(), &["crack (AP 0.83)"]);
 
         let svg = roc("ROC", &[curve(vec![(0.0, 0.5), (1.0, 1.0)], 0.75)]).unwrap();
-        assert_well_formed(svg.as_str());
-        let shown = texts(svg.as_str());
-        for text in ["crack (area 0.75)", "chance", "false positive rate"] {
-            assert!(shown.contains(&text.to_owned()), "{text} in {shown:?}");
-        }
+        let expected = ["crack (area 0.75)", "chance", "false positive rate"];
+        assert_shows(svg.as_str(), &expected);
 
         let svg = reliability("Calibration", &[(0.7, 0.5), (0.9, 1.0)]).unwrap();
-        assert_well_formed(svg.as_str());
-        assert!(texts(svg.as_str()).contains(&"measured".to_owned()));
+        assert_shows(svg.as_str(), &["measured"]);
     }
 
     #[test]
     fn budgets_are_ticks_in_percent_and_intervals_are_drawn() {
-        let arm = |name: &str, mean| Arm {
+        let method = |name: &str, mean| LabelEfficiencyCurve {
             name: name.into(),
             points: [0.05, 0.1, 1.0]
                 .map(|fraction| BudgetPoint {
@@ -171,13 +171,10 @@ mod tests {
                 })
                 .to_vec(),
         };
-        let arms = [arm("pretrained", 0.8), arm("untrained", 0.5)];
-        let svg = label_efficiency("Few labels", "accuracy", &arms).unwrap();
-        assert_well_formed(svg.as_str());
-        let found = texts(svg.as_str());
-        for text in ["5 %", "10 %", "100 %", "pretrained", "untrained"] {
-            assert!(found.contains(&text.to_owned()), "{text} in {found:?}");
-        }
+        let methods = [method("pretrained", 0.8), method("untrained", 0.5)];
+        let svg = label_efficiency("Few labels", "accuracy", &methods).unwrap();
+        let expected = ["5 %", "10 %", "100 %", "pretrained", "untrained"];
+        assert_shows(svg.as_str(), &expected);
         // Two intervals of three strokes each.
         assert_eq!(
             count(svg.as_str(), "stroke=\"#0072B2\" stroke-width=\"10\""),

@@ -2,8 +2,7 @@
 
 use plotters::prelude::{Color, RGBColor};
 
-use super::canvas::DrawError;
-use super::canvas::{Canvas, Marker, Pixel, stroke};
+use super::canvas::{Canvas, DrawError, Marker, Pixel, stroke};
 use super::style::{INK, TextSize, fit, text_width};
 use crate::error::Result;
 

@@ -3,12 +3,11 @@
 use plotters::prelude::Color;
 
 use super::axis::{Axis, Margins, Scale, draw_frame};
-use super::canvas::DrawError;
-use super::canvas::{Align, Canvas, Marker, Pixel, stroke};
+use super::canvas::{self, Align, Canvas, DrawError, Marker, Pixel, stroke};
 use super::legend::{self, Dash, Symbol};
 use super::style::{FAINT_INK, TextSize, colour};
-use super::svg::Svg;
 use crate::error::Result;
+use crate::svg::Svg;
 
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 380.0;
@@ -154,7 +153,7 @@ impl LineChart {
             0.0
         };
         let height = HEIGHT.max(legend::height(self.series.len()) + 80.0);
-        Svg::draw(&self.title, (WIDTH, height), |canvas| {
+        canvas::draw(&self.title, (WIDTH, height), |canvas| {
             canvas.title(&self.title)?;
             let margins = Margins {
                 top: 40.0,
@@ -283,7 +282,7 @@ fn draw_interval(
 #[cfg(test)]
 mod tests {
     use super::super::canvas::units;
-    use super::super::test_support::{assert_well_formed, count, texts};
+    use super::super::test_support::{assert_shows, assert_well_formed, count};
     use super::*;
 
     #[test]
@@ -294,20 +293,16 @@ mod tests {
             .series(Series::new("training", vec![(0.0, 5.0), (10.0, 4.0)]))
             .series(Series::new("validation <x>", vec![(0.0, 4.0), (10.0, 3.0)]).markers());
         let svg = chart.render().unwrap();
-        assert_well_formed(svg.as_str());
-        let texts = texts(svg.as_str());
-        for text in [
-            "Loss & accuracy",
-            "epoch",
-            "value",
-            "training",
-            "validation <x>",
-        ] {
-            assert!(
-                texts.iter().any(|found| found == text),
-                "{text} in {texts:?}"
-            );
-        }
+        assert_shows(
+            svg.as_str(),
+            &[
+                "Loss & accuracy",
+                "epoch",
+                "value",
+                "training",
+                "validation <x>",
+            ],
+        );
     }
 
     #[test]
@@ -377,7 +372,7 @@ mod tests {
             .log_y()
             .series(Series::new("", vec![(1.0, -1.0)]));
         let svg = nothing.render().unwrap();
-        assert!(texts(svg.as_str()).contains(&"no data".to_owned()));
+        assert_shows(svg.as_str(), &["no data"]);
         assert_well_formed(LineChart::new("").render().unwrap().as_str());
     }
 

@@ -29,15 +29,16 @@ mod legend;
 mod line_chart;
 mod scatter;
 mod style;
-mod svg;
 
+pub use crate::svg::Svg;
 pub use bar_chart::BarChart;
 pub use confusion::ConfusionPlot;
-pub use curves::{Arm, BudgetPoint, Curve, label_efficiency, precision_recall, reliability, roc};
+pub use curves::{
+    BudgetPoint, Curve, LabelEfficiencyCurve, label_efficiency, precision_recall, reliability, roc,
+};
 pub use line_chart::{LineChart, Series};
 pub use scatter::{ScatterGroup, ScatterPlot};
 pub use style::OKABE_ITO;
-pub use svg::Svg;
 
 #[cfg(test)]
 mod test_support;

@@ -109,10 +109,11 @@ pub(super) fn fit(text: &str, width: f64, size: TextSize) -> String {
     let mut end: VecDeque<char> = begin.drain(begin.len() / 2..).collect();
     loop {
         // As much from either side of the middle.
-        match begin.len() > end.len() {
-            true => begin.pop(),
-            false => end.pop_front(),
-        };
+        if begin.len() > end.len() {
+            begin.pop();
+        } else {
+            end.pop_front();
+        }
         let candidate: String = begin.iter().chain(&['…']).chain(&end).collect();
         if (begin.is_empty() && end.is_empty()) || text_width(&candidate, size) <= width {
             return candidate;

@@ -60,6 +60,18 @@ pub(super) fn texts(svg: &str) -> Vec<String> {
         .collect()
 }
 
+/// Checks that a figure is well-formed and shows these texts.
+pub(super) fn assert_shows(svg: &str, expected: &[&str]) {
+    assert_well_formed(svg);
+    let texts = texts(svg);
+    for text in expected {
+        assert!(
+            texts.iter().any(|shown| shown == text),
+            "{text} in {texts:?}"
+        );
+    }
+}
+
 pub(super) fn count(svg: &str, part: &str) -> usize {
     svg.matches(part).count()
 }

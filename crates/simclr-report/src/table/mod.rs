@@ -18,8 +18,8 @@ use crate::error::{Error, Result};
 /// and is written as CSV beside it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
-    pub(crate) name: String,
-    pub(crate) caption: String,
+    name: String,
+    caption: String,
     pub(crate) columns: Vec<String>,
     pub(crate) rows: Vec<Vec<Cell>>,
 }
@@ -33,6 +33,16 @@ impl Table {
             columns: Vec::new(),
             rows: Vec::new(),
         }
+    }
+
+    /// The name of its file.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it shows, in a sentence.
+    pub fn caption(&self) -> &str {
+        &self.caption
     }
 
     /// Names the columns.
@@ -55,28 +65,23 @@ impl Table {
         classes: &[String],
         splits: &[(&str, Vec<usize>)],
     ) -> Self {
-        let names = splits.iter().map(|split| split.0.to_owned());
-        let columns = ["class".to_owned()].into_iter().chain(names);
-        let of_row = |pick: &dyn Fn(&[usize]) -> usize| -> Vec<usize> {
-            splits.iter().map(|split| pick(&split.1)).collect()
-        };
-        let cells = |name: &str, counts: Vec<usize>| {
-            let total = counts.iter().sum::<usize>();
+        let splits_of = || splits.iter().map(|(_, counts)| counts);
+        let names = splits.iter().map(|(name, _)| *name);
+        let columns = std::iter::once("class").chain(names).chain(["total"]);
+        let row = |name: &str, counts: Vec<usize>| {
+            let total = counts.iter().sum();
             let counts = counts.into_iter().chain([total]).map(Cell::from);
-            [Cell::from(name)]
-                .into_iter()
+            std::iter::once(name.into())
                 .chain(counts)
                 .collect::<Vec<_>>()
         };
-        let table = Self::new(name, caption).columns(columns.chain(["total".to_owned()]));
-        let table = classes
-            .iter()
-            .enumerate()
-            .fold(table, |table, (class, name)| {
-                let counts = of_row(&|counts| counts.get(class).copied().unwrap_or(0));
-                table.row(cells(name, counts))
-            });
-        table.row(cells("total", of_row(&|counts| counts.iter().sum())))
+        let mut table = Self::new(name, caption).columns(columns);
+        for (class, name) in classes.iter().enumerate() {
+            let counts = splits_of().map(|counts| counts.get(class).copied().unwrap_or(0));
+            table = table.row(row(name, counts.collect()));
+        }
+        let totals = splits_of().map(|counts| counts.iter().sum());
+        table.row(row("total", totals.collect()))
     }
 
     /// Writes the table as CSV: numbers with all their digits, shares as shares
@@ -94,23 +99,15 @@ impl Table {
                 self.rows.iter().any(cell)
             })
             .collect();
-        let header = self
-            .columns
-            .iter()
-            .zip(&estimates)
-            .flat_map(|(name, summary)| {
-                let parts = if *summary {
-                    &CSV_PARTS[..]
-                } else {
-                    &CSV_PARTS[..1]
-                };
-                parts.iter().map(move |part| format!("{name}{part}"))
-            });
+        let header = self.columns.iter().zip(&estimates);
+        let header = header.flat_map(|(name, estimate)| {
+            let parts = &CSV_PARTS[..if *estimate { CSV_PARTS.len() } else { 1 }];
+            parts.iter().map(move |part| format!("{name}{part}"))
+        });
         let rows = self.rows.iter().map(|row| {
             let cells = row.iter().zip(&estimates);
-            cells
-                .flat_map(|(cell, summary)| cell.csv(*summary))
-                .collect::<Vec<_>>()
+            let cells = cells.flat_map(|(cell, estimate)| cell.csv(*estimate));
+            cells.collect::<Vec<_>>()
         });
         let mut writer = csv::Writer::from_writer(output);
         [header.collect()]
@@ -136,17 +133,16 @@ impl Table {
     /// Whether each row has a cell for each column.
     pub(crate) fn check(&self) -> Result<()> {
         let columns = self.columns.len();
-        let wrong = self
-            .rows
-            .iter()
-            .enumerate()
-            .find(|(_, row)| row.len() != columns);
-        wrong.map_or(Ok(()), |(index, row)| {
-            Err(Error::Report {
+        match self.rows.iter().position(|row| row.len() != columns) {
+            None => Ok(()),
+            Some(row) => Err(Error::Report {
                 block: format!("table `{}`", self.name),
-                reason: format!("row {index} has {} cells for {columns} columns", row.len()),
-            })
-        })
+                reason: format!(
+                    "row {row} has {} cells for {columns} columns",
+                    self.rows[row].len()
+                ),
+            }),
+        }
     }
 
     /// Whether a column holds numbers only, which are aligned to the right.
@@ -185,7 +181,7 @@ mod tests {
 
     fn results() -> Table {
         Table::new("results", "")
-            .columns(["arm", "accuracy", "images"])
+            .columns(["method", "accuracy", "images"])
             .row(["untrained".into(), Cell::share(0.5), 12usize.into()])
             .row([
                 "pretrained, \"task\"".into(),
@@ -205,7 +201,7 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
             lines[0],
-            "arm,accuracy,accuracy standard deviation,accuracy interval low,\
+            "method,accuracy,accuracy standard deviation,accuracy interval low,\
              accuracy interval high,accuracy count,images"
         );
         assert_eq!(lines[1], "untrained,0.5,,,,,12");
