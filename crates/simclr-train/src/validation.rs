@@ -16,10 +16,10 @@ use crate::trainer::Trainer;
 pub(crate) const LOSS: &str = "validation_loss";
 pub(crate) const ACCURACY: &str = "validation_accuracy";
 pub(crate) const WEIGHTED_F1: &str = "validation_weighted_f1";
+pub(crate) const COLUMNS: [&str; 3] = [LOSS, ACCURACY, WEIGHTED_F1];
 
 /// Images per forward pass in evaluation.
 pub(crate) const EVALUATION_BATCH_SIZE: usize = 64;
-pub(crate) const COLUMNS: [&str; 3] = [LOSS, ACCURACY, WEIGHTED_F1];
 
 /// Validates after each epoch and keeps the best network.
 pub(crate) struct Validation {
