@@ -110,7 +110,7 @@ impl Classifier for ProbeClassifier {
     }
 
     fn logits(&self, images: &Tensor) -> Result<Tensor> {
-        let features = self.encoder.embed(images, EXTRACTION_BATCH_SIZE)?;
+        let features = self.encoder.embed(images, BATCH_SIZE)?;
         Ok(self.head.logits(&features)?.detach())
     }
 

@@ -62,7 +62,7 @@ impl Features {
         let mut size = 0;
         for batch in loader.epochs(0..1)? {
             let batch = batch?;
-            let features = encoder.embed(&batch.views, EXTRACTION_BATCH_SIZE)?;
+            let features = encoder.embed(&batch.views, BATCH_SIZE)?;
             size = features.dim(1)?;
             values.extend(features.flatten_all()?.to_vec1::<f32>()?);
             progress.step(&StepUpdate {
