@@ -32,7 +32,7 @@ pub(crate) fn run(experiment: Arguments) -> AnyResult {
     let mut study = experiment.study("exp1", experiment.protocol(paper::experiment_1())?)?;
     let imagenet = networks::start(&experiment, &mut study, Training::SelfSupervised)?;
 
-    study.probe("untrained", |run| imagenet.untrained(run.seed))?;
+    study.probe_untrained(|run| imagenet.untrained(run.seed))?;
     study.probe(imagenet.name, |_| AnyResult::Ok(imagenet.encoder.frozen()))?;
     finish("exp1", &study, Ok)
 }

@@ -50,6 +50,7 @@ pub(crate) fn run(arguments: Arguments) -> AnyResult {
     let mut study = experiment.study("exp2", protocol.clone())?;
     let imagenet = networks::start(experiment, &mut study, Training::from(arguments.supervised))?;
 
+    study.probe_untrained(|run| imagenet.untrained(run.seed))?;
     study.probe(imagenet.name, |_| AnyResult::Ok(imagenet.encoder.frozen()))?;
     let fraction = protocol.largest_unlabelled_fraction();
     for freeze in protocol.freeze {

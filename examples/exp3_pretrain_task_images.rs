@@ -34,7 +34,7 @@ pub(crate) fn run(arguments: Arguments) -> AnyResult {
     let fraction = protocol.largest_unlabelled_fraction();
     let mut study = arguments.experiment.study("exp3", protocol)?;
 
-    study.probe_untrained(&pretrain)?;
+    study.probe_untrained(|run| pretrain.clone().seed(run.seed).untrained())?;
     study.pretrain(
         "self-supervised on the task",
         &pretrain,

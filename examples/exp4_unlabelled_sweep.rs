@@ -11,7 +11,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use simclr::study::paper;
+use simclr::study::{Study, paper};
 
 #[path = "common/experiment.rs"]
 mod experiment;
@@ -47,8 +47,8 @@ pub(crate) fn run(arguments: Arguments) -> AnyResult {
     let pretrain = common.pretrain(protocol.pretrain.clone());
     let mut study = common.experiment.study("exp4", protocol.clone())?;
 
-    study.probe_untrained(&pretrain)?;
-    let mut curve = vec![(0.0, "untrained".to_owned())];
+    study.probe_untrained(|run| pretrain.clone().seed(run.seed).untrained())?;
+    let mut curve = vec![(0.0, Study::UNTRAINED.to_owned())];
     for fraction in protocol.unlabelled_fractions {
         let first = study.seed_runs().first().ok_or("there is no seed")?;
         let images = first.unlabelled_count(fraction)?;
@@ -66,7 +66,8 @@ pub(crate) fn run(arguments: Arguments) -> AnyResult {
         let title = "Accuracy over the number of unlabelled images";
         let figure = comparison.curve(title, "unlabelled images", &curve)?;
         let caption = "Mean accuracy of logistic regression over folds and seeds, with its 95 % \
-                       confidence interval; 0 is the untrained network.";
+                       confidence interval; 0 is the untrained network, its batch norm \
+                       calibrated.";
         Ok(report.figure("unlabelled-images", figure, caption))
     })
 }

@@ -32,7 +32,7 @@ pub(crate) fn run(experiment: Arguments) -> AnyResult {
     let mut study = experiment.study("exp5", experiment.protocol(paper::experiment_5())?)?;
     let imagenet = networks::start(&experiment, &mut study, Training::Supervised)?;
 
-    study.probe("untrained", |run| imagenet.untrained(run.seed))?;
+    study.probe_untrained(|run| imagenet.untrained(run.seed))?;
     study.probe(imagenet.name, |_| AnyResult::Ok(imagenet.encoder.frozen()))?;
     finish("exp5", &study, Ok)
 }

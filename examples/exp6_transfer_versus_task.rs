@@ -109,7 +109,7 @@ impl Arguments {
     fn evaluate(&self, study: &mut Study, imagenet: &Start) -> AnyResult {
         let protocol = study.protocol().clone();
         let pretrain = self.common.pretrain(protocol.pretrain.clone());
-        study.probe_untrained(&pretrain)?;
+        study.probe_untrained(|run| pretrain.clone().seed(run.seed).untrained())?;
         let size = self.transfer_image_size.unwrap_or(protocol.image_size());
         study.probe_at(imagenet.name, &Policy::probe(size), |_| {
             AnyResult::Ok(imagenet.encoder.frozen())

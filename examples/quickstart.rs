@@ -74,10 +74,17 @@ fn run(arguments: &Arguments) -> AnyResult {
     let evaluate = |encoder: &FrozenEncoder| -> AnyResult<_> {
         Ok(probes.evaluate(&Features::of_split(encoder, &split, &policy)?)?)
     };
-    let untrained = evaluate(&pretrain.untrained()?)?;
+    let plain = pretrain.untrained()?;
+    // The fair baseline: training adapts batch norm to the images even without learning.
+    let calibrated = Features::calibrate(&plain, unlabelled.shared(), &policy)?;
+    let [plain, untrained] = [evaluate(&plain)?, evaluate(&calibrated)?];
     let pretrained = evaluate(&run.encoder)?;
 
-    let table = comparison_table(&[("untrained", &untrained), ("pretrained", &pretrained)]);
+    let table = comparison_table(&[
+        ("untrained, plain", &plain),
+        ("untrained, calibrated", &untrained),
+        ("pretrained", &pretrained),
+    ]);
     println!("{table}");
     let views = &pretrain.config().policy;
     let views = view_grid(&split.train, views, Seed(arguments.seed))?;

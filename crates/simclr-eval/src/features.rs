@@ -73,6 +73,24 @@ impl Features {
         Self::new(values, size, images.as_ref())
     }
 
+    /// The encoder with batch norms that know these images (see [`FrozenEncoder::calibrated`]),
+    /// as `policy` prepares them: of an untrained one, the fair baseline.
+    ///
+    /// # Errors
+    /// As [`Self::extract`]; no images.
+    pub fn calibrate(
+        encoder: &FrozenEncoder,
+        images: Arc<dyn Dataset>,
+        policy: &Policy,
+    ) -> Result<FrozenEncoder> {
+        let loader = ViewLoader::evaluation(images, policy.clone(), BATCH_SIZE)?;
+        encoder.calibrated(
+            loader
+                .epochs(0..1)?
+                .map(|batch| Ok::<_, Error>(batch?.views)),
+        )
+    }
+
     /// The forward passes, and so the steps of progress, for this many images.
     pub fn extraction_steps(images: usize) -> usize {
         images.div_ceil(BATCH_SIZE)

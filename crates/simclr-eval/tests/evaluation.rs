@@ -75,17 +75,18 @@ fn a_stronger_penalty_is_chosen_where_features_say_nothing() {
     let report = LogisticProbe::default()
         .fit(train, validation, validation, &names())
         .unwrap();
-    let best = report
-        .tried
-        .iter()
-        .map(|tried| tried.validation_accuracy)
-        .fold(0.0, f64::max);
+    let losses = report.tried.iter().map(|tried| tried.validation_log_loss);
+    let best = losses.fold(f64::INFINITY, f64::min);
     let first = report
         .tried
         .iter()
-        .find(|tried| tried.validation_accuracy == best)
-        .unwrap();
-    assert_eq!(report.penalty, first.penalty);
+        .find(|tried| tried.validation_log_loss == best);
+    assert_eq!(report.penalty, first.unwrap().penalty);
+    let last = report.tried.last().unwrap();
+    assert!(
+        report.penalty > last.penalty,
+        "weaker ones were tried: {report}"
+    );
     assert!(
         report
             .tried

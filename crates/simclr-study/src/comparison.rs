@@ -1,10 +1,10 @@
 //! Methods side by side: means, spreads, intervals and paired differences.
 
 use serde::Serialize;
-use simclr_eval::analysis::{PairedComparison, Summary};
+use simclr_eval::analysis::{PairedComparison, Repeat, Summary};
 
 use crate::cell::Cell;
-use crate::cell_result::CellResult;
+use crate::cell_result::{CellResult, ClassifierKind};
 use crate::error::{Error, Result};
 
 /// The finished cells of a method.
@@ -32,10 +32,20 @@ impl MethodResults {
     }
 }
 
+/// The images of a cell, which every method has in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CellImages {
+    /// Those that it trains on with their labels.
+    pub train: Vec<usize>,
+    /// The unit of each test image: its own, or that of its group.
+    pub test_units: Vec<usize>,
+}
+
 /// Methods that were tried on the same folds, seeds and label fractions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Comparison {
     methods: Vec<MethodResults>,
+    images: Vec<CellImages>,
 }
 
 /// Two methods at one label fraction: the second minus the first.
@@ -52,11 +62,11 @@ pub struct PairedDifference {
 }
 
 impl Comparison {
-    /// Compares these methods.
+    /// Compares these methods; `images` has an entry for each cell of a method.
     ///
     /// # Errors
-    /// No methods, or methods that were tried on different cells.
-    pub fn new(methods: Vec<MethodResults>) -> Result<Self> {
+    /// No methods, methods that were tried on different cells, or images of other cells.
+    pub fn new(methods: Vec<MethodResults>, images: Vec<CellImages>) -> Result<Self> {
         let wrong = |found: String| {
             Error::setting("methods to compare", "results of the same cells", found)
         };
@@ -75,7 +85,11 @@ impl Comparison {
                 "\"{first}\" and \"{other}\" have different cells"
             )));
         }
-        Ok(Self { methods })
+        let (cells, found) = (first.cells.len(), images.len());
+        if cells != found {
+            return Err(wrong(format!("images of {found} cells for {cells}")));
+        }
+        Ok(Self { methods, images })
     }
 
     /// The methods in order.
@@ -105,10 +119,7 @@ impl Comparison {
     /// # Errors
     /// A method or label fraction that is not there.
     pub fn accuracies(&self, method: &str, fraction: f64) -> Result<Vec<f64>> {
-        let known = self.methods.iter().find(|known| known.name == method);
-        let known =
-            known.ok_or_else(|| Error::setting("method", "one of the comparison", method))?;
-        let results = known.with_fraction(fraction);
+        let results = self.method(method)?.with_fraction(fraction);
         let values: Vec<f64> = results.map(|r| r.primary_report().accuracy).collect();
         if values.is_empty() {
             let expected = "one that was tried";
@@ -120,9 +131,43 @@ impl Comparison {
     /// Mean, deviation and interval of [`accuracies`](Self::accuracies).
     ///
     /// # Errors
-    /// As [`accuracies`](Self::accuracies).
+    /// As [`accuracies`](Self::accuracies); results of an earlier version, which did not
+    /// record what each test image was taken for.
     pub fn accuracy(&self, method: &str, fraction: f64) -> Result<Summary> {
-        Ok(Summary::of(&self.accuracies(method, fraction)?)?)
+        Ok(Summary::of_shares(&self.repeats(method, fraction, None)?)?)
+    }
+
+    /// The test images of a method at one label fraction, right or wrong, by seed and fold: of
+    /// one classifier, or of the primary one. Empty if the method has no such classifier.
+    pub(crate) fn repeats(
+        &self,
+        method: &str,
+        fraction: f64,
+        classifier: Option<ClassifierKind>,
+    ) -> Result<Vec<Repeat>> {
+        let method = self.method(method)?;
+        let cells = method.cells.iter().zip(&self.images);
+        let cells = cells.filter(|((cell, _), _)| cell.label_fraction == fraction);
+        let repeats = cells.filter_map(|((_, result), images)| {
+            let report = result.report(classifier.unwrap_or_else(|| result.primary()))?;
+            let pairs = report.labels.iter().zip(&report.predictions);
+            Some(Repeat {
+                units: images.test_units.clone(),
+                values: pairs.map(|(a, b)| f64::from(u8::from(a == b))).collect(),
+                train: images.train.clone(),
+            })
+        });
+        let repeats: Vec<Repeat> = repeats.collect();
+        if repeats.is_empty() && classifier.is_none() {
+            let expected = "one that was tried";
+            return Err(Error::setting("label fraction", expected, fraction));
+        }
+        Ok(repeats)
+    }
+
+    fn method(&self, name: &str) -> Result<&MethodResults> {
+        let method = self.methods.iter().find(|method| method.name == name);
+        method.ok_or_else(|| Error::setting("method", "one of the comparison", name))
     }
 
     /// Two methods pair by pair: the same seed, fold and labels.
@@ -131,8 +176,8 @@ impl Comparison {
     /// As [`accuracies`](Self::accuracies).
     pub fn paired(&self, baseline: &str, method: &str, fraction: f64) -> Result<PairedDifference> {
         let (first, second) = (
-            self.accuracies(method, fraction)?,
-            self.accuracies(baseline, fraction)?,
+            self.repeats(method, fraction, None)?,
+            self.repeats(baseline, fraction, None)?,
         );
         Ok(PairedDifference {
             baseline: baseline.to_owned(),
@@ -190,6 +235,15 @@ mod tests {
         }
     }
 
+    /// The same ten test images for each cell.
+    fn images(cells: usize) -> Vec<CellImages> {
+        let images = CellImages {
+            train: Vec::new(),
+            test_units: (0..10).collect(),
+        };
+        vec![images; cells]
+    }
+
     fn method(name: &str, hits: &[usize]) -> MethodResults {
         let cells = Cell::grid(&[name], &[Seed(1)], hits.len(), &[0.25]);
         let results = hits.iter().map(|&hits| result(hits));
@@ -205,7 +259,7 @@ mod tests {
             method("untrained", &[4, 5, 6]),
             method("trained", &[6, 7, 8]),
         ];
-        let comparison = Comparison::new(methods).unwrap();
+        let comparison = Comparison::new(methods, images(3)).unwrap();
         let untrained = comparison.accuracy("untrained", 0.25).unwrap();
         assert!((untrained.mean - 0.5).abs() < 1e-12 && untrained.count == 3);
         assert!((untrained.standard_deviation.unwrap() - 0.1).abs() < 1e-12);
@@ -220,11 +274,22 @@ mod tests {
             "{table}"
         );
         assert!(
-            table.contains("70.0 ± 10.0 %") && table.contains("25 %"),
+            table.contains("70.0 ± 10.0 % (") && table.contains("25 %"),
             "{table}"
         );
         let paired = comparison.paired_table().unwrap().to_string();
-        assert!(paired.contains("3 of 3"), "{paired}");
+        assert!(
+            paired.contains("3 of 3") && paired.contains("points"),
+            "{paired}"
+        );
+        assert_eq!(pair.accuracy.p_value, None, "three pairs say nothing");
+        let (low, high) = comparison
+            .accuracy("trained", 0.25)
+            .unwrap()
+            .interval
+            .unwrap();
+        // Ten test images say little, however well three folds on them agree.
+        assert!(low < 0.45 && high > 0.85 && high < 1.0, "{low} {high}");
         let figure = comparison.label_efficiency().unwrap();
         assert!(figure.as_str().contains("trained"));
     }
@@ -236,7 +301,7 @@ mod tests {
             method("none", &[4, 5]),
             method("few", &[6, 6]),
         ];
-        let comparison = Comparison::new(methods).unwrap();
+        let comparison = Comparison::new(methods, images(2)).unwrap();
         let curve = |order: &[(f64, &str)]| {
             let points = order.iter().map(|&(x, name)| (x, name.to_owned()));
             let points: Vec<_> = points.collect();
@@ -250,10 +315,10 @@ mod tests {
     #[test]
     fn methods_of_different_cells_and_unknown_ones_are_refused() {
         let methods = vec![method("untrained", &[4, 5, 6]), method("trained", &[6, 7])];
-        let error = Comparison::new(methods).unwrap_err().to_string();
+        let error = Comparison::new(methods, images(3)).unwrap_err().to_string();
         assert!(error.contains("\"untrained\" and \"trained\""), "{error}");
-        assert!(Comparison::new(Vec::new()).is_err());
-        let comparison = Comparison::new(vec![method("untrained", &[4])]).unwrap();
+        assert!(Comparison::new(Vec::new(), Vec::new()).is_err());
+        let comparison = Comparison::new(vec![method("untrained", &[4])], images(1)).unwrap();
         assert!(comparison.accuracy("untrained", 0.5).is_err());
         let error = comparison.accuracy("nobody", 0.25).unwrap_err().to_string();
         assert!(error.contains("nobody"), "{error}");

@@ -2,7 +2,7 @@
 
 use simclr_eval::analysis::Summary;
 use simclr_report::plot::{self, BudgetPoint, Svg};
-use simclr_report::{Cell as TableCell, Table};
+use simclr_report::{Cell as TableCell, Estimate, Table};
 
 use crate::cell_result::{CellResult, ClassifierKind};
 use crate::comparison::{Comparison, MethodResults};
@@ -24,24 +24,23 @@ impl Comparison {
         };
         let used: Vec<_> = ClassifierKind::ALL.into_iter().filter(is_used).collect();
         let caption = match self.pairs_per_fraction() {
-            1 => "Accuracy on the test images.".to_owned(),
+            1 => "Accuracy on the test images, and its 95 % confidence interval.".to_owned(),
             pairs => format!(
                 "Accuracy on the test images: mean ± standard deviation over {pairs} folds and \
-                 seeds, and the 95 % confidence interval of the mean."
+                 seeds, and the 95 % confidence interval of the mean, for other test images and \
+                 other training images alike."
             ),
         };
         let columns = used.iter().map(|kind| kind.name());
         let table =
             Table::new("results", caption).columns(FIRST_COLUMNS.into_iter().chain(columns));
-        self.rows(table, |results| {
+        self.rows(table, |method, fraction| {
             let of_kind = |&kind: &ClassifierKind| {
-                let reports = results.iter().filter_map(|result| result.report(kind));
-                let values: Vec<f64> = reports.map(|report| report.accuracy).collect();
-                if values.is_empty() {
-                    Ok("".into())
-                } else {
-                    summary(&values)
+                let repeats = self.repeats(&method.name, fraction, Some(kind))?;
+                if repeats.is_empty() {
+                    return Ok("".into());
                 }
+                Ok(Estimate::from(Summary::of_shares(&repeats)?).into())
             };
             used.iter().map(of_kind).collect()
         })
@@ -55,12 +54,20 @@ impl Comparison {
         let caption = "F1 on the test images, of logistic regression or of the trained network: \
                        weighted by the classes' sizes, and every class alike.";
         let columns = FIRST_COLUMNS.into_iter().chain(["weighted F1", "macro F1"]);
-        self.rows(Table::new("f1", caption).columns(columns), |results| {
-            let reports = || results.iter().map(|result| result.primary_report());
-            let weighted: Vec<f64> = reports().map(|report| report.weighted_f1).collect();
-            let unweighted: Vec<f64> = reports().map(|report| report.macro_f1).collect();
-            Ok(vec![summary(&weighted)?, summary(&unweighted)?])
-        })
+        self.rows(
+            Table::new("f1", caption).columns(columns),
+            |method, fraction| {
+                let reports = || {
+                    method
+                        .with_fraction(fraction)
+                        .map(CellResult::primary_report)
+                };
+                let weighted: Vec<f64> = reports().map(|report| report.weighted_f1).collect();
+                let unweighted: Vec<f64> = reports().map(|report| report.macro_f1).collect();
+                let cells = [Summary::of(&weighted)?, Summary::of(&unweighted)?];
+                Ok(cells.map(|cell| Estimate::from(cell).into()).to_vec())
+            },
+        )
     }
 
     /// One row per pair of methods and label fraction.
@@ -68,11 +75,11 @@ impl Comparison {
     /// # Errors
     /// Figures that are not finite.
     pub fn paired_table(&self) -> Result<Table> {
-        let caption = "Paired differences in accuracy, the first method minus the second on the \
-                       same seed, fold and labels: mean ± standard deviation and 95 % confidence \
-                       interval, in how many pairs the first is ahead, and the p-value of a \
-                       paired t test. Folds share training images, so intervals are somewhat too \
-                       narrow.";
+        let caption = "Paired differences in accuracy in percentage points, the first method minus \
+                       the second on the same seed, fold and labels: mean ± standard deviation \
+                       and 95 % confidence interval, in how many pairs the first is ahead, and \
+                       from five pairs on the p-value of the corrected resampled t test (Nadeau \
+                       and Bengio 2003).";
         let columns = ["method", "against", "labels", "difference", "ahead", "p"];
         let table = Table::new("paired", caption).columns(columns);
         Ok(self.pairs()?.iter().fold(table, |table, pair| {
@@ -81,7 +88,7 @@ impl Comparison {
                 pair.method.as_str().into(),
                 pair.baseline.as_str().into(),
                 percent(pair.label_fraction).into(),
-                accuracy.difference.into(),
+                TableCell::Difference(accuracy.difference.into()),
                 format!("{} of {}", accuracy.wins, accuracy.difference.count).into(),
                 accuracy.p_value.map_or_else(String::new, p_value).into(),
             ])
@@ -155,29 +162,22 @@ impl Comparison {
     fn rows(
         &self,
         mut table: Table,
-        cells: impl Fn(&[&CellResult]) -> Result<Vec<TableCell>>,
+        cells: impl Fn(&MethodResults, f64) -> Result<Vec<TableCell>>,
     ) -> Result<Table> {
         for method in self.methods() {
             for fraction in self.label_fractions() {
-                let results: Vec<&CellResult> = method.with_fraction(fraction).collect();
-                let images = results.first().map_or(0, |result| result.train_images);
-                let first = [
+                let first = method.with_fraction(fraction).next();
+                let images = first.map_or(0, |result| result.train_images);
+                let columns = [
                     method.name.as_str().into(),
                     percent(fraction).into(),
                     images.into(),
                 ];
-                table = table.row(first.into_iter().chain(cells(&results)?));
+                table = table.row(columns.into_iter().chain(cells(method, fraction)?));
             }
         }
         Ok(table)
     }
-}
-
-fn summary(values: &[f64]) -> Result<TableCell> {
-    Ok(match values {
-        [value] => TableCell::share(*value),
-        _ => Summary::of(values)?.into(),
-    })
 }
 
 /// Three decimals; what they would show as zero is not zero.

@@ -19,7 +19,7 @@
 //! let pretrain = Pretrain::new(protocol.pretrain.clone());
 //!
 //! let mut study = Study::open("runs/cores", protocol, task)?;
-//! study.probe_untrained(&pretrain)?;
+//! study.probe_untrained(|run| pretrain.clone().seed(run.seed).untrained())?;
 //! study.pretrain("pretrained", &pretrain, 1.0, "pretrain")?;
 //! println!("{}", study.comparison()?.table()?);
 //! study.write_report()?;
@@ -37,6 +37,7 @@ mod feature_store;
 mod file_name;
 mod fine_tuning;
 mod fold_scheme;
+mod image_tables;
 pub mod paper;
 mod percent;
 mod pictures;
@@ -53,7 +54,7 @@ pub use candle_core;
 pub use cell::Cell;
 pub use cell_result::{CellResult, ClassifierKind, Evaluation, NetworkEvaluation};
 pub use cell_store::CellStore;
-pub use comparison::{Comparison, MethodResults, PairedDifference};
+pub use comparison::{CellImages, Comparison, MethodResults, PairedDifference};
 pub use error::{Error, Result};
 pub use feature_store::FeatureStore;
 pub use fold_scheme::FoldScheme;

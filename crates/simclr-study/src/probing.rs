@@ -59,14 +59,31 @@ impl Study {
         Ok(())
     }
 
-    /// Evaluates the encoder that `pretrain` would start from.
+    /// The name of an untrained method whose batch norms are calibrated.
+    pub const UNTRAINED: &str = "untrained, calibrated";
+
+    /// The name of an untrained method as it was initialised.
+    pub const UNTRAINED_PLAIN: &str = "untrained, plain";
+
+    /// Evaluates an untrained encoder, in general another one for each seed, in two forms: with
+    /// batch norms that are [calibrated](FrozenEncoder::calibrated) on the images that may be
+    /// seen without labels ([`UNTRAINED`](Self::UNTRAINED), the fair baseline), and as it was
+    /// initialised ([`UNTRAINED_PLAIN`](Self::UNTRAINED_PLAIN)).
     ///
     /// # Errors
-    /// Those of [`Pretrain::untrained`] and [`probe`](Self::probe).
-    pub fn probe_untrained(&mut self, pretrain: &Pretrain) -> Result<()> {
-        self.probe("untrained", |run| {
-            pretrain.clone().seed(run.seed).untrained()
-        })
+    /// As [`probe`](Self::probe).
+    pub fn probe_untrained<E: Into<Error>>(
+        &mut self,
+        mut encoder: impl FnMut(&SeedRun) -> Result<FrozenEncoder, E>,
+    ) -> Result<()> {
+        let policy = self.protocol.probe_policy();
+        let fraction = self.protocol.largest_unlabelled_fraction();
+        self.probe(Self::UNTRAINED, |run| -> Result<_> {
+            let images = run.unlabelled(fraction)?;
+            let encoder = encoder(run).map_err(Into::into)?;
+            Ok(Features::calibrate(&encoder, images, &policy)?)
+        })?;
+        self.probe(Self::UNTRAINED_PLAIN, encoder)
     }
 
     /// Evaluates self-supervision on the task's own images: for each seed, `pretrain` runs on

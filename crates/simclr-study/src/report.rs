@@ -4,24 +4,26 @@ use std::path::PathBuf;
 
 use simclr_data::{Dataset, Split, Subset};
 use simclr_eval::Features;
+use simclr_eval::metrics::ClassificationReport;
 use simclr_eval::report::{EvaluationReport, embedding_plot};
 use simclr_report::{Report, Table};
 use simclr_train::report::TrainingReport;
 use simclr_train::run::RunRecord;
 
-use crate::cell_result::Evaluation;
+use crate::cell_result::{CellResult, Evaluation};
 use crate::comparison::Comparison;
 use crate::error::{Error, Result};
 use crate::file_name::file_name;
 use crate::percent::percent;
 use crate::seed_run::SeedRun;
 use crate::study::{EvaluatedMethod, Study};
-use crate::{pictures, results_files};
+use crate::{image_tables, pictures, results_files};
 
 impl Study {
     /// Writes `report.html`, its figures and tables, `results.json`, `results.csv` (a row
-    /// per cell and classifier) and `epochs.csv` (the linear probes, with the columns of
-    /// the paper's scripts). Returns the path of the report.
+    /// per cell and classifier), `epochs.csv` (the linear probes, with the columns of the
+    /// paper's scripts), `splits.csv` (which part each image belongs to) and `predictions.csv`
+    /// (what each test image was taken for). Returns the path of the report.
     ///
     /// # Errors
     /// If there is no method yet; an image that cannot be read; a folder that cannot be
@@ -40,6 +42,7 @@ impl Study {
     ) -> Result<PathBuf> {
         let comparison = self.comparison()?;
         results_files::write(self.dir(), &self.protocol, &comparison)?;
+        image_tables::write(self, &comparison)?;
         let report = Report::new(&self.protocol.title, &self.protocol.question);
         let report = self.add_results(report, &comparison)?;
         let report = self.add_data(more(report)?)?;
@@ -173,35 +176,44 @@ impl Study {
         Ok(report.section("Views").image("views", views, caption))
     }
 
-    /// One cell of a method in detail, the first with the most labels, and a map of the
-    /// features; names of files begin with `file`.
+    /// A method with the most labels in detail, the predictions of all folds and seeds together,
+    /// and a map of the features; names of files begin with `file`.
     fn add_method(&self, report: Report, method: &EvaluatedMethod, file: &str) -> Result<Report> {
         let name = &method.results.name;
-        // `max_by_key` takes the last of equal ones.
-        let cells = method.results.cells.iter().rev();
-        let Some((cell, result)) = cells.max_by_key(|(_, result)| result.train_images) else {
+        let most = method
+            .results
+            .cells
+            .iter()
+            .map(|(cell, _)| cell.label_fraction);
+        let most = most.fold(0.0, f64::max);
+        let results: Vec<&CellResult> = method.results.with_fraction(most).collect();
+        let Some(first) = results.first() else {
             return Ok(report);
         };
-        // The labels are those of the cell's own test images: each seed has others.
-        let (_, fold) = self.resolve(cell)?;
-        let labels = self.subsets(fold)?.test.labels("a report")?;
-        let classifier = result.primary().name();
+        let reports = || results.iter().map(|result| result.primary_report());
+        let labels: Vec<u32> = reports().flat_map(|report| report.labels.clone()).collect();
+        let scores = results.iter().flat_map(|result| result.primary_scores());
+        let scores: Vec<f32> = scores.copied().collect();
+        let classes = &first.primary_report().class_names;
+        let pooled = ClassificationReport::new(&scores, &labels, classes)?;
+        let classifier = first.primary().name();
         let what = format!("{name}, {classifier}");
-        let test = result.primary_report();
         let mut report = report
             .section(name)
             .text(format!(
-                "One cell in detail: fold {} of seed {}, {} of the labels ({} images), {classifier} \
-                 on the test images.",
-                cell.fold + 1,
-                cell.seed.0,
-                percent(cell.label_fraction),
-                result.train_images,
+                "In detail: {classifier} with {} of the labels ({} images). The predictions of \
+                 all {} folds and seeds are taken together, {} in all.",
+                percent(most),
+                first.train_images,
+                results.len(),
+                labels.len(),
             ))
-            .classification(file, &what, test)?
-            .scores(file, &what, test, result.primary_scores(), &labels)?;
-        if let Evaluation::Probes(probes) = &result.evaluation {
-            report = report.probe(file, name, &probes.linear)?;
+            .classification(file, &what, &pooled)?
+            .scores(file, &what, &pooled, &scores, &labels)?;
+        if let Evaluation::Probes(probes) = &first.evaluation {
+            report = report
+                .text("The training curves of the linear probe are those of the first fold.")
+                .probe(file, name, &probes.linear)?;
         }
         match &method.features {
             Some(features) => self.add_features(report, name, features, file),

@@ -17,7 +17,7 @@ use simclr_train::run::{RunFacts, RunFolder};
 
 use crate::cell::Cell;
 use crate::cell_store::CellStore;
-use crate::comparison::{Comparison, MethodResults};
+use crate::comparison::{CellImages, Comparison, MethodResults};
 use crate::error::{Error, Result};
 use crate::feature_store::FeatureStore;
 use crate::file_name::file_name;
@@ -188,7 +188,24 @@ impl Study {
     /// If there is no method yet.
     pub fn comparison(&self) -> Result<Comparison> {
         let results = self.methods.iter().map(|method| method.results.clone());
-        Comparison::new(results.collect())
+        let cells = self
+            .methods
+            .iter()
+            .take(1)
+            .flat_map(|method| &method.results.cells);
+        let images = cells.map(|(cell, _)| self.cell_images(cell));
+        let images = images.collect::<Result<_>>()?;
+        Comparison::new(results.collect(), images)
+    }
+
+    fn cell_images(&self, cell: &Cell) -> Result<CellImages> {
+        let (_, fold) = self.resolve(cell)?;
+        let groups = self.task.groups();
+        let unit = |&image: &usize| groups.and_then(|all| all.group_of(image)).unwrap_or(image);
+        Ok(CellImages {
+            train: self.label_budget(cell)?,
+            test_units: fold.test.iter().map(unit).collect(),
+        })
     }
 
     /// Empty results for a new method, whose name can be told from the others', also where it

@@ -5,8 +5,11 @@ mod calibration;
 mod interval;
 mod neighbours;
 mod principal;
+mod repeat;
+mod variance;
 
 pub use calibration::{Calibration, CalibrationBin};
 pub use interval::{PairedComparison, Summary};
 pub use neighbours::{Neighbour, nearest_neighbours, neighbours_within};
 pub use principal::PrincipalComponents;
+pub use repeat::Repeat;

@@ -5,10 +5,12 @@ mod batch_means;
 mod confusion;
 mod curve;
 mod report;
+mod softmax;
 mod top_k;
 
 pub use batch_means::{BatchMeans, PAPER_BATCH_SIZE};
 pub use confusion::{ClassScores, ConfusionMatrix};
 pub use curve::{PrecisionRecallCurve, RocCurve};
 pub use report::ClassificationReport;
+pub use softmax::softmax;
 pub use top_k::{arg_max, top_k_accuracy};

@@ -27,6 +27,12 @@ pub struct ClassificationReport {
     pub confusion: ConfusionMatrix,
     /// Means of per-batch figures, to compare with the paper.
     pub paper_compatible: BatchMeans,
+    /// The true class of each sample. Empty in files of earlier versions, as are the predictions.
+    #[serde(default)]
+    pub labels: Vec<u32>,
+    /// The predicted class of each sample.
+    #[serde(default)]
+    pub predictions: Vec<u32>,
 }
 
 impl ClassificationReport {
@@ -49,6 +55,8 @@ impl ClassificationReport {
             per_class: confusion.per_class(),
             paper_compatible: BatchMeans::new(labels, &predictions, classes, PAPER_BATCH_SIZE)?,
             confusion,
+            labels: labels.to_vec(),
+            predictions,
         })
     }
 }

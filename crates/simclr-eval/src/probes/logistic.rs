@@ -12,16 +12,19 @@ const OPERATION: &str = "logistic regression";
 
 /// The strong probe: the best that a linear classifier can do with the features.
 ///
-/// Features are standardised with the training set's means and deviations. For each
-/// penalty `p` the convex problem
+/// Features are scaled (see [`FeatureScaling`]), then centred with the training set's mean and
+/// divided by the root mean square of its rows' lengths, so that a penalty means the same
+/// whatever the number and the size of the features. For each penalty `p` the convex problem
 ///
 /// ```text
 /// minimise over W, b:  mean cross-entropy of softmax(x W + b) + p ||W||^2 / 2
 /// ```
 ///
 /// is solved by accelerated gradient descent with restarts (O'Donoghue, Candes 2015),
-/// from the strongest penalty down, each from the last one's solution. The penalty
-/// with the highest validation accuracy wins, the stronger of several.
+/// from the strongest penalty down, each from the last one's solution. The penalty with the
+/// lowest log-loss on the validation set wins, the stronger of several: with few images,
+/// accuracies tie or differ by luck. The search ends when the log-loss has risen
+/// [`PATIENCE`] times in a row.
 ///
 /// The solver is this crate's own: a step is two products on candle's tensors and needs no
 /// line search, while the L-BFGS of general crates brings vector types of its own, keeps ten
@@ -30,7 +33,9 @@ const OPERATION: &str = "logistic regression";
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct LogisticProbe {
-    /// The penalties to try. Default 10, 3, 1, ... 0.0001.
+    /// What is done to each row of features first. Default: unit length.
+    pub scaling: FeatureScaling,
+    /// The penalties to try. Default 10, 3, 1, ... 0.000001.
     pub penalties: Vec<f64>,
     /// Steps per penalty at most. Default 2000.
     pub steps: usize,
@@ -38,10 +43,29 @@ pub struct LogisticProbe {
     pub tolerance: f64,
 }
 
+/// How features are scaled before a [`LogisticProbe`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum FeatureScaling {
+    /// Each row is divided by its length. With few labels this is far better than statistics
+    /// of a few rows, and with many it is no worse.
+    #[default]
+    UnitLength,
+    /// Each column is divided by its standard deviation over the training set.
+    Standardized,
+    /// Features stay as they are.
+    None,
+}
+
+/// After how many penalties in a row without a lower log-loss weaker ones are not tried.
+const PATIENCE: usize = 3;
+
 impl Default for LogisticProbe {
     fn default() -> Self {
         Self {
-            penalties: (0..=10)
+            scaling: FeatureScaling::default(),
+            penalties: (0..=14)
                 .map(|i| {
                     let decade = 10f64.powi(1 - i / 2);
                     if i % 2 == 0 { decade } else { 0.3 * decade }
@@ -60,6 +84,8 @@ pub struct TriedPenalty {
     pub penalty: f64,
     /// Accuracy on the validation set.
     pub validation_accuracy: f64,
+    /// Mean cross-entropy on the validation set.
+    pub validation_log_loss: f64,
     /// Steps taken.
     pub steps: usize,
     /// Whether the tolerance was reached.
@@ -97,6 +123,12 @@ impl std::fmt::Display for LogisticReport {
 }
 
 impl LogisticProbe {
+    /// Sets how features are scaled.
+    pub fn with_scaling(mut self, scaling: FeatureScaling) -> Self {
+        self.scaling = scaling;
+        self
+    }
+
     /// Sets the penalties to try.
     pub fn with_penalties(mut self, penalties: Vec<f64>) -> Self {
         self.penalties = penalties;
@@ -157,13 +189,14 @@ impl LogisticProbe {
         for other in [&validation, &test] {
             train.check_alike(OPERATION, other)?;
         }
-        let scale = Standardisation::of(&train)?;
+        let scale = Scaling::of(self.scaling, &train)?;
         let problem = Problem::new(&scale.apply(&train)?, &train, classes)?;
         let (validation_x, test_x) = (scale.apply(&validation)?, scale.apply(&test)?);
+        validation.check_labels(OPERATION, classes)?;
 
         let mut weights = problem.zeros()?;
-        let mut tried = Vec::with_capacity(penalties.len());
-        let mut best: Option<(TriedPenalty, Vec<f32>)> = None;
+        let mut tried: Vec<TriedPenalty> = Vec::with_capacity(penalties.len());
+        let mut best: Option<(usize, Weights)> = None;
         for penalty in penalties {
             let (solution, steps, converged) =
                 problem.solve(weights, penalty, self.steps, self.tolerance)?;
@@ -171,25 +204,29 @@ impl LogisticProbe {
             let scores: Vec<f32> = weights.logits(&validation_x)?.flatten_all()?.to_vec1()?;
             let predictions = arg_max(&scores, classes)?;
             let confusion = ConfusionMatrix::new(validation.labels(), &predictions, classes)?;
-            let attempt = TriedPenalty {
+            let validation_log_loss = log_loss(&scores, validation.labels(), classes);
+            tried.push(TriedPenalty {
                 penalty,
                 validation_accuracy: confusion.accuracy(),
+                validation_log_loss,
                 steps,
                 converged,
-            };
-            tried.push(attempt);
-            let better = |(best, _): &(TriedPenalty, _)| {
-                attempt.validation_accuracy > best.validation_accuracy
-            };
-            if best.as_ref().is_none_or(better) {
-                let scores = weights.logits(&test_x)?.flatten_all()?.to_vec1()?;
-                best = Some((attempt, scores));
+            });
+            let last = tried.len() - 1;
+            match &best {
+                Some((best, _)) if validation_log_loss >= tried[*best].validation_log_loss => {
+                    if last - best >= PATIENCE {
+                        break;
+                    }
+                }
+                _ => best = Some((last, weights.clone())),
             }
         }
-        let (chosen, test_scores) =
+        let (chosen, weights) =
             best.ok_or_else(|| Error::setting("penalties", "at least one", 0))?;
+        let test_scores: Vec<f32> = weights.logits(&test_x)?.flatten_all()?.to_vec1()?;
         Ok(LogisticReport {
-            penalty: chosen.penalty,
+            penalty: tried[chosen].penalty,
             tried,
             test: ClassificationReport::new(&test_scores, test.labels(), class_names)?,
             test_scores,
@@ -197,41 +234,65 @@ impl LogisticProbe {
     }
 }
 
-/// Means and inverse deviations of the training set's features.
-struct Standardisation {
-    mean: Tensor,
-    inverse_deviation: Tensor,
+/// The mean cross-entropy of the softmax of rows of logits.
+fn log_loss(scores: &[f32], labels: &[u32], classes: usize) -> f64 {
+    let of_row = |(row, &label): (&[f32], &u32)| {
+        let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let logit = |x: f32| f64::from(x) - f64::from(largest);
+        let sum: f64 = row.iter().map(|&x| logit(x).exp()).sum();
+        sum.ln() - logit(row[label as usize])
+    };
+    let rows = scores.chunks_exact(classes).zip(labels);
+    rows.map(of_row).sum::<f64>() / labels.len() as f64
 }
 
-impl Standardisation {
-    fn of(train: &Examples<'_>) -> Result<Self> {
-        let width = train.width();
-        let count = train.len() as f64;
-        let mut mean = vec![0.0f64; width];
-        let mut square = vec![0.0f64; width];
-        let rows = || train.features().chunks_exact(width);
-        for row in rows() {
-            mean.iter_mut()
-                .zip(row)
-                .for_each(|(m, &x)| *m += f64::from(x) / count);
-        }
-        for row in rows() {
-            for ((s, m), &x) in square.iter_mut().zip(&mean).zip(row) {
-                *s += (f64::from(x) - m).powi(2) / count;
-            }
-        }
+/// How rows of features become the rows of a [`Problem`].
+struct Scaling {
+    how: FeatureScaling,
+    /// `[1, width]`.
+    mean: Tensor,
+    /// `[1, width]`.
+    factor: Tensor,
+}
+
+impl Scaling {
+    fn of(how: FeatureScaling, train: &Examples<'_>) -> Result<Self> {
+        let rows = Self::rows(how, train)?;
+        let mean = rows.mean_keepdim(0)?;
+        let variance = rows.broadcast_sub(&mean)?.sqr()?.mean_keepdim(0)?;
         // A feature that never changes says nothing, and must not be blown up.
-        let inverse = |s: &f64| if *s > 1e-12 { 1.0 / s.sqrt() } else { 0.0 };
-        let tensor = |values: Vec<f32>| Tensor::from_vec(values, (1, width), &Device::Cpu);
+        let changes = variance.gt(1e-12)?;
+        let factor = match how {
+            FeatureScaling::Standardized => variance.recip()?.sqrt()?,
+            _ => variance.ones_like()?,
+        };
+        let factor = changes.where_cond(&factor, &factor.zeros_like()?)?;
+        let square = (variance * factor.sqr()?)?.sum_all()?.to_scalar::<f32>()?;
+        let length = if square > 0.0 {
+            f64::from(square).sqrt()
+        } else {
+            1.0
+        };
         Ok(Self {
-            mean: tensor(mean.iter().map(|&m| m as f32).collect())?,
-            inverse_deviation: tensor(square.iter().map(|s| inverse(s) as f32).collect())?,
+            how,
+            mean,
+            factor: (factor / length)?,
         })
     }
 
+    fn rows(how: FeatureScaling, examples: &Examples<'_>) -> Result<Tensor> {
+        let rows = examples.tensor()?;
+        if how != FeatureScaling::UnitLength {
+            return Ok(rows);
+        }
+        let length = rows.sqr()?.sum_keepdim(1)?.sqrt()?;
+        // A row of zeros stays one.
+        Ok(rows.broadcast_div(&length.maximum(f32::MIN_POSITIVE)?)?)
+    }
+
     fn apply(&self, examples: &Examples<'_>) -> Result<Tensor> {
-        let centred = examples.tensor()?.broadcast_sub(&self.mean)?;
-        Ok(centred.broadcast_mul(&self.inverse_deviation)?)
+        let centred = Self::rows(self.how, examples)?.broadcast_sub(&self.mean)?;
+        Ok(centred.broadcast_mul(&self.factor)?)
     }
 }
 
@@ -268,12 +329,15 @@ impl Weights {
     }
 }
 
+/// A bound on the curvature of the mean cross-entropy: half the largest eigenvalue of
+/// `[x 1]' [x 1] / n`, because the softmax' own curvature is at most 1/2. The rows are centred
+/// and of unit mean square length, so no eigenvalue is larger than 1, that of the column of ones.
+const CURVATURE: f64 = 0.5;
+
 struct Problem {
     features: Tensor,
     transposed: Tensor,
     targets: Tensor,
-    /// A bound on the curvature of the mean cross-entropy.
-    curvature: f64,
 }
 
 impl Problem {
@@ -283,11 +347,9 @@ impl Problem {
         for (row, &label) in targets.chunks_exact_mut(classes).zip(train.labels()) {
             row[label as usize] = 1.0;
         }
-        let transposed = features.t()?.contiguous()?;
         Ok(Self {
-            curvature: curvature(features, &transposed)?,
             features: features.clone(),
-            transposed,
+            transposed: features.t()?.contiguous()?,
             targets: Tensor::from_vec(targets, (train.len(), classes), &Device::Cpu)?,
         })
     }
@@ -325,7 +387,7 @@ impl Problem {
         most_steps: usize,
         tolerance: f64,
     ) -> Result<(Weights, usize, bool)> {
-        let rate = 1.0 / (self.curvature + penalty);
+        let rate = 1.0 / (CURVATURE + penalty);
         let mut current = start.clone();
         let mut ahead = start;
         let mut inertia = 1.0f64;
@@ -346,25 +408,4 @@ impl Problem {
         }
         Ok((current, most_steps, false))
     }
-}
-
-/// Half the largest eigenvalue of `[x 1]' [x 1] / n`, by power iteration, with 10 %
-/// to spare: the softmax' own curvature is at most 1/2.
-fn curvature(features: &Tensor, transposed: &Tensor) -> Result<f64> {
-    let (rows, width) = features.dims2()?;
-    // Uneven, so that it is not orthogonal to what is sought.
-    let start: Vec<f32> = (0..width).map(|i| 1.0 + (i % 7) as f32 / 7.0).collect();
-    let mut direction = Tensor::from_vec(start, (width, 1), &Device::Cpu)?;
-    let mut largest = 0.0;
-    for _ in 0..50 {
-        let image = (transposed.matmul(&features.matmul(&direction)?)? / rows as f64)?;
-        let length = f64::from(image.sqr()?.sum_all()?.to_scalar::<f32>()?).sqrt();
-        if length == 0.0 {
-            break;
-        }
-        largest = length / f64::from(direction.sqr()?.sum_all()?.to_scalar::<f32>()?).sqrt();
-        direction = (image / length)?;
-    }
-    // The features are centred: the column of ones adds an eigenvalue of its own, 1.
-    Ok(0.5 * 1.1 * largest.max(1.0))
 }

@@ -2,7 +2,7 @@
 //! calibration.
 
 use crate::analysis::Calibration;
-use crate::metrics::{ClassificationReport, PrecisionRecallCurve, RocCurve, arg_max};
+use crate::metrics::{ClassificationReport, PrecisionRecallCurve, RocCurve, arg_max, softmax};
 use crate::{Error, Result};
 use simclr_report::plot::{self, Curve};
 use simclr_report::{Cell, Report, Table};
@@ -19,7 +19,7 @@ pub(super) fn add(
     labels: &[u32],
 ) -> Result<Report> {
     let classes = &result.class_names;
-    let shares = softmax(scores, classes.len(), labels)?;
+    let shares = probabilities(scores, classes.len(), labels)?;
     let curves = if classes.len() == 2 { 1 } else { classes.len() };
     let (mut precision, mut roc) = (Vec::new(), Vec::new());
     let areas = Table::new(
@@ -97,26 +97,14 @@ fn calibration(shares: &[f64], classes: usize, labels: &[u32]) -> Result<Calibra
     Calibration::of(&confidences, &correct, BINS)
 }
 
-/// The softmax of each row.
-fn softmax(scores: &[f32], classes: usize, labels: &[u32]) -> Result<Vec<f64>> {
+/// The softmax of each row, of which there must be one for each label.
+fn probabilities(scores: &[f32], classes: usize, labels: &[u32]) -> Result<Vec<f64>> {
     if classes == 0 || scores.len() != labels.len() * classes {
-        return Err(Error::evaluation(
-            "curves of scores",
-            format!(
-                "{} scores of {classes} classes for {} labels",
-                scores.len(),
-                labels.len()
-            ),
-        ));
+        let (scores, labels) = (scores.len(), labels.len());
+        let reason = format!("{scores} scores of {classes} classes for {labels} labels");
+        return Err(Error::evaluation("curves of scores", reason));
     }
-    let mut shares = Vec::with_capacity(scores.len());
-    for row in scores.chunks_exact(classes) {
-        let highest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let raised: Vec<f64> = row.iter().map(|&x| f64::from(x - highest).exp()).collect();
-        let sum: f64 = raised.iter().sum();
-        shares.extend(raised.iter().map(|x| x / sum));
-    }
-    Ok(shares)
+    Ok(softmax(scores, classes))
 }
 
 #[cfg(test)]
@@ -143,7 +131,7 @@ mod tests {
         for figure in ["precision-recall", "roc", "calibration"] {
             assert!(dir.path().join(format!("figures/s-{figure}.svg")).exists());
         }
-        assert!(softmax(&scores, 3, &labels[..3]).is_err());
+        assert!(probabilities(&scores, 3, &labels[..3]).is_err());
     }
 
     #[test]

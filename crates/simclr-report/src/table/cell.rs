@@ -14,6 +14,8 @@ pub enum Cell {
     /// A share of one over folds and seeds, shown in percent with its standard
     /// deviation and confidence interval.
     Estimate(Estimate),
+    /// A difference between two shares of one, shown in percentage points.
+    Difference(Estimate),
 }
 
 /// A mean over repeated measurements, with what is known of its spread.
@@ -29,6 +31,26 @@ pub struct Estimate {
     pub interval: Option<(f64, f64)>,
 }
 
+impl Estimate {
+    fn show(&self, unit: &str) -> String {
+        let mut text = hundredths(self.mean);
+        if let Some(deviation) = self.standard_deviation {
+            text += &format!(" ± {}", hundredths(deviation));
+        }
+        text += &format!(" {unit}");
+        if let Some((low, high)) = self.interval {
+            text += &format!(" ({} to {})", hundredths(low), hundredths(high));
+        }
+        text
+    }
+}
+
+/// In percent with one decimal; zero has no sign.
+fn hundredths(share: f64) -> String {
+    let text = format!("{:.1}", 100.0 * share);
+    if text == "-0.0" { "0.0".into() } else { text }
+}
+
 impl Cell {
     /// A share of one, shown in percent.
     pub fn share(value: f64) -> Self {
@@ -42,17 +64,8 @@ impl Cell {
             Self::Count(count) => count.to_string(),
             Self::Number(number) => format!("{number:.3}"),
             Self::Share(share) => percent(*share),
-            Self::Estimate(estimate) => {
-                let mut text = format!("{:.1}", 100.0 * estimate.mean);
-                if let Some(deviation) = estimate.standard_deviation {
-                    text += &format!(" ± {:.1}", 100.0 * deviation);
-                }
-                text += " %";
-                if let Some((low, high)) = estimate.interval {
-                    text += &format!(" ({:.1} to {:.1})", 100.0 * low, 100.0 * high);
-                }
-                text
-            }
+            Self::Estimate(estimate) => estimate.show("%"),
+            Self::Difference(estimate) => estimate.show("points"),
         }
     }
 
@@ -63,14 +76,14 @@ impl Cell {
             Self::Text(text) => text.clone(),
             Self::Count(count) => count.to_string(),
             Self::Number(value) | Self::Share(value) => value.to_string(),
-            Self::Estimate(estimate) => estimate.mean.to_string(),
+            Self::Estimate(estimate) | Self::Difference(estimate) => estimate.mean.to_string(),
         };
         if !estimates {
             return vec![plain];
         }
         let show = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
         match self {
-            Self::Estimate(estimate) => vec![
+            Self::Estimate(estimate) | Self::Difference(estimate) => vec![
                 plain,
                 show(estimate.standard_deviation),
                 show(estimate.interval.map(|interval| interval.0)),
@@ -83,6 +96,10 @@ impl Cell {
                 cells
             }
         }
+    }
+
+    pub(super) fn is_estimate(&self) -> bool {
+        matches!(self, Self::Estimate(_) | Self::Difference(_))
     }
 
     pub(super) fn is_number(&self) -> bool {
@@ -103,7 +120,7 @@ pub(super) const CSV_PARTS: [&str; 5] = [
 
 /// A share of one in percent, with one decimal.
 pub fn percent(share: f64) -> String {
-    format!("{:.1} %", 100.0 * share)
+    format!("{} %", hundredths(share))
 }
 
 impl From<&str> for Cell {
@@ -163,6 +180,18 @@ mod tests {
             interval: Some((0.7555, 0.9045)),
         });
         assert_eq!(three.show(), "83.0 ± 3.0 % (75.5 to 90.5)");
+    }
+
+    #[test]
+    fn differences_are_points_and_zero_has_no_sign() {
+        let estimate = Estimate {
+            count: 5,
+            mean: -0.0004,
+            standard_deviation: Some(0.01),
+            interval: Some((-0.02, 0.0192)),
+        };
+        let shown = Cell::Difference(estimate).show();
+        assert_eq!(shown, "0.0 ± 1.0 points (-2.0 to 1.9)");
     }
 
     #[test]

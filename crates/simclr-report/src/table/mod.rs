@@ -95,7 +95,7 @@ impl Table {
         self.check()?;
         let estimates: Vec<bool> = (0..self.columns.len())
             .map(|column| {
-                let cell = |row: &Vec<Cell>| matches!(row.get(column), Some(Cell::Estimate(_)));
+                let cell = |row: &Vec<Cell>| row.get(column).is_some_and(Cell::is_estimate);
                 self.rows.iter().any(cell)
             })
             .collect();

@@ -1,0 +1,144 @@
+//! A study image by image: which part each belongs to, and what it was taken for.
+
+use std::io::Write;
+use std::path::Path;
+
+use simclr_data::Dataset;
+use simclr_eval::metrics::softmax;
+use simclr_files::{Durability, write_atomically};
+
+use crate::cell::Cell;
+use crate::cell_result::CellResult;
+use crate::comparison::Comparison;
+use crate::error::{Error, Result};
+use crate::study::Study;
+
+/// Writes `splits.csv` and `predictions.csv` into the study's folder.
+pub(crate) fn write(study: &Study, comparison: &Comparison) -> Result<()> {
+    let names = names(study.task().labelled().as_ref());
+    save(&study.dir().join("splits.csv"), |rows| {
+        splits(study, &names, rows)
+    })?;
+    save(&study.dir().join("predictions.csv"), |rows| {
+        predictions(study, comparison, &names, rows)
+    })
+}
+
+type Rows<'a> = csv::Writer<&'a mut dyn Write>;
+
+fn save(path: &Path, fill: impl FnOnce(&mut Rows<'_>) -> Result<()>) -> Result<()> {
+    write_atomically(path, Durability::Synchronized, |file| {
+        let mut rows = csv::Writer::from_writer(file);
+        fill(&mut rows)?;
+        rows.flush().map_err(Error::io(path))
+    })
+}
+
+fn names(images: &dyn Dataset) -> Vec<String> {
+    (0..images.len()).map(|image| images.name(image)).collect()
+}
+
+/// A row per image, seed and fold. Images without labels are in no fold.
+fn splits(study: &Study, names: &[String], rows: &mut Rows<'_>) -> Result<()> {
+    row(rows, ["image", "pool", "part", "fold", "seed"])?;
+    for run in study.seed_runs() {
+        let seed = run.seed.0.to_string();
+        for (index, fold) in run.folds.iter().enumerate() {
+            let number = (index + 1).to_string();
+            for (part, images) in [
+                ("train", &fold.train),
+                ("validation", &fold.validation),
+                ("test", &fold.test),
+            ] {
+                for &image in images {
+                    row(rows, [&names[image], "labelled", part, &number, &seed])?;
+                }
+            }
+        }
+        if let Some(images) = study.task().extra_unlabelled() {
+            for image in 0..images.len() {
+                let name = images.name(image);
+                row(rows, [&name, "unlabelled", "self-supervision", "", &seed])?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A row per test image and cell, of the primary classifier: its class, the predicted class and
+/// the probability of each.
+fn predictions(
+    study: &Study,
+    comparison: &Comparison,
+    names: &[String],
+    rows: &mut Rows<'_>,
+) -> Result<()> {
+    let classes = study.task().labelled().class_names();
+    let first = [
+        "image",
+        "seed",
+        "fold",
+        "label_fraction",
+        "method",
+        "classifier",
+        "label",
+        "prediction",
+    ];
+    row(
+        rows,
+        first.into_iter().chain(classes.iter().map(String::as_str)),
+    )?;
+    for (cell, result) in comparison.cells() {
+        let (_, fold) = study.resolve(cell)?;
+        let test: Vec<&str> = fold
+            .test
+            .iter()
+            .map(|&image| names[image].as_str())
+            .collect();
+        predictions_of(cell, result, classes, &test, rows)?;
+    }
+    Ok(())
+}
+
+fn predictions_of(
+    cell: &Cell,
+    result: &CellResult,
+    classes: &[String],
+    test: &[&str],
+    rows: &mut Rows<'_>,
+) -> Result<()> {
+    let report = result.primary_report();
+    let probabilities = softmax(result.primary_scores(), classes.len());
+    let (seed, fold) = (cell.seed.0.to_string(), (cell.fold + 1).to_string());
+    let fraction = cell.label_fraction.to_string();
+    let classifier = result.primary().name();
+    let class = |class: u32| classes.get(class as usize).map_or("", String::as_str);
+    let images = test.iter().zip(&report.labels).zip(&report.predictions);
+    for (((image, &label), &prediction), row_of) in
+        images.zip(probabilities.chunks_exact(classes.len().max(1)))
+    {
+        let first = [
+            image,
+            seed.as_str(),
+            &fold,
+            &fraction,
+            &cell.method,
+            classifier,
+            class(label),
+            class(prediction),
+        ];
+        let probabilities: Vec<String> = row_of.iter().map(f64::to_string).collect();
+        row(
+            rows,
+            first
+                .into_iter()
+                .chain(probabilities.iter().map(String::as_str)),
+        )?;
+    }
+    Ok(())
+}
+
+fn row<'a>(rows: &mut Rows<'_>, cells: impl IntoIterator<Item = &'a str>) -> Result<()> {
+    rows.write_record(cells)
+        .map_err(|error| Error::Foreign(error.into()))
+}
