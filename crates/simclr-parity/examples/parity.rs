@@ -110,7 +110,7 @@ fn record(
         }
         Some(Err(error)) => {
             counts.failed += 1;
-            println!("{title:<48} FAILED: {}", with_sources(&error));
+            println!("{title:<48} FAILED: {}", with_sources(error.as_ref()));
         }
         Some(Ok(report)) => {
             let verdict = if report.passed() { "passed" } else { "FAILED" };

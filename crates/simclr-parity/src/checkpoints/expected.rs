@@ -1,10 +1,12 @@
 //! What a case of `checkpoints` expects, as JSON.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
-use simclr_checkpoint::Values;
+use simclr_checkpoint::{Array, Values};
 use simclr_testkit::GoldenCase;
 
-use crate::Result;
+use crate::{CaseReport, Result};
 
 /// A file of the case.
 pub(super) fn read_json(case: &GoldenCase, name: &str) -> Result<Value> {
@@ -28,13 +30,22 @@ pub(super) fn shape(value: &Value) -> Option<Vec<usize>> {
 }
 
 /// Pairs of texts.
-pub(super) fn texts(value: &Value) -> impl Iterator<Item = (&str, &str)> {
+pub(super) fn texts(value: &Value) -> BTreeMap<String, String> {
     let entries = value.as_object().into_iter().flatten();
-    entries.filter_map(|(name, text)| Some((name.as_str(), text.as_str()?)))
+    let text = |(name, text): (&String, &Value)| Some((name.clone(), text.as_str()?.to_owned()));
+    entries.filter_map(text).collect()
+}
+
+/// Requires that an array has the type and the shape of its entry.
+pub(super) fn require_form(report: &mut CaseReport, label: &str, array: &Array, entry: &Value) {
+    let same_type = type_name(&array.values) == entry["dtype"].as_str();
+    report.require(&format!("{label}: type"), same_type);
+    let same_shape = Some(&array.shape) == shape(&entry["shape"]).as_ref();
+    report.require(&format!("{label}: shape"), same_shape);
 }
 
 /// numpy's name of the type.
-pub(super) fn type_name(values: &Values) -> Option<&'static str> {
+fn type_name(values: &Values) -> Option<&'static str> {
     Some(match values {
         Values::F32(_) => "float32",
         Values::F64(_) => "float64",

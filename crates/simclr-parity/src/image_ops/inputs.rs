@@ -3,7 +3,8 @@
 use simclr_augment::Image;
 use simclr_testkit::{GoldenCase, Tolerance};
 
-use crate::{CaseReport, Result};
+use crate::Result;
+use crate::report::CaseChecks;
 
 /// The case's bound on each value.
 pub(super) fn tolerance(case: &GoldenCase) -> Result<Tolerance> {
@@ -36,15 +37,15 @@ pub(super) fn suffixes<'a>(case: &'a GoldenCase, prefix: &'a str) -> impl Iterat
 /// Compares what an operation makes of each image `in_KEY` with `out_KEY`; it is also given the
 /// height and width of that.
 pub(super) fn each_image(
-    case: &GoldenCase,
-    report: &mut CaseReport,
+    checks: &mut CaseChecks<'_>,
     operation: impl Fn(Image, (usize, usize)) -> Result<Vec<f32>>,
 ) -> Result<()> {
+    let case = checks.case;
     for key in suffixes(case, "in_") {
         let expected = format!("out_{key}");
         let input = image(case, &format!("in_{key}"))?;
         let result = operation(input, size(case, &expected)?)?;
-        report.compare(key, tolerance(case)?, &result, &case.values(&expected)?);
+        checks.compare(&expected, tolerance(case)?, &result)?;
     }
     Ok(())
 }
