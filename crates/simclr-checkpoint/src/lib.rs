@@ -51,6 +51,7 @@ mod model_file;
 #[cfg(feature = "tensorflow")]
 mod names;
 mod ranged_file;
+mod setters;
 #[cfg(feature = "tensorflow")]
 pub mod tensorflow;
 mod torch;

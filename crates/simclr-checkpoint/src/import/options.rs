@@ -2,6 +2,8 @@
 
 use simclr_model::{FineTuneFrom, InputNormalization, StemPooling, StridePlacement};
 
+use crate::setters::setters;
+
 /// The heads to import with the encoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Heads {
@@ -60,19 +62,8 @@ pub struct ImportOptions {
     pub input_normalization: Option<Option<InputNormalization>>,
 }
 
-/// A method `with_FIELD` for each field.
-macro_rules! with_fields {
-    ($($method:ident, $field:ident: $type:ty;)*) => { $(
-        #[doc = concat!("Sets [`Self::", stringify!($field), "`].")]
-        pub fn $method(mut self, $field: $type) -> Self {
-            self.$field = $field.into();
-            self
-        }
-    )* };
-}
-
 impl ImportOptions {
-    with_fields! {
+    setters! {
         with_heads, heads: Heads;
         with_moving_average, moving_average: bool;
         with_optimizer_state, optimizer_state: bool;
