@@ -9,15 +9,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The operating system refused.
-    #[error("{path}: {reason}")]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// The system's reason.
-        reason: std::io::Error,
-    },
-    /// A file could not be written.
+    /// A file or folder could not be read or written.
     #[error(transparent)]
     File(#[from] simclr_files::Error),
     /// The file is damaged or of another format.
@@ -95,12 +87,12 @@ pub enum Error {
         /// The value that was given.
         found: String,
     },
-    /// The network cannot be built, or the tensors do not fill it.
+    /// The network cannot be built, the tensors do not fill it, or a tensor operation failed.
     #[error("{path}: {reason}")]
     Model {
         /// The file.
         path: PathBuf,
-        /// The model's reason.
+        /// The model's reason, or candle's.
         reason: Box<simclr_model::Error>,
     },
     /// The file holds another network than the one that was expected.
@@ -110,14 +102,6 @@ pub enum Error {
         path: PathBuf,
         /// Each setting that differs, in the file and as expected.
         differences: String,
-    },
-    /// A tensor operation failed.
-    #[error("{path}: {reason}")]
-    Tensor {
-        /// The file.
-        path: PathBuf,
-        /// Candle's reason.
-        reason: candle_core::Error,
     },
 }
 
@@ -160,7 +144,7 @@ pub(crate) trait ForeignError {
 
 impl ForeignError for std::io::Error {
     fn with_path(self, path: PathBuf) -> Error {
-        Error::Io { path, reason: self }
+        simclr_files::Error::Io { path, reason: self }.into()
     }
 }
 
@@ -173,7 +157,7 @@ impl ForeignError for simclr_model::Error {
 
 impl ForeignError for candle_core::Error {
     fn with_path(self, path: PathBuf) -> Error {
-        Error::Tensor { path, reason: self }
+        simclr_model::Error::from(self).with_path(path)
     }
 }
 

@@ -9,7 +9,6 @@ mod report;
 mod source;
 #[cfg(feature = "tensorflow")]
 mod tensorflow;
-mod variable;
 
 use std::path::Path;
 
@@ -55,9 +54,7 @@ pub fn import_with(path: impl AsRef<Path>, options: &ImportOptions) -> Result<Im
     let recognized = match &source {
         #[cfg(feature = "tensorflow")]
         SourceFile::TensorFlow(bundle) => tensorflow::recognize_source(bundle, &source, options)?,
-        SourceFile::Safetensors(_) | SourceFile::Pickle(_) => {
-            pytorch::recognize_source(&source, options)?
-        }
+        _ => pytorch::recognize_source(&source, options)?,
     };
     Imported::new(source, recognized)
 }

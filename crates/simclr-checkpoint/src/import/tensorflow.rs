@@ -9,9 +9,8 @@ use simclr_model::{
 
 use super::assignment::{Assignment, Recognized, ValueOrigin, assign};
 use super::options::{Heads, ImportOptions};
-use super::source::SourceFile;
-use super::variable::SourceVariable;
-use crate::architecture::{Shapes, recognize_encoder, recognize_supervised_head};
+use super::source::{SourceFile, SourceVariable};
+use crate::architecture::{Shapes, recognize_encoder, supervised_head};
 use crate::element::Values;
 use crate::error::InFile;
 use crate::format::metadata::{Source, display_name};
@@ -52,7 +51,9 @@ pub(super) fn recognize_source(
     let variables = source.variables();
     let shapes = shapes(&names, &variables);
     let config = recognize(path, &shapes, options)?;
-    let plain_head = options.moving_average && lacks_averaged_classifier(&names);
+    // Programs that average while they train without labels do not all average the classifier
+    // that is trained alongside.
+    let plain_head = options.moving_average && !names.moving_averages.contains_key(CLASSIFIER);
     let find = |spec: &ParameterSpec| {
         let plain = names.weights.get(&spec.original_name);
         let average = names.moving_averages.get(&spec.original_name);
@@ -69,13 +70,7 @@ pub(super) fn recognize_source(
     let mut tensors = assign(path, &config, options, &variables, find, |_| Layout::Same)?;
     let global_step = STEPS.iter().find_map(|name| read_integer(bundle, name));
     if options.optimizer_state {
-        tensors.extend(optimizer_state(
-            path,
-            &tensors,
-            &config,
-            &names,
-            global_step,
-        )?);
+        tensors.extend(optimizer_state(path, &config, &names, global_step)?);
     }
     let mut assumptions = assumptions(&config);
     let mut assume = |holds: bool, what: &str| {
@@ -105,12 +100,6 @@ pub(super) fn recognize_source(
         config,
         tensors,
     })
-}
-
-/// Programs that average while they train without labels do not all average the classifier that
-/// is trained alongside.
-fn lacks_averaged_classifier(names: &CanonicalNames) -> bool {
-    !names.moving_averages.contains_key(CLASSIFIER)
 }
 
 fn form(bundle: &Bundle) -> &'static str {
@@ -194,12 +183,11 @@ pub fn recognize(
     } else {
         ProjectionHeadConfig::none()
     };
-    let supervised = shapes
-        .get(CLASSIFIER)
-        .filter(|_| options.heads.supervised());
+    let classifier = shapes.get(CLASSIFIER);
+    let classifier = classifier.filter(|_| options.heads.supervised());
     let config = SimClrConfig::new(encoder)
         .with_projection_head(projection_head.with_fine_tune_from(options.fine_tune_from))
-        .with_supervised_head(recognize_supervised_head(supervised));
+        .with_supervised_head(classifier.and_then(|kernel| supervised_head(kernel)));
     // What is missing may be allowed to be; what is left over means another network.
     differences.missing.clear();
     differences.into_result(path, &config)?;
@@ -227,7 +215,6 @@ fn recognize_projection_head(variables: &Shapes) -> ProjectionHeadConfig {
 /// The optimizer's tensors, under the names that this workspace's optimizers expect.
 fn optimizer_state(
     path: &Path,
-    parameters: &[Assignment],
     config: &SimClrConfig,
     names: &CanonicalNames,
     global_step: Option<i64>,
@@ -237,30 +224,28 @@ fn optimizer_state(
         .iter()
         .map(|spec| (spec.original_name.as_str(), spec))
         .collect();
-    let mut state = Vec::new();
-    for ((canonical, slot), key) in &names.slots {
-        let Some(spec) = ours.get(canonical.as_str()) else {
-            continue;
-        };
-        if parameters.iter().any(|tensor| tensor.name == spec.name) {
-            state.push(Assignment {
-                name: format!("{}.{slot}", spec.name),
-                shape: spec.shape.clone(),
-                is_parameter: false,
-                origin: ValueOrigin::Variable(key.clone(), Layout::Same),
-            });
-        }
-    }
+    let assignment = |name, shape, origin| Assignment {
+        name,
+        shape,
+        is_parameter: false,
+        origin,
+    };
+    let slot = |((canonical, slot), key): (&(String, String), &String)| {
+        let spec = ours.get(canonical.as_str())?;
+        let origin = ValueOrigin::Variable(key.clone(), Layout::Same);
+        Some(assignment(
+            format!("{}.{slot}", spec.name),
+            spec.shape.clone(),
+            origin,
+        ))
+    };
+    let mut state: Vec<_> = names.slots.iter().filter_map(slot).collect();
     if state.is_empty() {
         let reason = "the optimizer's state was asked for, but there is none";
         return Err(Error::malformed(path, reason));
     }
-    state.push(Assignment {
-        name: OPTIMIZER_STEP.to_owned(),
-        shape: Vec::new(),
-        is_parameter: false,
-        origin: ValueOrigin::Integer(global_step.unwrap_or(0)),
-    });
+    let step = ValueOrigin::Integer(global_step.unwrap_or(0));
+    state.push(assignment(OPTIMIZER_STEP.to_owned(), Vec::new(), step));
     Ok(state)
 }
 
