@@ -20,6 +20,17 @@
 //! # }
 //! ```
 
+/// Setters, each with its documentation.
+macro_rules! setters {
+    ($($(#[$doc:meta])* $name:ident($($argument:ident: $type:ty),*) => $field:ident = $value:expr;)*) => { $(
+        $(#[$doc])*
+        pub fn $name(mut self, $($argument: $type),*) -> Self {
+            self.$field = $value;
+            self
+        }
+    )* };
+}
+
 mod axis;
 mod bar_chart;
 mod canvas;
