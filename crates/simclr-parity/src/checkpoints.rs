@@ -13,8 +13,7 @@ mod weights;
 
 use simclr_testkit::GoldenCase;
 
-use crate::Result;
-use crate::report::CaseChecks;
+use crate::{CaseChecks, Result};
 use expected::read_json;
 
 pub use weights::check_weights;

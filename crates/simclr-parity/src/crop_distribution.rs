@@ -1,11 +1,10 @@
 //! Kind `crop_distribution`: the boxes of the random crop against recorded draws.
 
+use crate::image_ops::inputs::crop_box;
+use crate::{CaseChecks, Result};
 use simclr_augment::ops::{CropBox, RandomCrop};
 use simclr_augment::{Purpose, Seed, Stream};
 use simclr_testkit::{GoldenCase, Tolerance, seeds};
-
-use crate::Result;
-use crate::report::CaseChecks;
 
 /// We draw this many times as often as the recording, so that nearly all of the
 /// sampling error is the recording's.
@@ -78,8 +77,8 @@ fn draw(case: &GoldenCase, image: (usize, usize), count: usize) -> Result<Vec<Cr
 /// The largest difference between the distribution functions at the inner edges of
 /// the recorded histogram.
 fn distance_to_histogram(case: &GoldenCase, name: &str, values: &[f64]) -> Result<f64> {
-    let counts = case.integers(&format!("hist/{name}"))?;
-    let edges = case.values_f64(&format!("hist_edges/{name}"))?;
+    let counts = case.values::<i64>(&format!("hist/{name}"))?;
+    let edges = case.values::<f64>(&format!("hist_edges/{name}"))?;
     let total: i64 = counts.iter().sum();
     let mut below = 0;
     let mut distance: f64 = 0.0;
@@ -135,17 +134,10 @@ fn compare_first_draws(
     let Some(name) = names.find(|name| name.starts_with("boxes_first")) else {
         return Ok(());
     };
-    let values = checks.case.integers(name)?;
-    let crop_box = |row: &[i64; 4]| {
-        let [y, x, height, width] = row.map(|value| value as usize);
-        CropBox {
-            y,
-            x,
-            height,
-            width,
-        }
-    };
-    let boxes: Vec<CropBox> = values.as_chunks().0.iter().map(crop_box).collect();
+    let values = checks.case.values::<i64>(name)?;
+    let rows = values.as_chunks().0.iter();
+    let boxes = rows.map(|row: &[i64; 4]| crop_box(row.map(|value| value as usize)));
+    let boxes: Vec<CropBox> = boxes.collect();
     let bound = bound * (draws as f64 / boxes.len() as f64).sqrt();
     for (quantity_name, quantity) in QUANTITIES {
         let sorted = |boxes: &[CropBox]| {

@@ -4,9 +4,8 @@ use candle_core::Var;
 use simclr_loss::distillation_loss;
 use simclr_testkit::Tolerance;
 
-use crate::Result;
-use crate::report::CaseChecks;
 use crate::tensors::{gradient_of, scalar};
+use crate::{CaseChecks, Result};
 
 pub(crate) fn check(checks: &mut CaseChecks<'_>) -> Result<()> {
     let case = checks.case;

@@ -9,10 +9,9 @@ use simclr_optim::{
 };
 use simclr_testkit::{GoldenCase, Tolerance};
 
-use crate::Result;
-use crate::report::CaseChecks;
 use crate::slots::slots_of;
 use crate::tensors::values;
+use crate::{CaseChecks, Result};
 
 pub(crate) fn check(checks: &mut CaseChecks<'_>) -> Result<()> {
     let case = checks.case;

@@ -1,16 +1,16 @@
 //! The linear probe of the paper's script, step by step on recorded features.
 
+use simclr_eval::Features;
 use simclr_eval::probes::{Examples, LinearHead, LinearProbe, ProbeTraining};
 use simclr_testkit::{GoldenCase, Tolerance};
 
-use crate::Result;
 use crate::formula_model::formula_tensor;
 use crate::metrics::class_ids;
-use crate::report::CaseChecks;
+use crate::{CaseChecks, Result};
 
 pub(crate) fn check(checks: &mut CaseChecks<'_>) -> Result<()> {
     let case = checks.case;
-    let set = Set::read(case)?;
+    let set = features(case)?;
     let all = set.examples()?;
     let settings = LinearProbe::paper()
         .with_learning_rate(case.number("learning_rate")?)
@@ -41,7 +41,7 @@ pub(crate) fn check(checks: &mut CaseChecks<'_>) -> Result<()> {
             checks.report.compare(&name, bound, &[mean], &[reference]);
         }
         for part in ["val", "test"] {
-            let subset = set.select(&rows(case, &format!("{part}_ids"))?);
+            let subset = set.select(&rows(case, &format!("{part}_ids"))?)?;
             let examples = subset.examples()?;
             evaluate(checks, &training, &settings, (epoch, part), &examples)?;
         }
@@ -52,41 +52,17 @@ pub(crate) fn check(checks: &mut CaseChecks<'_>) -> Result<()> {
 }
 
 /// Recorded features with their classes.
-struct Set {
-    features: Vec<f32>,
-    width: usize,
-    labels: Vec<u32>,
-}
-
-impl Set {
-    fn read(case: &GoldenCase) -> Result<Self> {
-        Ok(Self {
-            features: case.values("features")?,
-            width: case.tensor("features")?.dim(1)?,
-            labels: class_ids(case, "labels")?,
-        })
-    }
-
-    fn select(&self, rows: &[usize]) -> Self {
-        let examples: Vec<_> = self.features.chunks(self.width).zip(&self.labels).collect();
-        let chosen = || rows.iter().filter_map(|&row| examples.get(row));
-        Self {
-            features: chosen()
-                .flat_map(|(features, _)| *features)
-                .copied()
-                .collect(),
-            width: self.width,
-            labels: chosen().map(|(_, label)| **label).collect(),
-        }
-    }
-
-    fn examples(&self) -> Result<Examples<'_>> {
-        Ok(Examples::new(&self.features, self.width, &self.labels)?)
-    }
+fn features(case: &GoldenCase) -> Result<Features> {
+    Ok(Features {
+        values: case.values("features")?,
+        size: case.tensor("features")?.dim(1)?,
+        labels: class_ids(case, "labels")?,
+        class_names: Vec::new(),
+    })
 }
 
 fn rows(case: &GoldenCase, name: &str) -> Result<Vec<usize>> {
-    let rows = case.integers(name)?.into_iter();
+    let rows = case.values::<i64>(name)?.into_iter();
     Ok(rows
         .map(|row| usize::try_from(row).unwrap_or(usize::MAX))
         .collect())

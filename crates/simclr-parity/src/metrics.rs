@@ -1,12 +1,10 @@
 //! Figures of merit of a classifier.
 
+use crate::{CaseChecks, Result};
 use simclr_eval::metrics::{
     BatchMeans, ConfusionMatrix, PAPER_BATCH_SIZE, PrecisionRecallCurve, arg_max, top_k_accuracy,
 };
 use simclr_testkit::{GoldenCase, Tolerance};
-
-use crate::Result;
-use crate::report::CaseChecks;
 
 pub(crate) fn check(checks: &mut CaseChecks<'_>) -> Result<()> {
     let case = checks.case;
@@ -19,7 +17,7 @@ pub(crate) fn check(checks: &mut CaseChecks<'_>) -> Result<()> {
         .iter()
         .flatten()
         .map(|&count| count as i64);
-    let same = counts.eq(case.integers("confusion")?);
+    let same = counts.eq(case.values::<i64>("confusion")?);
     checks.report.require("confusion", same);
 
     let bound = Tolerance::absolute(case.bound("abs")?);
@@ -47,7 +45,7 @@ pub(crate) fn check(checks: &mut CaseChecks<'_>) -> Result<()> {
 
 /// The ids of classes; a negative one becomes one that no set of classes has.
 pub(crate) fn class_ids(case: &GoldenCase, name: &str) -> Result<Vec<u32>> {
-    let ids = case.integers(name)?;
+    let ids = case.values::<i64>(name)?;
     Ok(ids
         .into_iter()
         .map(|id| u32::try_from(id).unwrap_or(u32::MAX))
@@ -66,7 +64,7 @@ fn top_k(checks: &mut CaseChecks<'_>, labels: &[u32], classes: usize) -> Result<
 
 fn precision_recall(checks: &mut CaseChecks<'_>, labels: &[u32], bound: Tolerance) -> Result<()> {
     let positive: Vec<bool> = labels.iter().map(|&label| label == 1).collect();
-    let scores = checks.case.values_f64("score")?;
+    let scores = checks.case.values::<f64>("score")?;
     let curve = PrecisionRecallCurve::new(&positive, &scores)?;
     for (name, values) in [
         ("pr_precision", &curve.precision),

@@ -7,10 +7,9 @@ use simclr_kernels::{Activation, BatchNormParameters, batch_norm_training};
 use simclr_loss::{NtXent, NtXentOutput};
 use simclr_testkit::{GoldenCase, Tolerance};
 
-use crate::Result;
 use crate::formula_model::formula_tensor;
-use crate::report::CaseChecks;
 use crate::tensors::{gradient_of, scalar, values};
+use crate::{CaseChecks, Result};
 
 pub(crate) fn check(checks: &mut CaseChecks<'_>) -> Result<()> {
     if checks.case.has("input") {
@@ -90,7 +89,7 @@ fn compare(
             .report
             .compare(&name, tolerance, &[result], &[reference]);
     }
-    let (gradient, reference) = (values(gradient)?, case.values("f64/grad")?);
+    let (gradient, reference) = (values::<f32>(gradient)?, case.values("f64/grad")?);
     let name = format!("{form}grad");
     checks
         .report

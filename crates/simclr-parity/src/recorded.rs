@@ -6,9 +6,8 @@
 use candle_core::Tensor;
 use simclr_testkit::{GoldenCase, Tolerance};
 
-use crate::Result;
-use crate::report::CaseChecks;
 use crate::tensors::{self, values as flat_values};
+use crate::{CaseChecks, Result};
 
 /// Compares an activation with what is recorded of it, each part within `tolerance`.
 pub(crate) fn compare_activation(
@@ -54,7 +53,8 @@ pub(crate) fn compare_gradient(
     if case.has(&mean) && case.has(&deviation) {
         // The distance of the channels' root mean squares is at most that of the tensors.
         let result = root_mean_squares(channel_moments(result)?);
-        let reference = root_mean_squares((case.values_f64(&mean)?, case.values_f64(&deviation)?));
+        let reference =
+            root_mean_squares((case.values::<f64>(&mean)?, case.values::<f64>(&deviation)?));
         let name = format!("{name}.rms");
         checks.report.compare(&name, tolerance, &result, &reference);
     }
@@ -80,7 +80,7 @@ pub(crate) fn compare_norms(
 }
 
 fn samples(case: &GoldenCase, name: &str, values: &[f32]) -> Result<Vec<f32>> {
-    let indices = case.integers(&format!("{name}.idx"))?;
+    let indices = case.values::<i64>(&format!("{name}.idx"))?;
     indices
         .into_iter()
         .map(|index| {

@@ -115,7 +115,7 @@ impl<'a> CaseChecks<'a> {
         tolerance: Tolerance,
         result: &[T],
     ) -> Result<()> {
-        let reference = values(self.case.tensor(name)?)?;
+        let reference = self.case.values(name)?;
         self.report.compare(name, tolerance, result, &reference);
         Ok(())
     }

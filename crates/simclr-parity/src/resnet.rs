@@ -7,10 +7,9 @@ use simclr_kernels::Backend;
 use simclr_model::{Mode, SimClr, SimClrOutput};
 use simclr_testkit::{GoldenCase, Tolerance};
 
-use crate::Result;
 use crate::formula_model::{config_of, formula_model};
 use crate::recorded::{compare_activation, compare_norms};
-use crate::report::CaseChecks;
+use crate::{CaseChecks, Result};
 
 /// Compares all results and, in training, all gradients and moving statistics, of the fused
 /// and of the composite kernels.

@@ -1,10 +1,8 @@
 //! The learning rate of every step.
 
+use crate::{CaseChecks, Result};
 use simclr_optim::{LearningRateScaling, ScheduleConfig, WarmupCosine};
 use simclr_testkit::{GoldenCase, Tolerance};
-
-use crate::Result;
-use crate::report::CaseChecks;
 
 pub(crate) fn check(checks: &mut CaseChecks<'_>) -> Result<()> {
     let case = checks.case;

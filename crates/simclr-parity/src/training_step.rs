@@ -14,11 +14,10 @@ use simclr_train::{ContrastiveObjective, Objective, StepMetrics, SupervisedObjec
 
 use crate::formula_model::{formula_model, with_heads};
 use crate::nt_xent::loss_of;
-use crate::report::CaseChecks;
 use crate::schedule::scaling;
 use crate::slots::slots_of;
 use crate::tensors::{norm, values as flat};
-use crate::{CaseReport, Result};
+use crate::{CaseChecks, CaseReport, Result};
 
 /// The values of variables or slots by their original names.
 type Values = BTreeMap<String, Vec<f32>>;

@@ -88,22 +88,8 @@ impl GoldenCase {
             .ok_or_else(|| self.error(format!("expected a tensor `{name}`")))
     }
 
-    /// The values of a recorded tensor as f32, flat.
-    pub fn values(&self, name: &str) -> Result<Vec<f32>> {
-        self.flat(name)
-    }
-
-    /// The values of a recorded tensor as f64, flat.
-    pub fn values_f64(&self, name: &str) -> Result<Vec<f64>> {
-        self.flat(name)
-    }
-
-    /// The values of a recorded integer tensor, flat.
-    pub fn integers(&self, name: &str) -> Result<Vec<i64>> {
-        self.flat(name)
-    }
-
-    fn flat<T: WithDType>(&self, name: &str) -> Result<Vec<T>> {
+    /// The values of a recorded tensor, flat, as numbers of any type.
+    pub fn values<T: WithDType>(&self, name: &str) -> Result<Vec<T>> {
         let flat = self.tensor(name)?.flatten_all()?;
         Ok(flat.to_dtype(T::DTYPE)?.to_vec1()?)
     }
@@ -177,9 +163,6 @@ fn malformed(path: &Path, reason: impl Into<String>) -> Error {
 }
 
 fn read_json(path: &Path) -> Result<Value> {
-    let bytes = std::fs::read(path).map_err(|reason| Error::Io {
-        path: path.to_owned(),
-        reason,
-    })?;
+    let bytes = std::fs::read(path).map_err(|error| malformed(path, error.to_string()))?;
     serde_json::from_slice(&bytes).map_err(|error| malformed(path, error.to_string()))
 }

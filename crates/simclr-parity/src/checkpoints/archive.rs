@@ -13,10 +13,9 @@ use simclr_model::{Mode, Role, SimClr, SimClrOutput, Stem};
 use simclr_testkit::Tolerance;
 
 use super::expected::{equal, read_json, require_form, shape, texts};
-use crate::report::CaseChecks;
 use crate::slots::our_slot;
 use crate::tensors::{norm, values};
-use crate::{CaseReport, Result};
+use crate::{CaseChecks, CaseReport, Result};
 
 /// What stands in the key of a slot between the variable and the optimizer's word.
 const SLOT_KEY: &str = "/.OPTIMIZER_SLOT/";

@@ -9,8 +9,7 @@ use simclr_checkpoint::{ImportOptions, recognize};
 use simclr_model::{ModelStage, ParameterSpec};
 
 use super::expected::{equal, shape};
-use crate::Result;
-use crate::report::CaseChecks;
+use crate::{CaseChecks, Result};
 
 pub(super) fn check(checks: &mut CaseChecks<'_>, file: &str, manifest: &Value) -> Result<()> {
     let listed = manifest["tf1_variables"].as_array();

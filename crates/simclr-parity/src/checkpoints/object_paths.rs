@@ -6,7 +6,7 @@ use serde_json::Value;
 use simclr_checkpoint::canonical_names;
 
 use super::expected::texts;
-use crate::report::CaseChecks;
+use crate::CaseChecks;
 
 /// What follows the path of a variable in the key of its values.
 const ATTRIBUTE: &str = "/.ATTRIBUTES/VARIABLE_VALUE";

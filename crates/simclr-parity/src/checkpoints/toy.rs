@@ -7,8 +7,7 @@ use simclr_checkpoint::Values;
 use simclr_checkpoint::tensorflow::{Bundle, DataType};
 
 use super::expected::require_form;
-use crate::report::CaseChecks;
-use crate::{CaseReport, Result};
+use crate::{CaseChecks, CaseReport, Result};
 
 pub(super) fn check(checks: &mut CaseChecks<'_>) -> Result<()> {
     let (case, report) = (checks.case, &mut checks.report);

@@ -1,12 +1,12 @@
 //! Colour operations.
 
 use serde::Deserialize as _;
+use serde_json::json;
 use simclr_augment::Image;
-use simclr_augment::ops::{self, BrightnessModel, ColorJitterParams, JitterStep};
+use simclr_augment::ops::{self, BrightnessModel, ColorJitterParams};
 
 use super::inputs::{each_image, image, suffixes, tolerance};
-use crate::Result;
-use crate::report::CaseChecks;
+use crate::{CaseChecks, Result};
 
 /// One operation with several factors on several images.
 pub(super) fn factors(checks: &mut CaseChecks<'_>) -> Result<()> {
@@ -19,7 +19,7 @@ pub(super) fn factors(checks: &mut CaseChecks<'_>) -> Result<()> {
         "saturation" => ops::adjust_saturation,
         _ => return Err(case.error(format!("unknown `params.op`: {name}")).into()),
     };
-    let factors = case.values("factors")?;
+    let factors = case.values::<f32>("factors")?;
     each_image(checks, |input, _| {
         let result = |&factor: &f32| {
             let mut result = input.clone();
@@ -43,21 +43,10 @@ pub(super) fn jitter(checks: &mut CaseChecks<'_>) -> Result<()> {
     let tolerance = tolerance(case)?;
     for entry in case.list("cases")? {
         let index = &entry["i"];
-        let number = |key: &str| -> Result<f32> {
-            let missing = || case.error(format!("expected a number `{key}` in {entry}"));
-            let value = entry[key].as_f64().ok_or_else(missing)?;
-            Ok(value as f32)
-        };
-        let order = <[JitterStep; 4]>::deserialize(&entry["order"])
-            .map_err(|error| case.error(format!("order of {entry}: {error}")))?;
-        let values = ColorJitterParams {
-            order,
-            brightness_model: BrightnessModel::Multiply,
-            brightness: number("brightness")?,
-            contrast: number("contrast")?,
-            saturation: number("saturation")?,
-            hue: number("hue")?,
-        };
+        let mut values = entry.clone();
+        values["brightness_model"] = json!(BrightnessModel::Multiply);
+        let values = ColorJitterParams::deserialize(values)
+            .map_err(|error| case.error(format!("{entry}: {error}")))?;
         for key in suffixes(case, "in_") {
             let mut result = image(case, &format!("in_{key}"))?;
             ops::color_jitter(&mut result, &values);

@@ -1,12 +1,11 @@
 //! Crops, resizes, flips and blurs.
 
 use serde::Deserialize as _;
-use simclr_augment::ops::{self, CropBox, GaussianBlurParams, Resampling};
+use simclr_augment::ops::{self, GaussianBlurParams, Resampling};
 use simclr_augment::{Crop, Policy, Seed, Stream};
 
-use super::inputs::{each_image, image, size, suffixes, tolerance};
-use crate::Result;
-use crate::report::CaseChecks;
+use super::inputs::{crop_box, each_image, image, size, suffixes, tolerance};
+use crate::{CaseChecks, Result};
 
 /// Whole images resized to the sizes of the recorded results.
 pub(super) fn resize(checks: &mut CaseChecks<'_>) -> Result<()> {
@@ -40,15 +39,6 @@ pub(super) fn crop_then_resize(checks: &mut CaseChecks<'_>) -> Result<()> {
     Ok(())
 }
 
-fn crop_box([y, x, height, width]: [usize; 4]) -> CropBox {
-    CropBox {
-        y,
-        x,
-        height,
-        width,
-    }
-}
-
 /// The centre crop: its box, its pixels, and `preprocess_for_eval` with it.
 pub(super) fn center_crop(checks: &mut CaseChecks<'_>) -> Result<()> {
     let case = checks.case;
@@ -67,7 +57,7 @@ pub(super) fn center_crop(checks: &mut CaseChecks<'_>) -> Result<()> {
         let result = policy.apply(&input, Stream::new(Seed(0)))?;
         checks.compare(&name, tolerance, result.data())?;
     }
-    let shapes = case.integers("crop_shapes")?;
+    let shapes = case.values::<i64>("crop_shapes")?;
     for row in shapes.as_chunks::<8>().0 {
         let [in_h, in_w, out_h, out_w, height, width, y, x] = row.map(|value| value as usize);
         let window = ops::center_crop_box((in_h, in_w), (out_h, out_w), proportion)?;

@@ -1,10 +1,9 @@
 //! What the cases of image operations share.
 
+use crate::{CaseChecks, Result};
 use simclr_augment::Image;
+use simclr_augment::ops::CropBox;
 use simclr_testkit::{GoldenCase, Tolerance};
-
-use crate::Result;
-use crate::report::CaseChecks;
 
 /// The case's bound on each value.
 pub(super) fn tolerance(case: &GoldenCase) -> Result<Tolerance> {
@@ -25,6 +24,16 @@ pub(super) fn size(case: &GoldenCase, name: &str) -> Result<(usize, usize)> {
             let reason = format!("`{name}` should end in [height, width, 3], got {other:?}");
             Err(case.error(reason).into())
         }
+    }
+}
+
+/// A box by its corner and size.
+pub(crate) fn crop_box([y, x, height, width]: [usize; 4]) -> CropBox {
+    CropBox {
+        y,
+        x,
+        height,
+        width,
     }
 }
 

@@ -5,13 +5,12 @@
 //! original's. Ours follows the original's, so files must give the same bytes, and
 //! what is computed from them must agree within the float noise of the computation.
 
-use simclr_augment::ops::{self, CropBox, Resampling};
+use simclr_augment::ops::{self, Resampling};
 use simclr_augment::{CHANNELS, DecodedImage, Image, Policy, Seed, Stream};
 use simclr_testkit::{GoldenCase, Tolerance};
 
-use super::inputs::{size, suffixes, tolerance};
-use crate::Result;
-use crate::report::CaseChecks;
+use super::inputs::{crop_box, size, suffixes, tolerance};
+use crate::{CaseChecks, Result};
 
 fn decode(case: &GoldenCase, file: &str) -> Result<DecodedImage> {
     Ok(simclr_data::decode_file(case.directory.join(file))?)
@@ -61,12 +60,7 @@ fn evaluate(squashed: &Image) -> Result<Image> {
 /// The box that the recording forced: y = s/5, x = s/7, s/2 rows, s/2 + 3 columns.
 fn forced_crop(squashed: &Image) -> Result<Image> {
     let side = squashed.height();
-    let window = CropBox {
-        y: side / 5,
-        x: side / 7,
-        height: side / 2,
-        width: side / 2 + 3,
-    };
+    let window = crop_box([side / 5, side / 7, side / 2, side / 2 + 3]);
     let result = ops::crop_and_resize(squashed, window, side, side, Resampling::Bicubic);
     Ok(result?)
 }
@@ -89,7 +83,7 @@ pub(super) fn probe(checks: &mut CaseChecks<'_>) -> Result<()> {
         let resized = ops::resize(&decoded, PROBE_SIDE, PROBE_SIDE, Resampling::Bilinear)?;
         let policy = Policy::probe(PROBE_SIDE);
         let last = policy.apply(&decoded, Stream::new(Seed(0)))?;
-        let indices = case.integers(&format!("{prefix}{file}.idx"))?;
+        let indices = case.values::<i64>(&format!("{prefix}{file}.idx"))?;
         let samples = |image: &Image| -> Vec<f32> {
             let value = |&i: &i64| image.data().get(i as usize).copied();
             indices.iter().filter_map(value).collect()

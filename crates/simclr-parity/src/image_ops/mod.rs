@@ -3,11 +3,10 @@
 
 mod color;
 mod geometry;
-mod inputs;
+pub(crate) mod inputs;
 mod loading;
 
-use crate::report::CaseChecks;
-use crate::{Checker, Result};
+use crate::{CaseChecks, Checker, Result};
 
 /// The recorded operations by name; a case may add to the name.
 const OPERATIONS: &[(&str, Checker)] = &[

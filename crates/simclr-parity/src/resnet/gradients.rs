@@ -4,10 +4,9 @@ use candle_core::{DType, Tensor};
 use simclr_model::SimClrOutput;
 
 use super::Run;
-use crate::Result;
 use crate::recorded::{compare_gradient, compare_norms};
-use crate::report::CaseChecks;
 use crate::tensors::gradient_of;
+use crate::{CaseChecks, Result};
 
 /// Relative distance in the L2 norm between two f64 computations, one of them stored as f32.
 const ROUNDING: f64 = 1e-6;
