@@ -63,14 +63,14 @@ macro_rules! element_types {
         #[serde(rename_all = "lowercase")]
         #[non_exhaustive]
         pub enum ElementType {
-            $($(#[$doc])* $name,)*
+            $(#[doc = concat!("`", stringify!($type), "`")] $(#[$doc])* $name,)*
         }
 
         /// The values of a tensor in row-major order.
         #[derive(Debug, Clone, PartialEq)]
         #[non_exhaustive]
         pub enum Values {
-            $($(#[$doc])* $name(Vec<$type>),)*
+            $(#[doc = concat!("`", stringify!($type), "`")] $(#[$doc])* $name(Vec<$type>),)*
         }
 
         impl ElementType {
@@ -160,31 +160,21 @@ macro_rules! element_types {
     };
 }
 element_types! {
-    /// IEEE single precision.
     F32: f32, F32, f32, F32;
-    /// IEEE double precision.
     F64: f64, F64, f64, F64;
-    /// IEEE half precision.
+    /// (IEEE half precision)
     F16: f16, F16, f16, F16;
-    /// The upper half of a single-precision number.
+    /// (the upper half of a single-precision number)
     BF16: bf16, BF16, bf16, BF16;
-    /// Signed, 8 bits.
     I8: i8, I8, i16;
-    /// Signed, 16 bits.
     I16: i16, I16, i16, I16;
-    /// Signed, 32 bits.
     I32: i32, I32, i32, I32;
-    /// Signed, 64 bits.
     I64: i64, I64, i64, I64;
-    /// Unsigned, 8 bits.
     U8: u8, U8, u8, U8;
-    /// Unsigned, 16 bits.
     U16: u16, U16, u32;
-    /// Unsigned, 32 bits.
     U32: u32, U32, u32, U32;
-    /// Unsigned, 64 bits.
     U64: u64, U64, i64;
-    /// Truth values, one byte each.
+    /// (truth values, one byte each)
     Bool: bool, BOOL, u8;
 }
 

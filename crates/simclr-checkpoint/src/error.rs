@@ -137,37 +137,28 @@ impl Error {
     }
 }
 
-/// Errors of other libraries, which become ours together with the file they are about.
-pub(crate) trait ForeignError {
-    fn with_path(self, path: PathBuf) -> Error;
-}
-
-impl ForeignError for std::io::Error {
-    fn with_path(self, path: PathBuf) -> Error {
-        simclr_files::Error::Io { path, reason: self }.into()
-    }
-}
-
-impl ForeignError for simclr_model::Error {
-    fn with_path(self, path: PathBuf) -> Error {
-        let reason = Box::new(self);
-        Error::Model { path, reason }
-    }
-}
-
-impl ForeignError for candle_core::Error {
-    fn with_path(self, path: PathBuf) -> Error {
-        simclr_model::Error::from(self).with_path(path)
-    }
-}
-
-/// Names the file in the error of a result.
+/// Names the file in the error of another library, which becomes ours.
 pub(crate) trait InFile<T> {
     fn in_file(self, path: &Path) -> Result<T>;
 }
 
-impl<T, E: ForeignError> InFile<T> for Result<T, E> {
+impl<T> InFile<T> for Result<T, std::io::Error> {
     fn in_file(self, path: &Path) -> Result<T> {
-        self.map_err(|error| error.with_path(path.to_owned()))
+        Ok(self.map_err(simclr_files::Error::io(path))?)
+    }
+}
+
+impl<T> InFile<T> for Result<T, simclr_model::Error> {
+    fn in_file(self, path: &Path) -> Result<T> {
+        self.map_err(|reason| Error::Model {
+            path: path.to_owned(),
+            reason: Box::new(reason),
+        })
+    }
+}
+
+impl<T> InFile<T> for Result<T, candle_core::Error> {
+    fn in_file(self, path: &Path) -> Result<T> {
+        self.map_err(simclr_model::Error::from).in_file(path)
     }
 }

@@ -9,13 +9,12 @@ use simclr_model::{
 };
 
 use crate::element::Values;
-use crate::error::InFile;
+use crate::error::{Error, InFile, Result};
 use crate::format::metadata::LIBRARY_VERSION;
 use crate::format::options::SaveOptions;
 use crate::format::writer::{TensorHeader, write_safetensors};
 use crate::model_file::ModelFile;
 use crate::torch::{Layout, name_of};
-use crate::{Error, Result};
 
 /// Writes the encoder and the supervised head of one of our files as a safetensors file with
 /// torchvision's names and layouts, ready for `load_state_dict`.

@@ -24,15 +24,6 @@ use source::SourceFile;
 /// Recognises the network in a file and finds a variable for each of its parameters:
 /// [`import_with`] with the default options, every head included.
 ///
-/// ```no_run
-/// # fn main() -> simclr_checkpoint::Result<()> {
-/// let imported = simclr_checkpoint::import("r50_1x_sk0/")?;
-/// println!("{}", imported.report);
-/// imported.save("r50_1x_sk0.safetensors")?;
-/// # Ok(())
-/// # }
-/// ```
-///
 /// # Errors
 /// As [`import_with`].
 pub fn import(path: impl AsRef<Path>) -> Result<Imported> {

@@ -8,11 +8,10 @@ use serde_json::Value;
 use simclr_model::{Encoder, LoadReport, ParameterSpec, Parameters, SimClr, SimClrConfig};
 
 use crate::architecture::{Differences, Shapes};
-use crate::error::InFile;
+use crate::error::{Error, InFile, Result};
 use crate::format::container::CheckpointFile;
 use crate::format::metadata::{Metadata, Source};
 use crate::format::reader::SafetensorsReader;
-use crate::{Error, Result};
 
 /// A network read from one of our files.
 #[derive(Debug)]

@@ -4,8 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::error::InFile;
-use crate::{Error, Result};
+use crate::error::{Error, InFile, Result};
 
 /// Bytes read or written at once: stays in the second-level cache.
 pub(crate) const CHUNK: usize = 1 << 18;

@@ -11,8 +11,7 @@ use super::options::SaveOptions;
 use super::reader::SafetensorsReader;
 use super::writer::{TensorHeader, write_safetensors};
 use crate::element::{ElementType, Values};
-use crate::error::InFile;
-use crate::{Error, Result};
+use crate::error::{Error, InFile, Result};
 
 /// Named tensors and what is known about them: a model's parameters, and whatever a training
 /// run needs to go on (optimizer state as tensors, counters in [`Metadata::extra`]).

@@ -201,21 +201,20 @@ impl Metadata {
             return Err(Error::malformed(path, reason));
         }
         entries.remove(STORED_AS);
+        // Entries that other tools have added need not be JSON.
+        let as_json = |text: String| serde_json::from_str(&text).unwrap_or(Value::String(text));
         Ok(Self {
             format_version,
             library_version: entries.remove("library_version").unwrap_or_default(),
             architecture: take(path, &mut entries, "architecture")?,
             source: take(path, &mut entries, "source")?,
             preprocessing: take(path, &mut entries, "preprocessing")?,
-            extra: entries.into_iter().map(as_json).collect(),
+            extra: entries
+                .into_iter()
+                .map(|(name, text)| (name, as_json(text)))
+                .collect(),
         })
     }
-}
-
-/// Entries that other tools have added need not be JSON.
-fn as_json((name, text): (String, String)) -> (String, Value) {
-    let value = serde_json::from_str(&text).unwrap_or(Value::String(text));
-    (name, value)
 }
 
 fn take<T: DeserializeOwned>(

@@ -9,8 +9,7 @@ use serde_json::{Map, Value, json};
 use simclr_files::{Durability, write_atomically};
 
 use crate::element::{ElementType, Values};
-use crate::error::InFile;
-use crate::{Error, Result};
+use crate::error::{Error, InFile, Result};
 
 /// A tensor's entry in the header.
 pub(crate) struct TensorHeader {

@@ -9,10 +9,9 @@ use super::options::ImportOptions;
 use super::source::SourceVariable;
 use crate::architecture::Differences;
 use crate::element::ElementType;
-use crate::error::InFile;
+use crate::error::{Error, InFile, Result};
 use crate::format::metadata::Source;
 use crate::torch::Layout;
-use crate::{Error, Result};
 
 /// What the variables of a file turned out to be.
 pub(super) struct Recognized {

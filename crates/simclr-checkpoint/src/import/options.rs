@@ -19,6 +19,10 @@ pub enum Heads {
 }
 
 impl Heads {
+    pub(crate) fn projection(self) -> bool {
+        matches!(self, Self::All | Self::Projection)
+    }
+
     pub(crate) fn supervised(self) -> bool {
         matches!(self, Self::All | Self::Supervised)
     }

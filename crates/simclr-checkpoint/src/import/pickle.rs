@@ -8,9 +8,8 @@ use candle_core::{DType, Tensor};
 
 use super::source::SourceVariable;
 use crate::element::ElementType;
-use crate::error::InFile;
+use crate::error::{Error, InFile, Result};
 use crate::ranged_file::RangedFile;
-use crate::{Error, Result};
 
 /// Under these names training scripts put the parameters into a pickled dictionary. The one with
 /// the most tensors counts.

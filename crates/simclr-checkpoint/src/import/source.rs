@@ -68,27 +68,26 @@ impl SourceFile {
         match self {
             #[cfg(feature = "tensorflow")]
             Self::TensorFlow(bundle) => {
-                let variable = |(name, variable): (&str, &Variable)| {
-                    let data_type = variable.data_type();
-                    let variable = SourceVariable {
-                        shape: variable.shape().to_vec(),
-                        data_type: data_type.to_string(),
-                        element: data_type.element(),
-                    };
-                    (name.to_owned(), variable)
+                let variable = |variable: &Variable| SourceVariable {
+                    shape: variable.shape().to_vec(),
+                    data_type: variable.data_type().to_string(),
+                    element: variable.data_type().element(),
                 };
-                bundle.variables().map(variable).collect()
+                let variables = bundle.variables();
+                variables
+                    .map(|(name, v)| (name.to_owned(), variable(v)))
+                    .collect()
             }
             Self::Safetensors(file) => {
-                let variable = |(name, entry): (&String, &TensorEntry)| {
-                    let variable = SourceVariable {
-                        shape: entry.shape.clone(),
-                        data_type: entry.element.to_string(),
-                        element: Some(entry.element),
-                    };
-                    (name.clone(), variable)
+                let variable = |entry: &TensorEntry| SourceVariable {
+                    shape: entry.shape.clone(),
+                    data_type: entry.element.to_string(),
+                    element: Some(entry.element),
                 };
-                file.tensors().iter().map(variable).collect()
+                let tensors = file.tensors().iter();
+                tensors
+                    .map(|(name, entry)| (name.clone(), variable(entry)))
+                    .collect()
             }
             Self::Pickle(file) => file.variables(),
         }

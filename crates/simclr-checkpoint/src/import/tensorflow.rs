@@ -8,16 +8,15 @@ use simclr_model::{
 };
 
 use super::assignment::{Assignment, Recognized, ValueOrigin, assign};
-use super::options::{Heads, ImportOptions};
+use super::options::ImportOptions;
 use super::source::{SourceFile, SourceVariable};
 use crate::architecture::{Shapes, recognize_encoder, supervised_head};
 use crate::element::Values;
-use crate::error::InFile;
+use crate::error::{Error, InFile, Result};
 use crate::format::metadata::{Source, display_name};
 use crate::names::CanonicalNames;
 use crate::tensorflow::Bundle;
 use crate::torch::Layout;
-use crate::{Error, Result};
 
 const STEM: &str = "base_model/conv2d/kernel";
 const CLASSIFIER: &str = "head_supervised/linear_layer/dense/kernel";
@@ -140,11 +139,11 @@ fn within(folder: &Path, name: &str) -> String {
 /// Shapes by canonical name, of numbers; an average stands in where it is all there is.
 fn shapes(names: &CanonicalNames, variables: &BTreeMap<String, SourceVariable>) -> Shapes {
     let all = names.moving_averages.iter().chain(&names.weights);
-    let known = all.filter_map(|(canonical, key)| Some((canonical, variables.get(key)?)));
-    known
-        .filter(|(_, variable)| variable.element.is_some())
-        .map(|(canonical, variable)| (canonical.clone(), variable.shape.clone()))
-        .collect()
+    let shape = |(canonical, key): (&String, &String)| {
+        let variable = variables.get(key).filter(|v| v.element.is_some())?;
+        Some((canonical.clone(), variable.shape.clone()))
+    };
+    all.filter_map(shape).collect()
 }
 
 /// Recognises a network from the shapes of its variables, by their canonical names
@@ -161,12 +160,8 @@ pub fn recognize(
     shapes: &BTreeMap<String, Vec<usize>>,
     options: &ImportOptions,
 ) -> Result<SimClrConfig> {
-    let is_encoder = |(name, _): &(&String, &Vec<usize>)| name.starts_with("base_model/");
-    let encoder: Shapes = shapes
-        .iter()
-        .filter(is_encoder)
-        .map(|(name, shape)| (name.clone(), shape.clone()))
-        .collect();
+    let mut encoder = shapes.clone();
+    encoder.retain(|name, _| name.starts_with("base_model/"));
     let base = ResNetConfig::default();
     let naming = |spec: &ParameterSpec| Some(spec.original_name.clone());
     let closest = recognize_encoder(&encoder, naming, STEM, &base);
@@ -178,7 +173,7 @@ pub fn recognize(
     if hides_sk_ratio(&encoder) {
         encoder.sk_ratio = options.sk_ratio;
     }
-    let projection_head = if keeps_projection(options) {
+    let projection_head = if options.heads.projection() {
         recognize_projection_head(shapes)
     } else {
         ProjectionHeadConfig::none()
@@ -264,7 +259,7 @@ fn unused(names: &CanonicalNames, options: &ImportOptions) -> Vec<(String, Strin
         (&names.moving_averages, "a moving average, not asked for")
     };
     for (canonical, key) in others {
-        let dropped = canonical.starts_with("head_contrastive") && !keeps_projection(options)
+        let dropped = canonical.starts_with("head_contrastive") && !options.heads.projection()
             || canonical.starts_with("head_supervised") && !options.heads.supervised();
         if !dropped {
             add(key, reason);
@@ -291,10 +286,6 @@ fn unused(names: &CanonicalNames, options: &ImportOptions) -> Vec<(String, Strin
         add(key, reason);
     }
     reasons
-}
-
-fn keeps_projection(options: &ImportOptions) -> bool {
-    matches!(options.heads, Heads::All | Heads::Projection)
 }
 
 /// Whether the variables are the same with and without selective kernels: the basic blocks have
