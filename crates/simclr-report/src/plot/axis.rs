@@ -157,9 +157,9 @@ pub(super) fn draw_frame<'c>(
     let (columns, rows) = chart.plotting_area().get_pixel_range();
     let middle = |range: Range<i32>| 0.5 * (pixels(range.start) + pixels(range.end));
     let below = (middle(columns), canvas.size().1 - 14.0);
-    canvas.aligned(&x.label, below, Align::Centre, TextSize::Body, &INK)?;
+    canvas.text(&x.label, below, Align::Centre, TextSize::Body, &INK)?;
     let beside = (LEFT + 10.0, middle(rows));
-    canvas.aligned(&y.label, beside, Align::UpwardsCentre, TextSize::Body, &INK)?;
+    canvas.text(&y.label, beside, Align::UpwardsCentre, TextSize::Body, &INK)?;
 
     let (x_scale, y_scale) = (x.scale, y.scale);
     Ok(move |x_value: f64, y_value: f64| {

@@ -1,7 +1,7 @@
 //! Bars: figures by class.
 
 use super::axis::{Axis, Scale, draw_frame};
-use super::canvas::{self, Canvas, DrawError, Marker};
+use super::canvas::{self, Align, Canvas, DrawError, Marker};
 use super::legend::{self, Symbol};
 use super::style::{FAINT_INK, TextSize, colour, fit};
 use crate::error::{Error, Result};
@@ -102,7 +102,7 @@ impl BarChart {
                 canvas.rectangle(corners, colour(index))?;
                 let text = format!("{value:.*}", if counts { 0 } else { 2 });
                 let at = (zero.max(end) + 4.0, top + 0.5 * BAR - 1.0);
-                canvas.text(&text, at, TextSize::Small, &FAINT_INK)?;
+                canvas.text(&text, at, Align::Left, TextSize::Small, &FAINT_INK)?;
             }
         }
         Ok(())

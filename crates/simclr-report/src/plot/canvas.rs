@@ -178,18 +178,7 @@ impl Canvas<'_> {
         self.path(&round, style)
     }
 
-    /// Text to the right of `at`.
     pub(super) fn text(
-        &self,
-        text: &str,
-        at: Pixel,
-        size: TextSize,
-        colour: &RGBColor,
-    ) -> Result<(), DrawError> {
-        self.aligned(text, at, Align::Left, size, colour)
-    }
-
-    pub(super) fn aligned(
         &self,
         text: &str,
         at: Pixel,
@@ -213,7 +202,7 @@ impl Canvas<'_> {
     fn title(&self, text: &str) -> Result<(), DrawError> {
         const LEFT: f64 = 14.0;
         let text = fit(text, self.size().0 - 2.0 * LEFT, TextSize::Title);
-        self.text(&text, (LEFT, 20.0), TextSize::Title, &INK)
+        self.text(&text, (LEFT, 20.0), Align::Left, TextSize::Title, &INK)
     }
 
     pub(super) fn marker(
@@ -272,7 +261,7 @@ mod tests {
     fn a_figure_is_well_formed_whatever_the_texts_in_it_and_saved_as_it_is() {
         let title = "F1 < 0.5 & \"falling\"]]>";
         let svg = draw(title, (200.0, 100.0), |canvas| {
-            canvas.text("a < b & c", (10.0, 10.0), TextSize::Body, &INK)
+            canvas.text("a < b & c", (10.0, 10.0), Align::Left, TextSize::Body, &INK)
         })
         .unwrap();
         assert_well_formed(svg.as_str());

@@ -73,13 +73,13 @@ impl ConfusionPlot {
             let class = fit(class, WIDEST_LABEL, TextSize::Body);
             let (x, y) = layout.corner(index, index);
             let row = (left - 8.0, y + half);
-            canvas.aligned(&class, row, Align::Right, TextSize::Body, &INK)?;
+            canvas.text(&class, row, Align::Right, TextSize::Body, &INK)?;
             let (at, align) = if layout.upright {
                 ((x + half, top - 8.0), Align::Upwards)
             } else {
                 ((x + half, top - 12.0), Align::Centre)
             };
-            canvas.aligned(&class, at, align, TextSize::Body, &INK)?;
+            canvas.text(&class, at, align, TextSize::Body, &INK)?;
         }
         let above = ((left + right) / 2.0, TITLE + AXIS_NAME / 2.0);
         let beside = (16.0, (top + bottom) / 2.0);
@@ -87,7 +87,7 @@ impl ConfusionPlot {
             ("predicted class", above, Align::Centre),
             ("true class", beside, Align::UpwardsCentre),
         ] {
-            canvas.aligned(name, at, align, TextSize::Body, &FAINT_INK)?;
+            canvas.text(name, at, align, TextSize::Body, &FAINT_INK)?;
         }
         Ok(())
     }
@@ -155,7 +155,7 @@ fn draw_cell(
     let ink = if share > 0.6 { WHITE } else { INK };
     let (centre, middle) = (x + layout.cell / 2.0, y + layout.cell / 2.0);
     let text = |text: &str, middle, size, ink: &RGBColor| {
-        canvas.aligned(text, (centre, middle), Align::Centre, size, ink)
+        canvas.text(text, (centre, middle), Align::Centre, size, ink)
     };
     if count > 0 && layout.cell >= 50.0 {
         text(&count.to_string(), middle - 8.0, TextSize::Body, &ink)?;
@@ -182,7 +182,7 @@ fn draw_scale(canvas: &Canvas<'_>, layout: &Layout) -> Result<(), DrawError> {
     canvas.outline(corners, stroke(FAINT_INK, 1.0))?;
     for (step, text) in [(0, "0 %"), (STEPS / 2, "50 %"), (STEPS, "100 %")] {
         let at = (x + 19.0, level(step));
-        canvas.text(text, at, TextSize::Small, &INK)?;
+        canvas.text(text, at, Align::Left, TextSize::Small, &INK)?;
     }
     Ok(())
 }

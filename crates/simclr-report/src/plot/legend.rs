@@ -2,7 +2,7 @@
 
 use plotters::prelude::{Color, RGBColor};
 
-use super::canvas::{Canvas, DrawError, Marker, Pixel, stroke};
+use super::canvas::{Align, Canvas, DrawError, Marker, Pixel, stroke};
 use super::style::{INK, TextSize, fit, text_width};
 use crate::error::Result;
 
@@ -65,7 +65,8 @@ pub(super) fn draw(canvas: &Canvas<'_>, entries: &Entries<'_>) -> Result<(), Dra
         symbol.draw_line(canvas, &[(x, y), (x + SYMBOL - 4.0, y)])?;
         symbol.draw_marker(canvas, (x + (SYMBOL - 4.0) / 2.0, y))?;
         let name = fit(name, WIDEST, TextSize::Body);
-        canvas.text(&name, (x + SYMBOL + 4.0, y), TextSize::Body, &INK)?;
+        let at = (x + SYMBOL + 4.0, y);
+        canvas.text(&name, at, Align::Left, TextSize::Body, &INK)?;
         y += LINE;
     }
     Ok(())

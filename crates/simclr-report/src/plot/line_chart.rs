@@ -125,7 +125,7 @@ impl LineChart {
             let mut points = self.series.iter().flat_map(|series| &series.points);
             if !points.any(|point| pixel(point.0, point.1).is_some()) {
                 let middle = ((WIDTH - legend) / 2.0, height / 2.0);
-                canvas.aligned("no data", middle, Align::Centre, TextSize::Body, &FAINT_INK)?;
+                canvas.text("no data", middle, Align::Centre, TextSize::Body, &FAINT_INK)?;
             }
             for (series, symbol) in &symbols {
                 draw_series(canvas, series, *symbol, &pixel)?;
