@@ -7,7 +7,7 @@ use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, ValueFormatte
 use plotters::prelude::{Color, Ranged, TRANSPARENT};
 
 use super::canvas::{Align, Canvas, DrawError, Pixel, font, pixels, stroke, units};
-use super::style::{GRID, INK, TextSize, text_width};
+use super::style::{BODY_SIZE, GRID, INK, SMALL_SIZE, text_width};
 use crate::error::Result;
 
 /// How values become positions.
@@ -88,7 +88,7 @@ impl Axis {
 
     fn widest_tick(&self) -> f64 {
         let texts = self.ticks.iter().map(|(_, text)| text);
-        let widths = texts.map(|text| text_width(text, TextSize::Small));
+        let widths = texts.map(|text| text_width(text, SMALL_SIZE));
         widths.fold(0.0, f64::max)
     }
 }
@@ -151,15 +151,15 @@ pub(super) fn draw_frame<'c>(
         .bold_line_style(stroke(GRID, 1.0))
         .set_all_tick_mark_size(units(4.0))
         .light_line_style(TRANSPARENT)
-        .label_style(font(TextSize::Small))
+        .label_style(font(SMALL_SIZE))
         .draw()?;
 
     let (columns, rows) = chart.plotting_area().get_pixel_range();
     let middle = |range: Range<i32>| 0.5 * (pixels(range.start) + pixels(range.end));
     let below = (middle(columns), canvas.size().1 - 14.0);
-    canvas.text(&x.label, below, Align::Centre, TextSize::Body, &INK)?;
+    canvas.text(&x.label, below, Align::Centre, BODY_SIZE, &INK)?;
     let beside = (LEFT + 10.0, middle(rows));
-    canvas.text(&y.label, beside, Align::UpwardsCentre, TextSize::Body, &INK)?;
+    canvas.text(&y.label, beside, Align::UpwardsCentre, BODY_SIZE, &INK)?;
 
     let (x_scale, y_scale) = (x.scale, y.scale);
     Ok(move |x_value: f64, y_value: f64| {

@@ -3,7 +3,7 @@
 use super::axis::{Axis, Scale, draw_frame};
 use super::canvas::{self, Align, Canvas, DrawError, Marker};
 use super::legend::{self, Symbol};
-use super::style::{FAINT_INK, TextSize, colour, fit};
+use super::style::{FAINT_INK, SMALL_SIZE, colour, fit};
 use crate::error::{Error, Result};
 use crate::svg::Svg;
 
@@ -102,7 +102,7 @@ impl BarChart {
                 canvas.rectangle(corners, colour(index))?;
                 let text = format!("{value:.*}", if counts { 0 } else { 2 });
                 let at = (zero.max(end) + 4.0, top + 0.5 * BAR - 1.0);
-                canvas.text(&text, at, Align::Left, TextSize::Small, &FAINT_INK)?;
+                canvas.text(&text, at, Align::Left, SMALL_SIZE, &FAINT_INK)?;
             }
         }
         Ok(())
@@ -116,7 +116,7 @@ impl BarChart {
 
     fn category_axis(&self) -> Axis {
         let names = self.categories.iter();
-        let names = names.map(|name| fit(name, WIDEST_LABEL, TextSize::Small));
+        let names = names.map(|name| fit(name, WIDEST_LABEL, SMALL_SIZE));
         Axis {
             label: String::new(),
             scale: Scale::Linear,

@@ -10,7 +10,7 @@ use plotters::prelude::{
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontTransform, IntoTextStyle};
 
-use super::style::{FONT, INK, TextSize, fit};
+use super::style::{FONT, INK, TITLE_SIZE, fit};
 use crate::error::{Error, Result};
 use crate::svg::Svg;
 
@@ -183,7 +183,7 @@ impl Canvas<'_> {
         text: &str,
         at: Pixel,
         align: Align,
-        size: TextSize,
+        size: f64,
         colour: &RGBColor,
     ) -> Result<(), DrawError> {
         let style = font(size).into_text_style(&self.area).color(colour);
@@ -201,8 +201,8 @@ impl Canvas<'_> {
 
     fn title(&self, text: &str) -> Result<(), DrawError> {
         const LEFT: f64 = 14.0;
-        let text = fit(text, self.size().0 - 2.0 * LEFT, TextSize::Title);
-        self.text(&text, (LEFT, 20.0), Align::Left, TextSize::Title, &INK)
+        let text = fit(text, self.size().0 - 2.0 * LEFT, TITLE_SIZE);
+        self.text(&text, (LEFT, 20.0), Align::Left, TITLE_SIZE, &INK)
     }
 
     pub(super) fn marker(
@@ -248,12 +248,13 @@ impl Canvas<'_> {
 
 /// plotters' SVG backend divides sizes by 1.24 (it takes them for the height
 /// of a line); this undoes it.
-pub(super) fn font(size: TextSize) -> (&'static str, f64) {
-    (FONT, size.pixels() * UNITS * 1.24)
+pub(super) fn font(size: f64) -> (&'static str, f64) {
+    (FONT, size * UNITS * 1.24)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::style::BODY_SIZE;
     use super::super::test_support::assert_well_formed;
     use super::*;
 
@@ -261,7 +262,7 @@ mod tests {
     fn a_figure_is_well_formed_whatever_the_texts_in_it_and_saved_as_it_is() {
         let title = "F1 < 0.5 & \"falling\"]]>";
         let svg = draw(title, (200.0, 100.0), |canvas| {
-            canvas.text("a < b & c", (10.0, 10.0), Align::Left, TextSize::Body, &INK)
+            canvas.text("a < b & c", (10.0, 10.0), Align::Left, BODY_SIZE, &INK)
         })
         .unwrap();
         assert_well_formed(svg.as_str());

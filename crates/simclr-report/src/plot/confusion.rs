@@ -3,7 +3,9 @@
 use plotters::prelude::{RGBColor, WHITE};
 
 use super::canvas::{self, Align, Canvas, DrawError, Pixel, stroke};
-use super::style::{FAINT_INK, GRID, INK, TextSize, fit, heat, text_width};
+use super::style::{
+    BODY_SIZE, FAINT_INK, GRID, INK, SMALL_SIZE, TITLE_SIZE, fit, heat, text_width,
+};
 use crate::error::{Error, Result};
 use crate::svg::Svg;
 
@@ -70,16 +72,16 @@ impl ConfusionPlot {
         let (left, top) = layout.corner(0, 0);
         let (right, bottom) = layout.corner(layout.side, layout.side);
         for (index, class) in self.classes.iter().enumerate() {
-            let class = fit(class, WIDEST_LABEL, TextSize::Body);
+            let class = fit(class, WIDEST_LABEL, BODY_SIZE);
             let (x, y) = layout.corner(index, index);
             let row = (left - 8.0, y + half);
-            canvas.text(&class, row, Align::Right, TextSize::Body, &INK)?;
+            canvas.text(&class, row, Align::Right, BODY_SIZE, &INK)?;
             let (at, align) = if layout.upright {
                 ((x + half, top - 8.0), Align::Upwards)
             } else {
                 ((x + half, top - 12.0), Align::Centre)
             };
-            canvas.text(&class, at, align, TextSize::Body, &INK)?;
+            canvas.text(&class, at, align, BODY_SIZE, &INK)?;
         }
         let above = ((left + right) / 2.0, TITLE + AXIS_NAME / 2.0);
         let beside = (16.0, (top + bottom) / 2.0);
@@ -87,7 +89,7 @@ impl ConfusionPlot {
             ("predicted class", above, Align::Centre),
             ("true class", beside, Align::UpwardsCentre),
         ] {
-            canvas.text(name, at, align, TextSize::Body, &FAINT_INK)?;
+            canvas.text(name, at, align, BODY_SIZE, &FAINT_INK)?;
         }
         Ok(())
     }
@@ -110,7 +112,7 @@ impl Layout {
         let side = classes.len();
         let cell = (520.0 / side as f64).floor().clamp(34.0, 72.0);
         let classes = classes.iter();
-        let widths = classes.map(|class| text_width(class, TextSize::Body));
+        let widths = classes.map(|class| text_width(class, BODY_SIZE));
         let labels = widths.fold(0.0, f64::max).min(WIDEST_LABEL);
         let upright = labels + 6.0 > cell;
         Self {
@@ -119,7 +121,7 @@ impl Layout {
             labels,
             head: if upright { labels + 14.0 } else { 26.0 },
             upright,
-            title: text_width(title, TextSize::Title),
+            title: text_width(title, TITLE_SIZE),
         }
     }
 
@@ -158,12 +160,12 @@ fn draw_cell(
         canvas.text(text, (centre, middle), Align::Centre, size, ink)
     };
     if count > 0 && layout.cell >= 50.0 {
-        text(&count.to_string(), middle - 8.0, TextSize::Body, &ink)?;
+        text(&count.to_string(), middle - 8.0, BODY_SIZE, &ink)?;
         let percent = format!("{:.0} %", 100.0 * share);
-        return text(&percent, middle + 9.0, TextSize::Small, &ink);
+        return text(&percent, middle + 9.0, SMALL_SIZE, &ink);
     }
     let ink = if count == 0 { FAINT_INK } else { ink };
-    text(&count.to_string(), middle, TextSize::Small, &ink)
+    text(&count.to_string(), middle, SMALL_SIZE, &ink)
 }
 
 fn draw_scale(canvas: &Canvas<'_>, layout: &Layout) -> Result<(), DrawError> {
@@ -182,7 +184,7 @@ fn draw_scale(canvas: &Canvas<'_>, layout: &Layout) -> Result<(), DrawError> {
     canvas.outline(corners, stroke(FAINT_INK, 1.0))?;
     for (step, text) in [(0, "0 %"), (STEPS / 2, "50 %"), (STEPS, "100 %")] {
         let at = (x + 19.0, level(step));
-        canvas.text(text, at, Align::Left, TextSize::Small, &INK)?;
+        canvas.text(text, at, Align::Left, SMALL_SIZE, &INK)?;
     }
     Ok(())
 }

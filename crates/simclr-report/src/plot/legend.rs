@@ -3,7 +3,7 @@
 use plotters::prelude::{Color, RGBColor};
 
 use super::canvas::{Align, Canvas, DrawError, Marker, Pixel, stroke};
-use super::style::{INK, TextSize, fit, text_width};
+use super::style::{BODY_SIZE, INK, fit, text_width};
 use crate::error::Result;
 
 /// The distance between two lines.
@@ -46,9 +46,7 @@ pub(super) type Entries<'n> = [(&'n str, Symbol)];
 
 /// The room that a legend takes, in pixels; nothing if there are no entries.
 pub(super) fn width(entries: &Entries<'_>) -> f64 {
-    let widths = entries
-        .iter()
-        .map(|(name, _)| text_width(name, TextSize::Body));
+    let widths = entries.iter().map(|(name, _)| text_width(name, BODY_SIZE));
     let widest = widths.reduce(f64::max);
     widest.map_or(0.0, |widest| widest.min(WIDEST) + SYMBOL + 28.0)
 }
@@ -64,9 +62,9 @@ pub(super) fn draw(canvas: &Canvas<'_>, entries: &Entries<'_>) -> Result<(), Dra
     for (name, symbol) in entries {
         symbol.draw_line(canvas, &[(x, y), (x + SYMBOL - 4.0, y)])?;
         symbol.draw_marker(canvas, (x + (SYMBOL - 4.0) / 2.0, y))?;
-        let name = fit(name, WIDEST, TextSize::Body);
+        let name = fit(name, WIDEST, BODY_SIZE);
         let at = (x + SYMBOL + 4.0, y);
-        canvas.text(&name, at, Align::Left, TextSize::Body, &INK)?;
+        canvas.text(&name, at, Align::Left, BODY_SIZE, &INK)?;
         y += LINE;
     }
     Ok(())

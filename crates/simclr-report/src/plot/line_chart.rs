@@ -5,7 +5,7 @@ use plotters::prelude::Color;
 use super::axis::{Axis, Scale, draw_frame};
 use super::canvas::{self, Align, Canvas, DrawError, Marker, Pixel, stroke};
 use super::legend::{self, Dash, Symbol};
-use super::style::{FAINT_INK, TextSize, colour};
+use super::style::{BODY_SIZE, FAINT_INK, colour};
 use crate::error::Result;
 use crate::svg::Svg;
 
@@ -125,7 +125,7 @@ impl LineChart {
             let mut points = self.series.iter().flat_map(|series| &series.points);
             if !points.any(|point| pixel(point.0, point.1).is_some()) {
                 let middle = ((WIDTH - legend) / 2.0, height / 2.0);
-                canvas.text("no data", middle, Align::Centre, TextSize::Body, &FAINT_INK)?;
+                canvas.text("no data", middle, Align::Centre, BODY_SIZE, &FAINT_INK)?;
             }
             for (series, symbol) in &symbols {
                 draw_series(canvas, series, *symbol, &pixel)?;
