@@ -120,7 +120,7 @@ fn record(
                 "{title:<48} {verdict}  max abs {:9.2e}  max rel {:9.2e}  ({} compared)",
                 report.max_absolute(),
                 report.max_relative(),
-                report.len()
+                report.checks.len()
             );
             print_failures(&report, verbose);
         }

@@ -18,7 +18,8 @@ pub struct Check {
 /// All compared quantities of a case.
 #[derive(Debug, Clone, Default)]
 pub struct CaseReport {
-    checks: Vec<Check>,
+    /// The quantities, in the order in which they were compared.
+    pub checks: Vec<Check>,
     /// Stands before the names of what is compared next.
     pub(crate) prefix: String,
 }
@@ -54,7 +55,7 @@ impl CaseReport {
 
     /// Whether everything compared is within tolerance, and anything was compared.
     pub fn passed(&self) -> bool {
-        !self.is_empty() && self.passed_below("")
+        !self.checks.is_empty() && self.passed_below("")
     }
 
     /// Whether everything whose name begins like this is within tolerance.
@@ -65,16 +66,6 @@ impl CaseReport {
     /// The quantities that are out of tolerance.
     pub fn failures(&self) -> impl Iterator<Item = &Check> {
         self.checks.iter().filter(|check| check.comparison.failed())
-    }
-
-    /// How many quantities were compared.
-    pub fn len(&self) -> usize {
-        self.checks.len()
-    }
-
-    /// Whether nothing was compared.
-    pub fn is_empty(&self) -> bool {
-        self.checks.is_empty()
     }
 
     /// The largest absolute error.

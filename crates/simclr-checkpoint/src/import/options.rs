@@ -19,6 +19,7 @@ pub enum Heads {
 }
 
 impl Heads {
+    #[cfg(feature = "tensorflow")]
     pub(crate) fn projection(self) -> bool {
         matches!(self, Self::All | Self::Projection)
     }
