@@ -57,7 +57,10 @@ impl Element for bool {
 /// Everything that lists the element types: one line each, with the type in safetensors and the
 /// type in candle, which is the next wider one where candle has no such type.
 macro_rules! element_types {
-    ($($(#[$doc:meta])* $name:ident: $type:ty, $safetensors:ident, $wide:ty $(, $same:ident)?;)*) => {
+    ($(
+        $(#[$doc:meta])*
+        $name:ident: $type:ty, $safetensors:ident, $wide:ty $(, $same:ident)?;
+    )*) => {
         /// The type of a tensor's elements.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "lowercase")]
@@ -154,7 +157,9 @@ macro_rules! element_types {
             /// As double precision: exact for all types but 64-bit integers beyond 2^53; `true`
             /// is 1.
             pub fn to_f64(&self) -> Vec<f64> {
-                match self { $(Self::$name(values) => values.iter().map(Element::to_f64).collect(),)* }
+                match self {
+                    $(Self::$name(values) => values.iter().map(Element::to_f64).collect(),)*
+                }
             }
         }
     };

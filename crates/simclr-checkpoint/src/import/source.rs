@@ -163,7 +163,6 @@ impl SourceFile {
 
 fn begins_with(path: &Path, candidates: &[&[u8]]) -> Result<bool> {
     let file = RangedFile::open(path)?;
-    let longest = candidates.iter().map(|bytes| bytes.len() as u64).max();
-    let first = file.read("first bytes", 0, longest.unwrap_or(0).min(file.length()))?;
+    let first = file.read("first bytes", 0, file.length().min(8))?;
     Ok(candidates.iter().any(|bytes| first.starts_with(bytes)))
 }

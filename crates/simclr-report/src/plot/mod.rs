@@ -7,7 +7,10 @@
 
 /// Setters, each with its documentation.
 macro_rules! setters {
-    ($($(#[$doc:meta])* $name:ident($($argument:ident: $type:ty),*) => $field:ident = $value:expr;)*) => { $(
+    ($(
+        $(#[$doc:meta])*
+        $name:ident($($argument:ident: $type:ty),*) => $field:ident = $value:expr;
+    )*) => { $(
         $(#[$doc])*
         pub fn $name(mut self, $($argument: $type),*) -> Self {
             self.$field = $value;
