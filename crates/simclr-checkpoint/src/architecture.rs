@@ -120,12 +120,12 @@ pub(crate) fn recognize_encoder(
             guess.stem = stem;
             guess.sk_ratio = sk_ratio;
             guess.se_ratio = se_ratio;
-            let Some((config, differences)) = fit(guess, variables, naming) else {
+            let Some(found) = fit(guess, variables, naming) else {
                 continue;
             };
-            let count = differences.count();
-            if best.as_ref().is_none_or(|(_, found)| count < found.count()) {
-                best = Some((config, differences));
+            let count = found.1.count();
+            if best.as_ref().is_none_or(|best| count < best.1.count()) {
+                best = Some(found);
             }
             if count == 0 {
                 return best;
@@ -166,14 +166,10 @@ fn fit(
         ("squeeze_excitation.reduce.kernel", config.se_ratio),
     ];
     for (gate, usual) in gates {
-        let wrong = differences
-            .shapes
-            .iter()
-            .any(|(name, ..)| name.ends_with(gate));
-        if usual == 0.0 || !wrong {
-            continue;
-        }
-        if let Some(ratio) = gate_ratio(&specs, variables, naming, gate) {
+        let mut shapes = differences.shapes.iter();
+        let wrong = usual != 0.0 && shapes.any(|(name, ..)| name.ends_with(gate));
+        let ratio = gate_ratio(&specs, variables, naming, gate);
+        if let Some(ratio) = ratio.filter(|_| wrong) {
             if gate.starts_with("selective") {
                 config.sk_ratio = ratio;
             } else {
@@ -198,10 +194,8 @@ fn gate_ratio(
     let width = *variables.get(&naming(spec)?)?.last()?;
     // The block's filters are the channels that leave its first convolution.
     let block = spec.name.strip_suffix(gate)?;
-    let first = specs
-        .iter()
-        .find(|spec| spec.name.strip_prefix(block) == Some("conv1.kernel"))?;
-    let filters = *first.shape.last()?;
+    let is_first = |spec: &&ParameterSpec| spec.name.strip_prefix(block) == Some("conv1.kernel");
+    let filters = *specs.iter().find(is_first)?.shape.last()?;
     let exact = width as f64 / filters as f64;
     if (filters as f64 * exact) as usize == width {
         return Some(exact);
@@ -211,34 +205,32 @@ fn gate_ratio(
 }
 
 /// The supervised head, by the shape of its kernel.
-pub(crate) fn recognize_supervised_head(
-    kernel: Option<&Vec<usize>>,
-) -> Option<SupervisedHeadConfig> {
-    let classes = *kernel?.last()?;
-    Some(SupervisedHeadConfig::classes(classes))
+pub(crate) fn supervised_head(kernel: &[usize]) -> Option<SupervisedHeadConfig> {
+    kernel.last().copied().map(SupervisedHeadConfig::classes)
 }
 
 /// A name for people: `ResNet-50 2x, SK 0.0625`.
 pub(crate) fn describe(config: &SimClrConfig) -> String {
     let encoder = &config.encoder;
-    let mut text = format!("ResNet-{} {}x", encoder.depth, encoder.width_multiplier);
-    let mut add = |holds: bool, part: String| {
-        if holds {
-            text.push_str(", ");
-            text.push_str(&part);
-        }
-    };
-    add(encoder.stem == Stem::Cifar, "CIFAR stem".into());
-    add(encoder.sk_ratio > 0.0, format!("SK {}", encoder.sk_ratio));
-    add(encoder.se_ratio > 0.0, format!("SE {}", encoder.se_ratio));
-    let head = &config.projection_head;
-    let depth = head.depth();
-    add(
-        depth > 0,
-        format!("projection head of {depth} layers to {}", head.output_size),
-    );
-    if let Some(head) = &config.supervised_head {
-        add(true, format!("{} classes", head.num_classes));
+    let mut parts = vec![format!(
+        "ResNet-{} {}x",
+        encoder.depth, encoder.width_multiplier
+    )];
+    if encoder.stem == Stem::Cifar {
+        parts.push("CIFAR stem".into());
     }
-    text
+    for (name, ratio) in [("SK", encoder.sk_ratio), ("SE", encoder.se_ratio)] {
+        if ratio > 0.0 {
+            parts.push(format!("{name} {ratio}"));
+        }
+    }
+    let head = &config.projection_head;
+    let (depth, size) = (head.depth(), head.output_size);
+    if depth > 0 {
+        parts.push(format!("projection head of {depth} layers to {size}"));
+    }
+    if let Some(head) = &config.supervised_head {
+        parts.push(format!("{} classes", head.num_classes));
+    }
+    parts.join(", ")
 }

@@ -54,49 +54,39 @@ impl Element for bool {
     }
 }
 
-/// Runs `$body` for the vector in `$values`, whatever its type.
-macro_rules! with_vector {
-    ($values:expr, $vector:ident => $body:expr) => {
-        match $values {
-            Values::F32($vector) => $body,
-            Values::F64($vector) => $body,
-            Values::F16($vector) => $body,
-            Values::BF16($vector) => $body,
-            Values::I8($vector) => $body,
-            Values::I16($vector) => $body,
-            Values::I32($vector) => $body,
-            Values::I64($vector) => $body,
-            Values::U8($vector) => $body,
-            Values::U16($vector) => $body,
-            Values::U32($vector) => $body,
-            Values::U64($vector) => $body,
-            Values::Bool($vector) => $body,
-        }
-    };
-}
-
-/// Everything that lists the element types: one line each.
+/// Everything that lists the element types: one line each, with the type in safetensors and the
+/// type in candle, which is the next wider one where candle has no such type.
 macro_rules! element_types {
-    ($($(#[$doc:meta])* $name:ident: $type:ty, $safetensors:ident;)*) => {
+    ($(
+        $(#[$doc:meta])*
+        $name:ident: $type:ty, $safetensors:ident, $wide:ty $(, $same:ident)?;
+    )*) => {
         /// The type of a tensor's elements.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "lowercase")]
         #[non_exhaustive]
         pub enum ElementType {
-            $($(#[$doc])* $name,)*
+            $(#[doc = concat!("`", stringify!($type), "`")] $(#[$doc])* $name,)*
         }
 
         /// The values of a tensor in row-major order.
         #[derive(Debug, Clone, PartialEq)]
         #[non_exhaustive]
         pub enum Values {
-            $($(#[$doc])* $name(Vec<$type>),)*
+            $(#[doc = concat!("`", stringify!($type), "`")] $(#[$doc])* $name(Vec<$type>),)*
         }
 
         impl ElementType {
             /// Bytes of one element.
             pub const fn size(self) -> usize {
                 match self { $(Self::$name => size_of::<$type>(),)* }
+            }
+
+            pub(crate) fn of_candle(dtype: DType) -> Option<Self> {
+                match dtype {
+                    $($(DType::$same => Some(Self::$name),)?)*
+                    _ => None,
+                }
             }
 
             pub(crate) fn of_safetensors(dtype: safetensors::Dtype) -> Option<Self> {
@@ -117,40 +107,80 @@ macro_rules! element_types {
                 match element { $(ElementType::$name => Self::$name(Vec::with_capacity(count)),)* }
             }
 
+            /// Appends values from their little-endian bytes; incomplete values at the end are
+            /// ignored.
+            pub(crate) fn extend_from_le_bytes(&mut self, bytes: &[u8]) {
+                match self { $(Self::$name(values) => Element::decode(bytes, values),)* }
+            }
+
+            /// The values of a tensor; `None` if files have no such element type.
+            pub(crate) fn of_tensor(tensor: &Tensor) -> candle_core::Result<Option<Self>> {
+                let flat = tensor.flatten_all()?;
+                Ok(Some(match tensor.dtype() {
+                    $($(DType::$same => Self::$name(flat.to_vec1()?),)?)*
+                    _ => return Ok(None),
+                }))
+            }
+
+            fn into_tensor(self, shape: &[usize], device: &Device) -> candle_core::Result<Tensor> {
+                match self { $(Self::$name(values) => {
+                    let values = values.into_iter().map(<$wide>::try_from);
+                    let values: Result<Vec<_>, _> = values.collect();
+                    Tensor::from_vec(values.map_err(candle_core::Error::wrap)?, shape, device)
+                })* }
+            }
+
+            /// Passes the values on as little-endian bytes, in pieces of `count` values.
+            pub(crate) fn for_each_le_chunk<E>(
+                &self,
+                count: usize,
+                mut visit: impl FnMut(&[u8]) -> Result<(), E>,
+            ) -> Result<(), E> {
+                let mut bytes = Vec::new();
+                match self { $(Self::$name(values) => for piece in values.chunks(count) {
+                    Element::encode(piece, &mut bytes);
+                    visit(&bytes)?;
+                })* }
+                Ok(())
+            }
+
             /// The type of the values.
             pub fn element_type(&self) -> ElementType {
                 match self { $(Self::$name(_) => ElementType::$name,)* }
+            }
+
+            /// The number of values.
+            pub fn len(&self) -> usize {
+                match self { $(Self::$name(values) => values.len(),)* }
+            }
+
+            /// As double precision: exact for all types but 64-bit integers beyond 2^53; `true`
+            /// is 1.
+            pub fn to_f64(&self) -> Vec<f64> {
+                match self {
+                    $(Self::$name(values) => values.iter().map(Element::to_f64).collect(),)*
+                }
             }
         }
     };
 }
 element_types! {
-    /// IEEE single precision.
-    F32: f32, F32;
-    /// IEEE double precision.
-    F64: f64, F64;
-    /// IEEE half precision.
-    F16: f16, F16;
-    /// The upper half of a single-precision number.
-    BF16: bf16, BF16;
-    /// Signed, 8 bits.
-    I8: i8, I8;
-    /// Signed, 16 bits.
-    I16: i16, I16;
-    /// Signed, 32 bits.
-    I32: i32, I32;
-    /// Signed, 64 bits.
-    I64: i64, I64;
-    /// Unsigned, 8 bits.
-    U8: u8, U8;
-    /// Unsigned, 16 bits.
-    U16: u16, U16;
-    /// Unsigned, 32 bits.
-    U32: u32, U32;
-    /// Unsigned, 64 bits.
-    U64: u64, U64;
-    /// Truth values, one byte each.
-    Bool: bool, BOOL;
+    F32: f32, F32, f32, F32;
+    F64: f64, F64, f64, F64;
+    /// (IEEE half precision)
+    F16: f16, F16, f16, F16;
+    /// (the upper half of a single-precision number)
+    BF16: bf16, BF16, bf16, BF16;
+    I8: i8, I8, i16;
+    I16: i16, I16, i16, I16;
+    I32: i32, I32, i32, I32;
+    I64: i64, I64, i64, I64;
+    U8: u8, U8, u8, U8;
+    U16: u16, U16, u32;
+    U32: u32, U32, u32, U32;
+    U64: u64, U64, i64;
+    /// (truth values, one byte each)
+    Bool: bool, BOOL, u8;
 }
 
 impl ElementType {
@@ -162,21 +192,6 @@ impl ElementType {
     /// The bytes of a tensor of this shape; `None` if they cannot be counted in 64 bits.
     pub(crate) fn byte_count(self, shape: &[usize]) -> Option<u64> {
         element_count(shape)?.checked_mul(self.size() as u64)
-    }
-
-    pub(crate) fn of_candle(dtype: DType) -> Option<Self> {
-        Some(match dtype {
-            DType::F32 => Self::F32,
-            DType::F64 => Self::F64,
-            DType::F16 => Self::F16,
-            DType::BF16 => Self::BF16,
-            DType::I16 => Self::I16,
-            DType::I32 => Self::I32,
-            DType::I64 => Self::I64,
-            DType::U8 => Self::U8,
-            DType::U32 => Self::U32,
-            _ => return None,
-        })
     }
 }
 
@@ -193,66 +208,19 @@ pub(crate) fn element_count(shape: &[usize]) -> Option<u64> {
 }
 
 impl Values {
-    /// Appends values from their little-endian bytes; incomplete values at the end are ignored.
-    pub(crate) fn extend_from_le_bytes(&mut self, bytes: &[u8]) {
-        with_vector!(self, values => Element::decode(bytes, values));
-    }
-
-    /// The values of a tensor; `None` if files have no such element type.
-    pub(crate) fn of_tensor(tensor: &Tensor) -> candle_core::Result<Option<Self>> {
-        let flat = tensor.flatten_all()?;
-        Ok(Some(match tensor.dtype() {
-            DType::F32 => Self::F32(flat.to_vec1()?),
-            DType::F64 => Self::F64(flat.to_vec1()?),
-            DType::F16 => Self::F16(flat.to_vec1()?),
-            DType::BF16 => Self::BF16(flat.to_vec1()?),
-            DType::I16 => Self::I16(flat.to_vec1()?),
-            DType::I32 => Self::I32(flat.to_vec1()?),
-            DType::I64 => Self::I64(flat.to_vec1()?),
-            DType::U8 => Self::U8(flat.to_vec1()?),
-            DType::U32 => Self::U32(flat.to_vec1()?),
-            _ => return Ok(None),
-        }))
-    }
-
-    /// Passes the values on as little-endian bytes, in pieces of `count` values.
-    pub(crate) fn for_each_le_chunk<E>(
-        &self,
-        count: usize,
-        mut visit: impl FnMut(&[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let mut bytes = Vec::new();
-        with_vector!(self, values => for piece in values.chunks(count) {
-            Element::encode(piece, &mut bytes);
-            visit(&bytes)?;
-        });
-        Ok(())
-    }
-
-    /// The number of values.
-    pub fn len(&self) -> usize {
-        with_vector!(self, values => values.len())
-    }
-
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    /// As double precision: exact for all types but 64-bit integers beyond 2^53; `true` is 1.
-    pub fn to_f64(&self) -> Vec<f64> {
-        with_vector!(self, values => values.iter().map(Element::to_f64).collect())
     }
 
     /// As single precision, rounded to nearest where it does not fit.
     pub fn into_f32(self) -> Vec<f32> {
         match self {
             Self::F32(values) => values,
-            other => other
-                .to_f64()
-                .into_iter()
-                .map(|value| value as f32)
-                .collect(),
+            other => {
+                let values = other.to_f64().into_iter();
+                values.map(|value| value as f32).collect()
+            }
         }
     }
 }
@@ -273,28 +241,6 @@ impl Array {
     /// # Errors
     /// Fails if a `u64` does not fit or the device refuses.
     pub fn into_tensor(self, device: &Device) -> candle_core::Result<Tensor> {
-        let shape = self.shape.as_slice();
-        match self.values {
-            Values::F32(v) => Tensor::from_vec(v, shape, device),
-            Values::F64(v) => Tensor::from_vec(v, shape, device),
-            Values::F16(v) => Tensor::from_vec(v, shape, device),
-            Values::BF16(v) => Tensor::from_vec(v, shape, device),
-            Values::I8(v) => Tensor::from_vec(widened::<_, i16>(v), shape, device),
-            Values::I16(v) => Tensor::from_vec(v, shape, device),
-            Values::I32(v) => Tensor::from_vec(v, shape, device),
-            Values::I64(v) => Tensor::from_vec(v, shape, device),
-            Values::U8(v) => Tensor::from_vec(v, shape, device),
-            Values::U16(v) => Tensor::from_vec(widened::<_, u32>(v), shape, device),
-            Values::U32(v) => Tensor::from_vec(v, shape, device),
-            Values::U64(v) => {
-                let signed: Result<Vec<i64>, _> = v.into_iter().map(i64::try_from).collect();
-                Tensor::from_vec(signed.map_err(candle_core::Error::wrap)?, shape, device)
-            }
-            Values::Bool(v) => Tensor::from_vec(widened::<_, u8>(v), shape, device),
-        }
+        self.values.into_tensor(&self.shape, device)
     }
-}
-
-fn widened<T, U: From<T>>(values: Vec<T>) -> Vec<U> {
-    values.into_iter().map(U::from).collect()
 }

@@ -9,15 +9,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The operating system refused.
-    #[error("{path}: {reason}")]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// The system's reason.
-        reason: std::io::Error,
-    },
-    /// A file could not be written.
+    /// A file or folder could not be read or written.
     #[error(transparent)]
     File(#[from] simclr_files::Error),
     /// The file is damaged or of another format.
@@ -95,12 +87,12 @@ pub enum Error {
         /// The value that was given.
         found: String,
     },
-    /// The network cannot be built, or the tensors do not fill it.
+    /// The network cannot be built, the tensors do not fill it, or a tensor operation failed.
     #[error("{path}: {reason}")]
     Model {
         /// The file.
         path: PathBuf,
-        /// The model's reason.
+        /// The model's reason, or candle's.
         reason: Box<simclr_model::Error>,
     },
     /// The file holds another network than the one that was expected.
@@ -110,14 +102,6 @@ pub enum Error {
         path: PathBuf,
         /// Each setting that differs, in the file and as expected.
         differences: String,
-    },
-    /// A tensor operation failed.
-    #[error("{path}: {reason}")]
-    Tensor {
-        /// The file.
-        path: PathBuf,
-        /// Candle's reason.
-        reason: candle_core::Error,
     },
 }
 
@@ -153,37 +137,28 @@ impl Error {
     }
 }
 
-/// Errors of other libraries, which become ours together with the file they are about.
-pub(crate) trait ForeignError {
-    fn with_path(self, path: PathBuf) -> Error;
-}
-
-impl ForeignError for std::io::Error {
-    fn with_path(self, path: PathBuf) -> Error {
-        Error::Io { path, reason: self }
-    }
-}
-
-impl ForeignError for simclr_model::Error {
-    fn with_path(self, path: PathBuf) -> Error {
-        let reason = Box::new(self);
-        Error::Model { path, reason }
-    }
-}
-
-impl ForeignError for candle_core::Error {
-    fn with_path(self, path: PathBuf) -> Error {
-        Error::Tensor { path, reason: self }
-    }
-}
-
-/// Names the file in the error of a result.
+/// Names the file in the error of another library, which becomes ours.
 pub(crate) trait InFile<T> {
     fn in_file(self, path: &Path) -> Result<T>;
 }
 
-impl<T, E: ForeignError> InFile<T> for Result<T, E> {
+impl<T> InFile<T> for Result<T, std::io::Error> {
     fn in_file(self, path: &Path) -> Result<T> {
-        self.map_err(|error| error.with_path(path.to_owned()))
+        Ok(self.map_err(simclr_files::Error::io(path))?)
+    }
+}
+
+impl<T> InFile<T> for Result<T, simclr_model::Error> {
+    fn in_file(self, path: &Path) -> Result<T> {
+        self.map_err(|reason| Error::Model {
+            path: path.to_owned(),
+            reason: Box::new(reason),
+        })
+    }
+}
+
+impl<T> InFile<T> for Result<T, candle_core::Error> {
+    fn in_file(self, path: &Path) -> Result<T> {
+        self.map_err(simclr_model::Error::from).in_file(path)
     }
 }

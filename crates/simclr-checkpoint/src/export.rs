@@ -5,17 +5,16 @@ use std::path::Path;
 
 use simclr_files::Durability;
 use simclr_model::{
-    ParameterSpec, ProjectionHeadConfig, SimClrConfig, Stem, StemPooling, StridePlacement,
+    InputNormalization, ProjectionHeadConfig, SimClrConfig, Stem, StemPooling, StridePlacement,
 };
 
 use crate::element::Values;
-use crate::error::InFile;
+use crate::error::{Error, InFile, Result};
 use crate::format::metadata::LIBRARY_VERSION;
 use crate::format::options::SaveOptions;
 use crate::format::writer::{TensorHeader, write_safetensors};
 use crate::model_file::ModelFile;
 use crate::torch::{Layout, name_of};
-use crate::{Error, Result};
 
 /// Writes the encoder and the supervised head of one of our files as a safetensors file with
 /// torchvision's names and layouts, ready for `load_state_dict`.
@@ -50,34 +49,25 @@ pub fn export_torchvision_with(
     let config = exported(from, &file.config)?;
     let specs = config.parameter_specs().in_file(from)?;
     file.check(&specs, false)?;
-    let header = |spec: &ParameterSpec| {
+    let mut tensors = Vec::new();
+    for spec in &specs {
         let no_name = || {
             let what = format!("export of `{}`", spec.name);
             Error::unsupported(from, what, "torchvision has no name for it")
         };
-        Ok(TensorHeader {
+        let header = TensorHeader {
             name: name_of(spec).ok_or_else(no_name)?,
             element,
             shape: Layout::of(spec.role).export_shape(&spec.shape),
-        })
-    };
-    let headers = specs.iter().map(header).collect::<Result<Vec<_>>>()?;
+        };
+        tensors.push((header, spec));
+    }
     let entries = metadata(&config);
-    write_safetensors(
-        to,
-        Durability::Buffered,
-        &entries,
-        &headers,
-        |index, out| {
-            let Some(spec) = specs.get(index) else {
-                return Ok(());
-            };
-            let values = file.reader.read(&spec.name)?.values.into_f32();
-            let values = Layout::of(spec.role).export_values(values, &spec.shape);
-            let values = values.in_file(from)?;
-            out.write_values(&Values::F32(values))
-        },
-    )
+    write_safetensors(to, Durability::Buffered, &entries, tensors, |spec, out| {
+        let values = file.reader.read(&spec.name)?.values.into_f32();
+        let values = Layout::of(spec.role).export_values(values, &spec.shape);
+        out.write_values(&Values::F32(values.in_file(from)?))
+    })
 }
 
 /// The part of the network that has a name there.
@@ -89,12 +79,9 @@ fn exported(path: &Path, config: &SimClrConfig) -> Result<SimClrConfig> {
         (encoder.stem == Stem::Cifar, "the CIFAR stem"),
     ];
     if let Some((_, what)) = obstacles.into_iter().find(|(present, _)| *present) {
+        let what = format!("export of {what}");
         let reason = "torchvision's ResNets have no such part";
-        return Err(Error::unsupported(
-            path,
-            format!("export of {what}"),
-            reason,
-        ));
+        return Err(Error::unsupported(path, what, reason));
     }
     let head = &config.projection_head;
     let on_encoder = head.selected_level().in_file(path)? == 0;
@@ -117,11 +104,11 @@ fn metadata(config: &SimClrConfig) -> BTreeMap<String, String> {
         StemPooling::Symmetric => "3x3/2, symmetric: padded by 1 on every side",
     };
     // Without normalisation, the neutral one says so.
-    let (mean, std) = encoder
-        .input_normalization
-        .map_or(([0.0; 3], [1.0; 3]), |normalization| {
-            (normalization.mean, normalization.std)
-        });
+    let neutral = InputNormalization {
+        mean: [0.0; 3],
+        std: [1.0; 3],
+    };
+    let InputNormalization { mean, std } = encoder.input_normalization.unwrap_or(neutral);
     let entries = [
         ("architecture", format!("resnet{}", encoder.depth)),
         ("width_multiplier", encoder.width_multiplier.to_string()),
@@ -133,8 +120,5 @@ fn metadata(config: &SimClrConfig) -> BTreeMap<String, String> {
         ("bn_eps", format!("{:?}", encoder.batch_norm_epsilon)),
         ("written_by", format!("simclr {LIBRARY_VERSION}")),
     ];
-    entries
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
+    entries.map(|(name, value)| (name.to_owned(), value)).into()
 }

@@ -9,7 +9,6 @@ mod report;
 mod source;
 #[cfg(feature = "tensorflow")]
 mod tensorflow;
-mod variable;
 
 use std::path::Path;
 
@@ -24,15 +23,6 @@ use source::SourceFile;
 
 /// Recognises the network in a file and finds a variable for each of its parameters:
 /// [`import_with`] with the default options, every head included.
-///
-/// ```no_run
-/// # fn main() -> simclr_checkpoint::Result<()> {
-/// let imported = simclr_checkpoint::import("r50_1x_sk0/")?;
-/// println!("{}", imported.report);
-/// imported.save("r50_1x_sk0.safetensors")?;
-/// # Ok(())
-/// # }
-/// ```
 ///
 /// # Errors
 /// As [`import_with`].
@@ -55,9 +45,7 @@ pub fn import_with(path: impl AsRef<Path>, options: &ImportOptions) -> Result<Im
     let recognized = match &source {
         #[cfg(feature = "tensorflow")]
         SourceFile::TensorFlow(bundle) => tensorflow::recognize_source(bundle, &source, options)?,
-        SourceFile::Safetensors(_) | SourceFile::Pickle(_) => {
-            pytorch::recognize_source(&source, options)?
-        }
+        _ => pytorch::recognize_source(&source, options)?,
     };
     Imported::new(source, recognized)
 }

@@ -1,6 +1,6 @@
 //! Whole networks in our format.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use candle_core::{Device, Tensor, Var};
@@ -8,11 +8,10 @@ use serde_json::Value;
 use simclr_model::{Encoder, LoadReport, ParameterSpec, Parameters, SimClr, SimClrConfig};
 
 use crate::architecture::{Differences, Shapes};
-use crate::error::InFile;
+use crate::error::{Error, InFile, Result};
 use crate::format::container::CheckpointFile;
 use crate::format::metadata::{Metadata, Source};
 use crate::format::reader::SafetensorsReader;
-use crate::{Error, Result};
 
 /// A network read from one of our files.
 #[derive(Debug)]
@@ -33,11 +32,9 @@ pub fn model_checkpoint(model: &SimClr, source: Source) -> Result<CheckpointFile
     let path = Path::new(&source.name);
     let metadata = Metadata::of_network(path, model.config(), source.clone())?;
     let parameters = model.store().in_file(path)?;
-    let tensors = parameters
-        .iter()
-        .map(|(name, variable)| (name.to_owned(), variable.as_tensor().clone()));
+    let tensor = |(name, variable): (&str, &Var)| (name.to_owned(), variable.as_tensor().clone());
     Ok(CheckpointFile {
-        tensors: tensors.collect(),
+        tensors: parameters.iter().map(tensor).collect(),
         metadata,
     })
 }
@@ -140,11 +137,10 @@ pub fn load_parameters(
     let checkpoint = CheckpointFile::load(path, &Device::Cpu)?;
     check_architecture(path, &checkpoint.metadata, expected)?;
     let is_state = |name: &str| is_state(name, |name| parameters.get(name).is_some());
-    let tensors: Vec<(&str, &Tensor)> = checkpoint
-        .tensors
-        .iter()
+    let tensors = checkpoint.tensors.iter();
+    let tensors = tensors.filter(|(name, _)| !is_state(name));
+    let tensors: Vec<_> = tensors
         .map(|(name, tensor)| (name.as_str(), tensor))
-        .filter(|(name, _)| !is_state(name))
         .collect();
     parameters.load(tensors).in_file(path)
 }
@@ -157,10 +153,8 @@ pub fn check_architecture(path: &Path, metadata: &Metadata, expected: &SimClrCon
     let found = serde_json::to_value(config_of(path, metadata)?);
     let wanted = serde_json::to_value(expected);
     let (Ok(found), Ok(wanted)) = (found, wanted) else {
-        return Err(Error::malformed(
-            path,
-            "the architecture is not a JSON value",
-        ));
+        let reason = "the architecture is not a JSON value";
+        return Err(Error::malformed(path, reason));
     };
     let mut differences = Vec::new();
     compare("", &found, &wanted, &mut differences);
@@ -176,18 +170,20 @@ pub fn check_architecture(path: &Path, metadata: &Metadata, expected: &SimClrCon
 /// Lists the paths at which two values differ.
 fn compare(at: &str, found: &Value, wanted: &Value, differences: &mut Vec<String>) {
     if let (Value::Object(found), Value::Object(wanted)) = (found, wanted) {
-        let names = found
-            .keys()
-            .chain(wanted.keys().filter(|k| !found.contains_key(*k)));
-        for name in names {
+        let others = wanted.keys().filter(|name| !found.contains_key(*name));
+        for name in found.keys().chain(others) {
             let at = match at {
                 "" => name.clone(),
                 at => format!("{at}.{name}"),
             };
-            let value = |side: &serde_json::Map<String, Value>| {
-                side.get(name).cloned().unwrap_or(Value::Null)
-            };
-            compare(&at, &value(found), &value(wanted), differences);
+            let null = Value::Null;
+            let (found, wanted) = (found.get(name), wanted.get(name));
+            compare(
+                &at,
+                found.unwrap_or(&null),
+                wanted.unwrap_or(&null),
+                differences,
+            );
         }
     } else if found != wanted {
         differences.push(format!("{at} is {found}, expected {wanted}"));
@@ -196,11 +192,8 @@ fn compare(at: &str, found: &Value, wanted: &Value, differences: &mut Vec<String
 
 /// The network that a file describes.
 pub(crate) fn config_of(path: &Path, metadata: &Metadata) -> Result<SimClrConfig> {
-    let architecture = metadata.architecture.clone();
-    let architecture = architecture.ok_or_else(|| {
-        Error::malformed(path, "no `architecture` in the metadata: not a network")
-    })?;
-    serde_json::from_value(architecture)
+    let none = || Error::malformed(path, "no `architecture` in the metadata: not a network");
+    serde_json::from_value(metadata.architecture.clone().ok_or_else(none)?)
         .map_err(|error| Error::malformed(path, format!("metadata `architecture`: {error}")))
 }
 
@@ -230,12 +223,9 @@ impl ModelFile {
 
     /// Fails unless all parameters are there, in their shapes (and nothing else, if `strict`).
     pub(crate) fn check(&self, specs: &[ParameterSpec], strict: bool) -> Result<()> {
-        let known: std::collections::BTreeSet<&str> =
-            specs.iter().map(|spec| spec.name.as_str()).collect();
-        let shapes: Shapes = self
-            .reader
-            .tensors()
-            .iter()
+        let known: BTreeSet<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
+        let tensors = self.reader.tensors().iter();
+        let shapes: Shapes = tensors
             .filter(|(name, _)| known.contains(name.as_str()) || strict)
             .filter(|(name, _)| !is_state(name, |name| known.contains(name)))
             .map(|(name, entry)| (name.clone(), entry.shape.clone()))

@@ -21,7 +21,7 @@ mod object_path;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use location::{Collection, Kind, Location, Parsed};
+use location::{Collection, Kind, Location, Parsed, Part};
 
 use crate::Result;
 use crate::tensorflow::Bundle;
@@ -78,10 +78,8 @@ struct Variable<'a> {
 }
 
 fn canonical_names_of(variables: &[Variable<'_>]) -> CanonicalNames {
-    let by_path: Vec<_> = variables
-        .iter()
-        .map(|variable| object_path::parse(variable.path))
-        .collect();
+    let path = |variable: &Variable<'_>| object_path::parse(variable.path);
+    let by_path: Vec<_> = variables.iter().map(path).collect();
     let full_name = |variable: &Variable<'_>| match variable.full_name {
         Some(full_name) => full_name::parse(full_name),
         None if object_path::is_object_key(variable.key) => None,
@@ -95,9 +93,7 @@ fn canonical_names_of(variables: &[Variable<'_>]) -> CanonicalNames {
     } else {
         by_name
     };
-    let has_graph = variables
-        .iter()
-        .any(|variable| variable.full_name.is_some());
+    let has_graph = variables.iter().any(|v| v.full_name.is_some());
     let numbers = Numbers::of(parsed.iter().flatten(), !has_graph);
     let projection_prefix = projection_prefix(parsed.iter().flatten());
     let mut names = CanonicalNames {
@@ -126,9 +122,8 @@ impl CanonicalNames {
     /// Fails if the object graph is damaged.
     pub fn of(bundle: &Bundle) -> Result<Self> {
         let Some(graph) = bundle.object_graph()? else {
-            return Ok(canonical_names(
-                bundle.variables().map(|(key, _)| (key, None)),
-            ));
+            let keys = bundle.variables().map(|(key, _)| (key, None));
+            return Ok(canonical_names(keys));
         };
         let paths = object_path::paths(&graph);
         let saved = graph.variables().iter();
@@ -164,61 +159,56 @@ impl CanonicalNames {
 
 /// The canonical numbers of the encoder's convolutions and batch norms.
 struct Numbers {
-    convolutions: BTreeMap<Vec<u64>, u64>,
-    batch_norms: BTreeMap<Vec<u64>, u64>,
+    layers: BTreeMap<(Kind, Vec<u64>), u64>,
     /// Whether the names' numbers are not consecutive.
     gaps: bool,
 }
 
 impl Numbers {
     fn of<'a>(parsed: impl Iterator<Item = &'a Parsed>, keep_distances: bool) -> Self {
-        let mut units = [BTreeSet::new(), BTreeSet::new()];
-        for parsed in parsed {
-            if let Location::Encoder { unit, kind, .. } = &parsed.location {
-                let [convolutions, batch_norms] = &mut units;
-                let set = match kind {
-                    Kind::Layer => convolutions,
-                    Kind::BatchNorm => batch_norms,
-                };
-                set.insert(unit.clone());
+        let mut units: BTreeMap<Kind, BTreeSet<Vec<u64>>> = BTreeMap::new();
+        for Location {
+            part, unit, kind, ..
+        } in parsed.map(|parsed| &parsed.location)
+        {
+            if *part == Part::Encoder {
+                units.entry(*kind).or_default().insert(unit.clone());
             }
         }
-        let gaps = units.iter().any(has_gaps);
-        let [convolutions, batch_norms] = units.map(|units| number(units, keep_distances));
+        let gaps = units.values().any(has_gaps);
+        let numbered = units.into_iter().flat_map(|(kind, units)| {
+            let numbers = number(units, keep_distances).into_iter();
+            numbers.map(move |(unit, number)| ((kind, unit), number))
+        });
         Self {
-            convolutions,
-            batch_norms,
+            layers: numbered.collect(),
             gaps,
         }
     }
 
     fn canonical(&self, location: &Location, projection_prefix: &str) -> Option<String> {
-        let suffix = |number: u64| match number {
-            0 => String::new(),
-            number => format!("_{number}"),
+        let Location {
+            part,
+            unit,
+            kind,
+            leaf,
+        } = location;
+        let layer = match (part, kind) {
+            (_, Kind::BatchNorm) => "batch_normalization",
+            (Part::Encoder, Kind::Layer) => "conv2d",
+            (_, Kind::Layer) => "dense",
         };
-        Some(match location {
-            Location::Encoder { unit, kind, leaf } => {
-                let (name, number) = match kind {
-                    Kind::Layer => ("conv2d", self.convolutions.get(unit)?),
-                    Kind::BatchNorm => ("batch_normalization", self.batch_norms.get(unit)?),
-                };
-                format!("base_model/{name}{}/{leaf}", suffix(*number))
-            }
-            Location::Projection {
-                layer,
-                prefix,
-                kind,
-                leaf,
-            } => {
+        Some(match part {
+            Part::Encoder => match self.layers.get(&(*kind, unit.clone()))? {
+                0 => format!("base_model/{layer}/{leaf}"),
+                number => format!("base_model/{layer}_{number}/{leaf}"),
+            },
+            Part::ProjectionHead(prefix) => {
                 let prefix = prefix.unwrap_or(projection_prefix);
-                let kind = match kind {
-                    Kind::Layer => "dense",
-                    Kind::BatchNorm => "batch_normalization",
-                };
-                format!("head_contrastive/{prefix}_{layer}/{kind}/{leaf}")
+                let number = unit.first()?;
+                format!("head_contrastive/{prefix}_{number}/{layer}/{leaf}")
             }
-            Location::Supervised { leaf } => format!("head_supervised/linear_layer/dense/{leaf}"),
+            Part::SupervisedHead => format!("head_supervised/linear_layer/dense/{leaf}"),
         })
     }
 }
@@ -239,26 +229,19 @@ fn has_gaps(units: &BTreeSet<Vec<u64>>) -> bool {
 /// Layers known by number may keep their distances; layers known by path are counted.
 fn number(units: BTreeSet<Vec<u64>>, keep_distances: bool) -> BTreeMap<Vec<u64>, u64> {
     let first = plain_number(units.first()).filter(|_| keep_distances);
-    let ranked = units.into_iter().zip(0..);
-    ranked
-        .map(|(unit, rank)| {
-            let number = match (unit.as_slice(), first) {
-                ([number], Some(first)) => number - first,
-                _ => rank,
-            };
-            (unit, number)
-        })
-        .collect()
+    let number = |(unit, rank): (Vec<u64>, u64)| match (unit.as_slice(), first) {
+        ([number], Some(first)) => (vec![*number], number - first),
+        _ => (unit, rank),
+    };
+    units.into_iter().zip(0..).map(number).collect()
 }
 
 /// Paths do not say whether a projection head is linear; one with several layers is not.
 fn projection_prefix<'a>(parsed: impl Iterator<Item = &'a Parsed>) -> &'static str {
-    let layers = parsed.filter_map(|parsed| match parsed.location {
-        Location::Projection { layer, .. } => Some(layer),
-        _ => None,
-    });
-    match layers.max() {
-        Some(0) => "l",
+    let locations = parsed.map(|parsed| &parsed.location);
+    let layers = locations.filter(|location| matches!(location.part, Part::ProjectionHead(_)));
+    match layers.map(|location| &location.unit[..]).max() {
+        Some([0]) => "l",
         _ => "nl",
     }
 }

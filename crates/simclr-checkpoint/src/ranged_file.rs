@@ -1,10 +1,10 @@
 //! A file that is read by range, so that opening costs nothing and memory stays small.
 
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::error::InFile;
-use crate::{Error, Result};
+use crate::error::{Error, InFile, Result};
 
 /// Bytes read or written at once: stays in the second-level cache.
 pub(crate) const CHUNK: usize = 1 << 18;
@@ -27,7 +27,7 @@ impl RangedFile {
         Ok(Self {
             path: path.to_owned(),
             length: metadata.len(),
-            file: Handle::new(file),
+            file: Handle::from(file),
         })
     }
 
@@ -41,19 +41,15 @@ impl RangedFile {
 
     /// Fails unless `length` bytes from `offset` lie inside the file.
     pub(crate) fn check_range(&self, what: &str, offset: u64, length: u64) -> Result<()> {
-        if offset
-            .checked_add(length)
-            .is_some_and(|end| end <= self.length)
-        {
+        let end = offset.checked_add(length);
+        if end.is_some_and(|end| end <= self.length) {
             return Ok(());
         }
-        Err(Error::malformed(
-            &self.path,
-            format!(
-                "{what}: {length} bytes from offset {offset} lie outside the file of {} bytes",
-                self.length
-            ),
-        ))
+        let reason = format!(
+            "{what}: {length} bytes from offset {offset} lie outside the file of {} bytes",
+            self.length
+        );
+        Err(Error::malformed(&self.path, reason))
     }
 
     /// Reads a range as a whole; its size is checked before anything is allocated.
@@ -75,55 +71,38 @@ impl RangedFile {
         mut visit: impl FnMut(&[u8]) -> Result<()>,
     ) -> Result<()> {
         self.check_range(what, offset, length)?;
-        let mut buffer = vec![0; usize::try_from(length).map_or(CHUNK, |n| n.min(CHUNK))];
-        let mut position = offset;
-        let mut left = length;
-        while left > 0 {
-            let size = usize::try_from(left).map_or(CHUNK, |n| n.min(CHUNK));
-            let (piece, _) = buffer.split_at_mut(size);
-            self.fill(position, piece)?;
-            visit(piece)?;
-            position += size as u64;
-            left -= size as u64;
+        let mut buffer = vec![0; length.min(CHUNK as u64) as usize];
+        let mut done = 0;
+        while done < length {
+            buffer.truncate((length - done).min(CHUNK as u64) as usize);
+            self.fill(offset + done, &mut buffer)?;
+            visit(&buffer)?;
+            done += buffer.len() as u64;
         }
         Ok(())
     }
 
     fn fill(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
-        self.file.read_exact_at(buffer, offset).in_file(&self.path)
+        read_exact_at(&self.file, buffer, offset).in_file(&self.path)
     }
 }
 
 #[cfg(unix)]
-#[derive(Debug)]
-struct Handle(File);
+type Handle = File;
 
 #[cfg(unix)]
-impl Handle {
-    fn new(file: File) -> Self {
-        Self(file)
-    }
-
-    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<()> {
-        std::os::unix::fs::FileExt::read_exact_at(&self.0, buffer, offset)
-    }
+fn read_exact_at(file: &Handle, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
 }
 
 /// Where files have no positioned reads of the same meaning, one reader at a time moves the cursor.
 #[cfg(not(unix))]
-#[derive(Debug)]
-struct Handle(std::sync::Mutex<File>);
+type Handle = std::sync::Mutex<File>;
 
 #[cfg(not(unix))]
-impl Handle {
-    fn new(file: File) -> Self {
-        Self(std::sync::Mutex::new(file))
-    }
-
-    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<()> {
-        use std::io::{Read, Seek, SeekFrom};
-        let mut file = self.0.lock().unwrap_or_else(|poison| poison.into_inner());
-        file.seek(SeekFrom::Start(offset))?;
-        file.read_exact(buffer)
-    }
+fn read_exact_at(file: &Handle, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    use std::io::{Read, Seek, SeekFrom};
+    let mut file = file.lock().unwrap_or_else(|poison| poison.into_inner());
+    file.seek(SeekFrom::Start(offset))?;
+    file.read_exact(buffer)
 }

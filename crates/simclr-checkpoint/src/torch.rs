@@ -17,20 +17,20 @@ pub(crate) fn name_of(spec: &ParameterSpec) -> Option<String> {
         ["encoder", "stem", "conv"] => "conv1".to_owned(),
         ["encoder", "stem", "batch_norm"] => "bn1".to_owned(),
         ["supervised_head", "dense"] => "fc".to_owned(),
-        ["encoder", group, block, "shortcut", "conv"] => {
-            format!("{}.downsample.0", block_path(group, block)?)
-        }
-        ["encoder", group, block, "shortcut", "batch_norm"] => {
-            format!("{}.downsample.1", block_path(group, block)?)
-        }
-        ["encoder", group, block, unit] => {
-            let number = unit.strip_prefix("conv");
-            let kind = match number {
-                Some(_) => "conv",
-                None => "bn",
+        ["encoder", group, block, unit @ ..] => {
+            let group = group.strip_prefix("block_group")?;
+            let block = block.strip_prefix("block")?;
+            let unit = match unit {
+                ["shortcut", "conv"] => "downsample.0".to_owned(),
+                ["shortcut", "batch_norm"] => "downsample.1".to_owned(),
+                [unit] => match unit.strip_prefix("conv") {
+                    Some(number) => format!("conv{number}"),
+                    None => format!("bn{}", unit.strip_prefix("batch_norm")?),
+                },
+                _ => return None,
             };
-            let number = number.or_else(|| unit.strip_prefix("batch_norm"))?;
-            format!("{}.{kind}{number}", block_path(group, block)?)
+            // `layer1.0` is the first block of the first group.
+            format!("layer{group}.{block}.{unit}")
         }
         _ => return None,
     };
@@ -42,13 +42,6 @@ pub(crate) fn name_of(spec: &ParameterSpec) -> Option<String> {
         _ => return None,
     };
     Some(format!("{module}.{leaf}"))
-}
-
-/// `layer1.0` for the first block of the first group.
-fn block_path(group: &str, block: &str) -> Option<String> {
-    let group = group.strip_prefix("block_group")?;
-    let block = block.strip_prefix("block")?;
-    Some(format!("layer{group}.{block}"))
 }
 
 /// How the same values are laid out on the other side.
@@ -80,47 +73,56 @@ impl Layout {
         }
     }
 
-    /// Our shape for theirs.
-    pub(crate) fn import_shape(self, shape: &[usize]) -> Vec<usize> {
-        match (self, shape) {
-            (Self::Convolution, &[output, input, height, width]) => {
-                vec![height, width, input, output]
-            }
-            (Self::Dense, &[output, input]) => vec![input, output],
-            _ => shape.to_vec(),
+    /// The axis of theirs that becomes each of ours.
+    fn import_order(self) -> &'static [usize] {
+        match self {
+            Self::Same => &[],
+            Self::Convolution => &[2, 3, 1, 0],
+            Self::Dense => &[1, 0],
         }
+    }
+
+    /// The axis of ours that becomes each of theirs.
+    fn export_order(self) -> &'static [usize] {
+        match self {
+            Self::Convolution => &[3, 2, 0, 1],
+            _ => self.import_order(),
+        }
+    }
+
+    /// Our shape for theirs; a shape of another rank stays as it is.
+    pub(crate) fn import_shape(self, shape: &[usize]) -> Vec<usize> {
+        permute_shape(shape, self.import_order())
     }
 
     /// Their shape for ours.
     pub(crate) fn export_shape(self, shape: &[usize]) -> Vec<usize> {
-        match (self, shape) {
-            (Self::Convolution, &[height, width, input, output]) => {
-                vec![output, input, height, width]
-            }
-            _ => self.import_shape(shape),
-        }
+        permute_shape(shape, self.export_order())
     }
 
     /// Our values for theirs, which have this shape.
     pub(crate) fn import_values(self, values: Vec<f32>, shape: &[usize]) -> Result<Vec<f32>> {
-        match self {
-            Self::Same => Ok(values),
-            Self::Convolution => permute(values, shape, &[2, 3, 1, 0]),
-            Self::Dense => permute(values, shape, &[1, 0]),
-        }
+        permute(values, shape, self.import_order())
     }
 
     /// Their values for ours, which have this shape.
     pub(crate) fn export_values(self, values: Vec<f32>, shape: &[usize]) -> Result<Vec<f32>> {
-        match self {
-            Self::Convolution => permute(values, shape, &[3, 2, 0, 1]),
-            _ => self.import_values(values, shape),
-        }
+        permute(values, shape, self.export_order())
     }
+}
+
+fn permute_shape(shape: &[usize], order: &[usize]) -> Vec<usize> {
+    if shape.len() != order.len() {
+        return shape.to_vec();
+    }
+    order.iter().map(|&axis| shape[axis]).collect()
 }
 
 /// Rearranges row-major values so that axis `order[i]` becomes axis `i`.
 fn permute(values: Vec<f32>, shape: &[usize], order: &[usize]) -> Result<Vec<f32>> {
+    if order.is_empty() {
+        return Ok(values);
+    }
     let tensor = Tensor::from_vec(values, shape, &Device::Cpu)?;
     tensor.permute(order)?.flatten_all()?.to_vec1()
 }

@@ -843,5 +843,5 @@ fn errors_say_their_reason_once() {
     }
     assert!(text.starts_with("/nowhere.safetensors: "), "{text}");
     assert_eq!(text.matches("os error 2").count(), 1, "{text}");
-    assert!(matches!(import(missing), Err(Error::Io { .. })));
+    assert!(matches!(import(missing), Err(Error::File(_))));
 }

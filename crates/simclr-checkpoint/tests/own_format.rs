@@ -145,7 +145,7 @@ fn foreign_files_are_named() {
         "{folder_as_file}"
     );
     let missing = CheckpointFile::load(folder.path().join("none"), &Device::Cpu).unwrap_err();
-    assert!(matches!(missing, Error::Io { .. }), "{missing}");
+    assert!(matches!(missing, Error::File(_)), "{missing}");
 }
 
 /// A file with this header and nothing behind it.

@@ -411,7 +411,7 @@ fn what_is_not_there_is_an_error() {
         let missing = folder.path().join(name);
         let error = import(&missing).unwrap_err();
         assert!(
-            matches!(&error, Error::Io { path, .. } if *path == missing),
+            matches!(&error, Error::File(simclr_files::Error::Io { path, .. }) if *path == missing),
             "{error}"
         );
         assert!(!error.to_string().contains(".index"), "{error}");

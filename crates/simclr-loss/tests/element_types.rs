@@ -38,7 +38,7 @@ fn check_half_types(shape: (usize, usize), forward: impl Fn(&Tensor) -> Result<T
         let (loss, gradient) = run(input);
         assert_eq!((loss.dtype(), gradient.dtype()), (DType::F32, dtype));
         let close = |tolerance: f64, a: &Tensor, b: &Tensor| {
-            let comparison = Tolerance::relative_to_max(tolerance).compare_f64(&flat(a), &flat(b));
+            let comparison = Tolerance::relative_to_max(tolerance).compare(&flat(a), &flat(b));
             assert!(comparison.passed, "{dtype:?}: {comparison:?}");
         };
         close(1e-5, &loss, &expected);
@@ -78,7 +78,7 @@ fn contrastive_metrics_in_half_precision() {
             [accuracy, entropy].map(|metric| flat(&metric)[0])
         };
         let comparison =
-            Tolerance::relative_to_max(1e-5).compare_f64(&metrics(&input), &metrics(&double));
+            Tolerance::relative_to_max(1e-5).compare(&metrics(&input), &metrics(&double));
         assert!(comparison.passed, "{dtype:?}: {comparison:?}");
     }
 }

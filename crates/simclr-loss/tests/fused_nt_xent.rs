@@ -37,7 +37,7 @@ fn assert_agree(nt_xent: NtXent, input: &Tensor) {
     let [expected_figures, expected_gradient] = differentiate(&double, |x| nt_xent.forward(x));
     let case = format!("{nt_xent:?} {:?}", input.dims());
     let close = Tolerance::relative_to_max(2e-5).plus_absolute(2e-6);
-    let comparison = close.compare_f64(&figures, &expected_figures);
+    let comparison = close.compare(&figures, &expected_figures);
     assert!(
         comparison.passed,
         "{case}: {figures:?} {expected_figures:?}"
@@ -45,9 +45,9 @@ fn assert_agree(nt_xent: NtXent, input: &Tensor) {
     // Where the parts of a gradient cancel, rounding remains: no more of it than
     // stock operations leave in single precision.
     let [_, stock] = differentiate(input, |x| nt_xent.forward_composite(x));
-    let rounding = Tolerance::absolute(0.0).compare_f64(&stock, &expected_gradient);
+    let rounding = Tolerance::absolute(0.0).compare(&stock, &expected_gradient);
     let close = Tolerance::relative_to_max(1e-5).plus_absolute(4.0 * rounding.max_absolute);
-    let comparison = close.compare_f64(&gradient, &expected_gradient);
+    let comparison = close.compare(&gradient, &expected_gradient);
     assert!(
         comparison.passed,
         "{case}: {comparison:?}, stock {rounding:?}"

@@ -95,7 +95,7 @@ fn in_place_and_composite_updates_agree() {
             all
         });
         for (single, double) in single.iter().zip(&double) {
-            let comparison = Tolerance::relative_to_max(2e-5).compare_f64(single, double);
+            let comparison = Tolerance::relative_to_max(2e-5).compare(single, double);
             assert!(comparison.passed, "{config:?}: {comparison:?}");
         }
     }

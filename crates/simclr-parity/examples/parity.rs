@@ -110,7 +110,7 @@ fn record(
         }
         Some(Err(error)) => {
             counts.failed += 1;
-            println!("{title:<48} FAILED: {}", with_sources(&error));
+            println!("{title:<48} FAILED: {}", with_sources(error.as_ref()));
         }
         Some(Ok(report)) => {
             let verdict = if report.passed() { "passed" } else { "FAILED" };
@@ -120,7 +120,7 @@ fn record(
                 "{title:<48} {verdict}  max abs {:9.2e}  max rel {:9.2e}  ({} compared)",
                 report.max_absolute(),
                 report.max_relative(),
-                report.len()
+                report.checks.len()
             );
             print_failures(&report, verbose);
         }

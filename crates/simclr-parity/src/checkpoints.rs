@@ -13,41 +13,37 @@ mod weights;
 
 use simclr_testkit::GoldenCase;
 
-use crate::{CaseReport, Result};
+use crate::{CaseChecks, Result};
 use expected::read_json;
 
 pub use weights::check_weights;
 
-pub(crate) fn check(case: &GoldenCase) -> Result<CaseReport> {
-    let mut report = CaseReport::default();
+pub(crate) fn check(checks: &mut CaseChecks<'_>) -> Result<()> {
+    let case = checks.case;
     let files = files(case)?;
     let with = |prefix: &str, suffix: &str| {
-        let fits = |name: &String| name.starts_with(prefix) && name.ends_with(suffix);
-        files
-            .iter()
-            .filter(|name| fits(name))
-            .cloned()
-            .collect::<Vec<_>>()
+        let fits = |name: &&String| name.starts_with(prefix) && name.ends_with(suffix);
+        files.iter().filter(fits).cloned().collect::<Vec<_>>()
     };
     for archive in with("", ".zip") {
-        archive::check(case, &archive, &mut report)?;
+        archive::check(checks, &archive)?;
     }
     for table in with("object_paths", ".json") {
-        object_paths::check(&table, &read_json(case, &table)?, &mut report)?;
+        object_paths::check(checks, &table, &read_json(case, &table)?);
     }
     for manifest in with("variable_manifest", ".json") {
-        manifests::check(case, &manifest, &read_json(case, &manifest)?, &mut report)?;
+        manifests::check(checks, &manifest, &read_json(case, &manifest)?)?;
     }
     if case.params()["good"].is_object() {
-        toy::check(case, &mut report)?;
+        toy::check(checks)?;
     }
-    Ok(report)
+    Ok(())
 }
 
 /// The names of the files directly in the case's folder, sorted.
 fn files(case: &GoldenCase) -> Result<Vec<String>> {
-    let unreadable = |error: std::io::Error| case.error(error.to_string());
     let mut names = Vec::new();
+    let unreadable = |error: std::io::Error| case.error(error.to_string());
     for entry in std::fs::read_dir(&case.directory).map_err(unreadable)? {
         let name = entry.map_err(unreadable)?.file_name();
         names.push(name.to_string_lossy().into_owned());

@@ -1,10 +1,10 @@
 //! Kind `crop_distribution`: the boxes of the random crop against recorded draws.
 
+use crate::image_ops::inputs::crop_box;
+use crate::{CaseChecks, Result};
 use simclr_augment::ops::{CropBox, RandomCrop};
 use simclr_augment::{Purpose, Seed, Stream};
 use simclr_testkit::{GoldenCase, Tolerance, seeds};
-
-use crate::{CaseReport, Result};
 
 /// We draw this many times as often as the recording, so that nearly all of the
 /// sampling error is the recording's.
@@ -34,21 +34,20 @@ fn relative(offset: usize, free: usize) -> f64 {
     offset as f64 / free.max(1) as f64
 }
 
-pub(crate) fn check(case: &GoldenCase) -> Result<CaseReport> {
+pub(crate) fn check(checks: &mut CaseChecks<'_>) -> Result<()> {
+    let case = checks.case;
     let image = (case.count("image_h")?, case.count("image_w")?);
     let draws = case.count("draws")?;
     let ours = draw(case, image, draws * MORE_DRAWS)?;
     let bound = case.bound("ks_n20000")?;
-    let mut report = CaseReport::default();
     for (name, quantity) in QUANTITIES {
         let values: Vec<f64> = ours.iter().map(|b| quantity(b, image)).collect();
         let distance = distance_to_histogram(case, name, &values)?;
         let tolerance = Tolerance::absolute(bound);
-        report.compare_number(name, tolerance, distance, 0.0);
+        checks.report.compare(name, tolerance, &[distance], &[0.0]);
     }
-    compare_shares(case, image, &ours, bound, &mut report)?;
-    compare_first_draws(case, image, draws, &ours, bound, &mut report)?;
-    Ok(report)
+    compare_shares(checks, image, &ours, bound);
+    compare_first_draws(checks, image, draws, &ours, bound)
 }
 
 fn draw(case: &GoldenCase, image: (usize, usize), count: usize) -> Result<Vec<CropBox>> {
@@ -78,8 +77,8 @@ fn draw(case: &GoldenCase, image: (usize, usize), count: usize) -> Result<Vec<Cr
 /// The largest difference between the distribution functions at the inner edges of
 /// the recorded histogram.
 fn distance_to_histogram(case: &GoldenCase, name: &str, values: &[f64]) -> Result<f64> {
-    let counts = case.integers(&format!("hist/{name}"))?;
-    let edges = case.values_f64(&format!("hist_edges/{name}"))?;
+    let counts = case.values::<i64>(&format!("hist/{name}"))?;
+    let edges = case.values::<f64>(&format!("hist_edges/{name}"))?;
     let total: i64 = counts.iter().sum();
     let mut below = 0;
     let mut distance: f64 = 0.0;
@@ -97,72 +96,48 @@ fn distance_to_histogram(case: &GoldenCase, name: &str, values: &[f64]) -> Resul
 
 /// How often the whole image was taken, and that the last position never is.
 fn compare_shares(
-    case: &GoldenCase,
-    image: (usize, usize),
+    checks: &mut CaseChecks<'_>,
+    (height, width): (usize, usize),
     ours: &[CropBox],
     bound: f64,
-    report: &mut CaseReport,
-) -> Result<()> {
+) {
     let share = |holds: &dyn Fn(&CropBox) -> bool| {
         ours.iter().filter(|b| holds(b)).count() as f64 / ours.len() as f64
     };
-    let recorded = |key: &str| case.description["result"][key].as_f64();
-    let (height, width) = image;
-    let shares = [
-        (
-            "whole_image_share",
-            share(&|b| *b == CropBox::whole(height, width)),
-        ),
-        (
-            "share_y_at_last_row",
-            share(&|b| b.height < height && b.y == height - b.height),
-        ),
-        (
-            "share_x_at_last_col",
-            share(&|b| b.width < width && b.x == width - b.width),
-        ),
-    ];
-    for (name, share) in shares {
-        if let Some(recorded) = recorded(name) {
+    let whole = share(&|b| *b == CropBox::whole(height, width));
+    let at_bottom = share(&|b| b.height < height && b.y == height - b.height);
+    let at_right = share(&|b| b.width < width && b.x == width - b.width);
+    for (name, share) in [
+        ("whole_image_share", whole),
+        ("share_y_at_last_row", at_bottom),
+        ("share_x_at_last_col", at_right),
+    ] {
+        if let Some(recorded) = checks.case.description["result"][name].as_f64() {
             let tolerance = Tolerance::absolute(bound);
-            report.compare_number(name, tolerance, share, recorded);
+            checks
+                .report
+                .compare(name, tolerance, &[share], &[recorded]);
         }
     }
-    Ok(())
 }
 
 /// The two-sample Kolmogorov-Smirnov distance to the draws that were recorded one
 /// by one; the bound grows as the sampling error of so few.
 fn compare_first_draws(
-    case: &GoldenCase,
+    checks: &mut CaseChecks<'_>,
     image: (usize, usize),
     draws: usize,
     ours: &[CropBox],
     bound: f64,
-    report: &mut CaseReport,
 ) -> Result<()> {
-    let Some(name) = case
-        .names()
-        .into_iter()
-        .find(|n| n.starts_with("boxes_first"))
-    else {
+    let mut names = checks.case.names().into_iter();
+    let Some(name) = names.find(|name| name.starts_with("boxes_first")) else {
         return Ok(());
     };
-    let values = case.integers(name)?;
-    let boxes: Vec<CropBox> = values
-        .as_chunks::<4>()
-        .0
-        .iter()
-        .map(|row| {
-            let [y, x, height, width] = row.map(|value| value as usize);
-            CropBox {
-                y,
-                x,
-                height,
-                width,
-            }
-        })
-        .collect();
+    let values = checks.case.values::<i64>(name)?;
+    let rows = values.as_chunks().0.iter();
+    let boxes = rows.map(|row: &[i64; 4]| crop_box(row.map(|value| value as usize)));
+    let boxes: Vec<CropBox> = boxes.collect();
     let bound = bound * (draws as f64 / boxes.len() as f64).sqrt();
     for (quantity_name, quantity) in QUANTITIES {
         let sorted = |boxes: &[CropBox]| {
@@ -172,7 +147,8 @@ fn compare_first_draws(
         };
         let distance = two_sample_distance(&sorted(ours), &sorted(&boxes));
         let name = format!("{name}: {quantity_name}");
-        report.compare_number(&name, Tolerance::absolute(bound), distance, 0.0);
+        let tolerance = Tolerance::absolute(bound);
+        checks.report.compare(&name, tolerance, &[distance], &[0.0]);
     }
     Ok(())
 }

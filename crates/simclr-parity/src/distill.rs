@@ -2,26 +2,23 @@
 
 use candle_core::Var;
 use simclr_loss::distillation_loss;
-use simclr_testkit::{GoldenCase, Tolerance};
+use simclr_testkit::Tolerance;
 
-use crate::tensors::scalar;
-use crate::{CaseReport, Result};
+use crate::tensors::{gradient_of, scalar};
+use crate::{CaseChecks, Result};
 
-pub(crate) fn check(case: &GoldenCase) -> Result<CaseReport> {
+pub(crate) fn check(checks: &mut CaseChecks<'_>) -> Result<()> {
+    let case = checks.case;
     let student = Var::from_tensor(case.tensor("student_logits")?)?;
     let teacher = case.tensor("teacher_logits")?;
     let loss = distillation_loss(student.as_tensor(), teacher, case.number("temperature")?)?;
     let gradients = loss.backward()?;
 
-    let mut report = CaseReport::default();
     let bound = Tolerance::relative_to_max(case.bound("loss_rel")?);
     for reference in ["loss", "loss_f64", "loss_tf1_colab"] {
-        report.compare_result(case, reference, bound, scalar(&loss)?)?;
+        checks.compare_result(reference, bound, scalar(&loss)?)?;
     }
     let bound = Tolerance::relative_to_max(case.bound("grad_rel_to_max_abs")?);
-    let gradient = gradients
-        .get(student.as_tensor())
-        .ok_or_else(|| case.error("the student got no gradient"))?;
-    report.compare_tensor(case, "grad", bound, gradient)?;
-    Ok(report)
+    let gradient = gradient_of(case, &gradients, &student, "the student")?;
+    checks.compare_tensor("grad", bound, gradient)
 }

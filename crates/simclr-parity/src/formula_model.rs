@@ -38,18 +38,18 @@ pub(crate) fn with_heads(case: &GoldenCase, encoder: ResNetConfig) -> Result<Sim
 
 /// The model with every parameter from the formula, by its original name.
 pub(crate) fn formula_model(config: &SimClrConfig, dtype: DType) -> Result<SimClr> {
-    let variables = config
-        .parameter_specs()?
-        .into_iter()
-        .map(|spec| Ok((spec.name.clone(), formula_variable(&spec, dtype)?)))
-        .collect::<Result<Vec<_>>>()?;
-    let parameters = Parameters::from_variables(variables)?;
+    let variable = |spec: ParameterSpec| {
+        let tensor = formula_tensor(&spec.original_name, &spec.shape)?;
+        Ok((spec.name, Var::from_tensor(&tensor.to_dtype(dtype)?)?))
+    };
+    let specs = config.parameter_specs()?.into_iter();
+    let parameters = Parameters::from_variables(specs.map(variable).collect::<Result<Vec<_>>>()?)?;
     Ok(SimClr::new(config, parameters.var_builder())?)
 }
 
-fn formula_variable(spec: &ParameterSpec, dtype: DType) -> Result<Var> {
-    let (low, high) = formula_range(&spec.original_name, &spec.shape);
-    let values = formula_values(&spec.original_name, spec.element_count(), low, high);
-    let tensor = Tensor::from_vec(values, spec.shape.as_slice(), &Device::Cpu)?;
-    Ok(Var::from_tensor(&tensor.to_dtype(dtype)?)?)
+/// What the formula gives a variable, by its original name.
+pub(crate) fn formula_tensor(name: &str, shape: &[usize]) -> Result<Tensor> {
+    let (low, high) = formula_range(name, shape);
+    let values = formula_values(name, shape.iter().product(), low, high);
+    Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
 }

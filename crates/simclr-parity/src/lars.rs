@@ -11,32 +11,32 @@ use simclr_testkit::{GoldenCase, Tolerance};
 
 use crate::slots::slots_of;
 use crate::tensors::values;
-use crate::{CaseReport, Result};
+use crate::{CaseChecks, Result};
 
-pub(crate) fn check(case: &GoldenCase) -> Result<CaseReport> {
+pub(crate) fn check(checks: &mut CaseChecks<'_>) -> Result<()> {
+    let case = checks.case;
     let tolerance = Tolerance::relative_to_max(case.bound("rel_to_max_abs")?);
     let variables = variables(case)?;
     let mut optimizer = configuration(case)?.build(variables.clone())?;
     let mut trajectory: BTreeMap<String, Vec<f32>> = BTreeMap::new();
     for (step, rate) in case.list("lr_per_step")?.iter().enumerate() {
-        let rate = rate
-            .as_f64()
-            .ok_or_else(|| case.error("expected numbers in `params.lr_per_step`"))?;
+        let no_number = || case.error("expected numbers in `params.lr_per_step`");
+        let rate = rate.as_f64().ok_or_else(no_number)?;
         optimizer.step(&gradients(case, &variables, step)?, rate)?;
         for (name, values) in snapshot(&variables, optimizer.as_ref())? {
             trajectory.entry(name).or_default().extend(values);
         }
     }
-
-    let mut report = CaseReport::default();
     for name in case.names() {
-        let Some(quantity) = name.strip_prefix("traj/") else {
-            continue;
-        };
-        let result = trajectory.get(quantity).map_or(&[][..], Vec::as_slice);
-        report.compare(quantity, tolerance, result, &case.values(name)?);
+        if let Some(quantity) = name.strip_prefix("traj/") {
+            let result = trajectory.get(quantity).map_or(&[][..], Vec::as_slice);
+            let reference = case.values(name)?;
+            checks
+                .report
+                .compare(quantity, tolerance, result, &reference);
+        }
     }
-    Ok(report)
+    Ok(())
 }
 
 fn variables(case: &GoldenCase) -> Result<Vec<NamedVariable>> {
@@ -55,41 +55,35 @@ fn variables(case: &GoldenCase) -> Result<Vec<NamedVariable>> {
 fn configuration(case: &GoldenCase) -> Result<OptimizerConfig> {
     let kind = case.params()["kind"].as_str().unwrap_or_default();
     Ok(match kind {
-        "lars" => OptimizerConfig::Lars(
-            LarsConfig::default()
+        "lars" => {
+            let exclude = case.params()["exclude"].as_array().into_iter().flatten();
+            let exclude = exclude.filter_map(Value::as_str).map(str::to_owned);
+            let form = if case.flag("classic_momentum")? {
+                MomentumForm::Classic
+            } else {
+                MomentumForm::Popular
+            };
+            let config = LarsConfig::default()
                 .with_momentum(case.number("momentum")?)
                 .with_nesterov(case.flag("use_nesterov")?)
                 .with_weight_decay(case.number("weight_decay")?)
                 .with_trust_coefficient(case.number("eeta")?)
-                .with_momentum_form(if case.flag("classic_momentum")? {
-                    MomentumForm::Classic
-                } else {
-                    MomentumForm::Popular
-                })
-                .with_exclude_from_weight_decay(
-                    case.params()["exclude"]
-                        .as_array()
-                        .into_iter()
-                        .flatten()
-                        .filter_map(Value::as_str)
-                        .map(str::to_owned)
-                        .collect(),
-                ),
-        ),
-        "sgd" => OptimizerConfig::Momentum(
-            SgdConfig::default()
-                .with_momentum(case.number("momentum")?)
-                .with_nesterov(true),
-        ),
-        "adam" => OptimizerConfig::Adam(
-            AdamConfig::default()
+                .with_momentum_form(form)
+                .with_exclude_from_weight_decay(exclude.collect());
+            OptimizerConfig::Lars(config)
+        }
+        "sgd" => {
+            let config = SgdConfig::default().with_momentum(case.number("momentum")?);
+            OptimizerConfig::Momentum(config.with_nesterov(true))
+        }
+        "adam" => {
+            let config = AdamConfig::default()
                 .with_beta1(case.number("adam_beta1")?)
                 .with_beta2(case.number("adam_beta2")?)
-                .with_epsilon(case.number("adam_eps")?),
-        ),
-        _ => {
-            return Err(case.error(format!("no optimizer `{kind}`")).into());
+                .with_epsilon(case.number("adam_eps")?);
+            OptimizerConfig::Adam(config)
         }
+        _ => return Err(case.error(format!("no optimizer `{kind}`")).into()),
     })
 }
 

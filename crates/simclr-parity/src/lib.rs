@@ -14,7 +14,6 @@
 mod checkpoints;
 mod crop_distribution;
 mod distill;
-mod error;
 mod formula_model;
 mod image_ops;
 mod lars;
@@ -30,13 +29,19 @@ mod tensors;
 mod training_step;
 
 pub use checkpoints::check_weights;
-pub use error::{Error, Result};
 pub use report::{CaseReport, Check};
 
+use report::CaseChecks;
 use simclr_testkit::GoldenCase;
 
+/// Why a case could not be judged: an error of any of the crates.
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// The result of judging.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
 /// Repeats a recorded case and compares.
-type Checker = fn(&GoldenCase) -> Result<CaseReport>;
+type Checker = fn(&mut CaseChecks<'_>) -> Result<()>;
 
 /// The kinds of case that can be judged, each with its module.
 const KINDS: &[(&str, Checker)] = &[
@@ -62,5 +67,6 @@ pub fn kinds() -> impl Iterator<Item = &'static str> {
 /// Judges one case; `None` if its kind is unknown.
 pub fn check(case: &GoldenCase) -> Option<Result<CaseReport>> {
     let (_, checker) = KINDS.iter().find(|(kind, _)| *kind == case.kind)?;
-    Some(checker(case))
+    let mut checks = CaseChecks::new(case);
+    Some(checker(&mut checks).map(|()| checks.report))
 }

@@ -2,24 +2,27 @@
 //! batch norm over replicas.
 
 use candle_core::{DType, Tensor, Var};
+use serde_json::Value;
 use simclr_kernels::{Activation, BatchNormParameters, batch_norm_training};
 use simclr_loss::{NtXent, NtXentOutput};
-use simclr_testkit::{GoldenCase, Tolerance, formula_range, formula_values};
+use simclr_testkit::{GoldenCase, Tolerance};
 
-use crate::tensors::{scalar, values};
-use crate::{CaseReport, Result};
+use crate::formula_model::formula_tensor;
+use crate::tensors::{gradient_of, scalar, values};
+use crate::{CaseChecks, Result};
 
-pub(crate) fn check(case: &GoldenCase) -> Result<CaseReport> {
-    if case.has("input") {
-        batch_norm_over_replicas(case)
-    } else if case.has("hidden_global") {
-        replicas(case)
+pub(crate) fn check(checks: &mut CaseChecks<'_>) -> Result<()> {
+    if checks.case.has("input") {
+        batch_norm_over_replicas(checks)
+    } else if checks.case.has("hidden_global") {
+        replicas(checks)
     } else {
-        one_device(case)
+        one_device(checks)
     }
 }
 
-fn loss_of(case: &GoldenCase) -> Result<NtXent> {
+/// The loss with the case's settings.
+pub(crate) fn loss_of(case: &GoldenCase) -> Result<NtXent> {
     Ok(NtXent {
         temperature: case.number("temperature")?,
         normalize: case.flag("hidden_norm")?,
@@ -34,58 +37,63 @@ fn differentiate(
     forward: impl Fn(&Tensor) -> simclr_loss::Result<NtXentOutput>,
 ) -> Result<(NtXentOutput, Tensor)> {
     let variable = Var::from_tensor(embeddings)?;
-    let output = forward(variable.as_tensor())?;
+    let output = forward(&variable)?;
     let gradients = output.loss.backward()?;
-    let gradient = gradients
-        .get(variable.as_tensor())
-        .ok_or_else(|| case.error("the embeddings got no gradient"))?;
+    let gradient = gradient_of(case, &gradients, &variable, "the embeddings")?;
     Ok((output, gradient.clone()))
 }
 
 /// Both forms, the fused and the composite, by the same case.
-fn one_device(case: &GoldenCase) -> Result<CaseReport> {
+fn one_device(checks: &mut CaseChecks<'_>) -> Result<()> {
+    let case = checks.case;
     let loss = loss_of(case)?;
     let hidden = case.tensor("hidden")?;
-    let mut report = CaseReport::default();
     let fused = differentiate(case, hidden, |x| loss.forward(x))?;
-    compare(&mut report, case, "", &fused)?;
+    compare(checks, "", &fused)?;
     let composite = differentiate(case, hidden, |x| loss.forward_composite(x))?;
-    compare(&mut report, case, "composite ", &composite)?;
+    compare(checks, "composite ", &composite)?;
     if case.has("logits_ab") {
         let logits = loss.contrast_logits(hidden)?;
         let bound = Tolerance::relative_to_max(case.bound("loss_rel")?);
-        report.compare_tensor(case, "logits_ab", bound, &logits)?;
+        checks.compare_tensor("logits_ab", bound, &logits)?;
     }
-    Ok(report)
+    Ok(())
 }
 
 /// `|loss - loss_f64| <= loss_rel |loss_f64| + loss_abs`, and so on for the gradient.
 fn compare(
-    report: &mut CaseReport,
-    case: &GoldenCase,
+    checks: &mut CaseChecks<'_>,
     form: &str,
     (output, gradient): &(NtXentOutput, Tensor),
 ) -> Result<()> {
+    let case = checks.case;
     let bound = |of: &str| -> Result<Tolerance> {
         let relative = Tolerance::relative_to_max(case.bound(&format!("{of}_rel"))?);
         Ok(relative.plus_absolute(case.bound(&format!("{of}_abs"))?))
     };
+    let loss = bound("loss")?;
     let share = Tolerance::absolute(1e-6 + undecided_share(case)?);
-    for (name, tolerance, result, reference) in [
-        ("loss", bound("loss")?, &output.loss, "loss_f64"),
+    for (name, reference, tolerance, result) in [
+        ("loss", "loss_f64", loss, &output.loss),
         (
             "contrast_entropy",
-            bound("loss")?,
-            &output.entropy,
             "contrast_entropy",
+            loss,
+            &output.entropy,
         ),
-        ("contrast_acc", share, &output.accuracy, "contrast_acc"),
+        ("contrast_acc", "contrast_acc", share, &output.accuracy),
     ] {
+        let (result, reference) = (scalar(result)?, case.result(reference)?);
         let name = format!("{form}{name}");
-        report.compare_number(&name, tolerance, scalar(result)?, case.result(reference)?);
+        checks
+            .report
+            .compare(&name, tolerance, &[result], &[reference]);
     }
-    let (name, reference) = (format!("{form}grad"), case.values("f64/grad")?);
-    report.compare(&name, bound("grad")?, &values(gradient)?, &reference);
+    let (gradient, reference) = (values::<f32>(gradient)?, case.values("f64/grad")?);
+    let name = format!("{form}grad");
+    checks
+        .report
+        .compare(&name, bound("grad")?, &gradient, &reference);
     Ok(())
 }
 
@@ -107,57 +115,45 @@ fn undecided_share(case: &GoldenCase) -> Result<f64> {
     Ok(undecided.count() as f64 / images as f64)
 }
 
-fn replicas(case: &GoldenCase) -> Result<CaseReport> {
+fn replicas(checks: &mut CaseChecks<'_>) -> Result<()> {
+    let case = checks.case;
     let loss = loss_of(case)?;
     let replicas = case.count("replicas")?;
-    let locals = (0..replicas)
-        .map(|replica| {
-            Ok(Var::from_tensor(
-                case.tensor(&format!("replica{replica}/hidden"))?,
-            )?)
-        })
-        .collect::<Result<Vec<_>>>()?;
+    let local = |replica| {
+        Ok(Var::from_tensor(
+            case.tensor(&format!("replica{replica}/hidden"))?,
+        )?)
+    };
+    let locals = (0..replicas).map(local).collect::<Result<Vec<_>>>()?;
     let gathered = gather(&locals)?;
 
-    let mut report = CaseReport::default();
     let bound = Tolerance::relative_to_max(case.bound("loss_rel")?);
     let mut losses = Vec::with_capacity(replicas);
     for (replica, local) in locals.iter().enumerate() {
-        losses.push(
-            loss.forward_replica(local.as_tensor(), &gathered, replica)?
-                .loss,
-        );
+        losses.push(loss.forward_replica(local, &gathered, replica)?.loss);
     }
-    let recorded: Vec<f64> = case.description["result"]["loss_per_replica"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(serde_json::Value::as_f64)
-        .collect();
+    let recorded = case.description["result"]["loss_per_replica"].as_array();
+    let recorded = recorded.into_iter().flatten().filter_map(Value::as_f64);
+    let recorded: Vec<f64> = recorded.collect();
     let per_replica = losses.iter().map(scalar).collect::<Result<Vec<_>>>()?;
-    report.compare_f64("loss_per_replica", bound, &per_replica, &recorded);
+    checks
+        .report
+        .compare("loss_per_replica", bound, &per_replica, &recorded);
 
     let mean = (Tensor::stack(&losses, 0)?.sum_all()? / replicas as f64)?;
     let gradients = mean.backward()?;
-    let global = loss.forward(case.tensor("hidden_global")?)?;
-    for (name, value) in [
-        ("mean_of_replica_losses", scalar(&mean)?),
-        ("loss_global", scalar(&global.loss)?),
-    ] {
-        report.compare_result(case, name, bound, value)?;
-    }
+    checks.compare_result("mean_of_replica_losses", bound, scalar(&mean)?)?;
+    let hidden = case.tensor("hidden_global")?;
+    let (global, gradient) = differentiate(case, hidden, |x| loss.forward(x))?;
+    checks.compare_result("loss_global", bound, scalar(&global.loss)?)?;
 
     let bound = Tolerance::relative_to_max(case.bound("grad_rel_to_max_abs")?);
     for (replica, local) in locals.iter().enumerate() {
-        let name = format!("replica{replica}/grad");
-        let gradient = gradients
-            .get(local.as_tensor())
-            .ok_or_else(|| case.error("a replica got no gradient"))?;
-        report.compare_tensor(case, &name, bound, gradient)?;
+        let replica = format!("replica{replica}");
+        let gradient = gradient_of(case, &gradients, local, &replica)?;
+        checks.compare_tensor(&format!("{replica}/grad"), bound, gradient)?;
     }
-    let (_, gradient) = differentiate(case, case.tensor("hidden_global")?, |x| loss.forward(x))?;
-    report.compare_tensor(case, "grad_global", bound, &gradient)?;
-    Ok(report)
+    checks.compare_tensor("grad_global", bound, &gradient)
 }
 
 /// All first views, replica by replica, then all second views.
@@ -173,15 +169,16 @@ fn gather(locals: &[Var]) -> Result<Tensor> {
 }
 
 /// Batch norm over replicas is the batch norm of the whole batch.
-fn batch_norm_over_replicas(case: &GoldenCase) -> Result<CaseReport> {
+fn batch_norm_over_replicas(checks: &mut CaseChecks<'_>) -> Result<()> {
+    let case = checks.case;
     let input = case.tensor("input")?;
     let channels = input.dim(input.rank() - 1)?;
     let momentum = case.number("momentum")?;
-    let start = |variable: &str| -> Result<Tensor> {
-        let name = format!("base_model/batch_normalization/{variable}");
-        let (low, high) = formula_range(&name, &[channels]);
-        let values = formula_values(&name, channels, low, high);
-        Ok(Tensor::from_vec(values, channels, input.device())?)
+    let start = |variable: &str| {
+        formula_tensor(
+            &format!("base_model/batch_normalization/{variable}"),
+            &[channels],
+        )
     };
     let norm = BatchNormParameters {
         gamma: &start("gamma")?,
@@ -189,18 +186,14 @@ fn batch_norm_over_replicas(case: &GoldenCase) -> Result<CaseReport> {
         epsilon: case.number("eps")?,
     };
     let (output, stats) = batch_norm_training(input, norm, Activation::Identity, None)?;
-    let moved = |variable: &str, batch: &Tensor| -> Result<Tensor> {
-        Ok(((start(variable)? * momentum)? + (batch * (1.0 - momentum))?)?)
-    };
-
     let bound = Tolerance::absolute(case.bound("abs")?);
-    let mut report = CaseReport::default();
-    report.compare_tensor(case, "output", bound, &output)?;
+    checks.compare_tensor("output", bound, &output)?;
     for (name, batch) in [
         ("moving_mean", &stats.mean),
         ("moving_variance", &stats.variance),
     ] {
-        report.compare_tensor(case, name, bound, &moved(name, batch)?)?;
+        let moved = ((start(name)? * momentum)? + (batch * (1.0 - momentum))?)?;
+        checks.compare_tensor(name, bound, &moved)?;
     }
-    Ok(report)
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! What a comparison with recorded tensors found.
 
-use candle_core::Tensor;
+use candle_core::{Tensor, WithDType};
 use simclr_testkit::{Comparison, GoldenCase, Tolerance};
 
 use crate::Result;
@@ -18,127 +18,49 @@ pub struct Check {
 /// All compared quantities of a case.
 #[derive(Debug, Clone, Default)]
 pub struct CaseReport {
-    checks: Vec<Check>,
+    /// The quantities, in the order in which they were compared.
+    pub checks: Vec<Check>,
+    /// Stands before the names of what is compared next.
+    pub(crate) prefix: String,
 }
 
 impl CaseReport {
-    /// Compares and records f32 values.
-    pub fn compare(&mut self, name: &str, tolerance: Tolerance, result: &[f32], reference: &[f32]) {
+    /// Compares and records values, in double precision.
+    pub(crate) fn compare<T: WithDType>(
+        &mut self,
+        name: &str,
+        tolerance: Tolerance,
+        result: &[T],
+        reference: &[T],
+    ) {
         self.record(name, tolerance.compare(result, reference));
     }
 
-    /// Compares with the recorded tensor of the same name.
-    pub(crate) fn compare_recorded(
-        &mut self,
-        case: &GoldenCase,
-        name: &str,
-        tolerance: Tolerance,
-        result: &[f32],
-    ) -> Result<()> {
-        self.compare(name, tolerance, result, &case.values(name)?);
-        Ok(())
-    }
-
-    /// [`Self::compare_recorded`] for a tensor.
-    pub(crate) fn compare_tensor(
-        &mut self,
-        case: &GoldenCase,
-        name: &str,
-        tolerance: Tolerance,
-        result: &Tensor,
-    ) -> Result<()> {
-        self.compare_recorded(case, name, tolerance, &values(result)?)
-    }
-
-    /// [`Self::compare_recorded`] in double precision.
-    pub(crate) fn compare_recorded_f64(
-        &mut self,
-        case: &GoldenCase,
-        name: &str,
-        tolerance: Tolerance,
-        result: &[f64],
-    ) -> Result<()> {
-        self.compare_f64(name, tolerance, result, &case.values_f64(name)?);
-        Ok(())
-    }
-
-    /// Compares a number with the recorded result of the same name.
-    pub(crate) fn compare_result(
-        &mut self,
-        case: &GoldenCase,
-        name: &str,
-        tolerance: Tolerance,
-        result: f64,
-    ) -> Result<()> {
-        self.compare_number(name, tolerance, result, case.result(name)?);
-        Ok(())
-    }
-
-    /// Compares and records one number.
-    pub(crate) fn compare_number(
-        &mut self,
-        name: &str,
-        tolerance: Tolerance,
-        result: f64,
-        reference: f64,
-    ) {
-        self.compare_f64(name, tolerance, &[result], &[reference]);
-    }
-
-    /// Compares and records f64 values.
-    pub fn compare_f64(
-        &mut self,
-        name: &str,
-        tolerance: Tolerance,
-        result: &[f64],
-        reference: &[f64],
-    ) {
-        self.record(name, tolerance.compare_f64(result, reference));
-    }
-
     /// Records a requirement that either holds or does not.
-    pub fn require(&mut self, name: &str, holds: bool) {
+    pub(crate) fn require(&mut self, name: &str, holds: bool) {
         let gap = if holds { 0.0 } else { f64::INFINITY };
-        self.record(
-            name,
-            Comparison {
-                max_absolute: gap,
-                max_relative: gap,
-                relative_l2: gap,
-                passed: holds,
-            },
-        );
+        let comparison = Comparison {
+            max_absolute: gap,
+            max_relative: gap,
+            relative_l2: gap,
+            passed: holds,
+        };
+        self.record(name, comparison);
     }
 
-    /// Records a comparison made elsewhere.
-    pub fn record(&mut self, name: &str, comparison: Comparison) {
-        self.checks.push(Check {
-            name: name.to_owned(),
-            comparison,
-        });
-    }
-
-    /// Takes over another report's checks, each name behind `label`.
-    pub fn absorb(&mut self, label: &str, other: Self) {
-        let checks = other.checks.into_iter();
-        self.checks.extend(checks.map(|check| Check {
-            name: format!("{label}/{}", check.name),
-            ..check
-        }));
+    fn record(&mut self, name: &str, comparison: Comparison) {
+        let name = format!("{}{name}", self.prefix);
+        self.checks.push(Check { name, comparison });
     }
 
     /// Whether everything compared is within tolerance, and anything was compared.
     pub fn passed(&self) -> bool {
-        !self.checks.is_empty() && self.checks.iter().all(|check| check.comparison.passed)
+        !self.checks.is_empty() && self.passed_below("")
     }
 
     /// Whether everything whose name begins like this is within tolerance.
-    pub fn passed_below(&self, prefix: &str) -> bool {
-        let mut below = self
-            .checks
-            .iter()
-            .filter(|check| check.name.starts_with(prefix));
-        below.all(|check| check.comparison.passed)
+    pub(crate) fn passed_below(&self, prefix: &str) -> bool {
+        !self.failures().any(|check| check.name.starts_with(prefix))
     }
 
     /// The quantities that are out of tolerance.
@@ -146,30 +68,69 @@ impl CaseReport {
         self.checks.iter().filter(|check| check.comparison.failed())
     }
 
-    /// How many quantities were compared.
-    pub fn len(&self) -> usize {
-        self.checks.len()
-    }
-
-    /// Whether nothing was compared.
-    pub fn is_empty(&self) -> bool {
-        self.checks.is_empty()
-    }
-
     /// The largest absolute error.
     pub fn max_absolute(&self) -> f64 {
-        self.largest(|comparison| comparison.max_absolute)
+        let errors = self
+            .checks
+            .iter()
+            .map(|check| check.comparison.max_absolute);
+        errors.fold(0.0, f64::max)
     }
 
     /// The largest error relative to its reference's maximum.
     pub fn max_relative(&self) -> f64 {
-        self.largest(|comparison| comparison.max_relative)
+        let errors = self
+            .checks
+            .iter()
+            .map(|check| check.comparison.max_relative);
+        errors.fold(0.0, f64::max)
+    }
+}
+
+/// A case, and what has been compared of it so far.
+pub(crate) struct CaseChecks<'a> {
+    pub(crate) case: &'a GoldenCase,
+    pub(crate) report: CaseReport,
+}
+
+impl<'a> CaseChecks<'a> {
+    pub(crate) fn new(case: &'a GoldenCase) -> Self {
+        let report = CaseReport::default();
+        Self { case, report }
     }
 
-    fn largest(&self, of: impl Fn(&Comparison) -> f64) -> f64 {
-        self.checks
-            .iter()
-            .map(|check| of(&check.comparison))
-            .fold(0.0, f64::max)
+    /// Compares with the recorded tensor of the same name, read in the type of the result.
+    pub(crate) fn compare<T: WithDType>(
+        &mut self,
+        name: &str,
+        tolerance: Tolerance,
+        result: &[T],
+    ) -> Result<()> {
+        let reference = self.case.values(name)?;
+        self.report.compare(name, tolerance, result, &reference);
+        Ok(())
+    }
+
+    /// [`Self::compare`] for a tensor, in single precision.
+    pub(crate) fn compare_tensor(
+        &mut self,
+        name: &str,
+        tolerance: Tolerance,
+        result: &Tensor,
+    ) -> Result<()> {
+        self.compare(name, tolerance, &values::<f32>(result)?)
+    }
+
+    /// Compares a number with the recorded result of the same name.
+    pub(crate) fn compare_result(
+        &mut self,
+        name: &str,
+        tolerance: Tolerance,
+        result: f64,
+    ) -> Result<()> {
+        let reference = self.case.result(name)?;
+        self.report
+            .compare(name, tolerance, &[result], &[reference]);
+        Ok(())
     }
 }

@@ -1,16 +1,15 @@
 //! Kind `resnet`: the whole network, forward and backward.
 
 mod gradients;
-mod run;
 
-use candle_core::DType;
+use candle_core::{DType, Var};
 use simclr_kernels::Backend;
 use simclr_model::{Mode, SimClr, SimClrOutput};
 use simclr_testkit::{GoldenCase, Tolerance};
 
-use crate::recorded::{compare_activation, compare_norms, norm};
-use crate::{CaseReport, Result};
-use run::Run;
+use crate::formula_model::{config_of, formula_model};
+use crate::recorded::{compare_activation, compare_norms};
+use crate::{CaseChecks, Result};
 
 /// Compares all results and, in training, all gradients and moving statistics, of the fused
 /// and of the composite kernels.
@@ -21,57 +20,69 @@ use run::Run;
 /// over, so the gradients of the composite kernels, which take any type, are compared in f64,
 /// where nothing but the rounding of what was recorded lies between. The fused kernels know f32
 /// alone and have to meet the case's bound.
-pub(crate) fn check(case: &GoldenCase) -> Result<CaseReport> {
-    let training = case.flag("training")?;
+pub(crate) fn check(checks: &mut CaseChecks<'_>) -> Result<()> {
+    let training = checks.case.flag("training")?;
     let mode = if training { Mode::Train } else { Mode::Infer };
-    let mut report = CaseReport::default();
-    for (label, backend) in [("fused", Backend::Fused), ("composite", Backend::Composite)] {
-        let mut single = CaseReport::default();
-        let run = Run::new(case, mode, DType::F32, backend)?;
-        check_activations(&mut single, case, &run.output)?;
+    for (label, backend) in [
+        ("fused/", Backend::Fused),
+        ("composite/", Backend::Composite),
+    ] {
+        checks.report.prefix = label.into();
+        let run = Run::new(checks.case, mode, DType::F32, backend)?;
+        check_activations(checks, &run.output)?;
         if training {
-            check_moving_statistics(&mut single, case, &run.model)?;
+            check_moving_statistics(checks, &run.model)?;
         }
         if training && backend == Backend::Fused {
-            gradients::check_single(&mut single, case, &run)?;
+            gradients::check(checks, &run)?;
         }
-        report.absorb(label, single);
     }
     if training {
-        let mut double = CaseReport::default();
-        let run = Run::new(case, mode, DType::F64, Backend::Composite)?;
-        gradients::check_double(&mut double, case, &run)?;
-        report.absorb("double", double);
+        checks.report.prefix = "double/".into();
+        let run = Run::new(checks.case, mode, DType::F64, Backend::Composite)?;
+        gradients::check(checks, &run)?;
     }
-    Ok(report)
+    Ok(())
 }
 
-fn check_activations(
-    report: &mut CaseReport,
-    case: &GoldenCase,
-    output: &SimClrOutput,
-) -> Result<()> {
+/// The model with the case's weights, and what it made of the case's images.
+struct Run {
+    model: SimClr,
+    images: Var,
+    output: SimClrOutput,
+}
+
+impl Run {
+    fn new(case: &GoldenCase, mode: Mode, dtype: DType, backend: Backend) -> Result<Self> {
+        let mut model = formula_model(&config_of(case)?, dtype)?;
+        model.set_backend(backend);
+        let images = Var::from_tensor(&case.tensor("input")?.to_dtype(dtype)?)?;
+        Ok(Self {
+            output: model.forward(&images, mode)?,
+            images,
+            model,
+        })
+    }
+}
+
+fn check_activations(checks: &mut CaseChecks<'_>, output: &SimClrOutput) -> Result<()> {
+    let case = checks.case;
     let tolerance = Tolerance::relative_to_max(case.bound("rel_to_max_abs")?);
     for (name, result) in output.encoder.named()? {
-        compare_activation(report, case, name, &result, tolerance)?;
+        compare_activation(checks, name, &result, tolerance)?;
     }
-    let projection = &output.projection;
-    compare_activation(report, case, "proj_head_output", projection, tolerance)?;
+    compare_activation(checks, "proj_head_output", output.z(), tolerance)?;
     if case.has("f64/proj_head_output") {
-        compare_activation(report, case, "f64/proj_head_output", projection, tolerance)?;
+        compare_activation(checks, "f64/proj_head_output", output.z(), tolerance)?;
     }
-    match &output.logits {
-        Some(logits) => compare_activation(report, case, "logits_sup", logits, tolerance),
-        None => Err(case.error("the model has no supervised head").into()),
-    }
+    let no_head = || case.error("the model has no supervised head");
+    let logits = output.logits.as_ref().ok_or_else(no_head)?;
+    compare_activation(checks, "logits_sup", logits, tolerance)
 }
 
 /// After one training pass.
-fn check_moving_statistics(
-    report: &mut CaseReport,
-    case: &GoldenCase,
-    model: &SimClr,
-) -> Result<()> {
+fn check_moving_statistics(checks: &mut CaseChecks<'_>, model: &SimClr) -> Result<()> {
+    let case = checks.case;
     let bound = case.bound("rel_to_max_abs")?;
     let norms = &case.description["moving_l2_after_one_forward"];
     for parameter in model.parameters().filter(|p| !p.spec.role.is_trainable()) {
@@ -79,12 +90,12 @@ fn check_moving_statistics(
         let name = format!("moving/{original}");
         if case.has(&name) {
             let tolerance = Tolerance::relative_to_max(bound);
-            report.compare_tensor(case, &name, tolerance, &parameter.variable)?;
+            checks.compare_tensor(&name, tolerance, &parameter.variable)?;
         }
         let reference = norms[original]
             .as_f64()
             .ok_or_else(|| case.error(format!("expected the norm of {original}")))?;
-        compare_norms(report, &name, norm(&parameter.variable)?, reference, bound);
+        compare_norms(checks, &name, &parameter.variable, reference, bound)?;
     }
     Ok(())
 }

@@ -37,10 +37,10 @@ impl Block {
     /// The folder and name of the block's file, without its ending.
     pub(crate) fn file(&self) -> Option<(&'static str, &str)> {
         match self {
-            Self::Section(_) | Self::Text(_) | Self::Code(_) => None,
             Self::Table(table) => Some((TABLES, table.name())),
             Self::Figure(figure) => Some((FIGURES, &figure.name)),
             Self::Image(image) => Some((FIGURES, &image.name)),
+            Self::Section(_) | Self::Text(_) | Self::Code(_) => None,
         }
     }
 
@@ -58,20 +58,15 @@ impl Block {
     }
 
     pub(crate) fn write(&self, dir: &Path) -> Result<()> {
+        let Some((folder, name)) = self.file() else {
+            return Ok(());
+        };
+        let path = |ending: &str| dir.join(folder).join(format!("{name}.{ending}"));
         match self {
-            Self::Section(_) | Self::Text(_) | Self::Code(_) => Ok(()),
-            Self::Table(table) => {
-                let path = dir.join(TABLES).join(format!("{}.csv", table.name()));
-                table.save_csv(&path)
-            }
-            Self::Figure(figure) => {
-                let path = dir.join(FIGURES).join(format!("{}.svg", figure.name));
-                figure.content.save(&path)
-            }
-            Self::Image(image) => {
-                let path = dir.join(FIGURES).join(format!("{}.png", image.name));
-                Ok(write_bytes(&path, &image.content)?)
-            }
+            Self::Table(table) => table.save_csv(&path("csv")),
+            Self::Figure(figure) => figure.content.save(&path("svg")),
+            Self::Image(image) => Ok(write_bytes(&path("png"), &image.content)?),
+            _ => Ok(()),
         }
     }
 }

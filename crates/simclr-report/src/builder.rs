@@ -154,16 +154,14 @@ mod tests {
     fn report() -> Report {
         let line = Series::new(HOSTILE, vec![(0.0, 1.0), (1.0, 2.0)]);
         let figure = LineChart::new(HOSTILE).series(line).render().unwrap();
+        let table = Table::new("t", HOSTILE).columns([HOSTILE]);
+        let table = table.row([HOSTILE.into()]);
         Report::new(HOSTILE, HOSTILE)
             .settings(&serde_json::json!({ HOSTILE: HOSTILE }))
             .unwrap()
             .section(HOSTILE)
             .text(HOSTILE)
-            .table(
-                Table::new("t", HOSTILE)
-                    .columns([HOSTILE])
-                    .row([HOSTILE.into()]),
-            )
+            .table(table)
             .figure("f", figure, HOSTILE)
             .image("i", png(), HOSTILE)
             .code(HOSTILE)
@@ -195,10 +193,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = report().write(dir.path()).unwrap();
         assert!(std::fs::read_to_string(path).unwrap().ends_with("</html>"));
-        assert_eq!(
-            std::fs::read(dir.path().join("figures/i.png")).unwrap(),
-            png()
-        );
+        let image = std::fs::read(dir.path().join("figures/i.png")).unwrap();
+        assert_eq!(image, png());
         let svg = std::fs::read_to_string(dir.path().join("figures/f.svg")).unwrap();
         assert!(svg.ends_with("</svg>\n"));
         for table in ["settings", "t"] {
@@ -210,21 +206,15 @@ mod tests {
     fn a_report_that_cannot_be_written_whole_is_not_begun() {
         let dir = tempfile::tempdir().unwrap();
         let table = |name| Table::new(name, "");
+        let with = |table| Report::new("", "").table(table);
+        let unequal = table("a").row(["x".into()]);
+        let no_image = Report::new("", "").image("a", vec![1, 2], "");
         for (report, message) in [
-            (Report::new("", "").table(table("../x")), "letters, digits"),
-            (Report::new("", "").table(table("")), "letters, digits"),
-            (
-                Report::new("", "").table(table("a")).table(table("a")),
-                "two blocks",
-            ),
-            (
-                Report::new("", "").table(table("a").row(["x".into()])),
-                "1 cells for 0 columns",
-            ),
-            (
-                Report::new("", "").image("a", vec![1, 2], ""),
-                "not those of a PNG",
-            ),
+            (with(table("../x")), "letters, digits"),
+            (with(table("")), "letters, digits"),
+            (with(table("a")).table(table("a")), "two blocks"),
+            (with(unequal), "1 cells for 0 columns"),
+            (no_image, "not those of a PNG"),
         ] {
             let error = report.write(dir.path()).unwrap_err().to_string();
             assert!(error.contains(message), "{error}");
@@ -232,9 +222,7 @@ mod tests {
         }
         // A table and a figure may share a name: their files differ.
         let figure = LineChart::new("").render().unwrap();
-        let report = Report::new("", "")
-            .table(table("a"))
-            .figure("a", figure, "");
+        let report = with(table("a")).figure("a", figure, "");
         report.write(dir.path()).unwrap();
     }
 }

@@ -6,20 +6,12 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A golden file could not be read.
-    #[error("{path}: {reason}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// The operating system's reason.
-        reason: std::io::Error,
-    },
-    /// A golden file is not what its layout promises.
+    /// A golden file could not be read, or is not what its layout promises.
     #[error("{path}: {reason}")]
     Golden {
         /// The file.
         path: PathBuf,
-        /// What was expected and what was found.
+        /// What was expected and what was found, or why it could not be read.
         reason: String,
     },
     /// An analytic gradient differs from the finite difference.

@@ -59,41 +59,27 @@ mod tests {
         assert_eq!(splitmix64(0), 0xe220_a839_7b1d_cdaf);
         assert_eq!(fnv1a64(""), 0xcbf2_9ce4_8422_2325);
         assert_eq!(fnv1a64("a"), 0xaf63_dc4c_8601_ec8c);
-        let cases: [(&str, &[usize], u64, u32); 6] = [
-            ("base_model/conv2d/kernel", &[7, 7, 3, 64], 0, 0xbdc0_ba42),
+        for (name, shape, index, bits) in [
+            ("conv2d/kernel", &[7, 7, 3, 64][..], 0, 0xbdc0_ba42),
+            ("conv2d/kernel", &[7, 7, 3, 64], 9407, 0x3d17_db1b),
+            ("conv2d/kernel", &[3, 3, 3, 64], 1, 0xbe83_c5b3),
+            ("batch_normalization_3/gamma", &[64], 5, 0x3fa0_12ce),
             (
-                "base_model/conv2d/kernel",
-                &[7, 7, 3, 64],
-                9407,
-                0x3d17_db1b,
-            ),
-            ("base_model/conv2d/kernel", &[3, 3, 3, 64], 1, 0xbe83_c5b3),
-            (
-                "base_model/batch_normalization_3/gamma",
-                &[64],
-                5,
-                0x3fa0_12ce,
-            ),
-            (
-                "base_model/batch_normalization/moving_variance",
+                "batch_normalization/moving_variance",
                 &[64],
                 63,
                 0x3f96_6092,
             ),
-            (
-                "head_supervised/linear_layer/dense/bias",
-                &[10],
-                9,
-                0x3b8c_efe6,
-            ),
-        ];
-        for (name, shape, index, bits) in cases {
-            let (low, high) = formula_range(name, shape);
-            assert_eq!(
-                formula_value(name, index, low, high).to_bits(),
-                bits,
-                "{name}[{index}]"
-            );
+        ] {
+            check(&format!("base_model/{name}"), shape, index, bits);
         }
+        let bias = "head_supervised/linear_layer/dense/bias";
+        check(bias, &[10], 9, 0x3b8c_efe6);
+    }
+
+    fn check(name: &str, shape: &[usize], index: u64, bits: u32) {
+        let (low, high) = formula_range(name, shape);
+        let value = formula_value(name, index, low, high);
+        assert_eq!(value.to_bits(), bits, "{name}[{index}]");
     }
 }

@@ -19,8 +19,6 @@ pub struct GoldenCase {
     pub directory: PathBuf,
     /// The manifest's tolerance entry.
     pub tolerance: Value,
-    /// The manifest's noise entry (null where none was measured).
-    pub noise: Value,
     /// The whole of `case.json`; null where the case has none.
     pub description: Value,
     tensors: HashMap<String, Tensor>,
@@ -28,28 +26,22 @@ pub struct GoldenCase {
 
 /// All cases that `root/manifest.json` lists, with their tensors read.
 pub fn golden_cases(root: impl AsRef<Path>) -> Result<Vec<GoldenCase>> {
-    let path = root.as_ref().join("manifest.json");
+    let root = root.as_ref();
+    let path = root.join("manifest.json");
     let manifest = read_json(&path)?;
-    let entries = manifest["cases"].as_array().ok_or_else(|| Error::Golden {
-        path: path.clone(),
-        reason: "expected a list `cases`".into(),
-    })?;
+    let entries = manifest["cases"].as_array();
+    let entries = entries.ok_or_else(|| malformed(&path, "expected a list `cases`"))?;
     entries
         .iter()
-        .map(|entry| GoldenCase::read(root.as_ref(), &path, entry))
+        .map(|entry| GoldenCase::read(root, &path, entry))
         .collect()
 }
 
 impl GoldenCase {
     fn read(root: &Path, manifest: &Path, entry: &Value) -> Result<Self> {
         let text = |key: &str| {
-            entry[key]
-                .as_str()
-                .map(str::to_owned)
-                .ok_or_else(|| Error::Golden {
-                    path: manifest.to_owned(),
-                    reason: format!("expected a text `{key}` in {entry}"),
-                })
+            let missing = || malformed(manifest, format!("expected a text `{key}` in {entry}"));
+            entry[key].as_str().map(str::to_owned).ok_or_else(missing)
         };
         let directory = root.join(text("path")?);
         let tensors_file = directory.join("tensors.safetensors");
@@ -58,7 +50,6 @@ impl GoldenCase {
             kind: text("kind")?,
             name: text("name")?,
             tolerance: entry["tolerance"].clone(),
-            noise: entry["noise"].clone(),
             description: if case_file.exists() {
                 read_json(&case_file)?
             } else {
@@ -97,22 +88,8 @@ impl GoldenCase {
             .ok_or_else(|| self.error(format!("expected a tensor `{name}`")))
     }
 
-    /// The values of a recorded tensor as f32, flat.
-    pub fn values(&self, name: &str) -> Result<Vec<f32>> {
-        self.flat(name)
-    }
-
-    /// The values of a recorded tensor as f64, flat.
-    pub fn values_f64(&self, name: &str) -> Result<Vec<f64>> {
-        self.flat(name)
-    }
-
-    /// The values of a recorded integer tensor, flat.
-    pub fn integers(&self, name: &str) -> Result<Vec<i64>> {
-        self.flat(name)
-    }
-
-    fn flat<T: WithDType>(&self, name: &str) -> Result<Vec<T>> {
+    /// The values of a recorded tensor, flat, as numbers of any type.
+    pub fn values<T: WithDType>(&self, name: &str) -> Result<Vec<T>> {
         let flat = self.tensor(name)?.flatten_all()?;
         Ok(flat.to_dtype(T::DTYPE)?.to_vec1()?)
     }
@@ -174,20 +151,18 @@ impl GoldenCase {
 
     /// An error about this case.
     pub fn error(&self, reason: impl Into<String>) -> Error {
-        Error::Golden {
-            path: self.directory.clone(),
-            reason: reason.into(),
-        }
+        malformed(&self.directory, reason)
+    }
+}
+
+fn malformed(path: &Path, reason: impl Into<String>) -> Error {
+    Error::Golden {
+        path: path.to_owned(),
+        reason: reason.into(),
     }
 }
 
 fn read_json(path: &Path) -> Result<Value> {
-    let bytes = std::fs::read(path).map_err(|reason| Error::Io {
-        path: path.to_owned(),
-        reason,
-    })?;
-    serde_json::from_slice(&bytes).map_err(|error| Error::Golden {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    })
+    let bytes = std::fs::read(path).map_err(|error| malformed(path, error.to_string()))?;
+    serde_json::from_slice(&bytes).map_err(|error| malformed(path, error.to_string()))
 }

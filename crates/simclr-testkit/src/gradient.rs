@@ -54,7 +54,7 @@ where
             };
             numeric.push((shifted(step)? - shifted(-step)?) / (2.0 * step));
         }
-        if tolerance.compare_f64(&analytic, &numeric).failed() {
+        if tolerance.compare(&analytic, &numeric).failed() {
             return Err(worst(index, &analytic, &numeric));
         }
     }

@@ -1,15 +1,4 @@
-//! What the tests of every crate share: one tolerance type, named seeds, the
-//! golden tensors recorded from the original TensorFlow code, the weight
-//! formula they were recorded with, and finite-difference gradients.
-//!
-//! ```
-//! use simclr_testkit::Tolerance;
-//!
-//! let comparison = Tolerance::absolute(1e-3).compare(&[1.0, 2.0], &[1.0, 2.0005]);
-//! assert!(comparison.passed);
-//! assert!(Tolerance::absolute(1e-6).compare(&[1.0], &[f32::NAN]).failed());
-//! ```
-
+#![doc = include_str!("../README.md")]
 #![warn(missing_debug_implementations)]
 
 mod error;

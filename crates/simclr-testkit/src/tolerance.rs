@@ -1,5 +1,7 @@
 //! How close two lists of numbers must be.
 
+use candle_core::WithDType;
+
 /// A bound on the difference between a result and its reference. Every part
 /// that is set must hold.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -69,14 +71,8 @@ impl Tolerance {
         self
     }
 
-    /// Compares a result with its reference.
-    pub fn compare(&self, result: &[f32], reference: &[f32]) -> Comparison {
-        let widen = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
-        self.compare_f64(&widen(result), &widen(reference))
-    }
-
-    /// [`Self::compare`] in double precision.
-    pub fn compare_f64(&self, result: &[f64], reference: &[f64]) -> Comparison {
+    /// Compares a result with its reference, in double precision.
+    pub fn compare<T: WithDType>(&self, result: &[T], reference: &[T]) -> Comparison {
         let difference = Difference::between(result, reference);
         let entrywise = match (self.absolute, self.relative_to_max) {
             (None, None) => f64::INFINITY,
@@ -107,14 +103,15 @@ struct Difference {
 }
 
 impl Difference {
-    fn between(result: &[f64], reference: &[f64]) -> Self {
+    fn between<T: WithDType>(result: &[T], reference: &[T]) -> Self {
         let mut difference = Self::default();
         if result.len() != reference.len() {
             difference.max = f64::INFINITY;
             difference.norm = f64::INFINITY;
             return difference;
         }
-        for (&a, &b) in result.iter().zip(reference) {
+        for (a, b) in result.iter().zip(reference) {
+            let (a, b) = (a.to_f64(), b.to_f64());
             // Equal infinities agree; a NaN on either side never does.
             let gap = if a == b { 0.0 } else { (a - b).abs() };
             let gap = if gap.is_nan() { f64::INFINITY } else { gap };
@@ -139,17 +136,15 @@ mod tests {
 
     #[test]
     fn each_bound_is_enforced() {
-        let passes = |tolerance: Tolerance| {
-            let comparison = tolerance.compare(&[0.1, 2.0, -4.0], &[0.0, 2.0, -4.0]);
-            assert_eq!(comparison.failed(), !comparison.passed);
-            comparison.passed
-        };
-        assert!(passes(Tolerance::absolute(0.11)));
-        assert!(!passes(Tolerance::absolute(0.09)));
-        assert!(passes(Tolerance::relative_to_max(0.026)));
-        assert!(!passes(Tolerance::relative_to_max(0.024)));
-        assert!(passes(Tolerance::relative_l2(0.023)));
-        assert!(!passes(Tolerance::relative_l2(0.022)));
+        for (bound, met, missed) in [
+            (Tolerance::absolute as fn(f64) -> _, 0.11, 0.09),
+            (Tolerance::relative_to_max, 0.026, 0.024),
+            (Tolerance::relative_l2, 0.023, 0.022),
+        ] {
+            let compare = |limit| bound(limit).compare(&[0.1f32, 2.0, -4.0], &[0.0, 2.0, -4.0]);
+            assert!(compare(met).passed && !compare(met).failed());
+            assert!(!compare(missed).passed && compare(missed).failed());
+        }
     }
 
     #[test]

@@ -11,8 +11,7 @@ use super::options::SaveOptions;
 use super::reader::SafetensorsReader;
 use super::writer::{TensorHeader, write_safetensors};
 use crate::element::{ElementType, Values};
-use crate::error::InFile;
-use crate::{Error, Result};
+use crate::error::{Error, InFile, Result};
 
 /// Named tensors and what is known about them: a model's parameters, and whatever a training
 /// run needs to go on (optimizer state as tensors, counters in [`Metadata::extra`]).
@@ -61,33 +60,36 @@ impl CheckpointFile {
     pub fn save_with(&self, path: impl AsRef<Path>, options: &SaveOptions) -> Result<()> {
         let path = path.as_ref();
         let float = options.element()?;
-        let header = |(name, tensor): (&String, &Tensor)| {
+        let entries = self.metadata.to_entries(options)?;
+        let unsupported = |name: &str, tensor: &Tensor| {
+            let reason = format!("elements of type {:?}", tensor.dtype());
+            Error::unsupported(path, format!("tensor `{name}`"), reason)
+        };
+        let mut tensors = Vec::new();
+        for (name, tensor) in &self.tensors {
             let element = match ElementType::of_candle(tensor.dtype()) {
                 Some(ElementType::F32) => float,
                 Some(element) => element,
-                None => return Err(unsupported(path, name, tensor)),
+                None => return Err(unsupported(name, tensor)),
             };
-            Ok(TensorHeader {
+            let header = TensorHeader {
                 name: name.clone(),
                 element,
                 shape: tensor.dims().to_vec(),
-            })
-        };
-        let headers = self
-            .tensors
-            .iter()
-            .map(header)
-            .collect::<Result<Vec<_>>>()?;
-        let tensors: Vec<_> = self.tensors.iter().collect();
-        let entries = self.metadata.to_entries(options)?;
-        let durability = Durability::Synchronized;
-        write_safetensors(path, durability, &entries, &headers, |index, out| {
-            let Some((name, tensor)) = tensors.get(index) else {
-                return Ok(());
             };
-            let values = Values::of_tensor(tensor).in_file(path)?;
-            out.write_values(&values.ok_or_else(|| unsupported(path, name, tensor))?)
-        })
+            tensors.push((header, (name, tensor)));
+        }
+        let durability = Durability::Synchronized;
+        write_safetensors(
+            path,
+            durability,
+            &entries,
+            tensors,
+            |(name, tensor), out| {
+                let values = Values::of_tensor(tensor).in_file(path)?;
+                out.write_values(&values.ok_or_else(|| unsupported(name, tensor))?)
+            },
+        )
     }
 
     /// Reads a file that [`Self::save`] has written. What was `f32` when it was saved is `f32`
@@ -132,9 +134,4 @@ impl CheckpointFile {
         let reader = SafetensorsReader::open(path.as_ref())?;
         Metadata::from_entries(path.as_ref(), reader.metadata().clone())
     }
-}
-
-fn unsupported(path: &Path, name: &str, tensor: &Tensor) -> Error {
-    let reason = format!("elements of type {:?}", tensor.dtype());
-    Error::unsupported(path, format!("tensor `{name}`"), reason)
 }

@@ -10,6 +10,7 @@ use simclr_model::SimClrConfig;
 
 use super::options::SaveOptions;
 use crate::element::ElementType;
+use crate::setters::setters;
 use crate::{Error, Result};
 
 /// The version of the format that this library writes. Files of a later version are refused.
@@ -112,22 +113,10 @@ impl Source {
         }
     }
 
-    /// Sets [`Self::name`].
-    pub fn with_name(mut self, name: impl Into<String>) -> Self {
-        self.name = name.into();
-        self
-    }
-
-    /// Sets [`Self::global_step`].
-    pub fn with_global_step(mut self, step: impl Into<Option<i64>>) -> Self {
-        self.global_step = step.into();
-        self
-    }
-
-    /// Sets [`Self::moving_average`].
-    pub fn with_moving_average(mut self, moving_average: bool) -> Self {
-        self.moving_average = moving_average;
-        self
+    setters! {
+        with_name, name: impl Into<String>;
+        with_global_step, global_step: impl Into<Option<i64>>;
+        with_moving_average, moving_average: bool;
     }
 }
 
@@ -146,10 +135,8 @@ impl Metadata {
         })
     }
 
-    /// Sets [`Self::source`].
-    pub fn with_source(mut self, source: Source) -> Self {
-        self.source = Some(source);
-        self
+    setters! {
+        with_source, source: Source;
     }
 
     /// Adds an entry to [`Self::extra`], in place of an older one of this name.
@@ -163,37 +150,32 @@ impl Metadata {
     /// # Errors
     /// [`Error::Malformed`] if it is there, but of another form.
     pub fn entry<T: DeserializeOwned>(&self, path: &Path, name: &str) -> Result<Option<T>> {
-        self.extra
-            .get(name)
-            .map(|value| parse(path, name, value.clone()))
-            .transpose()
+        let entry = self.extra.get(name).cloned();
+        entry.map(|value| parse(path, name, value)).transpose()
     }
 
     /// The entries of the `__metadata__` of a file that is written with `options`.
     pub(crate) fn to_entries(&self, options: &SaveOptions) -> Result<BTreeMap<String, String>> {
-        let mut entries: BTreeMap<String, String> = self
-            .extra
-            .iter()
+        let extra = self.extra.iter();
+        let mut entries: BTreeMap<String, String> = extra
             .map(|(name, value)| (name.clone(), value.to_string()))
             .collect();
-        let source = self.source.as_ref().map(|source| json!(source));
-        let preprocessing = self.preprocessing.as_ref().map(|value| json!(value));
-        let structured = [
-            ("architecture", self.architecture.clone()),
-            ("source", source),
-            ("preprocessing", preprocessing),
-        ];
-        for (name, value) in structured {
-            if let Some(value) = value {
-                entries.insert(name.to_owned(), value.to_string());
+        let mut insert = |name: &str, text| drop(entries.insert(name.to_owned(), text));
+        for (name, value) in [
+            ("architecture", json!(self.architecture)),
+            ("source", json!(self.source)),
+            ("preprocessing", json!(self.preprocessing)),
+        ] {
+            if !value.is_null() {
+                insert(name, value.to_string());
             }
         }
-        entries.insert("format".to_owned(), FORMAT_NAME.to_owned());
-        entries.insert("format_version".to_owned(), self.format_version.to_string());
-        entries.insert("library_version".to_owned(), self.library_version.clone());
+        insert("format", FORMAT_NAME.to_owned());
+        insert("format_version", self.format_version.to_string());
+        insert("library_version", self.library_version.clone());
         let element = options.element()?;
         if element != ElementType::F32 {
-            entries.insert(STORED_AS.to_owned(), element.to_string());
+            insert(STORED_AS, element.to_string());
         }
         Ok(entries)
     }
@@ -201,62 +183,58 @@ impl Metadata {
     /// Reads the entries of a file's `__metadata__`.
     pub(crate) fn from_entries(path: &Path, mut entries: HashMap<String, String>) -> Result<Self> {
         if entries.remove("format").as_deref() != Some(FORMAT_NAME) {
-            return Err(Error::malformed(
-                path,
-                format!(
-                    "safetensors, but not a {FORMAT_NAME} checkpoint (no entry `format`); \
-                     a foreign network has to be imported first"
-                ),
-            ));
+            let reason = format!(
+                "safetensors, but not a {FORMAT_NAME} checkpoint (no entry `format`); \
+                 a foreign network has to be imported first"
+            );
+            return Err(Error::malformed(path, reason));
         }
         let format_version = entries
             .remove("format_version")
             .and_then(|text| text.parse().ok())
             .ok_or_else(|| Error::malformed(path, "expected a number `format_version`"))?;
         if !(1..=FORMAT_VERSION).contains(&format_version) {
-            return Err(Error::malformed(
-                path,
-                format!(
-                    "format version {format_version}; this library ({LIBRARY_VERSION}) reads \
-                     versions 1 to {FORMAT_VERSION}"
-                ),
-            ));
+            let reason = format!(
+                "format version {format_version}; this library ({LIBRARY_VERSION}) reads \
+                 versions 1 to {FORMAT_VERSION}"
+            );
+            return Err(Error::malformed(path, reason));
         }
         entries.remove(STORED_AS);
-        let library_version = entries.remove("library_version").unwrap_or_default();
-        let mut take = |name: &str| -> Result<Option<Value>> {
-            let Some(text) = entries.remove(name) else {
-                return Ok(None);
-            };
-            serde_json::from_str(&text).map(Some).map_err(|error| {
-                Error::malformed(path, format!("metadata entry `{name}`: {error}"))
-            })
-        };
-        let architecture = take("architecture")?;
-        let source = take("source")?;
-        let preprocessing = take("preprocessing")?;
+        // Entries that other tools have added need not be JSON.
+        let as_json = |text: String| serde_json::from_str(&text).unwrap_or(Value::String(text));
         Ok(Self {
             format_version,
-            library_version,
-            architecture,
-            source: source.map(|v| parse(path, "source", v)).transpose()?,
-            preprocessing: preprocessing
-                .map(|v| parse(path, "preprocessing", v))
-                .transpose()?,
-            extra: entries.into_iter().map(as_json).collect(),
+            library_version: entries.remove("library_version").unwrap_or_default(),
+            architecture: take(path, &mut entries, "architecture")?,
+            source: take(path, &mut entries, "source")?,
+            preprocessing: take(path, &mut entries, "preprocessing")?,
+            extra: entries
+                .into_iter()
+                .map(|(name, text)| (name, as_json(text)))
+                .collect(),
         })
     }
 }
 
-/// Entries that other tools have added need not be JSON.
-fn as_json((name, text): (String, String)) -> (String, Value) {
-    let value = serde_json::from_str(&text).unwrap_or(Value::String(text));
-    (name, value)
+fn take<T: DeserializeOwned>(
+    path: &Path,
+    entries: &mut HashMap<String, String>,
+    name: &str,
+) -> Result<Option<T>> {
+    let parse_text = |text: String| match serde_json::from_str(&text) {
+        Ok(value) => parse(path, name, value),
+        Err(error) => Err(malformed(path, name, &error)),
+    };
+    entries.remove(name).map(parse_text).transpose()
 }
 
 fn parse<T: DeserializeOwned>(path: &Path, name: &str, value: Value) -> Result<T> {
-    serde_json::from_value(value)
-        .map_err(|error| Error::malformed(path, format!("metadata entry `{name}`: {error}")))
+    serde_json::from_value(value).map_err(|error| malformed(path, name, &error))
+}
+
+fn malformed(path: &Path, name: &str, error: &serde_json::Error) -> Error {
+    Error::malformed(path, format!("metadata entry `{name}`: {error}"))
 }
 
 /// The last part of a path, without what lies above it.

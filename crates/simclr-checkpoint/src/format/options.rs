@@ -3,6 +3,7 @@
 use candle_core::DType;
 
 use crate::element::ElementType;
+use crate::setters::setters;
 use crate::{Error, Result};
 
 /// How tensors are written.
@@ -50,10 +51,8 @@ impl Default for SaveOptions {
 }
 
 impl SaveOptions {
-    /// Sets [`Self::dtype`].
-    pub fn with_dtype(mut self, dtype: DType) -> Self {
-        self.dtype = dtype;
-        self
+    setters! {
+        with_dtype, dtype: DType;
     }
 
     /// Checks every field.

@@ -9,40 +9,38 @@ use serde_json::{Map, Value, json};
 use simclr_files::{Durability, write_atomically};
 
 use crate::element::{ElementType, Values};
-use crate::error::InFile;
-use crate::{Error, Result};
+use crate::error::{Error, InFile, Result};
 
 /// A tensor's entry in the header.
-#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TensorHeader {
     pub(crate) name: String,
     pub(crate) element: ElementType,
     pub(crate) shape: Vec<usize>,
 }
 
-/// Writes a safetensors file. `body` is called for each tensor with its position in `tensors`
-/// and a writer for exactly its bytes, so that no more than one tensor need be in memory.
-pub(crate) fn write_safetensors(
+/// Writes a safetensors file. `body` is called for what comes with each header, with a writer
+/// for exactly its bytes, so that no more than one tensor need be in memory.
+pub(crate) fn write_safetensors<T>(
     path: &Path,
     durability: Durability,
     metadata: &BTreeMap<String, String>,
-    tensors: &[TensorHeader],
-    mut body: impl FnMut(usize, &mut TensorWriter<'_>) -> Result<()>,
+    mut tensors: Vec<(TensorHeader, T)>,
+    mut body: impl FnMut(&T, &mut TensorWriter<'_>) -> Result<()>,
 ) -> Result<()> {
-    let mut order: Vec<(usize, &TensorHeader)> = tensors.iter().enumerate().collect();
     // Widest elements first, so that every tensor is aligned; then by name.
-    order.sort_by_key(|(_, tensor)| (std::cmp::Reverse(tensor.element.size()), &tensor.name));
-    let (header, lengths) = header(path, metadata, order.iter().map(|(_, tensor)| *tensor))?;
+    let widest = |tensor: &TensorHeader| std::cmp::Reverse(tensor.element.size());
+    tensors.sort_by(|(a, _), (b, _)| (widest(a), &a.name).cmp(&(widest(b), &b.name)));
+    let (header, lengths) = header(path, metadata, tensors.iter().map(|(tensor, _)| tensor))?;
     write_atomically(path, durability, |out| {
         out.write_all(&header).in_file(path)?;
-        for (&(index, tensor), &length) in order.iter().zip(&lengths) {
+        for ((tensor, content), &length) in tensors.iter().zip(&lengths) {
             let mut writer = TensorWriter {
                 path,
                 tensor,
                 out: &mut *out,
                 count: 0,
             };
-            body(index, &mut writer)?;
+            body(content, &mut writer)?;
             if writer.count != length {
                 let count = writer.count;
                 let reason = format!("`{}`: wrote {count} bytes, expected {length}", tensor.name);
@@ -63,20 +61,16 @@ fn header<'a>(
     fields.insert("__metadata__".into(), json!(metadata));
     let mut lengths = Vec::new();
     let mut start = 0u64;
-    for TensorHeader {
-        name,
-        element,
-        shape,
-    } in tensors
-    {
-        let length = element.byte_count(shape);
+    for tensor in tensors {
+        let (name, shape) = (&tensor.name, &tensor.shape);
+        let length = tensor.element.byte_count(shape);
         let end = length.and_then(|length| start.checked_add(length));
         let (Some(length), Some(end)) = (length, end) else {
             let reason = format!("`{name}`: too large, shape {shape:?}");
             return Err(Error::malformed(path, reason));
         };
         let entry = json!({
-            "dtype": element.safetensors(),
+            "dtype": tensor.element.safetensors(),
             "shape": shape,
             "data_offsets": [start, end],
         });

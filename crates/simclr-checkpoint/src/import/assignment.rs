@@ -6,13 +6,12 @@ use std::path::Path;
 use simclr_model::{ParameterSpec, Role, SimClrConfig};
 
 use super::options::ImportOptions;
-use super::variable::SourceVariable;
+use super::source::SourceVariable;
 use crate::architecture::Differences;
 use crate::element::ElementType;
-use crate::error::InFile;
+use crate::error::{Error, InFile, Result};
 use crate::format::metadata::Source;
 use crate::torch::Layout;
-use crate::{Error, Result};
 
 /// What the variables of a file turned out to be.
 pub(super) struct Recognized {
@@ -62,11 +61,8 @@ pub(super) fn assign(
         let origin = if let Some((name, variable)) = variable {
             if !variable.element.is_some_and(ElementType::is_float) {
                 let reason = format!("it is of {}, expected floating-point", variable.data_type);
-                return Err(Error::unsupported(
-                    path,
-                    format!("parameter `{name}`"),
-                    reason,
-                ));
+                let what = format!("parameter `{name}`");
+                return Err(Error::unsupported(path, what, reason));
             }
             let shape = layout.import_shape(&variable.shape);
             if shape != spec.shape {
@@ -78,9 +74,8 @@ pub(super) fn assign(
             let allowed = |prefix: &String| spec.name.starts_with(prefix.as_str());
             if !options.allow_missing.iter().any(allowed) {
                 let wanted = name.unwrap_or_else(|| spec.original_name.clone());
-                differences
-                    .missing
-                    .push(format!("{} ({wanted})", spec.name));
+                let missing = format!("{} ({wanted})", spec.name);
+                differences.missing.push(missing);
             }
             ValueOrigin::Initial(spec.clone())
         };

@@ -10,9 +10,8 @@ use simclr_model::{ParameterSpec, Parameters, SimClr, SimClrConfig};
 use super::assignment::{Assignment, Recognized, ValueOrigin};
 use super::report::Report;
 use super::source::SourceFile;
-use crate::Result;
 use crate::element::{ElementType, Values};
-use crate::error::InFile;
+use crate::error::{InFile, Result};
 use crate::format::container::CheckpointFile;
 use crate::format::metadata::Metadata;
 use crate::format::options::SaveOptions;
@@ -77,16 +76,16 @@ impl Imported {
             },
             shape: tensor.shape.clone(),
         };
-        let headers: Vec<_> = self.tensors.iter().map(header).collect();
+        let tensors = self.tensors.iter();
+        let tensors = tensors.map(|tensor| (header(tensor), tensor)).collect();
+        let entries = self.metadata()?.to_entries(options)?;
+        let durability = Durability::Buffered;
         write_safetensors(
             path.as_ref(),
-            Durability::Buffered,
-            &self.metadata()?.to_entries(options)?,
-            &headers,
-            |index, out| match self.tensors.get(index) {
-                Some(tensor) => self.write(tensor, out),
-                None => Ok(()),
-            },
+            durability,
+            &entries,
+            tensors,
+            |tensor, out| self.write(tensor, out),
         )
     }
 
@@ -138,12 +137,11 @@ impl Imported {
         if let ValueOrigin::Integer(value) = tensor.origin {
             return out.write_values(&Values::I64(vec![value]));
         }
-        if let ValueOrigin::Variable(name, Layout::Same) = &tensor.origin
-            && self
-                .source
-                .for_each_f32_chunk(name, |bytes| out.write_f32(bytes))?
-        {
-            return Ok(());
+        if let ValueOrigin::Variable(name, Layout::Same) = &tensor.origin {
+            let write = |bytes: &[u8]| out.write_f32(bytes);
+            if self.source.for_each_f32_chunk(name, write)? {
+                return Ok(());
+            }
         }
         out.write_values(&Values::F32(self.values(tensor)?))
     }
@@ -178,7 +176,7 @@ impl Imported {
         let values = drawn
             .iter()
             .map(|(_, variable)| variable.flatten_all()?.to_vec1());
-        let values: candle_core::Result<Vec<Vec<f32>>> = values.collect();
+        let values = values.collect::<candle_core::Result<Vec<_>>>();
         Ok(values.in_file(path)?.concat())
     }
 }

@@ -2,6 +2,8 @@
 
 use simclr_model::{FineTuneFrom, InputNormalization, StemPooling, StridePlacement};
 
+use crate::setters::setters;
+
 /// The heads to import with the encoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Heads {
@@ -17,6 +19,11 @@ pub enum Heads {
 }
 
 impl Heads {
+    #[cfg(feature = "tensorflow")]
+    pub(crate) fn projection(self) -> bool {
+        matches!(self, Self::All | Self::Projection)
+    }
+
     pub(crate) fn supervised(self) -> bool {
         matches!(self, Self::All | Self::Supervised)
     }
@@ -60,19 +67,8 @@ pub struct ImportOptions {
     pub input_normalization: Option<Option<InputNormalization>>,
 }
 
-/// A method `with_FIELD` for each field.
-macro_rules! with_fields {
-    ($($method:ident, $field:ident: $type:ty;)*) => { $(
-        #[doc = concat!("Sets [`Self::", stringify!($field), "`].")]
-        pub fn $method(mut self, $field: $type) -> Self {
-            self.$field = $field.into();
-            self
-        }
-    )* };
-}
-
 impl ImportOptions {
-    with_fields! {
+    setters! {
         with_heads, heads: Heads;
         with_moving_average, moving_average: bool;
         with_optimizer_state, optimizer_state: bool;

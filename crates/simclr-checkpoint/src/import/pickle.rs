@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use candle_core::pickle::PthTensors;
+use candle_core::pickle::{PthTensors, TensorInfo};
 use candle_core::{DType, Tensor};
 
-use super::variable::SourceVariable;
+use super::source::SourceVariable;
 use crate::element::ElementType;
-use crate::error::InFile;
+use crate::error::{Error, InFile, Result};
 use crate::ranged_file::RangedFile;
-use crate::{Error, Result};
 
 /// Under these names training scripts put the parameters into a pickled dictionary. The one with
 /// the most tensors counts.
@@ -54,9 +53,8 @@ impl PickleFile {
         let Some(tensors) = largest else {
             let reason = first_error.map_or_else(String::new, |error| format!(": {error}"));
             return Err(what_else(&file)?.unwrap_or_else(|| {
-                let reason =
-                    format!("no dictionary of tensors (`state_dict`) saved by PyTorch{reason}");
-                Error::malformed(path, reason)
+                let what = "no dictionary of tensors (`state_dict`) saved by PyTorch";
+                Error::malformed(path, format!("{what}{reason}"))
             }));
         };
         Ok(Self {
@@ -72,40 +70,32 @@ impl PickleFile {
 
     pub(super) fn variables(&self) -> BTreeMap<String, SourceVariable> {
         let infos = self.tensors.tensor_infos().values();
+        let variable = |info: &TensorInfo| SourceVariable {
+            shape: info.layout.dims().to_vec(),
+            data_type: format!("{:?}", info.dtype).to_lowercase(),
+            element: ElementType::of_candle(info.dtype),
+        };
         infos
-            .map(|info| {
-                let variable = SourceVariable {
-                    shape: info.layout.dims().to_vec(),
-                    data_type: format!("{:?}", info.dtype).to_lowercase(),
-                    element: ElementType::of_candle(info.dtype),
-                };
-                (info.name.clone(), variable)
-            })
+            .map(|info| (info.name.clone(), variable(info)))
             .collect()
     }
 
     pub(super) fn read_f32(&self, name: &str) -> Result<Vec<f32>> {
         let not_found = || Error::not_found(&self.path, name, String::new());
-        let info = self
-            .tensors
-            .tensor_infos()
-            .get(name)
-            .ok_or_else(not_found)?;
+        let info = self.tensors.tensor_infos().get(name);
+        let TensorInfo { dtype, layout, .. } = info.ok_or_else(not_found)?;
         // PyTorch stores without compression: what a tensor needs must be there.
-        let shape = info.layout.dims();
-        let size = ElementType::of_candle(info.dtype).and_then(|element| element.byte_count(shape));
+        let shape = layout.dims();
+        let size = ElementType::of_candle(*dtype).and_then(|element| element.byte_count(shape));
         if size.is_none_or(|size| size > self.length) {
             let reason = format!("{name}: shape {shape:?} in a file of {} bytes", self.length);
             return Err(Error::malformed(&self.path, reason));
         }
-        if !info.layout.is_contiguous() && !info.layout.is_fortran_contiguous() {
+        if !layout.is_contiguous() && !layout.is_fortran_contiguous() {
+            let what = format!("tensor `{name}`");
             let reason = "it is not contiguous (of a channels-last network?); save the tensors' \
                           `.contiguous()`";
-            return Err(Error::unsupported(
-                &self.path,
-                format!("tensor `{name}`"),
-                reason,
-            ));
+            return Err(Error::unsupported(&self.path, what, reason));
         }
         let values = |tensor: Tensor| tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1();
         let tensor = self.tensors.get(name).in_file(&self.path)?;
@@ -124,17 +114,13 @@ fn what_else(file: &RangedFile) -> Result<Option<Error>> {
     let length = file.length().min(TABLE_BYTES);
     let table = file.read("table of contents", file.length() - length, length)?;
     let names = |text: &str| {
-        table
-            .windows(text.len())
-            .any(|window| window == text.as_bytes())
+        let mut windows = table.windows(text.len());
+        windows.any(|window| window == text.as_bytes())
     };
     if names("data.pkl") || !names(".index") || !names(".data-0") {
         return Ok(None);
     }
+    let what = "a zipped TensorFlow checkpoint";
     let reason = "unpack it and import the folder";
-    Ok(Some(Error::unsupported(
-        file.path(),
-        "a zipped TensorFlow checkpoint",
-        reason,
-    )))
+    Ok(Some(Error::unsupported(file.path(), what, reason)))
 }

@@ -10,9 +10,8 @@ use simclr_model::{
 
 use super::assignment::{Recognized, assign};
 use super::options::ImportOptions;
-use super::source::SourceFile;
-use super::variable::SourceVariable;
-use crate::architecture::{Shapes, recognize_encoder, recognize_supervised_head};
+use super::source::{SourceFile, SourceVariable};
+use crate::architecture::{Shapes, recognize_encoder, supervised_head};
 use crate::format::metadata::{Source, display_name};
 use crate::torch::{CLASSIFIER, Layout, STEM, name_of};
 use crate::{Error, Result};
@@ -96,7 +95,7 @@ fn recognize(
         Error::malformed(path, reason)
     })?;
     let classifier = named.get(CLASSIFIER).filter(|_| options.heads.supervised());
-    let supervised_head = recognize_supervised_head(classifier.map(|v| shape(v)).as_ref());
+    let supervised_head = classifier.and_then(|variable| supervised_head(&shape(variable)));
     let config = SimClrConfig::new(encoder)
         .with_projection_head(ProjectionHeadConfig::none())
         .with_supervised_head(supervised_head);
@@ -114,28 +113,29 @@ fn flags(
     assumptions: &mut Vec<String>,
 ) -> Result<ResNetConfig> {
     let stride = match options.stride_placement {
-        Some(placement) => Some(placement),
         None => stride_placement(path, metadata)?,
+        placement => placement,
     };
     let pooling = match options.stem_pooling {
-        Some(pooling) => Some(pooling),
         None => stem_pooling(path, metadata)?,
+        pooling => pooling,
     };
     let normalization = match options.input_normalization {
-        Some(normalization) => Some(normalization),
         None => input_normalization(path, metadata)?,
+        normalization => normalization,
     };
-    let mut assume = |missing: bool, what: &str| {
+    for (missing, what) in [
+        (stride.is_none(), "stride in the middle of a block"),
+        (pooling.is_none(), "symmetric padding of the first pooling"),
+        (
+            normalization.is_none(),
+            "input normalised by ImageNet's statistics",
+        ),
+    ] {
         if missing {
             assumptions.push(format!("{what}, as in torchvision; the file does not say"));
         }
-    };
-    assume(stride.is_none(), "stride in the middle of a block");
-    assume(pooling.is_none(), "symmetric padding of the first pooling");
-    assume(
-        normalization.is_none(),
-        "input normalised by ImageNet's statistics",
-    );
+    }
     let normalization = normalization.unwrap_or(Some(InputNormalization::IMAGENET));
     Ok(ResNetConfig::default()
         .with_stride_placement(stride.unwrap_or(StridePlacement::Middle))
@@ -161,14 +161,14 @@ fn stem_pooling(path: &Path, metadata: &HashMap<String, String>) -> Result<Optio
     let Some(pooling) = metadata.get("stem_pool") else {
         return Ok(None);
     };
-    let lower = pooling.to_lowercase();
-    if lower.contains("every side") || lower.contains("symmetric") {
-        return Ok(Some(StemPooling::Symmetric));
+    let says = |word| pooling.to_lowercase().contains(word);
+    if says("every side") || says("symmetric") {
+        Ok(Some(StemPooling::Symmetric))
+    } else if says("same") {
+        Ok(Some(StemPooling::Same))
+    } else {
+        Err(unknown(path, "stem_pool", pooling, "`symmetric` or `same`"))
     }
-    if lower.contains("same") {
-        return Ok(Some(StemPooling::Same));
-    }
-    Err(unknown(path, "stem_pool", pooling, "`symmetric` or `same`"))
 }
 
 fn input_normalization(
@@ -176,30 +176,27 @@ fn input_normalization(
     metadata: &HashMap<String, String>,
 ) -> Result<Option<Option<InputNormalization>>> {
     let parse = |key: &str| {
-        let Some(text) = metadata.get(key) else {
-            return Ok(None);
+        let numbers = |text: &String| {
+            serde_json::from_str::<[f64; 3]>(text)
+                .map_err(|_| unknown(path, key, text, "three numbers, `[r, g, b]`"))
         };
-        serde_json::from_str::<[f64; 3]>(text)
-            .map(Some)
-            .map_err(|_| unknown(path, key, text, "three numbers, `[r, g, b]`"))
+        metadata.get(key).map(numbers).transpose()
     };
     match (parse("mean")?, parse("std")?) {
         // Written by our own export for a network that takes images as they are.
         (Some(mean), Some(std)) if mean == [0.0; 3] && std == [1.0; 3] => Ok(Some(None)),
         (Some(mean), Some(std)) => Ok(Some(Some(InputNormalization { mean, std }))),
         (None, None) => Ok(None),
-        _ => Err(Error::malformed(
-            path,
-            "metadata has only one of `mean` and `std`",
-        )),
+        _ => {
+            let reason = "metadata has only one of `mean` and `std`";
+            Err(Error::malformed(path, reason))
+        }
     }
 }
 
 fn unknown(path: &Path, key: &str, value: &str, expected: &str) -> Error {
-    Error::malformed(
-        path,
-        format!("metadata `{key}`: `{value}`, expected {expected}"),
-    )
+    let reason = format!("metadata `{key}`: `{value}`, expected {expected}");
+    Error::malformed(path, reason)
 }
 
 fn unused(variables: &BTreeMap<String, SourceVariable>, prefix: &str) -> Vec<(String, String)> {
@@ -213,8 +210,6 @@ fn unused(variables: &BTreeMap<String, SourceVariable>, prefix: &str) -> Vec<(St
             None => format!("outside the network under `{prefix}`"),
         }
     };
-    variables
-        .keys()
-        .map(|name| (name.clone(), reason(name)))
-        .collect()
+    let names = variables.keys();
+    names.map(|name| (name.clone(), reason(name))).collect()
 }

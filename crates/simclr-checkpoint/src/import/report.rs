@@ -70,27 +70,19 @@ pub struct Unused {
 impl Report {
     /// Accounts for everything, with the checksums of what is used.
     pub(super) fn new(source: &SourceFile, recognized: &Recognized) -> Result<Self> {
-        let mut report = Self {
-            source: recognized.source.clone(),
-            network: describe(&recognized.config),
-            architecture: recognized.config.clone(),
-            value_count: 0,
-            parameters: Vec::new(),
-            optimizer_state: Vec::new(),
-            initialized: Vec::new(),
-            unused: Vec::new(),
-            assumptions: recognized.assumptions.clone(),
-        };
         let variables = source.variables();
+        let mut value_count = 0;
         let mut used = BTreeSet::new();
+        let mut initialized = Vec::new();
+        let mut origins = [Vec::new(), Vec::new()];
         for tensor in &recognized.tensors {
             if tensor.is_parameter {
-                report.value_count += tensor.shape.iter().product::<usize>() as u64;
+                value_count += tensor.shape.iter().product::<usize>() as u64;
             }
             let key = match &tensor.origin {
                 ValueOrigin::Variable(key, _) => key,
                 ValueOrigin::Initial(_) => {
-                    report.initialized.push(tensor.name.clone());
+                    initialized.push(tensor.name.clone());
                     continue;
                 }
                 ValueOrigin::Integer(_) => continue,
@@ -100,34 +92,40 @@ impl Report {
             };
             used.insert(key);
             let checksums = source.checksums(key)?;
-            let origin = Origin {
+            origins[usize::from(!tensor.is_parameter)].push(Origin {
                 name: tensor.name.clone(),
                 shape: tensor.shape.clone(),
                 source: key.clone(),
                 source_shape: variable.shape.clone(),
                 source_type: variable.data_type.clone(),
                 crc32c: checksums.iter().map(|crc| format!("{crc:08x}")).collect(),
-            };
-            if tensor.is_parameter {
-                report.parameters.push(origin);
-            } else {
-                report.optimizer_state.push(origin);
-            }
+            });
         }
-        let reasons: BTreeMap<_, _> = recognized.unused.iter().cloned().collect();
+        let reasons: BTreeMap<_, _> = recognized.unused.iter().map(|(a, b)| (a, b)).collect();
+        let reason = |key| {
+            reasons
+                .get(key)
+                .map_or("no part of a SimCLR network", |r| r)
+        };
         let unused = variables.iter().filter(|(key, _)| !used.contains(key));
-        report.unused = unused
-            .map(|(key, variable)| Unused {
-                source: key.clone(),
-                shape: variable.shape.clone(),
-                data_type: variable.data_type.clone(),
-                reason: reasons
-                    .get(key)
-                    .map_or("no part of a SimCLR network", String::as_str)
-                    .to_owned(),
-            })
-            .collect();
-        Ok(report)
+        let unused = unused.map(|(key, variable)| Unused {
+            source: key.clone(),
+            shape: variable.shape.clone(),
+            data_type: variable.data_type.clone(),
+            reason: reason(key).to_owned(),
+        });
+        let [parameters, optimizer_state] = origins;
+        Ok(Self {
+            source: recognized.source.clone(),
+            network: describe(&recognized.config),
+            architecture: recognized.config.clone(),
+            value_count,
+            parameters,
+            optimizer_state,
+            initialized,
+            unused: unused.collect(),
+            assumptions: recognized.assumptions.clone(),
+        })
     }
 }
 
@@ -135,11 +133,10 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {}", self.source.name, self.source.kind)?;
         writeln!(f, "  network        {}", self.network)?;
+        let (tensors, millions) = (self.parameters.len(), self.value_count as f64 / 1e6);
         writeln!(
             f,
-            "  parameters     {} tensors, {:.3} M values",
-            self.parameters.len(),
-            self.value_count as f64 / 1e6
+            "  parameters     {tensors} tensors, {millions:.3} M values"
         )?;
         if let Some(step) = self.source.global_step {
             writeln!(f, "  global step    {step}")?;
@@ -152,10 +149,8 @@ impl fmt::Display for Report {
         }
         let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for unused in &self.unused {
-            reasons
-                .entry(&unused.reason)
-                .or_default()
-                .push(&unused.source);
+            let names = reasons.entry(&unused.reason).or_default();
+            names.push(&unused.source);
         }
         for (reason, names) in reasons {
             let example = names.first().copied().unwrap_or_default();

@@ -4,13 +4,20 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::pickle::{LEGACY_PICKLE, PickleFile};
-use super::variable::SourceVariable;
 use crate::Result;
 use crate::element::ElementType;
-use crate::format::reader::SafetensorsReader;
+use crate::format::reader::{SafetensorsReader, TensorEntry};
 use crate::ranged_file::RangedFile;
 #[cfg(feature = "tensorflow")]
-use crate::tensorflow::Bundle;
+use crate::tensorflow::{Bundle, Variable};
+
+/// What a file says about one of its variables.
+#[derive(Debug, Clone)]
+pub(super) struct SourceVariable {
+    pub(super) shape: Vec<usize>,
+    pub(super) data_type: String,
+    pub(super) element: Option<ElementType>,
+}
 
 /// An open file, whatever its format.
 pub(super) enum SourceFile {
@@ -43,11 +50,8 @@ impl SourceFile {
         {
             crate::error::InFile::in_file(path.metadata(), path)?;
             let reason = "simclr-checkpoint was built without its feature `tensorflow`";
-            Err(crate::Error::unsupported(
-                path,
-                "a TensorFlow checkpoint",
-                reason,
-            ))
+            let what = "a TensorFlow checkpoint";
+            Err(crate::Error::unsupported(path, what, reason))
         }
     }
 
@@ -63,30 +67,28 @@ impl SourceFile {
     pub(super) fn variables(&self) -> BTreeMap<String, SourceVariable> {
         match self {
             #[cfg(feature = "tensorflow")]
-            Self::TensorFlow(bundle) => bundle
-                .variables()
-                .map(|(name, variable)| {
-                    let data_type = variable.data_type();
-                    let variable = SourceVariable {
-                        shape: variable.shape().to_vec(),
-                        data_type: data_type.to_string(),
-                        element: data_type.element(),
-                    };
-                    (name.to_owned(), variable)
-                })
-                .collect(),
-            Self::Safetensors(file) => file
-                .tensors()
-                .iter()
-                .map(|(name, entry)| {
-                    let variable = SourceVariable {
-                        shape: entry.shape.clone(),
-                        data_type: entry.element.to_string(),
-                        element: Some(entry.element),
-                    };
-                    (name.clone(), variable)
-                })
-                .collect(),
+            Self::TensorFlow(bundle) => {
+                let variable = |variable: &Variable| SourceVariable {
+                    shape: variable.shape().to_vec(),
+                    data_type: variable.data_type().to_string(),
+                    element: variable.data_type().element(),
+                };
+                let variables = bundle.variables();
+                variables
+                    .map(|(name, v)| (name.to_owned(), variable(v)))
+                    .collect()
+            }
+            Self::Safetensors(file) => {
+                let variable = |entry: &TensorEntry| SourceVariable {
+                    shape: entry.shape.clone(),
+                    data_type: entry.element.to_string(),
+                    element: Some(entry.element),
+                };
+                let tensors = file.tensors().iter();
+                tensors
+                    .map(|(name, entry)| (name.clone(), variable(entry)))
+                    .collect()
+            }
             Self::Pickle(file) => file.variables(),
         }
     }
@@ -102,10 +104,8 @@ impl SourceFile {
         };
         match self {
             Self::TensorFlow(bundle) => {
-                let checksums = bundle
-                    .get(name)
-                    .map(|variable| variable.checksums().collect());
-                return Ok(checksums.unwrap_or_default());
+                let variable = bundle.get(name).into_iter();
+                return Ok(variable.flat_map(Variable::checksums).collect());
             }
             Self::Safetensors(file) => file.for_each_chunk(name, append)?,
             Self::Pickle(file) => file
@@ -139,20 +139,18 @@ impl SourceFile {
         name: &str,
         visit: impl FnMut(&[u8]) -> Result<()>,
     ) -> Result<bool> {
+        let is_f32 = |element| element == Some(ElementType::F32);
         match self {
             #[cfg(feature = "tensorflow")]
             Self::TensorFlow(bundle) => {
-                let data_type = bundle
-                    .get(name)
-                    .and_then(|variable| variable.data_type().element());
-                if data_type != Some(ElementType::F32) {
+                let variable = bundle.get(name);
+                if !is_f32(variable.and_then(|variable| variable.data_type().element())) {
                     return Ok(false);
                 }
                 bundle.for_each_chunk(name, visit)?;
             }
             Self::Safetensors(file) => {
-                let entry = file.tensors().get(name);
-                if entry.map(|entry| entry.element) != Some(ElementType::F32) {
+                if !is_f32(file.tensors().get(name).map(|entry| entry.element)) {
                     return Ok(false);
                 }
                 file.for_each_chunk(name, visit)?;
@@ -165,7 +163,6 @@ impl SourceFile {
 
 fn begins_with(path: &Path, candidates: &[&[u8]]) -> Result<bool> {
     let file = RangedFile::open(path)?;
-    let longest = candidates.iter().map(|bytes| bytes.len() as u64).max();
-    let first = file.read("first bytes", 0, longest.unwrap_or(0).min(file.length()))?;
+    let first = file.read("first bytes", 0, file.length().min(8))?;
     Ok(candidates.iter().any(|bytes| first.starts_with(bytes)))
 }

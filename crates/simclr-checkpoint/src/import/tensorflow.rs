@@ -8,17 +8,15 @@ use simclr_model::{
 };
 
 use super::assignment::{Assignment, Recognized, ValueOrigin, assign};
-use super::options::{Heads, ImportOptions};
-use super::source::SourceFile;
-use super::variable::SourceVariable;
-use crate::architecture::{Shapes, recognize_encoder, recognize_supervised_head};
+use super::options::ImportOptions;
+use super::source::{SourceFile, SourceVariable};
+use crate::architecture::{Shapes, recognize_encoder, supervised_head};
 use crate::element::Values;
-use crate::error::InFile;
+use crate::error::{Error, InFile, Result};
 use crate::format::metadata::{Source, display_name};
 use crate::names::CanonicalNames;
 use crate::tensorflow::Bundle;
 use crate::torch::Layout;
-use crate::{Error, Result};
 
 const STEM: &str = "base_model/conv2d/kernel";
 const CLASSIFIER: &str = "head_supervised/linear_layer/dense/kernel";
@@ -52,7 +50,9 @@ pub(super) fn recognize_source(
     let variables = source.variables();
     let shapes = shapes(&names, &variables);
     let config = recognize(path, &shapes, options)?;
-    let plain_head = options.moving_average && lacks_averaged_classifier(&names);
+    // Programs that average while they train without labels do not all average the classifier
+    // that is trained alongside.
+    let plain_head = options.moving_average && !names.moving_averages.contains_key(CLASSIFIER);
     let find = |spec: &ParameterSpec| {
         let plain = names.weights.get(&spec.original_name);
         let average = names.moving_averages.get(&spec.original_name);
@@ -69,13 +69,7 @@ pub(super) fn recognize_source(
     let mut tensors = assign(path, &config, options, &variables, find, |_| Layout::Same)?;
     let global_step = STEPS.iter().find_map(|name| read_integer(bundle, name));
     if options.optimizer_state {
-        tensors.extend(optimizer_state(
-            path,
-            &tensors,
-            &config,
-            &names,
-            global_step,
-        )?);
+        tensors.extend(optimizer_state(path, &config, &names, global_step)?);
     }
     let mut assumptions = assumptions(&config);
     let mut assume = |holds: bool, what: &str| {
@@ -105,12 +99,6 @@ pub(super) fn recognize_source(
         config,
         tensors,
     })
-}
-
-/// Programs that average while they train without labels do not all average the classifier that
-/// is trained alongside.
-fn lacks_averaged_classifier(names: &CanonicalNames) -> bool {
-    !names.moving_averages.contains_key(CLASSIFIER)
 }
 
 fn form(bundle: &Bundle) -> &'static str {
@@ -151,11 +139,11 @@ fn within(folder: &Path, name: &str) -> String {
 /// Shapes by canonical name, of numbers; an average stands in where it is all there is.
 fn shapes(names: &CanonicalNames, variables: &BTreeMap<String, SourceVariable>) -> Shapes {
     let all = names.moving_averages.iter().chain(&names.weights);
-    let known = all.filter_map(|(canonical, key)| Some((canonical, variables.get(key)?)));
-    known
-        .filter(|(_, variable)| variable.element.is_some())
-        .map(|(canonical, variable)| (canonical.clone(), variable.shape.clone()))
-        .collect()
+    let shape = |(canonical, key): (&String, &String)| {
+        let variable = variables.get(key).filter(|v| v.element.is_some())?;
+        Some((canonical.clone(), variable.shape.clone()))
+    };
+    all.filter_map(shape).collect()
 }
 
 /// Recognises a network from the shapes of its variables, by their canonical names
@@ -172,12 +160,8 @@ pub fn recognize(
     shapes: &BTreeMap<String, Vec<usize>>,
     options: &ImportOptions,
 ) -> Result<SimClrConfig> {
-    let is_encoder = |(name, _): &(&String, &Vec<usize>)| name.starts_with("base_model/");
-    let encoder: Shapes = shapes
-        .iter()
-        .filter(is_encoder)
-        .map(|(name, shape)| (name.clone(), shape.clone()))
-        .collect();
+    let mut encoder = shapes.clone();
+    encoder.retain(|name, _| name.starts_with("base_model/"));
     let base = ResNetConfig::default();
     let naming = |spec: &ParameterSpec| Some(spec.original_name.clone());
     let closest = recognize_encoder(&encoder, naming, STEM, &base);
@@ -189,17 +173,16 @@ pub fn recognize(
     if hides_sk_ratio(&encoder) {
         encoder.sk_ratio = options.sk_ratio;
     }
-    let projection_head = if keeps_projection(options) {
+    let projection_head = if options.heads.projection() {
         recognize_projection_head(shapes)
     } else {
         ProjectionHeadConfig::none()
     };
-    let supervised = shapes
-        .get(CLASSIFIER)
-        .filter(|_| options.heads.supervised());
+    let classifier = shapes.get(CLASSIFIER);
+    let classifier = classifier.filter(|_| options.heads.supervised());
     let config = SimClrConfig::new(encoder)
         .with_projection_head(projection_head.with_fine_tune_from(options.fine_tune_from))
-        .with_supervised_head(recognize_supervised_head(supervised));
+        .with_supervised_head(classifier.and_then(|kernel| supervised_head(kernel)));
     // What is missing may be allowed to be; what is left over means another network.
     differences.missing.clear();
     differences.into_result(path, &config)?;
@@ -227,7 +210,6 @@ fn recognize_projection_head(variables: &Shapes) -> ProjectionHeadConfig {
 /// The optimizer's tensors, under the names that this workspace's optimizers expect.
 fn optimizer_state(
     path: &Path,
-    parameters: &[Assignment],
     config: &SimClrConfig,
     names: &CanonicalNames,
     global_step: Option<i64>,
@@ -237,30 +219,28 @@ fn optimizer_state(
         .iter()
         .map(|spec| (spec.original_name.as_str(), spec))
         .collect();
-    let mut state = Vec::new();
-    for ((canonical, slot), key) in &names.slots {
-        let Some(spec) = ours.get(canonical.as_str()) else {
-            continue;
-        };
-        if parameters.iter().any(|tensor| tensor.name == spec.name) {
-            state.push(Assignment {
-                name: format!("{}.{slot}", spec.name),
-                shape: spec.shape.clone(),
-                is_parameter: false,
-                origin: ValueOrigin::Variable(key.clone(), Layout::Same),
-            });
-        }
-    }
+    let assignment = |name, shape, origin| Assignment {
+        name,
+        shape,
+        is_parameter: false,
+        origin,
+    };
+    let slot = |((canonical, slot), key): (&(String, String), &String)| {
+        let spec = ours.get(canonical.as_str())?;
+        let origin = ValueOrigin::Variable(key.clone(), Layout::Same);
+        Some(assignment(
+            format!("{}.{slot}", spec.name),
+            spec.shape.clone(),
+            origin,
+        ))
+    };
+    let mut state: Vec<_> = names.slots.iter().filter_map(slot).collect();
     if state.is_empty() {
         let reason = "the optimizer's state was asked for, but there is none";
         return Err(Error::malformed(path, reason));
     }
-    state.push(Assignment {
-        name: OPTIMIZER_STEP.to_owned(),
-        shape: Vec::new(),
-        is_parameter: false,
-        origin: ValueOrigin::Integer(global_step.unwrap_or(0)),
-    });
+    let step = ValueOrigin::Integer(global_step.unwrap_or(0));
+    state.push(assignment(OPTIMIZER_STEP.to_owned(), Vec::new(), step));
     Ok(state)
 }
 
@@ -279,7 +259,7 @@ fn unused(names: &CanonicalNames, options: &ImportOptions) -> Vec<(String, Strin
         (&names.moving_averages, "a moving average, not asked for")
     };
     for (canonical, key) in others {
-        let dropped = canonical.starts_with("head_contrastive") && !keeps_projection(options)
+        let dropped = canonical.starts_with("head_contrastive") && !options.heads.projection()
             || canonical.starts_with("head_supervised") && !options.heads.supervised();
         if !dropped {
             add(key, reason);
@@ -306,10 +286,6 @@ fn unused(names: &CanonicalNames, options: &ImportOptions) -> Vec<(String, Strin
         add(key, reason);
     }
     reasons
-}
-
-fn keeps_projection(options: &ImportOptions) -> bool {
-    matches!(options.heads, Heads::All | Heads::Projection)
 }
 
 /// Whether the variables are the same with and without selective kernels: the basic blocks have

@@ -1,7 +1,7 @@
 //! Names as the program had them: those of name-based checkpoints, and the full names in
 //! object graphs.
 
-use super::location::{Collection, Kind, Location, Parsed, collection, leaf, numbered};
+use super::location::{Collection, Kind, Location, Parsed, Part, collection, leaf, numbered};
 
 /// `None` if it is no parameter of a SimCLR network.
 pub(super) fn parse(name: &str) -> Option<Parsed> {
@@ -38,22 +38,20 @@ fn locate(segments: &[&str], averaged: bool) -> Option<Location> {
         _ => return None,
     };
     let has = |names: &[&str]| outer.iter().any(|scope| names.contains(scope));
-    if has(&["head_contrastive", "projection_head", "_projection_head"]) {
-        let layer = outer.iter().find_map(|scope| projection_layer(scope));
-        let (prefix, layer) = layer?;
-        return (stem != "conv2d").then_some(Location::Projection {
-            layer,
-            prefix: Some(prefix),
-            kind,
-            leaf,
-        });
-    }
-    if has(&["head_supervised", "supervised_head"]) {
-        return (stem == "dense").then_some(Location::Supervised { leaf });
-    }
-    let encoder = has(&["base_model", "resnet", "resnet_model"]) || (averaged && outer.is_empty());
-    (encoder && stem != "dense").then_some(Location::Encoder {
-        unit: vec![number],
+    let is_encoder = has(&["base_model", "resnet", "resnet_model"]) || averaged && outer.is_empty();
+    let (part, number, fits) = if has(&["head_contrastive", "projection_head", "_projection_head"])
+    {
+        let (prefix, layer) = outer.iter().find_map(|scope| projection_layer(scope))?;
+        (Part::ProjectionHead(Some(prefix)), layer, stem != "conv2d")
+    } else if has(&["head_supervised", "supervised_head"]) {
+        (Part::SupervisedHead, 0, stem == "dense")
+    } else {
+        (Part::Encoder, number, is_encoder && stem != "dense")
+    };
+    let unit = vec![number];
+    fits.then_some(Location {
+        part,
+        unit,
         kind,
         leaf,
     })

@@ -19,26 +19,24 @@ pub(super) struct Parsed {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Location {
-    Encoder {
-        /// Sorts layers into the order of their construction.
-        unit: Vec<u64>,
-        kind: Kind,
-        leaf: &'static str,
-    },
-    Projection {
-        layer: u64,
-        /// `nl` or `l`, where the name tells.
-        prefix: Option<&'static str>,
-        kind: Kind,
-        leaf: &'static str,
-    },
-    Supervised {
-        leaf: &'static str,
-    },
+pub(super) struct Location {
+    pub(super) part: Part,
+    /// Sorts the layers of a part into the order of their construction.
+    pub(super) unit: Vec<u64>,
+    pub(super) kind: Kind,
+    pub(super) leaf: &'static str,
 }
 
+/// A part of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    Encoder,
+    /// With `nl` or `l`, where the name tells.
+    ProjectionHead(Option<&'static str>),
+    SupervisedHead,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
     /// A convolution or a dense layer.
     Layer,

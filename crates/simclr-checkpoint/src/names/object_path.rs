@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::location::{Collection, Kind, LEAVES, Location, Parsed, collection, leaf};
+use super::location::{Collection, Kind, LEAVES, Location, Parsed, Part, collection, leaf};
 use crate::tensorflow::ObjectGraph;
 
 const ATTRIBUTE: &str = "/.ATTRIBUTES/VARIABLE_VALUE";
@@ -87,66 +87,62 @@ pub(super) fn parse(key: &str) -> Option<Parsed> {
 }
 
 fn locate(segments: &[&str]) -> Option<Location> {
-    let part = |name: &str| {
+    let within = |name: &str| {
         let position = segments.iter().position(|segment| *segment == name)?;
         segments.get(position + 1..)
     };
-    if let Some(rest) = part(ENCODER) {
-        return encoder(rest);
-    }
-    if let Some(rest) = part(PROJECTION_HEAD) {
-        return projection(rest);
-    }
-    match part(SUPERVISED_HEAD)? {
-        ["linear_layer", "dense", last] => Some(Location::Supervised { leaf: leaf(last)? }),
-        _ => None,
-    }
-}
-
-fn projection(segments: &[&str]) -> Option<Location> {
-    let (kind, layer, last) = match segments {
-        ["linear_layers", layer, "dense", last] => (Kind::Layer, layer, last),
-        ["linear_layers", layer, "bn_relu", "bn", last] => (Kind::BatchNorm, layer, last),
-        _ => return None,
+    let (part, unit, kind, last) = if let Some(rest) = within(ENCODER) {
+        let (unit, kind, last) = encoder(rest)?;
+        (Part::Encoder, unit, kind, last)
+    } else if let Some(rest) = within(PROJECTION_HEAD) {
+        let (kind, layer, last) = match rest {
+            ["linear_layers", layer, "dense", last] => (Kind::Layer, layer, last),
+            ["linear_layers", layer, "bn_relu", "bn", last] => (Kind::BatchNorm, layer, last),
+            _ => return None,
+        };
+        let unit = vec![layer.parse().ok()?];
+        (Part::ProjectionHead(None), unit, kind, *last)
+    } else {
+        match within(SUPERVISED_HEAD)? {
+            ["linear_layer", "dense", last] => (Part::SupervisedHead, vec![0], Kind::Layer, *last),
+            _ => return None,
+        }
     };
-    Some(Location::Projection {
-        layer: layer.parse().ok()?,
-        prefix: None,
+    let leaf = leaf(last)?;
+    Some(Location {
+        part,
+        unit,
         kind,
-        leaf: leaf(last)?,
+        leaf,
     })
 }
 
 /// Layers in the order in which the original builds them: group, block, shortcut before main
 /// path before squeeze-excitation, then the position in the list and within a selective kernel.
-fn encoder(segments: &[&str]) -> Option<Location> {
-    let number = |text: &&str| text.parse::<u64>().ok();
-    let (mut unit, rest) = match segments {
-        ["initial_conv_relu_max_pool", index, rest @ ..] => (vec![0, 0, 0, number(index)?], rest),
-        [
-            "block_groups",
-            group,
-            "layers",
-            block,
-            "se_layer",
-            rest @ ..,
-        ] => (vec![1 + number(group)?, number(block)?, 2, 0], rest),
-        [
-            "block_groups",
-            group,
-            "layers",
-            block,
-            list,
-            index,
-            rest @ ..,
-        ] => {
-            let branch = match *list {
-                "shortcut_layers" | "projection_layers" => 0,
-                "conv2d_bn_layers" | "conv_relu_dropblock_layers" => 1,
+fn encoder<'a>(segments: &[&'a str]) -> Option<(Vec<u64>, Kind, &'a str)> {
+    let number = |text: &str| text.parse::<u64>().ok();
+    let (place, rest) = match segments {
+        ["initial_conv_relu_max_pool", index, rest @ ..] => ([0, 0, 0, number(index)?], rest),
+        ["block_groups", group, "layers", block, rest @ ..] => {
+            let (branch, index, rest) = match rest {
+                ["se_layer", rest @ ..] => (2, 0, rest),
+                ["shortcut_layers" | "projection_layers", index, rest @ ..] => {
+                    (0, number(index)?, rest)
+                }
+                [
+                    "conv2d_bn_layers" | "conv_relu_dropblock_layers",
+                    index,
+                    rest @ ..,
+                ] => (1, number(index)?, rest),
                 _ => return None,
             };
             (
-                vec![1 + number(group)?, number(block)?, branch, number(index)?],
+                [
+                    number(group)?.checked_add(1)?,
+                    number(block)?,
+                    branch,
+                    index,
+                ],
                 rest,
             )
         }
@@ -166,10 +162,5 @@ fn encoder(segments: &[&str]) -> Option<Location> {
         ["se_expand", last] => (1, Kind::Layer, last),
         _ => return None,
     };
-    unit.push(inner);
-    Some(Location::Encoder {
-        unit,
-        kind,
-        leaf: leaf(last)?,
-    })
+    Some(([&place[..], &[inner]].concat(), kind, last))
 }

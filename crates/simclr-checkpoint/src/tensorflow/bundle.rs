@@ -12,7 +12,7 @@ use super::proto::{BundleEntry, BundleHeader, Slice};
 use super::shards::Shards;
 use super::table;
 use super::variable::{DataType, StoredSlice, Variable, block_of, overlap, range_of, shape_of};
-use crate::element::{Array, Values, element_count};
+use crate::element::{Array, ElementType, Values};
 use crate::ranged_file::RangedFile;
 use crate::{Error, Result};
 
@@ -47,14 +47,12 @@ impl Bundle {
         let (header, entries) = read_index(&RangedFile::open(&index)?)?;
         check_header(&index, &header)?;
         let shards = Shards::open(&prefix, header.num_shards)?;
-        let mut bundle = Self {
+        Ok(Self {
+            variables: variables_of(&index, &shards, &entries)?,
             prefix,
             index,
             shards,
-            variables: BTreeMap::new(),
-        };
-        bundle.variables = bundle.variables_of(entries)?;
-        Ok(bundle)
+        })
     }
 
     /// The path that all of the checkpoint's files begin with.
@@ -86,9 +84,7 @@ impl Bundle {
     /// another type, [`Error::Checksum`] if its bytes have changed.
     pub fn read(&self, name: &str) -> Result<Array> {
         let variable = self.variable(name)?;
-        let Some(element) = variable.data_type.element() else {
-            return Err(self.unsupported(name, variable.data_type));
-        };
+        let element = self.element(name, variable)?;
         let count = variable.shape.iter().product();
         let mut values = Values::with_capacity(element, count);
         self.for_each_chunk(name, |bytes| {
@@ -108,23 +104,16 @@ impl Bundle {
     pub fn read_strings(&self, name: &str) -> Result<Vec<Vec<u8>>> {
         let variable = self.variable(name)?;
         match (variable.data_type, variable.slices.as_slice()) {
-            (DataType::String, [slice]) => self.strings_of(name, slice),
+            (DataType::String, [slice]) => {
+                self.shards.read_strings(name, &slice.range, slice.count())
+            }
             (DataType::String, slices) => {
                 let reason = format!("strings in {} slices", slices.len());
-                Err(Error::unsupported(
-                    &self.index,
-                    format!("variable `{name}`"),
-                    reason,
-                ))
+                let what = format!("variable `{name}`");
+                Err(Error::unsupported(&self.index, what, reason))
             }
             (data_type, _) => Err(self.unsupported(name, data_type)),
         }
-    }
-
-    fn strings_of(&self, name: &str, slice: &StoredSlice) -> Result<Vec<Vec<u8>>> {
-        let count = element_count(&slice.size).unwrap_or(u64::MAX);
-        self.shards
-            .read_strings(&self.index, name, &slice.range, count)
     }
 
     /// Whether there is an object graph: then names are paths through it.
@@ -152,9 +141,8 @@ impl Bundle {
     /// # Errors
     /// The first difference, by file and variable.
     pub fn verify(&self) -> Result<()> {
-        self.variables
-            .keys()
-            .try_for_each(|name| self.verify_variable(name))
+        let mut names = self.variables.keys();
+        names.try_for_each(|name| self.verify_variable(name))
     }
 
     /// Reads a variable and compares its checksum.
@@ -163,18 +151,12 @@ impl Bundle {
     /// [`Error::Checksum`] if its bytes have changed.
     pub fn verify_variable(&self, name: &str) -> Result<()> {
         let variable = self.variable(name)?;
-        let index = &self.index;
         for slice in &variable.slices {
+            let (range, count) = (&slice.range, slice.count());
             match variable.data_type {
-                DataType::String => drop(self.strings_of(name, slice)?),
-                DataType::Variant => {
-                    let count = element_count(&slice.size).unwrap_or(u64::MAX);
-                    self.shards
-                        .verify_variants(index, name, &slice.range, count)?;
-                }
-                _ => self
-                    .shards
-                    .for_each_chunk(index, name, &slice.range, |_| Ok(()))?,
+                DataType::String => drop(self.shards.read_strings(name, range, count)?),
+                DataType::Variant => self.shards.verify_variants(name, range, count)?,
+                _ => self.shards.for_each_chunk(name, range, |_| Ok(()))?,
             }
         }
         Ok(())
@@ -189,8 +171,7 @@ impl Bundle {
         let variable = self.variable(name)?;
         match variable.slices.as_slice() {
             [slice] if slice.size == variable.shape => {
-                self.shards
-                    .for_each_chunk(&self.index, name, &slice.range, visit)
+                self.shards.for_each_chunk(name, &slice.range, visit)
             }
             _ => visit(&self.assemble(name, variable)?),
         }
@@ -198,22 +179,18 @@ impl Bundle {
 
     /// Puts the blocks of a partitioned variable together.
     fn assemble(&self, name: &str, variable: &Variable) -> Result<Vec<u8>> {
-        let Some(element) = variable.data_type.element() else {
-            return Err(self.unsupported(name, variable.data_type));
-        };
-        let size = usize::try_from(variable.stored_bytes())
-            .map_err(|_| Error::malformed(&self.index, format!("{name}: too large")))?;
+        let width = self.element(name, variable)?.size();
+        let malformed = |reason| Error::malformed(&self.index, format!("{name}: {reason}"));
+        let size = usize::try_from(variable.stored_bytes()).map_err(|_| malformed("too large"))?;
         let mut bytes = vec![0; size];
-        let outside = || Error::malformed(&self.index, format!("{name}: slice outside"));
         for slice in &variable.slices {
             let mut block = Vec::new();
-            self.shards
-                .for_each_chunk(&self.index, name, &slice.range, |piece| {
-                    block.extend_from_slice(piece);
-                    Ok(())
-                })?;
-            copy_block(slice, &variable.shape, element.size(), &block, &mut bytes)
-                .ok_or_else(outside)?;
+            self.shards.for_each_chunk(name, &slice.range, |piece| {
+                block.extend_from_slice(piece);
+                Ok(())
+            })?;
+            copy_block(slice, &variable.shape, width, &block, &mut bytes)
+                .ok_or_else(|| malformed("slice outside"))?;
         }
         Ok(bytes)
     }
@@ -234,94 +211,91 @@ impl Bundle {
         }
     }
 
+    fn element(&self, name: &str, variable: &Variable) -> Result<ElementType> {
+        let unsupported = || self.unsupported(name, variable.data_type);
+        variable.data_type.element().ok_or_else(unsupported)
+    }
+
     fn unsupported(&self, name: &str, data_type: DataType) -> Error {
         let what = format!("variable `{name}`");
         Error::unsupported(&self.index, what, format!("it is of {data_type}"))
     }
-
-    /// Turns the index's entries into variables, each checked against the data files.
-    fn variables_of(&self, entries: BTreeMap<Vec<u8>, BundleEntry>) -> Result<Variables> {
-        let mut variables = BTreeMap::new();
-        let mut slices = 0;
-        for (key, entry) in &entries {
-            if is_slice_key(key) {
-                continue;
-            }
-            let name = std::str::from_utf8(key).map_err(|_| {
-                let key = key.escape_ascii();
-                Error::malformed(&self.index, format!("name is not UTF-8: {key}"))
-            })?;
-            let variable = self
-                .variable_of(name, entry, &entries)
-                .map_err(|reason| Error::malformed(&self.index, format!("{name}: {reason}")))?;
-            for slice in &variable.slices {
-                self.shards.check(&self.index, name, &slice.range)?;
-            }
-            slices += entry.slices.len();
-            variables.insert(name.to_owned(), variable);
-        }
-        let stored = entries.keys().filter(|key| is_slice_key(key)).count();
-        if stored != slices {
-            let reason = format!("{stored} slices stored, {slices} belong to variables");
-            return Err(Error::malformed(&self.index, reason));
-        }
-        Ok(variables)
-    }
-
-    fn variable_of(
-        &self,
-        name: &str,
-        entry: &BundleEntry,
-        entries: &BTreeMap<Vec<u8>, BundleEntry>,
-    ) -> Result<Variable, String> {
-        let data_type = DataType::of_number(entry.dtype)
-            .ok_or_else(|| format!("type {}, which TensorFlow does not have", entry.dtype))?;
-        let shape = shape_of(entry.shape.as_ref())?;
-        let slices = if entry.slices.is_empty() {
-            let range = range_of(entry)?;
-            vec![StoredSlice {
-                start: vec![0; shape.len()],
-                size: shape.clone(),
-                range,
-            }]
-        } else {
-            slices_of(name, entry, &shape, entries)?
-        };
-        let variable = Variable {
-            data_type,
-            shape,
-            slices,
-        };
-        self.check_sizes(&variable)?;
-        Ok(variable)
-    }
-
-    fn check_sizes(&self, variable: &Variable) -> Result<(), String> {
-        let data_type = variable.data_type;
-        for slice in &variable.slices {
-            let expected = data_type.byte_count(&slice.size);
-            if expected.is_some_and(|expected| expected != Some(slice.range.size)) {
-                return Err(format!(
-                    "{} bytes for {data_type} of shape {:?}",
-                    slice.range.size, slice.size
-                ));
-            }
-        }
-        let stored = variable.stored_bytes();
-        let expected = data_type.byte_count(&variable.shape);
-        if expected.is_some_and(|expected| expected != Some(stored)) {
-            let shape = &variable.shape;
-            return Err(format!("the slices do not make up the shape {shape:?}"));
-        }
-        // Slices may lie anywhere in the files, but not all of them in the same place.
-        if stored > self.shards.total_length() {
-            return Err(format!("{stored} bytes, more than all data files have"));
-        }
-        Ok(())
-    }
 }
 
-type Variables = BTreeMap<String, Variable>;
+type Entries = BTreeMap<Vec<u8>, BundleEntry>;
+
+/// Turns the index's entries into variables, each checked against the data files.
+fn variables_of(
+    index: &Path,
+    shards: &Shards,
+    entries: &Entries,
+) -> Result<BTreeMap<String, Variable>> {
+    let malformed = |reason| Error::malformed(index, reason);
+    let mut variables = BTreeMap::new();
+    let mut slices = 0;
+    for (key, entry) in entries.iter().filter(|(key, _)| !is_slice_key(key)) {
+        let name = std::str::from_utf8(key)
+            .map_err(|_| malformed(format!("name is not UTF-8: {}", key.escape_ascii())))?;
+        let variable = variable_of(name, entry, entries)
+            .and_then(|variable| check_sizes(&variable, shards).map(|()| variable))
+            .map_err(|reason| malformed(format!("{name}: {reason}")))?;
+        for slice in &variable.slices {
+            shards.check(name, &slice.range)?;
+        }
+        slices += entry.slices.len();
+        variables.insert(name.to_owned(), variable);
+    }
+    let stored = entries.keys().filter(|key| is_slice_key(key)).count();
+    if stored != slices {
+        let reason = format!("{stored} slices stored, {slices} belong to variables");
+        return Err(malformed(reason));
+    }
+    Ok(variables)
+}
+
+fn variable_of(name: &str, entry: &BundleEntry, entries: &Entries) -> Result<Variable, String> {
+    let data_type = DataType::of_number(entry.dtype)
+        .ok_or_else(|| format!("type {}, which TensorFlow does not have", entry.dtype))?;
+    let shape = shape_of(entry.shape.as_ref())?;
+    let slices = if entry.slices.is_empty() {
+        vec![StoredSlice {
+            start: vec![0; shape.len()],
+            size: shape.clone(),
+            range: range_of(entry)?,
+        }]
+    } else {
+        slices_of(name, entry, &shape, entries)?
+    };
+    Ok(Variable {
+        data_type,
+        shape,
+        slices,
+    })
+}
+
+fn check_sizes(variable: &Variable, shards: &Shards) -> Result<(), String> {
+    let (data_type, shape) = (variable.data_type, &variable.shape);
+    // `false` if the type does not tell.
+    let differs = |shape: &[usize], bytes: u64| {
+        let expected = data_type.byte_count(shape);
+        expected.is_some_and(|expected| expected != Some(bytes))
+    };
+    for StoredSlice { size, range, .. } in &variable.slices {
+        let bytes = range.size;
+        if differs(size, bytes) {
+            return Err(format!("{bytes} bytes for {data_type} of shape {size:?}"));
+        }
+    }
+    let stored = variable.stored_bytes();
+    if differs(shape, stored) {
+        return Err(format!("the slices do not make up the shape {shape:?}"));
+    }
+    // Slices may lie anywhere in the files, but not all of them in the same place.
+    if stored > shards.total_length() {
+        return Err(format!("{stored} bytes, more than all data files have"));
+    }
+    Ok(())
+}
 
 /// Names are not empty and do not begin with a zero; the keys of slices do.
 fn is_slice_key(key: &[u8]) -> bool {
@@ -329,7 +303,7 @@ fn is_slice_key(key: &[u8]) -> bool {
 }
 
 /// Reads the header and all entries.
-fn read_index(file: &RangedFile) -> Result<(BundleHeader, BTreeMap<Vec<u8>, BundleEntry>)> {
+fn read_index(file: &RangedFile) -> Result<(BundleHeader, Entries)> {
     let mut header = None;
     let mut entries = BTreeMap::new();
     table::for_each_entry(file, |key, value| {
@@ -370,16 +344,15 @@ fn slices_of(
     name: &str,
     entry: &BundleEntry,
     shape: &[usize],
-    entries: &BTreeMap<Vec<u8>, BundleEntry>,
+    entries: &Entries,
 ) -> Result<Vec<StoredSlice>, String> {
     let count = entry.slices.len();
     if count > MOST_SLICES {
         return Err(format!("{count} slices, more than {MOST_SLICES}"));
     }
     let part = |slice: &Slice| {
-        let extents: Vec<Extent> = slice
-            .extent
-            .iter()
+        let extents = slice.extent.iter();
+        let extents: Vec<Extent> = extents
             .map(|extent| extent.length.map(|length| (extent.start, length)))
             .collect();
         let stored = entries
@@ -418,27 +391,17 @@ fn copy_block(
         return Some(());
     }
     let outer = slice.size.split_last()?.1;
-    let mut position = vec![0; outer.len()];
-    for source in block.chunks_exact(row) {
-        let mut flat = 0;
-        for (axis, &size) in shape.iter().enumerate() {
-            let inside = position.get(axis).copied().unwrap_or(0);
-            flat = flat * size + slice.start.get(axis)? + inside;
+    for (mut number, source) in block.chunks_exact(row).enumerate() {
+        // The row's number counts its positions along the outer axes, the last one fastest.
+        let mut flat = *slice.start.last()?;
+        let mut stride = *shape.last()?;
+        for ((&size, &start), &axis) in outer.iter().zip(&slice.start).zip(shape).rev() {
+            flat += (start + number % size) * stride;
+            number /= size;
+            stride *= axis;
         }
         let start = flat * element;
         whole.get_mut(start..start + row)?.copy_from_slice(source);
-        advance(&mut position, outer);
     }
     Some(())
-}
-
-/// The next position in row-major order.
-fn advance(position: &mut [usize], shape: &[usize]) {
-    for (index, &size) in position.iter_mut().zip(shape).rev() {
-        *index += 1;
-        if *index < size {
-            return;
-        }
-        *index = 0;
-    }
 }

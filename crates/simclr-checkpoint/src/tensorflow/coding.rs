@@ -1,28 +1,9 @@
 //! Variable-length integers, and the keys under which slices are stored.
 
 /// Takes a base-128 integer, least significant group first, off the front.
-/// `None` if the bytes end or the number exceeds 64 bits.
-pub(crate) fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0u64;
-    for shift in (0..64).step_by(7) {
-        let (&byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        let group = u64::from(byte & 0x7f);
-        let shifted = group << shift;
-        if shifted >> shift != group {
-            return None;
-        }
-        value |= shifted;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
-}
-
-/// [`take_varint`] for a length in memory.
-pub(crate) fn take_length(bytes: &mut &[u8]) -> Option<usize> {
-    take_varint(bytes).and_then(|value| usize::try_from(value).ok())
+/// `None` if the bytes end or the number is no length in memory.
+pub(crate) fn take_varint(bytes: &mut &[u8]) -> Option<usize> {
+    prost::decode_length_delimiter(bytes).ok()
 }
 
 /// Takes `count` bytes off the front.
@@ -99,7 +80,7 @@ mod tests {
         let values: Vec<_> = std::iter::from_fn(|| take_varint(&mut bytes)).collect();
         assert_eq!(values, [0, 127, 128, 300]);
         let mut largest: &[u8] = &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
-        assert_eq!(take_varint(&mut largest), Some(u64::MAX));
+        assert_eq!(take_varint(&mut largest), usize::try_from(u64::MAX).ok());
         let too_large = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02];
         assert_eq!(take_varint(&mut &too_large[..]), None);
         assert_eq!(take_varint(&mut &[0x80; 20][..]), None);

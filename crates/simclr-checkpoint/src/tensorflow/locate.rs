@@ -3,8 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use crate::error::InFile;
-use crate::{Error, Result};
+use crate::error::{Error, InFile, Result};
 
 const INDEX: &str = "index";
 const STATE_FILE: &str = "checkpoint";

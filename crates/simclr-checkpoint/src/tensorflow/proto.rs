@@ -16,8 +16,6 @@ pub(crate) struct BundleHeader {
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Version {
-    #[prost(int32, tag = "1")]
-    pub(crate) producer: i32,
     #[prost(int32, tag = "2")]
     pub(crate) min_consumer: i32,
     #[prost(int32, repeated, tag = "3")]

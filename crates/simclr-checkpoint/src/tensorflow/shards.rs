@@ -1,9 +1,12 @@
 //! The data files of a bundle.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use crc32c::crc32c_append;
 
 use super::checksum;
 use super::coding::{take, take_varint};
+use super::locate::index_of;
 use crate::ranged_file::RangedFile;
 use crate::{Error, Result};
 
@@ -20,6 +23,8 @@ pub(crate) struct StoredRange {
 /// All data files, open.
 #[derive(Debug)]
 pub(crate) struct Shards {
+    /// The index that the ranges come from, for errors.
+    index: PathBuf,
     files: Vec<RangedFile>,
 }
 
@@ -32,6 +37,7 @@ impl Shards {
             RangedFile::open(Path::new(&name))
         };
         Ok(Self {
+            index: index_of(prefix),
             files: (0..count).map(open).collect::<Result<_>>()?,
         })
     }
@@ -42,32 +48,30 @@ impl Shards {
         lengths.fold(0, u64::saturating_add)
     }
 
-    /// The file that holds the range; an error unless all of it lies inside.
-    pub(crate) fn check(&self, index: &Path, what: &str, range: &StoredRange) -> Result<()> {
-        self.file(index, what, range)?
-            .check_range(what, range.offset, range.size)
+    /// Fails unless all of the range lies inside its file.
+    pub(crate) fn check(&self, what: &str, range: &StoredRange) -> Result<()> {
+        let file = self.file(what, range)?;
+        file.check_range(what, range.offset, range.size)
     }
 
-    fn file(&self, index: &Path, what: &str, range: &StoredRange) -> Result<&RangedFile> {
+    fn file(&self, what: &str, range: &StoredRange) -> Result<&RangedFile> {
         self.files.get(range.shard).ok_or_else(|| {
-            let shard = range.shard;
-            let count = self.files.len();
-            Error::malformed(index, format!("{what}: in shard {shard} of {count}"))
+            let (shard, count) = (range.shard, self.files.len());
+            Error::malformed(&self.index, format!("{what}: in shard {shard} of {count}"))
         })
     }
 
     /// Passes the bytes on in pieces and compares the checksum at the end.
     pub(crate) fn for_each_chunk(
         &self,
-        index: &Path,
         what: &str,
         range: &StoredRange,
         mut visit: impl FnMut(&[u8]) -> Result<()>,
     ) -> Result<()> {
-        let file = self.file(index, what, range)?;
+        let file = self.file(what, range)?;
         let mut computed = 0;
         file.for_each_chunk(what, range.offset, range.size, |bytes| {
-            computed = crc32c::crc32c_append(computed, bytes);
+            computed = crc32c_append(computed, bytes);
             visit(bytes)
         })?;
         checksum::check(file.path(), what, range.checksum, computed)
@@ -76,12 +80,11 @@ impl Shards {
     /// Reads strings: their lengths, the checksum of these, then the bytes of all of them.
     pub(crate) fn read_strings(
         &self,
-        index: &Path,
         what: &str,
         range: &StoredRange,
         count: u64,
     ) -> Result<Vec<Vec<u8>>> {
-        let file = self.file(index, what, range)?;
+        let file = self.file(what, range)?;
         let bytes = read_elements(file, what, range, count)?;
         let mut rest = bytes.as_slice();
         let cut = || Error::malformed(file.path(), format!("{what}: broken string lengths"));
@@ -90,8 +93,8 @@ impl Shards {
         for _ in 0..count {
             let length = take_varint(&mut rest).ok_or_else(cut)?;
             computed = match u32::try_from(length) {
-                Ok(length) => crc32c::crc32c_append(computed, &length.to_le_bytes()),
-                Err(_) => crc32c::crc32c_append(computed, &length.to_le_bytes()),
+                Ok(length) => crc32c_append(computed, &length.to_le_bytes()),
+                Err(_) => crc32c_append(computed, &(length as u64).to_le_bytes()),
             };
             lengths.push(length);
         }
@@ -101,49 +104,37 @@ impl Shards {
             let lengths_of = format!("{what}, string lengths");
             let masked = u32::from_le_bytes(stored);
             checksum::check(file.path(), &lengths_of, masked, computed)?;
-            computed = crc32c::crc32c_append(computed, &stored);
-            computed = crc32c::crc32c_append(computed, rest);
+            computed = crc32c_append(crc32c_append(computed, &stored), rest);
         }
         checksum::check(file.path(), what, range.checksum, computed)?;
-        let mut strings = Vec::new();
-        for length in lengths {
-            let length = usize::try_from(length).map_err(|_| cut())?;
-            strings.push(take(&mut rest, length).ok_or_else(cut)?.to_vec());
-        }
-        if !rest.is_empty() {
-            return Err(cut());
-        }
-        Ok(strings)
+        let mut string = |length| Some(take(&mut rest, length)?.to_vec());
+        let strings: Option<Vec<_>> = lengths.into_iter().map(&mut string).collect();
+        strings.filter(|_| rest.is_empty()).ok_or_else(cut)
     }
 
     /// Compares the checksums of serialized objects: each is its length, its bytes and the
     /// checksum of everything up to there, in which lengths count as eight bytes.
     pub(crate) fn verify_variants(
         &self,
-        index: &Path,
         what: &str,
         range: &StoredRange,
         count: u64,
     ) -> Result<()> {
-        let file = self.file(index, what, range)?;
+        let file = self.file(what, range)?;
         let bytes = read_elements(file, what, range, count)?;
         let mut rest = bytes.as_slice();
         let cut = || Error::malformed(file.path(), format!("{what}: broken lengths"));
         let mut computed = 0;
         for _ in 0..count {
             let length = take_varint(&mut rest).ok_or_else(cut)?;
-            let size = usize::try_from(length).map_err(|_| cut())?;
-            computed = crc32c::crc32c_append(computed, &length.to_le_bytes());
-            computed = crc32c::crc32c_append(computed, take(&mut rest, size).ok_or_else(cut)?);
+            computed = crc32c_append(computed, &(length as u64).to_le_bytes());
+            computed = crc32c_append(computed, take(&mut rest, length).ok_or_else(cut)?);
             let stored = take_array(&mut rest).ok_or_else(cut)?;
             checksum::check(file.path(), what, u32::from_le_bytes(stored), computed)?;
-            computed = crc32c::crc32c_append(computed, &stored);
+            computed = crc32c_append(computed, &stored);
         }
         checksum::check(file.path(), what, range.checksum, computed)?;
-        if !rest.is_empty() {
-            return Err(cut());
-        }
-        Ok(())
+        if rest.is_empty() { Ok(()) } else { Err(cut()) }
     }
 }
 

@@ -6,7 +6,7 @@
 //! whole (restarts). Behind each block stand a byte for its compression and a checksum.
 
 use super::checksum;
-use super::coding::{take, take_length, take_varint};
+use super::coding::{take, take_varint};
 use crate::ranged_file::RangedFile;
 use crate::{Error, Result};
 
@@ -26,19 +26,11 @@ const SNAPPY_LARGEST_RATIO: usize = 22;
 const LONGEST_KEY: usize = 1 << 16;
 const ALL_KEYS: usize = 1 << 26;
 
-/// Where a block lies in the file.
-struct BlockHandle {
-    offset: u64,
-    size: u64,
-}
+/// Offset and size of a block in the file.
+type BlockHandle = (u64, u64);
 
-impl BlockHandle {
-    fn take(bytes: &mut &[u8]) -> Option<Self> {
-        Some(Self {
-            offset: take_varint(bytes)?,
-            size: take_varint(bytes)?,
-        })
-    }
+fn take_handle(bytes: &mut &[u8]) -> Option<BlockHandle> {
+    Some((take_varint(bytes)? as u64, take_varint(bytes)? as u64))
 }
 
 /// Passes on all keys and values of a table, in ascending order of the keys.
@@ -50,16 +42,14 @@ pub(crate) fn for_each_entry(
     let mut last: Option<Vec<u8>> = None;
     let mut total = 0;
     for_each_in_block(file, &index, |_, mut handle| {
-        let handle = BlockHandle::take(&mut handle)
+        let handle = take_handle(&mut handle)
             .ok_or_else(|| Error::malformed(file.path(), "index block: broken block handle"))?;
-        let what = format!("data block at offset {}", handle.offset);
+        let what = format!("data block at offset {}", handle.0);
         let block = read_block(file, &what, handle)?;
         for_each_in_block(file, &block, |key, value| {
             if last.as_deref().is_some_and(|last| last >= key) {
-                return Err(Error::malformed(
-                    file.path(),
-                    format!("{what}: keys not in ascending order"),
-                ));
+                let reason = format!("{what}: keys not in ascending order");
+                return Err(Error::malformed(file.path(), reason));
             }
             total += key.len();
             if total > ALL_KEYS {
@@ -78,11 +68,10 @@ pub(crate) fn for_each_entry(
 fn read_footer(file: &RangedFile) -> Result<BlockHandle> {
     let malformed = |reason: &str| Error::malformed(file.path(), reason);
     let length = file.length();
-    let start = length.checked_sub(FOOTER).ok_or_else(|| {
-        malformed(&format!(
-            "{length} bytes: too short for the footer of a checkpoint index"
-        ))
-    })?;
+    let short = || format!("{length} bytes: too short for the footer of a checkpoint index");
+    let start = length
+        .checked_sub(FOOTER)
+        .ok_or_else(|| malformed(&short()))?;
     let footer = file.read("footer", start, FOOTER)?;
     let magic = footer.last_chunk().map(|bytes| u64::from_le_bytes(*bytes));
     if magic != Some(MAGIC) {
@@ -91,16 +80,16 @@ fn read_footer(file: &RangedFile) -> Result<BlockHandle> {
         ));
     }
     let mut handles = footer.as_slice();
-    let _meta_index = BlockHandle::take(&mut handles);
-    BlockHandle::take(&mut handles).ok_or_else(|| malformed("footer: broken block handle"))
+    let _meta_index = take_handle(&mut handles);
+    take_handle(&mut handles).ok_or_else(|| malformed("footer: broken block handle"))
 }
 
 /// Reads a block, compares its checksum and decompresses it.
-fn read_block(file: &RangedFile, what: &str, handle: BlockHandle) -> Result<Vec<u8>> {
+fn read_block(file: &RangedFile, what: &str, (offset, size): BlockHandle) -> Result<Vec<u8>> {
     let malformed = |reason: &str| Error::malformed(file.path(), format!("{what}: {reason}"));
-    let length = handle.size.checked_add(TRAILER);
+    let length = size.checked_add(TRAILER);
     let length = length.ok_or_else(|| malformed("impossible size"))?;
-    let mut bytes = file.read(what, handle.offset, length)?;
+    let mut bytes = file.read(what, offset, length)?;
     let stored = bytes.last_chunk().map(|crc| u32::from_le_bytes(*crc));
     let stored = stored.ok_or_else(|| malformed("no checksum"))?;
     bytes.truncate(bytes.len().saturating_sub(4));
@@ -112,8 +101,7 @@ fn read_block(file: &RangedFile, what: &str, handle: BlockHandle) -> Result<Vec<
             if size > bytes.len().saturating_mul(SNAPPY_LARGEST_RATIO) {
                 return Err(malformed("impossible compression ratio"));
             }
-            let mut decoder = snap::raw::Decoder::new();
-            let decoded = decoder.decompress_vec(&bytes);
+            let decoded = snap::raw::Decoder::new().decompress_vec(&bytes);
             decoded.map_err(|error| malformed(&error.to_string()))
         }
         kind => Err(malformed(&format!(
@@ -129,8 +117,7 @@ fn for_each_in_block(
     mut visit: impl FnMut(&[u8], &[u8]) -> Result<()>,
 ) -> Result<()> {
     let malformed = |reason: &str| Error::malformed(file.path(), format!("block: {reason}"));
-    let entries = without_restarts(block).ok_or_else(|| malformed("broken restart array"))?;
-    let mut rest = entries;
+    let mut rest = without_restarts(block).ok_or_else(|| malformed("broken restart array"))?;
     let mut key = Vec::new();
     while !rest.is_empty() {
         let (shared, suffix, value) =
@@ -152,23 +139,20 @@ fn for_each_in_block(
 /// The entries in front of the restart array: offsets and their count, four bytes each. The
 /// offsets serve binary search, which nobody needs who reads a block as a whole.
 fn without_restarts(block: &[u8]) -> Option<&[u8]> {
-    let count = u32::from_le_bytes(*block.last_chunk()?);
-    let restarts = usize::try_from(count)
-        .ok()?
-        .checked_add(1)?
-        .checked_mul(4)?;
-    let end = block.len().checked_sub(restarts)?;
+    let count = usize::try_from(u32::from_le_bytes(*block.last_chunk()?)).ok()?;
+    let end = block
+        .len()
+        .checked_sub(count.checked_add(1)?.checked_mul(4)?)?;
     let (entries, restarts) = block.split_at_checked(end)?;
     let (offsets, _) = restarts.as_chunks();
     let inside = |&offset: &[u8; 4]| u32::from_le_bytes(offset) as usize <= end;
-    let count = usize::try_from(count).ok()?;
     offsets.iter().take(count).all(inside).then_some(entries)
 }
 
 /// Length of the shared prefix, rest of the key, value.
 fn take_entry<'a>(bytes: &mut &'a [u8]) -> Option<(usize, &'a [u8], &'a [u8])> {
-    let shared = take_length(bytes)?;
-    let unshared = take_length(bytes)?;
-    let value = take_length(bytes)?;
+    let shared = take_varint(bytes)?;
+    let unshared = take_varint(bytes)?;
+    let value = take_varint(bytes)?;
     Some((shared, take(bytes, unshared)?, take(bytes, value)?))
 }

@@ -108,6 +108,13 @@ pub(crate) struct StoredSlice {
     pub(crate) range: StoredRange,
 }
 
+impl StoredSlice {
+    /// The number of its elements; the largest there is if it cannot be counted in 64 bits.
+    pub(crate) fn count(&self) -> u64 {
+        element_count(&self.size).unwrap_or(u64::MAX)
+    }
+}
+
 impl Variable {
     /// The type of its elements.
     pub fn data_type(&self) -> DataType {

@@ -10,11 +10,12 @@ use simclr_checkpoint::{
     CanonicalNames, CheckpointFile, ImportOptions, Imported, LoadNetwork, Values, import_with,
 };
 use simclr_model::{Mode, Role, SimClr, SimClrOutput, Stem};
-use simclr_testkit::{GoldenCase, Tolerance};
+use simclr_testkit::Tolerance;
 
-use super::expected::{equal, read_json, shape, texts, type_name};
+use super::expected::{equal, read_json, require_form, shape, texts};
 use crate::slots::our_slot;
-use crate::{CaseReport, Error, Result};
+use crate::tensors::{norm, values};
+use crate::{CaseChecks, CaseReport, Result};
 
 /// What stands in the key of a slot between the variable and the optimizer's word.
 const SLOT_KEY: &str = "/.OPTIMIZER_SLOT/";
@@ -22,16 +23,17 @@ const SLOT_KEY: &str = "/.OPTIMIZER_SLOT/";
 /// The recorded norms are sums in another order.
 const NORM: Tolerance = Tolerance::relative_l2(1e-9);
 
-pub(super) fn check(case: &GoldenCase, archive: &str, report: &mut CaseReport) -> Result<()> {
-    let folder = tempfile::tempdir().map_err(Error::Temporary)?;
+pub(super) fn check(checks: &mut CaseChecks<'_>, archive: &str) -> Result<()> {
+    let case = checks.case;
+    let folder = tempfile::tempdir()?;
     unpack(&case.directory.join(archive), folder.path())?;
     let expected = read_json(case, "expected.json")?;
     let keys = keys(&expected);
     let bundle = Bundle::open(folder.path())?;
     bundle.verify()?;
-    check_variables(&bundle, &expected, &keys, report)?;
+    check_variables(&bundle, &expected, &keys, &mut checks.report)?;
     let slots = slots(&keys);
-    check_names(&bundle, &keys, &slots, report)?;
+    check_names(&bundle, &keys, &slots, &mut checks.report)?;
 
     let mut options = ImportOptions::default().with_optimizer_state(!slots.is_empty());
     if case.params()["cifar_stem"].as_bool() == Some(true)
@@ -41,33 +43,39 @@ pub(super) fn check(case: &GoldenCase, archive: &str, report: &mut CaseReport) -
         options = options.with_sk_ratio(ratio);
     }
     let imported = import_with(folder.path(), &options)?;
-    check_network(case, &imported, report);
+    check_network(checks, &imported);
+    let report = &mut checks.report;
     check_accounting(&bundle, &imported, report);
     if let Some(step) = expected["global_step"].as_i64() {
         let found = imported.report.source.global_step;
         report.require("global step", found == Some(step));
     }
-    check_imported(&imported, &expected, "", report)?;
-    check_slots(&imported, &expected, &slots, report)?;
-    check_saved(&imported, folder.path(), report)?;
+    let loaded = imported.load(&Device::Cpu)?;
+    check_imported(&imported, &loaded, &expected, "", report)?;
+    check_slots(&imported, &loaded, &expected, &slots, report)?;
+    check_saved(&imported, &loaded, folder.path(), report)?;
     if keys.keys().any(|name| name.starts_with("ema_model/")) {
         let options = options
             .with_optimizer_state(false)
             .with_moving_average(true);
         let averaged = import_with(folder.path(), &options)?;
-        check_imported(&averaged, &expected, "ema_model/", report)?;
+        let loaded = averaged.load(&Device::Cpu)?;
+        check_imported(&averaged, &loaded, &expected, "ema_model/", report)?;
     }
     if case.has("input") {
-        check_activations(case, &imported, report)?;
+        check_activations(checks, &imported)?;
     }
     Ok(())
 }
+
+/// Our name of the slot, with the canonical name of its variable, by the expected name.
+type Slots = BTreeMap<String, (String, &'static str)>;
 
 /// What an optimizer keeps for variables: by the expected name, the variable's canonical name and
 /// our name of the slot. The key in an object graph has the optimizer's own word for it, which
 /// counts before that of the expected name: recordings call the slots of every optimizer
 /// `Momentum`.
-fn slots(keys: &BTreeMap<String, String>) -> BTreeMap<String, (String, &'static str)> {
+fn slots(keys: &BTreeMap<String, String>) -> Slots {
     let slot = |(name, key): (&String, &String)| {
         let (variable, word) = name.rsplit_once('/')?;
         our_slot(word)?;
@@ -83,23 +91,18 @@ fn unpack(archive: &Path, folder: &Path) -> Result<()> {
         .map_err(Into::into)
         .and_then(zip::ZipArchive::new)
         .and_then(|mut archive| archive.extract(folder));
-    unpacked.map_err(|reason| Error::Archive {
-        path: archive.to_owned(),
-        reason,
-    })
+    unpacked.map_err(|reason| format!("{}: {reason}", archive.display()).into())
 }
 
 /// Canonical name and key of each expected variable.
 fn keys(expected: &Value) -> BTreeMap<String, String> {
     let table = texts(&expected["canonical_to_checkpoint_key"]);
-    let table: BTreeMap<_, _> = table.map(|(a, b)| (a.to_owned(), b.to_owned())).collect();
     if !table.is_empty() {
         return table;
     }
-    let names = expected["variables"].as_object().into_iter().flatten();
-    names
-        .map(|(name, _)| (name.clone(), name.clone()))
-        .collect()
+    let variables = expected["variables"].as_object().into_iter();
+    let names = variables.flat_map(|variables| variables.keys());
+    names.map(|name| (name.clone(), name.clone())).collect()
 }
 
 /// Shape, type, norm and samples of everything in the bundle.
@@ -112,10 +115,7 @@ fn check_variables(
     for (name, key) in keys {
         let entry = &expected["variables"][name];
         let array = bundle.read(key)?;
-        let same_type = type_name(&array.values) == entry["dtype"].as_str();
-        report.require(&format!("{key}: type"), same_type);
-        let same_shape = Some(&array.shape) == shape(&entry["shape"]).as_ref();
-        report.require(&format!("{key}: shape"), same_shape);
+        require_form(report, key, &array, entry);
         compare_values(key, &array.values.to_f64(), entry, report);
     }
     let others = expected["other_keys"].as_object().into_iter().flatten();
@@ -139,25 +139,25 @@ fn check_variables(
 
 /// Norm and samples.
 fn compare_values(name: &str, values: &[f64], entry: &Value, report: &mut CaseReport) {
-    let norm = values.iter().map(|value| value * value).sum::<f64>().sqrt();
+    let norms: Vec<f64> = entry["l2"].as_f64().into_iter().collect();
+    let norm = norm(values.iter().copied());
+    report.compare(&format!("{name}: norm"), NORM, &[norm], &norms);
     let numbers = |key: &str| -> Vec<f64> {
         let list = entry[key].as_array().into_iter().flatten();
         list.filter_map(Value::as_f64).collect()
     };
-    let norms = entry["l2"].as_f64().map_or(Vec::new(), |norm| vec![norm]);
-    report.compare_f64(&format!("{name}: norm"), NORM, &[norm], &norms);
     let sample = |index: f64| values.get(index as usize).copied().unwrap_or(f64::NAN);
     let samples: Vec<f64> = numbers("idx").into_iter().map(sample).collect();
     let exact = Tolerance::absolute(0.0);
     let label = format!("{name}: samples");
-    report.compare_f64(&label, exact, &samples, &numbers("val"));
+    report.compare(&label, exact, &samples, &numbers("val"));
 }
 
 /// Every variable gets its canonical name; what has none is no part of a network.
 fn check_names(
     bundle: &Bundle,
     keys: &BTreeMap<String, String>,
-    slots: &BTreeMap<String, (String, &'static str)>,
+    slots: &Slots,
     report: &mut CaseReport,
 ) -> Result<()> {
     let names = CanonicalNames::of(bundle)?;
@@ -181,7 +181,7 @@ fn check_names(
 }
 
 /// The architecture that the case's parameters tell.
-fn check_network(case: &GoldenCase, imported: &Imported, report: &mut CaseReport) {
+fn check_network(checks: &mut CaseChecks<'_>, imported: &Imported) {
     let encoder = &imported.config.encoder;
     let head = imported.config.supervised_head.as_ref();
     for (key, recognised) in [
@@ -192,9 +192,10 @@ fn check_network(case: &GoldenCase, imported: &Imported, report: &mut CaseReport
         ("se_ratio", json!(encoder.se_ratio)),
         ("num_classes", json!(head.map(|head| head.num_classes))),
     ] {
-        let expected = &case.params()[key];
+        let expected = &checks.case.params()[key];
         if !expected.is_null() {
-            report.require(&format!("recognised {key}"), equal(&recognised, expected));
+            let same = equal(&recognised, expected);
+            checks.report.require(&format!("recognised {key}"), same);
         }
     }
 }
@@ -216,27 +217,20 @@ fn check_accounting(bundle: &Bundle, imported: &Imported, report: &mut CaseRepor
 /// Our parameters have the values of the variables that they come from.
 fn check_imported(
     imported: &Imported,
+    loaded: &CheckpointFile,
     expected: &Value,
     prefix: &str,
     report: &mut CaseReport,
 ) -> Result<()> {
-    let loaded = imported.load(&Device::Cpu)?;
+    let variables = &expected["variables"];
     for spec in imported.config.parameter_specs()? {
-        let averaged = &expected["variables"][format!("{prefix}{}", spec.original_name)];
-        let plain = &expected["variables"][&spec.original_name];
+        let mut entry = &variables[format!("{prefix}{}", spec.original_name)];
         let statistic = matches!(spec.role, Role::MovingMean | Role::MovingVariance);
-        let entry = if statistic && averaged.is_null() {
-            plain
-        } else {
-            averaged
-        };
-        compare_tensor(
-            &loaded,
-            &format!("{prefix}{}", spec.name),
-            &spec.name,
-            entry,
-            report,
-        )?;
+        if statistic && entry.is_null() {
+            entry = &variables[&spec.original_name];
+        }
+        let label = format!("{prefix}{}", spec.name);
+        compare_tensor(loaded, &label, &spec.name, entry, report)?;
     }
     Ok(())
 }
@@ -244,18 +238,17 @@ fn check_imported(
 /// Our optimizer's tensors have the values of the slots that they come from.
 fn check_slots(
     imported: &Imported,
+    loaded: &CheckpointFile,
     expected: &Value,
-    slots: &BTreeMap<String, (String, &'static str)>,
+    slots: &Slots,
     report: &mut CaseReport,
 ) -> Result<()> {
-    let loaded = imported.load(&Device::Cpu)?;
     let specs = imported.config.parameter_specs()?;
     for (name, (variable, slot)) in slots {
-        let Some(spec) = specs.iter().find(|spec| spec.original_name == *variable) else {
-            continue;
-        };
-        let slot = format!("{}.{slot}", spec.name);
-        compare_tensor(&loaded, &slot, &slot, &expected["variables"][name], report)?;
+        if let Some(spec) = specs.iter().find(|spec| spec.original_name == *variable) {
+            let slot = format!("{}.{slot}", spec.name);
+            compare_tensor(loaded, &slot, &slot, &expected["variables"][name], report)?;
+        }
     }
     Ok(())
 }
@@ -271,19 +264,21 @@ fn compare_tensor(
     let same_shape = tensor.map(|tensor| tensor.dims().to_vec()) == shape(&entry["shape"]);
     report.require(&format!("{label}: shape"), same_shape && tensor.is_some());
     if let Some(tensor) = tensor {
-        let values = tensor.flatten_all()?.to_vec1::<f32>()?;
-        let values: Vec<f64> = values.into_iter().map(f64::from).collect();
-        compare_values(label, &values, entry, report);
+        compare_values(label, &values(tensor)?, entry, report);
     }
     Ok(())
 }
 
 /// The saved file is the loaded network.
-fn check_saved(imported: &Imported, folder: &Path, report: &mut CaseReport) -> Result<()> {
+fn check_saved(
+    imported: &Imported,
+    loaded: &CheckpointFile,
+    folder: &Path,
+    report: &mut CaseReport,
+) -> Result<()> {
     let path = folder.join("saved.safetensors");
     imported.save(&path)?;
     let saved = CheckpointFile::load(&path, &Device::Cpu)?;
-    let loaded = imported.load(&Device::Cpu)?;
     let mut same = saved.metadata == loaded.metadata;
     same &= saved.tensors.keys().eq(loaded.tensors.keys());
     for (a, b) in saved.tensors.values().zip(loaded.tensors.values()) {
@@ -296,31 +291,21 @@ fn check_saved(imported: &Imported, folder: &Path, report: &mut CaseReport) -> R
 }
 
 fn bits(tensor: &Tensor) -> Result<Vec<u64>> {
-    let values = tensor.flatten_all()?.to_dtype(candle_core::DType::F64)?;
-    Ok(values
-        .to_vec1::<f64>()?
-        .into_iter()
-        .map(f64::to_bits)
-        .collect())
+    Ok(values(tensor)?.into_iter().map(f64::to_bits).collect())
 }
 
 /// The imported network computes what the original computed.
-fn check_activations(
-    case: &GoldenCase,
-    imported: &Imported,
-    report: &mut CaseReport,
-) -> Result<()> {
+fn check_activations(checks: &mut CaseChecks<'_>, imported: &Imported) -> Result<()> {
+    let case = checks.case;
     let tolerance = Tolerance::relative_to_max(case.bound("rel_to_max_abs")?);
     let model = imported.model(&Device::Cpu)?;
     let output = model.forward(case.tensor("input")?, Mode::Infer)?;
     for name in case.names() {
-        let Some(activation) = name.strip_prefix("out/") else {
-            continue;
-        };
-        let found = activation_of(&output, activation)?
-            .ok_or_else(|| case.error(format!("an output `{activation}`")))?;
-        let found = found.flatten_all()?.to_vec1::<f32>()?;
-        report.compare(name, tolerance, &found, &case.values(name)?);
+        if let Some(activation) = name.strip_prefix("out/") {
+            let none = || case.error(format!("an output `{activation}`"));
+            let found = activation_of(&output, activation)?.ok_or_else(none)?;
+            checks.compare_tensor(name, tolerance, &found)?;
+        }
     }
     Ok(())
 }

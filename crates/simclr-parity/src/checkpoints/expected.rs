@@ -1,10 +1,12 @@
 //! What a case of `checkpoints` expects, as JSON.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
-use simclr_checkpoint::Values;
+use simclr_checkpoint::{Array, ElementType};
 use simclr_testkit::GoldenCase;
 
-use crate::Result;
+use crate::{CaseReport, Result};
 
 /// A file of the case.
 pub(super) fn read_json(case: &GoldenCase, name: &str) -> Result<Value> {
@@ -28,27 +30,30 @@ pub(super) fn shape(value: &Value) -> Option<Vec<usize>> {
 }
 
 /// Pairs of texts.
-pub(super) fn texts(value: &Value) -> impl Iterator<Item = (&str, &str)> {
+pub(super) fn texts(value: &Value) -> BTreeMap<String, String> {
     let entries = value.as_object().into_iter().flatten();
-    entries.filter_map(|(name, text)| Some((name.as_str(), text.as_str()?)))
+    let text = |(name, text): (&String, &Value)| Some((name.clone(), text.as_str()?.to_owned()));
+    entries.filter_map(text).collect()
+}
+
+/// Requires that an array has the type and the shape of its entry.
+pub(super) fn require_form(report: &mut CaseReport, label: &str, array: &Array, entry: &Value) {
+    let same_type = entry["dtype"] == type_name(array.values.element_type());
+    report.require(&format!("{label}: type"), same_type);
+    let same_shape = Some(&array.shape) == shape(&entry["shape"]).as_ref();
+    report.require(&format!("{label}: shape"), same_shape);
 }
 
 /// numpy's name of the type.
-pub(super) fn type_name(values: &Values) -> Option<&'static str> {
-    Some(match values {
-        Values::F32(_) => "float32",
-        Values::F64(_) => "float64",
-        Values::F16(_) => "float16",
-        Values::BF16(_) => "bfloat16",
-        Values::I8(_) => "int8",
-        Values::I16(_) => "int16",
-        Values::I32(_) => "int32",
-        Values::I64(_) => "int64",
-        Values::U8(_) => "uint8",
-        Values::U16(_) => "uint16",
-        Values::U32(_) => "uint32",
-        Values::U64(_) => "uint64",
-        Values::Bool(_) => "bool",
-        _ => return None,
-    })
+fn type_name(element: ElementType) -> String {
+    let ours = element.to_string();
+    let (kind, bits) = ours.split_at(ours.find(char::is_numeric).unwrap_or(ours.len()));
+    let kind = match kind {
+        "f" => "float",
+        "bf" => "bfloat",
+        "i" => "int",
+        "u" => "uint",
+        other => other,
+    };
+    format!("{kind}{bits}")
 }

@@ -7,21 +7,16 @@ use std::path::Path;
 use serde_json::{Value, json};
 use simclr_checkpoint::{ImportOptions, recognize};
 use simclr_model::{ModelStage, ParameterSpec};
-use simclr_testkit::GoldenCase;
 
 use super::expected::{equal, shape};
-use crate::{CaseReport, Result};
+use crate::{CaseChecks, Result};
 
-pub(super) fn check(
-    case: &GoldenCase,
-    file: &str,
-    manifest: &Value,
-    report: &mut CaseReport,
-) -> Result<()> {
+pub(super) fn check(checks: &mut CaseChecks<'_>, file: &str, manifest: &Value) -> Result<()> {
     let listed = manifest["tf1_variables"].as_array();
     let pair = |entry: &Value| Some((entry[0].as_str()?.to_owned(), shape(&entry[1])?));
     let listed: Option<Vec<_>> = listed.and_then(|list| list.iter().map(pair).collect());
-    let listed = listed.ok_or_else(|| case.error(format!("{file}: no variables")))?;
+    let no_variables = || checks.case.error(format!("{file}: no variables"));
+    let listed = listed.ok_or_else(no_variables)?;
     let shapes: BTreeMap<_, _> = listed.iter().cloned().collect();
     let config = recognize(Path::new(file), &shapes, &ImportOptions::default())?;
     let specs = config.parameter_specs()?;
@@ -29,60 +24,37 @@ pub(super) fn check(
         .iter()
         .map(|spec| (spec.original_name.clone(), spec.shape.clone()))
         .collect();
-    let mut require = |what: &str, holds: bool| report.require(&format!("{file}: {what}"), holds);
-    require(
-        "the same variables",
-        ours == shapes && specs.len() == listed.len(),
-    );
+    let mut require = |what: &str, holds: bool| {
+        let name = format!("{file}: {what}");
+        checks.report.require(&name, holds);
+    };
+    let same = ours == shapes && specs.len() == listed.len();
+    require("the same variables", same);
 
     let values = |wanted: &dyn Fn(&ParameterSpec) -> bool| -> u64 {
         let wanted = specs.iter().filter(|spec| wanted(spec));
         wanted.map(|spec| spec.element_count() as u64).sum()
     };
-    let is_base = |stage: ModelStage| {
-        !matches!(
-            stage,
-            ModelStage::ProjectionHead | ModelStage::SupervisedHead
-        )
-    };
-    let base = values(&|spec| is_base(spec.stage) && spec.role.is_trainable());
-    let statistics = values(&|spec| is_base(spec.stage) && !spec.role.is_trainable());
-    let projection =
-        values(&|spec| spec.stage == ModelStage::ProjectionHead && spec.role.is_trainable());
-    let supervised = values(&|spec| spec.stage == ModelStage::SupervisedHead);
+    let is_projection = |spec: &ParameterSpec| spec.stage == ModelStage::ProjectionHead;
+    let is_supervised = |spec: &ParameterSpec| spec.stage == ModelStage::SupervisedHead;
+    let is_base = |spec: &ParameterSpec| !is_projection(spec) && !is_supervised(spec);
+    let base = values(&|spec| is_base(spec) && spec.role.is_trainable());
+    let statistics = values(&|spec| is_base(spec) && !spec.role.is_trainable());
+    let projection = values(&|spec| is_projection(spec) && spec.role.is_trainable());
+    let supervised = values(&is_supervised);
     let encoder = &config.encoder;
-    let head = config.supervised_head.as_ref();
-    let trainable = &manifest["params_trainable"];
-    for (what, recognised, expected) in [
-        ("depth", json!(encoder.depth), &manifest["resnet_depth"]),
-        (
-            "width",
-            json!(encoder.width_multiplier),
-            &manifest["width_multiplier"],
-        ),
-        ("sk_ratio", json!(encoder.sk_ratio), &manifest["sk_ratio"]),
-        (
-            "classes",
-            json!(head.map(|head| head.num_classes)),
-            &manifest["num_classes"],
-        ),
-        ("base parameters", json!(base), &trainable["base_model"]),
-        (
-            "projection parameters",
-            json!(projection),
-            &trainable["head_contrastive"],
-        ),
-        (
-            "supervised parameters",
-            json!(supervised),
-            &trainable["head_supervised"],
-        ),
-        (
-            "statistics",
-            json!(statistics),
-            &manifest["moving_statistics_base_model"],
-        ),
+    let classes = config.supervised_head.as_ref().map(|head| head.num_classes);
+    for (what, recognised) in [
+        ("/resnet_depth", json!(encoder.depth)),
+        ("/width_multiplier", json!(encoder.width_multiplier)),
+        ("/sk_ratio", json!(encoder.sk_ratio)),
+        ("/num_classes", json!(classes)),
+        ("/params_trainable/base_model", json!(base)),
+        ("/params_trainable/head_contrastive", json!(projection)),
+        ("/params_trainable/head_supervised", json!(supervised)),
+        ("/moving_statistics_base_model", json!(statistics)),
     ] {
+        let expected = manifest.pointer(what).unwrap_or(&Value::Null);
         require(what, equal(&recognised, expected));
     }
     // Not every architecture is published.

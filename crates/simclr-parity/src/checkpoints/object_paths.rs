@@ -6,118 +6,82 @@ use serde_json::Value;
 use simclr_checkpoint::canonical_names;
 
 use super::expected::texts;
-use crate::{CaseReport, Result};
+use crate::CaseChecks;
 
 /// What follows the path of a variable in the key of its values.
 const ATTRIBUTE: &str = "/.ATTRIBUTES/VARIABLE_VALUE";
 const SLOT: &str = "/.OPTIMIZER_SLOT/optimizer/Momentum/.ATTRIBUTES/VARIABLE_VALUE";
 
-pub(super) fn check(file: &str, table: &Value, report: &mut CaseReport) -> Result<()> {
-    let forms = [
-        (
-            "canonical_to_object_key",
-            "object_key_to_full_name",
-            "other_keys",
-        ),
-        (
-            "canonical_to_saved_model_key",
-            "saved_model_key_to_full_name",
-            "saved_model_other_keys",
-        ),
-    ];
-    for (keys, full_names, others) in forms {
-        check_form(
-            file,
-            &table[keys],
-            &table[full_names],
-            &table[others],
-            report,
-        );
+pub(super) fn check(checks: &mut CaseChecks<'_>, file: &str, table: &Value) {
+    let mut require = |what: &str, holds: bool| {
+        let name = format!("{file}: {what}");
+        checks.report.require(&name, holds);
+    };
+    for (form, others) in [
+        ("object_key", "other_keys"),
+        ("saved_model_key", "saved_model_other_keys"),
+    ] {
+        let expected = texts(&table[format!("canonical_to_{form}")]);
+        let full_names = texts(&table[format!("{form}_to_full_name")]);
+        let count = expected.len();
+        check_form(&expected, &full_names, &table[others], |what, holds| {
+            require(&format!("{what} ({count} keys)"), holds);
+        });
     }
-    check_paths_alone(file, &table["canonical_to_object_key"], report);
-    Ok(())
+    check_paths_alone(&texts(&table["canonical_to_object_key"]), require);
 }
 
 /// Keys with their full names, as an object graph has them.
 fn check_form(
-    file: &str,
-    keys: &Value,
-    full_names: &Value,
+    expected: &BTreeMap<String, String>,
+    full_names: &BTreeMap<String, String>,
     others: &Value,
-    report: &mut CaseReport,
+    mut require: impl FnMut(&str, bool),
 ) {
-    let full_names: BTreeMap<&str, &str> = texts(full_names).collect();
-    let expected: BTreeMap<&str, &str> = texts(keys).collect();
-    let others: Vec<&str> = others
+    let mut others: Vec<&String> = others
         .as_object()
         .into_iter()
-        .flatten()
-        .map(|(key, _)| key.as_str())
+        .flat_map(|o| o.keys())
         .collect();
-    let all = expected.values().chain(&others);
-    let names = canonical_names(all.map(|key| (*key, full_names.get(key).copied())));
-    let label = |what: &str| format!("{file}: {what} ({} keys)", expected.len());
-    report.require(
-        &label("variables"),
-        !expected.is_empty() && same(&names.weights, &expected),
-    );
-    let mut unmapped: Vec<&str> = names.others.iter().map(String::as_str).collect();
+    let full_name = |key: &String| full_names.get(key).map(String::as_str);
+    let all = expected.values().chain(others.iter().copied());
+    let names = canonical_names(all.map(|key| (key.as_str(), full_name(key))));
+    let same = !expected.is_empty() && names.weights == *expected;
+    require("variables", same);
+    let mut unmapped: Vec<&String> = names.others.iter().collect();
     unmapped.sort_unstable();
-    let mut others = others;
     others.sort_unstable();
-    report.require(&label("everything else"), unmapped == others);
-    report.require(&label("no conflicts"), names.conflicts.is_empty());
+    require("everything else", unmapped == others);
+    require("no conflicts", names.conflicts.is_empty());
 
     // The same program later: all counters stand higher.
-    let moved: BTreeMap<&str, String> = full_names
-        .iter()
-        .map(|(key, name)| (*key, renumber(name)))
-        .collect();
-    let all = expected.values();
-    let names = canonical_names(all.map(|key| (*key, moved.get(key).map(String::as_str))));
-    report.require(
-        &label("counters from elsewhere"),
-        same(&names.weights, &expected),
+    let moved = |key: &String| full_names.get(key).map(|name| renumber(name));
+    let all: Vec<_> = expected.values().map(|key| (key, moved(key))).collect();
+    let names = canonical_names(
+        all.iter()
+            .map(|(key, name)| (key.as_str(), name.as_deref())),
     );
+    require("counters from elsewhere", names.weights == *expected);
 }
 
 /// Keys without an object graph, and those of their momentum.
-fn check_paths_alone(file: &str, keys: &Value, report: &mut CaseReport) {
-    let expected: BTreeMap<&str, &str> = texts(keys).collect();
-    let slots: Vec<String> = expected
-        .values()
-        .filter_map(|key| Some(format!("{}{SLOT}", key.strip_suffix(ATTRIBUTE)?)))
-        .collect();
-    let keys = expected
-        .values()
-        .copied()
-        .chain(slots.iter().map(String::as_str));
-    let names = canonical_names(keys.map(|key| (key, None)));
-    report.require(
-        &format!("{file}: paths alone"),
-        same(&names.weights, &expected),
-    );
-    let of_slots: BTreeMap<&str, &str> = names
+fn check_paths_alone(expected: &BTreeMap<String, String>, mut require: impl FnMut(&str, bool)) {
+    let path = |key: &String| Some(key.strip_suffix(ATTRIBUTE)?.to_owned());
+    let slot = |key: &String| Some(format!("{}{SLOT}", path(key)?));
+    let slots: Vec<String> = expected.values().filter_map(slot).collect();
+    let keys = expected.values().chain(&slots);
+    let names = canonical_names(keys.map(|key| (key.as_str(), None)));
+    require("paths alone", names.weights == *expected);
+    let momentum = names
         .slots
         .iter()
-        .filter(|((_, slot), _)| slot == "momentum")
-        .filter_map(|((canonical, _), key)| Some((canonical.as_str(), key.strip_suffix(SLOT)?)))
-        .collect();
-    let without_suffix: BTreeMap<&str, &str> = expected
-        .iter()
-        .filter_map(|(canonical, key)| Some((*canonical, key.strip_suffix(ATTRIBUTE)?)))
-        .collect();
-    report.require(
-        &format!("{file}: momentum by path"),
-        of_slots == without_suffix,
-    );
-}
-
-fn same(found: &BTreeMap<String, String>, expected: &BTreeMap<&str, &str>) -> bool {
-    let found = found
-        .iter()
-        .map(|(name, key)| (name.as_str(), key.as_str()));
-    found.eq(expected.iter().map(|(name, key)| (*name, *key)))
+        .filter(|((_, slot), _)| slot == "momentum");
+    let of_slots = momentum
+        .filter_map(|((canonical, _), key)| Some((canonical, key.strip_suffix(SLOT)?.to_owned())));
+    let paths = expected.iter();
+    let paths = paths.filter_map(|(canonical, key)| Some((canonical, path(key)?)));
+    let same = of_slots.collect::<BTreeMap<_, _>>() == paths.collect();
+    require("momentum by path", same);
 }
 
 /// Raises the numbers of convolutions and batch norms by a hundred, as a program would that

@@ -5,12 +5,12 @@ use std::path::Path;
 use serde_json::Value;
 use simclr_checkpoint::Values;
 use simclr_checkpoint::tensorflow::{Bundle, DataType};
-use simclr_testkit::GoldenCase;
 
-use super::expected::{shape, type_name};
-use crate::{CaseReport, Result};
+use super::expected::require_form;
+use crate::{CaseChecks, CaseReport, Result};
 
-pub(super) fn check(case: &GoldenCase, report: &mut CaseReport) -> Result<()> {
+pub(super) fn check(checks: &mut CaseChecks<'_>) -> Result<()> {
+    let (case, report) = (checks.case, &mut checks.report);
     let params = case.params().as_object();
     for (folder, variables) in params.into_iter().flatten() {
         let path = case.directory.join(folder);
@@ -18,13 +18,10 @@ pub(super) fn check(case: &GoldenCase, report: &mut CaseReport) -> Result<()> {
             check_good(folder, &path, variables, report)?;
         }
     }
-    let prefix = case.params()["prefix"].as_str();
-    let prefix = prefix.ok_or_else(|| case.error("no `prefix`"))?;
-    let bad = case.directory.join("bad");
-    let entries = std::fs::read_dir(&bad).map_err(|error| case.error(error.to_string()))?;
-    for entry in entries {
-        let path = entry.map_err(|error| case.error(error.to_string()))?.path();
-        check_bad(prefix, &path, report);
+    let unreadable = |error: std::io::Error| case.error(error.to_string());
+    for entry in std::fs::read_dir(case.directory.join("bad")).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        check_bad(case.text("prefix")?, &path, report);
     }
     Ok(())
 }
@@ -49,14 +46,9 @@ fn check_good(folder: &str, path: &Path, variables: &Value, report: &mut CaseRep
             continue;
         }
         let array = bundle.read(name)?;
-        let same_type = type_name(&array.values) == entry["dtype"].as_str();
-        report.require(&format!("{label}: type"), same_type);
-        let same_shape = Some(array.shape) == shape(&entry["shape"]);
-        report.require(&format!("{label}: shape"), same_shape);
-        report.require(
-            &format!("{label}: values"),
-            same(&array.values, &entry["values"]),
-        );
+        require_form(report, &label, &array, entry);
+        let same = same(&array.values, &entry["values"]);
+        report.require(&format!("{label}: values"), same);
     }
     Ok(())
 }
@@ -81,9 +73,8 @@ fn check_bad(prefix: &str, path: &Path, report: &mut CaseReport) {
     let file = path.join(prefix).display().to_string();
     let named = outcome.is_err_and(|error| {
         let text = error.to_string();
-        let rest = text
-            .strip_prefix(&file)
-            .and_then(|rest| rest.split_once(": "));
+        let rest = text.strip_prefix(&file);
+        let rest = rest.and_then(|rest| rest.split_once(": "));
         rest.is_some_and(|(_, reason)| !reason.is_empty())
     });
     report.require(&format!("bad/{name}: rejected by name"), named);

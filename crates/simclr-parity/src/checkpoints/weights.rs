@@ -7,6 +7,7 @@ use simclr_checkpoint::{SafetensorsReader, import};
 use simclr_model::Mode;
 use simclr_testkit::Tolerance;
 
+use crate::tensors::values;
 use crate::{CaseReport, Result};
 
 /// The result of PyTorch in another order of summation.
@@ -25,8 +26,7 @@ pub fn check_weights(weights: &Path, check: &Path) -> Result<CaseReport> {
     let mut report = CaseReport::default();
     let mut compare = |name: &str, found: &Tensor| -> Result<()> {
         let reference = recorded.read(name)?.values.into_f32();
-        let found = found.flatten_all()?.to_vec1::<f32>()?;
-        report.compare(name, TOLERANCE, &found, &reference);
+        report.compare(name, TOLERANCE, &values(found)?, &reference);
         Ok(())
     };
     for (index, group) in output.encoder.block_groups.iter().enumerate() {

@@ -1,9 +1,9 @@
 //! What the cases of image operations share.
 
+use crate::{CaseChecks, Result};
 use simclr_augment::Image;
+use simclr_augment::ops::CropBox;
 use simclr_testkit::{GoldenCase, Tolerance};
-
-use crate::{CaseReport, Result};
 
 /// The case's bound on each value.
 pub(super) fn tolerance(case: &GoldenCase) -> Result<Tolerance> {
@@ -27,6 +27,16 @@ pub(super) fn size(case: &GoldenCase, name: &str) -> Result<(usize, usize)> {
     }
 }
 
+/// A box by its corner and size.
+pub(crate) fn crop_box([y, x, height, width]: [usize; 4]) -> CropBox {
+    CropBox {
+        y,
+        x,
+        height,
+        width,
+    }
+}
+
 /// What follows `prefix` in the names of the recorded tensors.
 pub(super) fn suffixes<'a>(case: &'a GoldenCase, prefix: &'a str) -> impl Iterator<Item = &'a str> {
     let names = case.names().into_iter();
@@ -36,15 +46,15 @@ pub(super) fn suffixes<'a>(case: &'a GoldenCase, prefix: &'a str) -> impl Iterat
 /// Compares what an operation makes of each image `in_KEY` with `out_KEY`; it is also given the
 /// height and width of that.
 pub(super) fn each_image(
-    case: &GoldenCase,
-    report: &mut CaseReport,
+    checks: &mut CaseChecks<'_>,
     operation: impl Fn(Image, (usize, usize)) -> Result<Vec<f32>>,
 ) -> Result<()> {
+    let case = checks.case;
     for key in suffixes(case, "in_") {
         let expected = format!("out_{key}");
         let input = image(case, &format!("in_{key}"))?;
         let result = operation(input, size(case, &expected)?)?;
-        report.compare(key, tolerance(case)?, &result, &case.values(&expected)?);
+        checks.compare(&expected, tolerance(case)?, &result)?;
     }
     Ok(())
 }

@@ -3,18 +3,13 @@
 
 mod color;
 mod geometry;
-mod inputs;
+pub(crate) mod inputs;
 mod loading;
 
-use simclr_testkit::GoldenCase;
-
-use crate::{CaseReport, Result};
-
-/// Repeats one recorded operation.
-type Operation = fn(&GoldenCase, &mut CaseReport) -> Result<()>;
+use crate::{CaseChecks, Checker, Result};
 
 /// The recorded operations by name; a case may add to the name.
-const OPERATIONS: &[(&str, Operation)] = &[
+const OPERATIONS: &[(&str, Checker)] = &[
     ("brightness", color::factors),
     ("center_crop", geometry::center_crop),
     ("color_jitter", color::jitter),
@@ -31,13 +26,12 @@ const OPERATIONS: &[(&str, Operation)] = &[
     ("saturation", color::factors),
 ];
 
-pub(crate) fn check(case: &GoldenCase) -> Result<CaseReport> {
+pub(crate) fn check(checks: &mut CaseChecks<'_>) -> Result<()> {
+    let case = checks.case;
     let name = case.params()["op"].as_str().unwrap_or(&case.name);
-    let (_, operation) = OPERATIONS
-        .iter()
+    let mut operations = OPERATIONS.iter();
+    let (_, operation) = operations
         .find(|(operation, _)| name.starts_with(operation))
         .ok_or_else(|| case.error(format!("no operation is called `{name}`")))?;
-    let mut report = CaseReport::default();
-    operation(case, &mut report)?;
-    Ok(report)
+    operation(checks)
 }

@@ -7,7 +7,7 @@ use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, ValueFormatte
 use plotters::prelude::{Color, Ranged, TRANSPARENT};
 
 use super::canvas::{Align, Canvas, DrawError, Pixel, font, pixels, stroke, units};
-use super::style::{GRID, INK, TextSize, text_width};
+use super::style::{BODY_SIZE, GRID, INK, SMALL_SIZE, text_width};
 use crate::error::Result;
 
 /// How values become positions.
@@ -38,7 +38,7 @@ pub(super) struct Axis {
     pub(super) scale: Scale,
     pub(super) range: (f64, f64),
     pub(super) ticks: Vec<(f64, String)>,
-    /// Whether a line crosses the figure at each tick.
+    /// Whether a line crosses the figure at each tick of a vertical axis.
     pub(super) grid: bool,
 }
 
@@ -51,13 +51,13 @@ impl Axis {
         at_least: Option<(f64, f64)>,
     ) -> Self {
         let required = at_least.into_iter().flat_map(|(low, high)| [low, high]);
-        let (low, high) = values
+        let positions = values
             .chain(required)
-            .filter_map(|value| scale.position(value))
-            .fold(
-                (f64::INFINITY, f64::NEG_INFINITY),
-                |(low, high), position| (low.min(position), high.max(position)),
-            );
+            .filter_map(|value| scale.position(value));
+        let none = (f64::INFINITY, f64::NEG_INFINITY);
+        let (low, high) = positions.fold(none, |(low, high), position| {
+            (low.min(position), high.max(position))
+        });
         let range = match (low, high) {
             _ if low > high => (0.0, 1.0),
             _ if low == high => (low - 0.5, high + 0.5),
@@ -80,18 +80,15 @@ impl Axis {
 
     /// Takes these values, with these texts, as ticks.
     pub(super) fn with_ticks(mut self, ticks: &[(f64, String)]) -> Self {
-        self.ticks = ticks
-            .iter()
-            .filter_map(|(value, text)| Some((self.scale.position(*value)?, text.clone())))
-            .collect();
+        let tick =
+            |(value, text): &(f64, String)| Some((self.scale.position(*value)?, text.clone()));
+        self.ticks = ticks.iter().filter_map(tick).collect();
         self
     }
 
     fn widest_tick(&self) -> f64 {
-        let widths = self
-            .ticks
-            .iter()
-            .map(|(_, text)| text_width(text, TextSize::Small));
+        let texts = self.ticks.iter().map(|(_, text)| text);
+        let widths = texts.map(|text| text_width(text, SMALL_SIZE));
         widths.fold(0.0, f64::max)
     }
 }
@@ -125,35 +122,28 @@ impl ValueFormatter<f64> for Axis {
     }
 }
 
-/// The space around the plotted area, in pixels.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Margins {
-    pub(super) top: f64,
-    pub(super) right: f64,
-    pub(super) left: f64,
-}
+/// The space above and to the left of the plotted area and the vertical axis, in pixels.
+const TOP: f64 = 40.0;
+const LEFT: f64 = 8.0;
 
-/// Draws the axes `x` and `y` with their grid and returns the function from
-/// values to pixels; a value without a place on its scale gives `None`.
+/// Draws the axes `x` and `y` with their grid, `right` pixels from the right border, and returns
+/// the function from values to pixels; a value without a place on its scale gives `None`.
 pub(super) fn draw_frame<'c>(
     canvas: &Canvas<'c>,
     x: &Axis,
     y: &Axis,
-    margins: Margins,
+    right: f64,
 ) -> Result<impl Fn(f64, f64) -> Option<Pixel> + use<'c>, DrawError> {
     let label_space = |axis: &Axis| if axis.label.is_empty() { 6.0 } else { 27.0 };
-    let mut chart = ChartBuilder::on(canvas.area())
-        .margin_top(units(margins.top))
-        .margin_right(units(margins.right))
-        .margin_left(units(margins.left + label_space(y)))
+    let mut chart = ChartBuilder::on(&canvas.area)
+        .margin_top(units(TOP))
+        .margin_right(units(right))
+        .margin_left(units(LEFT + label_space(y)))
         .margin_bottom(units(label_space(x)))
         .x_label_area_size(units(26.0))
         .y_label_area_size(units(y.widest_tick() + 12.0))
         .build_cartesian_2d(x.clone(), y.clone())?;
     let mut mesh = chart.configure_mesh();
-    if !x.grid {
-        mesh.disable_x_mesh();
-    }
     if !y.grid {
         mesh.disable_y_mesh();
     }
@@ -161,19 +151,15 @@ pub(super) fn draw_frame<'c>(
         .bold_line_style(stroke(GRID, 1.0))
         .set_all_tick_mark_size(units(4.0))
         .light_line_style(TRANSPARENT)
-        .label_style(font(TextSize::Small))
+        .label_style(font(SMALL_SIZE))
         .draw()?;
 
     let (columns, rows) = chart.plotting_area().get_pixel_range();
-    let (_, height) = canvas.area().dim_in_pixel();
     let middle = |range: Range<i32>| 0.5 * (pixels(range.start) + pixels(range.end));
-    let below = (
-        middle(columns),
-        f64::from(height) / f64::from(units(1.0)) - 14.0,
-    );
-    canvas.aligned(&x.label, below, Align::Centre, TextSize::Body, &INK)?;
-    let beside = (margins.left + 10.0, middle(rows));
-    canvas.aligned(&y.label, beside, Align::UpwardsCentre, TextSize::Body, &INK)?;
+    let below = (middle(columns), canvas.size().1 - 14.0);
+    canvas.text(&x.label, below, Align::Centre, BODY_SIZE, &INK)?;
+    let beside = (LEFT + 10.0, middle(rows));
+    canvas.text(&y.label, beside, Align::UpwardsCentre, BODY_SIZE, &INK)?;
 
     let (x_scale, y_scale) = (x.scale, y.scale);
     Ok(move |x_value: f64, y_value: f64| {
@@ -216,14 +202,17 @@ fn log_ticks((low, high): (f64, f64)) -> Vec<(f64, String)> {
 }
 
 /// `value` with the decimals that steps of `step` need.
-pub(super) fn number(value: f64, step: f64) -> String {
+fn number(value: f64, step: f64) -> String {
     let largest = value.abs().max(step.abs());
     if !(1e-3..1e6).contains(&largest) {
-        return if value == 0.0 {
-            "0".into()
-        } else {
-            trimmed(&format!("{value:.2e}"))
-        };
+        if value == 0.0 {
+            return "0".into();
+        }
+        // Without the zeros at the end of the mantissa.
+        let text = format!("{value:.2e}");
+        let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+        let mantissa = mantissa.trim_end_matches('0').trim_end_matches('.');
+        return format!("{mantissa}e{exponent}");
     }
     let decimals = (0..8)
         .find(|decimals| {
@@ -232,15 +221,6 @@ pub(super) fn number(value: f64, step: f64) -> String {
         })
         .unwrap_or(8);
     format!("{value:.*}", decimals as usize)
-}
-
-/// Without the zeros at the end of the mantissa.
-fn trimmed(text: &str) -> String {
-    let Some((mantissa, exponent)) = text.split_once('e') else {
-        return text.to_owned();
-    };
-    let mantissa = mantissa.trim_end_matches('0').trim_end_matches('.');
-    format!("{mantissa}e{exponent}")
 }
 
 #[cfg(test)]
@@ -253,39 +233,26 @@ mod tests {
 
     #[test]
     fn linear_ticks_are_round_and_include_the_ends() {
-        assert_eq!(
-            texts(&linear_ticks((0.0, 1.0))),
-            ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]
-        );
-        assert_eq!(
-            texts(&linear_ticks((0.0, 100.0))),
-            ["0", "20", "40", "60", "80", "100"]
-        );
-        assert_eq!(
-            texts(&linear_ticks((3.9, 5.13))),
-            ["4.00", "4.25", "4.50", "4.75", "5.00"]
-        );
-        assert_eq!(
-            texts(&linear_ticks((0.0, 4.2e-4))),
-            ["0", "1e-4", "2e-4", "3e-4", "4e-4"]
-        );
-        assert_eq!(
-            texts(&linear_ticks((-2.0, 2.0))),
-            ["-2", "-1", "0", "1", "2"]
-        );
+        for (range, expected) in [
+            ((0.0, 1.0), &["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"][..]),
+            ((0.0, 100.0), &["0", "20", "40", "60", "80", "100"]),
+            ((3.9, 5.13), &["4.00", "4.25", "4.50", "4.75", "5.00"]),
+            ((0.0, 4.2e-4), &["0", "1e-4", "2e-4", "3e-4", "4e-4"]),
+            ((-2.0, 2.0), &["-2", "-1", "0", "1", "2"]),
+        ] {
+            assert_eq!(texts(&linear_ticks(range)), expected);
+        }
     }
 
     #[test]
     fn log_ticks_suit_the_number_of_decades() {
-        assert_eq!(
-            texts(&log_ticks((-2.0, 0.0))),
-            ["0.01", "0.03", "0.1", "0.3", "1"]
-        );
-        assert_eq!(texts(&log_ticks((0.0, 1.0))), ["1", "2", "5", "10"]);
-        assert_eq!(
-            texts(&log_ticks((-5.0, 0.0))),
-            ["1e-5", "1e-4", "0.001", "0.01", "0.1", "1"]
-        );
+        for (range, expected) in [
+            ((-2.0, 0.0), &["0.01", "0.03", "0.1", "0.3", "1"][..]),
+            ((0.0, 1.0), &["1", "2", "5", "10"]),
+            ((-5.0, 0.0), &["1e-5", "1e-4", "0.001", "0.01", "0.1", "1"]),
+        ] {
+            assert_eq!(texts(&log_ticks(range)), expected);
+        }
     }
 
     #[test]

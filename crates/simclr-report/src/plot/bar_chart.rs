@@ -1,9 +1,9 @@
 //! Bars: figures by class.
 
-use super::axis::{Axis, Margins, Scale, draw_frame};
-use super::canvas::{self, Canvas, DrawError, Marker};
+use super::axis::{Axis, Scale, draw_frame};
+use super::canvas::{self, Align, Canvas, DrawError, Marker};
 use super::legend::{self, Symbol};
-use super::style::{FAINT_INK, TextSize, colour, fit};
+use super::style::{FAINT_INK, SMALL_SIZE, colour, fit};
 use crate::error::{Error, Result};
 use crate::svg::Svg;
 
@@ -35,16 +35,11 @@ impl BarChart {
         }
     }
 
-    /// Names the axis of the values.
-    pub fn x_label(mut self, label: impl Into<String>) -> Self {
-        self.x_label = label.into();
-        self
-    }
-
-    /// Makes the axis of the values cover at least `low..=high`.
-    pub fn x_range(mut self, low: f64, high: f64) -> Self {
-        self.x_range = Some((low, high));
-        self
+    setters! {
+        /// Names the axis of the values.
+        x_label(label: impl Into<String>) => x_label = label.into();
+        /// Makes the axis of the values cover at least `low..=high`.
+        x_range(low: f64, high: f64) => x_range = Some((low, high));
     }
 
     /// Adds a bar to each category. A value that is not finite has none.
@@ -59,41 +54,23 @@ impl BarChart {
     /// [`Error::Plot`] if a measure has more or fewer values than there are
     /// categories, or if the drawing fails.
     pub fn render(&self) -> Result<Svg> {
-        for (name, values) in &self.measures {
-            if values.len() != self.categories.len() {
-                return Err(Error::Plot {
-                    figure: self.title.clone(),
-                    reason: format!(
-                        "{} values of {name} for {} categories",
-                        values.len(),
-                        self.categories.len()
-                    ),
-                });
-            }
+        let categories = self.categories.len();
+        let mut measures = self.measures.iter();
+        if let Some((name, values)) = measures.find(|(_, values)| values.len() != categories) {
+            let count = values.len();
+            return Err(Error::Plot {
+                figure: self.title.clone(),
+                reason: format!("{count} values of {name} for {categories} categories"),
+            });
         }
-        let legend = if self.measures.len() > 1 {
-            legend::width(self.measures.iter().map(|measure| measure.0.as_str()))
-        } else {
-            0.0
-        };
+        let mut entries: Vec<_> = self.measures.iter().enumerate().map(entry).collect();
         let group = BAR * self.bars() + GAP;
-        let height = (group * self.rows() + 100.0).max(legend::height(self.measures.len()) + 90.0);
+        let height = (group * self.rows() + 100.0).max(legend::height(entries.len()) + 90.0);
+        // One measure needs no legend.
+        entries.retain(|_| self.measures.len() > 1);
         canvas::draw(&self.title, (WIDTH, height), |canvas| {
-            canvas.title(&self.title)?;
-            let margins = Margins {
-                top: 40.0,
-                right: legend + 44.0,
-                left: 8.0,
-            };
-            self.draw_bars(canvas, margins)?;
-            let corner = (WIDTH - legend, 52.0);
-            let entries = self.measures.iter().enumerate();
-            let entries = entries.map(|(index, (name, _))| (name.as_str(), symbol(index)));
-            legend::draw(
-                canvas,
-                corner,
-                entries.take(if legend > 0.0 { usize::MAX } else { 0 }),
-            )
+            self.draw_bars(canvas, legend::width(&entries) + 44.0)?;
+            legend::draw(canvas, &entries)
         })
     }
 
@@ -105,22 +82,14 @@ impl BarChart {
         self.categories.len().max(1) as f64
     }
 
-    fn draw_bars(&self, canvas: &Canvas<'_>, margins: Margins) -> Result<(), DrawError> {
-        let values = || {
-            self.measures
-                .iter()
-                .flat_map(|(_, values)| values.iter().copied())
-        };
+    fn draw_bars(&self, canvas: &Canvas<'_>, right: f64) -> Result<(), DrawError> {
+        let values = || self.measures.iter().flat_map(|(_, values)| values).copied();
         // Bars begin at zero.
+        let with_zero = values().chain([0.0]);
         let x_range = self.x_range.unwrap_or((0.0, 0.0));
-        let x = Axis::around(
-            &self.x_label,
-            Scale::Linear,
-            values().chain([0.0]),
-            Some(x_range),
-        );
+        let x = Axis::around(&self.x_label, Scale::Linear, with_zero, Some(x_range));
         let counts = values().all(|value| value.fract() == 0.0) && self.x_range.is_none();
-        let pixel = draw_frame(canvas, &x, &self.category_axis(), margins)?;
+        let pixel = draw_frame(canvas, &x, &self.category_axis(), right)?;
         for (row, centre) in self.centres().enumerate() {
             for (index, (_, values)) in self.measures.iter().enumerate() {
                 let value = values.get(row).copied().unwrap_or(f64::NAN);
@@ -133,7 +102,7 @@ impl BarChart {
                 canvas.rectangle(corners, colour(index))?;
                 let text = format!("{value:.*}", if counts { 0 } else { 2 });
                 let at = (zero.max(end) + 4.0, top + 0.5 * BAR - 1.0);
-                canvas.text(&text, at, TextSize::Small, &FAINT_INK)?;
+                canvas.text(&text, at, Align::Left, SMALL_SIZE, &FAINT_INK)?;
             }
         }
         Ok(())
@@ -147,7 +116,7 @@ impl BarChart {
 
     fn category_axis(&self) -> Axis {
         let names = self.categories.iter();
-        let names = names.map(|name| fit(name, WIDEST_LABEL, TextSize::Small));
+        let names = names.map(|name| fit(name, WIDEST_LABEL, SMALL_SIZE));
         Axis {
             label: String::new(),
             scale: Scale::Linear,
@@ -158,12 +127,13 @@ impl BarChart {
     }
 }
 
-fn symbol(index: usize) -> Symbol {
-    Symbol {
+fn entry((index, (name, _)): (usize, &(String, Vec<f64>))) -> (&str, Symbol) {
+    let symbol = Symbol {
         colour: colour(index),
         line: None,
         marker: Some(Marker::Square),
-    }
+    };
+    (name, symbol)
 }
 
 #[cfg(test)]
@@ -172,10 +142,8 @@ mod tests {
     use super::*;
 
     fn chart() -> BarChart {
-        BarChart::new(
-            "By class",
-            vec!["none".into(), "fall-in & <flow-in>".into()],
-        )
+        let categories = vec!["none".into(), "fall-in & <flow-in>".into()];
+        BarChart::new("By class", categories)
     }
 
     #[test]
@@ -195,10 +163,8 @@ mod tests {
 
     #[test]
     fn counts_are_written_as_counts() {
-        let svg = chart()
-            .measure("images", vec![1200.0, 37.0])
-            .render()
-            .unwrap();
+        let svg = chart().measure("images", vec![1200.0, 37.0]).render();
+        let svg = svg.unwrap();
         assert_shows(svg.as_str(), &["1200", "37"]);
         // No legend for one measure.
         assert!(!texts(svg.as_str()).contains(&"images".to_owned()));
@@ -207,12 +173,9 @@ mod tests {
     #[test]
     fn a_measure_that_does_not_fit_the_categories_is_refused() {
         let error = chart().measure("recall", vec![1.0]).render().unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains("1 values of recall for 2 categories"),
-            "{error}"
-        );
+        let error = error.to_string();
+        let expected = "1 values of recall for 2 categories";
+        assert!(error.contains(expected), "{error}");
     }
 
     #[test]

@@ -5,12 +5,12 @@ use plotters::coord::Shift;
 use plotters::element::DashedPathElement;
 use plotters::prelude::{
     Circle, Color, DrawingArea, DrawingAreaErrorKind, IntoDrawingArea, PathElement, Polygon,
-    RGBAColor, RGBColor, Rectangle, ShapeStyle, TextStyle, WHITE,
+    RGBAColor, RGBColor, Rectangle, ShapeStyle, WHITE,
 };
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontTransform, IntoTextStyle};
 
-use super::style::{FONT, INK, TextSize, fit};
+use super::style::{FONT, INK, TITLE_SIZE, fit};
 use crate::error::{Error, Result};
 use crate::svg::Svg;
 
@@ -87,8 +87,8 @@ impl Marker {
     }
 }
 
-/// Draws a figure of `size` (width and height in pixels) on white; `title` also becomes the
-/// document's title, which screen readers read out.
+/// Draws a figure of `size` (width and height in pixels) on white, with its title at the upper
+/// left, which also becomes the document's title: screen readers read it out.
 ///
 /// plotters draws on whole coordinates, so the canvas has several of them to the pixel.
 pub(super) fn draw(
@@ -100,8 +100,10 @@ pub(super) fn draw(
     let size = (units(width).unsigned_abs(), units(height).unsigned_abs());
     {
         let area = SVGBackend::with_string(&mut text, size).into_drawing_area();
+        let canvas = Canvas { area: area.clone() };
         area.fill(&WHITE)
-            .and_then(|()| content(&Canvas { area: area.clone() }))
+            .and_then(|()| canvas.title(title))
+            .and_then(|()| content(&canvas))
             .and_then(|()| area.present())
             .map_err(|error| Error::Plot {
                 figure: title.to_owned(),
@@ -121,18 +123,20 @@ pub(super) fn draw(
 
 /// The drawing area of a figure.
 pub(super) struct Canvas<'a> {
-    area: DrawingArea<SVGBackend<'a>, Shift>,
+    pub(super) area: DrawingArea<SVGBackend<'a>, Shift>,
 }
 
-impl<'a> Canvas<'a> {
-    pub(super) fn area(&self) -> &DrawingArea<SVGBackend<'a>, Shift> {
-        &self.area
+impl Canvas<'_> {
+    /// Width and height, in pixels.
+    pub(super) fn size(&self) -> Pixel {
+        let (width, height) = self.area.dim_in_pixel();
+        (f64::from(width) / UNITS, f64::from(height) / UNITS)
     }
 
     /// A line through `points`.
     pub(super) fn path(&self, points: &[Pixel], style: ShapeStyle) -> Result<(), DrawError> {
-        self.area
-            .draw(&PathElement::new(unit_points(points), style))
+        let path = PathElement::new(unit_points(points), style);
+        self.area.draw(&path)
     }
 
     /// A line of dashes of these lengths, with gaps of these, in pixels.
@@ -142,15 +146,15 @@ impl<'a> Canvas<'a> {
         (dash, gap): (f64, f64),
         style: ShapeStyle,
     ) -> Result<(), DrawError> {
-        let (dash, gap) = (units(dash), units(gap));
-        let dashes = DashedPathElement::new(unit_points(points), dash, gap, style);
+        let points = unit_points(points);
+        let dashes = DashedPathElement::new(points, units(dash), units(gap), style);
         self.area.draw(&dashes)
     }
 
     /// A filled polygon.
     pub(super) fn polygon(&self, points: &[Pixel], colour: RGBAColor) -> Result<(), DrawError> {
-        self.area
-            .draw(&Polygon::new(unit_points(points), colour.filled()))
+        let polygon = Polygon::new(unit_points(points), colour.filled());
+        self.area.draw(&polygon)
     }
 
     /// A filled rectangle.
@@ -169,54 +173,36 @@ impl<'a> Canvas<'a> {
         [(left, top), (right, bottom)]: [Pixel; 2],
         style: ShapeStyle,
     ) -> Result<(), DrawError> {
-        let round = [
-            (left, top),
-            (right, top),
-            (right, bottom),
-            (left, bottom),
-            (left, top),
-        ];
+        let start = (left, top);
+        let round = [start, (right, top), (right, bottom), (left, bottom), start];
         self.path(&round, style)
     }
 
-    /// Text to the right of `at`.
     pub(super) fn text(
         &self,
         text: &str,
         at: Pixel,
-        size: TextSize,
-        colour: &RGBColor,
-    ) -> Result<(), DrawError> {
-        self.aligned(text, at, Align::Left, size, colour)
-    }
-
-    pub(super) fn aligned(
-        &self,
-        text: &str,
-        at: Pixel,
         align: Align,
-        size: TextSize,
+        size: f64,
         colour: &RGBColor,
     ) -> Result<(), DrawError> {
         let style = font(size).into_text_style(&self.area).color(colour);
-        let style = match align {
-            Align::Left => style.pos(Pos::new(HPos::Left, VPos::Center)),
-            Align::Centre => style.pos(Pos::new(HPos::Center, VPos::Center)),
-            Align::Right => style.pos(Pos::new(HPos::Right, VPos::Center)),
-            Align::Upwards => rotated(style, HPos::Left),
-            Align::UpwardsCentre => rotated(style, HPos::Center),
+        let (horizontal, turn) = match align {
+            Align::Left => (HPos::Left, FontTransform::None),
+            Align::Centre => (HPos::Center, FontTransform::None),
+            Align::Right => (HPos::Right, FontTransform::None),
+            Align::Upwards => (HPos::Left, FontTransform::Rotate270),
+            Align::UpwardsCentre => (HPos::Center, FontTransform::Rotate270),
         };
-        self.area
-            .draw_text(text, &style, (units(at.0), units(at.1)))
+        let style = style.pos(Pos::new(horizontal, VPos::Center));
+        let at = (units(at.0), units(at.1));
+        self.area.draw_text(text, &style.transform(turn), at)
     }
 
-    /// The figure's title, at the upper left.
-    pub(super) fn title(&self, text: &str) -> Result<(), DrawError> {
+    fn title(&self, text: &str) -> Result<(), DrawError> {
         const LEFT: f64 = 14.0;
-        let (width, _) = self.area.dim_in_pixel();
-        let room = f64::from(width) / UNITS - 2.0 * LEFT;
-        let text = fit(text, room, TextSize::Title);
-        self.text(&text, (LEFT, 20.0), TextSize::Title, &INK)
+        let text = fit(text, self.size().0 - 2.0 * LEFT, TITLE_SIZE);
+        self.text(&text, (LEFT, 20.0), Align::Left, TITLE_SIZE, &INK)
     }
 
     pub(super) fn marker(
@@ -227,35 +213,34 @@ impl<'a> Canvas<'a> {
         colour: RGBAColor,
     ) -> Result<(), DrawError> {
         let r = radius;
+        // Triangles point upwards or downwards.
+        let triangle = |up: f64| [(x - r, y + 0.8 * up), (x + r, y + 0.8 * up), (x, y - up)];
+        let strokes = |lines: [[Pixel; 2]; 2]| {
+            let style = stroke(colour, 1.8);
+            lines.iter().try_for_each(|line| self.path(line, style))
+        };
         match marker {
-            Marker::Circle => self.area.draw(&Circle::new(
-                (units(x), units(y)),
-                units(r).unsigned_abs(),
-                colour.filled(),
-            )),
+            Marker::Circle => {
+                let radius = units(r).unsigned_abs();
+                let circle = Circle::new((units(x), units(y)), radius, colour.filled());
+                self.area.draw(&circle)
+            }
             Marker::Square => {
                 let r = 0.85 * r;
                 self.rectangle([(x - r, y - r), (x + r, y + r)], colour)
             }
-            Marker::Triangle => self.polygon(
-                &[(x - r, y + 0.8 * r), (x + r, y + 0.8 * r), (x, y - r)],
-                colour,
-            ),
-            Marker::InvertedTriangle => self.polygon(
-                &[(x - r, y - 0.8 * r), (x + r, y - 0.8 * r), (x, y + r)],
-                colour,
-            ),
+            Marker::Triangle => self.polygon(&triangle(r), colour),
+            Marker::InvertedTriangle => self.polygon(&triangle(-r), colour),
             Marker::Diamond => {
                 self.polygon(&[(x - r, y), (x, y - r), (x + r, y), (x, y + r)], colour)
             }
-            Marker::Plus => {
-                self.path(&[(x - r, y), (x + r, y)], stroke(colour, 1.8))?;
-                self.path(&[(x, y - r), (x, y + r)], stroke(colour, 1.8))
-            }
+            Marker::Plus => strokes([[(x - r, y), (x + r, y)], [(x, y - r), (x, y + r)]]),
             Marker::Cross => {
                 let r = 0.8 * r;
-                self.path(&[(x - r, y - r), (x + r, y + r)], stroke(colour, 1.8))?;
-                self.path(&[(x - r, y + r), (x + r, y - r)], stroke(colour, 1.8))
+                strokes([
+                    [(x - r, y - r), (x + r, y + r)],
+                    [(x - r, y + r), (x + r, y - r)],
+                ])
             }
         }
     }
@@ -263,18 +248,13 @@ impl<'a> Canvas<'a> {
 
 /// plotters' SVG backend divides sizes by 1.24 (it takes them for the height
 /// of a line); this undoes it.
-pub(super) fn font(size: TextSize) -> (&'static str, f64) {
-    (FONT, size.pixels() * UNITS * 1.24)
-}
-
-fn rotated(style: TextStyle<'_>, horizontal: HPos) -> TextStyle<'_> {
-    style
-        .transform(FontTransform::Rotate270)
-        .pos(Pos::new(horizontal, VPos::Center))
+pub(super) fn font(size: f64) -> (&'static str, f64) {
+    (FONT, size * UNITS * 1.24)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::style::BODY_SIZE;
     use super::super::test_support::assert_well_formed;
     use super::*;
 
@@ -282,7 +262,7 @@ mod tests {
     fn a_figure_is_well_formed_whatever_the_texts_in_it_and_saved_as_it_is() {
         let title = "F1 < 0.5 & \"falling\"]]>";
         let svg = draw(title, (200.0, 100.0), |canvas| {
-            canvas.text("a < b & c", (10.0, 10.0), TextSize::Body, &INK)
+            canvas.text("a < b & c", (10.0, 10.0), Align::Left, BODY_SIZE, &INK)
         })
         .unwrap();
         assert_well_formed(svg.as_str());

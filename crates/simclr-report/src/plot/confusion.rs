@@ -3,7 +3,9 @@
 use plotters::prelude::{RGBColor, WHITE};
 
 use super::canvas::{self, Align, Canvas, DrawError, Pixel, stroke};
-use super::style::{FAINT_INK, GRID, INK, TextSize, fit, heat, text_width};
+use super::style::{
+    BODY_SIZE, FAINT_INK, GRID, INK, SMALL_SIZE, TITLE_SIZE, fit, heat, text_width,
+};
 use crate::error::{Error, Result};
 use crate::svg::Svg;
 
@@ -52,7 +54,6 @@ impl ConfusionPlot {
     pub fn render(&self) -> Result<Svg> {
         let layout = Layout::of(&self.title, &self.classes);
         canvas::draw(&self.title, layout.size(), |canvas| {
-            canvas.title(&self.title)?;
             self.draw_labels(canvas, &layout)?;
             for (row, counts) in self.counts.iter().enumerate() {
                 let total: u64 = counts.iter().sum();
@@ -60,10 +61,8 @@ impl ConfusionPlot {
                     draw_cell(canvas, &layout, (row, column), *count, total)?;
                 }
             }
-            canvas.outline(
-                [layout.corner(0, 0), layout.corner(layout.side, layout.side)],
-                stroke(FAINT_INK, 1.0),
-            )?;
+            let corners = [layout.corner(0, 0), layout.corner(layout.side, layout.side)];
+            canvas.outline(corners, stroke(FAINT_INK, 1.0))?;
             draw_scale(canvas, &layout)
         })
     }
@@ -73,33 +72,26 @@ impl ConfusionPlot {
         let (left, top) = layout.corner(0, 0);
         let (right, bottom) = layout.corner(layout.side, layout.side);
         for (index, class) in self.classes.iter().enumerate() {
-            let class = fit(class, WIDEST_LABEL, TextSize::Body);
+            let class = fit(class, WIDEST_LABEL, BODY_SIZE);
             let (x, y) = layout.corner(index, index);
             let row = (left - 8.0, y + half);
-            canvas.aligned(&class, row, Align::Right, TextSize::Body, &INK)?;
+            canvas.text(&class, row, Align::Right, BODY_SIZE, &INK)?;
             let (at, align) = if layout.upright {
                 ((x + half, top - 8.0), Align::Upwards)
             } else {
                 ((x + half, top - 12.0), Align::Centre)
             };
-            canvas.aligned(&class, at, align, TextSize::Body, &INK)?;
+            canvas.text(&class, at, align, BODY_SIZE, &INK)?;
         }
-        let middle = ((left + right) / 2.0, TITLE + AXIS_NAME / 2.0);
-        canvas.aligned(
-            "predicted class",
-            middle,
-            Align::Centre,
-            TextSize::Body,
-            &FAINT_INK,
-        )?;
-        let middle = (16.0, (top + bottom) / 2.0);
-        canvas.aligned(
-            "true class",
-            middle,
-            Align::UpwardsCentre,
-            TextSize::Body,
-            &FAINT_INK,
-        )
+        let above = ((left + right) / 2.0, TITLE + AXIS_NAME / 2.0);
+        let beside = (16.0, (top + bottom) / 2.0);
+        for (name, at, align) in [
+            ("predicted class", above, Align::Centre),
+            ("true class", beside, Align::UpwardsCentre),
+        ] {
+            canvas.text(name, at, align, BODY_SIZE, &FAINT_INK)?;
+        }
+        Ok(())
     }
 }
 
@@ -119,9 +111,8 @@ impl Layout {
     fn of(title: &str, classes: &[String]) -> Self {
         let side = classes.len();
         let cell = (520.0 / side as f64).floor().clamp(34.0, 72.0);
-        let widths = classes
-            .iter()
-            .map(|class| text_width(class, TextSize::Body));
+        let classes = classes.iter();
+        let widths = classes.map(|class| text_width(class, BODY_SIZE));
         let labels = widths.fold(0.0, f64::max).min(WIDEST_LABEL);
         let upright = labels + 6.0 > cell;
         Self {
@@ -130,7 +121,7 @@ impl Layout {
             labels,
             head: if upright { labels + 14.0 } else { 26.0 },
             upright,
-            title: text_width(title, TextSize::Title),
+            title: text_width(title, TITLE_SIZE),
         }
     }
 
@@ -162,23 +153,19 @@ fn draw_cell(
     let corners = [(x, y), (x + layout.cell, y + layout.cell)];
     canvas.rectangle(corners, heat(share))?;
     canvas.outline(corners, stroke(GRID, 1.0))?;
-    let ink = ink_on(share);
+    // White on dark.
+    let ink = if share > 0.6 { WHITE } else { INK };
     let (centre, middle) = (x + layout.cell / 2.0, y + layout.cell / 2.0);
+    let text = |text: &str, middle, size, ink: &RGBColor| {
+        canvas.text(text, (centre, middle), Align::Centre, size, ink)
+    };
     if count > 0 && layout.cell >= 50.0 {
-        let at = (centre, middle - 8.0);
-        canvas.aligned(&count.to_string(), at, Align::Centre, TextSize::Body, &ink)?;
+        text(&count.to_string(), middle - 8.0, BODY_SIZE, &ink)?;
         let percent = format!("{:.0} %", 100.0 * share);
-        let at = (centre, middle + 9.0);
-        return canvas.aligned(&percent, at, Align::Centre, TextSize::Small, &ink);
+        return text(&percent, middle + 9.0, SMALL_SIZE, &ink);
     }
     let ink = if count == 0 { FAINT_INK } else { ink };
-    let at = (centre, middle);
-    canvas.aligned(&count.to_string(), at, Align::Centre, TextSize::Small, &ink)
-}
-
-/// Dark on light and white on dark.
-fn ink_on(share: f64) -> RGBColor {
-    if share > 0.6 { WHITE } else { INK }
+    text(&count.to_string(), middle, SMALL_SIZE, &ink)
 }
 
 fn draw_scale(canvas: &Canvas<'_>, layout: &Layout) -> Result<(), DrawError> {
@@ -193,13 +180,11 @@ fn draw_scale(canvas: &Canvas<'_>, layout: &Layout) -> Result<(), DrawError> {
         let corners = [(x, level(step + 1)), (x + 14.0, level(0))];
         canvas.rectangle(corners, heat(share))?;
     }
-    canvas.outline(
-        [(x, level(STEPS)), (x + 14.0, level(0))],
-        stroke(FAINT_INK, 1.0),
-    )?;
+    let corners = [(x, level(STEPS)), (x + 14.0, level(0))];
+    canvas.outline(corners, stroke(FAINT_INK, 1.0))?;
     for (step, text) in [(0, "0 %"), (STEPS / 2, "50 %"), (STEPS, "100 %")] {
         let at = (x + 19.0, level(step));
-        canvas.text(text, at, TextSize::Small, &INK)?;
+        canvas.text(text, at, Align::Left, SMALL_SIZE, &INK)?;
     }
     Ok(())
 }
@@ -251,9 +236,7 @@ mod tests {
     fn names_that_do_not_fit_the_matrix_are_refused() {
         let counts = [vec![0, 1], vec![0, 0]];
         let error = ConfusionPlot::new("Test", &["a".to_owned()], &counts).unwrap_err();
-        assert!(
-            error.to_string().contains("1 names for rows of [2, 2]"),
-            "{error}"
-        );
+        let error = error.to_string();
+        assert!(error.contains("1 names for rows of [2, 2]"), "{error}");
     }
 }

@@ -176,9 +176,7 @@ mod tests {
         let expected = ["5 %", "10 %", "100 %", "pretrained", "untrained"];
         assert_shows(svg.as_str(), &expected);
         // Two intervals of three strokes each.
-        assert_eq!(
-            count(svg.as_str(), "stroke=\"#0072B2\" stroke-width=\"10\""),
-            6
-        );
+        let stroke = "stroke=\"#0072B2\" stroke-width=\"10\"";
+        assert_eq!(count(svg.as_str(), stroke), 6);
     }
 }

@@ -2,8 +2,8 @@
 
 use plotters::prelude::{Color, RGBColor};
 
-use super::canvas::{Canvas, DrawError, Marker, Pixel, stroke};
-use super::style::{INK, TextSize, fit, text_width};
+use super::canvas::{Align, Canvas, DrawError, Marker, Pixel, stroke};
+use super::style::{BODY_SIZE, INK, fit, text_width};
 use crate::error::Result;
 
 /// The distance between two lines.
@@ -41,12 +41,13 @@ impl Symbol {
     }
 }
 
-/// The room that a legend of these names takes, in pixels; nothing if there
-/// are none.
-pub(super) fn width<'n>(names: impl Iterator<Item = &'n str>) -> f64 {
-    let widest = names
-        .map(|name| text_width(name, TextSize::Body))
-        .reduce(f64::max);
+/// The names of series or classes, and how they are drawn.
+pub(super) type Entries<'n> = [(&'n str, Symbol)];
+
+/// The room that a legend takes, in pixels; nothing if there are no entries.
+pub(super) fn width(entries: &Entries<'_>) -> f64 {
+    let widths = entries.iter().map(|(name, _)| text_width(name, BODY_SIZE));
+    let widest = widths.reduce(f64::max);
     widest.map_or(0.0, |widest| widest.min(WIDEST) + SYMBOL + 28.0)
 }
 
@@ -55,17 +56,15 @@ pub(super) fn height(lines: usize) -> f64 {
     lines as f64 * LINE
 }
 
-/// Draws the legend downwards from `corner`.
-pub(super) fn draw<'n>(
-    canvas: &Canvas<'_>,
-    (x, mut y): Pixel,
-    entries: impl Iterator<Item = (&'n str, Symbol)>,
-) -> Result<(), DrawError> {
+/// Draws the legend downwards from the upper right corner.
+pub(super) fn draw(canvas: &Canvas<'_>, entries: &Entries<'_>) -> Result<(), DrawError> {
+    let (x, mut y) = (canvas.size().0 - width(entries), 52.0);
     for (name, symbol) in entries {
         symbol.draw_line(canvas, &[(x, y), (x + SYMBOL - 4.0, y)])?;
         symbol.draw_marker(canvas, (x + (SYMBOL - 4.0) / 2.0, y))?;
-        let name = fit(name, WIDEST, TextSize::Body);
-        canvas.text(&name, (x + SYMBOL + 4.0, y), TextSize::Body, &INK)?;
+        let name = fit(name, WIDEST, BODY_SIZE);
+        let at = (x + SYMBOL + 4.0, y);
+        canvas.text(&name, at, Align::Left, BODY_SIZE, &INK)?;
         y += LINE;
     }
     Ok(())

@@ -2,10 +2,10 @@
 
 use plotters::prelude::Color;
 
-use super::axis::{Axis, Margins, Scale, draw_frame};
+use super::axis::{Axis, Scale, draw_frame};
 use super::canvas::{self, Align, Canvas, DrawError, Marker, Pixel, stroke};
 use super::legend::{self, Dash, Symbol};
-use super::style::{FAINT_INK, TextSize, colour};
+use super::style::{BODY_SIZE, FAINT_INK, colour};
 use crate::error::Result;
 use crate::svg::Svg;
 
@@ -36,22 +36,13 @@ impl Series {
         }
     }
 
-    /// Marks each point: for series of few points.
-    pub fn markers(mut self) -> Self {
-        self.markers = true;
-        self
-    }
-
-    /// Adds a vertical bar for each (x, lower end, upper end).
-    pub fn intervals(mut self, intervals: Vec<(f64, f64, f64)>) -> Self {
-        self.intervals = intervals;
-        self
-    }
-
-    /// Draws the line thin and grey: chance, the ideal, a baseline.
-    pub fn reference(mut self) -> Self {
-        self.reference = true;
-        self
+    setters! {
+        /// Marks each point: for series of few points.
+        markers() => markers = true;
+        /// Adds a vertical bar for each (x, lower end, upper end).
+        intervals(intervals: Vec<(f64, f64, f64)>) => intervals = intervals;
+        /// Draws the line thin and grey: chance, the ideal, a baseline.
+        reference() => reference = true;
     }
 
     fn symbol(&self, index: usize) -> Symbol {
@@ -93,46 +84,21 @@ impl LineChart {
         }
     }
 
-    /// Names the horizontal axis.
-    pub fn x_label(mut self, label: impl Into<String>) -> Self {
-        self.x_label = label.into();
-        self
-    }
-
-    /// Names the vertical axis.
-    pub fn y_label(mut self, label: impl Into<String>) -> Self {
-        self.y_label = label.into();
-        self
-    }
-
-    /// Makes the horizontal axis logarithmic.
-    pub fn log_x(mut self) -> Self {
-        self.x_scale = Scale::Log10;
-        self
-    }
-
-    /// Makes the vertical axis logarithmic.
-    pub fn log_y(mut self) -> Self {
-        self.y_scale = Scale::Log10;
-        self
-    }
-
-    /// Makes the horizontal axis cover at least `low..=high`.
-    pub fn x_range(mut self, low: f64, high: f64) -> Self {
-        self.x_range = Some((low, high));
-        self
-    }
-
-    /// Makes the vertical axis cover at least `low..=high`.
-    pub fn y_range(mut self, low: f64, high: f64) -> Self {
-        self.y_range = Some((low, high));
-        self
-    }
-
-    /// Puts ticks with these texts on the horizontal axis.
-    pub fn x_ticks(mut self, ticks: Vec<(f64, String)>) -> Self {
-        self.x_ticks = Some(ticks);
-        self
+    setters! {
+        /// Names the horizontal axis.
+        x_label(label: impl Into<String>) => x_label = label.into();
+        /// Names the vertical axis.
+        y_label(label: impl Into<String>) => y_label = label.into();
+        /// Makes the horizontal axis logarithmic.
+        log_x() => x_scale = Scale::Log10;
+        /// Makes the vertical axis logarithmic.
+        log_y() => y_scale = Scale::Log10;
+        /// Makes the horizontal axis cover at least `low..=high`.
+        x_range(low: f64, high: f64) => x_range = Some((low, high));
+        /// Makes the vertical axis cover at least `low..=high`.
+        y_range(low: f64, high: f64) => y_range = Some((low, high));
+        /// Puts ticks with these texts on the horizontal axis.
+        x_ticks(ticks: Vec<(f64, String)>) => x_ticks = Some(ticks);
     }
 
     /// Adds a line. The first eight differ in colour, all in colour or dash.
@@ -146,66 +112,50 @@ impl LineChart {
     /// # Errors
     /// [`Error::Plot`](crate::Error::Plot) if the drawing fails.
     pub fn render(&self) -> Result<Svg> {
-        let named = |series: &Series| !series.name.is_empty();
-        let legend = if self.series.iter().any(named) {
-            legend::width(self.series.iter().map(|series| series.name.as_str()))
-        } else {
-            0.0
-        };
+        let symbols = self.symbols();
+        let named = self.series.iter().any(|series| !series.name.is_empty());
+        let entries = symbols.iter().filter(|_| named);
+        let entries = entries.map(|(series, symbol)| (series.name.as_str(), *symbol));
+        let entries: Vec<_> = entries.collect();
+        let legend = legend::width(&entries);
         let height = HEIGHT.max(legend::height(self.series.len()) + 80.0);
         canvas::draw(&self.title, (WIDTH, height), |canvas| {
-            canvas.title(&self.title)?;
-            let margins = Margins {
-                top: 40.0,
-                right: legend + 20.0,
-                left: 8.0,
-            };
             let (x, y) = self.axes();
-            let pixel = draw_frame(canvas, &x, &y, margins)?;
-            let drawable =
-                |series: &Series| series.points.iter().any(|p| pixel(p.0, p.1).is_some());
-            if !self.series.iter().any(drawable) {
+            let pixel = draw_frame(canvas, &x, &y, legend + 20.0)?;
+            let mut points = self.series.iter().flat_map(|series| &series.points);
+            if !points.any(|point| pixel(point.0, point.1).is_some()) {
                 let middle = ((WIDTH - legend) / 2.0, height / 2.0);
-                canvas.aligned("no data", middle, Align::Centre, TextSize::Body, &FAINT_INK)?;
+                canvas.text("no data", middle, Align::Centre, BODY_SIZE, &FAINT_INK)?;
             }
-            for (series, symbol) in self.symbols() {
-                draw_series(canvas, series, symbol, &pixel)?;
+            for (series, symbol) in &symbols {
+                draw_series(canvas, series, *symbol, &pixel)?;
             }
-            if legend > 0.0 {
-                let corner = (WIDTH - legend, 52.0);
-                let entries = self
-                    .symbols()
-                    .map(|(series, symbol)| (series.name.as_str(), symbol));
-                legend::draw(canvas, corner, entries)?;
-            }
-            Ok(())
+            legend::draw(canvas, &entries)
         })
     }
 
     /// Reference lines do not use up colours.
-    fn symbols(&self) -> impl Iterator<Item = (&Series, Symbol)> {
+    fn symbols(&self) -> Vec<(&Series, Symbol)> {
         let mut coloured = 0;
-        self.series.iter().map(move |series| {
-            let symbol = series.symbol(coloured);
+        let mut symbols = Vec::new();
+        for series in &self.series {
+            symbols.push((series, series.symbol(coloured)));
             coloured += usize::from(!series.reference);
-            (series, symbol)
-        })
+        }
+        symbols
     }
 
     fn axes(&self) -> (Axis, Axis) {
         let points = || self.series.iter().flat_map(|series| &series.points);
         let intervals = || self.series.iter().flat_map(|series| &series.intervals);
-        let xs = points()
-            .map(|point| point.0)
-            .chain(intervals().map(|interval| interval.0));
-        let ys = points()
-            .map(|point| point.1)
-            .chain(intervals().flat_map(|interval| [interval.1, interval.2]));
-        let x = Axis::around(&self.x_label, self.x_scale, xs, self.x_range);
-        let x = match &self.x_ticks {
-            Some(ticks) => x.with_ticks(ticks),
-            None => x,
-        };
+        let xs = points().map(|point| point.0);
+        let xs = xs.chain(intervals().map(|interval| interval.0));
+        let ys = points().map(|point| point.1);
+        let ys = ys.chain(intervals().flat_map(|interval| [interval.1, interval.2]));
+        let mut x = Axis::around(&self.x_label, self.x_scale, xs, self.x_range);
+        if let Some(ticks) = &self.x_ticks {
+            x = x.with_ticks(ticks);
+        }
         let y = Axis::around(&self.y_label, self.y_scale, ys, self.y_range);
         (x, y)
     }
@@ -293,16 +243,9 @@ mod tests {
             .series(Series::new("training", vec![(0.0, 5.0), (10.0, 4.0)]))
             .series(Series::new("validation <x>", vec![(0.0, 4.0), (10.0, 3.0)]).markers());
         let svg = chart.render().unwrap();
-        assert_shows(
-            svg.as_str(),
-            &[
-                "Loss & accuracy",
-                "epoch",
-                "value",
-                "training",
-                "validation <x>",
-            ],
-        );
+        let axes = ["Loss & accuracy", "epoch", "value"];
+        assert_shows(svg.as_str(), &axes);
+        assert_shows(svg.as_str(), &["training", "validation <x>"]);
     }
 
     #[test]
@@ -321,13 +264,11 @@ mod tests {
         let line = svg.lines().find(|line| line.contains("#0072B2")).unwrap();
         let points = line.split("points=\"").nth(1).unwrap();
         let points = points.split('"').next().unwrap();
-        points
-            .split_whitespace()
-            .map(|point| {
-                let (x, y) = point.split_once(',').unwrap();
-                (x.parse().unwrap(), y.parse().unwrap())
-            })
-            .collect()
+        let point = |point: &str| {
+            let (x, y) = point.split_once(',').unwrap();
+            (x.parse().unwrap(), y.parse().unwrap())
+        };
+        points.split_whitespace().map(point).collect()
     }
 
     #[test]
@@ -352,11 +293,8 @@ mod tests {
         let mut points: Vec<_> = (0..many).map(|i| (f64::from(i), noise(i))).collect();
         points[54_321].1 = 5.0;
         let thinned = thin(points.iter().map(|(x, y)| (x * 600.0 / 1e5, *y)).collect());
-        assert!(
-            (601..=4 * 601).contains(&thinned.len()),
-            "{}",
-            thinned.len()
-        );
+        let count = thinned.len();
+        assert!((601..=4 * 601).contains(&count), "{count}");
         assert!(thinned.windows(2).all(|pair| pair[0].0 <= pair[1].0));
         assert_eq!(thinned.iter().filter(|point| point.1 == 5.0).count(), 1);
         let lowest = |points: &[Pixel]| points.iter().map(|p| p.1).fold(f64::MAX, f64::min);

@@ -2,7 +2,7 @@
 
 use plotters::prelude::Color;
 
-use super::axis::{Axis, Margins, Scale, draw_frame};
+use super::axis::{Axis, Scale, draw_frame};
 use super::canvas::{self, Marker};
 use super::legend::{self, Symbol};
 use super::style::colour;
@@ -48,18 +48,15 @@ impl ScatterPlot {
         points: &[(f64, f64)],
         labels: &[u32],
     ) -> Self {
-        let groups = classes
-            .iter()
-            .enumerate()
-            .map(|(class, name)| ScatterGroup {
+        let group = |(class, name): (usize, &String)| {
+            let labelled = points.iter().zip(labels);
+            let own = labelled.filter(|(_, label)| usize::try_from(**label) == Ok(class));
+            ScatterGroup {
                 name: name.clone(),
-                points: points
-                    .iter()
-                    .zip(labels)
-                    .filter(|(_, label)| usize::try_from(**label) == Ok(class))
-                    .map(|(point, _)| *point)
-                    .collect(),
-            });
+                points: own.map(|(point, _)| *point).collect(),
+            }
+        };
+        let groups = classes.iter().enumerate().map(group);
         groups.fold(Self::new(title), Self::group)
     }
 
@@ -86,21 +83,15 @@ impl ScatterPlot {
     /// # Errors
     /// [`Error::Plot`](crate::Error::Plot) if the drawing fails.
     pub fn render(&self) -> Result<Svg> {
-        let legend = legend::width(self.groups.iter().map(|group| group.name.as_str()));
-        let height = HEIGHT.max(legend::height(self.groups.len()) + 80.0);
+        let entries: Vec<_> = self.groups.iter().enumerate().map(entry).collect();
+        let height = HEIGHT.max(legend::height(entries.len()) + 80.0);
         canvas::draw(&self.title, (WIDTH, height), |canvas| {
-            canvas.title(&self.title)?;
-            let margins = Margins {
-                top: 40.0,
-                right: legend + 20.0,
-                left: 8.0,
-            };
             let points = || self.groups.iter().flat_map(|group| &group.points);
             let xs = points().map(|point| point.0);
             let ys = points().map(|point| point.1);
             let x = Axis::around(&self.x_label, Scale::Linear, xs, None);
             let y = Axis::around(&self.y_label, Scale::Linear, ys, None);
-            let pixel = draw_frame(canvas, &x, &y, margins)?;
+            let pixel = draw_frame(canvas, &x, &y, legend::width(&entries) + 20.0)?;
             // One point of each class in turn, so that no class covers another.
             let most = self.groups.iter().map(|group| group.points.len()).max();
             for round in 0..most.unwrap_or(0) {
@@ -111,20 +102,18 @@ impl ScatterPlot {
                     }
                 }
             }
-            let corner = (WIDTH - legend, 52.0);
-            let entries = self.groups.iter().enumerate();
-            let entries = entries.map(|(index, group)| (group.name.as_str(), symbol(index)));
-            legend::draw(canvas, corner, entries)
+            legend::draw(canvas, &entries)
         })
     }
 }
 
-fn symbol(index: usize) -> Symbol {
-    Symbol {
+fn entry((index, group): (usize, &ScatterGroup)) -> (&str, Symbol) {
+    let symbol = Symbol {
         colour: colour(index),
         line: None,
         marker: Some(Marker::of(index)),
-    }
+    };
+    (&group.name, symbol)
 }
 
 #[cfg(test)]
@@ -135,13 +124,8 @@ mod tests {
     #[test]
     fn each_point_is_drawn_in_the_colour_of_its_class() {
         let classes = ["none".to_owned(), "<crack>".to_owned()];
-        let points = [
-            (0.0, 0.0),
-            (1.0, 2.0),
-            (2.0, 1.0),
-            (f64::NAN, 0.0),
-            (9.0, 9.0),
-        ];
+        let (a, b, c) = ((0.0, 0.0), (1.0, 2.0), (2.0, 1.0));
+        let points = [a, b, c, (f64::NAN, 0.0), (9.0, 9.0)];
         let plot = ScatterPlot::by_class("Embedding", &classes, &points, &[0, 1, 1, 1, 7]);
         let svg = plot.labels("component 1", "component 2").render().unwrap();
         // Points and the entry in the legend.

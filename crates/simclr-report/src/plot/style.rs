@@ -35,24 +35,10 @@ pub(super) fn colour(index: usize) -> RGBColor {
     RGBColor(shade(red), shade(green), shade(blue))
 }
 
-/// Font sizes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum TextSize {
-    Title,
-    Body,
-    Small,
-}
-
-impl TextSize {
-    /// In pixels.
-    pub(super) fn pixels(self) -> f64 {
-        match self {
-            Self::Title => 16.0,
-            Self::Body => 13.0,
-            Self::Small => 11.0,
-        }
-    }
-}
+/// Font sizes in pixels.
+pub(super) const TITLE_SIZE: f64 = 16.0;
+pub(super) const BODY_SIZE: f64 = 13.0;
+pub(super) const SMALL_SIZE: f64 = 11.0;
 
 /// The colour of a share between 0 and 1: white to dark blue.
 pub(super) fn heat(share: f64) -> RGBColor {
@@ -76,9 +62,9 @@ pub(super) fn heat(share: f64) -> RGBColor {
 
 /// The width in pixels of `text`, from the widths of Helvetica's characters
 /// with a little to spare. The layout has to come out right without a font.
-pub(super) fn text_width(text: &str, size: TextSize) -> f64 {
+pub(super) fn text_width(text: &str, size: f64) -> f64 {
     let em: f64 = text.chars().map(character_width).sum();
-    (em * size.pixels() * 1.05).ceil()
+    (em * size * 1.05).ceil()
 }
 
 /// In em.
@@ -101,7 +87,7 @@ fn character_width(character: char) -> f64 {
 
 /// `text` in at most `width` pixels, with an ellipsis for what is lost. That is the middle:
 /// what names differ in often stands at their end.
-pub(super) fn fit(text: &str, width: f64, size: TextSize) -> String {
+pub(super) fn fit(text: &str, width: f64, size: f64) -> String {
     if text_width(text, size) <= width {
         return text.to_owned();
     }
@@ -139,10 +125,10 @@ mod tests {
 
     #[test]
     fn words_that_fit_stay_and_others_are_cut_to_fit() {
-        assert_eq!(fit("crack", 100.0, TextSize::Body), "crack");
-        let cut = fit("brecciated and biscuited", 80.0, TextSize::Body);
+        assert_eq!(fit("crack", 100.0, BODY_SIZE), "crack");
+        let cut = fit("brecciated and biscuited", 80.0, BODY_SIZE);
         assert!(cut.starts_with("brec") && cut.ends_with("ited"), "{cut}");
-        assert!(text_width(&cut, TextSize::Body) <= 80.0);
-        assert_eq!(fit("crack", 1.0, TextSize::Body), "…");
+        assert!(text_width(&cut, BODY_SIZE) <= 80.0);
+        assert_eq!(fit("crack", 1.0, BODY_SIZE), "…");
     }
 }

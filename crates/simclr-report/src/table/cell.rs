@@ -81,21 +81,15 @@ impl Cell {
         if !estimates {
             return vec![plain];
         }
-        let show = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
-        match self {
-            Self::Estimate(estimate) | Self::Difference(estimate) => vec![
-                plain,
-                show(estimate.standard_deviation),
-                show(estimate.interval.map(|interval| interval.0)),
-                show(estimate.interval.map(|interval| interval.1)),
-                estimate.count.to_string(),
-            ],
-            _ => {
-                let mut cells = vec![plain];
-                cells.resize(CSV_PARTS.len(), String::new());
-                cells
-            }
+        let mut cells = vec![plain];
+        if let Self::Estimate(estimate) | Self::Difference(estimate) = self {
+            let show = |value: Option<f64>| value.map_or_else(String::new, |v| v.to_string());
+            let (low, high) = estimate.interval.unzip();
+            cells.extend([estimate.standard_deviation, low, high].map(show));
+            cells.push(estimate.count.to_string());
         }
+        cells.resize(CSV_PARTS.len(), String::new());
+        cells
     }
 
     pub(super) fn is_estimate(&self) -> bool {
@@ -123,40 +117,23 @@ pub fn percent(share: f64) -> String {
     format!("{} %", hundredths(share))
 }
 
-impl From<&str> for Cell {
-    fn from(text: &str) -> Self {
-        Self::Text(text.to_owned())
-    }
+/// The kind of cell that a value becomes.
+macro_rules! from {
+    ($($type:ty: $value:ident => $cell:expr;)*) => { $(
+        impl From<$type> for Cell {
+            fn from($value: $type) -> Self {
+                $cell
+            }
+        }
+    )* };
 }
-
-impl From<String> for Cell {
-    fn from(text: String) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl From<u64> for Cell {
-    fn from(count: u64) -> Self {
-        Self::Count(count)
-    }
-}
-
-impl From<usize> for Cell {
-    fn from(count: usize) -> Self {
-        Self::Count(count as u64)
-    }
-}
-
-impl From<f64> for Cell {
-    fn from(number: f64) -> Self {
-        Self::Number(number)
-    }
-}
-
-impl From<Estimate> for Cell {
-    fn from(estimate: Estimate) -> Self {
-        Self::Estimate(estimate)
-    }
+from! {
+    &str: text => Self::Text(text.to_owned());
+    String: text => Self::Text(text);
+    u64: count => Self::Count(count);
+    usize: count => Self::Count(count as u64);
+    f64: number => Self::Number(number);
+    Estimate: estimate => Self::Estimate(estimate);
 }
 
 #[cfg(test)]

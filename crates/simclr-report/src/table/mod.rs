@@ -93,12 +93,10 @@ impl Table {
     /// columns; or `output` cannot be written to.
     pub fn write_csv(&self, output: &mut dyn Write) -> Result<()> {
         self.check()?;
-        let estimates: Vec<bool> = (0..self.columns.len())
-            .map(|column| {
-                let cell = |row: &Vec<Cell>| row.get(column).is_some_and(Cell::is_estimate);
-                self.rows.iter().any(cell)
-            })
-            .collect();
+        let has_estimates = |column| {
+            self.rows.iter().any(|row| row[column].is_estimate())
+        };
+        let estimates: Vec<bool> = (0..self.columns.len()).map(has_estimates).collect();
         let header = self.columns.iter().zip(&estimates);
         let header = header.flat_map(|(name, estimate)| {
             let parts = &CSV_PARTS[..if *estimate { CSV_PARTS.len() } else { 1 }];
@@ -116,10 +114,7 @@ impl Table {
             .try_for_each(|record| writer.write_record(record))
             .map_err(std::io::Error::from)
             .and_then(|()| writer.flush())
-            .map_err(|error| Error::Report {
-                block: format!("table `{}`", self.name),
-                reason: error.to_string(),
-            })
+            .map_err(|error| self.error(error.to_string()))
     }
 
     /// Writes the table to a CSV file, atomically; see [`write_csv`](Self::write_csv).
@@ -135,14 +130,16 @@ impl Table {
         let columns = self.columns.len();
         match self.rows.iter().position(|row| row.len() != columns) {
             None => Ok(()),
-            Some(row) => Err(Error::Report {
-                block: format!("table `{}`", self.name),
-                reason: format!(
-                    "row {row} has {} cells for {columns} columns",
-                    self.rows[row].len()
-                ),
-            }),
+            Some(row) => {
+                let cells = self.rows[row].len();
+                Err(self.error(format!("row {row} has {cells} cells for {columns} columns")))
+            }
         }
+    }
+
+    fn error(&self, reason: String) -> Error {
+        let block = format!("table `{}`", self.name);
+        Error::Report { block, reason }
     }
 
     /// Whether a column holds numbers only, which are aligned to the right.
