@@ -2,15 +2,24 @@
 //! Nakajima's scaled algorithm with 8-bit constants and without rounding, in numbers
 //! of 16 bits that wrap, as libjpeg's vector code has it.
 
+mod algorithm;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
-mod constants;
 mod plain;
-mod row;
 
-use self::constants::SCALES;
-use self::row::BlockRow;
 use crate::frame::Block;
+
+/// The scale factors of the algorithm per row or column.
+const SCALES: [f64; 8] = [
+    1.0,
+    1.387_039_845,
+    1.306_562_965,
+    1.175_875_602,
+    1.0,
+    0.785_694_958,
+    0.541_196_100,
+    0.275_899_379,
+];
 
 /// A quantisation table with the algorithm's scale factors, in 1/4.
 pub(crate) struct Multipliers([i16; 64]);
@@ -28,16 +37,11 @@ impl Multipliers {
 
 /// The samples of a row of blocks, in eight rows of eight samples per block.
 pub(crate) fn inverse(blocks: &[Block], multipliers: &Multipliers, samples: &mut [u8]) {
-    let row = BlockRow {
-        blocks,
-        multipliers: &multipliers.0,
-        samples,
-    };
     #[cfg(target_arch = "x86_64")]
     if let Some(simd) = pulp::x86::V3::try_new() {
-        return avx2::inverse(simd, row);
+        return avx2::inverse(simd, blocks, &multipliers.0, samples);
     }
-    plain::inverse(row);
+    plain::inverse(blocks, &multipliers.0, samples);
 }
 
 #[cfg(test)]
@@ -49,11 +53,7 @@ mod tests {
     fn samples(blocks: &[Block], multipliers: &Multipliers, plain: bool) -> Vec<u8> {
         let mut samples = vec![0; blocks.len() * 64];
         if plain {
-            plain::inverse(BlockRow {
-                blocks,
-                multipliers: &multipliers.0,
-                samples: &mut samples,
-            });
+            plain::inverse(blocks, &multipliers.0, &mut samples);
         } else {
             inverse(blocks, multipliers, &mut samples);
         }
