@@ -1,10 +1,9 @@
 //! Images that one sequential scan holds: decoded one MCU row at a time, so that
 //! coefficients and samples stay in the cache.
 
-use crate::assemble::Assembler;
+use crate::assemble::{Assembler, Decoded};
 use crate::bits::{Bits, Entropy};
 use crate::coefficients::{ac, dc};
-use crate::decoded::Decoded;
 use crate::error::{Result, damaged, ends_early};
 use crate::frame::{Block, Frame};
 use crate::scan::{Scan, ScanComponent};

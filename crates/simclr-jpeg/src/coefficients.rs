@@ -6,7 +6,7 @@ use crate::frame::Block;
 use crate::huffman::HuffmanTable;
 
 /// Where each coefficient of the file's zigzag order belongs.
-pub(crate) const ZIGZAG: [usize; 64] = [
+pub(crate) const ZIGZAG: [u8; 64] = [
     0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20,
     13, 6, 7, 14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59,
     52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
@@ -22,17 +22,6 @@ pub(crate) fn dc(table: &HuffmanTable, running: &mut i32, bits: &mut Bits<'_>) -
     *running = running.wrapping_add(difference);
     Ok(*running)
 }
-
-/// Where each coefficient belongs, with a run of zeros beyond the end.
-const PLACES: [u8; 80] = {
-    let mut places = [63; 80];
-    let mut k = 0;
-    while k < 64 {
-        places[k] = ZIGZAG[k] as u8;
-        k += 1;
-    }
-    places
-};
 
 /// The AC coefficients of a block.
 #[inline(always)]
@@ -52,7 +41,7 @@ pub(crate) fn ac(block: &mut Block, table: &HuffmanTable, bits: &mut Bits<'_>) -
         if k > 63 {
             return damaged("a block has too many coefficients");
         }
-        block[usize::from(PLACES[k] & 63)] = number as i16;
+        block[usize::from(ZIGZAG[k] & 63)] = number as i16;
         k += 1;
     }
     Ok(())

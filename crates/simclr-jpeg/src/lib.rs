@@ -27,17 +27,15 @@ mod baseline;
 mod bits;
 mod coefficients;
 mod color;
-mod decoded;
 mod error;
 mod frame;
 mod huffman;
-mod plane;
 mod scan;
 mod segments;
 mod transform;
 mod upsample;
 
-pub use decoded::Decoded;
+pub use assemble::Decoded;
 pub use error::{Error, Result};
 pub use segments::is_complete;
 

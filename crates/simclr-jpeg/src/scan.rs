@@ -105,35 +105,25 @@ impl<'t> Scan<'t> {
         Ok(())
     }
 
-    pub(crate) fn component_indices(&self) -> Vec<usize> {
-        self.components.iter().map(|part| part.component).collect()
+    pub(crate) fn component_indices(&self) -> impl Iterator<Item = usize> {
+        self.components.iter().map(|part| part.component)
     }
 
     /// Whether this scan alone holds the whole image, all components in their order.
     pub(crate) fn is_whole_picture(&self, frame: &Frame) -> bool {
-        !self.progressive
-            && self.components.len() == frame.components.len()
-            && self
-                .components
-                .iter()
-                .map(|part| part.component)
-                .eq(0..self.components.len())
+        !self.progressive && self.component_indices().eq(0..frame.components.len())
     }
 
     /// Reads all blocks of the scan into the frame's coefficients.
     pub(crate) fn decode(&self, frame: &mut Frame, entropy: &mut Entropy<'_>) -> Result<()> {
         frame.allocate();
         let mut bits = entropy.bits();
-        let alone = match self.components.as_slice() {
-            [part] => Some(part.component),
-            _ => None,
-        };
-        let (wide, high) = match alone {
-            Some(index) => {
-                let component = &frame.components[index];
-                (component.blocks_wide, component.blocks_high)
+        let (alone, wide, high) = match self.components.as_slice() {
+            [part] => {
+                let component = &frame.components[part.component];
+                (true, component.blocks_wide, component.blocks_high)
             }
-            None => (frame.mcus_per_row(), frame.mcu_rows()),
+            _ => (false, frame.mcus_per_row(), frame.mcu_rows()),
         };
         let mut running = Running::default();
         for group in 0..wide * high {
@@ -148,9 +138,10 @@ impl<'t> Scan<'t> {
             let (y, x) = (group / wide, group % wide);
             for (number, part) in self.components.iter().enumerate() {
                 let component = &mut frame.components[part.component];
-                let (rows, columns) = match alone {
-                    Some(_) => (1, 1),
-                    None => (component.vertical, component.horizontal),
+                let (rows, columns) = if alone {
+                    (1, 1)
+                } else {
+                    (component.vertical, component.horizontal)
                 };
                 for row in y * rows..(y + 1) * rows {
                     for column in x * columns..(x + 1) * columns {
@@ -225,7 +216,7 @@ impl<'t> Scan<'t> {
             if k > self.last {
                 return damaged("a block has too many coefficients");
             }
-            block[ZIGZAG[k]] = (bits.take_signed(size) << self.low) as i16;
+            block[usize::from(ZIGZAG[k])] = (bits.take_signed(size) << self.low) as i16;
             k += 1;
         }
         Ok(())
@@ -255,7 +246,7 @@ impl<'t> Scan<'t> {
                     break;
                 }
                 while k <= self.last {
-                    let coefficient = &mut block[ZIGZAG[k]];
+                    let coefficient = &mut block[usize::from(ZIGZAG[k])];
                     k += 1;
                     if *coefficient != 0 {
                         refine(coefficient, bit, bits);
@@ -270,8 +261,9 @@ impl<'t> Scan<'t> {
         }
         if *eob_run > 0 {
             for &place in &ZIGZAG[k.min(64)..=self.last] {
-                if block[place] != 0 {
-                    refine(&mut block[place], bit, bits);
+                let coefficient = &mut block[usize::from(place)];
+                if *coefficient != 0 {
+                    refine(coefficient, bit, bits);
                 }
             }
             *eob_run -= 1;

@@ -1,6 +1,26 @@
 //! Chroma to the image's size, by libjpeg's triangle filter.
 
-use crate::plane::Plane;
+use crate::transform::Multipliers;
+
+/// A ring buffer of the samples of a component: those of the last two MCU rows, which is
+/// what pixels still to be written need.
+pub(crate) struct Plane {
+    pub(crate) samples: Vec<u8>,
+    pub(crate) stride: usize,
+    /// Rows of samples in the buffer.
+    pub(crate) kept: usize,
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+    /// Pixels per sample: columns, rows.
+    pub(crate) factors: (usize, usize),
+    pub(crate) multipliers: Multipliers,
+}
+
+impl Plane {
+    pub(crate) fn row(&self, y: usize) -> &[u8] {
+        &self.samples[(y % self.kept) * self.stride..][..self.width]
+    }
+}
 
 /// Room for a row, kept between rows.
 #[derive(Default)]
@@ -83,32 +103,22 @@ impl<const SHIFT: u32> pulp::NullaryFnOnce for Widen<'_, SHIFT> {
 
     #[inline(always)]
     fn call(self) {
-        let Self {
-            near,
-            far,
-            biases,
-            sums,
-            line,
-        } = self;
-        let width = near.len();
+        let (sums, biases, width) = (self.sums, self.biases, self.near.len());
         sums.resize(width + 2, 0);
-        let inner = &mut sums[1..=width];
-        match far {
-            Some(far) => {
-                for ((sum, &near), &far) in inner.iter_mut().zip(near).zip(far) {
-                    *sum = 3 * u16::from(near) + u16::from(far);
-                }
+        let inner = sums[1..=width].iter_mut().zip(self.near);
+        if let Some(far) = self.far {
+            for ((sum, &near), &far) in inner.zip(far) {
+                *sum = 3 * u16::from(near) + u16::from(far);
             }
-            None => {
-                for (sum, &near) in inner.iter_mut().zip(near) {
-                    *sum = u16::from(near);
-                }
+        } else {
+            for (sum, &near) in inner {
+                *sum = u16::from(near);
             }
         }
         sums[0] = sums[1];
         sums[width + 1] = sums[width];
         let (left, middle, right) = (&sums[..width], &sums[1..=width], &sums[2..width + 2]);
-        let (pairs, _) = line.as_chunks_mut::<2>();
+        let (pairs, _) = self.line.as_chunks_mut::<2>();
         for x in 0..width.min(pairs.len()) {
             let even = (3 * middle[x] + left[x] + biases[0]) >> SHIFT;
             let odd = (3 * middle[x] + right[x] + biases[1]) >> SHIFT;
