@@ -91,11 +91,7 @@ impl<T: Copy> ImageBuffer<T> {
     /// If a side is 0 or the image cannot fit in memory.
     pub fn filled(height: usize, width: usize, color: [T; CHANNELS]) -> Result<Self> {
         let values = value_count("the image size", height, width, CHANNELS)?;
-        Ok(Self {
-            height,
-            width,
-            data: color.repeat(values / CHANNELS),
-        })
+        Self::new(height, width, color.repeat(values / CHANNELS))
     }
 
     /// Rows.
@@ -170,7 +166,6 @@ impl DecodedImage {
     /// If a side is 0 or `data` does not hold `height * width` values.
     pub fn from_gray(height: usize, width: usize, data: &[u8]) -> Result<Self> {
         check_value_count(height, width, 1, data.len())?;
-        value_count("the image size", height, width, CHANNELS)?;
         let pixels: Vec<_> = data.iter().map(|&value| [value; CHANNELS]).collect();
         Self::new(height, width, pixels.into_flattened())
     }
@@ -235,6 +230,15 @@ impl From<DecodedImage> for SourceImage {
 impl From<Image> for SourceImage {
     fn from(image: Image) -> Self {
         Self::Float(image)
+    }
+}
+
+#[cfg(test)]
+impl<T: Copy> ImageBuffer<T> {
+    /// The image whose value number i is `value(i)`.
+    pub(crate) fn from_fn(height: usize, width: usize, value: impl Fn(usize) -> T) -> Self {
+        let count = height * width * CHANNELS;
+        Self::new(height, width, (0..count).map(value).collect()).unwrap()
     }
 }
 
