@@ -10,12 +10,6 @@ fn apply_one(image: &mut Image, op: PixelOp) {
     vectorized(OneOp { pixels, op });
 }
 
-/// The mean of each channel over the whole image.
-fn channel_means(image: &Image) -> [f32; CHANNELS] {
-    let pixels = image.pixels();
-    vectorized(ChannelSums { pixels }).means(pixels.len())
-}
-
 /// `x * factor`: SimCLRv2's brightness. Not clipped.
 pub fn scale_brightness(image: &mut Image, factor: f32) {
     apply_one(image, PixelOp::Scale(factor));
@@ -29,7 +23,8 @@ pub fn offset_brightness(image: &mut Image, delta: f32) {
 /// `(x - mean) * factor + mean` with the mean of each channel over the whole image
 /// (`tf.image.adjust_contrast`). Not clipped.
 pub fn adjust_contrast(image: &mut Image, factor: f32) {
-    let means = channel_means(image);
+    let pixels = image.pixels();
+    let means = vectorized(ChannelSums { pixels }).means(pixels.len());
     apply_one(image, PixelOp::Contrast { factor, means });
 }
 

@@ -5,6 +5,7 @@
 //! nothing is fused into multiply-adds, so every processor gives the same bits.
 
 use crate::image::CHANNELS;
+use crate::simd::split;
 
 /// One operation with its parameters. Values are clipped to [0, 1] after it
 /// if the caller says so.
@@ -59,13 +60,7 @@ impl Planes {
     /// Takes pixels in.
     #[inline(always)]
     pub(crate) fn load(&mut self, pixels: &[[f32; CHANNELS]]) {
-        self.count = pixels.len().min(BLOCK);
-        let [red, green, blue] = &mut self.values;
-        for i in 0..self.count {
-            red[i] = pixels[i][0];
-            green[i] = pixels[i][1];
-            blue[i] = pixels[i][2];
-        }
+        split(pixels, self.begin(pixels.len()));
     }
 
     /// Gives pixels out.
@@ -158,9 +153,7 @@ impl Planes {
     /// Applies `operation(red, green, blue)` everywhere.
     #[inline(always)]
     fn mix<const CLIP: bool>(&mut self, operation: impl Fn(f32, f32, f32) -> [f32; CHANNELS]) {
-        let count = self.count;
-        let [red, green, blue] = &mut self.values;
-        let (red, green, blue) = (&mut red[..count], &mut green[..count], &mut blue[..count]);
+        let [red, green, blue] = self.begin(self.count);
         for ((r, g), b) in red.iter_mut().zip(green).zip(blue) {
             [*r, *g, *b] = operation(*r, *g, *b).map(clip_if::<CLIP>);
         }
