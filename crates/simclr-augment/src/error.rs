@@ -81,5 +81,18 @@ pub(crate) fn check_probability(name: &'static str, probability: f64) -> Result<
     check(is_valid, name, "within [0, 1]", probability)
 }
 
+/// Fails unless `range` = (smallest, largest) is not empty and positive, and ends at `limit` at
+/// the latest.
+pub(crate) fn check_range(
+    name: &'static str,
+    range: (f64, f64),
+    limit: f64,
+    expected: &'static str,
+) -> Result<()> {
+    let (low, high) = range;
+    let is_valid = low > 0.0 && low <= high && high <= limit;
+    check(is_valid, name, expected, format_args!("{low}..{high}"))
+}
+
 /// The result of an image operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -48,12 +48,8 @@ impl Rotation {
     pub fn validate(&self) -> Result<()> {
         if let Self::Within { degrees, .. } = *self {
             let is_valid = degrees >= 0.0 && degrees.is_finite();
-            check(
-                is_valid,
-                "rotation.degrees",
-                "at least 0 and finite",
-                degrees,
-            )?;
+            let name = "rotation.degrees";
+            check(is_valid, name, "at least 0 and finite", degrees)?;
         }
         Ok(())
     }
@@ -85,7 +81,8 @@ impl Rotation {
 /// None for an image that exists; the signature is that of [`rotate`].
 pub fn rotate_quarter_turns(image: &Image, turns: u32) -> Result<Image> {
     let (height, width) = (image.height(), image.width());
-    let (rows, columns) = if turns.is_multiple_of(2) {
+    let is_upright = turns.is_multiple_of(2);
+    let (rows, columns) = if is_upright {
         (height, width)
     } else {
         (width, height)
@@ -199,8 +196,7 @@ mod tests {
     use super::*;
 
     fn ramp(height: usize, width: usize) -> Image {
-        let data = (0..height * width * CHANNELS).map(|i| i as f32).collect();
-        Image::new(height, width, data).unwrap()
+        Image::from_fn(height, width, |i| i as f32)
     }
 
     fn reds(image: &Image) -> Vec<f32> {

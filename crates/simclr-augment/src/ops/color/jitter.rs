@@ -143,14 +143,13 @@ impl ColorJitterParams {
     /// came before it.
     pub(crate) fn passes(&self) -> Vec<Vec<PixelOp>> {
         let steps = self.order.split(|step| *step == JitterStep::Contrast);
-        steps
-            .map(|steps| {
-                steps
-                    .iter()
-                    .filter_map(|step| self.pixel_op(*step))
-                    .collect()
-            })
-            .collect()
+        let ops = |steps: &[_]| {
+            steps
+                .iter()
+                .filter_map(|&step| self.pixel_op(step))
+                .collect()
+        };
+        steps.map(ops).collect()
     }
 
     /// The step as an operation on pixels; contrast needs the means and is none.
