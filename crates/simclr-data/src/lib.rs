@@ -71,6 +71,7 @@ mod offline_augmentation;
 mod partly_labelled;
 #[cfg(feature = "png")]
 mod save;
+mod setters;
 mod split;
 mod streams;
 mod subset;
@@ -84,7 +85,7 @@ pub use augmented::AugmentedDataset;
 pub use augmented_folder::AugmentedFolder;
 pub use class_map::ClassMap;
 pub use concatenated::Concatenated;
-pub use convert::{from_rgb_image, images_to_tensor, to_rgb_image};
+pub use convert::images_to_tensor;
 pub use dataset::{Dataset, IntoDataset};
 pub use decode::{decode_bytes, decode_file};
 pub use dedup::{DuplicateGroup, DuplicateImage, DuplicateReport, DuplicateSearch};

@@ -52,7 +52,7 @@ impl fmt::Debug for ViewLoader {
         f.debug_struct("ViewLoader")
             .field("dataset", &self.job.dataset)
             .field("augmentation", &self.job.augmentation)
-            .field("config", &self.job.config)
+            .field("config", self.job.config())
             .finish()
     }
 }
@@ -107,7 +107,7 @@ impl ViewLoader {
 
     /// The options.
     pub fn config(&self) -> &LoaderConfig {
-        &self.job.config
+        self.job.config()
     }
 
     /// How many batches the first `epochs` epochs have: the number of the step at
