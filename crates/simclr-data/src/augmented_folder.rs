@@ -68,7 +68,7 @@ impl OfflineAugmentation {
             file.push(format!(".{}.png", self.suffix(number)));
             let original = folder.root().join(name).with_file_name(&file);
             if original.exists() {
-                return Err(Error::Exists(original));
+                return Err(exists(original));
             }
             let copy = self.copy(&image, folder, index, number)?;
             save_png(&copy.to_decoded(), target.with_file_name(file))?;
@@ -77,10 +77,14 @@ impl OfflineAugmentation {
     }
 }
 
+fn exists(path: impl Into<PathBuf>) -> Error {
+    Error::folder(path, "this exists already, and nothing is overwritten")
+}
+
 /// The folder in which `out` will be, if `out` may be made there.
 fn parent_of(out: &Path, source: &Path) -> Result<PathBuf> {
     if out.symlink_metadata().is_ok() {
-        return Err(Error::Exists(out.to_owned()));
+        return Err(exists(out));
     }
     let parent = match out.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -89,11 +93,11 @@ fn parent_of(out: &Path, source: &Path) -> Result<PathBuf> {
     let canonical = |path: &Path| path.canonicalize().map_err(|e| Error::io(path, e));
     let (parent, source) = (canonical(parent)?, canonical(source)?);
     if parent.starts_with(&source) {
-        return Err(Error::setting(
+        let (name, expected) = (
             "the folder to write to",
             format!("outside of {}", source.display()),
-            out.display(),
-        ));
+        );
+        return Err(Error::setting(name, expected, out.display()));
     }
     Ok(parent)
 }

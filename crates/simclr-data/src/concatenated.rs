@@ -34,18 +34,17 @@ impl Concatenated {
     pub fn new(sets: impl IntoIterator<Item = Arc<dyn Dataset>>) -> Result<Self> {
         let sets: Vec<_> = sets.into_iter().collect();
         let Some(first) = sets.first() else {
-            return Err(Error::setting(
-                "the number of sets to join",
-                "at least 1",
-                0,
-            ));
+            let name = "the number of sets to join";
+            return Err(Error::setting(name, "at least 1", 0));
         };
         let classes = first.class_names().to_vec();
         if let Some(other) = sets.iter().find(|set| set.class_names() != classes) {
+            let expected = format!("{classes:?}, as in the first set");
+            let found = format!("{:?}", other.class_names());
             return Err(Error::setting(
                 "the classes of sets to join",
-                format!("{classes:?}, as in the first set"),
-                format!("{:?}", other.class_names()),
+                expected,
+                found,
             ));
         }
         let mut end = 0;
@@ -62,10 +61,10 @@ impl Concatenated {
 
     /// The indices of each set's images.
     pub fn ranges(&self) -> Vec<std::ops::Range<usize>> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        let starts = std::iter::once(&0).chain(&self.ends);
         starts
             .zip(&self.ends)
-            .map(|(start, &end)| start..end)
+            .map(|(&start, &end)| start..end)
             .collect()
     }
 

@@ -155,35 +155,28 @@ pub(crate) fn pixel_digest(image: &DecodedImage) -> [u8; 32] {
     digest.finalize().into()
 }
 
+/// Methods that call those of the same name of what `self` points to.
+macro_rules! forward {
+    ($($method:ident($($argument:ident: $type:ty)?) -> $output:ty;)*) => {$(
+        fn $method(&self, $($argument: $type)?) -> $output {
+            (**self).$method($($argument)?)
+        }
+    )*};
+}
+
 macro_rules! forward_to_pointee {
     ($($pointer:ty),*) => {$(
         impl<D: Dataset + ?Sized> Dataset for $pointer {
-            fn len(&self) -> usize {
-                (**self).len()
-            }
-            fn decode(&self, index: usize) -> Result<DecodedImage> {
-                (**self).decode(index)
-            }
-            fn class_names(&self) -> &[String] {
-                (**self).class_names()
-            }
-            fn label(&self, index: usize) -> Option<u32> {
-                (**self).label(index)
-            }
-            fn name(&self, index: usize) -> String {
-                (**self).name(index)
-            }
-            fn is_empty(&self) -> bool {
-                (**self).is_empty()
-            }
-            fn content_digest(&self, index: usize) -> Result<[u8; 32]> {
-                (**self).content_digest(index)
-            }
-            fn labels(&self, operation: &'static str) -> Result<Vec<u32>> {
-                (**self).labels(operation)
-            }
-            fn class_counts(&self) -> Vec<usize> {
-                (**self).class_counts()
+            forward! {
+                len() -> usize;
+                decode(index: usize) -> Result<DecodedImage>;
+                class_names() -> &[String];
+                label(index: usize) -> Option<u32>;
+                name(index: usize) -> String;
+                is_empty() -> bool;
+                content_digest(index: usize) -> Result<[u8; 32]>;
+                labels(operation: &'static str) -> Result<Vec<u32>>;
+                class_counts() -> Vec<usize>;
             }
         }
     )*};
