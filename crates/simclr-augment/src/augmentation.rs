@@ -1,5 +1,3 @@
-//! What turns an image into the views that a network learns from.
-
 use std::fmt;
 use std::sync::Arc;
 

@@ -1,5 +1,3 @@
-//! Conversions from and to the types of the crate `image`.
-
 use image::{Pixel, Rgb};
 
 use crate::error::{Error, Result, check};

@@ -1,5 +1,3 @@
-//! The errors of image operations and policies.
-
 use std::fmt::Display;
 use std::sync::Arc;
 

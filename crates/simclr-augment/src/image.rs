@@ -1,5 +1,3 @@
-//! Images in memory: as computed with (`f32`) and as decoded (`u8`).
-
 use std::borrow::Cow;
 
 use crate::error::{Error, Result, check};

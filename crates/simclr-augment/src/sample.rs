@@ -1,5 +1,3 @@
-//! The types of stored values that operations read.
-
 use crate::image::{CHANNELS, U8_STEP};
 use crate::simd::{Level, split};
 

@@ -1,5 +1,3 @@
-//! Builder methods of configurations.
-
 /// Methods that take the configuration and give it back with one field set.
 macro_rules! setters {
     ($($method:ident($field:ident: $type:ty);)*) => {$(

@@ -1,5 +1,3 @@
-//! The parameters of one view.
-
 use serde::{Deserialize, Serialize};
 
 use crate::crop_box::CropBox;

@@ -1,5 +1,3 @@
-//! A set and altered copies of its images, made on demand.
-
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};

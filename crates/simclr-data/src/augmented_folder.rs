@@ -1,5 +1,3 @@
-//! A folder of images and their altered copies.
-
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;

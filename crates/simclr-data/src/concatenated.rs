@@ -1,5 +1,3 @@
-//! Several sets as one.
-
 use std::sync::Arc;
 
 use crate::dataset::Dataset;

@@ -1,5 +1,3 @@
-//! From images to tensors.
-
 use candle_core::{Device, Tensor};
 use simclr_augment::{CHANNELS, Image};
 

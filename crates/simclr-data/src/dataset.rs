@@ -1,5 +1,3 @@
-//! What a data set is, wherever its images come from.
-
 use std::fmt;
 use std::sync::Arc;
 

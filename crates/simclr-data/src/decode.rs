@@ -1,5 +1,3 @@
-//! One image file to RGB bytes.
-
 use std::path::Path;
 
 use image::{DynamicImage, ImageFormat};

@@ -1,5 +1,3 @@
-//! The errors of data sets, splits and loaders.
-
 use std::fmt::Display;
 use std::path::PathBuf;
 

@@ -1,5 +1,3 @@
-//! Splits and maps as methods of every data set.
-
 use std::sync::Arc;
 
 use crate::Seed;

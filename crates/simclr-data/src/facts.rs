@@ -1,5 +1,3 @@
-//! What identifies a data set.
-
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

@@ -1,5 +1,3 @@
-//! Images side by side.
-
 use image::{Rgb, RgbImage, imageops};
 use simclr_augment::{DecodedImage, Image};
 

@@ -1,5 +1,3 @@
-//! Decoded images in memory.
-
 use std::sync::Arc;
 
 use rayon::prelude::*;

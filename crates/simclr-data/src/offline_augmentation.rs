@@ -1,5 +1,3 @@
-//! Offline augmentation: altered copies of images, made before training.
-
 use serde::{Deserialize, Serialize};
 use simclr_augment::offline::HeavyAugmentation;
 use simclr_augment::ops::{flip_left_right, flip_up_down};

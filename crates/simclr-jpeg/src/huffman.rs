@@ -1,5 +1,3 @@
-//! Huffman tables.
-
 use crate::bits::Bits;
 use crate::error::{Result, damaged};
 

@@ -1,5 +1,3 @@
-//! Gaussian blur.
-
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 

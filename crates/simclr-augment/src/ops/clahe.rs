@@ -1,5 +1,3 @@
-//! Contrast-limited adaptive histogram equalisation (CLAHE).
-
 use crate::error::{Result, check};
 use crate::image::{CHANNELS, Image};
 use crate::ops::color::planes::LUMA;

@@ -1,5 +1,3 @@
-//! The random crop as the original draws it, and the centre crop.
-
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 

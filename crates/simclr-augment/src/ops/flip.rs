@@ -1,5 +1,3 @@
-//! Flips.
-
 use crate::image::Image;
 
 /// Mirrors left-right (`tf.image.flip_left_right`).

@@ -1,5 +1,3 @@
-//! Crop and resize in one go, from `f32` or straight from decoded bytes.
-
 use crate::crop_box::CropBox;
 use crate::error::Result;
 use crate::image::{Image, ImageBuffer};

@@ -1,5 +1,3 @@
-//! The result of a search for duplicates.
-
 use std::fmt;
 
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,3 @@
-//! The search for duplicates.
-
 use petgraph::unionfind::UnionFind;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,3 @@
-//! The images below a folder.
-
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,5 +1,3 @@
-//! The iterator over a loader's batches.
-
 use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Range;

@@ -1,5 +1,3 @@
-//! Images kept in memory after their first use.
-
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 

@@ -1,5 +1,3 @@
-//! The loader's options.
-
 use serde::{Deserialize, Serialize};
 
 use crate::Seed;

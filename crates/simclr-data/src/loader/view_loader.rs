@@ -1,5 +1,3 @@
-//! The view loader.
-
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;

@@ -1,5 +1,3 @@
-//! Cross-validation in the paper's two forms.
-
 use super::fractions::{check_fraction, check_sum};
 use super::grouped::deal;
 use super::groups::Groups;

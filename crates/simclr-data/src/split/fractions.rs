@@ -1,5 +1,3 @@
-//! How much of a data set goes where.
-
 use serde::{Deserialize, Serialize};
 
 use super::parts::Part;

@@ -1,5 +1,3 @@
-//! Which images belong together.
-
 use std::collections::BTreeMap;
 
 use petgraph::unionfind::UnionFind;

@@ -1,5 +1,3 @@
-//! The parts of a split.
-
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::IntoDataset;

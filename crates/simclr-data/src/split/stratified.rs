@@ -1,5 +1,3 @@
-//! Splits that divide each class by the same fractions.
-
 use super::fractions::{Fractions, ROUNDING};
 use super::parts::{Part, Split, check_classes};
 use crate::Seed;

@@ -1,5 +1,3 @@
-//! Images of plain textures: a domain to transfer from.
-
 use rand::Rng;
 use simclr_augment::DecodedImage;
 

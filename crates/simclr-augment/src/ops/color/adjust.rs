@@ -1,5 +1,3 @@
-//! Brightness, contrast, saturation, hue and greyscale, each by itself.
-
 use super::planes::{BLOCK, PixelOp, Planes, Sums};
 use crate::image::{CHANNELS, Image};
 use crate::simd::{Kernel, Level, vectorized};

@@ -1,5 +1,3 @@
-//! The colour jitter: brightness, contrast, saturation and hue by random amounts.
-
 use rand::Rng;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
