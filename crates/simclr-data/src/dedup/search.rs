@@ -3,7 +3,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::fingerprint::Fingerprint;
-use super::report::{DuplicateGroup, DuplicateImage, DuplicateReport};
+use super::report::{DuplicateGroup, DuplicateImage, DuplicateReport, differ};
 use crate::dataset::Dataset;
 use crate::error::{Result, check};
 use crate::setters::setters;
@@ -202,10 +202,9 @@ fn candidate(part: &str, dataset: &dyn Dataset, index: usize) -> Result<Candidat
 
 fn group(candidates: &[Candidate], members: &[usize]) -> DuplicateGroup {
     let members = || members.iter().map(|&member| &candidates[member]);
-    let mut digests = members().map(|candidate| candidate.fingerprint.digest);
-    let first = digests.next();
+    let digests = members().map(|candidate| candidate.fingerprint.digest);
     DuplicateGroup {
-        identical: digests.all(|digest| Some(digest) == first),
+        identical: !differ(digests),
         images: members().map(|candidate| candidate.image.clone()).collect(),
     }
 }
