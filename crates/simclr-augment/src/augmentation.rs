@@ -158,9 +158,8 @@ mod tests {
         assert_eq!(augmentation.view(&square, stream).unwrap().data(), [0.5; 6]);
         let mut outputs = [[1.0; 6]; 2];
         let mut slices = outputs.each_mut().map(|output| output.as_mut_slice());
-        augmentation
-            .views_into(&square, stream, &mut slices)
-            .unwrap();
+        let made = augmentation.views_into(&square, stream, &mut slices);
+        made.unwrap();
         assert_eq!(outputs, [[0.0; 6], [0.5; 6]]);
 
         let wide = Image::filled(1, 2, [0.0; 3]).unwrap().into();

@@ -255,13 +255,10 @@ mod tests {
 
     #[test]
     fn bytes_are_multiplied_not_divided() {
-        let image = DecodedImage::from_gray(1, 256, &(0..=255).collect::<Vec<_>>())
-            .unwrap()
-            .to_image();
-        let differing = (0..256)
-            .filter(|&v| image.pixel(0, v).unwrap()[0] != v as f32 / 255.0)
-            .count();
-        assert_eq!(differing, 126);
+        let grays: Vec<u8> = (0..=255).collect();
+        let image = DecodedImage::from_gray(1, 256, &grays).unwrap().to_image();
+        let differs = |&v: &usize| image.pixel(0, v).unwrap()[0] != v as f32 / 255.0;
+        assert_eq!((0..256).filter(differs).count(), 126);
         assert_eq!(image.to_decoded().to_image(), image);
         assert_eq!(image.pixel(0, 256), None);
     }

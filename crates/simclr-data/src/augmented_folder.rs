@@ -91,10 +91,8 @@ fn parent_of(out: &Path, source: &Path) -> Result<PathBuf> {
     let canonical = |path: &Path| path.canonicalize().map_err(|e| Error::io(path, e));
     let (parent, source) = (canonical(parent)?, canonical(source)?);
     if parent.starts_with(&source) {
-        let (name, expected) = (
-            "the folder to write to",
-            format!("outside of {}", source.display()),
-        );
+        let expected = format!("outside of {}", source.display());
+        let name = "the folder to write to";
         return Err(Error::setting(name, expected, out.display()));
     }
     Ok(parent)
@@ -107,7 +105,6 @@ fn temporary_in(parent: &Path) -> Result<tempfile::TempDir> {
     // may read: the process's umask decides, as for any new folder.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
-    builder
-        .tempdir_in(parent)
-        .map_err(|source| Error::io(parent, source))
+    let folder = builder.tempdir_in(parent);
+    folder.map_err(|source| Error::io(parent, source))
 }

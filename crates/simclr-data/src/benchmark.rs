@@ -50,10 +50,8 @@ pub fn cifar10(folder: impl AsRef<Path>) -> Result<TrainTest> {
         }
     }
     let loaded = vision::cifar::load_dir(folder)?;
-    convert(
-        &loaded,
-        CIFAR10_CLASSES.split(' ').map(String::from).collect(),
-    )
+    let classes = CIFAR10_CLASSES.split(' ').map(String::from);
+    convert(&loaded, classes.collect())
 }
 
 /// MNIST in its original form: `train-images-idx3-ubyte`,
@@ -108,12 +106,8 @@ fn to_image(image: &Tensor) -> Result<DecodedImage> {
             Ok(DecodedImage::from_gray(side, side, &bytes(image.clone())?)?)
         }
         ref other => {
-            let expected = "[3, height, width] or [side * side]";
-            Err(Error::setting(
-                "the shape of an image",
-                expected,
-                format!("{other:?}"),
-            ))
+            let (expected, found) = ("[3, height, width] or [side * side]", format!("{other:?}"));
+            Err(Error::setting("the shape of an image", expected, found))
         }
     }
 }

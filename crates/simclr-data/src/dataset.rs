@@ -94,10 +94,8 @@ pub trait Dataset: Send + Sync {
     /// How many images each class has, in label order; images without a label are not
     /// counted.
     fn class_counts(&self) -> Vec<usize> {
-        count_labels(
-            self.class_names().len(),
-            (0..self.len()).filter_map(|index| self.label(index)),
-        )
+        let labels = (0..self.len()).filter_map(|index| self.label(index));
+        count_labels(self.class_names().len(), labels)
     }
 }
 

@@ -59,16 +59,15 @@ impl<'a> Assembler<'a> {
                 return damaged("a quantisation table is missing");
             };
             let (stride, kept) = (component.stride * 8, component.vertical * 16);
+            let columns = frame.horizontal / component.horizontal;
+            let rows = frame.vertical / component.vertical;
             planes.push(Plane {
                 samples: vec![0; stride * kept],
                 stride,
                 kept,
                 width: component.width,
                 height: component.height,
-                factors: (
-                    frame.horizontal / component.horizontal,
-                    frame.vertical / component.vertical,
-                ),
+                factors: (columns, rows),
                 multipliers: Multipliers::new(quantization),
             });
         }

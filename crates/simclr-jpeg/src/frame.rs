@@ -138,10 +138,9 @@ impl Frame {
         let components = self.components.iter();
         let blocks = components.map(|c| c.blocks_wide * c.blocks_high);
         if blocks.sum::<usize>() > BLOCKS_PER_BYTE.saturating_mul(file_bytes) {
-            return damaged(format!(
-                "{file_bytes} bytes cannot hold its {} x {} pixels",
-                self.height, self.width
-            ));
+            let (height, width) = (self.height, self.width);
+            let reason = format!("{file_bytes} bytes cannot hold its {height} x {width} pixels");
+            return damaged(reason);
         }
         Ok(())
     }

@@ -121,10 +121,8 @@ impl State {
     fn quantization(&mut self, mut segment: &[u8]) -> Result<()> {
         while let [head, rest @ ..] = segment {
             let size = if head >> 4 == 0 { 1 } else { 2 };
-            let (Some(values), Some(slot)) = (
-                rest.get(..64 * size),
-                self.quantization.get_mut(usize::from(head & 15)),
-            ) else {
+            let slot = self.quantization.get_mut(usize::from(head & 15));
+            let (Some(values), Some(slot)) = (rest.get(..64 * size), slot) else {
                 return damaged("a quantisation table is too short or badly numbered");
             };
             let mut table = [0; 64];

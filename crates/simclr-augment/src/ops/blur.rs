@@ -112,12 +112,12 @@ pub fn gaussian_blur(image: &mut Image, params: &GaussianBlurParams) -> Result<(
 /// [`gaussian_blur`] of rows of `row_length` values, clipped to [0, 1] if `CLIP`.
 pub(crate) fn blur_in_place<const CLIP: bool>(data: &mut [f32], row_length: usize, kernel: &[f32]) {
     // Half the symmetric kernel, from the middle outwards.
-    let half: Vec<f32> = kernel[kernel.len() / 2..]
+    let half = &kernel[kernel.len() / 2..];
+    let length = half
         .iter()
-        .copied()
-        .take_while(|&weight| weight > NEGLIGIBLE)
-        .collect();
-    let Some((&middle, sides)) = half.split_first() else {
+        .take_while(|&&weight| weight > NEGLIGIBLE)
+        .count();
+    let Some((&middle, sides)) = half[..length].split_first() else {
         return;
     };
     vectorized_short(Blur::<CLIP> {
@@ -231,9 +231,8 @@ mod tests {
                     for (j, wy) in kernel.iter().enumerate() {
                         for (i, wx) in kernel.iter().enumerate() {
                             let position = |p: usize, k: usize| (p + k).checked_sub(radius);
-                            let pixel = position(y, j)
-                                .zip(position(x, i))
-                                .and_then(|(y, x)| image.pixel(y, x));
+                            let place = position(y, j).zip(position(x, i));
+                            let pixel = place.and_then(|(y, x)| image.pixel(y, x));
                             sum += f64::from(wy * wx) * f64::from(pixel.unwrap_or_default()[1]);
                         }
                     }

@@ -59,10 +59,8 @@ impl Grid {
             let column = index % width * self.tiles.1 / width;
             counts[row * self.tiles.1 + column][usize::from(level)] += 1.0;
         }
-        counts
-            .into_iter()
-            .map(|counts| ranks(counts, clip_limit))
-            .collect()
+        let ranks = |counts| ranks(counts, clip_limit);
+        counts.into_iter().map(ranks).collect()
     }
 
     /// The equalised luma of a pixel, from the four nearest tiles.

@@ -114,11 +114,10 @@ impl fmt::Display for DuplicateReport {
             return write!(f, "no duplicates among {} images", self.images);
         }
         let surplus: usize = self.groups.iter().map(|group| group.images.len() - 1).sum();
+        let (images, groups) = (self.images, self.groups.len());
         write!(
             f,
-            "{surplus} of {} images are duplicates of others; groups: {}",
-            self.images,
-            self.groups.len()
+            "{surplus} of {images} images are duplicates of others; groups: {groups}"
         )?;
         let counts = [
             ("in more than one part", self.leaks().count()),

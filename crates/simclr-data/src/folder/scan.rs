@@ -131,11 +131,8 @@ fn walk_error(root: &Path, error: walkdir::Error) -> Error {
         let reason = format!("this link leads back to {}", ancestor.display());
         return Error::folder(path, reason);
     }
-    let source = error.into_io_error();
-    Error::io(
-        path,
-        source.unwrap_or_else(|| io::Error::other("cannot be walked")),
-    )
+    let unknown = || io::Error::other("cannot be walked");
+    Error::io(path, error.into_io_error().unwrap_or_else(unknown))
 }
 
 fn is_hidden(path: &Path) -> bool {

@@ -194,8 +194,8 @@ impl<'a> Dealer<'a> {
     fn cost(&self, lacking: &[Vec<f64>]) -> f64 {
         let of_part = |lacking: &Vec<f64>| -> f64 {
             let classes = lacking.iter().zip(&self.class_sizes);
+            let classes = classes.filter(|&(_, &size)| size > 0);
             classes
-                .filter(|&(_, &size)| size > 0)
                 .map(|(lack, &size)| (lack / size as f64).powi(2))
                 .sum()
         };

@@ -122,11 +122,8 @@ mod tests {
 
     fn assert_close(image: &Image, expected: [f64; 3]) {
         for (a, b) in image.data().iter().zip(expected) {
-            assert!(
-                (f64::from(*a) - b).abs() < 2e-6,
-                "{:?} {expected:?}",
-                image.data()
-            );
+            let error = (f64::from(*a) - b).abs();
+            assert!(error < 2e-6, "{:?} {expected:?}", image.data());
         }
     }
 

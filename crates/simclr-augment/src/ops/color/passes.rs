@@ -195,10 +195,12 @@ mod tests {
         let image = Image::from_fn(7, 100, |i| (i % 97) as f32 / 80.0 - 0.1);
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
         for model in [BrightnessModel::Multiply, BrightnessModel::Add] {
-            let jitter = ColorJitter::default()
-                .with_brightness(model)
-                .with_probability(1.0);
-            let params = jitter.sample(&mut rng).unwrap().unwrap();
+            let jitter = ColorJitter::default().with_brightness(model);
+            let params = jitter
+                .with_probability(1.0)
+                .sample(&mut rng)
+                .unwrap()
+                .unwrap();
             let mut expected = image.clone();
             for step in params.order {
                 match (step, model) {
