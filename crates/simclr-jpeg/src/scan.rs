@@ -2,7 +2,7 @@
 //! some of the components.
 
 use crate::bits::{Bits, Entropy};
-use crate::coefficients::{ZIGZAG, ac, dc};
+use crate::coefficients::{ALL_AC, ZIGZAG, ac, dc};
 use crate::error::{Error, Result, damaged, ends_early, unknown_code};
 use crate::frame::{Block, Frame};
 use crate::huffman::HuffmanTable;
@@ -174,52 +174,25 @@ impl<'t> Scan<'t> {
                 block[0] = (value << self.low) as i16;
             }
         }
+        let eob_run = &mut running.eob_run;
         match part.ac {
             Some(table) if self.last > 0 => {
                 if self.refining {
-                    self.refine_ac(block, table, &mut running.eob_run, bits)
+                    self.refine_ac(block, table, eob_run, bits)
                 } else if self.progressive {
-                    self.first_ac(block, table, &mut running.eob_run, bits)
+                    ac::<true>(
+                        block,
+                        table,
+                        (self.first, self.last, self.low),
+                        eob_run,
+                        bits,
+                    )
                 } else {
-                    ac(block, table, bits)
+                    ac::<false>(block, table, ALL_AC, eob_run, bits)
                 }
             }
             _ => Ok(()),
         }
-    }
-
-    /// The first, higher bits of a band of AC coefficients.
-    fn first_ac(
-        &self,
-        block: &mut Block,
-        table: &HuffmanTable,
-        eob_run: &mut u32,
-        bits: &mut Bits,
-    ) -> Result<()> {
-        if *eob_run > 0 {
-            *eob_run -= 1;
-            return Ok(());
-        }
-        let mut k = self.first;
-        while k <= self.last {
-            let symbol = table.decode(bits).ok_or_else(unknown_code)?;
-            let (run, size) = (usize::from(symbol >> 4), u32::from(symbol & 15));
-            if size == 0 {
-                if run < 15 {
-                    *eob_run = (1 << run) - 1 + bits.take(run as u32);
-                    break;
-                }
-                k += 16;
-                continue;
-            }
-            k += run;
-            if k > self.last {
-                return damaged("a block has too many coefficients");
-            }
-            block[usize::from(ZIGZAG[k])] = (bits.take_signed(size) << self.low) as i16;
-            k += 1;
-        }
-        Ok(())
     }
 
     /// One more bit of a band of AC coefficients.

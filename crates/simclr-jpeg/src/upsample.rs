@@ -44,46 +44,45 @@ pub(crate) fn upsample_row<'a>(plane: &'a Plane, y: usize, scratch: &'a mut Scra
         };
         plane.row(other.min(plane.height - 1))
     };
-    let Scratch { sums, line } = scratch;
     match plane.factors {
         (1, 1) => return near,
         // libjpeg smooths only where there are more than two samples.
-        (2, 1) if plane.width > 2 => {
-            line.resize(2 * near.len(), 0);
-            pulp::Arch::new().dispatch(Widen::<2> {
-                near,
-                far: None,
-                biases: [1, 2],
-                sums,
-                line,
-            });
-        }
-        (2, 2) if plane.width > 2 => {
-            line.resize(2 * near.len(), 0);
-            pulp::Arch::new().dispatch(Widen::<4> {
-                near,
-                far: Some(far()),
-                biases: [8, 7],
-                sums,
-                line,
-            });
-        }
+        (2, 1) if plane.width > 2 => widen::<2>(near, None, [1, 2], scratch),
+        (2, 2) if plane.width > 2 => widen::<4>(near, Some(far()), [8, 7], scratch),
         (1, 2) => {
-            let bias = if y.is_multiple_of(2) { 1 } else { 2 };
-            line.resize(near.len(), 0);
+            let (far, bias) = (far(), if y.is_multiple_of(2) { 1 } else { 2 });
+            scratch.line.resize(near.len(), 0);
+            let line = &mut scratch.line;
             pulp::Arch::new().dispatch(Mix {
                 near,
-                far: far(),
+                far,
                 bias,
                 line,
             });
         }
         (columns, _) => {
-            line.clear();
-            line.extend(near.iter().flat_map(|&v| std::iter::repeat_n(v, columns)));
+            let values = near.iter().flat_map(|&v| std::iter::repeat_n(v, columns));
+            scratch.line.clear();
+            scratch.line.extend(values);
         }
     }
-    line
+    &scratch.line
+}
+
+fn widen<const SHIFT: u32>(
+    near: &[u8],
+    far: Option<&[u8]>,
+    biases: [u16; 2],
+    Scratch { sums, line }: &mut Scratch,
+) {
+    line.resize(2 * near.len(), 0);
+    pulp::Arch::new().dispatch(Widen::<SHIFT> {
+        near,
+        far,
+        biases,
+        sums,
+        line,
+    });
 }
 
 /// Twice as many samples, each three quarters of the nearer and a quarter of the
