@@ -5,7 +5,6 @@
 //! nothing is fused into multiply-adds, so every processor gives the same bits.
 
 use crate::image::CHANNELS;
-use crate::simd::split;
 
 /// One operation with its parameters. Values are clipped to [0, 1] after it
 /// if the caller says so.
@@ -60,7 +59,13 @@ impl Planes {
     /// Takes pixels in.
     #[inline(always)]
     pub(crate) fn load(&mut self, pixels: &[[f32; CHANNELS]]) {
-        split(pixels, self.begin(pixels.len()));
+        self.count = pixels.len().min(BLOCK);
+        let [red, green, blue] = &mut self.values;
+        for i in 0..self.count {
+            red[i] = pixels[i][0];
+            green[i] = pixels[i][1];
+            blue[i] = pixels[i][2];
+        }
     }
 
     /// Gives pixels out.
