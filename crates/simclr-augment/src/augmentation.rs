@@ -1,5 +1,3 @@
-//! What turns an image into the views that a network learns from.
-
 use std::fmt;
 use std::sync::Arc;
 
@@ -104,38 +102,24 @@ pub trait Augmentation: fmt::Debug + Send + Sync {
     }
 }
 
+/// Methods that call those of the same name of what `self` points to.
+macro_rules! forward {
+    ($($method:ident($($argument:ident: $type:ty),*) -> $output:ty;)*) => {$(
+        fn $method(&self, $($argument: $type),*) -> $output {
+            (**self).$method($($argument),*)
+        }
+    )*};
+}
+
 impl<A: Augmentation + ?Sized> Augmentation for Arc<A> {
-    fn view_size(&self) -> (usize, usize) {
-        (**self).view_size()
-    }
-
-    fn view_into(&self, image: &SourceImage, stream: Stream, output: &mut [f32]) -> Result<()> {
-        (**self).view_into(image, stream, output)
-    }
-
-    fn validate(&self) -> Result<()> {
-        (**self).validate()
-    }
-
-    fn describe(&self) -> String {
-        (**self).describe()
-    }
-
-    fn prepare(&self, image: DecodedImage) -> Result<SourceImage> {
-        (**self).prepare(image)
-    }
-
-    fn views_into(
-        &self,
-        image: &SourceImage,
-        stream: Stream,
-        outputs: &mut [&mut [f32]],
-    ) -> Result<()> {
-        (**self).views_into(image, stream, outputs)
-    }
-
-    fn view(&self, image: &SourceImage, stream: Stream) -> Result<Image> {
-        (**self).view(image, stream)
+    forward! {
+        view_size() -> (usize, usize);
+        view_into(image: &SourceImage, stream: Stream, output: &mut [f32]) -> Result<()>;
+        validate() -> Result<()>;
+        describe() -> String;
+        prepare(image: DecodedImage) -> Result<SourceImage>;
+        views_into(image: &SourceImage, stream: Stream, outputs: &mut [&mut [f32]]) -> Result<()>;
+        view(image: &SourceImage, stream: Stream) -> Result<Image>;
     }
 }
 
@@ -174,9 +158,8 @@ mod tests {
         assert_eq!(augmentation.view(&square, stream).unwrap().data(), [0.5; 6]);
         let mut outputs = [[1.0; 6]; 2];
         let mut slices = outputs.each_mut().map(|output| output.as_mut_slice());
-        augmentation
-            .views_into(&square, stream, &mut slices)
-            .unwrap();
+        let made = augmentation.views_into(&square, stream, &mut slices);
+        made.unwrap();
         assert_eq!(outputs, [[0.0; 6], [0.5; 6]]);
 
         let wide = Image::filled(1, 2, [0.0; 3]).unwrap().into();
@@ -187,8 +170,7 @@ mod tests {
 
     #[test]
     fn views_of_prepared_images_are_the_same_and_options_are_told_apart() {
-        let data = (0..90 * 80 * 3).map(|i| (i * 7 % 251) as u8).collect();
-        let decoded = DecodedImage::new(90, 80, data).unwrap();
+        let decoded = DecodedImage::from_fn(90, 80, |i| (i * 7 % 251) as u8);
         let policy = Policy::paper(16);
         let prepared = policy.prepare(decoded.clone()).unwrap();
         assert_eq!((prepared.height(), prepared.width()), (16, 16));

@@ -1,77 +1,53 @@
-//! Conversions from and to the types of the crate `image`.
-
-use image::{Rgb32FImage, RgbImage};
+use image::{Pixel, Rgb};
 
 use crate::error::{Error, Result, check};
-use crate::image::{DecodedImage, Image};
+use crate::image::ImageBuffer;
 
-impl TryFrom<RgbImage> for DecodedImage {
+/// An RGB image of the crate `image`.
+type Picture<T> = image::ImageBuffer<Rgb<T>, Vec<T>>;
+
+impl<T: Copy> TryFrom<Picture<T>> for ImageBuffer<T>
+where
+    Rgb<T>: Pixel<Subpixel = T>,
+{
     type Error = Error;
 
     /// Takes the pixels over without a copy.
     ///
     /// # Errors
     /// If the image has no pixels.
-    fn try_from(image: RgbImage) -> Result<Self> {
+    fn try_from(image: Picture<T>) -> Result<Self> {
         let (width, height) = image.dimensions();
         Self::new(height as usize, width as usize, image.into_raw())
     }
 }
 
-impl TryFrom<Rgb32FImage> for Image {
-    type Error = Error;
-
-    /// Takes the pixels over without a copy.
-    ///
-    /// # Errors
-    /// If the image has no pixels.
-    fn try_from(image: Rgb32FImage) -> Result<Self> {
-        let (width, height) = image.dimensions();
-        Self::new(height as usize, width as usize, image.into_raw())
-    }
-}
-
-impl TryFrom<DecodedImage> for RgbImage {
+impl<T: Copy> TryFrom<ImageBuffer<T>> for Picture<T>
+where
+    Rgb<T>: Pixel<Subpixel = T>,
+{
     type Error = Error;
 
     /// Takes the pixels over without a copy.
     ///
     /// # Errors
     /// If a side exceeds `u32`.
-    fn try_from(image: DecodedImage) -> Result<Self> {
-        let (width, height) = dimensions(image.width(), image.height())?;
+    fn try_from(image: ImageBuffer<T>) -> Result<Self> {
+        let (height, width) = (image.height(), image.width());
+        let found = format_args!("{height} x {width}");
+        let sides = u32::try_from(width).ok().zip(u32::try_from(height).ok());
+        let expected = "at most 4294967295 along each side";
+        check(sides.is_some(), "the image size", expected, found)?;
+        let (width, height) = sides.unwrap_or_default();
         Ok(Self::from_raw(width, height, image.into_data()).unwrap_or_default())
     }
-}
-
-impl TryFrom<Image> for Rgb32FImage {
-    type Error = Error;
-
-    /// Takes the pixels over without a copy.
-    ///
-    /// # Errors
-    /// If a side exceeds `u32`.
-    fn try_from(image: Image) -> Result<Self> {
-        let (width, height) = dimensions(image.width(), image.height())?;
-        Ok(Self::from_raw(width, height, image.into_data()).unwrap_or_default())
-    }
-}
-
-fn dimensions(width: usize, height: usize) -> Result<(u32, u32)> {
-    let found = format_args!("{height} x {width}");
-    let sides = u32::try_from(width).ok().zip(u32::try_from(height).ok());
-    check(
-        sides.is_some(),
-        "the image size",
-        "at most 4294967295 along each side",
-        found,
-    )?;
-    Ok(sides.unwrap_or_default())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use image::{Rgb32FImage, RgbImage};
+
+    use crate::image::{DecodedImage, Image};
 
     #[test]
     fn images_come_back_as_they_were() {

@@ -1,5 +1,3 @@
-//! Rectangles of pixels.
-
 use std::fmt;
 
 use serde::{Deserialize, Serialize};

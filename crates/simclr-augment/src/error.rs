@@ -1,5 +1,3 @@
-//! The errors of image operations and policies.
-
 use std::fmt::Display;
 use std::sync::Arc;
 
@@ -79,6 +77,19 @@ pub(crate) fn check(
 pub(crate) fn check_probability(name: &'static str, probability: f64) -> Result<()> {
     let is_valid = (0.0..=1.0).contains(&probability);
     check(is_valid, name, "within [0, 1]", probability)
+}
+
+/// Fails unless `range` = (smallest, largest) is not empty and positive, and ends at `limit` at
+/// the latest.
+pub(crate) fn check_range(
+    name: &'static str,
+    range: (f64, f64),
+    limit: f64,
+    expected: &'static str,
+) -> Result<()> {
+    let (low, high) = range;
+    let is_valid = low > 0.0 && low <= high && high <= limit;
+    check(is_valid, name, expected, format_args!("{low}..{high}"))
 }
 
 /// The result of an image operation.

@@ -1,5 +1,3 @@
-//! Images in memory: as computed with (`f32`) and as decoded (`u8`).
-
 use std::borrow::Cow;
 
 use crate::error::{Error, Result, check};
@@ -91,11 +89,7 @@ impl<T: Copy> ImageBuffer<T> {
     /// If a side is 0 or the image cannot fit in memory.
     pub fn filled(height: usize, width: usize, color: [T; CHANNELS]) -> Result<Self> {
         let values = value_count("the image size", height, width, CHANNELS)?;
-        Ok(Self {
-            height,
-            width,
-            data: color.repeat(values / CHANNELS),
-        })
+        Self::new(height, width, color.repeat(values / CHANNELS))
     }
 
     /// Rows.
@@ -170,7 +164,6 @@ impl DecodedImage {
     /// If a side is 0 or `data` does not hold `height * width` values.
     pub fn from_gray(height: usize, width: usize, data: &[u8]) -> Result<Self> {
         check_value_count(height, width, 1, data.len())?;
-        value_count("the image size", height, width, CHANNELS)?;
         let pixels: Vec<_> = data.iter().map(|&value| [value; CHANNELS]).collect();
         Self::new(height, width, pixels.into_flattened())
     }
@@ -239,6 +232,15 @@ impl From<Image> for SourceImage {
 }
 
 #[cfg(test)]
+impl<T: Copy> ImageBuffer<T> {
+    /// The image whose value number i is `value(i)`.
+    pub(crate) fn from_fn(height: usize, width: usize, value: impl Fn(usize) -> T) -> Self {
+        let count = height * width * CHANNELS;
+        Self::new(height, width, (0..count).map(value).collect()).unwrap()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -253,13 +255,10 @@ mod tests {
 
     #[test]
     fn bytes_are_multiplied_not_divided() {
-        let image = DecodedImage::from_gray(1, 256, &(0..=255).collect::<Vec<_>>())
-            .unwrap()
-            .to_image();
-        let differing = (0..256)
-            .filter(|&v| image.pixel(0, v).unwrap()[0] != v as f32 / 255.0)
-            .count();
-        assert_eq!(differing, 126);
+        let grays: Vec<u8> = (0..=255).collect();
+        let image = DecodedImage::from_gray(1, 256, &grays).unwrap().to_image();
+        let differs = |&v: &usize| image.pixel(0, v).unwrap()[0] != v as f32 / 255.0;
+        assert_eq!((0..256).filter(differs).count(), 126);
         assert_eq!(image.to_decoded().to_image(), image);
         assert_eq!(image.pixel(0, 256), None);
     }

@@ -19,7 +19,6 @@ use imageproc::geometric_transformations::{
     Border as Extension, Interpolation, rotate90, rotate180, rotate270, warp_with,
 };
 use rand::Rng;
-use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::draw::{happens, uniform};
@@ -123,12 +122,8 @@ impl HeavyAugmentation {
         check_probability("quarter_turns", self.quarter_turns)?;
         check_probability("shift_scale_rotate", self.shift_scale_rotate)?;
         check_probability("hue_saturation", self.hue_saturation)?;
-        check(
-            self.clip_limit >= 1.0,
-            "clip_limit",
-            "at least 1",
-            self.clip_limit,
-        )?;
+        let limit = self.clip_limit;
+        check(limit >= 1.0, "clip_limit", "at least 1", limit)?;
         check(self.tiles > 0, "tiles", "at least 1", self.tiles)?;
         for (name, value, limit, expected) in [
             ("shift", self.shift, 1.0, "within [0, 1]"),
@@ -178,7 +173,10 @@ impl HeavyAugmentation {
             copy = turned.try_into()?;
         }
         if happens(self.shift_scale_rotate, rng) {
-            copy = self.shift_scale_rotate(copy, rng)?;
+            let shift = [(); 2].map(|()| uniform(-self.shift, self.shift, rng));
+            let scale = uniform(1.0 - self.scale, 1.0 + self.scale, rng);
+            let degrees = uniform(-self.degrees, self.degrees, rng);
+            copy = shift_scale_rotate(copy, shift, scale, degrees, self.border)?;
         }
         if happens(self.hue_saturation, rng) {
             ops::adjust_hue(&mut copy, uniform(-self.hue, self.hue, rng));
@@ -187,14 +185,6 @@ impl HeavyAugmentation {
         }
         ops::clip(&mut copy);
         Ok(copy)
-    }
-
-    fn shift_scale_rotate(&self, image: Image, rng: &mut ChaCha8Rng) -> Result<Image> {
-        let down = uniform(-self.shift, self.shift, rng);
-        let right = uniform(-self.shift, self.shift, rng);
-        let scale = uniform(1.0 - self.scale, 1.0 + self.scale, rng);
-        let degrees = uniform(-self.degrees, self.degrees, rng);
-        shift_scale_rotate(image, (down, right), scale, degrees, self.border)
     }
 }
 
@@ -207,11 +197,11 @@ fn blur(image: Image, params: GaussianBlurParams) -> Result<Image> {
 }
 
 /// Enlarges by `scale` and rotates counter-clockwise by `degrees` about the
-/// image's centre, then shifts by `shift` = (down, right) as parts of height and
+/// image's centre, then shifts by `shift` = [down, right] as parts of height and
 /// width. The size is kept; bilinear between pixels.
 fn shift_scale_rotate(
     image: Image,
-    shift: (f32, f32),
+    [down, right]: [f32; 2],
     scale: f32,
     degrees: f32,
     border: Border,
@@ -222,8 +212,8 @@ fn shift_scale_rotate(
     // Not the platform's functions, whose last bits differ from one platform to another.
     let (sin, cos) = libm::sincosf(degrees.to_radians());
     let source = |x: f32, y: f32| {
-        let dx = (x - last_x / 2.0 - shift.1 * width) / scale;
-        let dy = (y - last_y / 2.0 - shift.0 * height) / scale;
+        let dx = (x - last_x / 2.0 - right * width) / scale;
+        let dy = (y - last_y / 2.0 - down * height) / scale;
         let from_x = last_x / 2.0 + dx * cos - dy * sin;
         let from_y = last_y / 2.0 + dx * sin + dy * cos;
         match border {
@@ -254,8 +244,7 @@ mod tests {
     use crate::seed::Seed;
 
     fn image() -> Image {
-        let value = |i: usize| ((i * 37) % 211) as f32 / 210.0;
-        Image::new(40, 56, (0..40 * 56 * 3).map(value).collect()).unwrap()
+        Image::from_fn(40, 56, |i| ((i * 37) % 211) as f32 / 210.0)
     }
 
     fn assert_close(a: &Image, b: &Image) {
@@ -307,19 +296,18 @@ mod tests {
 
     #[test]
     fn warps_rotate_shift_and_scale() {
-        let (image, none) = (image(), (0.0, 0.0));
+        let (image, none) = (image(), [0.0; 2]);
         for border in [Border::Reflect, Border::Nearest, Border::Black] {
             let warped = shift_scale_rotate(image.clone(), none, 1.0, 17.0, border).unwrap();
             assert_close(&warped, &ops::rotate(&image, 17.0, border).unwrap());
         }
-        let shift = (0.25, 0.5);
+        let shift = [0.25, 0.5];
         let shifted = shift_scale_rotate(image.clone(), shift, 1.0, 0.0, Border::Black).unwrap();
         assert_eq!(shifted.pixel(11, 29), image.pixel(1, 1));
         assert_eq!(shifted.pixel(0, 3), Some([0.0; 3]));
         // The two centre pixels of a row at twice the size lie a quarter from the middle.
         let gray = |column: f32| [column; 3];
-        let ramp = (0..4).flat_map(|_| (0..4).map(|x| gray(x as f32)));
-        let ramp = Image::new(4, 4, ramp.flatten().collect()).unwrap();
+        let ramp = Image::from_fn(4, 4, |i| (i / 3 % 4) as f32);
         let larger = shift_scale_rotate(ramp, none, 2.0, 0.0, Border::Nearest).unwrap();
         assert_eq!(larger.pixel(1, 1), Some(gray(1.25)));
         assert_eq!(larger.pixel(1, 3), Some(gray(2.25)));
@@ -352,10 +340,8 @@ mod tests {
             good.with_tiles(0),
             good.with_clip_limit(0.5),
         ] {
-            assert!(
-                bad.copies(&image(), Stream::default(), 1).is_err(),
-                "{bad:?}"
-            );
+            let copies = bad.copies(&image(), Stream::default(), 1);
+            assert!(copies.is_err(), "{bad:?}");
         }
     }
 }

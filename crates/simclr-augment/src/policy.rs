@@ -157,24 +157,22 @@ impl Policy {
         with_flip_left_right(flip_left_right: f64);
         with_flip_up_down(flip_up_down: f64);
         with_rotation(rotation: Rotation);
+        with_color_jitter(color_jitter: ColorJitter);
         with_grayscale(grayscale: f64);
+        with_blur(blur: GaussianBlur);
     }
 
     /// Sets height and width of the views. A policy that squashes squashes to the new size.
-    pub fn with_size(self, height: usize, width: usize) -> Self {
-        let size = (height, width);
-        let squash = self.squash.map(|_| size);
-        Self {
-            size,
-            squash,
-            ..self
-        }
+    pub fn with_size(mut self, height: usize, width: usize) -> Self {
+        self.size = (height, width);
+        self.squash = self.squash.map(|_| self.size);
+        self
     }
 
     /// Sets the height and width to which the whole image is squashed first.
-    pub fn with_squash(self, height: usize, width: usize) -> Self {
-        let squash = Some((height, width));
-        Self { squash, ..self }
+    pub fn with_squash(mut self, height: usize, width: usize) -> Self {
+        self.squash = Some((height, width));
+        self
     }
 
     /// Squashes the whole image to the view's size before anything else, as the
@@ -184,15 +182,6 @@ impl Policy {
         self.with_squash(height, width)
     }
 
-    /// Sets the colour jitter.
-    pub fn with_color_jitter(self, jitter: ColorJitter) -> Self {
-        let color_jitter = Some(jitter);
-        Self {
-            color_jitter,
-            ..self
-        }
-    }
-
     /// Sets the strength of the colour jitter, switching it on if it was off.
     pub fn with_color_jitter_strength(self, strength: f64) -> Self {
         let jitter = self.color_jitter.unwrap_or_default();
@@ -200,22 +189,15 @@ impl Policy {
     }
 
     /// Leaves the colour jitter out.
-    pub fn without_color_jitter(self) -> Self {
-        Self {
-            color_jitter: None,
-            ..self
-        }
-    }
-
-    /// Sets the blur.
-    pub fn with_blur(self, blur: GaussianBlur) -> Self {
-        let blur = Some(blur);
-        Self { blur, ..self }
+    pub fn without_color_jitter(mut self) -> Self {
+        self.color_jitter = None;
+        self
     }
 
     /// Leaves the blur out.
-    pub fn without_blur(self) -> Self {
-        Self { blur: None, ..self }
+    pub fn without_blur(mut self) -> Self {
+        self.blur = None;
+        self
     }
 
     /// Up-down flips and quarter turns, for images that have no up, such as thin

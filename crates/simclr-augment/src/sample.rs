@@ -1,7 +1,5 @@
-//! The types of stored values that operations read.
-
 use crate::image::{CHANNELS, U8_STEP};
-use crate::simd::Level;
+use crate::simd::{Level, split};
 
 /// Types of values of an [`ImageBuffer`](crate::ImageBuffer) that a crop is resized from:
 /// `f32` and `u8`. The trait is closed.
@@ -24,11 +22,8 @@ impl Stored for f32 {
     const STEP: f32 = 1.0;
 
     #[inline(always)]
-    fn split<L: Level>(_: L, pixels: &[[f32; CHANNELS]], [red, green, blue]: [&mut [f32]; 3]) {
-        let planes = red.iter_mut().zip(green).zip(blue);
-        for (&pixel, ((red, green), blue)) in pixels.iter().zip(planes) {
-            [*red, *green, *blue] = pixel;
-        }
+    fn split<L: Level>(_: L, pixels: &[[f32; CHANNELS]], planes: [&mut [f32]; CHANNELS]) {
+        split(pixels, planes);
     }
 }
 

@@ -1,5 +1,3 @@
-//! The seed of everything random.
-
 use serde::{Deserialize, Serialize};
 
 /// The seed of views, splits, orders, initial weights or synthetic images.

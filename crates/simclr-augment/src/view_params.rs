@@ -1,5 +1,3 @@
-//! The parameters of one view.
-
 use serde::{Deserialize, Serialize};
 
 use crate::crop_box::CropBox;
@@ -7,14 +5,12 @@ use crate::error::{Result, check};
 use crate::image::{CHANNELS, Image, ImageBuffer, check_value_count};
 use crate::ops::blur::{GaussianBlurParams, blur_in_place, gaussian_kernel};
 use crate::ops::color::jitter::ColorJitterParams;
-use crate::ops::color::passes::{AllPasses, ColorPasses};
-use crate::ops::color::planes::{Planes, Sums};
+use crate::ops::color::passes::{ColorPasses, recolor, resize_and_recolor};
 use crate::ops::resize::resize;
-use crate::ops::resizer::{AllRows, Resizer};
+use crate::ops::resizer::Resizer;
 use crate::ops::rotate::{RotationParams, rotate, transpose_square};
 use crate::ops::taps::Resampling;
 use crate::sample::Sample;
-use crate::simd::{Kernel, Level, vectorized};
 
 /// What happens to one image for one view: what [`Policy::sample`](crate::Policy::sample)
 /// draws. The explicit form of the whole policy, to be written by hand, inspected or
@@ -94,57 +90,19 @@ impl ViewParams {
         if self.flip_up_down != matches!(turns, 2 | 3) {
             resizer.flip_up_down();
         }
-        let width = self.size.1;
-        let passes = ColorPasses::new(self.color_jitter.as_ref(), self.grayscale);
-        if let Some(RotationParams::Degrees { degrees, border }) = self.rotation {
-            vectorized(AllRows {
-                resizer,
-                output: &mut *output,
-            });
-            let upright = Image::new(self.size.0, width, output.to_vec())?;
-            output.copy_from_slice(rotate(&upright, degrees, border)?.data());
-            let (pixels, _) = output.as_chunks_mut::<CHANNELS>();
-            vectorized(AllPasses { pixels, passes });
+        let colors = ColorPasses::new(self.color_jitter.as_ref(), self.grayscale);
+        let Some(RotationParams::Degrees { degrees, border }) = self.rotation else {
+            resize_and_recolor(resizer, colors, output);
+            if !turns.is_multiple_of(2) {
+                transpose_square(output.as_chunks_mut().0, self.size.1);
+            }
             return Ok(());
-        }
-        let (pixels, _) = output.as_chunks_mut::<CHANNELS>();
-        vectorized(ResizeAndRecolor {
-            resizer,
-            passes,
-            pixels: &mut *pixels,
-            width,
-        });
-        if !turns.is_multiple_of(2) {
-            transpose_square(pixels, width);
-        }
+        };
+        resize_and_recolor(resizer, ColorPasses::none(), output);
+        let upright = Image::new(self.size.0, self.size.1, output.to_vec())?;
+        output.copy_from_slice(rotate(&upright, degrees, border)?.data());
+        recolor(output.as_chunks_mut().0, colors);
         Ok(())
-    }
-}
-
-/// Resizes row by row, each row getting its first colour operations while it is in
-/// the cache, and then does what has to wait for the whole image.
-struct ResizeAndRecolor<'a, S> {
-    resizer: Resizer<'a, S>,
-    passes: ColorPasses,
-    pixels: &'a mut [[f32; CHANNELS]],
-    width: usize,
-}
-
-impl<S: Sample> Kernel for ResizeAndRecolor<'_, S> {
-    type Output = ();
-
-    #[inline(always)]
-    fn call<L: Level>(self, level: L) {
-        let mut scratch = self.resizer.scratch();
-        let mut planes = Planes::new();
-        let mut sums = Sums::new();
-        for (y, row) in self.pixels.chunks_exact_mut(self.width).enumerate() {
-            self.resizer.prepare(level, y, &mut scratch);
-            let source = (&self.resizer, y);
-            self.passes
-                .first(source, &scratch, row, &mut sums, &mut planes);
-        }
-        self.passes.rest(self.pixels, self.width, sums, &mut planes);
     }
 }
 

@@ -1,5 +1,3 @@
-//! A folder of images and their altered copies.
-
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -68,7 +66,7 @@ impl OfflineAugmentation {
             file.push(format!(".{}.png", self.suffix(number)));
             let original = folder.root().join(name).with_file_name(&file);
             if original.exists() {
-                return Err(Error::Exists(original));
+                return Err(exists(original));
             }
             let copy = self.copy(&image, folder, index, number)?;
             save_png(&copy.to_decoded(), target.with_file_name(file))?;
@@ -77,10 +75,14 @@ impl OfflineAugmentation {
     }
 }
 
+fn exists(path: impl Into<PathBuf>) -> Error {
+    Error::folder(path, "this exists already, and nothing is overwritten")
+}
+
 /// The folder in which `out` will be, if `out` may be made there.
 fn parent_of(out: &Path, source: &Path) -> Result<PathBuf> {
     if out.symlink_metadata().is_ok() {
-        return Err(Error::Exists(out.to_owned()));
+        return Err(exists(out));
     }
     let parent = match out.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -89,11 +91,9 @@ fn parent_of(out: &Path, source: &Path) -> Result<PathBuf> {
     let canonical = |path: &Path| path.canonicalize().map_err(|e| Error::io(path, e));
     let (parent, source) = (canonical(parent)?, canonical(source)?);
     if parent.starts_with(&source) {
-        return Err(Error::setting(
-            "the folder to write to",
-            format!("outside of {}", source.display()),
-            out.display(),
-        ));
+        let expected = format!("outside of {}", source.display());
+        let name = "the folder to write to";
+        return Err(Error::setting(name, expected, out.display()));
     }
     Ok(parent)
 }
@@ -105,7 +105,6 @@ fn temporary_in(parent: &Path) -> Result<tempfile::TempDir> {
     // may read: the process's umask decides, as for any new folder.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
-    builder
-        .tempdir_in(parent)
-        .map_err(|source| Error::io(parent, source))
+    let folder = builder.tempdir_in(parent);
+    folder.map_err(|source| Error::io(parent, source))
 }

@@ -9,7 +9,7 @@
 //! ```
 
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use candle_core::{DType, Tensor};
 use candle_datasets::vision;
@@ -28,18 +28,7 @@ pub struct TrainTest {
 }
 
 /// CIFAR-10's class names in label order.
-const CIFAR10_CLASSES: [&str; 10] = [
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
-];
+const CIFAR10_CLASSES: &str = "airplane automobile bird cat deer dog frog horse ship truck";
 
 /// CIFAR-10 in its binary form: `data_batch_1.bin` to `data_batch_5.bin` and
 /// `test_batch.bin`, 10,000 images each, 32 x 32 colour.
@@ -57,11 +46,12 @@ pub fn cifar10(folder: impl AsRef<Path>) -> Result<TrainTest> {
         let path = folder.join(file);
         let bytes = file_size(&path)?;
         if bytes < BYTES {
-            return Err(too_short(path, BYTES, bytes));
+            return Err(too_short(&path, BYTES, bytes));
         }
     }
     let loaded = vision::cifar::load_dir(folder)?;
-    convert(&loaded, CIFAR10_CLASSES.map(String::from).to_vec())
+    let classes = CIFAR10_CLASSES.split(' ').map(String::from);
+    convert(&loaded, classes.collect())
 }
 
 /// MNIST in its original form: `train-images-idx3-ubyte`,
@@ -75,14 +65,12 @@ pub fn cifar10(folder: impl AsRef<Path>) -> Result<TrainTest> {
 pub fn mnist(folder: impl AsRef<Path>) -> Result<TrainTest> {
     let folder = folder.as_ref();
     for part in ["train", "t10k"] {
-        check_idx::<3>(folder.join(format!("{part}-images-idx3-ubyte")), 2051)?;
-        check_idx::<1>(folder.join(format!("{part}-labels-idx1-ubyte")), 2049)?;
+        check_idx::<3>(&folder.join(format!("{part}-images-idx3-ubyte")), 2051)?;
+        check_idx::<1>(&folder.join(format!("{part}-labels-idx1-ubyte")), 2049)?;
     }
     let loaded = vision::mnist::load_dir(folder)?;
-    convert(
-        &loaded,
-        (0..10).map(|digit: u32| digit.to_string()).collect(),
-    )
+    let digits = (0..10).map(|digit: u32| digit.to_string());
+    convert(&loaded, digits.collect())
 }
 
 /// A set that candle-datasets has loaded, in our form. Images are `[n, 3, h, w]` or
@@ -92,7 +80,8 @@ pub fn mnist(folder: impl AsRef<Path>) -> Result<TrainTest> {
 /// If the images have another shape, or a label has no class.
 pub fn convert(loaded: &vision::Dataset, classes: Vec<String>) -> Result<TrainTest> {
     let part = |images: &Tensor, labels: &Tensor| {
-        let images = to_images(images)?;
+        let image = |index| to_image(&images.get(index)?);
+        let images = (0..images.dim(0)?).map(image).collect::<Result<_>>()?;
         let labels = labels.to_dtype(DType::U32)?.to_vec1()?;
         InMemory::labelled(images, labels, classes.clone())
     };
@@ -100,13 +89,6 @@ pub fn convert(loaded: &vision::Dataset, classes: Vec<String>) -> Result<TrainTe
         train: part(&loaded.train_images, &loaded.train_labels)?,
         test: part(&loaded.test_images, &loaded.test_labels)?,
     })
-}
-
-fn to_images(images: &Tensor) -> Result<Vec<DecodedImage>> {
-    let count = images.dim(0)?;
-    (0..count)
-        .map(|index| to_image(&images.get(index)?))
-        .collect()
 }
 
 fn to_image(image: &Tensor) -> Result<DecodedImage> {
@@ -123,11 +105,10 @@ fn to_image(image: &Tensor) -> Result<DecodedImage> {
             let side = pixels.isqrt();
             Ok(DecodedImage::from_gray(side, side, &bytes(image.clone())?)?)
         }
-        _ => Err(Error::setting(
-            "the shape of an image",
-            "[3, height, width] or [side * side]",
-            format!("{:?}", image.dims()),
-        )),
+        ref other => {
+            let (expected, found) = ("[3, height, width] or [side * side]", format!("{other:?}"));
+            Err(Error::setting("the shape of an image", expected, found))
+        }
     }
 }
 
@@ -136,39 +117,30 @@ fn file_size(path: &Path) -> Result<u64> {
     Ok(metadata.len())
 }
 
-fn unreadable(path: PathBuf, reason: String) -> Error {
-    Error::Unreadable {
-        name: path.display().to_string(),
-        reason,
-    }
-}
-
-fn too_short(path: PathBuf, expected: u64, got: u64) -> Error {
-    unreadable(
-        path,
-        format!("{expected} bytes were expected, but the file has {got}"),
-    )
+fn too_short(path: &Path, expected: u64, got: u64) -> Error {
+    let reason = format!("{expected} bytes were expected, but the file has {got}");
+    Error::unreadable(path.display(), reason)
 }
 
 /// Fails unless a file begins with `magic` and is as long as its `AXES` lengths say.
-fn check_idx<const AXES: usize>(path: PathBuf, magic: u32) -> Result<()> {
-    let bytes = file_size(&path)?;
+fn check_idx<const AXES: usize>(path: &Path, magic: u32) -> Result<()> {
+    let bytes = file_size(path)?;
     let mut header = vec![0; 4 * (1 + AXES)];
     let header_bytes = header.len() as u64;
     if bytes < header_bytes {
         return Err(too_short(path, header_bytes, bytes));
     }
-    std::fs::File::open(&path)
+    std::fs::File::open(path)
         .and_then(|mut file| file.read_exact(&mut header))
-        .map_err(|source| Error::io(&path, source))?;
-    let mut words = header.chunks_exact(4).map(|word| {
-        word.iter()
-            .fold(0u64, |value, &byte| value << 8 | u64::from(byte))
-    });
+        .map_err(|source| Error::io(path, source))?;
+    let (words, _) = header.as_chunks::<4>();
+    let mut words = words
+        .iter()
+        .map(|word| u64::from(u32::from_be_bytes(*word)));
     let found = words.next().unwrap_or_default();
     if found != u64::from(magic) {
         let reason = format!("not an IDX file of this kind: it begins with {found}, not {magic}");
-        return Err(unreadable(path, reason));
+        return Err(Error::unreadable(path.display(), reason));
     }
     let values = words.fold(1, u64::saturating_mul);
     let expected = values.saturating_add(header_bytes);

@@ -148,26 +148,21 @@ fn check_exists(class: &str, classes: &[String]) -> Result<()> {
         return Ok(());
     }
     let known = classes.join(", ");
-    Err(Error::ClassMap(format!(
-        "there is no class '{class}'; the classes are: {known}"
-    )))
+    let reason = format!("there is no class '{class}'; the classes are: {known}");
+    Err(Error::ClassMap(reason))
 }
 
 fn resolve_binary(class: &str, classes: &[String]) -> Result<ResolvedClasses> {
     check_exists(class, classes)?;
     if classes.len() < 2 {
-        return Err(Error::ClassMap(format!(
-            "'{class}' is the only class, so there is nothing to tell it from"
-        )));
+        let reason = format!("'{class}' is the only class, so there is nothing to tell it from");
+        return Err(Error::ClassMap(reason));
     }
     // A class may itself be called `other`.
     let rest = if class == "other" { "rest" } else { "other" };
     Ok(ResolvedClasses {
         names: vec![class.to_owned(), rest.to_owned()],
-        labels: classes
-            .iter()
-            .map(|name| u32::from(name != class))
-            .collect(),
+        labels: classes.iter().map(|name| (name != class).into()).collect(),
     })
 }
 
@@ -176,9 +171,8 @@ fn resolve_groups(groups: &[(String, Vec<String>)], classes: &[String]) -> Resul
     for member in groups.iter().flat_map(|(_, members)| members) {
         check_exists(member, classes)?;
         if members_seen.contains(&member) {
-            return Err(Error::ClassMap(format!(
-                "'{member}' stands in the map twice"
-            )));
+            let reason = format!("'{member}' stands in the map twice");
+            return Err(Error::ClassMap(reason));
         }
         members_seen.push(member);
     }

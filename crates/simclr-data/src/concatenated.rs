@@ -1,5 +1,3 @@
-//! Several sets as one.
-
 use std::sync::Arc;
 
 use crate::dataset::Dataset;
@@ -34,19 +32,15 @@ impl Concatenated {
     pub fn new(sets: impl IntoIterator<Item = Arc<dyn Dataset>>) -> Result<Self> {
         let sets: Vec<_> = sets.into_iter().collect();
         let Some(first) = sets.first() else {
-            return Err(Error::setting(
-                "the number of sets to join",
-                "at least 1",
-                0,
-            ));
+            let name = "the number of sets to join";
+            return Err(Error::setting(name, "at least 1", 0));
         };
         let classes = first.class_names().to_vec();
         if let Some(other) = sets.iter().find(|set| set.class_names() != classes) {
-            return Err(Error::setting(
-                "the classes of sets to join",
-                format!("{classes:?}, as in the first set"),
-                format!("{:?}", other.class_names()),
-            ));
+            let expected = format!("{classes:?}, as in the first set");
+            let found = format!("{:?}", other.class_names());
+            let name = "the classes of sets to join";
+            return Err(Error::setting(name, expected, found));
         }
         let mut end = 0;
         let ends = sets.iter().map(|set| {
@@ -62,11 +56,8 @@ impl Concatenated {
 
     /// The indices of each set's images.
     pub fn ranges(&self) -> Vec<std::ops::Range<usize>> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts
-            .zip(&self.ends)
-            .map(|(start, &end)| start..end)
-            .collect()
+        let starts = std::iter::once(&0).chain(&self.ends).zip(&self.ends);
+        starts.map(|(&start, &end)| start..end).collect()
     }
 
     /// The set that an image is in, and its index there.
@@ -130,10 +121,8 @@ mod tests {
             assert_eq!(whole.name(index), cores.name(index));
             assert_eq!(whole.label(index), cores.label(index));
             assert_eq!(whole.decode(index).unwrap(), cores.decode(index).unwrap());
-            assert_eq!(
-                whole.content_digest(index).unwrap(),
-                cores.content_digest(index).unwrap()
-            );
+            let digest = cores.content_digest(index).unwrap();
+            assert_eq!(whole.content_digest(index).unwrap(), digest);
         }
         let error = whole.decode(30).unwrap_err().to_string();
         assert!(error.contains("30"), "{error}");
@@ -147,14 +136,10 @@ mod tests {
             let set = InMemory::labelled(vec![image()], vec![0], vec![class.into()]);
             set.unwrap().shared()
         };
-        let error = Concatenated::new([set("crack"), set("cracks")])
-            .err()
-            .unwrap();
-        let text = error.to_string();
-        assert!(
-            text.contains("crack\"]") && text.contains("cracks"),
-            "{text}"
-        );
+        let joined = Concatenated::new([set("crack"), set("cracks")]);
+        let text = joined.unwrap_err().to_string();
+        assert!(text.contains("crack\"]"), "{text}");
+        assert!(text.contains("cracks"), "{text}");
         assert!(Concatenated::new([]).is_err());
     }
 }

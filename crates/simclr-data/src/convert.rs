@@ -1,35 +1,7 @@
-//! Between our images, those of the `image` crate, and tensors.
-
 use candle_core::{Device, Tensor};
-use image::RgbImage;
-use simclr_augment::{CHANNELS, DecodedImage, Image};
+use simclr_augment::{CHANNELS, Image};
 
 use crate::error::{Error, Result};
-
-/// An image of the `image` crate as ours.
-///
-/// # Errors
-/// If it has no pixels.
-pub fn from_rgb_image(image: RgbImage) -> Result<DecodedImage> {
-    let (height, width) = (image.height() as usize, image.width() as usize);
-    Ok(DecodedImage::new(height, width, image.into_raw())?)
-}
-
-/// Our image as one of the `image` crate.
-///
-/// # Errors
-/// If a side does not fit in 32 bits.
-pub fn to_rgb_image(image: DecodedImage) -> Result<RgbImage> {
-    let (height, width) = (image.height(), image.width());
-    let side = |side: usize| u32::try_from(side).ok();
-    side(width)
-        .zip(side(height))
-        .and_then(|(width, height)| RgbImage::from_raw(width, height, image.into_data()))
-        .ok_or_else(|| {
-            let found = format!("{height} x {width}");
-            Error::setting("the size of an image", "below 2^32 pixels a side", found)
-        })
-}
 
 /// Images of one size as a tensor `[n, height, width, 3]`, f32, in the layout that the
 /// networks take.
@@ -59,9 +31,9 @@ pub fn images_to_tensor(images: &[Image], device: &Device) -> Result<Tensor> {
         return Err(Error::setting("the size of an image", expected, found));
     }
     let mut values = Vec::with_capacity(images.len() * height * width * CHANNELS);
-    images
-        .iter()
-        .for_each(|image| values.extend_from_slice(image.data()));
+    for image in images {
+        values.extend_from_slice(image.data());
+    }
     let shape = (images.len(), height, width, CHANNELS);
     Ok(Tensor::from_vec(values, shape, device)?)
 }

@@ -1,5 +1,3 @@
-//! What a data set is, wherever its images come from.
-
 use std::fmt;
 use std::sync::Arc;
 
@@ -96,10 +94,8 @@ pub trait Dataset: Send + Sync {
     /// How many images each class has, in label order; images without a label are not
     /// counted.
     fn class_counts(&self) -> Vec<usize> {
-        count_labels(
-            self.class_names().len(),
-            (0..self.len()).filter_map(|index| self.label(index)),
-        )
+        let labels = (0..self.len()).filter_map(|index| self.label(index));
+        count_labels(self.class_names().len(), labels)
     }
 }
 
@@ -155,35 +151,28 @@ pub(crate) fn pixel_digest(image: &DecodedImage) -> [u8; 32] {
     digest.finalize().into()
 }
 
+/// Methods that call those of the same name of what `self` points to.
+macro_rules! forward {
+    ($($method:ident($($argument:ident: $type:ty)?) -> $output:ty;)*) => {$(
+        fn $method(&self, $($argument: $type)?) -> $output {
+            (**self).$method($($argument)?)
+        }
+    )*};
+}
+
 macro_rules! forward_to_pointee {
     ($($pointer:ty),*) => {$(
         impl<D: Dataset + ?Sized> Dataset for $pointer {
-            fn len(&self) -> usize {
-                (**self).len()
-            }
-            fn decode(&self, index: usize) -> Result<DecodedImage> {
-                (**self).decode(index)
-            }
-            fn class_names(&self) -> &[String] {
-                (**self).class_names()
-            }
-            fn label(&self, index: usize) -> Option<u32> {
-                (**self).label(index)
-            }
-            fn name(&self, index: usize) -> String {
-                (**self).name(index)
-            }
-            fn is_empty(&self) -> bool {
-                (**self).is_empty()
-            }
-            fn content_digest(&self, index: usize) -> Result<[u8; 32]> {
-                (**self).content_digest(index)
-            }
-            fn labels(&self, operation: &'static str) -> Result<Vec<u32>> {
-                (**self).labels(operation)
-            }
-            fn class_counts(&self) -> Vec<usize> {
-                (**self).class_counts()
+            forward! {
+                len() -> usize;
+                decode(index: usize) -> Result<DecodedImage>;
+                class_names() -> &[String];
+                label(index: usize) -> Option<u32>;
+                name(index: usize) -> String;
+                is_empty() -> bool;
+                content_digest(index: usize) -> Result<[u8; 32]>;
+                labels(operation: &'static str) -> Result<Vec<u32>>;
+                class_counts() -> Vec<usize>;
             }
         }
     )*};

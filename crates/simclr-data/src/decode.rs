@@ -1,5 +1,3 @@
-//! One image file to RGB bytes.
-
 use std::path::Path;
 
 use image::{DynamicImage, ImageFormat};
@@ -42,10 +40,7 @@ pub fn decode_file(path: impl AsRef<Path>) -> Result<DecodedImage> {
 /// # Errors
 /// If the content is empty, not an image, or truncated. The message names `name`.
 pub fn decode_bytes(name: &str, bytes: &[u8]) -> Result<DecodedImage> {
-    decode(bytes).map_err(|reason| Error::Unreadable {
-        name: name.to_owned(),
-        reason,
-    })
+    decode(bytes).map_err(|reason| Error::unreadable(name, reason))
 }
 
 fn decode(bytes: &[u8]) -> Result<DecodedImage, String> {
@@ -54,7 +49,7 @@ fn decode(bytes: &[u8]) -> Result<DecodedImage, String> {
     }
     let format = image::guess_format(bytes)
         .ok()
-        .filter(|&format| is_readable(format))
+        .filter(|&format| formats().any(|(known, _)| known == format))
         .ok_or_else(|| format!("not an image that can be read ({})", readable_formats()))?;
     if format == ImageFormat::Jpeg {
         // `image` fills what is missing with grey and reports success.
@@ -83,34 +78,28 @@ fn decode(bytes: &[u8]) -> Result<DecodedImage, String> {
 }
 
 /// The formats that are compiled in, and the endings of their files' names.
-const FORMATS: [(ImageFormat, &[&str], bool); 4] = [
-    (ImageFormat::Jpeg, &["jpg", "jpeg", "jpe"], true),
-    (ImageFormat::Png, &["png"], cfg!(feature = "png")),
-    (ImageFormat::Tiff, &["tif", "tiff"], cfg!(feature = "tiff")),
-    (ImageFormat::Bmp, &["bmp"], cfg!(feature = "bmp")),
-];
-
-fn is_readable(format: ImageFormat) -> bool {
-    FORMATS
-        .iter()
-        .any(|&(known, _, compiled)| known == format && compiled)
+fn formats() -> impl Iterator<Item = (ImageFormat, &'static [&'static str])> {
+    const FORMATS: [(ImageFormat, &[&str], bool); 4] = [
+        (ImageFormat::Jpeg, &["jpg", "jpeg", "jpe"], true),
+        (ImageFormat::Png, &["png"], cfg!(feature = "png")),
+        (ImageFormat::Tiff, &["tif", "tiff"], cfg!(feature = "tiff")),
+        (ImageFormat::Bmp, &["bmp"], cfg!(feature = "bmp")),
+    ];
+    let compiled = FORMATS.into_iter().filter(|(_, _, compiled)| *compiled);
+    compiled.map(|(format, endings, _)| (format, endings))
 }
 
 /// The names of the formats that are compiled in, for messages.
 pub(crate) fn readable_formats() -> String {
-    let compiled = FORMATS.iter().filter(|(_, _, compiled)| *compiled);
-    let names: Vec<String> = compiled
-        .map(|(format, _, _)| format!("{format:?}").to_uppercase())
-        .collect();
-    names.join(", ")
+    let name = |(format, _): (ImageFormat, _)| format!("{format:?}").to_uppercase();
+    formats().map(name).collect::<Vec<_>>().join(", ")
 }
 
 /// Whether a file's name ends like that of an image that can be read.
 pub(crate) fn has_image_extension(path: &Path) -> bool {
     let ending = path.extension().and_then(|ending| ending.to_str());
     ending.is_some_and(|ending| {
-        let compiled = FORMATS.iter().filter(|(_, _, compiled)| *compiled);
-        let mut endings = compiled.flat_map(|(_, endings, _)| *endings);
-        endings.any(|known| known.eq_ignore_ascii_case(ending))
+        let mut known = formats().flat_map(|(_, endings)| endings);
+        known.any(|known| known.eq_ignore_ascii_case(ending))
     })
 }

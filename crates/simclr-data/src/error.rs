@@ -1,17 +1,19 @@
-//! The errors of data sets, splits and loaders.
-
+use std::fmt::Display;
 use std::path::PathBuf;
 
 /// What can go wrong between a folder of images and a batch.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A folder that should hold images does not exist.
-    #[error("{}: there is no such folder", .0.display())]
-    MissingFolder(PathBuf),
-    /// A path that should be a folder is a file.
-    #[error("{}: this is a file, but a folder of images was expected", .0.display())]
-    NotAFolder(PathBuf),
+    /// A folder that cannot be used: it does not exist, holds no images, exists already
+    /// although it was to be made, and so on.
+    #[error("{}: {reason}", path.display())]
+    Folder {
+        /// The folder, or what is there instead.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A file or folder could not be read or written.
     #[error("{}: cannot be read or written", path.display())]
     Io {
@@ -24,43 +26,6 @@ pub enum Error {
     #[cfg(feature = "png")]
     #[error(transparent)]
     File(#[from] simclr_files::Error),
-    /// Something is already where a new file or folder was to be made.
-    #[error("{}: this exists already, and nothing is overwritten", .0.display())]
-    Exists(PathBuf),
-    /// A link to a folder that it lies in.
-    #[error("{}: this link leads back to {}", path.display(), ancestor.display())]
-    LinkLoop {
-        /// The link.
-        path: PathBuf,
-        /// The folder that it leads to.
-        ancestor: PathBuf,
-    },
-    /// No image anywhere below a folder.
-    #[error("{}: no images here ({formats} are read); {details}", path.display())]
-    NoImages {
-        /// The folder.
-        path: PathBuf,
-        /// The formats that are read.
-        formats: String,
-        /// What was left out.
-        details: String,
-    },
-    /// Labels were asked for, but the folder has no folders inside.
-    #[error(
-        "{}: no class folders here; labelled images lie in one folder per class (<folder>/<class>/<image>)",
-        .0.display()
-    )]
-    NoClasses(PathBuf),
-    /// A class folder without a usable image.
-    #[error("{}: class '{class}' has no images; {details}", path.display())]
-    EmptyClass {
-        /// The class folder.
-        path: PathBuf,
-        /// The class.
-        class: String,
-        /// What was left out.
-        details: String,
-    },
     /// A file that is not an image, or is damaged.
     #[error("{name}: {reason}")]
     Unreadable {
@@ -95,53 +60,23 @@ pub enum Error {
         /// How many classes there are.
         classes: usize,
     },
-    /// A class too small for a split.
-    #[error("class '{class}' has {images} images, and {request} leaves none of them for {part}")]
+    /// A class with too few images, or groups of images, for a split.
+    #[error("class '{class}' has {images} images{reason}")]
     ClassTooSmall {
         /// The class.
         class: String,
         /// Images it has.
         images: usize,
-        /// What was asked for.
-        request: String,
-        /// The part that would be empty.
-        part: &'static str,
+        /// Why these are too few; begins with a space or a comma.
+        reason: String,
     },
-    /// A class with too few groups for a split that keeps groups together.
-    #[error(
-        "class '{class}' has {images} images in {groups} {}, and with a fraction of {fraction} \
-         for {part} no group is left for {part}; take other fractions, or smaller groups",
-        if *.groups == 1 { "group" } else { "groups" }
-    )]
-    TooFewGroups {
-        /// The class.
-        class: String,
-        /// Images it has.
-        images: usize,
-        /// Groups that they are in.
-        groups: usize,
-        /// What the part should have of the class.
-        fraction: f64,
-        /// The part that would be empty.
-        part: &'static str,
-    },
-    /// A pattern for groups that is not a regular expression.
-    #[error("the pattern '{pattern}' is not a regular expression: {reason}")]
+    /// A pattern for groups that is not a regular expression, or does not match an image.
+    #[error("the pattern '{pattern}' {reason}")]
     Pattern {
         /// The pattern.
         pattern: String,
         /// What is wrong with it.
         reason: String,
-    },
-    /// An image whose group cannot be told from its name.
-    #[error(
-        "the pattern '{pattern}' does not match the file name of '{name}', so its group is not known"
-    )]
-    NoGroup {
-        /// The pattern.
-        pattern: String,
-        /// The image.
-        name: String,
     },
     /// A map of classes that does not fit the classes.
     #[error("class map: {0}")]
@@ -215,10 +150,20 @@ impl Error {
         Self::Io { path, source }
     }
 
+    pub(crate) fn folder(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
+        let (path, reason) = (path.into(), reason.into());
+        Self::Folder { path, reason }
+    }
+
+    pub(crate) fn unreadable(name: impl Display, reason: impl Into<String>) -> Self {
+        let (name, reason) = (name.to_string(), reason.into());
+        Self::Unreadable { name, reason }
+    }
+
     pub(crate) fn setting(
         name: &'static str,
         expected: impl Into<String>,
-        found: impl std::fmt::Display,
+        found: impl Display,
     ) -> Self {
         Self::Setting {
             name,
@@ -226,6 +171,19 @@ impl Error {
             found: found.to_string(),
         }
     }
+}
+
+/// Fails with [`Error::Setting`] unless the value is valid.
+pub(crate) fn check(
+    is_valid: bool,
+    name: &'static str,
+    expected: &'static str,
+    found: impl Display,
+) -> Result<()> {
+    if is_valid {
+        return Ok(());
+    }
+    Err(Error::setting(name, expected, found))
 }
 
 /// The result of anything in this crate.

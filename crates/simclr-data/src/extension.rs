@@ -1,5 +1,3 @@
-//! Splits and maps as methods of every data set.
-
 use std::sync::Arc;
 
 use crate::Seed;
@@ -14,6 +12,16 @@ use crate::subset::Subset;
 
 /// What can be made of any data set that is cheap to clone, such as
 /// [`ImageFolder`](crate::ImageFolder) or `Arc<dyn Dataset>`.
+///
+/// ```
+/// use simclr_data::{Dataset, DatasetExt, Fractions, Seed, SyntheticCores};
+///
+/// let cores = SyntheticCores::new(40, 16, Seed(1))?;
+/// let split = cores.split(Fractions { train: 0.5, validation: 0.25 }, Seed(1))?;
+/// assert_eq!((split.train.len(), split.validation.len(), split.test.len()), (20, 10, 10));
+/// assert_eq!(split.train.decode(0)?.width(), 16);
+/// # Ok::<(), simclr_data::Error>(())
+/// ```
 pub trait DatasetExt: Dataset + Clone + Sized + 'static {
     /// The set behind a shared pointer, as loaders take it.
     fn shared(&self) -> Arc<dyn Dataset> {

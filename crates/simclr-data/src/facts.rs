@@ -1,5 +1,3 @@
-//! What identifies a data set.
-
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -60,9 +58,8 @@ pub fn dataset_facts_with_contents(source: &str, images: &dyn Dataset) -> Result
 /// # Errors
 /// An image that cannot be read.
 pub fn content_digest(images: &dyn Dataset) -> Result<String> {
-    let contents = (0..images.len()).into_par_iter();
-    let contents: Vec<[u8; 32]> = contents
-        .map(|index| images.content_digest(index))
-        .collect::<Result<_, _>>()?;
+    let indices = (0..images.len()).into_par_iter();
+    let contents = indices.map(|index| images.content_digest(index));
+    let contents: Vec<[u8; 32]> = contents.collect::<Result<_>>()?;
     Ok(hex::encode(Sha256::digest(contents.as_flattened())))
 }

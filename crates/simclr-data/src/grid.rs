@@ -1,9 +1,6 @@
-//! Images side by side.
-
 use image::{Rgb, RgbImage, imageops};
 use simclr_augment::{DecodedImage, Image};
 
-use crate::convert::{from_rgb_image, to_rgb_image};
 use crate::error::{Error, Result};
 
 /// Space around and between images, in pixels.
@@ -48,9 +45,9 @@ pub fn image_grid(rows: &[Vec<Image>]) -> Result<DecodedImage> {
             let top = MARGIN + r * (cell_height + MARGIN) + (cell_height - image.height()) / 2;
             let left =
                 MARGIN + c * (cell_width + MARGIN) + extra + (cell_width - image.width()) / 2;
-            let image = to_rgb_image(image.to_decoded())?;
+            let image = RgbImage::try_from(image.to_decoded())?;
             imageops::replace(&mut grid, &image, left as i64, top as i64);
         }
     }
-    from_rgb_image(grid)
+    Ok(grid.try_into()?)
 }

@@ -1,5 +1,3 @@
-//! Decoded images in memory.
-
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -14,7 +12,7 @@ pub struct InMemory {
     inner: Arc<Contents>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Contents {
     images: Vec<DecodedImage>,
     labels: Option<Vec<u32>>,
@@ -28,9 +26,7 @@ impl InMemory {
     pub fn unlabelled(images: Vec<DecodedImage>) -> Self {
         Self::new(Contents {
             images,
-            labels: None,
-            names: None,
-            classes: Vec::new(),
+            ..Contents::default()
         })
     }
 
@@ -45,17 +41,14 @@ impl InMemory {
     ) -> Result<Self> {
         if labels.len() != images.len() {
             let expected = format!("{} (one per image)", images.len());
-            return Err(Error::setting(
-                "the number of labels",
-                expected,
-                labels.len(),
-            ));
+            let found = labels.len();
+            return Err(Error::setting("the number of labels", expected, found));
         }
         let set = Self::new(Contents {
             images,
             labels: Some(labels),
-            names: None,
             classes,
+            ..Contents::default()
         });
         set.labels("an in-memory set with classes")?;
         Ok(set)

@@ -12,23 +12,19 @@ macro_rules! forward_images {
         }
 
         fn decode(&self, index: usize) -> $crate::Result<simclr_augment::DecodedImage> {
-            match self.locate(index) {
-                Some((set, index)) => set.decode(index),
-                None => Err($crate::Error::Index {
-                    index,
-                    len: self.len(),
-                }),
-            }
+            let len = self.len();
+            let (set, index) = self
+                .locate(index)
+                .ok_or($crate::Error::Index { index, len })?;
+            set.decode(index)
         }
 
         fn content_digest(&self, index: usize) -> $crate::Result<[u8; 32]> {
-            match self.locate(index) {
-                Some((set, index)) => set.content_digest(index),
-                None => Err($crate::Error::Index {
-                    index,
-                    len: self.len(),
-                }),
-            }
+            let len = self.len();
+            let (set, index) = self
+                .locate(index)
+                .ok_or($crate::Error::Index { index, len })?;
+            set.content_digest(index)
         }
     };
 }

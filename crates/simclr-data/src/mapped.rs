@@ -1,5 +1,3 @@
-//! The images of another set with other classes.
-
 use std::sync::Arc;
 
 use crate::dataset::Dataset;

@@ -1,12 +1,12 @@
-//! Offline augmentation: altered copies of images, made before training.
-
 use serde::{Deserialize, Serialize};
-use simclr_augment::offline::{HeavyAugmentation, flipped_copies};
+use simclr_augment::offline::HeavyAugmentation;
+use simclr_augment::ops::{flip_left_right, flip_up_down};
 use simclr_augment::{Image, Stream};
 
 use crate::Seed;
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
+use crate::setters::setters;
 
 /// Offline augmentation: altered copies of images, as the geology paper made of its small
 /// classes. [`write`](Self::write) puts the images of a folder and their copies into a new
@@ -81,30 +81,17 @@ impl OfflineAugmentation {
             .with_seed(seed)
     }
 
-    /// Sets [`flips`](Self::flips).
-    pub fn with_flips(self, flips: bool) -> Self {
-        Self { flips, ..self }
+    setters! {
+        with_flips(flips: bool);
+        with_copies(copies: u32);
+        with_heavier(heavier: HeavyAugmentation);
+        with_seed(seed: Seed);
     }
 
-    /// Sets [`copies`](Self::copies).
-    pub fn with_copies(self, copies: u32) -> Self {
-        Self { copies, ..self }
-    }
-
-    /// Sets [`heavier`](Self::heavier).
-    pub fn with_heavier(self, heavier: HeavyAugmentation) -> Self {
-        Self { heavier, ..self }
-    }
-
-    /// Sets [`classes`](Self::classes).
-    pub fn with_classes<C: Into<String>>(self, classes: impl IntoIterator<Item = C>) -> Self {
-        let classes = classes.into_iter().map(Into::into).collect();
-        Self { classes, ..self }
-    }
-
-    /// Sets [`seed`](Self::seed).
-    pub fn with_seed(self, seed: Seed) -> Self {
-        Self { seed, ..self }
+    /// Sets [`Self::classes`].
+    pub fn with_classes<C: Into<String>>(mut self, classes: impl IntoIterator<Item = C>) -> Self {
+        self.classes = classes.into_iter().map(Into::into).collect();
+        self
     }
 
     /// How many copies an image gets if its class gets any.
@@ -144,18 +131,17 @@ impl OfflineAugmentation {
         number: usize,
     ) -> Result<Image> {
         let Some(heavier) = number.checked_sub(self.flip_count()) else {
-            let [left_right, up_down, both_ways] = flipped_copies(image);
             return Ok(match number {
-                0 => left_right,
-                1 => up_down,
-                _ => both_ways,
+                0 => flip_left_right(image),
+                1 => flip_up_down(image),
+                _ => flip_up_down(&flip_left_right(image)),
             });
         };
         let stream = Stream::new(self.seed).sample(index as u64);
         let copy = self.heavier.copy(image, stream, heavier as u32);
-        copy.map_err(|source| Error::Augment {
-            name: images.name(index),
-            source,
+        copy.map_err(|source| {
+            let name = images.name(index);
+            Error::Augment { name, source }
         })
     }
 
@@ -171,13 +157,11 @@ impl OfflineAugmentation {
     pub(crate) fn validate_for(&self, images: &dyn Dataset) -> Result<()> {
         self.validate()?;
         let known = images.class_names();
-        match self.classes.iter().find(|class| !known.contains(class)) {
-            None => Ok(()),
-            Some(unknown) => {
-                let expected = format!("among the images' classes: {}", known.join(", "));
-                Err(Error::setting("classes", expected, unknown))
-            }
+        if let Some(unknown) = self.classes.iter().find(|class| !known.contains(class)) {
+            let expected = format!("among the images' classes: {}", known.join(", "));
+            return Err(Error::setting("classes", expected, unknown));
         }
+        Ok(())
     }
 
     /// Whether an image gets copies.

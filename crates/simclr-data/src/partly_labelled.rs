@@ -1,5 +1,3 @@
-//! Images with labels and images without, as one set.
-
 use std::sync::Arc;
 
 use crate::dataset::{Dataset, IntoDataset};

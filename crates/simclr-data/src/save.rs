@@ -1,5 +1,3 @@
-//! Saving images as files.
-
 use std::path::Path;
 
 use image::{ExtendedColorType, ImageFormat};

@@ -1,5 +1,3 @@
-//! Some images of a data set.
-
 use std::sync::Arc;
 
 use crate::dataset::{Dataset, IntoDataset, count_labels, labels_one_by_one};

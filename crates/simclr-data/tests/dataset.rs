@@ -5,10 +5,11 @@
 use std::error::Error as _;
 use std::sync::Arc;
 
+use image::RgbImage;
 use simclr_data::{
     AugmentedDataset, ClassMap, Concatenated, Dataset, DatasetExt, DecodedImage, Error, InMemory,
     IntoDataset, OfflineAugmentation, PartlyLabelled, Result, Seed, Subset, SyntheticCores,
-    ViewLoader, from_rgb_image, images_to_tensor, to_rgb_image,
+    ViewLoader, images_to_tensor,
 };
 
 /// Knows all labels at once but none by itself, as a database may.
@@ -161,11 +162,11 @@ fn two_methods_are_enough() {
 #[test]
 fn images_become_tensors_and_images_of_the_image_crate() {
     let image = DecodedImage::new(2, 3, (0..18).map(|v| v * 10).collect()).unwrap();
-    let picture = to_rgb_image(image.clone()).unwrap();
+    let picture = RgbImage::try_from(image.clone()).unwrap();
     assert_eq!((picture.width(), picture.height()), (3, 2));
     assert_eq!(picture.get_pixel(1, 1).0, [120, 130, 140]);
-    assert_eq!(from_rgb_image(picture).unwrap(), image);
-    assert!(from_rgb_image(image::RgbImage::new(0, 4)).is_err());
+    assert_eq!(DecodedImage::try_from(picture).unwrap(), image);
+    assert!(DecodedImage::try_from(RgbImage::new(0, 4)).is_err());
 
     let cpu = candle_core::Device::Cpu;
     let tensor = images_to_tensor(&[image.to_image(), image.to_image()], &cpu).unwrap();

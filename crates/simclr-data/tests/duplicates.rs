@@ -11,7 +11,7 @@ use image::{ImageFormat, RgbImage};
 use simclr_augment::DecodedImage;
 use simclr_data::{
     Dataset, DatasetExt, DuplicateReport, DuplicateSearch, Error, Fractions, ImageFolder, InMemory,
-    Seed, Split, SyntheticCores, from_rgb_image, to_rgb_image,
+    Seed, Split, SyntheticCores,
 };
 use simclr_testkit::seeds;
 
@@ -21,11 +21,11 @@ fn cores(count: usize, size: usize) -> Vec<DecodedImage> {
 }
 
 fn picture(image: &DecodedImage) -> RgbImage {
-    to_rgb_image(image.clone()).unwrap()
+    RgbImage::try_from(image.clone()).unwrap()
 }
 
 fn decoded(picture: RgbImage) -> DecodedImage {
-    from_rgb_image(picture).unwrap()
+    DecodedImage::try_from(picture).unwrap()
 }
 
 /// As read back from a JPEG file of this quality.

@@ -1,12 +1,32 @@
 //! From coefficients to pixels, one row of MCUs (interleaved groups of blocks) at a time.
 
 use crate::color::{gray_to_rgb, to_rgb};
-use crate::decoded::Decoded;
 use crate::error::{Result, damaged};
 use crate::frame::{Block, Frame};
-use crate::plane::Plane;
 use crate::transform::{Multipliers, inverse};
-use crate::upsample::{Scratch, upsample_row};
+use crate::upsample::{Plane, Scratch, upsample_row};
+
+/// A decoded image, 8 bits per channel.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Decoded {
+    /// Rows of pixels.
+    pub height: usize,
+    /// Columns of pixels.
+    pub width: usize,
+    /// `height * width * 3` bytes: red, green and blue of each pixel, row by row. Grey
+    /// files have three equal channels.
+    pub pixels: Vec<u8>,
+}
+
+impl std::fmt::Debug for Decoded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Decoded")
+            .field("height", &self.height)
+            .field("width", &self.width)
+            .finish_non_exhaustive()
+    }
+}
 
 /// Makes the image of a frame whose coefficients have all been decoded.
 pub(crate) fn assemble(frame: &Frame) -> Result<Decoded> {
@@ -39,16 +59,15 @@ impl<'a> Assembler<'a> {
                 return damaged("a quantisation table is missing");
             };
             let (stride, kept) = (component.stride * 8, component.vertical * 16);
+            let columns = frame.horizontal / component.horizontal;
+            let rows = frame.vertical / component.vertical;
             planes.push(Plane {
                 samples: vec![0; stride * kept],
                 stride,
                 kept,
                 width: component.width,
                 height: component.height,
-                factors: (
-                    frame.horizontal / component.horizontal,
-                    frame.vertical / component.vertical,
-                ),
+                factors: (columns, rows),
                 multipliers: Multipliers::new(quantization),
             });
         }

@@ -1,10 +1,9 @@
 //! Images that one sequential scan holds: decoded one MCU row at a time, so that
 //! coefficients and samples stay in the cache.
 
-use crate::assemble::Assembler;
+use crate::assemble::{Assembler, Decoded};
 use crate::bits::{Bits, Entropy};
-use crate::coefficients::{ac, dc};
-use crate::decoded::Decoded;
+use crate::coefficients::{ALL_AC, ac, dc};
 use crate::error::{Result, damaged, ends_early};
 use crate::frame::{Block, Frame};
 use crate::scan::{Scan, ScanComponent};
@@ -69,5 +68,5 @@ fn sequential(
         return damaged("a Huffman table is missing");
     };
     block[0] = dc(dc_table, running, bits)? as i16;
-    ac(block, ac_table, bits)
+    ac::<false>(block, ac_table, ALL_AC, &mut 0, bits)
 }

@@ -5,8 +5,11 @@ use crate::error::{Result, damaged, unknown_code};
 use crate::frame::Block;
 use crate::huffman::HuffmanTable;
 
+/// The range of all AC coefficients with all their bits, for [`ac`].
+pub(crate) const ALL_AC: (usize, usize, u32) = (1, 63, 0);
+
 /// Where each coefficient of the file's zigzag order belongs.
-pub(crate) const ZIGZAG: [usize; 64] = [
+pub(crate) const ZIGZAG: [u8; 64] = [
     0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20,
     13, 6, 7, 14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59,
     52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
@@ -23,36 +26,39 @@ pub(crate) fn dc(table: &HuffmanTable, running: &mut i32, bits: &mut Bits<'_>) -
     Ok(*running)
 }
 
-/// Where each coefficient belongs, with a run of zeros beyond the end.
-const PLACES: [u8; 80] = {
-    let mut places = [63; 80];
-    let mut k = 0;
-    while k < 64 {
-        places[k] = ZIGZAG[k] as u8;
-        k += 1;
-    }
-    places
-};
-
-/// The AC coefficients of a block.
+/// The AC coefficients `first` to `last` of a block, each from its bit `low` on. In a
+/// `PROGRESSIVE` scan, `eob_run` counts blocks to come that have none (the end-of-band run).
 #[inline(always)]
-pub(crate) fn ac(block: &mut Block, table: &HuffmanTable, bits: &mut Bits<'_>) -> Result<()> {
-    let mut k = 1;
-    while k < 64 {
+pub(crate) fn ac<const PROGRESSIVE: bool>(
+    block: &mut Block,
+    table: &HuffmanTable,
+    (first, last, low): (usize, usize, u32),
+    eob_run: &mut u32,
+    bits: &mut Bits<'_>,
+) -> Result<()> {
+    if PROGRESSIVE && *eob_run > 0 {
+        *eob_run -= 1;
+        return Ok(());
+    }
+    let mut k = first;
+    while k <= last {
         let (symbol, number) = table.decode_with_number(bits).ok_or_else(unknown_code)?;
         let run = usize::from(symbol >> 4);
         if symbol & 15 == 0 {
             if run < 15 {
+                if PROGRESSIVE {
+                    *eob_run = (1 << run) - 1 + bits.take(run as u32);
+                }
                 break;
             }
             k += 16;
             continue;
         }
         k += run;
-        if k > 63 {
+        if k > last {
             return damaged("a block has too many coefficients");
         }
-        block[usize::from(PLACES[k] & 63)] = number as i16;
+        block[usize::from(ZIGZAG[k] & 63)] = (number << low) as i16;
         k += 1;
     }
     Ok(())

@@ -1,5 +1,3 @@
-//! Rows of samples to rows of pixels.
-
 /// Grey to three equal channels.
 pub(crate) fn gray_to_rgb(line: &[u8], row: &mut [u8]) {
     interleave([line; 3], row);

@@ -1,5 +1,3 @@
-//! Why a file was not decoded.
-
 /// Why a JPEG file was not decoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

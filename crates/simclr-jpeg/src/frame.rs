@@ -22,8 +22,9 @@ pub(crate) struct Component {
     /// Blocks that hold samples of the picture.
     pub(crate) blocks_wide: usize,
     pub(crate) blocks_high: usize,
-    /// Blocks per stored row; whole MCUs are stored.
+    /// Blocks per stored row, and stored rows; whole MCUs are stored.
     pub(crate) stride: usize,
+    rows: usize,
     /// All coefficients, if several scans give them.
     pub(crate) blocks: Vec<Block>,
 }
@@ -71,10 +72,12 @@ impl Frame {
             return damaged("the frame header is too short");
         }
         let specifications = &specifications[..usize::from(count)];
-        let factors = |packed: u8| (usize::from(packed >> 4), usize::from(packed & 15));
-        let (mut horizontal, mut vertical) = (1, 1);
         // A single component is never interleaved, whatever its factors say.
-        let factors = |packed| if count == 1 { (1, 1) } else { factors(packed) };
+        let factors = |packed: u8| match count {
+            1 => (1, 1),
+            _ => (usize::from(packed >> 4), usize::from(packed & 15)),
+        };
+        let (mut horizontal, mut vertical) = (1, 1);
         for &[_, packed, _] in specifications {
             let (h, v) = factors(packed);
             if !(1..=4).contains(&h) || !(1..=4).contains(&v) {
@@ -109,7 +112,6 @@ impl Frame {
         }
         let width = (self.width * horizontal).div_ceil(self.horizontal);
         let height = (self.height * vertical).div_ceil(self.vertical);
-        let stride = self.mcus_per_row() * horizontal;
         self.components.push(Component {
             id,
             horizontal,
@@ -120,7 +122,8 @@ impl Frame {
             height,
             blocks_wide: width.div_ceil(8),
             blocks_high: height.div_ceil(8),
-            stride,
+            stride: self.mcus_per_row() * horizontal,
+            rows: self.mcu_rows() * vertical,
             blocks: Vec::new(),
         });
         Ok(())
@@ -128,33 +131,24 @@ impl Frame {
 
     /// Nothing is reserved for a picture larger than its file can hold.
     fn check_size(&self, file_bytes: usize) -> Result<()> {
-        let stored = self.components.iter().map(|c| c.stride * self.rows_of(c));
+        let stored = self.components.iter().map(|c| c.stride * c.rows);
         if stored.sum::<usize>() * 64 > MAX_COEFFICIENTS {
             return unsupported(format!("{} x {} pixels", self.height, self.width));
         }
-        let blocks = self
-            .components
-            .iter()
-            .map(|c| c.blocks_wide * c.blocks_high);
+        let components = self.components.iter();
+        let blocks = components.map(|c| c.blocks_wide * c.blocks_high);
         if blocks.sum::<usize>() > BLOCKS_PER_BYTE.saturating_mul(file_bytes) {
-            return damaged(format!(
-                "{file_bytes} bytes cannot hold its {} x {} pixels",
-                self.height, self.width
-            ));
+            let (height, width) = (self.height, self.width);
+            let reason = format!("{file_bytes} bytes cannot hold its {height} x {width} pixels");
+            return damaged(reason);
         }
         Ok(())
     }
 
-    /// Rows of blocks that are stored of a component.
-    fn rows_of(&self, component: &Component) -> usize {
-        self.mcu_rows() * component.vertical
-    }
-
     /// Makes room for all coefficients, unless there is already.
     pub(crate) fn allocate(&mut self) {
-        let high = self.mcu_rows();
         for component in &mut self.components {
-            let blocks = component.stride * high * component.vertical;
+            let blocks = component.stride * component.rows;
             component.blocks.resize(blocks, [0; 64]);
         }
     }
@@ -172,16 +166,13 @@ impl Frame {
     /// Remembers the quantisation tables of components whose first scan begins.
     pub(crate) fn settle_quantization(
         &mut self,
-        components: &[usize],
+        components: impl Iterator<Item = usize>,
         tables: &[Option<[u16; 64]>; 4],
     ) -> Result<()> {
-        for &index in components {
-            let Some(component) = self.components.get_mut(index) else {
-                return damaged("a scan names a component that the frame does not have");
-            };
-            if component.quantization.is_none() {
-                component.quantization = tables.get(component.table).copied().flatten();
-            }
+        for index in components {
+            let component = &mut self.components[index];
+            let table = tables.get(component.table).copied().flatten();
+            component.quantization = component.quantization.or(table);
             if component.quantization.is_none() {
                 return damaged("a quantisation table is missing");
             }

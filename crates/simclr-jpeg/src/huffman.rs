@@ -1,5 +1,3 @@
-//! Huffman tables.
-
 use crate::bits::Bits;
 use crate::error::{Result, damaged};
 
@@ -8,7 +6,7 @@ const FAST_BITS: u32 = 11;
 const LENGTHS: usize = 16;
 
 /// A code and what it stands for.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Clone, Copy, Default)]
 struct Code {
     symbol: u8,
     /// Bits; 0 if the code is longer than the table's.
@@ -58,11 +56,12 @@ impl HuffmanTable {
             let slot = length as usize;
             table.offsets[slot] = index as i32 - code as i32;
             for _ in 0..codes {
-                table.set_fast(
-                    length,
-                    code,
-                    symbols.get(index).copied().unwrap_or_default(),
-                );
+                if length <= FAST_BITS {
+                    let symbol = symbols.get(index).copied().unwrap_or_default();
+                    let free = FAST_BITS - length;
+                    let first = (code << free) as usize;
+                    table.fast[first..first + (1 << free)].fill(Code::new(symbol, length));
+                }
                 code += 1;
                 index += 1;
             }
@@ -70,14 +69,6 @@ impl HuffmanTable {
             code <<= 1;
         }
         Ok(table)
-    }
-
-    fn set_fast(&mut self, length: u32, code: u32, symbol: u8) {
-        if length <= FAST_BITS {
-            let free = FAST_BITS - length;
-            let first = (code << free) as usize;
-            self.fast[first..first + (1 << free)].fill(Code::new(symbol, length));
-        }
     }
 
     /// The code that begins here, the bits refilled before; `None` if there is none.

@@ -2,7 +2,7 @@
 //! some of the components.
 
 use crate::bits::{Bits, Entropy};
-use crate::coefficients::{ZIGZAG, ac, dc};
+use crate::coefficients::{ALL_AC, ZIGZAG, ac, dc};
 use crate::error::{Error, Result, damaged, ends_early, unknown_code};
 use crate::frame::{Block, Frame};
 use crate::huffman::HuffmanTable;
@@ -105,35 +105,25 @@ impl<'t> Scan<'t> {
         Ok(())
     }
 
-    pub(crate) fn component_indices(&self) -> Vec<usize> {
-        self.components.iter().map(|part| part.component).collect()
+    pub(crate) fn component_indices(&self) -> impl Iterator<Item = usize> {
+        self.components.iter().map(|part| part.component)
     }
 
     /// Whether this scan alone holds the whole image, all components in their order.
     pub(crate) fn is_whole_picture(&self, frame: &Frame) -> bool {
-        !self.progressive
-            && self.components.len() == frame.components.len()
-            && self
-                .components
-                .iter()
-                .map(|part| part.component)
-                .eq(0..self.components.len())
+        !self.progressive && self.component_indices().eq(0..frame.components.len())
     }
 
     /// Reads all blocks of the scan into the frame's coefficients.
     pub(crate) fn decode(&self, frame: &mut Frame, entropy: &mut Entropy<'_>) -> Result<()> {
         frame.allocate();
         let mut bits = entropy.bits();
-        let alone = match self.components.as_slice() {
-            [part] => Some(part.component),
-            _ => None,
-        };
-        let (wide, high) = match alone {
-            Some(index) => {
-                let component = &frame.components[index];
-                (component.blocks_wide, component.blocks_high)
+        let (alone, wide, high) = match self.components.as_slice() {
+            [part] => {
+                let component = &frame.components[part.component];
+                (true, component.blocks_wide, component.blocks_high)
             }
-            None => (frame.mcus_per_row(), frame.mcu_rows()),
+            _ => (false, frame.mcus_per_row(), frame.mcu_rows()),
         };
         let mut running = Running::default();
         for group in 0..wide * high {
@@ -148,9 +138,10 @@ impl<'t> Scan<'t> {
             let (y, x) = (group / wide, group % wide);
             for (number, part) in self.components.iter().enumerate() {
                 let component = &mut frame.components[part.component];
-                let (rows, columns) = match alone {
-                    Some(_) => (1, 1),
-                    None => (component.vertical, component.horizontal),
+                let (rows, columns) = if alone {
+                    (1, 1)
+                } else {
+                    (component.vertical, component.horizontal)
                 };
                 for row in y * rows..(y + 1) * rows {
                     for column in x * columns..(x + 1) * columns {
@@ -183,52 +174,25 @@ impl<'t> Scan<'t> {
                 block[0] = (value << self.low) as i16;
             }
         }
+        let eob_run = &mut running.eob_run;
         match part.ac {
             Some(table) if self.last > 0 => {
                 if self.refining {
-                    self.refine_ac(block, table, &mut running.eob_run, bits)
+                    self.refine_ac(block, table, eob_run, bits)
                 } else if self.progressive {
-                    self.first_ac(block, table, &mut running.eob_run, bits)
+                    ac::<true>(
+                        block,
+                        table,
+                        (self.first, self.last, self.low),
+                        eob_run,
+                        bits,
+                    )
                 } else {
-                    ac(block, table, bits)
+                    ac::<false>(block, table, ALL_AC, eob_run, bits)
                 }
             }
             _ => Ok(()),
         }
-    }
-
-    /// The first, higher bits of a band of AC coefficients.
-    fn first_ac(
-        &self,
-        block: &mut Block,
-        table: &HuffmanTable,
-        eob_run: &mut u32,
-        bits: &mut Bits,
-    ) -> Result<()> {
-        if *eob_run > 0 {
-            *eob_run -= 1;
-            return Ok(());
-        }
-        let mut k = self.first;
-        while k <= self.last {
-            let symbol = table.decode(bits).ok_or_else(unknown_code)?;
-            let (run, size) = (usize::from(symbol >> 4), u32::from(symbol & 15));
-            if size == 0 {
-                if run < 15 {
-                    *eob_run = (1 << run) - 1 + bits.take(run as u32);
-                    break;
-                }
-                k += 16;
-                continue;
-            }
-            k += run;
-            if k > self.last {
-                return damaged("a block has too many coefficients");
-            }
-            block[ZIGZAG[k]] = (bits.take_signed(size) << self.low) as i16;
-            k += 1;
-        }
-        Ok(())
     }
 
     /// One more bit of a band of AC coefficients.
@@ -255,7 +219,7 @@ impl<'t> Scan<'t> {
                     break;
                 }
                 while k <= self.last {
-                    let coefficient = &mut block[ZIGZAG[k]];
+                    let coefficient = &mut block[usize::from(ZIGZAG[k])];
                     k += 1;
                     if *coefficient != 0 {
                         refine(coefficient, bit, bits);
@@ -270,8 +234,9 @@ impl<'t> Scan<'t> {
         }
         if *eob_run > 0 {
             for &place in &ZIGZAG[k.min(64)..=self.last] {
-                if block[place] != 0 {
-                    refine(&mut block[place], bit, bits);
+                let coefficient = &mut block[usize::from(place)];
+                if *coefficient != 0 {
+                    refine(coefficient, bit, bits);
                 }
             }
             *eob_run -= 1;

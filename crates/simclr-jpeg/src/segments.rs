@@ -1,10 +1,9 @@
 //! The marker segments of a file.
 
-use crate::assemble::assemble;
+use crate::assemble::{Decoded, assemble};
 use crate::baseline;
 use crate::bits::Entropy;
 use crate::coefficients::ZIGZAG;
-use crate::decoded::Decoded;
 use crate::error::{Result, damaged, unsupported};
 use crate::frame::Frame;
 use crate::huffman::HuffmanTable;
@@ -96,52 +95,40 @@ fn segment(bytes: &[u8], position: usize) -> Result<&[u8]> {
 impl State {
     fn define(&mut self, marker: u8, segment: &[u8], file_bytes: usize) -> Result<()> {
         match marker {
-            0xC0..=0xC2 if self.frame.is_some() => damaged("there are two frames"),
-            0xC0..=0xC2 => {
-                self.frame = Some(Frame::read(segment, marker == 0xC2, file_bytes)?);
-                Ok(())
-            }
-            0xC4 => self.huffman(segment),
+            0xC0..=0xC2 if self.frame.is_some() => return damaged("there are two frames"),
+            0xC0..=0xC2 => self.frame = Some(Frame::read(segment, marker == 0xC2, file_bytes)?),
+            0xC4 => self.huffman(segment)?,
             0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF => {
-                unsupported(format!("coding process {}", marker - 0xC0))
+                return unsupported(format!("coding process {}", marker - 0xC0));
             }
-            0xCC => unsupported("arithmetic coding"),
-            0xDB => self.quantization(segment),
-            0xDD => match *segment {
-                [high, low, ..] => {
-                    self.restart_interval = usize::from(u16::from_be_bytes([high, low]));
-                    Ok(())
-                }
-                _ => damaged("the restart interval is too short"),
-            },
-            0xE0 => {
-                self.jfif |= segment.starts_with(b"JFIF\0");
-                Ok(())
+            0xCC => return unsupported("arithmetic coding"),
+            0xDB => self.quantization(segment)?,
+            0xDD => {
+                let &[high, low, ..] = segment else {
+                    return damaged("the restart interval is too short");
+                };
+                self.restart_interval = usize::from(u16::from_be_bytes([high, low]));
             }
-            0xEE => {
-                if segment.starts_with(b"Adobe") {
-                    self.adobe_transform = segment.get(11).copied();
-                }
-                Ok(())
+            0xE0 => self.jfif |= segment.starts_with(b"JFIF\0"),
+            0xEE if segment.starts_with(b"Adobe") => {
+                self.adobe_transform = segment.get(11).copied();
             }
-            _ => Ok(()),
+            _ => {}
         }
+        Ok(())
     }
 
     fn quantization(&mut self, mut segment: &[u8]) -> Result<()> {
         while let [head, rest @ ..] = segment {
             let size = if head >> 4 == 0 { 1 } else { 2 };
-            let (Some(values), Some(slot)) = (
-                rest.get(..64 * size),
-                self.quantization.get_mut(usize::from(head & 15)),
-            ) else {
+            let slot = self.quantization.get_mut(usize::from(head & 15));
+            let (Some(values), Some(slot)) = (rest.get(..64 * size), slot) else {
                 return damaged("a quantisation table is too short or badly numbered");
             };
             let mut table = [0; 64];
             for (&place, value) in ZIGZAG.iter().zip(values.chunks_exact(size)) {
-                table[place] = value
-                    .iter()
-                    .fold(0, |sum, &byte| sum << 8 | u16::from(byte));
+                let bytes = value.iter();
+                table[usize::from(place)] = bytes.fold(0, |sum, &byte| sum << 8 | u16::from(byte));
             }
             *slot = Some(table);
             segment = &rest[64 * size..];
@@ -155,11 +142,8 @@ impl State {
                 return damaged("a Huffman table is too short");
             };
             let total = counts.iter().map(|&count| usize::from(count)).sum();
-            let tables = if head >> 4 == 0 {
-                &mut self.dc
-            } else {
-                &mut self.ac
-            };
+            let is_dc = head >> 4 == 0;
+            let tables = if is_dc { &mut self.dc } else { &mut self.ac };
             let (Some(symbols), Some(slot)) =
                 (rest.get(..total), tables.get_mut(usize::from(head & 15)))
             else {
@@ -182,7 +166,7 @@ impl State {
         };
         frame.rgb = rgb;
         let scan = Scan::read(segment, frame, &self.dc, &self.ac, self.restart_interval)?;
-        frame.settle_quantization(&scan.component_indices(), &self.quantization)?;
+        frame.settle_quantization(scan.component_indices(), &self.quantization)?;
         let mut entropy = Entropy::new(bytes, start);
         if scan.is_whole_picture(frame) {
             self.image = Some(baseline::decode(&scan, frame, &mut entropy)?);

@@ -1,6 +1,26 @@
 //! Chroma to the image's size, by libjpeg's triangle filter.
 
-use crate::plane::Plane;
+use crate::transform::Multipliers;
+
+/// A ring buffer of the samples of a component: those of the last two MCU rows, which is
+/// what pixels still to be written need.
+pub(crate) struct Plane {
+    pub(crate) samples: Vec<u8>,
+    pub(crate) stride: usize,
+    /// Rows of samples in the buffer.
+    pub(crate) kept: usize,
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+    /// Pixels per sample: columns, rows.
+    pub(crate) factors: (usize, usize),
+    pub(crate) multipliers: Multipliers,
+}
+
+impl Plane {
+    pub(crate) fn row(&self, y: usize) -> &[u8] {
+        &self.samples[(y % self.kept) * self.stride..][..self.width]
+    }
+}
 
 /// Room for a row, kept between rows.
 #[derive(Default)]
@@ -24,46 +44,45 @@ pub(crate) fn upsample_row<'a>(plane: &'a Plane, y: usize, scratch: &'a mut Scra
         };
         plane.row(other.min(plane.height - 1))
     };
-    let Scratch { sums, line } = scratch;
     match plane.factors {
         (1, 1) => return near,
         // libjpeg smooths only where there are more than two samples.
-        (2, 1) if plane.width > 2 => {
-            line.resize(2 * near.len(), 0);
-            pulp::Arch::new().dispatch(Widen::<2> {
-                near,
-                far: None,
-                biases: [1, 2],
-                sums,
-                line,
-            });
-        }
-        (2, 2) if plane.width > 2 => {
-            line.resize(2 * near.len(), 0);
-            pulp::Arch::new().dispatch(Widen::<4> {
-                near,
-                far: Some(far()),
-                biases: [8, 7],
-                sums,
-                line,
-            });
-        }
+        (2, 1) if plane.width > 2 => widen::<2>(near, None, [1, 2], scratch),
+        (2, 2) if plane.width > 2 => widen::<4>(near, Some(far()), [8, 7], scratch),
         (1, 2) => {
-            let bias = if y.is_multiple_of(2) { 1 } else { 2 };
-            line.resize(near.len(), 0);
+            let (far, bias) = (far(), if y.is_multiple_of(2) { 1 } else { 2 });
+            scratch.line.resize(near.len(), 0);
+            let line = &mut scratch.line;
             pulp::Arch::new().dispatch(Mix {
                 near,
-                far: far(),
+                far,
                 bias,
                 line,
             });
         }
         (columns, _) => {
-            line.clear();
-            line.extend(near.iter().flat_map(|&v| std::iter::repeat_n(v, columns)));
+            let values = near.iter().flat_map(|&v| std::iter::repeat_n(v, columns));
+            scratch.line.clear();
+            scratch.line.extend(values);
         }
     }
-    line
+    &scratch.line
+}
+
+fn widen<const SHIFT: u32>(
+    near: &[u8],
+    far: Option<&[u8]>,
+    biases: [u16; 2],
+    Scratch { sums, line }: &mut Scratch,
+) {
+    line.resize(2 * near.len(), 0);
+    pulp::Arch::new().dispatch(Widen::<SHIFT> {
+        near,
+        far,
+        biases,
+        sums,
+        line,
+    });
 }
 
 /// Twice as many samples, each three quarters of the nearer and a quarter of the
@@ -83,32 +102,22 @@ impl<const SHIFT: u32> pulp::NullaryFnOnce for Widen<'_, SHIFT> {
 
     #[inline(always)]
     fn call(self) {
-        let Self {
-            near,
-            far,
-            biases,
-            sums,
-            line,
-        } = self;
-        let width = near.len();
+        let (sums, biases, width) = (self.sums, self.biases, self.near.len());
         sums.resize(width + 2, 0);
-        let inner = &mut sums[1..=width];
-        match far {
-            Some(far) => {
-                for ((sum, &near), &far) in inner.iter_mut().zip(near).zip(far) {
-                    *sum = 3 * u16::from(near) + u16::from(far);
-                }
+        let inner = sums[1..=width].iter_mut().zip(self.near);
+        if let Some(far) = self.far {
+            for ((sum, &near), &far) in inner.zip(far) {
+                *sum = 3 * u16::from(near) + u16::from(far);
             }
-            None => {
-                for (sum, &near) in inner.iter_mut().zip(near) {
-                    *sum = u16::from(near);
-                }
+        } else {
+            for (sum, &near) in inner {
+                *sum = u16::from(near);
             }
         }
         sums[0] = sums[1];
         sums[width + 1] = sums[width];
         let (left, middle, right) = (&sums[..width], &sums[1..=width], &sums[2..width + 2]);
-        let (pairs, _) = line.as_chunks_mut::<2>();
+        let (pairs, _) = self.line.as_chunks_mut::<2>();
         for x in 0..width.min(pairs.len()) {
             let even = (3 * middle[x] + left[x] + biases[0]) >> SHIFT;
             let odd = (3 * middle[x] + right[x] + biases[1]) >> SHIFT;

@@ -1,10 +1,8 @@
-//! Gaussian blur.
-
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::draw::{happens, uniform};
-use crate::error::{Result, check, check_probability};
+use crate::error::{Result, check, check_probability, check_range};
 use crate::image::{CHANNELS, Image};
 use crate::ops::color::planes::clip;
 use crate::setters::setters;
@@ -58,10 +56,8 @@ impl GaussianBlur {
     /// positive or not finite, or the divisor is 0.
     pub fn validate(&self) -> Result<()> {
         check_probability("blur.probability", self.probability)?;
-        let (low, high) = self.sigma;
-        let is_valid = low > 0.0 && low <= high && high.is_finite();
-        let found = format_args!("{low}..{high}");
-        check(is_valid, "blur.sigma", "a range of positive numbers", found)?;
+        let positive = "a range of positive numbers";
+        check_range("blur.sigma", self.sigma, f64::MAX, positive)?;
         let divisor = self.height_divisor;
         check(divisor > 0, "blur.height_divisor", "at least 1", divisor)
     }
@@ -116,12 +112,12 @@ pub fn gaussian_blur(image: &mut Image, params: &GaussianBlurParams) -> Result<(
 /// [`gaussian_blur`] of rows of `row_length` values, clipped to [0, 1] if `CLIP`.
 pub(crate) fn blur_in_place<const CLIP: bool>(data: &mut [f32], row_length: usize, kernel: &[f32]) {
     // Half the symmetric kernel, from the middle outwards.
-    let half: Vec<f32> = kernel[kernel.len() / 2..]
+    let half = &kernel[kernel.len() / 2..];
+    let length = half
         .iter()
-        .copied()
-        .take_while(|&weight| weight > NEGLIGIBLE)
-        .collect();
-    let Some((&middle, sides)) = half.split_first() else {
+        .take_while(|&&weight| weight > NEGLIGIBLE)
+        .count();
+    let Some((&middle, sides)) = half[..length].split_first() else {
         return;
     };
     vectorized_short(Blur::<CLIP> {
@@ -223,10 +219,7 @@ mod tests {
     #[test]
     fn equals_the_definition() {
         let (height, width) = (9, 13);
-        let data = (0..height * width * CHANNELS)
-            .map(|i| ((i * 31) % 101) as f32 / 100.0)
-            .collect();
-        let image = Image::new(height, width, data).unwrap();
+        let image = Image::from_fn(height, width, |i| ((i * 31) % 101) as f32 / 100.0);
         for (kernel_size, sigma) in [(0, 1.0), (3, 0.1), (4, 0.8), (7, 2.0), (41, 3.0)] {
             let kernel = gaussian_kernel(kernel_size, sigma).unwrap();
             let radius = kernel.len() / 2;
@@ -238,17 +231,14 @@ mod tests {
                     for (j, wy) in kernel.iter().enumerate() {
                         for (i, wx) in kernel.iter().enumerate() {
                             let position = |p: usize, k: usize| (p + k).checked_sub(radius);
-                            let pixel = position(y, j)
-                                .zip(position(x, i))
-                                .and_then(|(y, x)| image.pixel(y, x));
+                            let place = position(y, j).zip(position(x, i));
+                            let pixel = place.and_then(|(y, x)| image.pixel(y, x));
                             sum += f64::from(wy * wx) * f64::from(pixel.unwrap_or_default()[1]);
                         }
                     }
                     let got = f64::from(blurred.pixel(y, x).unwrap()[1]);
-                    assert!(
-                        (got - sum).abs() < 1e-6,
-                        "{kernel_size} {sigma} {y} {x}: {got} {sum}"
-                    );
+                    let place = format_args!("{kernel_size} {sigma} {y} {x}");
+                    assert!((got - sum).abs() < 1e-6, "{place}: {got} {sum}");
                 }
             }
         }
@@ -258,11 +248,8 @@ mod tests {
     #[test]
     fn taps_have_the_recorded_bits() {
         let kernel = gaussian_kernel(7, 1.1).unwrap();
-        let bits = kernel[..4].iter().map(|weight| weight.to_bits());
-        assert_eq!(
-            bits.collect::<Vec<_>>(),
-            [1007700336, 1032740987, 1047915292, 1052368912]
-        );
+        let bits = [0, 1, 2, 3].map(|k| kernel[k].to_bits());
+        assert_eq!(bits, [1007700336, 1032740987, 1047915292, 1052368912]);
     }
 
     #[test]

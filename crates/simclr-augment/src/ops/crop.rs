@@ -1,10 +1,8 @@
-//! The random crop as the original draws it, and the centre crop.
-
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::crop_box::CropBox;
-use crate::error::{Error, Result, check};
+use crate::error::{Error, Result, check, check_probability, check_range};
 use crate::image::{CHANNELS, value_count};
 use crate::setters::setters;
 
@@ -61,27 +59,10 @@ impl RandomCrop {
     /// # Errors
     /// If a range is empty, not positive or not finite, or an area exceeds 1.
     pub fn validate(&self) -> Result<()> {
-        let (low, high) = self.area;
-        let is_valid = low > 0.0 && low <= high && high <= 1.0;
-        let found = format_args!("{low}..{high}");
-        check(is_valid, "crop.area", "a range within (0, 1]", found)?;
-        let (low, high) = self.aspect;
-        let is_valid = low > 0.0 && low <= high && high.is_finite();
-        let found = format_args!("{low}..{high}");
-        check(
-            is_valid,
-            "crop.aspect",
-            "a range of positive numbers",
-            found,
-        )?;
-        let covered = self.min_object_covered;
-        let is_valid = (0.0..=1.0).contains(&covered);
-        check(
-            is_valid,
-            "crop.min_object_covered",
-            "within [0, 1]",
-            covered,
-        )?;
+        check_range("crop.area", self.area, 1.0, "a range within (0, 1]")?;
+        let positive = "a range of positive numbers";
+        check_range("crop.aspect", self.aspect, f64::MAX, positive)?;
+        check_probability("crop.min_object_covered", self.min_object_covered)?;
         let attempts = self.max_attempts;
         check(attempts > 0, "crop.max_attempts", "at least 1", attempts)
     }
@@ -193,17 +174,12 @@ pub fn center_crop_box(
     // The original divides Python floats and multiplies `f32` tensors.
     let aspect = output.1 as f64 / output.0 as f64;
     let rounded = |factor: f64, side: f32| (factor as f32 * side).round_ties_even() as usize;
-    let (height, width) = if aspect as f32 > image_width / image_height {
-        (
-            rounded(proportion / aspect, image_width),
-            rounded(proportion, image_width),
-        )
+    let (side, down, across) = if aspect as f32 > image_width / image_height {
+        (image_width, proportion / aspect, proportion)
     } else {
-        (
-            rounded(proportion, image_height),
-            rounded(proportion * aspect, image_height),
-        )
+        (image_height, proportion, proportion * aspect)
     };
+    let (height, width) = (rounded(down, side), rounded(across, side));
     let crop_box = CropBox {
         y: image.0.saturating_sub(height).div_ceil(2),
         x: image.1.saturating_sub(width).div_ceil(2),

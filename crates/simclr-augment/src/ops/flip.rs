@@ -1,5 +1,3 @@
-//! Flips.
-
 use crate::image::Image;
 
 /// Mirrors left-right (`tf.image.flip_left_right`).
@@ -15,9 +13,9 @@ pub fn flip_up_down(image: &Image) -> Image {
     let mut flipped = image.clone();
     let rows = image.pixels().chunks_exact(image.width()).rev();
     let targets = flipped.pixels_mut().chunks_exact_mut(image.width());
-    targets
-        .zip(rows)
-        .for_each(|(target, row)| target.copy_from_slice(row));
+    for (target, row) in targets.zip(rows) {
+        target.copy_from_slice(row);
+    }
     flipped
 }
 
@@ -27,8 +25,7 @@ mod tests {
 
     #[test]
     fn flips_move_pixels() {
-        let data = (0..18).map(|i| i as f32).collect();
-        let image = Image::new(2, 3, data).unwrap();
+        let image = Image::from_fn(2, 3, |i| i as f32);
         let reds = |image: &Image| -> Vec<f32> {
             image.pixels().iter().map(|pixel| pixel[0] / 3.0).collect()
         };

@@ -1,13 +1,11 @@
-//! Crop and resize in one go, from `f32` or straight from decoded bytes.
-
 use crate::crop_box::CropBox;
 use crate::error::Result;
 use crate::image::{Image, ImageBuffer};
+use crate::ops::color::passes::{ColorPasses, resize_and_recolor};
 use crate::ops::crop::center_crop_box;
-use crate::ops::resizer::{AllRows, Resizer};
+use crate::ops::resizer::Resizer;
 use crate::ops::taps::Resampling;
 use crate::sample::Sample;
-use crate::simd::vectorized;
 
 /// Resizes a whole image to `height` x `width`.
 ///
@@ -38,8 +36,7 @@ pub fn crop_and_resize<S: Sample>(
 ) -> Result<Image> {
     let mut image = Image::zeros(height, width)?;
     let resizer = Resizer::new(source, crop_box, (height, width), resampling)?;
-    let output = image.data_mut();
-    vectorized(AllRows { resizer, output });
+    resize_and_recolor(resizer, ColorPasses::none(), image.data_mut());
     Ok(image)
 }
 
@@ -69,10 +66,9 @@ mod tests {
     use crate::ops::taps::Taps;
 
     fn noise(height: usize, width: usize) -> DecodedImage {
-        let data = (0..height * width * CHANNELS)
-            .map(|i| (i.wrapping_mul(2_654_435_761) >> 7) as u8)
-            .collect();
-        DecodedImage::new(height, width, data).unwrap()
+        DecodedImage::from_fn(height, width, |i| {
+            (i.wrapping_mul(2_654_435_761) >> 7) as u8
+        })
     }
 
     /// The definition, one output value at a time.
@@ -84,26 +80,25 @@ mod tests {
     ) -> Vec<f32> {
         let rows = Taps::along(r, crop_box.height, size.0);
         let columns = Taps::along(r, crop_box.width, size.1);
+        // Pixels that do not exist have no weight.
+        let weights = |taps: &Taps, start: usize| {
+            let places = (start + taps.start..).zip(taps.weights.map(f64::from));
+            places
+                .filter(|&(_, weight)| weight != 0.0)
+                .collect::<Vec<_>>()
+        };
         let mut out = Vec::new();
         for row in &rows {
             for column in &columns {
-                for channel in 0..CHANNELS {
-                    let mut sum = 0.0;
-                    for (j, wy) in row.weights.iter().enumerate().filter(|(_, w)| **w != 0.0) {
-                        for (i, wx) in column
-                            .weights
-                            .iter()
-                            .enumerate()
-                            .filter(|(_, w)| **w != 0.0)
-                        {
-                            let pixel = image
-                                .pixel(crop_box.y + row.start + j, crop_box.x + column.start + i)
-                                .unwrap();
-                            sum += f64::from(*wy) * f64::from(*wx) * f64::from(pixel[channel]);
+                let mut sums = [0.0; CHANNELS];
+                for (y, wy) in weights(row, crop_box.y) {
+                    for (x, wx) in weights(column, crop_box.x) {
+                        for (sum, value) in sums.iter_mut().zip(image.pixel(y, x).unwrap()) {
+                            *sum += wy * wx * f64::from(value);
                         }
                     }
-                    out.push(sum as f32);
                 }
+                out.extend(sums.map(|sum| sum as f32));
             }
         }
         out
@@ -152,10 +147,9 @@ mod tests {
             width: 3,
         };
         let error = crop_and_resize(&noise(9, 7), crop_box, 4, 4, Resampling::Bicubic).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "the crop box 5 x 3 at row 5, column 0 does not lie inside an image of 9 x 7 pixels"
-        );
+        let expected =
+            "the crop box 5 x 3 at row 5, column 0 does not lie inside an image of 9 x 7 pixels";
+        assert_eq!(error.to_string(), expected);
         assert!(resize(&noise(3, 3), 0, 4, Resampling::Bilinear).is_err());
     }
 }

@@ -7,7 +7,7 @@ use crate::ops::color::planes::{BLOCK, Planes};
 use crate::ops::crop::check_inside;
 use crate::ops::taps::{Resampling, Taps};
 use crate::sample::Sample;
-use crate::simd::{AlignedBuffer, CACHE_LINE, ColumnGroup, GROUP, Kernel, Level, MARGIN};
+use crate::simd::{AlignedBuffer, CACHE_LINE, ColumnGroup, GROUP, Level, MARGIN};
 
 /// A crop-and-resize that produces one output row at a time, so that whatever
 /// follows finds the row in the cache.
@@ -64,6 +64,11 @@ impl<'a, S: Sample> Resizer<'a, S> {
             rows,
             columns: Taps::along(resampling, crop_box.width, width),
         })
+    }
+
+    /// Columns of the output.
+    pub(crate) fn width(&self) -> usize {
+        self.columns.len()
     }
 
     /// Mirrors the output left-right at no cost.
@@ -193,82 +198,4 @@ fn group(columns: &[Taps]) -> ColumnGroup {
         }
     }
     group
-}
-
-/// Nothing but resizing.
-pub(crate) struct AllRows<'a, S> {
-    pub(crate) resizer: Resizer<'a, S>,
-    pub(crate) output: &'a mut [f32],
-}
-
-impl<S: Sample> Kernel for AllRows<'_, S> {
-    type Output = ();
-
-    #[inline(always)]
-    fn call<L: Level>(self, level: L) {
-        let mut scratch = self.resizer.scratch();
-        let mut planes = Planes::new();
-        let width = self.resizer.columns.len();
-        let (pixels, _) = self.output.as_chunks_mut::<CHANNELS>();
-        for (y, row) in pixels.chunks_exact_mut(width).enumerate() {
-            self.resizer.prepare(level, y, &mut scratch);
-            for (column, block) in (0..).step_by(BLOCK).zip(row.chunks_mut(BLOCK)) {
-                self.resizer.blend(y, column, &scratch, &mut planes);
-                planes.store(block);
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::image::DecodedImage;
-    use crate::simd::on_every_level;
-
-    /// Enlarged, shrunk a little, shrunk to less than a quarter, wider than a block.
-    #[test]
-    fn every_level_gives_the_same_bits() {
-        let (height, width) = (61, 1300);
-        let data = (0..height * width * CHANNELS)
-            .map(|i| (i.wrapping_mul(2_654_435_761) >> 9) as u8)
-            .collect();
-        let decoded = DecodedImage::new(height, width, data).unwrap();
-        for box_width in [3, 150, 400, 1300] {
-            for resampling in [Resampling::Bicubic, Resampling::Bilinear] {
-                let crop_box = CropBox {
-                    y: 2,
-                    x: 0,
-                    height: 50,
-                    width: box_width,
-                };
-                let size = (33, 299);
-                let outputs = on_every_level(|| {
-                    let mut resizer = Resizer::new(&decoded, crop_box, size, resampling).unwrap();
-                    resizer.flip_left_right();
-                    ToVec(resizer)
-                });
-                for output in &outputs {
-                    assert!(*output == outputs[0], "{box_width} {resampling:?}");
-                }
-            }
-        }
-    }
-
-    struct ToVec<'a>(Resizer<'a, u8>);
-
-    impl Kernel for ToVec<'_> {
-        type Output = Vec<f32>;
-
-        #[inline(always)]
-        fn call<L: Level>(self, level: L) -> Vec<f32> {
-            let mut output = vec![0.0; self.0.rows.len() * self.0.columns.len() * CHANNELS];
-            let all = AllRows {
-                resizer: self.0,
-                output: &mut output,
-            };
-            all.call(level);
-            output
-        }
-    }
 }

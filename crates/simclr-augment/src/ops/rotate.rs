@@ -48,12 +48,8 @@ impl Rotation {
     pub fn validate(&self) -> Result<()> {
         if let Self::Within { degrees, .. } = *self {
             let is_valid = degrees >= 0.0 && degrees.is_finite();
-            check(
-                is_valid,
-                "rotation.degrees",
-                "at least 0 and finite",
-                degrees,
-            )?;
+            let name = "rotation.degrees";
+            check(is_valid, name, "at least 0 and finite", degrees)?;
         }
         Ok(())
     }
@@ -85,7 +81,8 @@ impl Rotation {
 /// None for an image that exists; the signature is that of [`rotate`].
 pub fn rotate_quarter_turns(image: &Image, turns: u32) -> Result<Image> {
     let (height, width) = (image.height(), image.width());
-    let (rows, columns) = if turns.is_multiple_of(2) {
+    let is_upright = turns.is_multiple_of(2);
+    let (rows, columns) = if is_upright {
         (height, width)
     } else {
         (width, height)
@@ -183,9 +180,8 @@ fn between_pixels(image: &Image, border: Border, y: f64, x: f64) -> [f32; CHANNE
         for (step_x, weight_x) in [(0, 1.0 - fraction_x), (1, fraction_x)] {
             let row = border.resolve(floor_y as i64 + step_y, image.height());
             let column = border.resolve(floor_x as i64 + step_x, image.width());
-            let pixel = row
-                .zip(column)
-                .and_then(|(row, column)| image.pixel(row, column));
+            let place = row.zip(column);
+            let pixel = place.and_then(|(row, column)| image.pixel(row, column));
             for (sum, value) in mean.iter_mut().zip(pixel.unwrap_or_default()) {
                 *sum += weight_y * weight_x * value;
             }
@@ -199,8 +195,7 @@ mod tests {
     use super::*;
 
     fn ramp(height: usize, width: usize) -> Image {
-        let data = (0..height * width * CHANNELS).map(|i| i as f32).collect();
-        Image::new(height, width, data).unwrap()
+        Image::from_fn(height, width, |i| i as f32)
     }
 
     fn reds(image: &Image) -> Vec<f32> {
@@ -239,10 +234,8 @@ mod tests {
         let some = |p: [usize; 6]| p.map(Some);
         assert_eq!(at(Border::Reflect), some([2, 1, 0, 3, 2, 1]));
         assert_eq!(at(Border::Nearest), some([0, 0, 0, 3, 3, 3]));
-        assert_eq!(
-            at(Border::Black),
-            [None, None, Some(0), Some(3), None, None]
-        );
+        let black = [None, None, Some(0), Some(3), None, None];
+        assert_eq!(at(Border::Black), black);
         assert_eq!(Border::Reflect.resolve(9, 1), Some(0));
     }
 }

@@ -52,13 +52,38 @@ impl Taps {
     /// another row of the weight table.
     pub(crate) fn along(resampling: Resampling, input: usize, output: usize) -> Vec<Self> {
         let scale = input as f32 / output as f32;
-        (0..output)
-            .map(|position| match resampling {
-                Resampling::Bicubic => bicubic(input, (position as f32 + 0.5) * scale - 0.5),
-                Resampling::BicubicLegacy => bicubic_legacy(input, position as f32 * scale),
-                Resampling::Bilinear => bilinear(input, (position as f32 + 0.5) * scale - 0.5),
-            })
-            .collect()
+        let taps = |position: usize| match resampling {
+            Resampling::BicubicLegacy => Self::at(resampling, input, position as f32 * scale),
+            _ => Self::at(resampling, input, (position as f32 + 0.5) * scale - 0.5),
+        };
+        (0..output).map(taps).collect()
+    }
+
+    /// The taps of a position among the source pixels.
+    fn at(resampling: Resampling, input: usize, position: f32) -> Self {
+        let floor = floor(position);
+        let fraction = position - floor;
+        let pixels = neighbours(input, floor);
+        let weights = match resampling {
+            Resampling::Bilinear => {
+                let taps = [(pixels[1].0, 1.0 - fraction), (pixels[2].0, fraction)];
+                return Self::new(input, 2, &taps);
+            }
+            Resampling::BicubicLegacy => keys_weights(-0.75, fraction),
+            Resampling::Bicubic => {
+                let mut weights = keys_weights(-0.5, fraction);
+                for (weight, (_, inside)) in weights.iter_mut().zip(pixels) {
+                    if !inside {
+                        *weight = 0.0;
+                    }
+                }
+                let sum = weights[0] + weights[1] + weights[2] + weights[3];
+                // At least one of the two nearest pixels is inside, so the sum is never near 0.
+                let normalise = 1.0 / sum;
+                weights.map(|weight| weight * normalise)
+            }
+        };
+        Self::new(input, 4, &[0, 1, 2, 3].map(|k| (pixels[k].0, weights[k])))
     }
 }
 
@@ -95,37 +120,6 @@ fn floor(position: f32) -> f32 {
     } else {
         towards_zero
     }
-}
-
-fn bicubic(input: usize, position: f32) -> Taps {
-    let floor = floor(position);
-    let pixels = neighbours(input, floor);
-    let mut weights = keys_weights(-0.5, position - floor);
-    for (weight, (_, inside)) in weights.iter_mut().zip(pixels) {
-        if !inside {
-            *weight = 0.0;
-        }
-    }
-    let sum = weights[0] + weights[1] + weights[2] + weights[3];
-    // At least one of the two nearest pixels is inside, so the sum is never near 0.
-    let normalise = 1.0 / sum;
-    let taps = [0, 1, 2, 3].map(|i| (pixels[i].0, weights[i] * normalise));
-    Taps::new(input, 4, &taps)
-}
-
-fn bicubic_legacy(input: usize, position: f32) -> Taps {
-    let floor = floor(position);
-    let pixels = neighbours(input, floor);
-    let weights = keys_weights(-0.75, position - floor);
-    Taps::new(input, 4, &[0, 1, 2, 3].map(|i| (pixels[i].0, weights[i])))
-}
-
-fn bilinear(input: usize, position: f32) -> Taps {
-    let floor = floor(position);
-    let fraction = position - floor;
-    let pixels = neighbours(input, floor);
-    let taps = [(pixels[1].0, 1.0 - fraction), (pixels[2].0, fraction)];
-    Taps::new(input, 2, &taps)
 }
 
 #[cfg(test)]

@@ -1,5 +1,3 @@
-//! Memory aligned to cache lines.
-
 /// Numbers of which the first is aligned to a cache line, so that no vector of a row of
 /// whole lines crosses from one line into the next.
 pub(crate) struct AlignedBuffer {

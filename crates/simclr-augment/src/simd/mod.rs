@@ -13,3 +13,4 @@ pub(crate) use aligned_buffer::{AlignedBuffer, CACHE_LINE};
 pub(crate) use dispatch::on_every_level;
 pub(crate) use dispatch::{Kernel, vectorized, vectorized_short};
 pub(crate) use level::{ColumnGroup, GROUP, Level, MARGIN};
+pub(crate) use portable::split;

@@ -13,38 +13,31 @@ impl Level for Portable {
         group: &ColumnGroup,
         output: &mut [f32; GROUP],
     ) {
-        resample::<COUNT>(row, group, output);
+        let row = &row[group.first..];
+        let term = |tap: usize, lane: usize| {
+            row[group.offsets[tap][lane] as usize] * group.weights[tap][lane]
+        };
+        for (lane, value) in output.iter_mut().enumerate() {
+            let pair = term(0, lane) + term(1, lane);
+            *value = if COUNT == 2 {
+                pair
+            } else {
+                pair + (term(2, lane) + term(3, lane))
+            };
+        }
     }
 
     #[inline(always)]
     fn split_bytes(self, pixels: &[[u8; 3]], planes: [&mut [f32]; 3]) {
-        split_bytes(pixels, planes);
+        split(pixels, planes);
     }
 }
 
+/// Pixels to numbers, a plane for each of the three channels.
 #[inline(always)]
-pub(super) fn resample<const COUNT: usize>(
-    row: &[f32],
-    group: &ColumnGroup,
-    output: &mut [f32; GROUP],
-) {
-    let row = &row[group.first..];
-    let term =
-        |tap: usize, lane: usize| row[group.offsets[tap][lane] as usize] * group.weights[tap][lane];
-    for (lane, value) in output.iter_mut().enumerate() {
-        let pair = term(0, lane) + term(1, lane);
-        *value = if COUNT == 2 {
-            pair
-        } else {
-            pair + (term(2, lane) + term(3, lane))
-        };
-    }
-}
-
-#[inline(always)]
-pub(super) fn split_bytes(pixels: &[[u8; 3]], [red, green, blue]: [&mut [f32]; 3]) {
+pub(crate) fn split<T: Copy + Into<f32>>(pixels: &[[T; 3]], [red, green, blue]: [&mut [f32]; 3]) {
     let planes = red.iter_mut().zip(green).zip(blue);
-    for (&[r, g, b], ((red, green), blue)) in pixels.iter().zip(planes) {
-        (*red, *green, *blue) = (f32::from(r), f32::from(g), f32::from(b));
+    for (pixel, ((red, green), blue)) in pixels.iter().zip(planes) {
+        [*red, *green, *blue] = pixel.map(Into::into);
     }
 }

@@ -6,16 +6,23 @@ use pulp::cast;
 use pulp::x86::{V3, V4};
 
 use super::level::{ColumnGroup, GROUP, Level};
-use super::portable;
+use super::portable::{self, Portable};
 
 /// Permutes eight values out of a window, which is all that the two levels do
 /// differently.
 trait Permute: Copy {
+    /// The instructions that both levels have.
+    fn v3(self) -> V3;
     fn permute_16(self, window: &[f32; 16], offsets: __m256i) -> __m256;
     fn permute_32(self, window: &[f32; 32], offsets: __m256i) -> __m256;
 }
 
 impl Permute for V3 {
+    #[inline(always)]
+    fn v3(self) -> V3 {
+        self
+    }
+
     #[inline(always)]
     fn permute_16(self, window: &[f32; 16], offsets: __m256i) -> __m256 {
         let [lower, upper]: [__m256; 2] = cast(*window);
@@ -38,6 +45,11 @@ impl Permute for V3 {
 
 impl Permute for V4 {
     #[inline(always)]
+    fn v3(self) -> V3 {
+        *self
+    }
+
+    #[inline(always)]
     fn permute_16(self, window: &[f32; 16], offsets: __m256i) -> __m256 {
         let [lower, upper]: [__m256; 2] = cast(*window);
         self.avx512f._mm256_permutex2var_ps(lower, offsets, upper)
@@ -53,46 +65,6 @@ impl Permute for V4 {
         let [permuted, _]: [__m256; 2] = cast(permuted);
         permuted
     }
-}
-
-#[inline(always)]
-fn resample<const COUNT: usize, P: Permute>(
-    simd_permute: P,
-    simd: V3,
-    row: &[f32],
-    group: &ColumnGroup,
-    output: &mut [f32; GROUP],
-) {
-    let row = &row[group.first..];
-    let mut terms = [cast([0f32; 8]); COUNT];
-    let windows = (row.first_chunk::<16>(), row.first_chunk::<32>());
-    match windows {
-        (Some(window), _) if group.reach <= 16 => {
-            for (k, term) in terms.iter_mut().enumerate() {
-                let permuted = simd_permute.permute_16(window, cast(group.offsets[k]));
-                *term = simd.avx._mm256_mul_ps(permuted, cast(group.weights[k]));
-            }
-        }
-        (_, Some(window)) if group.reach <= 32 => {
-            for (k, term) in terms.iter_mut().enumerate() {
-                let permuted = simd_permute.permute_32(window, cast(group.offsets[k]));
-                *term = simd.avx._mm256_mul_ps(permuted, cast(group.weights[k]));
-            }
-        }
-        _ => return portable::resample::<COUNT>(row, &group_at_0(group), output),
-    }
-    let pair = simd.avx._mm256_add_ps(terms[0], terms[1]);
-    *output = cast(if COUNT == 2 {
-        pair
-    } else {
-        let other = simd.avx._mm256_add_ps(terms[COUNT - 2], terms[COUNT - 1]);
-        simd.avx._mm256_add_ps(pair, other)
-    });
-}
-
-/// The group in a row that begins with its first column.
-fn group_at_0(group: &ColumnGroup) -> ColumnGroup {
-    ColumnGroup { first: 0, ..*group }
 }
 
 /// Pixels that are split at a time.
@@ -119,62 +91,69 @@ const PLACES: [[[u8; PIXELS]; 3]; 3] = [
     [offsets(0, 2), offsets(1, 2), offsets(2, 2)],
 ];
 
-#[inline(always)]
-fn split_bytes(simd: V3, pixels: &[[u8; 3]], planes: [&mut [f32]; 3]) {
-    let (blocks, _) = pixels.as_chunks::<PIXELS>();
-    let whole = blocks.len() * PIXELS;
-    let mut rest = planes;
-    for (plane, offsets) in rest.iter_mut().zip(PLACES) {
-        let (targets, _) = plane.as_chunks_mut::<PIXELS>();
-        for (block, target) in blocks.iter().zip(targets) {
-            let thirds: [__m128i; 3] = cast(*block);
-            let a = simd.ssse3._mm_shuffle_epi8(thirds[0], cast(offsets[0]));
-            let b = simd.ssse3._mm_shuffle_epi8(thirds[1], cast(offsets[1]));
-            let c = simd.ssse3._mm_shuffle_epi8(thirds[2], cast(offsets[2]));
-            let bytes = simd.sse2._mm_or_si128(simd.sse2._mm_or_si128(a, b), c);
-            let lower = simd.avx2._mm256_cvtepu8_epi32(bytes);
-            let bytes = simd.sse2._mm_srli_si128::<8>(bytes);
-            let upper = simd.avx2._mm256_cvtepu8_epi32(bytes);
-            *target = cast([
-                simd.avx._mm256_cvtepi32_ps(lower),
-                simd.avx._mm256_cvtepi32_ps(upper),
-            ]);
+impl<P: Permute> Level for P {
+    #[inline(always)]
+    fn resample<const COUNT: usize>(
+        self,
+        row: &[f32],
+        group: &ColumnGroup,
+        output: &mut [f32; GROUP],
+    ) {
+        let avx = self.v3().avx;
+        let row = &row[group.first..];
+        let mut terms = [cast([0f32; 8]); COUNT];
+        let windows = (row.first_chunk::<16>(), row.first_chunk::<32>());
+        match windows {
+            (Some(window), _) if group.reach <= 16 => {
+                for (k, term) in terms.iter_mut().enumerate() {
+                    let permuted = self.permute_16(window, cast(group.offsets[k]));
+                    *term = avx._mm256_mul_ps(permuted, cast(group.weights[k]));
+                }
+            }
+            (_, Some(window)) if group.reach <= 32 => {
+                for (k, term) in terms.iter_mut().enumerate() {
+                    let permuted = self.permute_32(window, cast(group.offsets[k]));
+                    *term = avx._mm256_mul_ps(permuted, cast(group.weights[k]));
+                }
+            }
+            _ => {
+                let group = ColumnGroup { first: 0, ..*group };
+                return Portable.resample::<COUNT>(row, &group, output);
+            }
         }
-    }
-    let rest = rest.map(|plane| plane.get_mut(whole..).unwrap_or_default());
-    portable::split_bytes(&pixels[whole..], rest);
-}
-
-impl Level for V3 {
-    #[inline(always)]
-    fn resample<const COUNT: usize>(
-        self,
-        row: &[f32],
-        group: &ColumnGroup,
-        output: &mut [f32; GROUP],
-    ) {
-        resample::<COUNT, Self>(self, self, row, group, output);
+        let pair = avx._mm256_add_ps(terms[0], terms[1]);
+        *output = cast(if COUNT == 2 {
+            pair
+        } else {
+            let other = avx._mm256_add_ps(terms[COUNT - 2], terms[COUNT - 1]);
+            avx._mm256_add_ps(pair, other)
+        });
     }
 
     #[inline(always)]
     fn split_bytes(self, pixels: &[[u8; 3]], planes: [&mut [f32]; 3]) {
-        split_bytes(self, pixels, planes);
-    }
-}
-
-impl Level for V4 {
-    #[inline(always)]
-    fn resample<const COUNT: usize>(
-        self,
-        row: &[f32],
-        group: &ColumnGroup,
-        output: &mut [f32; GROUP],
-    ) {
-        resample::<COUNT, Self>(self, *self, row, group, output);
-    }
-
-    #[inline(always)]
-    fn split_bytes(self, pixels: &[[u8; 3]], planes: [&mut [f32]; 3]) {
-        split_bytes(*self, pixels, planes);
+        let simd = self.v3();
+        let (blocks, _) = pixels.as_chunks::<PIXELS>();
+        let whole = blocks.len() * PIXELS;
+        let mut rest = planes;
+        for (plane, offsets) in rest.iter_mut().zip(PLACES) {
+            let (targets, _) = plane.as_chunks_mut::<PIXELS>();
+            for (block, target) in blocks.iter().zip(targets) {
+                let thirds: [__m128i; 3] = cast(*block);
+                let a = simd.ssse3._mm_shuffle_epi8(thirds[0], cast(offsets[0]));
+                let b = simd.ssse3._mm_shuffle_epi8(thirds[1], cast(offsets[1]));
+                let c = simd.ssse3._mm_shuffle_epi8(thirds[2], cast(offsets[2]));
+                let bytes = simd.sse2._mm_or_si128(simd.sse2._mm_or_si128(a, b), c);
+                let lower = simd.avx2._mm256_cvtepu8_epi32(bytes);
+                let bytes = simd.sse2._mm_srli_si128::<8>(bytes);
+                let upper = simd.avx2._mm256_cvtepu8_epi32(bytes);
+                *target = cast([
+                    simd.avx._mm256_cvtepi32_ps(lower),
+                    simd.avx._mm256_cvtepi32_ps(upper),
+                ]);
+            }
+        }
+        let rest = rest.map(|plane| plane.get_mut(whole..).unwrap_or_default());
+        portable::split(&pixels[whole..], rest);
     }
 }

@@ -3,7 +3,7 @@
 use std::f32::consts::PI;
 
 use image::imageops::{flip_horizontal, rotate90, rotate180, rotate270, thumbnail};
-use image::{ImageBuffer, Rgb, Rgb32FImage};
+use image::{ImageBuffer, Rgb, Rgb32FImage, RgbImage};
 use simclr_augment::DecodedImage;
 
 use crate::dataset::pixel_digest;
@@ -48,9 +48,8 @@ impl Thumbnail {
     fn of(image: &DecodedImage) -> Self {
         // Sides of images that fit in memory fit in 32 bits.
         let (width, height) = (image.width() as u32, image.height() as u32);
-        let small = ImageBuffer::<Rgb<u8>, _>::from_raw(width, height, image.data())
-            .map(|full| thumbnail(&full, SIDE, SIDE))
-            .unwrap_or_default();
+        let full = ImageBuffer::<Rgb<u8>, _>::from_raw(width, height, image.data());
+        let small = full.map_or_else(RgbImage::default, |full| thumbnail(&full, SIDE, SIDE));
         let mut pixels = Rgb32FImage::new(SIDE, SIDE);
         for (value, byte) in pixels.iter_mut().zip(small.iter()) {
             *value = f32::from(*byte) / 255.0;
@@ -123,9 +122,8 @@ fn hash(pixels: &Rgb32FImage) -> u64 {
     for bit in 1..FREQUENCIES * FREQUENCIES {
         let (vertical, horizontal) = (bit / FREQUENCIES, bit % FREQUENCIES);
         let terms = rows.iter().enumerate();
-        let coefficient: f32 = terms
-            .map(|(y, sums)| sums[horizontal] * basis(vertical, y))
-            .sum();
+        let terms = terms.map(|(y, sums)| sums[horizontal] * basis(vertical, y));
+        let coefficient: f32 = terms.sum();
         hash |= u64::from(coefficient > 0.0) << bit;
     }
     hash
@@ -133,6 +131,8 @@ fn hash(pixels: &Rgb32FImage) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn noise(height: usize, width: usize) -> DecodedImage {
@@ -157,10 +157,9 @@ mod tests {
             }
             // Of the orientations of any one, one is the original.
             let back = first.orientations();
-            assert!(
-                back.iter()
-                    .any(|b| original.difference(b) == 0.0 && b.hash == original.hash)
-            );
+            let is_original =
+                |b: &Thumbnail| original.difference(b) == 0.0 && b.hash == original.hash;
+            assert!(back.iter().any(is_original));
         }
     }
 
@@ -182,11 +181,7 @@ mod tests {
             assert!(print.thumbnail.pixels.iter().all(|v| v.is_finite()));
             print.digest
         });
-        assert!(
-            digests
-                .iter()
-                .all(|d| digests.iter().filter(|o| o == &d).count() == 1)
-        );
+        assert_eq!(BTreeSet::from(digests).len(), digests.len());
         let flat = |h, w| DecodedImage::new(h, w, vec![7; h * w * 3]).unwrap();
         assert_ne!(pixel_digest(&flat(2, 6)), pixel_digest(&flat(3, 4)));
     }

@@ -1,5 +1,3 @@
-//! The result of a search for duplicates.
-
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -47,17 +45,19 @@ pub struct DuplicateImage {
 impl DuplicateGroup {
     /// Whether its images are in more than one part.
     pub fn leaks(&self) -> bool {
-        let mut parts = self.images.iter().map(|image| &image.part);
-        let first = parts.next();
-        parts.any(|part| Some(part) != first)
+        differ(self.images.iter().map(|image| &image.part))
     }
 
     /// Whether its images have different classes, of which all but one must be wrong.
     pub fn classes_differ(&self) -> bool {
-        let mut classes = self.images.iter().filter_map(|image| image.class.as_ref());
-        let first = classes.next();
-        classes.any(|class| Some(class) != first)
+        differ(self.images.iter().filter_map(|image| image.class.as_ref()))
     }
+}
+
+/// Whether not all of them are equal.
+pub(super) fn differ<T: PartialEq>(mut items: impl Iterator<Item = T>) -> bool {
+    let first = items.next();
+    items.any(|item| Some(item) != first)
 }
 
 impl DuplicateReport {
@@ -114,11 +114,10 @@ impl fmt::Display for DuplicateReport {
             return write!(f, "no duplicates among {} images", self.images);
         }
         let surplus: usize = self.groups.iter().map(|group| group.images.len() - 1).sum();
+        let (images, groups) = (self.images, self.groups.len());
         write!(
             f,
-            "{surplus} of {} images are duplicates of others; groups: {}",
-            self.images,
-            self.groups.len()
+            "{surplus} of {images} images are duplicates of others; groups: {groups}"
         )?;
         let counts = [
             ("in more than one part", self.leaks().count()),
@@ -156,9 +155,7 @@ impl fmt::Display for DuplicateGroup {
 
 impl fmt::Display for DuplicateImage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.part.as_str() {
-            "" => write!(f, "{}", self.name),
-            part => write!(f, "{part}: {}", self.name),
-        }
+        let separator = if self.part.is_empty() { "" } else { ": " };
+        write!(f, "{}{separator}{}", self.part, self.name)
     }
 }

@@ -1,13 +1,12 @@
-//! The search for duplicates.
-
 use petgraph::unionfind::UnionFind;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::fingerprint::Fingerprint;
-use super::report::{DuplicateGroup, DuplicateImage, DuplicateReport};
+use super::report::{DuplicateGroup, DuplicateImage, DuplicateReport, differ};
 use crate::dataset::Dataset;
-use crate::error::{Error, Result};
+use crate::error::{Result, check};
+use crate::setters::setters;
 use crate::split::{Groups, Split};
 
 /// Finds images that are the same, pixel by pixel or nearly so: files copied into two
@@ -73,25 +72,10 @@ struct Candidate {
 }
 
 impl DuplicateSearch {
-    /// Sets [`hash_distance`](Self::hash_distance).
-    pub fn with_hash_distance(self, hash_distance: u32) -> Self {
-        Self {
-            hash_distance,
-            ..self
-        }
-    }
-
-    /// Sets [`difference`](Self::difference).
-    pub fn with_difference(self, difference: f32) -> Self {
-        Self { difference, ..self }
-    }
-
-    /// Sets [`orientations`](Self::orientations).
-    pub fn with_orientations(self, orientations: bool) -> Self {
-        Self {
-            orientations,
-            ..self
-        }
+    setters! {
+        with_hash_distance(hash_distance: u32);
+        with_difference(difference: f32);
+        with_orientations(orientations: bool);
     }
 
     /// Searches one set.
@@ -141,15 +125,10 @@ impl DuplicateSearch {
     /// # Errors
     /// Names the setting.
     pub fn validate(&self) -> Result<()> {
-        if self.hash_distance > 63 {
-            let found = self.hash_distance;
-            return Err(Error::setting("hash_distance", "at most 63", found));
-        }
-        if !(0.0..=1.0).contains(&self.difference) {
-            let found = self.difference;
-            return Err(Error::setting("difference", "between 0 and 1", found));
-        }
-        Ok(())
+        let (distance, difference) = (self.hash_distance, self.difference);
+        check(distance <= 63, "hash_distance", "at most 63", distance)?;
+        let is_valid = (0.0..=1.0).contains(&difference);
+        check(is_valid, "difference", "between 0 and 1", difference)
     }
 
     /// The candidates as sets of duplicates.
@@ -157,11 +136,10 @@ impl DuplicateSearch {
         let mut sets = UnionFind::new(candidates.len());
         // Copies of equal pixels follow the first of them, which stands for all.
         let mut by_digest: Vec<usize> = (0..candidates.len()).collect();
-        by_digest.sort_by_key(|&index| (candidates[index].fingerprint.digest, index));
+        let digest = |index: usize| candidates[index].fingerprint.digest;
+        by_digest.sort_by_key(|&index| (digest(index), index));
         let mut distinct: Vec<usize> = Vec::new();
-        for run in by_digest
-            .chunk_by(|&a, &b| candidates[a].fingerprint.digest == candidates[b].fingerprint.digest)
-        {
+        for run in by_digest.chunk_by(|&a, &b| digest(a) == digest(b)) {
             distinct.extend(run.first());
             for &copy in run {
                 sets.union(run[0], copy);
@@ -223,14 +201,10 @@ fn candidate(part: &str, dataset: &dyn Dataset, index: usize) -> Result<Candidat
 }
 
 fn group(candidates: &[Candidate], members: &[usize]) -> DuplicateGroup {
-    let digest = |&member: &usize| candidates[member].fingerprint.digest;
-    let mut digests = members.iter().map(digest);
-    let first = digests.next();
+    let members = || members.iter().map(|&member| &candidates[member]);
+    let digests = members().map(|candidate| candidate.fingerprint.digest);
     DuplicateGroup {
-        identical: digests.all(|digest| Some(digest) == first),
-        images: members
-            .iter()
-            .map(|&member| candidates[member].image.clone())
-            .collect(),
+        identical: !differ(digests),
+        images: members().map(|candidate| candidate.image.clone()).collect(),
     }
 }

@@ -1,5 +1,3 @@
-//! The images below a folder.
-
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -101,11 +99,9 @@ impl ImageFolderBuilder {
 
     /// Whether to leave out images that cannot be read and list them in the report
     /// (default: no). Every image is decoded once for it.
-    pub fn skip_unreadable(self, skip: bool) -> Self {
-        Self {
-            skip_unreadable: skip,
-            ..self
-        }
+    pub fn skip_unreadable(mut self, skip: bool) -> Self {
+        self.skip_unreadable = skip;
+        self
     }
 
     /// Lists the folder, and looks at the files if that was asked for.
@@ -123,7 +119,12 @@ impl ImageFolderBuilder {
         let mut listing = if labelled {
             Listing::with_classes(self.root.clone(), scan)?
         } else {
-            Listing::without_labels(self.root.clone(), scan)
+            Listing {
+                root: self.root.clone(),
+                paths: scan.images,
+                report: scan.report,
+                ..Listing::default()
+            }
         };
         listing.check()?;
         if self.verify || self.skip_unreadable {
@@ -132,9 +133,8 @@ impl ImageFolderBuilder {
         if !listing.report.is_clean() {
             tracing::warn!(folder = %self.root.display(), "{}", listing.report);
         }
-        Ok(ImageFolder {
-            inner: Arc::new(listing),
-        })
+        let inner = Arc::new(listing);
+        Ok(ImageFolder { inner })
     }
 }
 
@@ -195,11 +195,8 @@ impl ImageFolder {
     }
 
     pub(crate) fn path(&self, index: usize) -> Result<&PathBuf> {
-        let len = self.inner.paths.len();
-        self.inner
-            .paths
-            .get(index)
-            .ok_or(Error::Index { index, len })
+        let (path, len) = (self.inner.paths.get(index), self.len());
+        path.ok_or(Error::Index { index, len })
     }
 }
 
@@ -237,9 +234,8 @@ impl Dataset for ImageFolder {
 /// The folder, of those directly inside `root`, that a path lies in.
 fn class_of(root: &Path, folders: &[PathBuf], path: &Path) -> Option<usize> {
     let first = path.strip_prefix(root).ok()?.iter().next();
-    folders
-        .binary_search_by(|folder| folder.file_name().cmp(&first))
-        .ok()
+    let search = folders.binary_search_by(|folder| folder.file_name().cmp(&first));
+    search.ok()
 }
 
 /// Whether the folders inside `root` look like classes.
@@ -251,20 +247,12 @@ fn looks_labelled(root: &Path, scan: &Scan) -> bool {
 }
 
 impl Listing {
-    fn without_labels(root: PathBuf, scan: Scan) -> Self {
-        Self {
-            root,
-            paths: scan.images,
-            labels: None,
-            classes: Vec::new(),
-            report: scan.report,
-        }
-    }
-
     /// The images of the class folders; files directly in the root are left out.
     fn with_classes(root: PathBuf, scan: Scan) -> Result<Self> {
         if scan.folders.is_empty() {
-            return Err(Error::NoClasses(root));
+            let reason = "no class folders here; labelled images lie in one folder per class \
+                          (<folder>/<class>/<image>)";
+            return Err(Error::folder(root, reason));
         }
         let mut report = scan.report;
         let (mut paths, mut labels) = (Vec::new(), Vec::new());
@@ -278,12 +266,9 @@ impl Listing {
                 None => report.ignored.push(path),
             }
         }
-        let classes = scan
-            .folders
-            .iter()
-            .map(|folder| relative_name(&root, folder));
+        let folders = scan.folders.iter();
         Ok(Self {
-            classes: classes.collect(),
+            classes: folders.map(|folder| relative_name(&root, folder)).collect(),
             root,
             paths,
             labels: Some(labels),
@@ -297,19 +282,15 @@ impl Listing {
             let counts = count_labels(self.classes.len(), labels.iter().copied());
             if let Some((class, _)) = self.classes.iter().zip(counts).find(|&(_, n)| n == 0) {
                 let path = self.root.join(class);
-                return Err(Error::EmptyClass {
-                    details: self.report.below(&path).to_string(),
-                    class: class.clone(),
-                    path,
-                });
+                let details = self.report.below(&path);
+                let reason = format!("class '{class}' has no images; {details}");
+                return Err(Error::folder(path, reason));
             }
         }
         if self.paths.is_empty() {
-            return Err(Error::NoImages {
-                path: self.root.clone(),
-                formats: readable_formats(),
-                details: self.report.to_string(),
-            });
+            let (formats, report) = (readable_formats(), &self.report);
+            let reason = format!("no images here ({formats} are read); {report}");
+            return Err(Error::folder(&self.root, reason));
         }
         Ok(())
     }

@@ -1,5 +1,3 @@
-//! Images in folders.
-
 mod image_folder;
 mod scan;
 

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
@@ -34,9 +35,8 @@ impl ScanReport {
         let mut report = self.clone();
         report.empty.retain(|path| path.starts_with(folder));
         report.ignored.retain(|path| path.starts_with(folder));
-        report
-            .unreadable
-            .retain(|(path, _)| path.starts_with(folder));
+        let unreadable = &mut report.unreadable;
+        unreadable.retain(|(path, _)| path.starts_with(folder));
         report
     }
 }
@@ -57,18 +57,12 @@ impl fmt::Display for ScanReport {
             if paths.is_empty() {
                 continue;
             }
-            let shown = paths
-                .iter()
-                .take(SHOWN)
-                .map(|path| path.display().to_string());
-            let shown = shown.collect::<Vec<_>>().join(", ");
-            let more = if paths.len() > SHOWN { ", ..." } else { "" };
-            let files = if paths.len() == 1 { "file" } else { "files" };
-            let count = paths.len();
-            write!(
-                f,
-                "{separator}left out {count} {files} {kind} ({shown}{more})"
-            )?;
+            let (shown, count) = (paths.iter().take(SHOWN), paths.len());
+            let shown: Vec<String> = shown.map(|path| path.display().to_string()).collect();
+            let more = if count > SHOWN { ", ..." } else { "" };
+            let files = if count == 1 { "file" } else { "files" };
+            write!(f, "{separator}left out {count} {files} {kind} ")?;
+            write!(f, "({}{more})", shown.join(", "))?;
             separator = "; ";
         }
         Ok(())
@@ -117,15 +111,15 @@ pub(super) fn scan(root: &Path) -> Result<Scan> {
             }
         } else if !has_image_extension(path) {
             result.report.ignored.push(path.to_path_buf());
-        } else if entry
-            .metadata()
-            .map_err(|error| walk_error(root, error))?
-            .len()
-            == 0
-        {
-            result.report.empty.push(path.to_path_buf());
         } else {
-            result.images.push(path.to_path_buf());
+            let metadata = entry.metadata().map_err(|error| walk_error(root, error))?;
+            let is_empty = metadata.len() == 0;
+            let list = if is_empty {
+                &mut result.report.empty
+            } else {
+                &mut result.images
+            };
+            list.push(path.to_path_buf());
         }
     }
     Ok(result)
@@ -134,14 +128,11 @@ pub(super) fn scan(root: &Path) -> Result<Scan> {
 fn walk_error(root: &Path, error: walkdir::Error) -> Error {
     let path = error.path().unwrap_or(root).to_path_buf();
     if let Some(ancestor) = error.loop_ancestor() {
-        let ancestor = ancestor.to_path_buf();
-        return Error::LinkLoop { path, ancestor };
+        let reason = format!("this link leads back to {}", ancestor.display());
+        return Error::folder(path, reason);
     }
-    let source = error.into_io_error();
-    Error::io(
-        path,
-        source.unwrap_or_else(|| std::io::Error::other("cannot be walked")),
-    )
+    let unknown = || io::Error::other("cannot be walked");
+    Error::io(path, error.into_io_error().unwrap_or_else(unknown))
 }
 
 fn is_hidden(path: &Path) -> bool {
@@ -153,9 +144,12 @@ fn is_hidden(path: &Path) -> bool {
 fn check_folder(folder: &Path) -> Result<()> {
     match std::fs::metadata(folder) {
         Ok(metadata) if metadata.is_dir() => Ok(()),
-        Ok(_) => Err(Error::NotAFolder(folder.to_path_buf())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err(Error::MissingFolder(folder.to_path_buf()))
+        Ok(_) => {
+            let reason = "this is a file, but a folder of images was expected";
+            Err(Error::folder(folder, reason))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(Error::folder(folder, "there is no such folder"))
         }
         Err(source) => Err(Error::io(folder, source)),
     }

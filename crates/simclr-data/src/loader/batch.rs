@@ -1,5 +1,3 @@
-//! Batches of views.
-
 use candle_core::{Device, Tensor};
 
 use crate::error::Result;

@@ -1,5 +1,3 @@
-//! The iterator over a loader's batches.
-
 use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Range;
@@ -79,7 +77,7 @@ impl Batches {
     pub(super) fn start(job: Arc<Job>, steps: Range<usize>) -> Result<Self> {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let pool = ThreadPoolBuilder::new()
-            .num_threads(job.config.threads.unwrap_or_else(cores))
+            .num_threads(job.config().threads.unwrap_or_else(cores))
             .thread_name(|number| format!("view-loader-{number}"))
             .build()
             .map_err(|error| Error::Threads(Box::new(error)))?;
@@ -110,7 +108,7 @@ impl Batches {
     /// Begins batches until the queue is full. Threads that find nothing more to do in
     /// one batch go on with the next.
     fn fill_queue(&mut self) {
-        while self.queue.len() < self.job.config.queue {
+        while self.queue.len() < self.job.config().queue {
             let Some(step) = self.steps.next() else {
                 return;
             };
@@ -136,7 +134,7 @@ impl Batches {
     fn finish(&mut self, step: usize, samples: &[Sample], values: Vec<f32>) -> Result<Batch> {
         let job = &self.job;
         let (height, width) = job.size();
-        let rows = samples.len() * job.config.views;
+        let rows = samples.len() * job.config().views;
         let views = Tensor::from_vec(values, (rows, height, width, CHANNELS), &Device::Cpu)?;
         let indices: Vec<usize> = samples.iter().map(|sample| sample.index).collect();
         let labels: Option<Vec<u32>> = indices.iter().map(|&i| job.dataset.label(i)).collect();

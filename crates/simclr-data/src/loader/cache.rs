@@ -1,5 +1,3 @@
-//! Images kept in memory after their first use.
-
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -39,12 +37,10 @@ impl ImageCache {
             return Ok(source.clone());
         }
         let decoded = dataset.decode(index)?;
-        let source = augmentation
-            .prepare(decoded)
-            .map_err(|source| Error::Augment {
-                name: dataset.name(index),
-                source,
-            })?;
+        let source = augmentation.prepare(decoded).map_err(|source| {
+            let name = dataset.name(index);
+            Error::Augment { name, source }
+        })?;
         let source = Arc::new(source);
         let bytes = source.byte_size() as u64;
         let kept = slot.get().is_none() && self.reserve(bytes);

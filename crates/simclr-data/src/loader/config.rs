@@ -1,9 +1,8 @@
-//! The loader's options.
-
 use serde::{Deserialize, Serialize};
 
 use crate::Seed;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, check};
+use crate::setters::setters;
 
 /// In which order images come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -87,47 +86,15 @@ impl LoaderConfig {
         }
     }
 
-    /// Sets [`batch_size`](Self::batch_size).
-    pub fn with_batch_size(self, batch_size: usize) -> Self {
-        Self { batch_size, ..self }
-    }
-
-    /// Sets [`views`](Self::views).
-    pub fn with_views(self, views: usize) -> Self {
-        Self { views, ..self }
-    }
-
-    /// Sets [`order`](Self::order).
-    pub fn with_order(self, order: Order) -> Self {
-        Self { order, ..self }
-    }
-
-    /// Sets [`last_batch`](Self::last_batch).
-    pub fn with_last_batch(self, last_batch: LastBatch) -> Self {
-        Self { last_batch, ..self }
-    }
-
-    /// Sets [`seed`](Self::seed).
-    pub fn with_seed(self, seed: Seed) -> Self {
-        Self { seed, ..self }
-    }
-
-    /// Sets [`threads`](Self::threads).
-    pub fn with_threads(self, threads: Option<usize>) -> Self {
-        Self { threads, ..self }
-    }
-
-    /// Sets [`queue`](Self::queue).
-    pub fn with_queue(self, queue: usize) -> Self {
-        Self { queue, ..self }
-    }
-
-    /// Sets [`cache_bytes`](Self::cache_bytes).
-    pub fn with_cache_bytes(self, cache_bytes: u64) -> Self {
-        Self {
-            cache_bytes,
-            ..self
-        }
+    setters! {
+        with_batch_size(batch_size: usize);
+        with_views(views: usize);
+        with_order(order: Order);
+        with_last_batch(last_batch: LastBatch);
+        with_seed(seed: Seed);
+        with_threads(threads: Option<usize>);
+        with_queue(queue: usize);
+        with_cache_bytes(cache_bytes: u64);
     }
 
     /// Fails if an option is out of range.
@@ -135,29 +102,24 @@ impl LoaderConfig {
     /// # Errors
     /// Names the option.
     pub fn validate(&self) -> Result<()> {
-        let positive = [
+        for (name, value) in [
             ("batch_size", self.batch_size),
             ("views", self.views),
             ("threads", self.threads.unwrap_or(1)),
             ("queue", self.queue),
-        ];
-        match positive.into_iter().find(|&(_, value)| value == 0) {
-            Some((name, value)) => Err(Error::setting(name, "at least 1", value)),
-            None => Ok(()),
+        ] {
+            check(value > 0, name, "at least 1", value)?;
         }
+        Ok(())
     }
 
     /// Fails unless batches can be made of `len` images.
     pub(super) fn validate_for(&self, len: usize) -> Result<()> {
         self.validate()?;
-        if len == 0 {
-            return Err(Error::setting("the number of images", "at least 1", len));
-        }
+        check(len > 0, "the number of images", "at least 1", len)?;
         if self.batch_size > len && self.last_batch != LastBatch::Keep {
-            return Err(Error::BatchTooLarge {
-                batch_size: self.batch_size,
-                len,
-            });
+            let batch_size = self.batch_size;
+            return Err(Error::BatchTooLarge { batch_size, len });
         }
         Ok(())
     }

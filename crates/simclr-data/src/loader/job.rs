@@ -18,7 +18,6 @@ use crate::error::{Error, Result};
 pub(super) struct Job {
     pub(super) dataset: Arc<dyn Dataset>,
     pub(super) augmentation: Arc<dyn Augmentation>,
-    pub(super) config: LoaderConfig,
     pub(super) sampler: Sampler,
     cache: ImageCache,
 }
@@ -31,13 +30,17 @@ impl Job {
     ) -> Result<Self> {
         config.validate_for(dataset.len())?;
         augmentation.validate()?;
+        let images = dataset.len();
         Ok(Self {
-            sampler: Sampler::new(dataset.len(), &config),
-            cache: ImageCache::new(dataset.len(), config.cache_bytes),
+            sampler: Sampler { images, config },
+            cache: ImageCache::new(images, config.cache_bytes),
             dataset,
             augmentation,
-            config,
         })
+    }
+
+    pub(super) fn config(&self) -> &LoaderConfig {
+        &self.sampler.config
     }
 
     /// Height and width of a view.
@@ -49,7 +52,7 @@ impl Job {
     pub(super) fn make_batch(&self, samples: &[Sample], stopped: &AtomicBool) -> Result<Vec<f32>> {
         let (height, width) = self.size();
         let view_len = height * width * CHANNELS;
-        let mut values = vec![0.0; self.config.views * samples.len() * view_len];
+        let mut values = vec![0.0; self.config().views * samples.len() * view_len];
         // The views of an image are apart: the first views of all images come first.
         let mut outputs: Vec<Vec<&mut [f32]>> = samples.iter().map(|_| Vec::new()).collect();
         for block in values.chunks_exact_mut((samples.len() * view_len).max(1)) {
@@ -78,13 +81,13 @@ impl Job {
         let (dataset, index) = (self.dataset.as_ref(), sample.index);
         let make = || {
             let source = self.cache.get(dataset, index, self.augmentation.as_ref())?;
-            let stream = Stream::new(self.config.seed)
+            let stream = Stream::new(self.config().seed)
                 .epoch(sample.epoch as u64)
                 .sample(index as u64);
             let made = self.augmentation.views_into(&source, stream, outputs);
-            made.map_err(|source| Error::Augment {
-                name: dataset.name(index),
-                source,
+            made.map_err(|source| {
+                let name = dataset.name(index);
+                Error::Augment { name, source }
             })
         };
         // A decoder that panics on a damaged file must not end the process; the batch

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use simclr_augment::Purpose;
 
 use super::config::{LastBatch, LoaderConfig, Order};
-use crate::Seed;
 use crate::streams::shuffled;
 
 /// One image of a batch.
@@ -18,43 +17,32 @@ pub(super) struct Sample {
 /// The contents of every batch, as a function of the step's number.
 #[derive(Debug, Clone)]
 pub(super) struct Sampler {
-    images: usize,
-    batch_size: usize,
-    order: Order,
-    last_batch: LastBatch,
-    seed: Seed,
+    pub(super) images: usize,
+    pub(super) config: LoaderConfig,
 }
 
 impl Sampler {
-    pub(super) fn new(images: usize, config: &LoaderConfig) -> Self {
-        Self {
-            images,
-            batch_size: config.batch_size,
-            order: config.order,
-            last_batch: config.last_batch,
-            seed: config.seed,
-        }
-    }
-
     /// Steps in the first `epochs` epochs.
     pub(super) fn steps(&self, epochs: usize) -> usize {
-        match self.last_batch {
-            LastBatch::Drop => epochs * (self.images / self.batch_size),
-            LastBatch::Keep => epochs * self.images.div_ceil(self.batch_size),
-            LastBatch::WrapAcrossEpochs => epochs * self.images / self.batch_size,
+        let batch_size = self.config.batch_size;
+        match self.config.last_batch {
+            LastBatch::Drop => epochs * (self.images / batch_size),
+            LastBatch::Keep => epochs * self.images.div_ceil(batch_size),
+            LastBatch::WrapAcrossEpochs => epochs * self.images / batch_size,
         }
     }
 
     /// The images of a step's batch. `epochs` keeps the orders of recent epochs.
     pub(super) fn batch(&self, step: usize, epochs: &mut RecentEpochs) -> Vec<Sample> {
         // Positions in the endless sequence of epochs.
-        let positions = match self.last_batch {
-            LastBatch::WrapAcrossEpochs => step * self.batch_size..(step + 1) * self.batch_size,
+        let batch_size = self.config.batch_size;
+        let positions = match self.config.last_batch {
+            LastBatch::WrapAcrossEpochs => step * batch_size..(step + 1) * batch_size,
             LastBatch::Drop | LastBatch::Keep => {
                 let per_epoch = self.steps(1);
                 let epoch_start = step / per_epoch * self.images;
-                let start = epoch_start + step % per_epoch * self.batch_size;
-                start..(start + self.batch_size).min(epoch_start + self.images)
+                let start = epoch_start + step % per_epoch * batch_size;
+                start..(start + batch_size).min(epoch_start + self.images)
             }
         };
         let sample = |position| {
@@ -67,10 +55,10 @@ impl Sampler {
     }
 
     fn epoch_order(&self, epoch: usize) -> Vec<usize> {
-        let indices = (0..self.images).collect();
-        match self.order {
+        let (indices, seed) = ((0..self.images).collect(), self.config.seed);
+        match self.config.order {
             Order::Sequential => indices,
-            Order::Shuffled => shuffled(indices, self.seed, epoch as u64, 0, Purpose::Shuffle),
+            Order::Shuffled => shuffled(indices, seed, epoch as u64, 0, Purpose::Shuffle),
         }
     }
 }
@@ -103,7 +91,8 @@ mod tests {
 
     fn sampler(images: usize, batch_size: usize, last_batch: LastBatch) -> Sampler {
         let config = LoaderConfig::default().with_batch_size(batch_size);
-        Sampler::new(images, &config.with_last_batch(last_batch))
+        let config = config.with_last_batch(last_batch);
+        Sampler { images, config }
     }
 
     fn batches(sampler: &Sampler, epochs: usize) -> Vec<Vec<Sample>> {
@@ -143,10 +132,7 @@ mod tests {
         let samples = batches.concat();
         assert_eq!(indices(&samples[..10]), (0..10).collect());
         assert_eq!(indices(&samples[10..]), (0..10).collect());
-        assert_eq!(
-            batches[2].iter().map(|s| s.epoch).collect::<Vec<_>>(),
-            [0, 0, 1, 1]
-        );
+        assert_eq!([0, 1, 2, 3].map(|i| batches[2][i].epoch), [0, 0, 1, 1]);
     }
 
     #[test]

@@ -1,5 +1,3 @@
-//! The view loader.
-
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -52,7 +50,7 @@ impl fmt::Debug for ViewLoader {
         f.debug_struct("ViewLoader")
             .field("dataset", &self.job.dataset)
             .field("augmentation", &self.job.augmentation)
-            .field("config", &self.job.config)
+            .field("config", self.job.config())
             .finish()
     }
 }
@@ -107,7 +105,7 @@ impl ViewLoader {
 
     /// The options.
     pub fn config(&self) -> &LoaderConfig {
-        &self.job.config
+        self.job.config()
     }
 
     /// How many batches the first `epochs` epochs have: the number of the step at

@@ -1,5 +1,3 @@
-//! Fewer labels, or fewer images without labels.
-
 use super::fractions::check_fraction;
 use crate::Seed;
 use crate::dataset::Dataset;

@@ -1,13 +1,11 @@
-//! Cross-validation in the paper's two forms.
-
-use super::classes::shuffled_classes;
-use super::fractions::{ROUNDING, check_fraction};
-use super::grouped::{Part, deal};
+use super::fractions::{check_fraction, check_sum};
+use super::grouped::deal;
 use super::groups::Groups;
-use super::parts::Split;
+use super::parts::{Part, Split};
+use super::stratified::cut;
 use crate::Seed;
 use crate::dataset::{Dataset, IntoDataset};
-use crate::error::{Error, Result};
+use crate::error::{Result, check};
 use crate::subset::Subset;
 
 /// Folds with one common test set.
@@ -47,7 +45,7 @@ impl Folds {
         fraction: f64,
         seed: Seed,
     ) -> Result<Self> {
-        Chunks::cut(dataset, folds, fraction, seed)?.folds(dataset, false)
+        Self::new(dataset, None, folds, fraction, seed, false)
     }
 
     /// Fold k validates on chunk k and trains on the others. The paper's: four
@@ -62,7 +60,7 @@ impl Folds {
         fraction: f64,
         seed: Seed,
     ) -> Result<Self> {
-        Chunks::cut(dataset, folds, fraction, seed)?.folds(dataset, true)
+        Self::new(dataset, None, folds, fraction, seed, true)
     }
 
     /// [`Folds::small_train`] with whole groups in each chunk; see
@@ -78,7 +76,7 @@ impl Folds {
         fraction: f64,
         seed: Seed,
     ) -> Result<Self> {
-        Chunks::deal(dataset, groups, folds, fraction, seed)?.folds(dataset, false)
+        Self::new(dataset, Some(groups), folds, fraction, seed, false)
     }
 
     /// [`Folds::large_train`] with whole groups in each chunk; see
@@ -93,7 +91,44 @@ impl Folds {
         fraction: f64,
         seed: Seed,
     ) -> Result<Self> {
-        Chunks::deal(dataset, groups, folds, fraction, seed)?.folds(dataset, true)
+        Self::new(dataset, Some(groups), folds, fraction, seed, true)
+    }
+
+    /// One fold per chunk: the chunk is the validation part and the others are trained on
+    /// (`large_train`), or the other way round.
+    fn new(
+        dataset: &(impl Dataset + Clone + 'static),
+        groups: Option<&Groups>,
+        folds: usize,
+        fraction: f64,
+        seed: Seed,
+        large_train: bool,
+    ) -> Result<Self> {
+        check(folds >= 2, "the number of folds", "at least 2", folds)?;
+        check_fraction("the fraction of a fold", fraction)?;
+        let sum = folds as f64 * fraction;
+        check_sum("the number of folds times the fraction of a fold", sum)?;
+        let chunk = |_| Part::needed("one of the folds", "folds of", fraction);
+        let mut parts: Vec<Part> = (0..folds).map(chunk).collect();
+        parts.push(Part::rest(1.0 - sum));
+        let mut chunks = match groups {
+            None => cut(dataset, &parts, "cross-validation", seed)?,
+            Some(groups) => deal(dataset, groups, &parts, "grouped cross-validation", seed)?,
+        };
+        let rest = chunks.pop().unwrap_or_default();
+        let dataset = dataset.clone().into_dataset();
+        let fold = |own: usize| {
+            let others = [&chunks[..own], &chunks[own + 1..]].concat().concat();
+            let own = chunks[own].clone();
+            let [train, validation] = if large_train {
+                [others, own]
+            } else {
+                [own, others]
+            };
+            Split::of_parts(vec![train, validation, rest.clone()]).of(dataset.clone())
+        };
+        let folds = (0..folds).map(fold).collect::<Result<_>>()?;
+        Ok(Self { folds })
     }
 
     /// The folds in order.
@@ -130,86 +165,4 @@ impl<'a> IntoIterator for &'a Folds {
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
     }
-}
-
-/// The chunks over all classes, and the rest.
-struct Chunks {
-    chunks: Vec<Vec<usize>>,
-    rest: Vec<usize>,
-}
-
-impl Chunks {
-    fn cut(dataset: &dyn Dataset, folds: usize, fraction: f64, seed: Seed) -> Result<Self> {
-        check_folds(folds, fraction)?;
-        let mut cut = Self {
-            chunks: vec![Vec::new(); folds],
-            rest: Vec::new(),
-        };
-        for class in shuffled_classes(dataset, "cross-validation", seed)? {
-            let mut start = 0;
-            for (k, chunk) in (1u32..).zip(&mut cut.chunks) {
-                let end = class.count(f64::from(k) * fraction);
-                class.check_some("folds of", fraction, end - start, "one of the folds")?;
-                chunk.extend(class.part(start, end));
-                start = end;
-            }
-            cut.rest.extend(class.part(start, class.images.len()));
-        }
-        Ok(cut)
-    }
-
-    fn deal(
-        dataset: &dyn Dataset,
-        groups: &Groups,
-        folds: usize,
-        fraction: f64,
-        seed: Seed,
-    ) -> Result<Self> {
-        check_folds(folds, fraction)?;
-        let chunk = |_| Part::needed("one of the folds", fraction);
-        let rest = Part::rest("testing", 1.0 - folds as f64 * fraction);
-        let parts: Vec<Part> = (0..folds).map(chunk).chain([rest]).collect();
-        let mut chunks = deal(dataset, groups, &parts, "grouped cross-validation", seed)?;
-        let rest = chunks.pop().unwrap_or_default();
-        Ok(Self { chunks, rest })
-    }
-
-    /// One fold per chunk: the chunk is the validation part and the others are trained on
-    /// (`large_train`), or the other way round.
-    fn folds(
-        &self,
-        dataset: &(impl Dataset + Clone + 'static),
-        large_train: bool,
-    ) -> Result<Folds> {
-        let dataset = dataset.clone().into_dataset();
-        let fold = |own: usize| {
-            let chunks = self.chunks.iter().enumerate();
-            let others = chunks.filter(|&(chunk, _)| chunk != own);
-            let others = others.flat_map(|(_, chunk)| chunk).copied().collect();
-            let mut split = Split {
-                train: self.chunks[own].clone(),
-                validation: others,
-                test: self.rest.clone(),
-            };
-            if large_train {
-                std::mem::swap(&mut split.train, &mut split.validation);
-            }
-            split.sorted().of(dataset.clone())
-        };
-        let folds = (0..self.chunks.len()).map(fold).collect::<Result<_>>()?;
-        Ok(Folds { folds })
-    }
-}
-
-fn check_folds(folds: usize, fraction: f64) -> Result<()> {
-    if folds < 2 {
-        return Err(Error::setting("the number of folds", "at least 2", folds));
-    }
-    check_fraction("the fraction of a fold", fraction)?;
-    let sum = folds as f64 * fraction;
-    if sum > 1.0 + ROUNDING {
-        let name = "the number of folds times the fraction of a fold";
-        return Err(Error::setting(name, "at most 1", sum));
-    }
-    Ok(())
 }

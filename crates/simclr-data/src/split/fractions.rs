@@ -1,8 +1,7 @@
-//! How much of a data set goes where.
-
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use super::parts::Part;
+use crate::error::{Result, check};
 
 /// How much of each class goes where; the rest is for testing.
 ///
@@ -39,15 +38,23 @@ impl Fractions {
     /// Names the fraction.
     pub fn validate(&self) -> Result<()> {
         check_fraction("train", self.train)?;
-        if !(0.0..=1.0).contains(&self.validation) {
-            let found = self.validation;
-            return Err(Error::setting("validation", "between 0 and 1", found));
-        }
-        let sum = self.train + self.validation;
-        if sum > 1.0 + ROUNDING {
-            return Err(Error::setting("train + validation", "at most 1", sum));
-        }
-        Ok(())
+        let is_valid = (0.0..=1.0).contains(&self.validation);
+        check(is_valid, "validation", "between 0 and 1", self.validation)?;
+        check_sum("train + validation", self.train + self.validation)
+    }
+
+    /// The parts for training, validation and testing.
+    pub(super) fn parts(&self) -> Result<[Part; 3]> {
+        self.validate()?;
+        let (train, validation) = (self.train, self.validation);
+        Ok([
+            Part::needed("training", "a train fraction of", train),
+            Part {
+                needed: validation > 0.0,
+                ..Part::needed("validation", "a validation fraction of", validation)
+            },
+            Part::rest(1.0 - train - validation),
+        ])
     }
 }
 
@@ -56,8 +63,11 @@ pub(super) const ROUNDING: f64 = 1e-9;
 
 /// Fails unless a fraction is in (0, 1].
 pub(super) fn check_fraction(name: &'static str, fraction: f64) -> Result<()> {
-    if fraction > 0.0 && fraction <= 1.0 {
-        return Ok(());
-    }
-    Err(Error::setting(name, "more than 0 and at most 1", fraction))
+    let is_valid = fraction > 0.0 && fraction <= 1.0;
+    check(is_valid, name, "more than 0 and at most 1", fraction)
+}
+
+/// Fails if fractions are more than 1 together.
+pub(super) fn check_sum(name: &'static str, sum: f64) -> Result<()> {
+    check(sum <= 1.0 + ROUNDING, name, "at most 1", sum)
 }

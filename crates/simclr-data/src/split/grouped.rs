@@ -11,10 +11,9 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use simclr_augment::Stream;
 
-use super::classes::check_classes;
 use super::fractions::{Fractions, ROUNDING};
 use super::groups::Groups;
-use super::parts::Split;
+use super::parts::{Part, Split, check_classes};
 use crate::Seed;
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
@@ -34,50 +33,9 @@ pub fn grouped_split(
     fractions: Fractions,
     seed: Seed,
 ) -> Result<Split<Vec<usize>>> {
-    fractions.validate()?;
-    let parts = [
-        Part::needed("training", fractions.train),
-        Part {
-            needed: fractions.validation > 0.0,
-            ..Part::needed("validation", fractions.validation)
-        },
-        Part::rest("testing", 1.0 - fractions.train - fractions.validation),
-    ];
-    let mut dealt = deal(dataset, groups, &parts, "a grouped split", seed)?.into_iter();
-    let mut next = || dealt.next().unwrap_or_default();
-    let split = Split {
-        train: next(),
-        validation: next(),
-        test: next(),
-    };
-    Ok(split.sorted())
-}
-
-/// A part of a split: what it is called, and how much of each class it should have.
-pub(super) struct Part {
-    name: &'static str,
-    fraction: f64,
-    /// Whether every class must be in it.
-    needed: bool,
-}
-
-impl Part {
-    pub(super) fn needed(name: &'static str, fraction: f64) -> Self {
-        Self {
-            name,
-            fraction,
-            needed: true,
-        }
-    }
-
-    /// What is left over, which may be nothing.
-    pub(super) fn rest(name: &'static str, fraction: f64) -> Self {
-        Self {
-            name,
-            fraction: fraction.max(0.0),
-            needed: false,
-        }
-    }
+    let parts = fractions.parts()?;
+    let images = deal(dataset, groups, &parts, "a grouped split", seed)?;
+    Ok(Split::of_parts(images))
 }
 
 /// Deals whole groups out to the parts; returns the images of each.
@@ -95,24 +53,20 @@ pub(super) fn deal(
         return Err(Error::setting(name, labels.len().to_string(), groups.len()));
     }
     let table = Dealer::new(&labels, dataset.class_names().len(), groups, parts);
-    let mut best: Option<Deal> = None;
-    for draw in 0..DRAWS {
-        let deal = table.deal(Stream::new(seed).epoch(draw).rng(GROUPS));
-        if best.as_ref().is_none_or(|best| deal.is_better_than(best)) {
-            best = Some(deal);
+    let deals = (0..DRAWS).map(|draw| table.deal(Stream::new(seed).epoch(draw).rng(GROUPS)));
+    let best = deals.reduce(|best, deal| {
+        if deal.is_better_than(&best) {
+            deal
+        } else {
+            best
         }
-    }
+    });
     let part_of_group = best.map(|deal| deal.part_of_group).unwrap_or_default();
     table.check(&part_of_group, dataset.class_names())?;
 
     let mut images = vec![Vec::new(); parts.len()];
     for (group, members) in groups.members().into_iter().enumerate() {
-        let part = part_of_group
-            .get(group)
-            .and_then(|&part| images.get_mut(part));
-        if let Some(part) = part {
-            part.extend(members);
-        }
+        images[part_of_group[group]].extend(members);
     }
     Ok(images)
 }
@@ -198,7 +152,7 @@ impl<'a> Dealer<'a> {
             part_of_group[group] = part;
         }
         Deal {
-            missing: self.missing(&part_of_group).count(),
+            missing: self.missing(&part_of_group).len(),
             cost: self.cost(&lacking),
             part_of_group,
         }
@@ -240,8 +194,8 @@ impl<'a> Dealer<'a> {
     fn cost(&self, lacking: &[Vec<f64>]) -> f64 {
         let of_part = |lacking: &Vec<f64>| -> f64 {
             let classes = lacking.iter().zip(&self.class_sizes);
+            let classes = classes.filter(|&(_, &size)| size > 0);
             classes
-                .filter(|&(_, &size)| size > 0)
                 .map(|(lack, &size)| (lack / size as f64).powi(2))
                 .sum()
         };
@@ -249,37 +203,42 @@ impl<'a> Dealer<'a> {
     }
 
     /// The (part, class) that have no image although they need one.
-    fn missing(&self, part_of_group: &[usize]) -> impl Iterator<Item = (usize, usize)> {
+    fn missing(&self, part_of_group: &[usize]) -> Vec<(usize, usize)> {
         let mut present = vec![vec![false; self.class_sizes.len()]; self.parts.len()];
         for (counts, &part) in self.groups.iter().zip(part_of_group) {
             for count in counts {
                 present[part][count.class] = true;
             }
         }
-        let needed = self.parts.iter().map(|part| part.needed);
-        let of_part = |(part, (present, needed)): (usize, (Vec<bool>, bool))| {
-            let classes = present.into_iter().enumerate();
-            let absent = classes.filter(move |&(_, present)| needed && !present);
-            absent.map(move |(class, _)| (part, class))
-        };
-        present
-            .into_iter()
-            .zip(needed)
+        let mut missing = Vec::new();
+        for (part, present) in present
+            .iter()
             .enumerate()
-            .flat_map(of_part)
+            .filter(|&(p, _)| self.parts[p].needed)
+        {
+            let absent = (0..present.len()).filter(|&class| !present[class]);
+            missing.extend(absent.map(|class| (part, class)));
+        }
+        missing
     }
 
     fn check(&self, part_of_group: &[usize], names: &[String]) -> Result<()> {
-        let Some((part, class)) = self.missing(part_of_group).next() else {
+        let Some(&(part, class)) = self.missing(part_of_group).first() else {
             return Ok(());
         };
         let has = |counts: &&Vec<ClassCount>| counts.iter().any(|count| count.class == class);
-        Err(Error::TooFewGroups {
+        let groups = match self.groups.iter().filter(has).count() {
+            1 => "1 group".to_owned(),
+            groups => format!("{groups} groups"),
+        };
+        let (fraction, part) = (self.parts[part].fraction, self.parts[part].name);
+        Err(Error::ClassTooSmall {
             class: names[class].clone(),
             images: self.class_sizes[class],
-            groups: self.groups.iter().filter(has).count(),
-            fraction: self.parts[part].fraction,
-            part: self.parts[part].name,
+            reason: format!(
+                " in {groups}, and with a fraction of {fraction} for {part} no group is left \
+                 for {part}; take other fractions, or smaller groups"
+            ),
         })
     }
 }

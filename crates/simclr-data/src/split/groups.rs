@@ -1,5 +1,3 @@
-//! Which images belong together.
-
 use std::collections::BTreeMap;
 
 use petgraph::unionfind::UnionFind;
@@ -57,14 +55,16 @@ impl Groups {
     pub fn by_pattern(dataset: &dyn Dataset, pattern: &str) -> Result<Self> {
         let regex = Regex::new(pattern).map_err(|error| Error::Pattern {
             pattern: pattern.to_owned(),
-            reason: error.to_string(),
+            reason: format!("is not a regular expression: {error}"),
         })?;
         let key = |index| {
             let name = dataset.name(index);
             let file = name.rsplit('/').next().unwrap_or(&name);
-            key_of(&regex, file).ok_or(Error::NoGroup {
+            key_of(&regex, file).ok_or_else(|| Error::Pattern {
                 pattern: pattern.to_owned(),
-                name,
+                reason: format!(
+                    "does not match the file name of '{name}', so its group is not known"
+                ),
             })
         };
         let keys = (0..dataset.len()).map(key).collect::<Result<Vec<_>>>()?;
@@ -92,11 +92,8 @@ impl Groups {
     /// If the two are about different numbers of images.
     pub fn joined(&self, other: &Self) -> Result<Self> {
         if self.len() != other.len() {
-            return Err(Error::setting(
-                "the number of images in groups to be joined",
-                self.len().to_string(),
-                other.len(),
-            ));
+            let name = "the number of images in groups to be joined";
+            return Err(Error::setting(name, self.len().to_string(), other.len()));
         }
         let mut sets = UnionFind::new(self.len());
         for members in self.members().iter().chain(&other.members()) {

@@ -8,7 +8,6 @@
 //! one image per class and part.
 
 mod budget;
-mod classes;
 mod folds;
 mod fractions;
 mod grouped;

@@ -1,11 +1,9 @@
-//! Splits that divide each class by the same fractions.
-
-use super::classes::shuffled_classes;
-use super::fractions::Fractions;
-use super::parts::Split;
+use super::fractions::{Fractions, ROUNDING};
+use super::parts::{Part, Split, check_classes};
 use crate::Seed;
 use crate::dataset::Dataset;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::streams::{SPLIT, shuffled};
 
 /// Splits each class by the same fractions; returns indices.
 ///
@@ -18,35 +16,41 @@ pub fn stratified_split(
     fractions: Fractions,
     seed: Seed,
 ) -> Result<Split<Vec<usize>>> {
-    fractions.validate()?;
-    let mut split = Split {
-        train: Vec::new(),
-        validation: Vec::new(),
-        test: Vec::new(),
-    };
-    for class in shuffled_classes(dataset, "a stratified split", seed)? {
-        let (train_end, validation_end) = (
-            class.count(fractions.train),
-            class.count(fractions.train + fractions.validation),
-        );
-        class.check_some(
-            "a train fraction of",
-            fractions.train,
-            train_end,
-            "training",
-        )?;
-        let validated = validation_end - train_end;
-        if fractions.validation > 0.0 {
-            let request = "a validation fraction of";
-            class.check_some(request, fractions.validation, validated, "validation")?;
+    let parts = fractions.parts()?;
+    let images = cut(dataset, &parts, "a stratified split", seed)?;
+    Ok(Split::of_parts(images))
+}
+
+/// Cuts each class, shuffled by (seed, class), at the nearest numbers of images to the
+/// parts' fractions; returns the images of each part.
+pub(super) fn cut(
+    dataset: &dyn Dataset,
+    parts: &[Part],
+    operation: &'static str,
+    seed: Seed,
+) -> Result<Vec<Vec<usize>>> {
+    let labels = dataset.labels(operation)?;
+    check_classes(dataset.class_names())?;
+    let mut of_parts = vec![Vec::new(); parts.len()];
+    for (label, name) in (0u32..).zip(dataset.class_names()) {
+        let members = (0..labels.len()).filter(|&i| labels.get(i) == Some(&label));
+        let class = shuffled(members.collect(), seed, 0, u64::from(label), SPLIT);
+        let (mut start, mut share) = (0, 0.0);
+        for (part, images) in parts.iter().zip(&mut of_parts) {
+            share += part.fraction;
+            let end = (class.len() as f64 * share + ROUNDING).round() as usize;
+            let end = end.min(class.len());
+            if part.needed && start == end {
+                let (request, fraction, part) = (part.request, part.fraction, part.name);
+                return Err(Error::ClassTooSmall {
+                    class: name.clone(),
+                    images: class.len(),
+                    reason: format!(", and {request} {fraction} leaves none of them for {part}"),
+                });
+            }
+            images.extend(&class[start..end]);
+            start = end;
         }
-        split.train.extend(class.part(0, train_end));
-        split
-            .validation
-            .extend(class.part(train_end, validation_end));
-        split
-            .test
-            .extend(class.part(validation_end, class.images.len()));
     }
-    Ok(split.sorted())
+    Ok(of_parts)
 }

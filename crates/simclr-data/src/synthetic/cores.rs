@@ -1,5 +1,3 @@
-//! Synthetic photographs of sediment cores.
-
 use simclr_augment::DecodedImage;
 
 use super::disturbance::{Disturbance, Scene};

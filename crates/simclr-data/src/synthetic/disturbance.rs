@@ -32,18 +32,12 @@ pub enum Disturbance {
 
 impl Disturbance {
     /// All kinds in label order, which is that of their names.
-    pub const ALL: [Self; 10] = [
-        Self::Biscuit,
-        Self::Brecciated,
-        Self::Crack,
-        Self::FallIn,
-        Self::FlowIn,
-        Self::Fractured,
-        Self::None,
-        Self::Soupy,
-        Self::SuckIn,
-        Self::UpArching,
-    ];
+    pub const ALL: [Self; 10] = {
+        use Disturbance::*;
+        [
+            Biscuit, Brecciated, Crack, FallIn, FlowIn, Fractured, None, Soupy, SuckIn, UpArching,
+        ]
+    };
 
     /// The label of this kind in [`SyntheticCores`](crate::SyntheticCores).
     pub fn label(self) -> u32 {
@@ -101,11 +95,8 @@ impl Line {
 
     /// How dark the opening is at a point: 1 inside, 0 outside.
     fn opening(&self, p: Point) -> f32 {
-        1.0 - step(
-            self.half_width * 0.6,
-            self.half_width * 1.3,
-            self.distance(p).abs(),
-        )
+        let (low, high) = (self.half_width * 0.6, self.half_width * 1.3);
+        1.0 - step(low, high, self.distance(p).abs())
     }
 
     /// The point before the far side slipped.
@@ -130,27 +121,9 @@ pub(super) struct Scene {
     depth: f32,
     /// Size of pieces or bands.
     size: f32,
-    /// Colour of openings and of what fills them.
-    filling: Filling,
-    seed: u32,
-}
-
-/// What lies between pieces: anything from mud to a shadow.
-struct Filling {
+    /// What lies between pieces: from mud (0) to a shadow (1).
     shadow: f32,
-}
-
-impl Filling {
-    fn draw(rng: &mut impl Rng) -> Self {
-        Self {
-            shadow: rng.random_range(0.15..0.85),
-        }
-    }
-
-    fn color(&self, sediment: &Sediment, p: Point) -> Color {
-        const SHADOW: Color = [0.08, 0.075, 0.07];
-        blend(sediment.slurry(p), SHADOW, self.shadow)
-    }
+    seed: u32,
 }
 
 impl Scene {
@@ -162,7 +135,7 @@ impl Scene {
             side: rng.random_range(-1.0..1.0),
             depth: rng.random_range(-1.0..1.0),
             size: rng.random(),
-            filling: Filling::draw(rng),
+            shadow: rng.random_range(0.15..0.85),
             seed: rng.random(),
         }
     }
@@ -182,6 +155,12 @@ impl Scene {
         }
     }
 
+    /// What lies in openings and between pieces.
+    fn filling(&self, sediment: &Sediment, p: Point) -> Color {
+        const SHADOW: Color = [0.08, 0.075, 0.07];
+        blend(sediment.slurry(p), SHADOW, self.shadow)
+    }
+
     fn between(&self, low: f32, high: f32) -> f32 {
         low + (high - low) * self.strength
     }
@@ -190,29 +169,20 @@ impl Scene {
         let source = self.lines.iter().fold(p, |p, line| line.unslipped(p));
         let openings = self.lines.iter().map(|line| line.opening(p));
         let open = openings.fold(0.0, f32::max);
-        mix(
-            open,
-            || sediment.color(source),
-            || self.filling.color(sediment, p),
-        )
+        let filling = || self.filling(sediment, p);
+        mix(open, || sediment.color(source), filling)
     }
 
     fn brecciated(&self, sediment: &Sediment, p: Point) -> Color {
         let shape = |k| 0.07 * rough(self.seed.wrapping_add(k), p.scaled(3.5, 3.5));
-        let piece = cell(
-            self.seed,
-            p.plus(shape(0), shape(3)),
-            0.28 + 0.35 * self.size,
-        );
+        let bent = p.plus(shape(0), shape(3));
+        let piece = cell(self.seed, bent, 0.28 + 0.35 * self.size);
         let turned = p.turned(piece.center, 2.2 * signed(piece.id, 1));
         let source = turned.plus(0.0, 0.6 * signed(piece.id, 2));
         let gap = self.between(0.015, 0.07) * (1.0 + 0.6 * signed(piece.id, 3));
         let inside = step(gap * 0.4, gap, piece.border);
-        mix(
-            inside,
-            || self.filling.color(sediment, p),
-            || sediment.color(source),
-        )
+        let filling = || self.filling(sediment, p);
+        mix(inside, filling, || sediment.color(source))
     }
 
     fn biscuit(&self, sediment: &Sediment, p: Point) -> Color {
@@ -227,12 +197,8 @@ impl Scene {
         let inside = 1.0 - step(half_height - 0.03, half_height + 0.02, off_center);
         let turned = p.turned(center, 0.28 * signed(id, 2));
         let source = turned.plus(0.0, 0.35 * signed(id, 3));
-        let smeared = Point::new(p.x * 0.5, p.y * 3.0);
-        mix(
-            inside,
-            || sediment.slurry(smeared),
-            || sediment.color(source),
-        )
+        let smeared = || sediment.slurry(p.scaled(0.5, 3.0));
+        mix(inside, smeared, || sediment.color(source))
     }
 
     fn up_arching(&self, sediment: &Sediment, p: Point) -> Color {
@@ -249,11 +215,8 @@ impl Scene {
         let first = p.plus(stir * field(0, coarse), stir * field(3, coarse));
         let finer = first.scaled(2.0, 2.0);
         let source = first.plus(0.25 * field(6, finer), 0.25 * field(9, finer));
-        blend(
-            sediment.color(source),
-            sediment.slurry(source),
-            0.55 + 0.25 * self.size,
-        )
+        let wet = 0.55 + 0.25 * self.size;
+        blend(sediment.color(source), sediment.slurry(source), wet)
     }
 
     fn fall_in(&self, sediment: &Sediment, p: Point) -> Color {
@@ -270,11 +233,8 @@ impl Scene {
         let radius = 0.09 + 0.11 * self.size + 0.05 * signed(lump.id, 3);
         let round = 1.0 - step(radius * 0.8, radius * 1.1, lump.distance);
         let whole = round * step(0.005, 0.04, lump.border);
-        mix(
-            whole,
-            || self.filling.color(sediment, p),
-            || sediment.lump(lump.id, p),
-        )
+        let filling = || self.filling(sediment, p);
+        mix(whole, filling, || sediment.lump(lump.id, p))
     }
 
     fn flow_in(&self, sediment: &Sediment, p: Point) -> Color {
@@ -290,8 +250,8 @@ impl Scene {
         let axis = 0.4 * self.side + 0.1 * smooth(self.seed, Point::new(0.3, p.y));
         let off_axis = (p.x - axis).abs();
         let drag = self.between(0.6, 1.2) * (-off_axis / 0.28).exp();
-        let half_width =
-            0.1 + 0.1 * self.size + 0.03 * smooth(self.seed, Point::new(7.0, p.y * 2.0));
+        let wave = 0.03 * smooth(self.seed, Point::new(7.0, p.y * 2.0));
+        let half_width = 0.1 + 0.1 * self.size + wave;
         let streaks = 0.07 * rough(self.seed, Point::new(p.x * 14.0, p.y * 0.8));
         let column = || sediment.slurry(p).map(|value| value + streaks);
         let outside = step(half_width - 0.03, half_width + 0.03, off_axis);

@@ -4,7 +4,7 @@ use rand_chacha::ChaCha8Rng;
 use simclr_augment::{DecodedImage, Purpose, Stream};
 
 use crate::Seed;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, check};
 
 /// The images of such a set. Image i has label `i % classes`.
 #[derive(Debug, Clone)]
@@ -18,9 +18,7 @@ pub(super) struct Drawn {
 impl Drawn {
     pub(super) fn new(len: usize, size: usize, seed: Seed, classes: [&str; 10]) -> Result<Self> {
         for (name, value) in [("len", len), ("size", size)] {
-            if value == 0 {
-                return Err(Error::setting(name, "at least 1", value));
-            }
+            check(value > 0, name, "at least 1", value)?;
         }
         Ok(Self {
             len,

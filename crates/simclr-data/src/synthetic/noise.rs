@@ -85,10 +85,8 @@ pub(super) fn cell(seed: u32, p: Point, size: f32) -> Cell {
     for (i, j) in (i0 - 1..=i0 + 1).flat_map(|i| (j0 - 1..=j0 + 1).map(move |j| (i, j))) {
         let id = hash(seed, i, j);
         let part = |bits: u32| 0.1 + 0.8 * (bits & 0xFFFF) as f32 / 65536.0;
-        let center = Point::new(
-            (i as f32 + part(id)) * size,
-            (j as f32 + part(id >> 16)) * size,
-        );
+        let (i, j) = (i as f32 + part(id), j as f32 + part(id >> 16));
+        let center = Point::new(i * size, j * size);
         let squared = (center.x - p.x).powi(2) + (center.y - p.y).powi(2);
         if squared < nearest.0 {
             second = nearest.0;

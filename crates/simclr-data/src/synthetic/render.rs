@@ -56,10 +56,8 @@ impl Camera {
         for (row, column) in (0..size).flat_map(|row| (0..size).map(move |column| (row, column))) {
             let samples = OFFSETS.map(|(dx, dy)| {
                 let x = place(column, dx) * if self.mirrored { -1.0 } else { 1.0 };
-                self.lit(
-                    Point::new(x, place(row, dy)).plus(self.center.x, self.center.y),
-                    &scene,
-                )
+                let p = Point::new(x, place(row, dy)).plus(self.center.x, self.center.y);
+                self.lit(p, &scene)
             });
             let noise = self.sensor_noise * signed(hash(self.seed, row as i32, column as i32), 0);
             for channel in 0..3 {

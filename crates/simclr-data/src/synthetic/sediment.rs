@@ -74,10 +74,8 @@ impl Sediment {
         let depth = p.y + self.tilt * p.x + self.undulation * smooth(self.seed, p.scaled(1.5, 1.5));
         let index = self.layers.partition_point(|layer| layer.bottom < depth);
         let last = self.layers.len().saturating_sub(1);
-        let (Some(layer), Some(next)) = (
-            self.layers.get(index.min(last)),
-            self.layers.get((index + 1).min(last)),
-        ) else {
+        let layer = |index: usize| self.layers.get(index.min(last));
+        let (Some(layer), Some(next)) = (layer(index), layer(index + 1)) else {
             return self.mean;
         };
         let into_next = 0.5 * step(-self.softness, 0.0, depth - layer.bottom);

@@ -1,4 +1,4 @@
-//! Images of plain textures: a domain to transfer from.
+use std::f32::consts::{PI, TAU};
 
 use rand::Rng;
 use simclr_augment::DecodedImage;
@@ -98,7 +98,7 @@ impl Texture {
             ink,
             ground,
             scale: rng.random_range(3.0..7.0),
-            angle: rng.random_range(0.0..std::f32::consts::TAU),
+            angle: rng.random_range(0.0..TAU),
             shift: Point::new(rng.random_range(-9.0..9.0), rng.random_range(-9.0..9.0)),
             distortion: rng.random_range(0.0..0.25),
             softness: rng.random_range(0.05..0.2),
@@ -137,9 +137,7 @@ impl Texture {
         let radius = x.hypot(y);
         match self.kind {
             0 => inside(y.abs() - 0.25),
-            1 => inside(
-                0.3 * (std::f32::consts::PI * p.x).sin() * (std::f32::consts::PI * p.y).sin(),
-            ),
+            1 => inside(0.3 * (PI * p.x).sin() * (PI * p.y).sin()),
             2 => inside(radius - 0.3),
             3 => inside((radius - 0.32).abs() - 0.1),
             4 => {
@@ -162,8 +160,7 @@ impl Texture {
                 // Short strokes, each in a direction of its own.
                 let stroke = cell(self.seed, p, 1.0);
                 let q = Point::new(p.x - stroke.center.x, p.y - stroke.center.y);
-                let angle = std::f32::consts::PI * signed(stroke.id, 3);
-                let q = q.turned(Point::new(0.0, 0.0), angle);
+                let q = q.turned(Point::new(0.0, 0.0), PI * signed(stroke.id, 3));
                 inside((q.x.abs() - 0.4).max(q.y.abs() - 0.08))
             }
         }

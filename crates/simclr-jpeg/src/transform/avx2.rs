@@ -6,17 +6,23 @@ use std::arch::x86_64::__m256i;
 use pulp::x86::V3;
 use pulp::{NullaryFnOnce, cast};
 
-use super::constants::{C1_082, C1_414, C1_613, C1_847};
-use super::row::BlockRow;
+use super::algorithm::{Operations, transform};
 use crate::frame::Block;
 
-pub(super) fn inverse(simd: V3, row: BlockRow<'_>) {
-    simd.vectorize(Pairs { simd, row });
+pub(super) fn inverse(simd: V3, blocks: &[Block], multipliers: &[i16; 64], samples: &mut [u8]) {
+    simd.vectorize(Pairs {
+        simd,
+        blocks,
+        multipliers,
+        samples,
+    });
 }
 
 struct Pairs<'a> {
     simd: V3,
-    row: BlockRow<'a>,
+    blocks: &'a [Block],
+    multipliers: &'a [i16; 64],
+    samples: &'a mut [u8],
 }
 
 impl NullaryFnOnce for Pairs<'_> {
@@ -24,22 +30,21 @@ impl NullaryFnOnce for Pairs<'_> {
 
     #[inline(always)]
     fn call(self) {
-        let Self { simd, row } = self;
-        let length = row.blocks.len() * 8;
+        let length = self.blocks.len() * 8;
         let mut multipliers = [cast([0i16; 16]); 8];
-        let (rows, _) = row.multipliers.as_chunks::<8>();
+        let (rows, _) = self.multipliers.as_chunks::<8>();
         for (multiplier, row) in multipliers.iter_mut().zip(rows) {
             *multiplier = side_by_side(row, row);
         }
-        for (pair, x) in row.blocks.chunks(2).zip((0..).step_by(16)) {
+        for (pair, x) in self.blocks.chunks(2).zip((0..).step_by(16)) {
             let (first, second) = match pair {
                 [first, second] => (first, second),
                 [alone, ..] => (alone, alone),
                 [] => return,
             };
-            let lines = transform_pair(simd, first, second, &multipliers);
+            let lines = transform_pair(self.simd, first, second, &multipliers);
             let width = pair.len() * 8;
-            for (line, samples) in lines.iter().zip(row.samples.chunks_exact_mut(length)) {
+            for (line, samples) in lines.iter().zip(self.samples.chunks_exact_mut(length)) {
                 samples[x..x + width].copy_from_slice(&line[..width]);
             }
         }
@@ -66,12 +71,8 @@ fn transform_pair(simd: V3, first: &Block, second: &Block, multipliers: &Lines) 
     let rows = transposed(simd, transform(simd, lines));
     let lines = transposed(simd, transform(simd, rows));
     let mut samples = [[0; 16]; 8];
-    for (pair, lines) in samples
-        .as_chunks_mut::<2>()
-        .0
-        .iter_mut()
-        .zip(lines.as_chunks::<2>().0)
-    {
+    let (pairs, _) = samples.as_chunks_mut::<2>();
+    for (pair, lines) in pairs.iter_mut().zip(lines.as_chunks::<2>().0) {
         let upper = simd.avx2._mm256_srai_epi16::<5>(lines[0]);
         let lower = simd.avx2._mm256_srai_epi16::<5>(lines[1]);
         // First block's rows, second block's rows; then row by row.
@@ -82,54 +83,26 @@ fn transform_pair(simd: V3, first: &Block, second: &Block, multipliers: &Lines) 
     samples
 }
 
-#[inline(always)]
-fn add(simd: V3, a: __m256i, b: __m256i) -> __m256i {
-    simd.avx2._mm256_add_epi16(a, b)
-}
+impl Operations for V3 {
+    type Row = __m256i;
 
-#[inline(always)]
-fn sub(simd: V3, a: __m256i, b: __m256i) -> __m256i {
-    simd.avx2._mm256_sub_epi16(a, b)
-}
+    #[inline(always)]
+    fn add(self, a: __m256i, b: __m256i) -> __m256i {
+        self.avx2._mm256_add_epi16(a, b)
+    }
 
-/// `value * constant / 256`, rounded down: the upper half of a product of 32 bits.
-#[inline(always)]
-fn times(simd: V3, value: __m256i, constant: i16) -> __m256i {
-    let shifted = simd.avx2._mm256_slli_epi16::<2>(value);
-    simd.avx2
-        ._mm256_mulhi_epi16(shifted, cast([constant << 6; 16]))
-}
+    #[inline(always)]
+    fn sub(self, a: __m256i, b: __m256i) -> __m256i {
+        self.avx2._mm256_sub_epi16(a, b)
+    }
 
-/// 1-dimensional transforms down the columns.
-#[inline(always)]
-fn transform(simd: V3, input: Lines) -> Lines {
-    let sum = add(simd, input[0], input[4]);
-    let difference = sub(simd, input[0], input[4]);
-    let outer = add(simd, input[2], input[6]);
-    let inner = times(simd, sub(simd, input[2], input[6]), C1_414);
-    let inner = sub(simd, inner, outer);
-    let even0 = add(simd, sum, outer);
-    let even1 = add(simd, difference, inner);
-    let even2 = sub(simd, difference, inner);
-    let even3 = sub(simd, sum, outer);
-    let (z13, z10) = (add(simd, input[5], input[3]), sub(simd, input[5], input[3]));
-    let (z11, z12) = (add(simd, input[1], input[7]), sub(simd, input[1], input[7]));
-    let odd7 = add(simd, z11, z13);
-    let z5 = times(simd, add(simd, z10, z12), C1_847);
-    let z10 = sub(simd, times(simd, z10, -C1_613), z10);
-    let odd6 = sub(simd, add(simd, z10, z5), odd7);
-    let odd5 = sub(simd, times(simd, sub(simd, z11, z13), C1_414), odd6);
-    let odd4 = add(simd, sub(simd, times(simd, z12, C1_082), z5), odd5);
-    [
-        add(simd, even0, odd7),
-        add(simd, even1, odd6),
-        add(simd, even2, odd5),
-        sub(simd, even3, odd4),
-        add(simd, even3, odd4),
-        sub(simd, even2, odd5),
-        sub(simd, even1, odd6),
-        sub(simd, even0, odd7),
-    ]
+    /// The upper half of a product of 32 bits.
+    #[inline(always)]
+    fn times(self, value: __m256i, constant: i16) -> __m256i {
+        let shifted = self.avx2._mm256_slli_epi16::<2>(value);
+        let constant = cast([constant << 6; 16]);
+        self.avx2._mm256_mulhi_epi16(shifted, constant)
+    }
 }
 
 /// Exchanges rows and columns in both halves.

@@ -1,5 +1,3 @@
-//! Brightness, contrast, saturation, hue and greyscale, each by itself.
-
 use super::planes::{BLOCK, PixelOp, Planes, Sums};
 use crate::image::{CHANNELS, Image};
 use crate::simd::{Kernel, Level, vectorized};
@@ -8,12 +6,6 @@ use crate::simd::{Kernel, Level, vectorized};
 fn apply_one(image: &mut Image, op: PixelOp) {
     let pixels = image.pixels_mut();
     vectorized(OneOp { pixels, op });
-}
-
-/// The mean of each channel over the whole image.
-fn channel_means(image: &Image) -> [f32; CHANNELS] {
-    let pixels = image.pixels();
-    vectorized(ChannelSums { pixels }).means(pixels.len())
 }
 
 /// `x * factor`: SimCLRv2's brightness. Not clipped.
@@ -29,7 +21,8 @@ pub fn offset_brightness(image: &mut Image, delta: f32) {
 /// `(x - mean) * factor + mean` with the mean of each channel over the whole image
 /// (`tf.image.adjust_contrast`). Not clipped.
 pub fn adjust_contrast(image: &mut Image, factor: f32) {
-    let means = channel_means(image);
+    let pixels = image.pixels();
+    let means = vectorized(ChannelSums { pixels }).means(pixels.len());
     apply_one(image, PixelOp::Contrast { factor, means });
 }
 
@@ -129,11 +122,8 @@ mod tests {
 
     fn assert_close(image: &Image, expected: [f64; 3]) {
         for (a, b) in image.data().iter().zip(expected) {
-            assert!(
-                (f64::from(*a) - b).abs() < 2e-6,
-                "{:?} {expected:?}",
-                image.data()
-            );
+            let error = (f64::from(*a) - b).abs();
+            assert!(error < 2e-6, "{:?} {expected:?}", image.data());
         }
     }
 

@@ -1,5 +1,3 @@
-//! The colour jitter: brightness, contrast, saturation and hue by random amounts.
-
 use rand::Rng;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
@@ -142,28 +140,23 @@ impl ColorJitterParams {
     /// The operations on pixels, cut where a contrast step needs the means of what
     /// came before it.
     pub(crate) fn passes(&self) -> Vec<Vec<PixelOp>> {
-        let steps = self.order.split(|step| *step == JitterStep::Contrast);
-        steps
-            .map(|steps| {
-                steps
-                    .iter()
-                    .filter_map(|step| self.pixel_op(*step))
-                    .collect()
-            })
-            .collect()
-    }
-
-    /// The step as an operation on pixels; contrast needs the means and is none.
-    fn pixel_op(&self, step: JitterStep) -> Option<PixelOp> {
-        match step {
-            JitterStep::Brightness => Some(match self.brightness_model {
-                BrightnessModel::Multiply => PixelOp::Scale(self.brightness),
-                BrightnessModel::Add => PixelOp::Offset(self.brightness),
-            }),
-            JitterStep::Contrast => None,
-            JitterStep::Saturation => Some(PixelOp::Saturation(self.saturation)),
-            JitterStep::Hue => Some(PixelOp::Hue(self.hue)),
+        let (mut passes, mut pass) = (Vec::new(), Vec::new());
+        for step in self.order {
+            pass.push(match (step, self.brightness_model) {
+                (JitterStep::Brightness, BrightnessModel::Multiply) => {
+                    PixelOp::Scale(self.brightness)
+                }
+                (JitterStep::Brightness, BrightnessModel::Add) => PixelOp::Offset(self.brightness),
+                (JitterStep::Saturation, _) => PixelOp::Saturation(self.saturation),
+                (JitterStep::Hue, _) => PixelOp::Hue(self.hue),
+                (JitterStep::Contrast, _) => {
+                    passes.push(std::mem::take(&mut pass));
+                    continue;
+                }
+            });
         }
+        passes.push(pass);
+        passes
     }
 }
 
@@ -177,10 +170,8 @@ mod tests {
     fn draws_stay_in_their_ranges() {
         let jitter = ColorJitter::default().with_strength(0.5);
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(3);
-        let draws: Vec<_> = (0..5000)
-            .map(|_| jitter.sample(&mut rng).unwrap())
-            .collect();
-        let happened: Vec<_> = draws.iter().flatten().collect();
+        let draws = (0..5000).map(|_| jitter.sample(&mut rng).unwrap());
+        let happened: Vec<_> = draws.flatten().collect();
         assert!((happened.len() as f64 / 5000.0 - 0.8).abs() < 0.02);
         for values in happened {
             for factor in [values.brightness, values.contrast, values.saturation] {

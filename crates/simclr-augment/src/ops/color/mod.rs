@@ -1,5 +1,3 @@
-//! Colour operations, each by itself and as the colour jitter made of them.
-
 pub(crate) mod adjust;
 pub(crate) mod jitter;
 pub(crate) mod passes;

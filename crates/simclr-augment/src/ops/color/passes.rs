@@ -3,16 +3,14 @@
 use super::jitter::ColorJitterParams;
 use super::planes::{BLOCK, PixelOp, Planes, Sums};
 use crate::image::{CHANNELS, Image};
-use crate::ops::resizer::{Resizer, Scratch};
+use crate::ops::resizer::Resizer;
 use crate::sample::Sample;
 use crate::simd::{Kernel, Level, vectorized};
 
 /// The original's colour jitter with everything decided: the four steps in the
 /// given order, values clipped to [0, 1] after each.
 pub fn color_jitter(image: &mut Image, params: &ColorJitterParams) {
-    let pixels = image.pixels_mut();
-    let passes = ColorPasses::new(Some(params), false);
-    vectorized(AllPasses { pixels, passes });
+    recolor(image.pixels_mut(), ColorPasses::new(Some(params), false));
 }
 
 /// All colour operations of a view, arranged for as few passes as possible: one
@@ -25,47 +23,34 @@ pub(crate) struct ColorPasses {
 }
 
 impl ColorPasses {
-    pub(crate) fn new(jitter: Option<&ColorJitterParams>, grayscale: bool) -> Self {
-        let mut passes = jitter.map_or_else(Vec::new, ColorJitterParams::passes);
-        if passes.is_empty() {
-            passes.push(Vec::new());
+    /// No operation, and no clip.
+    pub(crate) fn none() -> Self {
+        Self {
+            passes: vec![Vec::new()],
+            contrast: 1.0,
         }
-        let only_one = passes.len() == 1;
-        if let Some(last) = passes.last_mut() {
+    }
+
+    pub(crate) fn new(jitter: Option<&ColorJitterParams>, grayscale: bool) -> Self {
+        let mut all = jitter.map_or_else(Self::none, |jitter| Self {
+            passes: jitter.passes(),
+            contrast: jitter.contrast,
+        });
+        let only_one = all.passes.len() == 1;
+        if let Some(last) = all.passes.last_mut() {
             if grayscale {
                 last.push(PixelOp::Grayscale);
             } else if only_one && last.is_empty() {
                 last.push(PixelOp::Clip);
             }
         }
-        Self {
-            passes,
-            contrast: jitter.map_or(1.0, |values| values.contrast),
-        }
+        all
     }
 
-    /// The operations before the first contrast on row `y` of a picture while it is
-    /// resized, the results going to `row`, their sums (if a contrast follows) added to
-    /// `sums`.
+    /// The operations from the first contrast on, after the pass 0 over all pixels in rows
+    /// of `row`, whose sums are `sums`.
     #[inline(always)]
-    pub(crate) fn first<S: Sample>(
-        &self,
-        (resizer, y): (&Resizer<'_, S>, usize),
-        scratch: &Scratch,
-        row: &mut [[f32; CHANNELS]],
-        sums: &mut Sums,
-        planes: &mut Planes,
-    ) {
-        for (column, block) in (0..).step_by(BLOCK).zip(row.chunks_mut(BLOCK)) {
-            resizer.blend(y, column, scratch, planes);
-            self.block(0, block, planes, sums);
-        }
-    }
-
-    /// The remaining operations on all pixels, which [`Self::first`] left in rows of
-    /// `row` pixels; `sums` is the total that it gave.
-    #[inline(always)]
-    pub(crate) fn rest(
+    fn rest(
         &self,
         pixels: &mut [[f32; CHANNELS]],
         row: usize,
@@ -110,13 +95,58 @@ impl ColorPasses {
     }
 }
 
-/// All passes over pixels that are there already.
-pub(crate) struct AllPasses<'a> {
-    pub(crate) pixels: &'a mut [[f32; CHANNELS]],
-    pub(crate) passes: ColorPasses,
+/// Resizes row by row, each row getting its first colour operations while it is in
+/// the cache, and then does what has to wait for the whole image.
+pub(crate) fn resize_and_recolor<S: Sample>(
+    resizer: Resizer<'_, S>,
+    passes: ColorPasses,
+    output: &mut [f32],
+) {
+    vectorized(ResizeAndRecolor {
+        resizer,
+        passes,
+        output,
+    });
 }
 
-impl Kernel for AllPasses<'_> {
+struct ResizeAndRecolor<'a, S> {
+    resizer: Resizer<'a, S>,
+    passes: ColorPasses,
+    output: &'a mut [f32],
+}
+
+impl<S: Sample> Kernel for ResizeAndRecolor<'_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call<L: Level>(self, level: L) {
+        let mut scratch = self.resizer.scratch();
+        let mut planes = Planes::new();
+        let mut sums = Sums::new();
+        let width = self.resizer.width();
+        let (pixels, _) = self.output.as_chunks_mut::<CHANNELS>();
+        for (y, row) in pixels.chunks_exact_mut(width).enumerate() {
+            self.resizer.prepare(level, y, &mut scratch);
+            for (column, block) in (0..).step_by(BLOCK).zip(row.chunks_mut(BLOCK)) {
+                self.resizer.blend(y, column, &scratch, &mut planes);
+                self.passes.block(0, block, &mut planes, &mut sums);
+            }
+        }
+        self.passes.rest(pixels, width, sums, &mut planes);
+    }
+}
+
+/// All passes over pixels that are there already.
+pub(crate) fn recolor(pixels: &mut [[f32; CHANNELS]], passes: ColorPasses) {
+    vectorized(Recolor { pixels, passes });
+}
+
+struct Recolor<'a> {
+    pixels: &'a mut [[f32; CHANNELS]],
+    passes: ColorPasses,
+}
+
+impl Kernel for Recolor<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -138,8 +168,12 @@ mod tests {
     use rand::SeedableRng;
 
     use super::*;
+    use crate::image::DecodedImage;
+    use crate::ops::CropBox;
     use crate::ops::color::adjust::*;
     use crate::ops::color::jitter::{BrightnessModel, ColorJitter, JitterStep};
+    use crate::ops::taps::Resampling;
+    use crate::simd::on_every_level;
 
     proptest! {
         #[test]
@@ -158,14 +192,15 @@ mod tests {
 
     #[test]
     fn the_jitter_is_its_steps_with_clips_between() {
-        let data = (0..700 * 3).map(|i| (i % 97) as f32 / 80.0 - 0.1).collect();
-        let image = Image::new(7, 100, data).unwrap();
+        let image = Image::from_fn(7, 100, |i| (i % 97) as f32 / 80.0 - 0.1);
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
         for model in [BrightnessModel::Multiply, BrightnessModel::Add] {
-            let jitter = ColorJitter::default()
-                .with_brightness(model)
-                .with_probability(1.0);
-            let params = jitter.sample(&mut rng).unwrap().unwrap();
+            let jitter = ColorJitter::default().with_brightness(model);
+            let params = jitter
+                .with_probability(1.0)
+                .sample(&mut rng)
+                .unwrap()
+                .unwrap();
             let mut expected = image.clone();
             for step in params.order {
                 match (step, model) {
@@ -186,6 +221,51 @@ mod tests {
             let mut jittered = image.clone();
             color_jitter(&mut jittered, &params);
             assert_eq!(jittered, expected);
+        }
+    }
+
+    /// Enlarged, shrunk a little, shrunk to less than a quarter, wider than a block.
+    #[test]
+    fn every_level_gives_the_same_bits() {
+        let (height, width) = (61, 1300);
+        let value = |i: usize| (i.wrapping_mul(2_654_435_761) >> 9) as u8;
+        let decoded = DecodedImage::from_fn(height, width, value);
+        for box_width in [3, 150, 400, 1300] {
+            for resampling in [Resampling::Bicubic, Resampling::Bilinear] {
+                let crop_box = CropBox {
+                    y: 2,
+                    x: 0,
+                    height: 50,
+                    width: box_width,
+                };
+                let size = (33, 299);
+                let outputs = on_every_level(|| {
+                    let mut resizer = Resizer::new(&decoded, crop_box, size, resampling).unwrap();
+                    resizer.flip_left_right();
+                    ToVec(resizer)
+                });
+                for output in &outputs {
+                    assert!(*output == outputs[0], "{box_width} {resampling:?}");
+                }
+            }
+        }
+    }
+
+    struct ToVec<'a>(Resizer<'a, u8>);
+
+    impl Kernel for ToVec<'_> {
+        type Output = Vec<f32>;
+
+        #[inline(always)]
+        fn call<L: Level>(self, level: L) -> Vec<f32> {
+            let mut output = vec![0.0; 33 * 299 * CHANNELS];
+            let resize = ResizeAndRecolor {
+                resizer: self.0,
+                passes: ColorPasses::none(),
+                output: &mut output,
+            };
+            resize.call(level);
+            output
         }
     }
 }

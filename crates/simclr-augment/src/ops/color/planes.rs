@@ -158,9 +158,7 @@ impl Planes {
     /// Applies `operation(red, green, blue)` everywhere.
     #[inline(always)]
     fn mix<const CLIP: bool>(&mut self, operation: impl Fn(f32, f32, f32) -> [f32; CHANNELS]) {
-        let count = self.count;
-        let [red, green, blue] = &mut self.values;
-        let (red, green, blue) = (&mut red[..count], &mut green[..count], &mut blue[..count]);
+        let [red, green, blue] = self.begin(self.count);
         for ((r, g), b) in red.iter_mut().zip(green).zip(blue) {
             [*r, *g, *b] = operation(*r, *g, *b).map(clip_if::<CLIP>);
         }
