@@ -8,21 +8,25 @@
 //! kept on disk ([`FeatureStore`]). The outcome is a [`Comparison`] with means, standard
 //! deviations, confidence intervals and paired differences, and a report.
 //!
-//! ```no_run
-//! use simclr_data::{DatasetExt, ImageFolder};
+//! ```
+//! use simclr_data::{DatasetExt, Seed, SyntheticCores};
 //! use simclr_study::{Study, Task, paper};
 //! use simclr_train::Pretrain;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let protocol = paper::experiment_3();
-//! let task = Task::new("cores/", ImageFolder::labelled("cores/")?.shared())?;
+//! # let dir = tempfile::tempdir()?;
+//! # let dir = dir.path();
+//! let protocol = paper::tiny(paper::experiment_3()).with_label_fractions([1.0]);
+//! // Or `ImageFolder::labelled("cores/")?`.
+//! let cores = SyntheticCores::new(120, 32, Seed(1))?;
+//! let task = Task::new("synthetic cores", cores.shared())?;
 //! let pretrain = Pretrain::new(protocol.pretrain.clone());
 //!
-//! let mut study = Study::open("runs/cores", protocol, task)?;
+//! let mut study = Study::open(dir, protocol, task)?;
 //! study.probe_untrained(|run| pretrain.clone().seed(run.seed).untrained())?;
-//! study.pretrain("pretrained", &pretrain, 1.0, "pretrain")?;
+//! // And `study.pretrain("pretrained", &pretrain, 1.0, "pretrain")?`, which takes longer.
 //! println!("{}", study.comparison()?.table()?);
-//! study.write_report()?;
+//! assert!(study.write_report()?.ends_with("report.html"));
 //! # Ok(())
 //! # }
 //! ```

@@ -93,9 +93,7 @@ impl Table {
     /// columns; or `output` cannot be written to.
     pub fn write_csv(&self, output: &mut dyn Write) -> Result<()> {
         self.check()?;
-        let has_estimates = |column| {
-            self.rows.iter().any(|row| row[column].is_estimate())
-        };
+        let has_estimates = |column: usize| self.rows.iter().any(|row| row[column].is_estimate());
         let estimates: Vec<bool> = (0..self.columns.len()).map(has_estimates).collect();
         let header = self.columns.iter().zip(&estimates);
         let header = header.flat_map(|(name, estimate)| {
