@@ -1,5 +1,5 @@
 //! The main job on synthetic sediment cores: pretrain a small encoder without labels,
-//! then compare the linear probe on it with the same probe on the untrained encoder.
+//! then compare the probes on it with the same probes on the untrained encoder.
 //!
 //! `cargo run --release --example quickstart`
 
@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use simclr::data::SyntheticCores;
+use simclr::eval::analysis::{Repeat, Summary};
 use simclr::eval::probes::LinearProbe;
 use simclr::eval::{ProbeSuite, comparison_table};
 use simclr::model::Stem;
@@ -34,13 +35,13 @@ struct Arguments {
     #[arg(long, default_value_t = 2000)]
     images: usize,
     /// Side of the images in pixels.
-    #[arg(long, default_value_t = 32)]
+    #[arg(long, default_value_t = 48)]
     image_size: usize,
     /// Passes over the images.
-    #[arg(long, default_value_t = 6)]
+    #[arg(long, default_value_t = 20)]
     train_epochs: usize,
     /// Images per step.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 50)]
     train_batch_size: usize,
     /// Seed of everything.
     #[arg(long, default_value_t = 1)]
@@ -103,11 +104,19 @@ fn run(arguments: &Arguments) -> AnyResult {
         .classification(name, what, &pretrained.linear.test)?
         .run(&RunRecord::read(&run.dir)?)?
         .write(&run.dir)?;
+    let test = &pretrained.logistic.test;
+    let (low, high) = Summary::of_shares(&[Repeat::of(test)])?
+        .interval
+        .ok_or("there is one test image")?;
     println!(
-        "quickstart: untrained {:.1} % -> pretrained {:.1} % (linear probe, {} test images), report: {}",
-        100.0 * untrained.linear.test.accuracy,
-        100.0 * pretrained.linear.test.accuracy,
-        split.test.len(),
+        "quickstart: untrained {:.1} % -> pretrained {:.1} % ({:.1} to {:.1}; chance {:.0} %; \
+         logistic regression, {} test images), report: {}",
+        100.0 * untrained.logistic.test.accuracy,
+        100.0 * test.accuracy,
+        100.0 * low,
+        100.0 * high,
+        100.0 / test.class_names.len() as f64,
+        test.samples,
         report.display()
     );
     Ok(())

@@ -150,11 +150,10 @@ impl Comparison {
         let cells = cells.filter(|((cell, _), _)| cell.label_fraction == fraction);
         let repeats = cells.filter_map(|((_, result), images)| {
             let report = result.report(classifier.unwrap_or_else(|| result.primary()))?;
-            let pairs = report.labels.iter().zip(&report.predictions);
             Some(Repeat {
                 units: images.test_units.clone(),
-                values: pairs.map(|(a, b)| f64::from(u8::from(a == b))).collect(),
                 train: images.train.clone(),
+                ..Repeat::of(report)
             })
         });
         let repeats: Vec<Repeat> = repeats.collect();

@@ -1,5 +1,6 @@
 //! One evaluation among several of the same method.
 
+use crate::metrics::ClassificationReport;
 use crate::{Error, Result};
 
 /// One of several evaluations of a method: a fold of a seed.
@@ -15,6 +16,17 @@ pub struct Repeat {
 }
 
 impl Repeat {
+    /// The test images of a report, each a unit of its own.
+    pub fn of(report: &ClassificationReport) -> Self {
+        let pairs = report.labels.iter().zip(&report.predictions);
+        let values: Vec<f64> = pairs.map(|(a, b)| f64::from(u8::from(a == b))).collect();
+        Self {
+            units: (0..values.len()).collect(),
+            values,
+            train: Vec::new(),
+        }
+    }
+
     pub(super) fn mean(&self) -> Result<f64> {
         let images = self.values.len();
         if images == 0 || images != self.units.len() {

@@ -24,7 +24,7 @@ const OPERATION: &str = "logistic regression";
 /// from the strongest penalty down, each from the last one's solution. The penalty with the
 /// lowest log-loss on the validation set wins, the stronger of several: with few images,
 /// accuracies tie or differ by luck. The search ends when the log-loss has risen
-/// [`PATIENCE`] times in a row.
+/// three times in a row.
 ///
 /// The solver is this crate's own: a step is two products on candle's tensors and needs no
 /// line search, while the L-BFGS of general crates brings vector types of its own, keeps ten
