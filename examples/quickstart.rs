@@ -35,13 +35,13 @@ struct Arguments {
     #[arg(long, default_value_t = 2000)]
     images: usize,
     /// Side of the images in pixels.
-    #[arg(long, default_value_t = 48)]
+    #[arg(long, default_value_t = 32)]
     image_size: usize,
     /// Passes over the images.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 6)]
     train_epochs: usize,
     /// Images per step.
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 100)]
     train_batch_size: usize,
     /// Seed of everything.
     #[arg(long, default_value_t = 1)]
