@@ -7,6 +7,7 @@ mod pickle;
 mod pytorch;
 mod report;
 mod source;
+mod source_variable;
 #[cfg(feature = "tensorflow")]
 mod tensorflow;
 

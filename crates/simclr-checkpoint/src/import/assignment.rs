@@ -6,7 +6,7 @@ use std::path::Path;
 use simclr_model::{ParameterSpec, Role, SimClrConfig};
 
 use super::options::ImportOptions;
-use super::source::SourceVariable;
+use super::source_variable::SourceVariable;
 use crate::architecture::Differences;
 use crate::element::ElementType;
 use crate::error::{Error, InFile, Result};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use candle_core::pickle::{PthTensors, TensorInfo};
 use candle_core::{DType, Tensor};
 
-use super::source::SourceVariable;
+use super::source_variable::SourceVariable;
 use crate::element::ElementType;
 use crate::error::{Error, InFile, Result};
 use crate::ranged_file::RangedFile;

@@ -10,7 +10,8 @@ use simclr_model::{
 
 use super::assignment::{Recognized, assign};
 use super::options::ImportOptions;
-use super::source::{SourceFile, SourceVariable};
+use super::source::SourceFile;
+use super::source_variable::SourceVariable;
 use crate::architecture::{Shapes, recognize_encoder, supervised_head};
 use crate::format::metadata::{Source, display_name};
 use crate::torch::{CLASSIFIER, Layout, STEM, name_of};

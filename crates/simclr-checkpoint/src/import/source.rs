@@ -4,20 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::pickle::{LEGACY_PICKLE, PickleFile};
+use super::source_variable::SourceVariable;
 use crate::Result;
 use crate::element::ElementType;
 use crate::format::reader::{SafetensorsReader, TensorEntry};
 use crate::ranged_file::RangedFile;
 #[cfg(feature = "tensorflow")]
 use crate::tensorflow::{Bundle, Variable};
-
-/// What a file says about one of its variables.
-#[derive(Debug, Clone)]
-pub(super) struct SourceVariable {
-    pub(super) shape: Vec<usize>,
-    pub(super) data_type: String,
-    pub(super) element: Option<ElementType>,
-}
 
 /// An open file, whatever its format.
 pub(super) enum SourceFile {

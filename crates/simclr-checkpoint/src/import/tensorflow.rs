@@ -9,7 +9,8 @@ use simclr_model::{
 
 use super::assignment::{Assignment, Recognized, ValueOrigin, assign};
 use super::options::ImportOptions;
-use super::source::{SourceFile, SourceVariable};
+use super::source::SourceFile;
+use super::source_variable::SourceVariable;
 use crate::architecture::{Shapes, recognize_encoder, supervised_head};
 use crate::element::Values;
 use crate::error::{Error, InFile, Result};
