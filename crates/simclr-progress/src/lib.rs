@@ -113,3 +113,17 @@ impl Progress for Silent {
     fn note(&mut self, _: &str) {}
     fn finish(&mut self, _: &str) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_library_is_silent_unless_asked() {
+        assert_eq!(ProgressMode::default(), ProgressMode::Silent);
+        let mut progress = ProgressMode::default().start(Stage::new("probe", 1));
+        progress.step(&StepUpdate::default());
+        progress.note("nobody hears this");
+        progress.finish("done");
+    }
+}
