@@ -35,9 +35,7 @@ impl FrozenEncoder {
             count += 1;
         }
         check("batches", count, "at least 1", count > 0)?;
-        for (variable, sum) in statistics(&encoder).zip(sums.unwrap_or_default()) {
-            set_to(variable, sum / f64::from(count))?;
-        }
+        set_statistics(&encoder, sums.unwrap_or_default(), f64::from(count))?;
         Ok(Encoder::new(self.config(), parameters.var_builder())?.frozen())
     }
 
@@ -73,6 +71,9 @@ fn add_statistics(sums: Option<Vec<Tensor>>, encoder: &Encoder) -> Result<Vec<Te
         .collect()
 }
 
-fn set_to(variable: &Var, value: candle_core::Result<Tensor>) -> Result<()> {
-    Ok(variable.set(&value?)?)
+fn set_statistics(encoder: &Encoder, sums: Vec<Tensor>, count: f64) -> Result<()> {
+    for (variable, sum) in statistics(encoder).zip(sums) {
+        variable.set(&(sum / count)?)?;
+    }
+    Ok(())
 }

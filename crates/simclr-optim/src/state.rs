@@ -164,7 +164,6 @@ impl<const BUFFERS: usize> OptimizerState<BUFFERS> {
     }
 }
 
-/// Without the values, of which there are millions.
 /// The methods of [`Optimizer`](crate::Optimizer) that are those of a field `state`, an
 /// [`OptimizerState`].
 macro_rules! forward_to_state {
@@ -192,6 +191,7 @@ macro_rules! forward_to_state {
 
 pub(crate) use forward_to_state;
 
+/// Without the values, of which there are millions.
 impl<const BUFFERS: usize> fmt::Debug for OptimizerState<BUFFERS> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OptimizerState")

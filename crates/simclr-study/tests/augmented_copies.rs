@@ -6,21 +6,14 @@ use std::path::Path;
 
 use candle_core::Device;
 use simclr_data::{Dataset, DatasetExt, OfflineAugmentation, Seed, SyntheticCores};
-use simclr_eval::ProbeSuite;
-use simclr_eval::probes::{KNearest, LinearProbe, LogisticProbe};
 use simclr_model::Encoder;
 use simclr_study::{Error, FoldScheme, Protocol, Result, Study, Task, paper};
 
+mod common;
+use common::quick_probes;
+
 /// Two seeds, so that what one of them trains on the other one tests on.
 fn protocol(copies: Option<OfflineAugmentation>) -> Protocol {
-    let probes = ProbeSuite::default()
-        .with_linear(LinearProbe::paper().with_epochs(1).with_batch_size(10))
-        .with_logistic(
-            LogisticProbe::default()
-                .with_penalties(vec![1.0])
-                .with_steps(5),
-        )
-        .with_nearest(KNearest::default());
     paper::tiny(paper::experiment_3())
         .with_folds(FoldScheme::SmallTrain {
             folds: 2,
@@ -28,7 +21,7 @@ fn protocol(copies: Option<OfflineAugmentation>) -> Protocol {
         })
         .with_label_fractions([1.0, 0.5])
         .with_seeds([Seed(1), Seed(2)])
-        .with_probes(probes)
+        .with_probes(quick_probes())
         .with_offline_augmentation(copies)
 }
 

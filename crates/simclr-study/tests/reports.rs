@@ -6,25 +6,19 @@ use std::path::Path;
 
 use candle_core::Device;
 use simclr_data::{Dataset, DatasetExt, Groups, Seed, SyntheticCores};
-use simclr_eval::ProbeSuite;
 use simclr_eval::metrics::{ClassificationReport, RocCurve};
-use simclr_eval::probes::{LinearProbe, LogisticProbe};
 use simclr_model::{Encoder, Parameters};
 use simclr_study::{
     Error, FoldScheme, NetworkEvaluation, Protocol, Result, Study, Task, TrainingJob, paper,
 };
 
+mod common;
+use common::quick_probes;
+
 /// Images of a study.
 const IMAGES: usize = 150;
 
 fn protocol(seeds: &[Seed]) -> Protocol {
-    let probes = ProbeSuite::default()
-        .with_linear(LinearProbe::paper().with_epochs(1).with_batch_size(10))
-        .with_logistic(
-            LogisticProbe::default()
-                .with_penalties(vec![1.0])
-                .with_steps(5),
-        );
     paper::tiny(paper::experiment_3())
         .with_folds(FoldScheme::SmallTrain {
             folds: 2,
@@ -32,7 +26,7 @@ fn protocol(seeds: &[Seed]) -> Protocol {
         })
         .with_label_fractions([1.0])
         .with_seeds(seeds)
-        .with_probes(probes)
+        .with_probes(quick_probes())
 }
 
 fn study(dir: &Path, seeds: &[Seed], groups: Option<Groups>) -> Study {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use super::repeat::Repeat;
-use super::variance::{Variance, variance};
+use super::variance::{Variance, squares};
 use crate::{Error, Result};
 
 /// Confidence level of all intervals.
@@ -51,8 +51,8 @@ impl Summary {
         let count = values.len();
         let mean = values.iter().sum::<f64>() / count as f64;
         let standard_deviation = (count > 1).then(|| {
-            let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-            (squares / (count as f64 - 1.0)).sqrt()
+            let degrees = count as f64 - 1.0;
+            (squares(values) / degrees).sqrt()
         });
         Ok(Self {
             count,
@@ -73,18 +73,19 @@ impl Summary {
         if let Some(value) = values.find(|value| !(0.0..=1.0).contains(*value)) {
             return Err(wrong(format!("shares in [0, 1] expected, got {value}")));
         }
-        let (summary, variance) = Self::with_variance(repeats)?;
-        let interval = |variance: &Variance| wilson(summary.mean, variance);
+        let means = means(repeats)?;
+        let summary = Self::of(&means)?;
+        let variance = Variance::of(repeats, &means);
+        let interval = variance.map(|variance| wilson(summary.mean, &variance));
         Ok(Self {
-            interval: variance.as_ref().map(interval).transpose()?,
+            interval: interval.transpose()?,
             ..summary
         })
     }
+}
 
-    fn with_variance(repeats: &[Repeat]) -> Result<(Self, Option<Variance>)> {
-        let means: Vec<f64> = repeats.iter().map(Repeat::mean).collect::<Result<_>>()?;
-        Ok((Self::of(&means)?, variance(repeats, &means)))
-    }
+fn means(repeats: &[Repeat]) -> Result<Vec<f64>> {
+    repeats.iter().map(Repeat::mean).collect()
 }
 
 /// Wilson's interval for as many independent images as have the variance of the mean.
@@ -142,29 +143,38 @@ impl PairedComparison {
         }
         let differences = first.iter().zip(second).map(|(a, b)| a.minus(b));
         let differences: Vec<Repeat> = differences.collect::<Result<_>>()?;
-        let (mut difference, variance) = Summary::with_variance(&differences)?;
-        let mut p_value = None;
-        if let Some(variance) = variance {
-            let own = variance.of_difference();
-            let student = student_t(own.degrees())?;
-            let half = student.inverse_cdf(0.5 + 0.5 * LEVEL) * own.total().sqrt();
+        let means = means(&differences)?;
+        let mut difference = Summary::of(&means)?;
+        if let Some(variance) = Variance::of_difference(&differences, &means) {
+            let student = student_t(variance.degrees())?;
+            let half = student.inverse_cdf(0.5 + 0.5 * LEVEL) * variance.total().sqrt();
             let (low, high) = (difference.mean - half, difference.mean + half);
             difference.interval = Some((low.max(-1.0), high.min(1.0)));
-            let corrected = variance.with_shared_training();
-            let deviation = corrected.total().sqrt();
-            // Without any spread nothing can be said.
-            if differences.len() >= FEWEST_PAIRS && deviation > 0.0 {
-                let student = student_t(corrected.degrees())?;
-                p_value = Some(2.0 * student.sf(difference.mean.abs() / deviation));
-            }
         }
         let ahead = |repeat: &&Repeat| repeat.values.iter().sum::<f64>() > 0.0;
         Ok(Self {
             difference,
             wins: differences.iter().filter(ahead).count(),
-            p_value,
+            p_value: p_value(&differences, &means, difference.mean)?,
         })
     }
+}
+
+/// The corrected resampled t test; `None` below five pairs, or without any spread.
+fn p_value(differences: &[Repeat], means: &[f64], mean: f64) -> Result<Option<f64>> {
+    if differences.len() < FEWEST_PAIRS {
+        return Ok(None);
+    }
+    let Some(variance) = Variance::of(differences, means) else {
+        return Ok(None);
+    };
+    let variance = variance.with_shared_training(differences);
+    let deviation = variance.total().sqrt();
+    if deviation == 0.0 {
+        return Ok(None);
+    }
+    let student = student_t(variance.degrees())?;
+    Ok(Some(2.0 * student.sf(mean.abs() / deviation)))
 }
 
 fn student_t(degrees: f64) -> Result<StudentsT> {

@@ -13,35 +13,63 @@ pub(super) struct Variance {
     pub(super) units: usize,
     /// Between repeats, and its degrees of freedom; 0 and 1 for a single repeat.
     between: (f64, f64),
-    /// What is left of the variance between all repeats without that of their test images, and
-    /// its degrees of freedom.
-    excess: (f64, f64),
     /// How often the variance between repeats counts.
     factor: f64,
-    /// What repeats that share training images add to the factor.
-    shared: f64,
 }
 
 impl Variance {
-    pub(super) fn total(&self) -> f64 {
-        self.images + self.factor * self.between.0
-    }
-
-    /// The variance corrected for training images that the repeats share.
-    pub(super) fn with_shared_training(mut self) -> Self {
-        self.factor += self.shared;
-        self
+    /// With the variance between repeats of the same test images if there are any, otherwise
+    /// with what is left of that between all. `None` if all test images are of one unit.
+    pub(super) fn of(repeats: &[Repeat], means: &[f64]) -> Option<Self> {
+        let same_images = || between(repeats, means);
+        Self::new(repeats, means, |deviations| {
+            same_images().unwrap_or_else(|| excess(means, deviations))
+        })
     }
 
     /// The variance of a difference. Repeats of the same images differ by what their test images
     /// make of two methods, which is counted once. Methods that never differed are not taken for
     /// certain to be equal: the variance is then that of a single image that tells them apart.
-    pub(super) fn of_difference(mut self) -> Self {
-        self.between = self.excess;
-        if self.images == 0.0 {
-            self.images = (self.units as f64).powi(-2);
+    pub(super) fn of_difference(repeats: &[Repeat], means: &[f64]) -> Option<Self> {
+        let mut variance = Self::new(repeats, means, |deviations| excess(means, deviations))?;
+        if variance.images == 0.0 {
+            variance.images = (variance.units as f64).powi(-2);
         }
+        Some(variance)
+    }
+
+    fn new(
+        repeats: &[Repeat],
+        means: &[f64],
+        between: impl Fn(&[BTreeMap<usize, f64>]) -> (f64, f64),
+    ) -> Option<Self> {
+        let count = repeats.len() as f64;
+        let deviations: Vec<_> = repeats.iter().zip(means).map(deviations).collect();
+        let mut units: BTreeMap<usize, f64> = BTreeMap::new();
+        for (unit, deviation) in deviations.iter().flatten() {
+            *units.entry(*unit).or_default() += deviation / count;
+        }
+        if units.len() < 2 {
+            return None;
+        }
+        let many = units.len() as f64;
+        let squares: f64 = units.values().map(|deviation| deviation.powi(2)).sum();
+        Some(Self {
+            images: squares * many / (many - 1.0),
+            units: units.len(),
+            between: between(&deviations),
+            factor: 1.0 / count,
+        })
+    }
+
+    /// The variance corrected for training images that the repeats share.
+    pub(super) fn with_shared_training(mut self, repeats: &[Repeat]) -> Self {
+        self.factor += shared_training(repeats);
         self
+    }
+
+    pub(super) fn total(&self) -> f64 {
+        self.images + self.factor * self.between.0
     }
 
     /// Degrees of freedom after Welch and Satterthwaite.
@@ -55,29 +83,6 @@ impl Variance {
             images
         }
     }
-}
-
-/// `None` if all test images are of one unit.
-pub(super) fn variance(repeats: &[Repeat], means: &[f64]) -> Option<Variance> {
-    let count = repeats.len() as f64;
-    let deviations: Vec<_> = repeats.iter().zip(means).map(deviations).collect();
-    let mut units: BTreeMap<usize, f64> = BTreeMap::new();
-    for (unit, deviation) in deviations.iter().flatten() {
-        *units.entry(*unit).or_default() += deviation / count;
-    }
-    if units.len() < 2 {
-        return None;
-    }
-    let many = units.len() as f64;
-    let squares: f64 = units.values().map(|deviation| deviation.powi(2)).sum();
-    Some(Variance {
-        images: squares * many / (many - 1.0),
-        units: units.len(),
-        between: between(repeats, means).unwrap_or_else(|| excess(means, &deviations)),
-        excess: excess(means, &deviations),
-        factor: 1.0 / count,
-        shared: shared_training(repeats),
-    })
 }
 
 /// How far each unit moves the mean of a repeat. The sum of their squares is the variance that
@@ -118,7 +123,7 @@ fn excess(means: &[f64], deviations: &[BTreeMap<usize, f64>]) -> (f64, f64) {
 }
 
 /// The sum of squared deviations from the mean.
-fn squares(values: &[f64]) -> f64 {
+pub(super) fn squares(values: &[f64]) -> f64 {
     let mean = values.iter().sum::<f64>() / values.len() as f64;
     values.iter().map(|value| (value - mean).powi(2)).sum()
 }
@@ -186,7 +191,7 @@ mod tests {
         let repeats = repeats();
         let mean = |repeat: &Repeat| repeat.values.iter().sum::<f64>() / 60.0;
         let means: Vec<f64> = repeats.iter().map(mean).collect();
-        let found = variance(&repeats, &means).unwrap();
+        let found = Variance::of(&repeats, &means).unwrap();
         let mut random = ChaCha8Rng::seed_from_u64(1);
         let bootstrap = |_| {
             let mut weights = vec![0.0; found.units];
@@ -209,11 +214,13 @@ mod tests {
 
     #[test]
     fn the_variance_between_repeats_is_that_of_the_same_test_images() {
-        let (_, degrees) = variance(&repeats(), &[0.5, 0.7, 0.1]).unwrap().between;
-        let (between, _) = variance(&repeats(), &[0.5, 0.7, 0.1]).unwrap().between;
+        let variance = Variance::of(&repeats(), &[0.5, 0.7, 0.1]).unwrap();
+        let (between, degrees) = variance.between;
         assert!((between - 0.02).abs() < 1e-12 && degrees == 1.0);
-        let single = variance(&repeats()[..1], &[0.5]).unwrap();
-        assert_eq!((single.between, single.shared), ((0.0, 1.0), 0.0));
+        let single = repeats()[..1].to_vec();
+        let variance = Variance::of(&single, &[0.5]).unwrap();
+        assert_eq!(variance.between, (0.0, 1.0));
+        assert_eq!(shared_training(&single), 0.0);
     }
 
     #[test]

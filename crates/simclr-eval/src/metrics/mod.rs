@@ -12,5 +12,6 @@ pub use batch_means::{BatchMeans, PAPER_BATCH_SIZE};
 pub use confusion::{ClassScores, ConfusionMatrix};
 pub use curve::{PrecisionRecallCurve, RocCurve};
 pub use report::ClassificationReport;
+pub(crate) use softmax::cross_entropies;
 pub use softmax::softmax;
 pub use top_k::{arg_max, top_k_accuracy};

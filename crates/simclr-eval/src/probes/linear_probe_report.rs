@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::metrics::{BatchMeans, ClassificationReport, ConfusionMatrix, arg_max};
+use crate::metrics::{BatchMeans, ClassificationReport, ConfusionMatrix, arg_max, cross_entropies};
 use simclr_report::{Cell, Table, percent};
 
 /// The metrics of a set of images after an epoch.
@@ -30,11 +30,7 @@ impl SplitMetrics {
     pub fn new(labels: &[u32], scores: &[f32], classes: usize, batch_size: usize) -> Result<Self> {
         let predictions = arg_max(scores, classes)?;
         let confusion = ConfusionMatrix::new(labels, &predictions, classes)?;
-        let losses: Vec<f64> = scores
-            .chunks_exact(classes)
-            .zip(labels)
-            .map(|(row, &label)| nll(row, label))
-            .collect();
+        let losses = cross_entropies(scores, labels, classes);
         let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
         let batches: Vec<f64> = losses.chunks(batch_size.max(1)).map(mean).collect();
         Ok(Self {
@@ -45,14 +41,6 @@ impl SplitMetrics {
             paper_compatible: BatchMeans::new(labels, &predictions, classes, batch_size)?,
         })
     }
-}
-
-/// The negative log-likelihood of one row of logits; its label has been checked.
-fn nll(row: &[f32], label: u32) -> f64 {
-    let highest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f64 = row.iter().map(|x| f64::from(x - highest).exp()).sum();
-    let own = row.get(label as usize).copied().unwrap_or(f32::NAN);
-    sum.ln() - f64::from(own - highest)
 }
 
 /// One epoch of a linear probe.

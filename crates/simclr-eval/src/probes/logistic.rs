@@ -4,7 +4,7 @@ use candle_core::{D, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::Examples;
-use crate::metrics::{ClassificationReport, ConfusionMatrix, arg_max};
+use crate::metrics::{ClassificationReport, ConfusionMatrix, arg_max, cross_entropies};
 use crate::{Error, Result};
 use simclr_report::percent;
 
@@ -204,7 +204,8 @@ impl LogisticProbe {
             let scores: Vec<f32> = weights.logits(&validation_x)?.flatten_all()?.to_vec1()?;
             let predictions = arg_max(&scores, classes)?;
             let confusion = ConfusionMatrix::new(validation.labels(), &predictions, classes)?;
-            let validation_log_loss = log_loss(&scores, validation.labels(), classes);
+            let losses = cross_entropies(&scores, validation.labels(), classes);
+            let validation_log_loss = losses.iter().sum::<f64>() / losses.len() as f64;
             tried.push(TriedPenalty {
                 penalty,
                 validation_accuracy: confusion.accuracy(),
@@ -232,18 +233,6 @@ impl LogisticProbe {
             test_scores,
         })
     }
-}
-
-/// The mean cross-entropy of the softmax of rows of logits.
-fn log_loss(scores: &[f32], labels: &[u32], classes: usize) -> f64 {
-    let of_row = |(row, &label): (&[f32], &u32)| {
-        let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let logit = |x: f32| f64::from(x) - f64::from(largest);
-        let sum: f64 = row.iter().map(|&x| logit(x).exp()).sum();
-        sum.ln() - logit(row[label as usize])
-    };
-    let rows = scores.chunks_exact(classes).zip(labels);
-    rows.map(of_row).sum::<f64>() / labels.len() as f64
 }
 
 /// How rows of features become the rows of a [`Problem`].
