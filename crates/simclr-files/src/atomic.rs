@@ -1,11 +1,12 @@
 //! Files that are either complete or not there.
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use tempfile::{NamedTempFile, TempPath};
 
+use crate::digest::DigestWriter;
 use crate::error::{Error, Result};
 
 /// Bytes that are collected before they are written.
@@ -69,6 +70,51 @@ pub fn write_atomically<E: From<Error>>(
     let temporary = writer
         .into_inner()
         .map_err(|error| Error::io(path)(error.into_error()))?;
+    Ok(put_in_place(temporary, path, durability)?)
+}
+
+/// [`write_atomically`] for a file that holds its own digest: the place at the byte `digest_at`,
+/// where `write` puts [`DIGEST_PLACEHOLDER`](crate::DIGEST_PLACEHOLDER), gets the digest of what
+/// `write` has written. [`digest_around`](crate::digest_around) computes it again.
+///
+/// The digest is computed by another thread while the file is written.
+///
+/// # Errors
+/// As [`write_atomically`].
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("note.txt");
+/// use simclr_files::Durability::Buffered;
+/// use simclr_files::{DIGEST_PLACEHOLDER, Error, digest_around, write_with_digest};
+///
+/// write_with_digest(&path, Buffered, 4, |file| {
+///     write!(file, "note{DIGEST_PLACEHOLDER}complete").map_err(Error::io(&path))
+/// })?;
+/// let file = std::fs::read_to_string(&path)?;
+/// assert_eq!(file[4..68], digest_around(file.as_bytes(), 4)?);
+/// # Ok(())
+/// # }
+/// ```
+pub fn write_with_digest<E: From<Error>>(
+    path: &Path,
+    durability: Durability,
+    digest_at: u64,
+    write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+) -> Result<(), E> {
+    let temporary = temporary_beside(path)?;
+    let mut writer = DigestWriter::new(temporary).map_err(Error::io(path))?;
+    write(&mut writer)?;
+    let (mut temporary, digest) = writer.finish().map_err(Error::io(path))?;
+    temporary
+        .seek(SeekFrom::Start(digest_at))
+        .and_then(|_| temporary.write_all(digest.as_bytes()))
+        .map_err(Error::io(path))?;
+    Ok(put_in_place(temporary, path, durability)?)
+}
+
+fn put_in_place(temporary: NamedTempFile, path: &Path, durability: Durability) -> Result<()> {
     if durability == Durability::Synchronized {
         temporary.as_file().sync_all().map_err(Error::io(path))?;
     }
@@ -76,7 +122,7 @@ pub fn write_atomically<E: From<Error>>(
         .persist(path)
         .map_err(|error| Error::io(path)(error.error))?;
     match durability {
-        Durability::Synchronized => Ok(sync_folder(path)?),
+        Durability::Synchronized => sync_folder(path),
         Durability::Buffered => Ok(()),
     }
 }

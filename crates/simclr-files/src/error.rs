@@ -22,6 +22,19 @@ pub enum Error {
         /// Where and why.
         reason: serde_json::Error,
     },
+    /// A file's content is not the one that was written.
+    #[error(
+        "{}: damaged: its SHA-256 is {computed}, and it was written with {stored}",
+        path.display()
+    )]
+    Digest {
+        /// The file.
+        path: PathBuf,
+        /// The digest in the file.
+        stored: String,
+        /// The digest of what is in the file.
+        computed: String,
+    },
 }
 
 /// The result of everything in this crate.

@@ -1,41 +1,92 @@
-//! JSON files.
+//! JSON files that hold their own digest.
 
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde_json::{Map, Value, json};
 
-use crate::atomic::{Durability, write_atomically};
+use crate::atomic::write_bytes;
+use crate::digest::Digest;
 use crate::error::{Error, Result};
 
-/// Writes `value` as indented JSON, atomically and [synchronised](Durability::Synchronized).
+/// The first field: 2 for files that hold their digest. Earlier files have neither field.
+const VERSION_FIELD: &str = "format_version";
+const VERSION: u64 = 2;
+
+/// The last field: the SHA-256 of the fields before it, as JSON without spaces.
+const DIGEST_FIELD: &str = "sha256";
+
+/// Writes `value`, an object, as indented JSON, atomically and
+/// [synchronised](crate::Durability::Synchronized), between the fields `format_version` (2) and
+/// `sha256`, a digest of all the others.
 ///
 /// # Errors
-/// [`Error::Json`] if the value cannot be serialised, [`Error::Io`] if the file cannot be
-/// written.
+/// [`Error::Json`] if the value cannot be serialised or is no object, [`Error::Io`] if the file
+/// cannot be written.
 pub fn write_json<T: Serialize + ?Sized>(path: &Path, value: &T) -> Result<()> {
-    let mut text = serde_json::to_vec_pretty(value).map_err(Error::json(path))?;
+    let text = serde_json::to_vec(value).map_err(Error::json(path))?;
+    let mut fields = Map::from_iter([(VERSION_FIELD.to_owned(), json!(VERSION))]);
+    // By way of text, so that numbers are those that will be read.
+    fields.append(&mut serde_json::from_slice(&text).map_err(Error::json(path))?);
+    let digest = digest(path, &fields)?;
+    fields.insert(DIGEST_FIELD.to_owned(), digest.into());
+    let mut text = serde_json::to_vec_pretty(&fields).map_err(Error::json(path))?;
     text.push(b'\n');
-    write_atomically(path, Durability::Synchronized, |file| {
-        file.write_all(&text).map_err(Error::io(path))
-    })
+    write_bytes(path, &text)
 }
 
-/// Reads a JSON file; `None` if there is no such file.
+/// Reads a JSON file that [`write_json`] has written; `None` if there is no such file. Files of
+/// earlier versions, which have no `format_version` and no digest, are read too.
 ///
 /// # Errors
-/// [`Error::Io`] if the file cannot be read, [`Error::Json`] if it is not what `T` expects.
+/// [`Error::Io`] if the file cannot be read, [`Error::Digest`] if it is not as it was written,
+/// [`Error::Json`] if it is not what `T` expects.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     let text = match fs::read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Error::io(path)(error)),
     };
-    serde_json::from_slice(&text)
+    let mut fields: Map<String, Value> =
+        serde_json::from_slice(&text).map_err(Error::json(path))?;
+    check(path, &mut fields)?;
+    serde_json::from_value(Value::Object(fields))
         .map(Some)
         .map_err(Error::json(path))
+}
+
+/// Compares the digest, and leaves the fields that were given to [`write_json`].
+fn check(path: &Path, fields: &mut Map<String, Value>) -> Result<()> {
+    let stored = fields.shift_remove(DIGEST_FIELD);
+    let version = fields.get(VERSION_FIELD).cloned();
+    if stored.is_none() && version.is_none() {
+        return Ok(());
+    }
+    let computed = digest(path, fields)?;
+    let stored = stored.unwrap_or_default();
+    if stored != *computed {
+        return Err(Error::Digest {
+            path: path.to_owned(),
+            stored: stored.as_str().unwrap_or("none").to_owned(),
+            computed,
+        });
+    }
+    if version != Some(json!(VERSION)) {
+        let found = version.unwrap_or_default();
+        let reason = format!("format version {found}; this library reads versions 1 and {VERSION}");
+        return Err(Error::json(path)(serde_json::Error::custom(reason)));
+    }
+    fields.shift_remove(VERSION_FIELD);
+    Ok(())
+}
+
+fn digest(path: &Path, fields: &Map<String, Value>) -> Result<String> {
+    let mut digest = Digest::default();
+    digest.update(&serde_json::to_vec(fields).map_err(Error::json(path))?);
+    Ok(digest.to_hex())
 }
 
 #[cfg(test)]
@@ -46,11 +97,63 @@ mod tests {
     fn a_value_is_read_back_and_a_missing_file_is_none() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("value.json");
-        assert_eq!(read_json::<Vec<u32>>(&path).unwrap(), None);
-        write_json(&path, &[1, 2, 3]).unwrap();
-        assert_eq!(read_json::<Vec<u32>>(&path).unwrap(), Some(vec![1, 2, 3]));
-        fs::write(&path, "[4, ").unwrap();
-        let error = read_json::<Vec<u32>>(&path).unwrap_err().to_string();
+        assert_eq!(read_json::<Value>(&path).unwrap(), None);
+        let value = json!({"z": [1, 2, 3], "a": {"rate": 0.1, "large": u64::MAX, "none": null}});
+        write_json(&path, &value).unwrap();
+        assert_eq!(read_json(&path).unwrap(), Some(value));
+        #[derive(Serialize)]
+        struct Single {
+            rate: f32,
+            text: &'static str,
+        }
+        let text = "\u{7f} ü \" \\ \n";
+        write_json(&path, &Single { rate: 0.1, text }).unwrap();
+        let read: Value = read_json(&path).unwrap().unwrap();
+        assert_eq!(read, json!({"rate": 0.1, "text": text}));
+        fs::write(&path, "{\"z\": [4, ").unwrap();
+        let error = read_json::<Value>(&path).unwrap_err().to_string();
         assert!(error.contains("value.json: EOF"), "{error}");
+        let error = write_json(&path, &[1, 2]).unwrap_err().to_string();
+        assert!(
+            error.contains("value.json") && error.contains("expected a map"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_flipped_bit_changes_nothing_or_is_an_error_and_earlier_files_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("value.json");
+        let value = json!({"seed": 12, "name": "core 1", "shares": [0.25, 1e-300], "last": true});
+        write_json(&path, &value).unwrap();
+        let good = fs::read(&path).unwrap();
+        let mut harmless = 0;
+        for bit in 0..8 * good.len() {
+            let mut bytes = good.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            fs::write(&path, &bytes).unwrap();
+            match read_json::<Value>(&path) {
+                Ok(read) => {
+                    assert_eq!(
+                        read,
+                        Some(value.clone()),
+                        "{}",
+                        String::from_utf8_lossy(&bytes)
+                    );
+                    harmless += 1;
+                }
+                Err(error) => assert!(error.to_string().contains("value.json"), "{error}"),
+            }
+        }
+        // White space that became other white space, a digit beyond the precision, `E`.
+        assert!((1..8 * good.len() / 50).contains(&harmless), "{harmless}");
+
+        fs::write(&path, value.to_string()).unwrap();
+        assert_eq!(read_json(&path).unwrap(), Some(value));
+        let mut later = Map::from_iter([(VERSION_FIELD.to_owned(), json!(3))]);
+        later.insert(DIGEST_FIELD.into(), digest(&path, &later).unwrap().into());
+        fs::write(&path, Value::Object(later).to_string()).unwrap();
+        let error = read_json::<Value>(&path).unwrap_err().to_string();
+        assert!(error.contains("format version 3"), "{error}");
     }
 }

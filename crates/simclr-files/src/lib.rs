@@ -8,16 +8,27 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let dir = tempfile::tempdir()?;
 //! # let path = dir.path().join("seeds.json");
-//! simclr_files::write_json(&path, &[1, 2, 3])?;
-//! assert_eq!(simclr_files::read_json::<Vec<u32>>(&path)?, Some(vec![1, 2, 3]));
+//! use std::collections::BTreeMap;
+//!
+//! let seeds = BTreeMap::from([("views".to_owned(), 1), ("weights".to_owned(), 2)]);
+//! simclr_files::write_json(&path, &seeds)?;
+//! assert_eq!(simclr_files::read_json(&path)?, Some(seeds));
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! Every file holds the SHA-256 of its content, which is compared when it is read: a JSON file in
+//! the field `sha256`, others where their format has room for it ([`write_with_digest`]).
 
 mod atomic;
+mod digest;
 mod error;
 mod json;
 
-pub use atomic::{Durability, remove_leftovers, replace_atomically, write_atomically, write_bytes};
+pub use atomic::{
+    Durability, remove_leftovers, replace_atomically, write_atomically, write_bytes,
+    write_with_digest,
+};
+pub use digest::{DIGEST_LENGTH, DIGEST_PLACEHOLDER, Digest, digest_around};
 pub use error::{Error, Result};
 pub use json::{read_json, write_json};

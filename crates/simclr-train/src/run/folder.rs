@@ -46,16 +46,21 @@ const CHECKPOINTS: &str = "checkpoints";
 ///     learning_rate: f64,
 /// }
 ///
+/// #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+/// struct Outcome {
+///     accuracy: f64,
+/// }
+///
 /// let settings = Settings { epochs: 2, learning_rate: 0.3 };
 /// let run = RunFolder::open(&dir, &settings, &RunFacts::default().seed("views", 1))?;
 /// let mut log = run.metrics(&["loss"], None)?;
 /// log.append(1, &[("loss", 5.2)])?;
-/// run.write_result(&0.75)?;
+/// run.write_result(&Outcome { accuracy: 0.75 })?;
 /// drop(run);
 ///
 /// // Later: the same settings open it again, others do not.
 /// let run = RunFolder::open(&dir, &settings, &RunFacts::default().seed("views", 1))?;
-/// assert_eq!(run.result::<f64>()?, Some(0.75));
+/// assert_eq!(run.result()?, Some(Outcome { accuracy: 0.75 }));
 /// drop(run);
 /// let other = Settings { epochs: 3, learning_rate: 0.3 };
 /// let error = RunFolder::open(&dir, &other, &RunFacts::default().seed("views", 1)).unwrap_err();
@@ -252,7 +257,10 @@ mod tests {
         let numbers: Vec<f64> = (0..2000)
             .map(|i| (f64::from(i) * 0.618_033_988_75).sin() * 10f64.powi(i % 60 - 30))
             .collect();
-        let config = (numbers, 0.1f32, f64::INFINITY);
+        let config = std::collections::BTreeMap::from([
+            ("numbers", numbers),
+            ("infinity", vec![f64::INFINITY]),
+        ]);
         drop(RunFolder::open(dir.path(), &config, &facts("x")).unwrap());
         RunFolder::open(dir.path(), &config, &facts("x")).unwrap();
     }
@@ -287,12 +295,12 @@ mod tests {
     #[test]
     fn two_writers_at_once_are_refused_but_a_reader_is_not() {
         let dir = tempfile::tempdir().unwrap();
-        let run = RunFolder::open(dir.path(), &1, &facts("x")).unwrap();
-        let second = RunFolder::open(dir.path(), &1, &facts("x")).unwrap_err();
+        let run = RunFolder::open(dir.path(), &json!({}), &facts("x")).unwrap();
+        let second = RunFolder::open(dir.path(), &json!({}), &facts("x")).unwrap_err();
         assert!(matches!(second, Error::RunLocked { .. }), "{second}");
         RunRecord::read(dir.path()).unwrap();
         drop(run);
-        RunFolder::open(dir.path(), &1, &facts("x")).unwrap();
+        RunFolder::open(dir.path(), &json!({}), &facts("x")).unwrap();
     }
 
     #[test]
