@@ -1,6 +1,6 @@
 //! From coefficients to pixels, one row of MCUs (interleaved groups of blocks) at a time.
 
-use crate::color::{gray_to_rgb, to_rgb};
+use crate::color::{ColorSpace, gray_to_rgb, inks_to_rgb, to_rgb};
 use crate::error::{Result, damaged};
 use crate::frame::{Block, Frame};
 use crate::transform::{Multipliers, inverse};
@@ -48,7 +48,7 @@ pub(crate) struct Assembler<'a> {
     pixels: Vec<u8>,
     /// Rows of pixels written so far.
     drawn: usize,
-    scratch: [Scratch; 3],
+    scratch: [Scratch; 4],
 }
 
 impl<'a> Assembler<'a> {
@@ -102,15 +102,25 @@ impl<'a> Assembler<'a> {
             match self.planes.as_slice() {
                 [gray] => gray_to_rgb(gray.row(y), row),
                 [first, second, third] => {
-                    let [a, b, c] = &mut self.scratch;
+                    let [a, b, c, _] = &mut self.scratch;
                     let lines = [
                         upsample_row(first, y, a),
                         upsample_row(second, y, b),
                         upsample_row(third, y, c),
                     ];
-                    to_rgb(lines, self.frame.rgb, row);
+                    to_rgb(lines, self.frame.color == ColorSpace::Rgb, row);
                 }
-                // A frame has one or three components.
+                [first, second, third, black] => {
+                    let [a, b, c, d] = &mut self.scratch;
+                    let lines = [
+                        upsample_row(first, y, a),
+                        upsample_row(second, y, b),
+                        upsample_row(third, y, c),
+                        upsample_row(black, y, d),
+                    ];
+                    inks_to_rgb(lines, self.frame.color, row);
+                }
+                // A frame has one, three or four components.
                 _ => {}
             }
         }

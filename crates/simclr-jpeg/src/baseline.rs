@@ -3,7 +3,7 @@
 
 use crate::assemble::{Assembler, Decoded};
 use crate::bits::{Bits, Entropy};
-use crate::coefficients::{ALL_AC, ac, dc};
+use crate::coefficients::{Band, ac, dc};
 use crate::error::{Result, damaged, ends_early};
 use crate::frame::{Block, Frame};
 use crate::scan::{Scan, ScanComponent};
@@ -26,9 +26,7 @@ pub(crate) fn decode(scan: &Scan<'_>, frame: &Frame, entropy: &mut Entropy<'_>) 
                     if bits.overran() {
                         return Err(ends_early());
                     }
-                    if !entropy.restart() {
-                        return damaged("a restart marker is missing");
-                    }
+                    entropy.restart()?;
                     bits = entropy.bits();
                     dc = [0; 4];
                     until_restart = scan.restart_interval;
@@ -68,5 +66,5 @@ fn sequential(
         return damaged("a Huffman table is missing");
     };
     block[0] = dc(dc_table, running, bits)? as i16;
-    ac::<false>(block, ac_table, ALL_AC, &mut 0, bits)
+    ac::<false>(block, ac_table, Band::ALL, &mut 0, bits)
 }

@@ -2,6 +2,8 @@
 
 use memchr::memchr;
 
+use crate::error::{Result, damaged, truncated};
+
 /// Bytes behind the last one that are readable, and zero.
 const PADDING: usize = 8;
 
@@ -9,27 +11,30 @@ const PADDING: usize = 8;
 /// stuffing undone.
 pub(crate) struct Entropy<'a> {
     data: &'a [u8],
-    /// Of the marker that ends the stretch, or the end of the file.
+    /// Of the marker that ends the stretch.
     position: usize,
     /// The stretch and its padding.
     clean: Vec<u8>,
+    /// The number of the next restart marker, from 0 to 7.
+    next_restart: u8,
 }
 
 impl<'a> Entropy<'a> {
     /// The stretch that begins at `position`.
-    pub(crate) fn new(data: &'a [u8], position: usize) -> Self {
+    pub(crate) fn new(data: &'a [u8], position: usize) -> Result<Self> {
         let mut entropy = Self {
             data,
             position,
             clean: Vec::new(),
+            next_restart: 0,
         };
-        entropy.read_stretch();
-        entropy
+        entropy.read_stretch()?;
+        Ok(entropy)
     }
 
     /// Copies up to the next marker. `FF 00` is a byte `FF`; further `FF` before the
     /// zero, or before a marker, are filling.
-    fn read_stretch(&mut self) {
+    fn read_stretch(&mut self) -> Result<()> {
         self.clean.clear();
         loop {
             let rest = self.data.get(self.position..).unwrap_or_default();
@@ -47,13 +52,11 @@ impl<'a> Entropy<'a> {
                     self.position += next - 1;
                     break;
                 }
-                None => {
-                    self.position = self.data.len();
-                    break;
-                }
+                None => return Err(truncated()),
             }
         }
         self.clean.extend_from_slice(&[0; PADDING]);
+        Ok(())
     }
 
     /// The bits of the stretch, from its beginning.
@@ -66,23 +69,30 @@ impl<'a> Entropy<'a> {
         }
     }
 
-    /// The position of the next marker that is not a restart marker.
-    pub(crate) fn next_marker(&self) -> Option<usize> {
-        let rest = self.data.get(self.position..)?;
-        let offset = rest
-            .windows(2)
-            .position(|pair| pair[0] == 0xFF && !matches!(pair[1], 0 | 0xD0..=0xD7 | 0xFF))?;
-        Some(self.position + offset)
+    /// The bytes of the stretch.
+    pub(crate) fn stretch(&self) -> &[u8] {
+        &self.clean[..self.clean.len() - PADDING]
     }
 
-    /// Goes on behind a restart marker; false if the stretch does not end with one.
-    pub(crate) fn restart(&mut self) -> bool {
-        if !matches!(self.data.get(self.position + 1), Some(0xD0..=0xD7)) {
-            return false;
+    /// The position of the marker that ends the stretch.
+    pub(crate) fn end(&self) -> usize {
+        self.position
+    }
+
+    /// Goes on behind the next restart marker, which has to end the stretch.
+    pub(crate) fn restart(&mut self) -> Result<()> {
+        let expected = 0xD0 + self.next_restart;
+        match self.data.get(self.position + 1) {
+            Some(&marker) if marker == expected => {}
+            Some(marker @ 0xD0..=0xD7) => {
+                let (found, expected) = (marker & 7, self.next_restart);
+                return damaged(format!("restart marker {found} where {expected} should be"));
+            }
+            _ => return damaged("a restart marker is missing"),
         }
+        self.next_restart = (self.next_restart + 1) % 8;
         self.position += 2;
-        self.read_stretch();
-        true
+        self.read_stretch()
     }
 }
 
@@ -151,6 +161,7 @@ impl Bits<'_> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use proptest::prelude::*;
 
@@ -185,8 +196,9 @@ mod tests {
                 }
             }
             stuffed.extend([0xFF, 0xFF, 0xD9]);
-            let entropy = Entropy::new(&stuffed, 0);
-            prop_assert_eq!(entropy.next_marker(), Some(stuffed.len() - 2));
+            let entropy = Entropy::new(&stuffed, 0).unwrap();
+            prop_assert_eq!(entropy.stretch(), &data[..]);
+            prop_assert_eq!(entropy.end(), stuffed.len() - 2);
             let mut bits = entropy.bits();
             let mut slow = slow_bits(&data);
             let mut consumed = 0;
@@ -206,18 +218,26 @@ mod tests {
     }
 
     #[test]
-    fn restarts_are_told_from_other_markers() {
+    fn restart_markers_are_counted() {
         let data = [
-            1, 2, 0xFF, 0xD3, 3, 0xFF, 0xFF, 0x00, 0xFF, 0xFF, 0xD4, 0xFF, 0xD9,
+            1, 2, 0xFF, 0xD0, 3, 0xFF, 0xFF, 0x00, 0xFF, 0xFF, 0xD1, 0xFF, 0xD3,
         ];
-        let mut entropy = Entropy::new(&data, 0);
+        let mut entropy = Entropy::new(&data, 0).unwrap();
         assert_eq!(entropy.bits().take(16), 0x0102);
-        assert!(entropy.restart());
+        entropy.restart().unwrap();
         assert_eq!(entropy.bits().take(16), 0x03FF);
-        assert_eq!(entropy.next_marker(), Some(11));
-        assert!(entropy.restart());
-        assert!(!entropy.restart());
+        entropy.restart().unwrap();
         assert_eq!(entropy.bits().take(16), 0);
-        assert_eq!(Entropy::new(&[5, 0xFF], 0).next_marker(), None);
+        let error = entropy.restart().unwrap_err().to_string();
+        assert!(
+            error.contains("restart marker 3 where 2 should be"),
+            "{error}"
+        );
+        let mut entropy = Entropy::new(&[5, 0xFF, 0xD9], 0).unwrap();
+        assert_eq!(entropy.end(), 1);
+        let error = entropy.restart().unwrap_err().to_string();
+        assert!(error.contains("a restart marker is missing"), "{error}");
+        let error = Entropy::new(&[5, 0xFF], 0).err().unwrap().to_string();
+        assert!(error.contains("truncated"), "{error}");
     }
 }

@@ -5,8 +5,27 @@ use crate::error::{Result, damaged, unknown_code};
 use crate::frame::Block;
 use crate::huffman::HuffmanTable;
 
-/// The range of all AC coefficients with all their bits, for [`ac`].
-pub(crate) const ALL_AC: (usize, usize, u32) = (1, 63, 0);
+/// Which bits of which coefficients a scan gives.
+#[derive(Clone, Copy)]
+pub(crate) struct Band {
+    /// First and last coefficient, in zigzag order.
+    pub(crate) first: usize,
+    pub(crate) last: usize,
+    /// Whether earlier scans gave higher bits.
+    pub(crate) refining: bool,
+    /// The lowest bit that this scan gives.
+    pub(crate) low: u32,
+}
+
+impl Band {
+    /// What sequential scans give.
+    pub(crate) const ALL: Self = Self {
+        first: 0,
+        last: 63,
+        refining: false,
+        low: 0,
+    };
+}
 
 /// Where each coefficient of the file's zigzag order belongs.
 pub(crate) const ZIGZAG: [u8; 64] = [
@@ -26,13 +45,13 @@ pub(crate) fn dc(table: &HuffmanTable, running: &mut i32, bits: &mut Bits<'_>) -
     Ok(*running)
 }
 
-/// The AC coefficients `first` to `last` of a block, each from its bit `low` on. In a
-/// `PROGRESSIVE` scan, `eob_run` counts blocks to come that have none (the end-of-band run).
+/// The AC coefficients of a block, the first time. In a `PROGRESSIVE` scan, `eob_run` counts
+/// blocks to come that have none (the end-of-band run).
 #[inline(always)]
 pub(crate) fn ac<const PROGRESSIVE: bool>(
     block: &mut Block,
     table: &HuffmanTable,
-    (first, last, low): (usize, usize, u32),
+    band: Band,
     eob_run: &mut u32,
     bits: &mut Bits<'_>,
 ) -> Result<()> {
@@ -40,8 +59,8 @@ pub(crate) fn ac<const PROGRESSIVE: bool>(
         *eob_run -= 1;
         return Ok(());
     }
-    let mut k = first;
-    while k <= last {
+    let mut k = band.first.max(1);
+    while k <= band.last {
         let (symbol, number) = table.decode_with_number(bits).ok_or_else(unknown_code)?;
         let run = usize::from(symbol >> 4);
         if symbol & 15 == 0 {
@@ -55,10 +74,10 @@ pub(crate) fn ac<const PROGRESSIVE: bool>(
             continue;
         }
         k += run;
-        if k > last {
+        if k > band.last {
             return damaged("a block has too many coefficients");
         }
-        block[usize::from(ZIGZAG[k] & 63)] = (number << low) as i16;
+        block[usize::from(ZIGZAG[k] & 63)] = (number << band.low) as i16;
         k += 1;
     }
     Ok(())

@@ -1,3 +1,17 @@
+/// What the components of a picture are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ColorSpace {
+    Gray,
+    YCbCr,
+    Rgb,
+    /// Inks: cyan, magenta, yellow and black.
+    Cmyk,
+    /// Complements of inks, which files with an Adobe segment hold.
+    AdobeCmyk,
+    /// The same, the first three as YCbCr of the inks.
+    AdobeYcck,
+}
+
 /// Grey to three equal channels.
 pub(crate) fn gray_to_rgb(line: &[u8], row: &mut [u8]) {
     interleave([line; 3], row);
@@ -18,6 +32,22 @@ pub(crate) fn to_rgb(lines: [&[u8]; 3], rgb: bool, row: &mut [u8]) {
             planes: &mut planes,
         });
         interleave(planes.each_ref().map(|plane| &plane[..count]), row);
+    }
+}
+
+/// Inks to red, green and blue by TensorFlow's rule.
+pub(crate) fn inks_to_rgb(lines: [&[u8]; 4], space: ColorSpace, row: &mut [u8]) {
+    let [first, second, third, black] = lines;
+    to_rgb([first, second, third], space != ColorSpace::AdobeYcck, row);
+    let flip = if space == ColorSpace::AdobeCmyk {
+        0
+    } else {
+        255
+    };
+    let flip_black = if space == ColorSpace::Cmyk { 255 } else { 0 };
+    for (pixel, black) in row.as_chunks_mut::<3>().0.iter_mut().zip(black) {
+        let light = u16::from(black ^ flip_black);
+        *pixel = pixel.map(|value| (light * u16::from(value ^ flip) / 255) as u8);
     }
 }
 
@@ -83,6 +113,28 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn inks_take_away_light() {
+        let pixel = |value: [u8; 4], space| {
+            let mut row = [0; 3];
+            inks_to_rgb(value.each_ref().map(std::slice::from_ref), space, &mut row);
+            row
+        };
+        let [cyan, dark] = [[255, 0, 0, 0], [20, 30, 40, 155]];
+        assert_eq!(pixel(cyan, ColorSpace::Cmyk), [0, 255, 255]);
+        assert_eq!(pixel(dark, ColorSpace::Cmyk), [92, 88, 84]);
+        assert_eq!(
+            pixel(cyan.map(|v| 255 - v), ColorSpace::AdobeCmyk),
+            [0, 255, 255]
+        );
+        assert_eq!(
+            pixel(dark.map(|v| 255 - v), ColorSpace::AdobeCmyk),
+            [92, 88, 84]
+        );
+        // Inks of 55 each, and light of 102.
+        assert_eq!(pixel([55, 128, 128, 102], ColorSpace::AdobeYcck), [80; 3]);
+    }
 
     proptest! {
         #[test]

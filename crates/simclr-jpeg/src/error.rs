@@ -2,8 +2,8 @@
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A valid but rare kind of JPEG that this crate does not decode.
-    #[error("unsupported kind of JPEG: {0}")]
+    /// A kind of JPEG that this crate does not decode; neither does TensorFlow.
+    #[error("this kind of JPEG is not supported: {0}")]
     Unsupported(String),
     /// The file is truncated or breaks the format's rules.
     #[error("the JPEG file is damaged: {0}")]
@@ -19,6 +19,10 @@ pub(crate) fn damaged<T>(reason: impl Into<String>) -> Result<T> {
 
 pub(crate) fn unsupported<T>(kind: impl Into<String>) -> Result<T> {
     Err(Error::Unsupported(kind.into()))
+}
+
+pub(crate) fn truncated() -> Error {
+    Error::Damaged("it is truncated, its end marker is missing".into())
 }
 
 pub(crate) fn ends_early() -> Error {

@@ -1,5 +1,7 @@
 //! The picture as its file describes it: components and their coefficients.
 
+use crate::coefficients::Band;
+use crate::color::ColorSpace;
 use crate::error::{Result, damaged, unsupported};
 
 /// Coefficients of a block, in natural (not zigzag) order.
@@ -27,6 +29,8 @@ pub(crate) struct Component {
     rows: usize,
     /// All coefficients, if several scans give them.
     pub(crate) blocks: Vec<Block>,
+    /// By coefficient, in zigzag order: the lowest bit that scans have given so far.
+    lowest_bits: [Option<u32>; 64],
 }
 
 /// The whole picture.
@@ -34,38 +38,49 @@ pub(crate) struct Frame {
     pub(crate) width: usize,
     pub(crate) height: usize,
     pub(crate) progressive: bool,
+    /// Whether coefficients are coded arithmetically, not by Huffman's codes.
+    pub(crate) arithmetic: bool,
     pub(crate) components: Vec<Component>,
     /// Largest sampling factors.
     pub(crate) horizontal: usize,
     pub(crate) vertical: usize,
-    /// Whether the three components are red, green and blue as they are.
-    pub(crate) rgb: bool,
+    pub(crate) color: ColorSpace,
 }
 
-/// Coefficients (of 2 bytes) that are held at most, about a 300 megapixel photo.
-const MAX_COEFFICIENTS: usize = 1 << 29;
-/// Blocks that a byte of a file can hold: each has a bit at least, of its DC coefficient.
-const BLOCKS_PER_BYTE: usize = 8;
+/// Samples of a picture at most, like TensorFlow's limit.
+const MAX_SAMPLES: usize = 1 << 29;
 
 impl Frame {
-    /// From the content of a start-of-frame segment in a file of `file_bytes`.
-    pub(crate) fn read(segment: &[u8], progressive: bool, file_bytes: usize) -> Result<Self> {
+    /// From the content of a start-of-frame segment in a file of `file_bytes`. `marker` tells
+    /// the coding process.
+    pub(crate) fn read(segment: &[u8], marker: u8, file_bytes: usize) -> Result<Self> {
+        let (progressive, arithmetic) = match marker {
+            0xC0 | 0xC1 => (false, false),
+            0xC2 => (true, false),
+            0xC9 => (false, true),
+            0xCA => (true, true),
+            0xC3 | 0xCB => return unsupported("lossless"),
+            _ => return unsupported("hierarchical"),
+        };
         let &[precision, h1, h0, w1, w0, count, ref specifications @ ..] = segment else {
             return damaged("the frame header is too short");
         };
         if precision != 8 {
             return unsupported(format!("{precision} bits per sample"));
         }
-        if !matches!(count, 1 | 3) {
-            return unsupported(format!("{count} components"));
-        }
+        let color = match count {
+            1 => ColorSpace::Gray,
+            3 => ColorSpace::YCbCr,
+            4 => ColorSpace::Cmyk,
+            _ => return unsupported(format!("{count} components")),
+        };
         let height = usize::from(u16::from_be_bytes([h1, h0]));
         let width = usize::from(u16::from_be_bytes([w1, w0]));
         if width == 0 {
             return damaged("the picture has no columns");
         }
         if height == 0 {
-            return unsupported("a height that is told later");
+            return unsupported("a height that is told behind the picture (DNL)");
         }
         let (specifications, _) = specifications.as_chunks::<3>();
         if specifications.len() < usize::from(count) {
@@ -89,10 +104,11 @@ impl Frame {
             width,
             height,
             progressive,
+            arithmetic,
             components: Vec::new(),
             horizontal,
             vertical,
-            rgb: false,
+            color,
         };
         for &[id, packed, table] in specifications {
             frame.add_component(id, factors(packed), usize::from(table))?;
@@ -125,20 +141,25 @@ impl Frame {
             stride: self.mcus_per_row() * horizontal,
             rows: self.mcu_rows() * vertical,
             blocks: Vec::new(),
+            lowest_bits: [None; 64],
         });
         Ok(())
     }
 
     /// Nothing is reserved for a picture larger than its file can hold.
     fn check_size(&self, file_bytes: usize) -> Result<()> {
+        let (height, width) = (self.height, self.width);
         let stored = self.components.iter().map(|c| c.stride * c.rows);
-        if stored.sum::<usize>() * 64 > MAX_COEFFICIENTS {
-            return unsupported(format!("{} x {} pixels", self.height, self.width));
+        if stored.sum::<usize>() * 64 > MAX_SAMPLES {
+            let size = format!("{height} x {width} pixels, more than {MAX_SAMPLES} values");
+            return unsupported(size);
         }
+        // A Huffman code has a bit at least; a decision of the arithmetic code costs as little
+        // as its smallest probability, 2^-15, and a block has two.
+        let blocks_per_byte = if self.arithmetic { 8 << 14 } else { 8 };
         let components = self.components.iter();
         let blocks = components.map(|c| c.blocks_wide * c.blocks_high);
-        if blocks.sum::<usize>() > BLOCKS_PER_BYTE.saturating_mul(file_bytes) {
-            let (height, width) = (self.height, self.width);
+        if blocks.sum::<usize>() > file_bytes.saturating_mul(blocks_per_byte) {
             let reason = format!("{file_bytes} bytes cannot hold its {height} x {width} pixels");
             return damaged(reason);
         }
@@ -175,6 +196,37 @@ impl Frame {
             component.quantization = component.quantization.or(table);
             if component.quantization.is_none() {
                 return damaged("a quantisation table is missing");
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes what a scan gives, which has to go on where the scans before it ended.
+    pub(crate) fn advance(
+        &mut self,
+        components: impl Iterator<Item = usize>,
+        band: Band,
+    ) -> Result<()> {
+        let expected = band.refining.then_some(band.low + 1);
+        for index in components {
+            for bit in &mut self.components[index].lowest_bits[band.first..=band.last] {
+                if *bit != expected {
+                    return damaged("a scan is missing, or there twice");
+                }
+                *bit = Some(band.low);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether scans gave every bit of every coefficient. libjpeg draws what there is.
+    pub(crate) fn check_complete(&self) -> Result<()> {
+        for component in &self.components {
+            let incomplete = |&bit: &Option<u32>| bit != Some(0);
+            if let Some(k) = component.lowest_bits.iter().position(incomplete) {
+                let id = component.id;
+                let missing = format!("scans are missing: component {id} lacks coefficient {k}");
+                return damaged(missing);
             }
         }
         Ok(())
