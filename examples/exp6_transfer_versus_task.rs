@@ -68,10 +68,10 @@ pub(crate) fn run(mut arguments: Arguments) -> AnyResult {
     let protocol = experiment.protocol(paper::experiment_6())?;
     let mut protocol = arguments.common.pretrain.over_one(protocol)?;
     if arguments.supervised_adam {
-        protocol.fine_tune = paper::with_adam(protocol.fine_tune);
+        protocol.supervised = paper::with_adam(protocol.supervised);
     }
     if let Some(epochs) = arguments.supervised_epochs {
-        protocol.fine_tune.schedule.epochs = epochs;
+        protocol.supervised.schedule.epochs = epochs;
     }
     let mut study = experiment.study("exp6", protocol)?;
     // Opened before the work begins: an unknown class is noticed now.

@@ -169,7 +169,7 @@ fn with_labels(
     study: &Study,
     textures: &Arc<dyn Dataset>,
 ) -> AnyResult<(PathBuf, String)> {
-    let mut config = study.protocol().fine_tune.clone();
+    let mut config = study.protocol().supervised.clone();
     config.encoder = study.protocol().pretrain.encoder.clone();
     config.schedule.epochs = 16;
     config.seed = Seed(arguments.seed);

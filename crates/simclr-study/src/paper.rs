@@ -102,13 +102,13 @@ pub fn experiment_6() -> Protocol {
 
 /// Training with labels for a few hundred images, where LARS and batches of 256 would take
 /// too few steps to learn anything: Adam at 0.001 in batches of 50, one epoch of warm-up.
-pub fn with_adam(fine_tune: FineTuneConfig) -> FineTuneConfig {
-    let schedule = fine_tune.schedule.clone();
+pub fn with_adam(config: FineTuneConfig) -> FineTuneConfig {
+    let schedule = config.schedule.clone();
     let schedule = schedule
         .with_learning_rate(0.001)
         .with_scaling(LearningRateScaling::None)
         .with_warmup_epochs(1.0);
-    fine_tune
+    config
         .with_optimizer(OptimizerConfig::Adam(AdamConfig::default()))
         .with_schedule(schedule)
         .with_batch_size(50)
@@ -137,9 +137,9 @@ pub fn tiny(paper: Protocol) -> Protocol {
     pretrain.loss.temperature = 0.2;
     // The ImageNet stem is coarser than the CIFAR one, and sixteen times as fast.
     pretrain.encoder.stem = Stem::ImageNet;
-    let mut fine_tune = with_adam(paper.fine_tune).with_image_size(32);
-    fine_tune.encoder = pretrain.encoder.clone();
-    fine_tune.schedule.epochs = 6;
+    let mut supervised = with_adam(paper.supervised).with_image_size(32);
+    supervised.encoder = pretrain.encoder.clone();
+    supervised.schedule.epochs = 6;
     let fewer = |all: Vec<f64>, few: &[f64]| if all.len() > 1 { few.to_vec() } else { all };
     let freeze = match paper.freeze.as_slice() {
         [] | [_] => paper.freeze,
@@ -154,7 +154,7 @@ pub fn tiny(paper: Protocol) -> Protocol {
         unlabelled_fractions: fewer(paper.unlabelled_fractions, &[0.2, 0.5, 1.0]),
         freeze,
         pretrain,
-        fine_tune,
+        supervised,
         probes: ProbeSuite::default()
             .with_linear(LinearProbe::paper().with_epochs(50))
             .with_logistic(LogisticProbe::default().with_steps(300)),

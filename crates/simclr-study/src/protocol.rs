@@ -44,10 +44,10 @@ pub struct Protocol {
     pub seeds: Vec<Seed>,
     /// Self-supervision on task images.
     pub pretrain: PretrainConfig,
-    /// The training of whole networks with labels, from scratch or from a network. The
-    /// encoder is that of `pretrain`, and so is the image size. Default:
-    /// [`FineTuneConfig::supervised`].
-    pub fine_tune: FineTuneConfig,
+    /// The training of whole networks with labels from scratch. The encoder is that of
+    /// `pretrain`, and so is the image size. Default: [`FineTuneConfig::supervised`].
+    #[serde(alias = "fine_tune")]
+    pub supervised: FineTuneConfig,
     /// The probes on frozen features.
     #[serde(alias = "judge")]
     pub probes: ProbeSuite,
@@ -69,7 +69,7 @@ impl Default for Protocol {
             freeze: vec![Freeze::None],
             seeds: vec![Seed(1)],
             pretrain: PretrainConfig::default(),
-            fine_tune: FineTuneConfig::supervised(50),
+            supervised: FineTuneConfig::supervised(50),
             probes: ProbeSuite::default(),
             offline_augmentation: None,
         }
@@ -119,9 +119,9 @@ impl Protocol {
         self
     }
 
-    /// Sets [`fine_tune`](Self::fine_tune).
-    pub fn with_fine_tune(mut self, fine_tune: FineTuneConfig) -> Self {
-        self.fine_tune = fine_tune;
+    /// Sets [`supervised`](Self::supervised).
+    pub fn with_supervised(mut self, supervised: FineTuneConfig) -> Self {
+        self.supervised = supervised;
         self
     }
 
@@ -141,7 +141,7 @@ impl Protocol {
     /// scratch.
     pub fn with_image_size(mut self, size: usize) -> Self {
         self.pretrain = self.pretrain.with_image_size(size);
-        self.fine_tune = self.fine_tune.with_image_size(size);
+        self.supervised = self.supervised.with_image_size(size);
         self
     }
 
@@ -175,7 +175,7 @@ impl Protocol {
     /// The first setting that is out of its range, with its value.
     pub fn validate(&self) -> Result<()> {
         self.pretrain.validate()?;
-        self.fine_tune.validate()?;
+        self.supervised.validate()?;
         for (name, values) in [
             ("label_fractions", &self.label_fractions),
             ("unlabelled_fractions", &self.unlabelled_fractions),

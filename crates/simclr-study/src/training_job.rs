@@ -46,7 +46,7 @@ impl TrainingJob {
         split: Split<Subset>,
     ) -> Self {
         const MOST_EPOCHS: f64 = 4.0;
-        let mut config = protocol.fine_tune.clone();
+        let mut config = protocol.supervised.clone();
         config.encoder = protocol.pretrain.encoder.clone();
         config.seed = seed;
         config.batch_size = config.batch_size.min(split.train.len()).max(1);
