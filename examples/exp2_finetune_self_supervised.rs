@@ -4,15 +4,15 @@
 //!
 //! `cargo run --release --example exp2_finetune_self_supervised -- --image-dir cores/ --checkpoint r50_1x_sk0.safetensors --fine-tune-after-block 2`
 //!
-//! Every default is the paper's: without `--fine-tune-after-block`, all of -1 (nothing is
-//! frozen), 0 (the stem is), 1, 2 and 3 are tried. `--preset tiny` alone runs on synthetic
-//! cores, with a stand-in for the ImageNet network.
+//! Every default is that of the paper's job scripts: without `--fine-tune-after-block`, block
+//! groups 1 to 4 are frozen one after the other, with the original's batch norm (`1:original`).
+//! `--preset readme` takes the settings of its README, `--preset recommended` ours, and
+//! `--preset tiny` alone runs on synthetic cores, with a stand-in for the ImageNet network.
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use simclr::prelude::*;
-use simclr::study::paper;
+use simclr::study::{Protocol, paper};
 
 #[path = "common/experiment.rs"]
 mod experiment;
@@ -21,7 +21,7 @@ mod networks;
 #[path = "common/pretrain_arguments.rs"]
 mod pretrain_arguments;
 
-use experiment::{AnyResult, exit, finish};
+use experiment::{AnyResult, Preset, exit, finish};
 use networks::Training;
 use pretrain_arguments::SelfSupervisionArguments;
 
@@ -31,6 +31,10 @@ pub(crate) struct Arguments {
     /// The network to start from was trained with labels.
     #[arg(long)]
     supervised: bool,
+    /// Also start from random weights, with the same blocks frozen: what the published code
+    /// very probably did.
+    #[arg(long)]
+    random_start: bool,
     #[command(flatten)]
     common: SelfSupervisionArguments,
 }
@@ -43,31 +47,39 @@ fn main() -> ExitCode {
     })
 }
 
+/// The preset's settings with the options put over them.
+pub(crate) fn protocol(arguments: &Arguments) -> AnyResult<Protocol> {
+    let experiment = &arguments.common.experiment;
+    let protocol = experiment.protocol_of_preset(match experiment.preset {
+        Preset::Readme => paper::experiment_2_readme(),
+        Preset::Recommended => paper::experiment_2_recommended(),
+        Preset::Paper | Preset::Tiny => paper::experiment_2(),
+    })?;
+    arguments.common.pretrain.over_one_fraction(protocol)
+}
+
 pub(crate) fn run(arguments: Arguments) -> AnyResult {
     let experiment = &arguments.common.experiment;
-    let protocol = experiment.protocol(paper::experiment_2())?;
-    let protocol = arguments.common.pretrain.over_one_fraction(protocol)?;
+    let protocol = protocol(&arguments)?;
     let mut study = experiment.study("exp2", protocol.clone())?;
     let imagenet = networks::start(experiment, &mut study, Training::from(arguments.supervised))?;
 
     study.probe_untrained(|run| imagenet.untrained(run.seed))?;
-    study.probe(imagenet.name, |_| AnyResult::Ok(imagenet.encoder.frozen()))?;
+    imagenet.evaluate(&mut study)?;
     let fraction = protocol.largest_unlabelled_fraction();
     for freeze in protocol.freeze {
         let mut config = protocol.pretrain.clone();
-        config.encoder = imagenet.encoder.config().clone();
+        config.encoder = imagenet.network.encoder().config().clone();
         config.freeze = freeze;
-        let pretrain = arguments.common.pretrain(config);
-        let pretrain = pretrain.start_from(imagenet.parameters.clone());
-        let (name, folder) = match freeze {
-            Freeze::AfterBlock(0) => ("stem frozen".to_owned(), "after-block-0".to_owned()),
-            Freeze::AfterBlock(group) => (
-                format!("frozen up to block group {group}"),
-                format!("after-block-{group}"),
-            ),
-            _ => ("nothing frozen".to_owned(), "after-block--1".to_owned()),
-        };
-        study.pretrain(format!("continued, {name}"), &pretrain, fraction, &folder)?;
+        let random = arguments.common.pretrain(config);
+        let continued = random.clone().start_from(imagenet.network.store()?);
+        let folder = format!("after-block-{}", freeze.to_string().replace(':', "-"));
+        let what = freeze.description();
+        study.pretrain(&format!("continued, {what}"), &continued, fraction, &folder)?;
+        if arguments.random_start {
+            let name = format!("random start, {what}");
+            study.pretrain(&name, &random, fraction, &format!("random-{folder}"))?;
+        }
     }
     finish("exp2", &study, Ok)
 }

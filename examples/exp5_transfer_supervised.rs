@@ -33,6 +33,6 @@ pub(crate) fn run(experiment: Arguments) -> AnyResult {
     let imagenet = networks::start(&experiment, &mut study, Training::Supervised)?;
 
     study.probe_untrained(|run| imagenet.untrained(run.seed))?;
-    study.probe(imagenet.name, |_| AnyResult::Ok(imagenet.encoder.frozen()))?;
+    imagenet.evaluate(&mut study)?;
     finish("exp5", &study, Ok)
 }

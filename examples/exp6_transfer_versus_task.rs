@@ -13,7 +13,6 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use simclr::data::ClassMap;
-use simclr::prelude::*;
 use simclr::study::Study;
 use simclr::study::paper;
 
@@ -111,14 +110,12 @@ impl Arguments {
         let pretrain = self.common.pretrain(protocol.pretrain.clone());
         study.probe_untrained(|run| pretrain.clone().seed(run.seed).untrained())?;
         let size = self.transfer_image_size.unwrap_or(protocol.image_size());
-        study.probe_at(imagenet.name, &Policy::probe(size), |_| {
-            AnyResult::Ok(imagenet.encoder.frozen())
-        })?;
+        imagenet.evaluate_at(study, size)?;
         let fraction = protocol.largest_unlabelled_fraction();
         let name = "self-supervised on the task";
         study.pretrain(name, &pretrain, fraction, "pretrain")?;
         if !self.without_supervised {
-            study.fine_tune("supervised from scratch", None, |job| job.config.clone())?;
+            study.supervised("supervised from scratch")?;
         }
         Ok(())
     }

@@ -33,6 +33,9 @@ mod exp5;
 #[path = "../examples/exp6_transfer_versus_task.rs"]
 #[allow(dead_code)]
 mod exp6;
+#[path = "../examples/fine_tune.rs"]
+#[allow(dead_code)]
+mod fine_tune;
 
 /// The options of a run in `dir` on some synthetic cores.
 fn options(dir: &Path, more: &str) -> Vec<String> {
@@ -330,7 +333,7 @@ fn experiment_5_tells_one_class_from_the_others() {
 fn experiment_6_compares_all_methods_on_both_tasks() {
     let dir = tempfile::tempdir().unwrap();
     let more = "--train-epochs 1 --supervised-epochs 2 --label-fraction 1,0.25";
-    let more = format!("{FEW} {more}");
+    let more = format!("{FEW} {more} --fine-tune 3 --fine-tune-epochs 1");
     let arguments = exp6::Arguments::parse_from(options(dir.path(), &more));
     exp6::run(arguments).unwrap();
     let methods = [
@@ -339,6 +342,8 @@ fn experiment_6_compares_all_methods_on_both_tasks() {
         "supervised from scratch",
         "stand-in, supervised",
         "self-supervised on the task",
+        "stand-in, supervised, fine-tuned, frozen up to block group 3",
+        "self-supervised on the task, fine-tuned, frozen up to block group 3",
     ];
     let all = Outputs::read(dir.path(), &methods, 2);
     let binary = Outputs::read(&dir.path().join("binary"), &methods, 2);
@@ -356,6 +361,48 @@ fn experiment_6_compares_all_methods_on_both_tasks() {
             "a report does not say so"
         );
     }
+}
+
+#[test]
+fn fine_tuning_changes_a_network_that_frozen_features_leave_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let more =
+        format!("{ENOUGH} --label-fraction 1 --fine-tune -1,4:original --fine-tune-epochs 8");
+    let arguments = fine_tune::Arguments::parse_from(options(dir.path(), &more));
+    fine_tune::run(arguments).unwrap();
+    let whole = "stand-in, self-supervised, fine-tuned";
+    let methods = [
+        UNTRAINED,
+        PLAIN,
+        "stand-in, self-supervised",
+        whole,
+        "stand-in, self-supervised, fine-tuned, frozen up to block group 4, original batch norm",
+        "supervised from scratch",
+    ];
+    let outputs = Outputs::read(dir.path(), &methods, 1);
+    // Chance is 10 %.
+    let accuracy = outputs.accuracies(whole)[0];
+    assert!(accuracy > 0.2, "{accuracy}");
+}
+
+#[test]
+fn experiment_2_has_three_presets() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().display().to_string();
+    for (preset, batch_size, freeze) in [
+        ("paper", 128, "1:original 2:original 3:original 4:original"),
+        ("readme", 256, "-1 0 1 2 3"),
+        ("recommended", 32, "1"),
+    ] {
+        let words = ["experiment", "--preset", preset, "--model-dir", &dir];
+        let protocol = exp2::protocol(&exp2::Arguments::parse_from(words)).unwrap();
+        assert_eq!(protocol.pretrain.batch_size, batch_size, "{preset}");
+        let flags: Vec<String> = protocol.freeze.iter().map(Freeze::to_string).collect();
+        assert_eq!(flags.join(" "), freeze, "{preset}");
+    }
+    let words = ["experiment", "--preset", "readme", "--model-dir", &dir];
+    let error = exp3::run(exp3::Arguments::parse_from(words)).unwrap_err();
+    assert!(error.to_string().contains("experiment 2's"), "{error}");
 }
 
 #[test]

@@ -18,8 +18,11 @@ use simclr::study::{Duplicates, FoldScheme, Protocol, Study, Task};
 
 #[path = "exit.rs"]
 mod exit;
+#[path = "fine_tune_arguments.rs"]
+mod fine_tune_arguments;
 
 pub(crate) use exit::exit;
+use fine_tune_arguments::FineTuneArguments;
 
 /// What the examples return.
 pub(crate) type AnyResult<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -29,8 +32,13 @@ const SYNTHETIC_SIDE: usize = 64;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Preset {
-    /// The paper's settings: ResNet-50 at 224 px, four folds.
+    /// The paper's settings: ResNet-50 at 224 px, four folds. In experiment 2 those of its
+    /// job scripts.
     Paper,
+    /// Experiment 2 with the settings of the example in the paper's README.
+    Readme,
+    /// Experiment 2 as we recommend it: few steps at a low rate, one block group frozen.
+    Recommended,
     /// ResNet-18 at 32 px, three folds, few epochs; synthetic images unless folders are given.
     Tiny,
 }
@@ -138,6 +146,8 @@ pub(crate) struct ExperimentArguments {
     /// again: less memory, more time, the same results.
     #[arg(long)]
     gradient_checkpointing: bool,
+    #[command(flatten)]
+    fine_tuning: FineTuneArguments,
     /// Do not show how far the work is.
     #[arg(long)]
     quiet: bool,
@@ -158,10 +168,19 @@ impl ExperimentArguments {
 
     /// The paper's protocol with the preset and the options put over it.
     pub(crate) fn protocol(&self, paper: Protocol) -> AnyResult<Protocol> {
+        if matches!(self.preset, Preset::Readme | Preset::Recommended) {
+            return Err("--preset readme and recommended are experiment 2's".into());
+        }
+        self.protocol_of_preset(paper)
+    }
+
+    /// [`protocol`](Self::protocol) where the preset is known to have this protocol.
+    pub(crate) fn protocol_of_preset(&self, preset: Protocol) -> AnyResult<Protocol> {
         let mut protocol = match self.preset {
-            Preset::Paper => paper,
-            Preset::Tiny => paper::tiny(paper),
+            Preset::Tiny => paper::tiny(preset),
+            Preset::Paper | Preset::Readme | Preset::Recommended => preset,
         };
+        protocol = self.fine_tuning.over(protocol);
         if let Some(size) = self.image_size {
             protocol = protocol.with_image_size(size);
         }

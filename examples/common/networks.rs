@@ -7,9 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use candle_core::Device;
-use simclr::model::Parameters;
 use simclr::prelude::*;
-use simclr::study::Study;
+use simclr::study::{SeedRun, Study};
 use simclr::train::FineTune;
 
 use super::experiment::{AnyResult, ExperimentArguments, Preset};
@@ -41,9 +40,7 @@ impl From<bool> for Training {
 pub(crate) struct Start {
     /// What it is called in the report.
     pub(crate) name: &'static str,
-    pub(crate) encoder: Encoder,
-    /// All its parameters, heads included.
-    pub(crate) parameters: Parameters,
+    pub(crate) network: SimClr,
     /// What readers of a report should know about it.
     pub(crate) note: String,
 }
@@ -51,8 +48,19 @@ pub(crate) struct Start {
 impl Start {
     /// The same architecture without any training.
     pub(crate) fn untrained(&self, seed: Seed) -> simclr::train::Result<FrozenEncoder> {
-        let config = self.encoder.config();
+        let config = self.network.encoder().config();
         Ok(Encoder::initialize(config, seed.0, &Device::Cpu)?.frozen())
+    }
+
+    /// Probes it, and fine-tunes it as far as the protocol says.
+    pub(crate) fn evaluate(&self, study: &mut Study) -> AnyResult {
+        self.evaluate_at(study, study.protocol().image_size())
+    }
+
+    /// [`evaluate`](Self::evaluate) on images of this size.
+    pub(crate) fn evaluate_at(&self, study: &mut Study, image_size: usize) -> AnyResult {
+        let network = |_: &SeedRun| AnyResult::Ok(self.network.clone());
+        Ok(study.evaluate_network(self.name, image_size, network)?)
     }
 }
 
@@ -64,20 +72,16 @@ pub(crate) fn start(
     training: Training,
 ) -> AnyResult<Start> {
     let start = match (&arguments.checkpoint, arguments.preset) {
-        (Some(path), _) => {
-            let network = SimClr::load(path, &Device::Cpu)?;
-            Start {
-                note: format!("The network to start from is {}.", path.display()),
-                name: match training {
-                    Training::SelfSupervised => "transfer, self-supervised",
-                    Training::Supervised => "transfer, supervised",
-                },
-                encoder: network.encoder().clone(),
-                parameters: network.store()?,
-            }
-        }
+        (Some(path), _) => Start {
+            note: format!("The network to start from is {}.", path.display()),
+            name: match training {
+                Training::SelfSupervised => "transfer, self-supervised",
+                Training::Supervised => "transfer, supervised",
+            },
+            network: SimClr::load(path, &Device::Cpu)?,
+        },
         (None, Preset::Tiny) => stand_in(arguments, study, training)?,
-        (None, Preset::Paper) => return Err(missing(training).into()),
+        (None, _) => return Err(missing(training).into()),
     };
     study.note(start.note.as_str());
     Ok(start)
@@ -126,11 +130,9 @@ fn stand_in(
          about ImageNet's.",
         textures.len()
     );
-    let network = SimClr::load(file, &Device::Cpu)?;
     Ok(Start {
         name,
-        encoder: network.encoder().clone(),
-        parameters: network.store()?,
+        network: SimClr::load(file, &Device::Cpu)?,
         note,
     })
 }

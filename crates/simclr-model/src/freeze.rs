@@ -75,6 +75,20 @@ impl Freeze {
         }
     }
 
+    /// In words: "nothing frozen", "stem frozen", "frozen up to block group 2"; with the
+    /// original's batch norm it says so.
+    pub fn description(self) -> String {
+        let frozen = match self.frozen_groups() {
+            None => "nothing frozen".to_owned(),
+            Some(0) => "stem frozen".to_owned(),
+            Some(group) => format!("frozen up to block group {group}"),
+        };
+        match self {
+            Self::AfterBlockOriginal(_) => frozen + ", original batch norm",
+            Self::None | Self::AfterBlock(_) => frozen,
+        }
+    }
+
     /// Whether the stage's parameters get no gradient.
     pub fn freezes(self, stage: ModelStage) -> bool {
         self.frozen_groups().is_some_and(|k| match stage {
@@ -158,6 +172,12 @@ mod tests {
             assert_eq!(flag.parse::<Freeze>().unwrap(), freeze);
             assert_eq!(freeze.to_string(), flag);
         }
+        assert_eq!(
+            Freeze::AfterBlock(2).description(),
+            "frozen up to block group 2"
+        );
+        let original = Freeze::AfterBlockOriginal(0).description();
+        assert_eq!(original, "stem frozen, original batch norm");
         for flag in ["5", "-2", "all", "", "original"] {
             let error = flag.parse::<Freeze>().unwrap_err().to_string();
             assert!(error.starts_with(&format!("fine_tune_after_block = {flag}: ")));

@@ -6,13 +6,15 @@ use std::num::NonZeroUsize;
 use sha2::{Digest, Sha256};
 use simclr_data::Split;
 use simclr_eval::values_digest;
-use simclr_model::Parameters;
-use simclr_train::{FineTune, FineTuneConfig};
+use simclr_model::{Freeze, Parameters, SimClr};
+use simclr_train::{FineTune, FineTuneConfig, LoopConfig};
 
 use crate::cell::Cell;
 use crate::cell_result::{CellResult, Evaluation, NetworkEvaluation};
+use crate::comparison::MethodResults;
 use crate::error::{Error, Result};
 use crate::file_name::file_name;
+use crate::seed_run::SeedRun;
 use crate::study::{EvaluatedMethod, Study};
 use crate::training_job::TrainingJob;
 
@@ -21,53 +23,90 @@ use crate::training_job::TrainingJob;
 const CHECKPOINT_EPOCHS: NonZeroUsize = NonZeroUsize::new(10).unwrap();
 
 impl Study {
-    /// Evaluates a network that is trained anew with each cell's labels, from these
-    /// parameters, or from random ones. `config` gives the settings of each job, in general
-    /// [`TrainingJob::config`] or a variation of it. Cells on record are not trained again;
-    /// they know the settings and the parameters that they started from.
+    /// Evaluates a network that is trained from scratch with each cell's labels, with the
+    /// settings [`TrainingJob::supervised`].
     ///
     /// # Errors
-    /// A name that is taken; those of [`FineTune::run`]; a cell on record with other settings
-    /// or other parameters to start from.
-    pub fn fine_tune(
+    /// As [`fine_tune_with`](Self::fine_tune_with).
+    pub fn supervised(&mut self, name: impl Into<String>) -> Result<()> {
+        self.fine_tune_with(name, |_| Ok::<_, Error>(None), |job| job.supervised.clone())
+    }
+
+    /// Evaluates a network that is fine-tuned with each cell's labels, in general another one
+    /// for each seed, which sees images of `image_size`: a method for every part of it that is
+    /// frozen ([`Protocol::fine_tune_freeze`](crate::Protocol::fine_tune_freeze)), with the
+    /// settings [`TrainingJob::fine_tuning`]. Where there is none, no method.
+    ///
+    /// # Errors
+    /// As [`fine_tune_with`](Self::fine_tune_with).
+    pub fn fine_tune<E: Into<Error>>(
+        &mut self,
+        name: &str,
+        image_size: usize,
+        mut network: impl FnMut(&SeedRun) -> Result<SimClr, E>,
+    ) -> Result<()> {
+        for freeze in self.protocol.fine_tune_freeze.clone() {
+            let name = match freeze {
+                Freeze::None => format!("{name}, fine-tuned"),
+                frozen => format!("{name}, fine-tuned, {}", frozen.description()),
+            };
+            let start = |run: &SeedRun| network(run).map(Some);
+            self.fine_tune_with(name, start, |job| {
+                let config = job.fine_tuning.clone().with_view_size(image_size);
+                config.with_freeze(freeze)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Evaluates a network that is trained anew with each cell's labels, from the one that
+    /// `start` gives for a seed, or from random parameters where it gives none. `config` gives
+    /// the settings of each job; its encoder and the layers of its projection head are those
+    /// of the network to start from. Cells on record are not trained again; they know the
+    /// settings and the parameters that they started from.
+    ///
+    /// # Errors
+    /// A name that is taken; those of `start` and of [`FineTune::run`]; a cell on record with
+    /// other settings or other parameters to start from.
+    pub fn fine_tune_with<E: Into<Error>>(
         &mut self,
         name: impl Into<String>,
-        start: Option<&Parameters>,
+        mut start: impl FnMut(&SeedRun) -> Result<Option<SimClr>, E>,
         config: impl Fn(&TrainingJob) -> FineTuneConfig,
     ) -> Result<()> {
-        let start_digest = match start {
-            None => "random".to_owned(),
-            Some(parameters) => {
-                let values = parameters.iter();
-                let values = values.map(|(name, variable)| (name, variable.as_tensor()));
-                short(&values_digest(values)?)
-            }
-        };
-        let fingerprint = |job: &TrainingJob| -> Result<String> {
-            let settings = serde_json::to_vec(&config(job))
-                .map_err(simclr_files::Error::json("settings".as_ref()))?;
-            let settings = short(&hex::encode(Sha256::digest(settings)));
-            Ok(format!(
-                "trained with settings {settings} from {start_digest}"
-            ))
-        };
-        let (progress, checkpointing) = (self.progress, self.gradient_checkpointing);
-        self.train_cells(name, fingerprint, |job| {
-            let mut training = FineTune::new(config(job))
-                .progress(progress)
-                .gradient_checkpointing(checkpointing)
-                .checkpoint_epochs(CHECKPOINT_EPOCHS);
-            if let Some(parameters) = start {
-                training = training.start_from(parameters.clone());
-            }
-            let result = training.run(&job.split, &job.dir)?.result;
-            let test = result.test;
-            let test = test.ok_or_else(|| Error::setting("test images", "at least one", "none"))?;
-            Ok(NetworkEvaluation {
-                test,
-                test_scores: result.test_scores,
-            })
-        })
+        let mut results = self.new_method(name)?;
+        for run in &self.seed_runs {
+            let start = start(run).map_err(Into::into)?;
+            let parameters = start.as_ref().map(SimClr::store).transpose()?;
+            let digest = start_digest(parameters.as_ref())?;
+            let config = |job: &TrainingJob| {
+                let config = config(job);
+                match &start {
+                    None => config,
+                    Some(network) => with_layers_of(config, network),
+                }
+            };
+            let fingerprint = |job: &TrainingJob| fingerprint(&config(job), &digest);
+            self.train_cells(run, fingerprint, &mut results, |job| {
+                let mut training = FineTune::new(config(job))
+                    .progress(self.progress)
+                    .gradient_checkpointing(self.gradient_checkpointing)
+                    .checkpoint_epochs(CHECKPOINT_EPOCHS);
+                if let Some(parameters) = &parameters {
+                    training = training.start_from(parameters.clone());
+                }
+                let result = training.run(&job.split, &job.dir)?.result;
+                let test = result.test;
+                let test =
+                    test.ok_or_else(|| Error::setting("test images", "at least one", "none"))?;
+                Ok(NetworkEvaluation {
+                    test,
+                    test_scores: result.test_scores,
+                })
+            })?;
+        }
+        self.add_network_method(results);
+        Ok(())
     }
 
     /// Evaluates a network that the caller trains with each cell's labels in a way of their
@@ -83,18 +122,32 @@ impl Study {
         fingerprint: &str,
         mut train: impl FnMut(&TrainingJob) -> Result<NetworkEvaluation, E>,
     ) -> Result<()> {
-        let fingerprint = |_: &TrainingJob| Ok(fingerprint.to_owned());
-        self.train_cells(name, fingerprint, |job| train(job).map_err(Into::into))
+        let mut results = self.new_method(name)?;
+        for run in &self.seed_runs {
+            let fingerprint = |_: &TrainingJob| Ok(fingerprint.to_owned());
+            self.train_cells(run, fingerprint, &mut results, |job| {
+                train(job).map_err(Into::into)
+            })?;
+        }
+        self.add_network_method(results);
+        Ok(())
+    }
+
+    fn add_network_method(&mut self, results: MethodResults) {
+        self.methods.push(EvaluatedMethod {
+            results,
+            features: None,
+        });
     }
 
     fn train_cells(
-        &mut self,
-        name: impl Into<String>,
+        &self,
+        run: &SeedRun,
         fingerprint: impl Fn(&TrainingJob) -> Result<String>,
+        results: &mut MethodResults,
         mut train: impl FnMut(&TrainingJob) -> Result<NetworkEvaluation>,
     ) -> Result<()> {
-        let mut results = self.new_method(name)?;
-        for cell in self.cells_of(&results.name, &self.protocol.seeds) {
+        for cell in self.cells_of(&results.name, &[run.seed]) {
             let budget = self.label_budget(&cell)?;
             let job = self.training_job(&cell, &budget)?;
             let compute = || -> Result<_> {
@@ -111,10 +164,6 @@ impl Study {
             }
             results.cells.push((cell, result));
         }
-        self.methods.push(EvaluatedMethod {
-            results,
-            features: None,
-        });
         Ok(())
     }
 
@@ -134,6 +183,33 @@ impl Study {
         let (seed, fraction) = (cell.seed, cell.label_fraction);
         Ok(TrainingJob::new(&self.protocol, seed, fraction, dir, split))
     }
+}
+
+/// The settings with the encoder and the layers of the projection head of the network to start
+/// from.
+fn with_layers_of(config: FineTuneConfig, network: &SimClr) -> FineTuneConfig {
+    let mut projection_head = network.config().projection_head.clone();
+    projection_head.fine_tune_from = config.projection_head.fine_tune_from;
+    config
+        .with_encoder(network.config().encoder.clone())
+        .with_projection_head(projection_head)
+}
+
+/// Says what a network was trained with, and from what.
+fn fingerprint(config: &FineTuneConfig, start: &str) -> Result<String> {
+    let settings =
+        serde_json::to_vec(config).map_err(simclr_files::Error::json("settings".as_ref()))?;
+    let settings = short(&hex::encode(Sha256::digest(settings)));
+    Ok(format!("trained with settings {settings} from {start}"))
+}
+
+fn start_digest(parameters: Option<&Parameters>) -> Result<String> {
+    let Some(parameters) = parameters else {
+        return Ok("random".to_owned());
+    };
+    let values = parameters.iter();
+    let values = values.map(|(name, variable)| (name, variable.as_tensor()));
+    Ok(short(&values_digest(values)?))
 }
 
 /// Enough of a digest to tell it from others, and to show it in messages.

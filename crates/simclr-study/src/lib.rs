@@ -4,7 +4,7 @@
 //! records each finished one, so that an interrupted study goes on where it stopped.
 //! A method is either an encoder, evaluated by probes on its frozen features
 //! ([`Study::probe`], [`Study::pretrain`]), or a network that is trained with the cell's
-//! labels ([`Study::fine_tune`], [`Study::train`]). Features are computed once per encoder and
+//! labels ([`Study::fine_tune`], [`Study::supervised`], [`Study::train`]). Features are computed once per encoder and
 //! kept on disk ([`FeatureStore`]). The outcome is a [`Comparison`] with means, standard
 //! deviations, confidence intervals and paired differences, and a report.
 //!

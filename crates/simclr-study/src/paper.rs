@@ -13,7 +13,7 @@
 //! use simclr_study::paper;
 //!
 //! let protocol = paper::experiment_2();
-//! assert_eq!(protocol.pretrain.schedule.epochs, 50);
+//! assert_eq!((protocol.pretrain.schedule.epochs, protocol.pretrain.batch_size), (100, 128));
 //! let quick = paper::tiny(protocol);
 //! assert_eq!((quick.image_size(), quick.folds.to_string().starts_with("3 folds")), (32, true));
 //! ```
@@ -35,6 +35,7 @@ fn common(title: &str, question: &str) -> Protocol {
     Protocol::default()
         .with_title(title, question)
         .with_label_fractions(LABEL_FRACTIONS)
+        .with_fine_tuning(fine_tuning())
 }
 
 /// Transfer learning from a self-supervised ImageNet network.
@@ -46,8 +47,10 @@ pub fn experiment_1() -> Protocol {
     )
 }
 
-/// Self-supervision goes on from an ImageNet network on task images, with the first
-/// blocks frozen: 50 epochs at rate 0.01.
+/// Self-supervision goes on from an ImageNet network on task images, with the first blocks
+/// frozen: what the job scripts of the paper's repository run, 100 epochs at rate 1.0 x batch /
+/// 256 in batches of 128, with block groups 1 to 4 frozen in the original's way
+/// ([`Freeze::AfterBlockOriginal`]).
 pub fn experiment_2() -> Protocol {
     let mut protocol = common(
         "Experiment 2: self-supervision goes on with task images",
@@ -55,11 +58,58 @@ pub fn experiment_2() -> Protocol {
          self-supervision goes on with the task's own images, and does it help to freeze the \
          first blocks?",
     );
+    protocol.pretrain.batch_size = 128;
+    protocol.with_freeze(Vec::from_iter((1..=4).map(Freeze::AfterBlockOriginal)))
+}
+
+/// [`experiment_2`] with the settings of the example in the repository's README, which is one
+/// of fine-tuning with labels: 50 epochs at rate 0.01 x batch / 256 in batches of 256; with
+/// nothing, the stem, and block groups 1 to 3 frozen.
+pub fn experiment_2_readme() -> Protocol {
+    let mut protocol = experiment_2();
+    protocol.pretrain.batch_size = 256;
     protocol.pretrain.schedule.epochs = 50;
     protocol.pretrain.schedule.learning_rate = 0.01;
     protocol.freeze = vec![Freeze::None];
     protocol.freeze.extend((0..=3).map(Freeze::AfterBlock));
     protocol
+}
+
+/// [`experiment_2`] as we recommend it for a network that did learn ImageNet and a thousand
+/// images or so: the stem and the first block group frozen with their batch norm, 3 epochs at
+/// rate 0.16 x batch / 256 in batches of 32, half an epoch of warm-up.
+///
+/// Few steps at a low rate: the network is a good one already. General textures are learned in
+/// the first block group, which was worth more frozen than free; batches are small so that few
+/// images make a hundred steps.
+pub fn experiment_2_recommended() -> Protocol {
+    let mut protocol = experiment_2();
+    let schedule = protocol.pretrain.schedule.clone();
+    protocol.pretrain.batch_size = 32;
+    protocol.pretrain.schedule = schedule
+        .with_learning_rate(0.16)
+        .with_warmup_epochs(0.5)
+        .with_epochs(3);
+    protocol.with_freeze([Freeze::AfterBlock(1)])
+}
+
+/// Fine-tuning of a pretrained network over label budgets (SimCLRv2's second step).
+pub fn fine_tuning_study() -> Protocol {
+    common(
+        "Fine-tuning with labels",
+        "What does a pretrained network gain if labels change it as a whole, and not only a \
+         classifier on it?",
+    )
+    .with_fine_tune_freeze([Freeze::None])
+}
+
+/// Fine-tuning with labels as in the README of the paper's repository: LARS at 0.01 x batch /
+/// 256 in batches of 256, 10 epochs of warm-up and 50 in all, weight decay 1e-4, a head that
+/// starts at random.
+pub fn fine_tuning() -> FineTuneConfig {
+    let config = FineTuneConfig::supervised(50);
+    let schedule = config.schedule.clone();
+    config.with_schedule(schedule.with_learning_rate(0.01).with_epochs(50))
 }
 
 /// Self-supervision from scratch on task images.
@@ -118,7 +168,7 @@ pub fn with_adam(config: FineTuneConfig) -> FineTuneConfig {
 /// authors' advice for small batches (square-root scaling of a small rate, a low
 /// temperature), and Adam where whole networks learn from labels.
 pub fn tiny(paper: Protocol) -> Protocol {
-    let continued = paper.pretrain.schedule.learning_rate < 0.1;
+    let continued = paper.freeze != [Freeze::None];
     let (learning_rate, epochs) = if continued { (0.02, 2) } else { (0.075, 6) };
     let schedule = paper.pretrain.schedule.clone();
     let schedule = schedule
@@ -140,6 +190,8 @@ pub fn tiny(paper: Protocol) -> Protocol {
     let mut supervised = with_adam(paper.supervised).with_image_size(32);
     supervised.encoder = pretrain.encoder.clone();
     supervised.schedule.epochs = 6;
+    let mut fine_tuning = with_adam(paper.fine_tuning).with_view_size(32);
+    fine_tuning.schedule.epochs = 6;
     let fewer = |all: Vec<f64>, few: &[f64]| if all.len() > 1 { few.to_vec() } else { all };
     let freeze = match paper.freeze.as_slice() {
         [] | [_] => paper.freeze,
@@ -155,6 +207,7 @@ pub fn tiny(paper: Protocol) -> Protocol {
         freeze,
         pretrain,
         supervised,
+        fine_tuning,
         probes: ProbeSuite::default()
             .with_linear(LinearProbe::paper().with_epochs(50))
             .with_logistic(LogisticProbe::default().with_steps(300)),

@@ -1,9 +1,11 @@
 //! Methods that are encoders: probes on frozen features.
 
+use candle_core::Device;
 use simclr_augment::Policy;
+use simclr_checkpoint::LoadNetwork;
 use simclr_data::Split;
 use simclr_eval::Features;
-use simclr_model::FrozenEncoder;
+use simclr_model::{FrozenEncoder, SimClr};
 use simclr_progress::{Stage, StepUpdate};
 use simclr_train::Pretrain;
 
@@ -86,26 +88,44 @@ impl Study {
         self.probe(Self::UNTRAINED_PLAIN, encoder)
     }
 
-    /// Evaluates self-supervision on the task's own images: for each seed, `pretrain` runs on
-    /// a fraction of the unlabelled images, in the folder `folder` of [`SeedRun::dir`], and
-    /// its encoder is [`probe`](Self::probe)d. The report shows the training curves of the
-    /// first seed.
+    /// Evaluates a trained network, in general another one for each seed, which sees images of
+    /// `image_size`: its encoder is [probed](Self::probe), and it is
+    /// [fine-tuned](Self::fine_tune) as far as the protocol says.
     ///
     /// # Errors
-    /// Those of [`Pretrain::run`], [`SeedRun::unlabelled`] and [`probe`](Self::probe).
+    /// As [`probe`](Self::probe) and [`fine_tune`](Self::fine_tune).
+    pub fn evaluate_network<E: Into<Error>>(
+        &mut self,
+        name: &str,
+        image_size: usize,
+        mut network: impl FnMut(&SeedRun) -> Result<SimClr, E>,
+    ) -> Result<()> {
+        self.probe_at(name, &Policy::probe(image_size), |run| {
+            network(run).map(|network| network.encoder().frozen())
+        })?;
+        self.fine_tune(name, image_size, network)
+    }
+
+    /// Evaluates self-supervision on the task's own images: for each seed, `pretrain` runs on
+    /// a fraction of the unlabelled images, in the folder `folder` of [`SeedRun::dir`], and
+    /// its network is [evaluated](Self::evaluate_network). The report shows the training
+    /// curves of the first seed.
+    ///
+    /// # Errors
+    /// Those of [`Pretrain::run`], [`SeedRun::unlabelled`] and
+    /// [`evaluate_network`](Self::evaluate_network).
     pub fn pretrain(
         &mut self,
-        name: impl Into<String>,
+        name: &str,
         pretrain: &Pretrain,
         fraction: f64,
         folder: &str,
     ) -> Result<()> {
-        let name = name.into();
-        self.probe(&name, |run| -> Result<_> {
+        let image_size = self.protocol.image_size();
+        self.evaluate_network(name, image_size, |run| -> Result<_> {
             let training = pretrain.clone().seed(run.seed);
-            Ok(training
-                .run(run.unlabelled(fraction)?, run.dir.join(folder))?
-                .encoder)
+            let run = training.run(run.unlabelled(fraction)?, run.dir.join(folder))?;
+            Ok(SimClr::load(run.model_file, &Device::Cpu)?)
         })?;
         if let Some(dir) = self.seed_runs.first().map(|run| run.dir.join(folder)) {
             self.show_run(name, dir);

@@ -48,6 +48,12 @@ pub struct Protocol {
     /// `pretrain`, and so is the image size. Default: [`FineTuneConfig::supervised`].
     #[serde(alias = "fine_tune")]
     pub supervised: FineTuneConfig,
+    /// What is frozen in networks that are fine-tuned with labels, beside the probes on them: a
+    /// method each. Default: none, so no network is fine-tuned.
+    pub fine_tune_freeze: Vec<Freeze>,
+    /// The training of whole networks with labels from pretrained ones, whose encoder they
+    /// have. Default: [`FineTuneConfig::default`].
+    pub fine_tuning: FineTuneConfig,
     /// The probes on frozen features.
     #[serde(alias = "judge")]
     pub probes: ProbeSuite,
@@ -70,6 +76,8 @@ impl Default for Protocol {
             seeds: vec![Seed(1)],
             pretrain: PretrainConfig::default(),
             supervised: FineTuneConfig::supervised(50),
+            fine_tune_freeze: Vec::new(),
+            fine_tuning: FineTuneConfig::default(),
             probes: ProbeSuite::default(),
             offline_augmentation: None,
         }
@@ -125,6 +133,18 @@ impl Protocol {
         self
     }
 
+    /// Sets [`fine_tune_freeze`](Self::fine_tune_freeze).
+    pub fn with_fine_tune_freeze(mut self, freeze: impl Into<Vec<Freeze>>) -> Self {
+        self.fine_tune_freeze = freeze.into();
+        self
+    }
+
+    /// Sets [`fine_tuning`](Self::fine_tuning).
+    pub fn with_fine_tuning(mut self, fine_tuning: FineTuneConfig) -> Self {
+        self.fine_tuning = fine_tuning;
+        self
+    }
+
     /// Sets [`probes`](Self::probes).
     pub fn with_probes(mut self, probes: ProbeSuite) -> Self {
         self.probes = probes;
@@ -142,6 +162,7 @@ impl Protocol {
     pub fn with_image_size(mut self, size: usize) -> Self {
         self.pretrain = self.pretrain.with_image_size(size);
         self.supervised = self.supervised.with_image_size(size);
+        self.fine_tuning = self.fine_tuning.with_view_size(size);
         self
     }
 
@@ -176,6 +197,7 @@ impl Protocol {
     pub fn validate(&self) -> Result<()> {
         self.pretrain.validate()?;
         self.supervised.validate()?;
+        self.fine_tuning.validate()?;
         for (name, values) in [
             ("label_fractions", &self.label_fractions),
             ("unlabelled_fractions", &self.unlabelled_fractions),
@@ -184,21 +206,27 @@ impl Protocol {
             if let Some(wrong) = values.iter().find(is_wrong) {
                 return Err(Error::setting(name, "more than 0, at most 1", wrong));
             }
-            check_distinct(name, values)?;
+            check_some(name, values)?;
         }
-        for freeze in &self.freeze {
+        for freeze in self.freeze.iter().chain(&self.fine_tune_freeze) {
             freeze.validate()?;
         }
-        check_distinct("seeds", &self.seeds)?;
-        check_distinct("freeze", &self.freeze)
+        check_some("seeds", &self.seeds)?;
+        check_some("freeze", &self.freeze)?;
+        check_distinct("fine_tune_freeze", &self.fine_tune_freeze)
     }
 }
 
 /// Fails if there is no value, or one twice.
-fn check_distinct<T: PartialEq + Debug>(name: &'static str, values: &[T]) -> Result<()> {
+fn check_some<T: PartialEq + Debug>(name: &'static str, values: &[T]) -> Result<()> {
     if values.is_empty() {
         return Err(Error::setting(name, "at least one", "none"));
     }
+    check_distinct(name, values)
+}
+
+/// Fails if there is a value twice.
+fn check_distinct<T: PartialEq + Debug>(name: &'static str, values: &[T]) -> Result<()> {
     for (index, value) in values.iter().enumerate() {
         if values.iter().take(index).any(|earlier| earlier == value) {
             return Err(Error::setting(

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use simclr_data::{Dataset, Seed, Split, Subset};
-use simclr_train::FineTuneConfig;
+use simclr_train::{FineTuneConfig, LoopConfig};
 
 use crate::protocol::Protocol;
 
@@ -20,9 +20,12 @@ pub struct TrainingJob {
     /// The images whose labels are used, the ones to choose the epoch with, and the test
     /// images.
     pub split: Split<Subset>,
-    /// The protocol's settings for this job. With few labels an epoch has few steps, so there
-    /// are more epochs, up to four times as many, and batches are no larger than the set.
-    pub config: FineTuneConfig,
+    /// The protocol's settings for training from scratch, fitted to this job. With few labels
+    /// an epoch has few steps, so there are more epochs, up to four times as many, and batches
+    /// are no larger than the set.
+    pub supervised: FineTuneConfig,
+    /// The protocol's settings for fine-tuning, fitted in the same way.
+    pub fine_tuning: FineTuneConfig,
 }
 
 impl fmt::Debug for TrainingJob {
@@ -32,7 +35,8 @@ impl fmt::Debug for TrainingJob {
             .field("label_fraction", &self.label_fraction)
             .field("dir", &self.dir)
             .field("train_images", &self.split.train.len())
-            .field("config", &self.config)
+            .field("supervised", &self.supervised)
+            .field("fine_tuning", &self.fine_tuning)
             .finish_non_exhaustive()
     }
 }
@@ -46,18 +50,22 @@ impl TrainingJob {
         split: Split<Subset>,
     ) -> Self {
         const MOST_EPOCHS: f64 = 4.0;
-        let mut config = protocol.supervised.clone();
-        config.encoder = protocol.pretrain.encoder.clone();
-        config.seed = seed;
-        config.batch_size = config.batch_size.min(split.train.len()).max(1);
         let factor = (1.0 / label_fraction).clamp(1.0, MOST_EPOCHS);
-        config.schedule.epochs = (config.schedule.epochs as f64 * factor).round() as usize;
+        let images = split.train.len().max(1);
+        let fitted = |config: &FineTuneConfig| {
+            let mut config = config.clone().with_seed(seed);
+            config.encoder = protocol.encoder().clone();
+            config.batch_size = config.batch_size.min(images);
+            config.schedule.epochs = (config.schedule.epochs as f64 * factor).round() as usize;
+            config
+        };
         Self {
+            supervised: fitted(&protocol.supervised),
+            fine_tuning: fitted(&protocol.fine_tuning),
             seed,
             label_fraction,
             dir,
             split,
-            config,
         }
     }
 }

@@ -7,9 +7,10 @@ use std::path::Path;
 use candle_core::Device;
 use simclr_data::{Dataset, DatasetExt, Groups, Seed, SyntheticCores};
 use simclr_eval::metrics::{ClassificationReport, RocCurve};
-use simclr_model::{Encoder, Parameters};
+use simclr_model::{SimClr, SimClrConfig};
 use simclr_study::{
-    Error, FoldScheme, NetworkEvaluation, Protocol, Result, Study, Task, TrainingJob, paper,
+    Error, FoldScheme, NetworkEvaluation, Protocol, Result, SeedRun, Study, Task, TrainingJob,
+    paper,
 };
 
 mod common;
@@ -142,17 +143,15 @@ fn reopened(dir: &Path, before: Study) -> Study {
 #[test]
 fn trained_cells_belong_to_their_settings_and_their_start() {
     let dir = tempfile::tempdir().unwrap();
-    let start = |seed: u64| -> Parameters {
-        let config = protocol(&[Seed(1)]).encoder().clone();
-        let encoder = Encoder::initialize(&config, seed, &Device::Cpu).unwrap();
-        let parameters = encoder.parameters().iter();
-        let named = parameters.map(|p| (p.spec.name.clone(), p.variable.clone()));
-        Parameters::from_variables(named).unwrap()
+    let start = |seed: u64| {
+        let config = SimClrConfig::new(protocol(&[Seed(1)]).encoder().clone());
+        SimClr::initialize(&config, seed, &Device::Cpu).unwrap()
     };
-    let run = |start: Option<&Parameters>, epochs: usize| {
+    let run = |start: Option<&SimClr>, epochs: usize| {
         let mut study = study(dir.path(), &[Seed(1)], None);
-        study.fine_tune("fine-tuned", start, |job| {
-            let mut config = job.config.clone();
+        let start = |_: &SeedRun| Result::Ok(start.cloned());
+        study.fine_tune_with("fine-tuned", start, |job| {
+            let mut config = job.supervised.clone();
             config.batch_size = 6;
             config.schedule.epochs = epochs;
             config
