@@ -483,7 +483,7 @@ fn options_that_would_not_be_used_are_refused() {
     let error = refused("--optimizer adam --momentum 0.5", &exp3);
     assert!(error.contains("--momentum"), "{error}");
     let error = refused("--split single --folds 5", &exp3);
-    assert!(error.contains("--split single is one split"), "{error}");
+    assert!(error.contains("small-train and large-train"), "{error}");
     for option in [
         "--group-by ^U",
         "--unlabelled-dir more",

@@ -2,12 +2,13 @@
 //! start from.
 #![allow(dead_code)] // Each example uses a part of it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Parser, ValueEnum};
 use simclr::data::{
-    ClassMap, DuplicateSearch, Groups, Labels, OfflineAugmentation, SyntheticCores,
+    ClassMap, Concatenated, DuplicateSearch, Groups, Labels, OfflineAugmentation, SyntheticCores,
     SyntheticTextures,
 };
 use simclr::model::GradientCheckpointing;
@@ -51,6 +52,9 @@ pub(crate) enum SplitName {
     LargeTrain,
     /// One split: 70 % train, 20 % validation, 10 % test.
     Single,
+    /// A fold for each group (see --group-by) or each --image-dir: it is tested on, the others
+    /// train.
+    LeaveOneGroupOut,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -77,9 +81,10 @@ pub(crate) struct ExperimentArguments {
     /// Sizes and lengths. What another option says counts more than the preset.
     #[arg(long, value_enum, default_value = "paper")]
     pub(crate) preset: Preset,
-    /// A folder with a folder of images per class, from which folds are cut.
+    /// A folder with a folder of images per class, from which folds are cut. Given several
+    /// times, as for several expeditions, the classes are those of all.
     #[arg(long, conflicts_with_all = ["train_dir", "val_dir", "test_dir"])]
-    image_dir: Option<PathBuf>,
+    image_dir: Vec<PathBuf>,
     /// Training images in class folders, if they are split already.
     #[arg(long, requires_all = ["val_dir", "test_dir"])]
     #[arg(conflicts_with_all = ["split", "folds", "fold_fraction", "group_by"])]
@@ -90,9 +95,9 @@ pub(crate) struct ExperimentArguments {
     /// Test images in folders of the same classes.
     #[arg(long, requires = "train_dir")]
     test_dir: Option<PathBuf>,
-    /// More images for self-supervision, in any folders.
+    /// More images for self-supervision, in any folders; may be given several times.
     #[arg(long)]
-    unlabelled_dir: Option<PathBuf>,
+    unlabelled_dir: Vec<PathBuf>,
     /// How many synthetic cores are photographed, where no folder is given.
     #[arg(long, default_value_t = 1200, conflicts_with_all = ["image_dir", "train_dir"])]
     synthetic_images: usize,
@@ -203,6 +208,7 @@ impl ExperimentArguments {
             Some(SplitName::SmallTrain) => FoldScheme::small_train(),
             Some(SplitName::LargeTrain) => FoldScheme::large_train(),
             Some(SplitName::Single) => FoldScheme::Single(Fractions::large_train()),
+            Some(SplitName::LeaveOneGroupOut) => FoldScheme::leave_one_group_out(),
         };
         match &mut scheme {
             FoldScheme::SmallTrain { folds, fraction }
@@ -210,10 +216,10 @@ impl ExperimentArguments {
                 *folds = self.folds.unwrap_or(*folds);
                 *fraction = self.fold_fraction.unwrap_or(*fraction);
             }
-            FoldScheme::Single(_) if self.folds.is_some() || self.fold_fraction.is_some() => {
+            _ if self.folds.is_some() || self.fold_fraction.is_some() => {
                 return Err(
-                    "--folds and --fold-fraction are for more than one fold, and --split \
-                            single is one split"
+                    "--folds and --fold-fraction are for --split small-train and \
+                            large-train"
                         .into(),
                 );
             }
@@ -225,22 +231,18 @@ impl ExperimentArguments {
     /// The images: folders, or synthetic cores.
     pub(crate) fn task(&self) -> AnyResult<Task> {
         let task = match (
-            &self.image_dir,
+            self.image_dir.as_slice(),
             &self.train_dir,
             &self.val_dir,
             &self.test_dir,
         ) {
-            (Some(dir), ..) => {
-                let folder = self.folder(dir)?;
-                let task = Task::new(dir.display().to_string(), folder.shared())?;
-                with_remarks(task, &[folder])
-            }
+            ([_, ..], ..) => self.task_of_folders()?,
             (_, Some(train), Some(validation), Some(test)) => {
                 let source = [train, validation, test].map(|dir| dir.display().to_string());
                 let folders = [
-                    self.folder(train)?,
-                    self.folder(validation)?,
-                    self.folder(test)?,
+                    self.folder(train, Labels::ClassFolders)?,
+                    self.folder(validation, Labels::ClassFolders)?,
+                    self.folder(test, Labels::ClassFolders)?,
                 ];
                 let [train, validation, test] = folders.each_ref().map(DatasetExt::shared);
                 let parts = Split {
@@ -264,7 +266,7 @@ impl ExperimentArguments {
 
     /// Whether the images are synthetic.
     pub(crate) fn is_synthetic(&self) -> bool {
-        self.image_dir.is_none() && self.train_dir.is_none()
+        self.image_dir.is_empty() && self.train_dir.is_none()
     }
 
     fn synthetic(&self) -> AnyResult<Task> {
@@ -277,7 +279,7 @@ impl ExperimentArguments {
     /// Fails if something is asked for that only files have.
     fn refuse_options_of_folders(&self) -> AnyResult {
         let given = [
-            ("--unlabelled-dir", self.unlabelled_dir.is_some()),
+            ("--unlabelled-dir", !self.unlabelled_dir.is_empty()),
             ("--group-by", self.group_by.is_some()),
             ("--skip-unreadable", self.skip_unreadable),
             (
@@ -296,11 +298,9 @@ impl ExperimentArguments {
     }
 
     fn prepared(&self, mut task: Task) -> AnyResult<Task> {
-        if let Some(dir) = &self.unlabelled_dir {
-            let builder = ImageFolder::builder(dir).labels(Labels::Ignored);
-            let more = builder.skip_unreadable(self.skip_unreadable).open()?;
-            let images = more.shared();
-            task = with_remarks(task, &[more]).with_unlabelled(images);
+        if !self.unlabelled_dir.is_empty() {
+            let folders = self.folders(&self.unlabelled_dir, Labels::Ignored)?;
+            task = with_remarks(task, &folders).with_unlabelled(joined(&folders)?);
         }
         if let Some(pattern) = &self.group_by {
             let groups = Groups::by_pattern(task.images().as_ref(), pattern)?;
@@ -327,8 +327,31 @@ impl ExperimentArguments {
         })
     }
 
-    fn folder(&self, dir: &Path) -> AnyResult<ImageFolder> {
-        let folder = ImageFolder::builder(dir).labels(Labels::ClassFolders);
+    /// Labelled images of one folder, or of several, each of which is a group to be left out.
+    fn task_of_folders(&self) -> AnyResult<Task> {
+        let folders = self.folders(&self.image_dir, Labels::ClassFolders)?;
+        let names: Vec<_> = self
+            .image_dir
+            .iter()
+            .map(|dir| dir.display().to_string())
+            .collect();
+        let task = Task::new(names.join(", "), joined(&folders)?)?;
+        let task = with_remarks(task, &folders);
+        let by_folder = folders.len() > 1 && self.group_by.is_none();
+        if !by_folder || !matches!(self.split, Some(SplitName::LeaveOneGroupOut)) {
+            return Ok(task);
+        }
+        let of_folder = |(number, folder): (usize, &ImageFolder)| vec![number; folder.len()];
+        let keys = folders.iter().enumerate().flat_map(of_folder);
+        Ok(task.with_groups(&Groups::by_key(keys))?)
+    }
+
+    fn folders(&self, dirs: &[PathBuf], labels: Labels) -> AnyResult<Vec<ImageFolder>> {
+        dirs.iter().map(|dir| self.folder(dir, labels)).collect()
+    }
+
+    fn folder(&self, dir: &Path, labels: Labels) -> AnyResult<ImageFolder> {
+        let folder = ImageFolder::builder(dir).labels(labels);
         Ok(folder.skip_unreadable(self.skip_unreadable).open()?)
     }
 
@@ -345,9 +368,10 @@ impl ExperimentArguments {
     pub(crate) fn refuse_unlabelled(&self) -> AnyResult {
         let reason = "this experiment has no self-supervision, so --unlabelled-dir would not be \
                       used";
-        self.unlabelled_dir
-            .as_ref()
-            .map_or(Ok(()), |_| Err(reason.into()))
+        if self.unlabelled_dir.is_empty() {
+            return Ok(());
+        }
+        Err(reason.into())
     }
 
     /// The study: its folder, its settings and its images.
@@ -381,6 +405,23 @@ impl ExperimentArguments {
         let images = self.synthetic_images;
         Ok(SyntheticTextures::new(images, SYNTHETIC_SIDE, Seed(self.seed))?.shared())
     }
+}
+
+/// The images of one folder, or of several under the folders' names.
+fn joined(folders: &[ImageFolder]) -> AnyResult<Arc<dyn Dataset>> {
+    if let [folder] = folders {
+        return Ok(folder.shared());
+    }
+    let last =
+        |folder: &ImageFolder| Some(folder.root().file_name()?.to_string_lossy().into_owned());
+    let names: BTreeSet<_> = folders.iter().map(last).collect();
+    let full = |folder: &ImageFolder| folder.root().display().to_string();
+    let are_distinct = names.len() == folders.len();
+    let named = folders.iter().map(|folder| {
+        let name = last(folder).filter(|_| are_distinct);
+        (name.unwrap_or_else(|| full(folder)), folder.shared())
+    });
+    Ok(Concatenated::named(named)?.shared())
 }
 
 /// Says in the task's report, and on the terminal, which files were left out.

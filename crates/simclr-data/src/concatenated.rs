@@ -1,8 +1,9 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
-use crate::located::forward_images;
+use crate::located::forward_contents;
 
 /// Sets with the same classes, one after another: the folders of two expeditions, or
 /// training, validation and test images that lie in folders of their own.
@@ -22,6 +23,10 @@ pub struct Concatenated {
     /// Where each set ends.
     ends: Vec<usize>,
     classes: Vec<String>,
+    /// What stands before the names of each set's images; empty where nothing does.
+    prefixes: Vec<String>,
+    /// For each set, what its labels become; empty where they stay.
+    labels: Vec<Vec<u32>>,
 }
 
 impl Concatenated {
@@ -42,14 +47,55 @@ impl Concatenated {
             let name = "the classes of sets to join";
             return Err(Error::setting(name, expected, found));
         }
-        let mut end = 0;
-        let ends = sets.iter().map(|set| {
-            end += set.len();
-            end
-        });
         Ok(Self {
-            ends: ends.collect(),
+            ends: ends(&sets),
             classes,
+            sets,
+            prefixes: Vec::new(),
+            labels: Vec::new(),
+        })
+    }
+
+    /// The images of named sets, such as expeditions, in order. The classes are those of all
+    /// sets, sorted by name, and an image's name begins with that of its set.
+    ///
+    /// ```
+    /// use simclr_data::{Concatenated, Dataset, DatasetExt, Seed, SyntheticCores};
+    ///
+    /// let sets = [("383", Seed(1)), ("385", Seed(2))].map(|(name, seed)| {
+    ///     let cores = SyntheticCores::new(20, 32, seed)?;
+    ///     Ok((name.to_owned(), cores.shared()))
+    /// });
+    /// let both = Concatenated::named(sets.into_iter().collect::<simclr_data::Result<Vec<_>>>()?)?;
+    /// assert!(both.name(25).starts_with("385/"));
+    /// # Ok::<(), simclr_data::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If there is no set, two have the same name, or only some have classes.
+    pub fn named(sets: impl IntoIterator<Item = (String, Arc<dyn Dataset>)>) -> Result<Self> {
+        let (prefixes, sets): (Vec<String>, Vec<_>) = sets.into_iter().unzip();
+        let names: BTreeSet<&String> = prefixes.iter().collect();
+        if names.len() < sets.len() || sets.is_empty() {
+            let name = "the names of sets to join";
+            let found = format!("{prefixes:?}");
+            return Err(Error::setting(name, "at least one, each once", found));
+        }
+        let classes: BTreeSet<&String> = sets.iter().flat_map(|set| set.class_names()).collect();
+        let without = sets.iter().position(|set| set.class_names().is_empty());
+        if let Some(without) = without.filter(|_| !classes.is_empty()) {
+            let name = "the classes of sets to join";
+            let found = format!("none in {}", prefixes[without]);
+            return Err(Error::setting(name, "some in each set", found));
+        }
+        let classes: Vec<String> = classes.into_iter().cloned().collect();
+        let number = |class: &String| classes.partition_point(|known| known < class) as u32;
+        let labels = |set: &Arc<dyn Dataset>| set.class_names().iter().map(number).collect();
+        Ok(Self {
+            labels: sets.iter().map(labels).collect(),
+            ends: ends(&sets),
+            classes,
+            prefixes,
             sets,
         })
     }
@@ -62,11 +108,32 @@ impl Concatenated {
 
     /// The set that an image is in, and its index there.
     fn locate(&self, index: usize) -> Option<(&dyn Dataset, usize)> {
-        let number = self.ends.partition_point(|&end| end <= index);
-        let set = self.sets.get(number)?;
-        let start = self.ends.get(number)? - set.len();
+        let set = self.sets.get(self.set_of(index))?;
+        let start = self.ends.get(self.set_of(index))? - set.len();
         Some((set.as_ref(), index - start))
     }
+
+    /// The number of the set that an image is in.
+    fn set_of(&self, index: usize) -> usize {
+        self.ends.partition_point(|&end| end <= index)
+    }
+
+    /// What a label of a set becomes.
+    fn joined_label(&self, set: usize, label: u32) -> u32 {
+        let labels = self.labels.get(set);
+        let joined = labels.and_then(|labels| labels.get(label as usize));
+        joined.copied().unwrap_or(label)
+    }
+}
+
+/// Where each set ends.
+fn ends(sets: &[Arc<dyn Dataset>]) -> Vec<usize> {
+    let mut end = 0;
+    let ends = sets.iter().map(|set| {
+        end += set.len();
+        end
+    });
+    ends.collect()
 }
 
 impl Dataset for Concatenated {
@@ -79,22 +146,40 @@ impl Dataset for Concatenated {
     }
 
     fn label(&self, index: usize) -> Option<u32> {
-        let (set, index) = self.locate(index)?;
-        set.label(index)
+        let (set, within) = self.locate(index)?;
+        let label = set.label(within)?;
+        Some(self.joined_label(self.set_of(index), label))
     }
 
-    forward_images!();
+    fn name(&self, index: usize) -> String {
+        let Some((set, within)) = self.locate(index) else {
+            return format!("image {index}");
+        };
+        match self.prefixes.get(self.set_of(index)) {
+            Some(prefix) => format!("{prefix}/{}", set.name(within)),
+            None => set.name(within),
+        }
+    }
+
+    forward_contents!();
 
     fn labels(&self, operation: &'static str) -> Result<Vec<u32>> {
-        let sets = self.sets.iter().map(|set| set.labels(operation));
-        Ok(sets.collect::<Result<Vec<_>>>()?.concat())
+        let mut all = Vec::with_capacity(self.len());
+        for (number, set) in self.sets.iter().enumerate() {
+            let labels = set.labels(operation)?.into_iter();
+            all.extend(labels.map(|label| self.joined_label(number, label)));
+        }
+        Ok(all)
     }
 
     fn class_counts(&self) -> Vec<usize> {
         let mut counts = vec![0; self.classes.len()];
-        for set in &self.sets {
-            for (sum, count) in counts.iter_mut().zip(set.class_counts()) {
-                *sum += count;
+        for (number, set) in self.sets.iter().enumerate() {
+            for (label, count) in set.class_counts().into_iter().enumerate() {
+                let joined = self.joined_label(number, label as u32) as usize;
+                if let Some(sum) = counts.get_mut(joined) {
+                    *sum += count;
+                }
             }
         }
         counts
@@ -127,6 +212,29 @@ mod tests {
         let error = whole.decode(30).unwrap_err().to_string();
         assert!(error.contains("30"), "{error}");
         assert_eq!(whole.label(30), None);
+    }
+
+    #[test]
+    fn named_sets_have_the_classes_of_all() {
+        let set = |classes: [&str; 2]| {
+            let image = || DecodedImage::new(1, 1, vec![0; 3]).unwrap();
+            let classes = classes.map(str::to_owned).to_vec();
+            let set = InMemory::labelled(vec![image(), image()], vec![0, 1], classes);
+            set.unwrap().shared()
+        };
+        let sets = [("383", ["none", "soupy"]), ("385", ["crack", "none"])];
+        let sets = sets.map(|(name, classes)| (name.to_owned(), set(classes)));
+        let both = Concatenated::named(sets.clone()).unwrap();
+        assert_eq!(both.class_names(), ["crack", "none", "soupy"]);
+        assert_eq!(both.labels("a test").unwrap(), [1, 2, 0, 1]);
+        assert_eq!([both.label(1), both.label(2)], [Some(2), Some(0)]);
+        assert_eq!(both.class_counts(), [1, 2, 1]);
+        assert_eq!(both.name(2), "385/image 0");
+        let [first, _] = sets;
+        assert!(Concatenated::named([first.clone(), first.clone()]).is_err());
+        let unlabelled = InMemory::unlabelled(Vec::new()).shared();
+        let error = Concatenated::named([first, ("386".to_owned(), unlabelled)]).unwrap_err();
+        assert!(error.to_string().contains("none in 386"), "{error}");
     }
 
     #[test]

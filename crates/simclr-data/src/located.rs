@@ -11,6 +11,13 @@ macro_rules! forward_images {
             }
         }
 
+        $crate::located::forward_contents!();
+    };
+}
+
+/// As [`forward_images`], for a set that names its images itself.
+macro_rules! forward_contents {
+    () => {
         fn decode(&self, index: usize) -> $crate::Result<simclr_augment::DecodedImage> {
             let len = self.len();
             let (set, index) = self
@@ -29,4 +36,4 @@ macro_rules! forward_images {
     };
 }
 
-pub(crate) use forward_images;
+pub(crate) use {forward_contents, forward_images};

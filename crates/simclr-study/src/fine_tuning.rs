@@ -147,7 +147,7 @@ impl Study {
         results: &mut MethodResults,
         mut train: impl FnMut(&TrainingJob) -> Result<NetworkEvaluation>,
     ) -> Result<()> {
-        for cell in self.cells_of(&results.name, &[run.seed]) {
+        for cell in self.cells_of(&results.name, run) {
             let budget = self.label_budget(&cell)?;
             let job = self.training_job(&cell, &budget)?;
             let compute = || -> Result<_> {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use simclr_data::{
-    Dataset, Folds, Fractions, Groups, Seed, Split, Subset, grouped_split, stratified_split,
+    Dataset, DatasetExt, Folds, Fractions, Groups, Seed, Split, Subset, grouped_split,
+    stratified_split,
 };
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::percent::percent;
 
 /// How labelled images are divided into training, validation and test images.
@@ -34,6 +35,12 @@ pub enum FoldScheme {
         /// The part of each class in a chunk.
         fraction: f64,
     },
+    /// Fold k tests on group k, such as a hole or an expedition, and trains on the others:
+    /// how well does it do where nothing was labelled?
+    LeaveOneGroupOut {
+        /// The part of each class of the other groups that validates.
+        validation: f64,
+    },
 }
 
 impl FoldScheme {
@@ -53,11 +60,22 @@ impl FoldScheme {
         }
     }
 
+    /// One group left out after the other; 20 % of the rest validate.
+    pub fn leave_one_group_out() -> Self {
+        Self::LeaveOneGroupOut { validation: 0.2 }
+    }
+
+    /// Whether all folds have the same test images.
+    pub fn shares_test_images(&self) -> bool {
+        !matches!(self, Self::LeaveOneGroupOut { .. })
+    }
+
     /// The folds as indices into `images`, with whole groups in each subset if there are
-    /// groups. All folds have the same test images.
+    /// groups; where one group is left out, the others are divided image by image.
     ///
     /// # Errors
-    /// Images without labels, fractions out of range, a class too small for the parts.
+    /// Images without labels, fractions out of range, a class too small for the parts; no
+    /// groups, or a single one, where one is to be left out.
     pub fn divide(
         &self,
         images: &Arc<dyn Dataset>,
@@ -65,6 +83,9 @@ impl FoldScheme {
         seed: Seed,
     ) -> Result<Vec<Split<Vec<usize>>>> {
         let folds = match (*self, groups) {
+            (Self::LeaveOneGroupOut { validation }, groups) => {
+                return leave_one_group_out(images, groups, validation, seed);
+            }
             (Self::Single(fractions), None) => {
                 return Ok(vec![stratified_split(images, fractions, seed)?]);
             }
@@ -90,6 +111,35 @@ impl FoldScheme {
     }
 }
 
+fn leave_one_group_out(
+    images: &Arc<dyn Dataset>,
+    groups: Option<&Groups>,
+    validation: f64,
+    seed: Seed,
+) -> Result<Vec<Split<Vec<usize>>>> {
+    let members = groups.map(Groups::members).unwrap_or_default();
+    if members.len() < 2 {
+        let expected = "at least two, of which one is left out";
+        return Err(Error::setting("groups of images", expected, members.len()));
+    }
+    let fractions = Fractions {
+        train: 1.0 - validation,
+        validation,
+    };
+    let fold = |test: &Vec<usize>| {
+        let others = (0..images.len()).filter(|image| test.binary_search(image).is_err());
+        let others = Subset::new(images.clone(), others.collect::<Vec<_>>())?;
+        let parts = stratified_split(&others.shared(), fractions, seed)?;
+        let of_all = |part: Vec<usize>| part.iter().map(|&image| others.indices()[image]).collect();
+        Ok(Split {
+            train: of_all([parts.train, parts.test].concat()),
+            validation: of_all(parts.validation),
+            test: test.clone(),
+        })
+    };
+    members.iter().map(fold).collect()
+}
+
 impl fmt::Display for FoldScheme {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rest = |used: f64| percent((1.0 - used).max(0.0));
@@ -98,6 +148,11 @@ impl fmt::Display for FoldScheme {
             (percent(fraction), others, rest(folds as f64 * fraction))
         };
         match *self {
+            Self::LeaveOneGroupOut { validation } => write!(
+                f,
+                "One group after the other tests; of the others {} validate and the rest train",
+                percent(validation)
+            ),
             Self::Single(Fractions { train, validation }) => write!(
                 f,
                 "One split: {} train, {} validation, {} test",

@@ -43,7 +43,7 @@ fn splits(study: &Study, names: &[String], rows: &mut Rows<'_>) -> Result<()> {
     row(rows, ["image", "pool", "part", "fold", "seed"])?;
     for run in study.seed_runs() {
         let seed = run.seed.0.to_string();
-        for (index, fold) in run.folds.iter().enumerate() {
+        for (index, fold) in run.numbered_folds() {
             let number = (index + 1).to_string();
             for (part, images) in [
                 ("train", &fold.train),

@@ -164,7 +164,7 @@ impl Study {
     ) -> Result<()> {
         let mut probes = self.protocol.probes.clone();
         probes.linear.seed = run.seed;
-        let cells = self.cells_of(&results.name, &[run.seed]);
+        let cells = self.cells_of(&results.name, run);
         let stage = Stage::new(
             format!("probes on \"{}\"", results.name),
             cells.len() as u64,

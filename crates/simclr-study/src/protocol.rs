@@ -190,6 +190,23 @@ impl Protocol {
             .fold(0.0, f64::max)
     }
 
+    /// Whether this is the other protocol with further seeds or label fractions.
+    pub(crate) fn extends(&self, other: &Self) -> bool {
+        let same = Self {
+            seeds: other.seeds.clone(),
+            label_fractions: other.label_fractions.clone(),
+            ..self.clone()
+        };
+        let (seeds, fractions) = (&self.seeds, &self.label_fractions);
+        same == *other
+            && self != other
+            && other.seeds.iter().all(|seed| seeds.contains(seed))
+            && other
+                .label_fractions
+                .iter()
+                .all(|fraction| fractions.contains(fraction))
+    }
+
     /// Checks everything that can be checked without the data.
     ///
     /// # Errors

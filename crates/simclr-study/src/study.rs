@@ -6,14 +6,13 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use simclr_data::{
-    AugmentedDataset, Dataset, DatasetExt, OfflineAugmentation, Seed, Split,
-    dataset_facts_with_contents,
+    AugmentedDataset, Dataset, DatasetExt, OfflineAugmentation, Split, dataset_facts_with_contents,
 };
 use simclr_eval::Features;
 use simclr_files::{read_json, write_json};
 use simclr_model::GradientCheckpointing;
 use simclr_progress::ProgressMode;
-use simclr_train::run::{RunFacts, RunFolder};
+use simclr_train::run::{Manifest, RunFacts, RunFolder};
 
 use crate::cell::Cell;
 use crate::cell_store::CellStore;
@@ -67,7 +66,8 @@ impl fmt::Debug for Study {
 }
 
 impl Study {
-    /// Opens the study's folder, making it if needed, and cuts the folds.
+    /// Opens the study's folder, making it if needed, and cuts the folds. A folder that is
+    /// there already must belong to the same study; seeds and label fractions may be added.
     ///
     /// # Errors
     /// Settings out of range; a class too small for the folds; a folder that holds another
@@ -76,21 +76,14 @@ impl Study {
         protocol.validate()?;
         let dir = dir.into();
         let task = Arc::new(task);
-        let seed_run = |&seed: &Seed| {
-            Ok(SeedRun {
-                seed,
-                dir: dir.join(format!("seed-{}", seed.0)),
-                folds: task.folds(&protocol.folds, seed)?,
-                task: task.clone(),
-                offline_augmentation: protocol.offline_augmentation.clone(),
-            })
-        };
-        let seed_runs = protocol.seeds.iter().map(seed_run);
-        let seed_runs = seed_runs.collect::<Result<Vec<_>>>()?;
+        let seeds = protocol.seeds.iter();
+        let seed_runs = seeds.map(|&seed| SeedRun::all(seed, &dir, &task, &protocol));
+        let seed_runs = seed_runs.collect::<Result<Vec<_>>>()?.concat();
         let augmented = protocol.offline_augmentation.clone();
         let augmented = augmented.map(|how| with_training_copies(&task, &seed_runs, how));
-        update_recorded_protocol(&dir)?;
-        let folder = RunFolder::open(&dir, &protocol, &facts(&protocol, &task)?)?;
+        let facts = facts(&protocol, &task)?;
+        update_recorded_protocol(&dir, &protocol, &facts)?;
+        let folder = RunFolder::open(&dir, &protocol, &facts)?;
         Ok(Self {
             cells: CellStore::open(dir.join("cells"))?,
             features: FeatureStore::open(dir.join("features"))?,
@@ -229,16 +222,23 @@ impl Study {
         Ok(MethodResults::new(name))
     }
 
-    /// The cells of a method under some seeds.
-    pub(crate) fn cells_of(&self, method: &str, seeds: &[Seed]) -> Vec<Cell> {
-        let folds = self.seed_runs.first().map_or(0, |run| run.folds.len());
-        Cell::grid(&[method], seeds, folds, &self.protocol.label_fractions)
+    /// The cells of a method under some folds of a seed.
+    pub(crate) fn cells_of(&self, method: &str, run: &SeedRun) -> Vec<Cell> {
+        let folds = run.first_fold + run.folds.len();
+        let mut cells = Cell::grid(
+            &[method],
+            &[run.seed],
+            folds,
+            &self.protocol.label_fractions,
+        );
+        cells.retain(|cell| cell.fold >= run.first_fold);
+        cells
     }
 
     /// The seed and fold of a cell.
     pub(crate) fn resolve(&self, cell: &Cell) -> Result<(&SeedRun, &Split<Vec<usize>>)> {
-        let run = self.seed_runs.iter().find(|run| run.seed == cell.seed);
-        run.and_then(|run| Some((run, run.folds.get(cell.fold)?)))
+        let mut runs = self.seed_runs.iter().filter(|run| run.seed == cell.seed);
+        runs.find_map(|run| Some((run, run.fold(cell.fold)?)))
             .ok_or_else(|| Error::setting("cell", "one of the study", format!("{cell:?}")))
     }
 
@@ -278,18 +278,26 @@ fn with_training_copies(
 }
 
 /// Gives settings that an earlier version has recorded their present names and defaults, so
-/// that they can be compared with those of now.
-fn update_recorded_protocol(dir: &Path) -> Result<()> {
+/// that they can be compared with those of now, and adds seeds and label fractions that this
+/// study has and the recorded one had not.
+fn update_recorded_protocol(dir: &Path, protocol: &Protocol, facts: &RunFacts) -> Result<()> {
     let path = dir.join("config.json");
-    let Some(recorded) = read_json::<Value>(&path)? else {
+    let Some(value) = read_json::<Value>(&path)? else {
         return Ok(());
     };
     // What is no protocol is refused when it is compared.
-    let Ok(protocol) = serde_json::from_value::<Protocol>(recorded.clone()) else {
+    let Ok(recorded) = serde_json::from_value::<Protocol>(value.clone()) else {
         return Ok(());
     };
-    if serde_json::to_value(&protocol).is_ok_and(|now| now != recorded) {
-        write_json(&path, &protocol)?;
+    if protocol.extends(&recorded) {
+        let manifest = dir.join("manifest.json");
+        if let Some(mut contents) = read_json::<Manifest>(&manifest)? {
+            contents.facts.seeds.clone_from(&facts.seeds);
+            write_json(&manifest, &contents)?;
+        }
+        write_json(&path, protocol)?;
+    } else if serde_json::to_value(&recorded).is_ok_and(|now| now != value) {
+        write_json(&path, &recorded)?;
     }
     Ok(())
 }

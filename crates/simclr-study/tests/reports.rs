@@ -141,6 +141,70 @@ fn reopened(dir: &Path, before: Study) -> Study {
 }
 
 #[test]
+fn each_group_is_left_out_once_and_self_supervision_never_sees_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let cores = SyntheticCores::new(IMAGES, 32, Seed(1)).unwrap().shared();
+    let holes = Groups::by_key((0..IMAGES).map(|image| image / 50));
+    let task = Task::new("cores", cores)
+        .unwrap()
+        .with_groups(&holes)
+        .unwrap();
+    let protocol = protocol(&[Seed(1)]).with_folds(FoldScheme::leave_one_group_out());
+    let mut study = Study::open(dir.path(), protocol, task).unwrap();
+    for (hole, run) in study.seed_runs().iter().enumerate() {
+        let fold = &run.folds[0];
+        assert_eq!(fold.test, (hole * 50..hole * 50 + 50).collect::<Vec<_>>());
+        assert_eq!((fold.train.len(), fold.validation.len()), (80, 20));
+        let pool = run.unlabelled(1.0).unwrap();
+        let test = fold
+            .test
+            .iter()
+            .map(|&image| study.task().images().name(image));
+        let seen: Vec<String> = (0..pool.len()).map(|image| pool.name(image)).collect();
+        assert_eq!(seen.len(), 100);
+        assert!(test.into_iter().all(|name| !seen.contains(&name)));
+    }
+    study.train("ramp", "ramp", ramp).unwrap();
+    let cells: Vec<usize> = study
+        .comparison()
+        .unwrap()
+        .cells()
+        .map(|(cell, _)| cell.fold)
+        .collect();
+    assert_eq!(cells, [0, 1, 2]);
+    study.write_report().unwrap();
+    let splits = fs::read_to_string(dir.path().join("splits.csv")).unwrap();
+    assert!(splits.contains("labelled,test,3,1"));
+}
+
+#[test]
+fn seeds_and_label_fractions_may_be_added_to_a_study_and_not_taken_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = |seeds: &[Seed], fractions: &[f64]| {
+        let cores = SyntheticCores::new(IMAGES, 32, Seed(1)).unwrap().shared();
+        let protocol = protocol(seeds).with_label_fractions(fractions);
+        Study::open(dir.path(), protocol, Task::new("cores", cores).unwrap())
+    };
+    let mut evaluated = Vec::new();
+    for (seeds, fractions) in [(1, vec![1.0]), (2, vec![1.0, 0.5])] {
+        let seeds: Vec<Seed> = (1..=seeds).map(Seed).collect();
+        let mut study = open(&seeds, &fractions).unwrap();
+        let mut count = 0;
+        study
+            .train("ramp", "ramp", |job| {
+                count += 1;
+                ramp(job)
+            })
+            .unwrap();
+        evaluated.push(count);
+    }
+    // Two folds first; then all but those of 2 seeds, 2 folds and 2 label fractions.
+    assert_eq!(evaluated, [2, 6]);
+    let error = open(&[Seed(1)], &[1.0, 0.5]).unwrap_err().to_string();
+    assert!(error.contains("seeds"), "{error}");
+}
+
+#[test]
 fn trained_cells_belong_to_their_settings_and_their_start() {
     let dir = tempfile::tempdir().unwrap();
     let start = |seed: u64| {
@@ -149,7 +213,7 @@ fn trained_cells_belong_to_their_settings_and_their_start() {
     };
     let run = |start: Option<&SimClr>, epochs: usize| {
         let mut study = study(dir.path(), &[Seed(1)], None);
-        let start = |_: &SeedRun| Result::Ok(start.cloned());
+        let start = |_: &SeedRun| Ok::<_, Error>(start.cloned());
         study.fine_tune_with("fine-tuned", start, |job| {
             let mut config = job.supervised.clone();
             config.batch_size = 6;

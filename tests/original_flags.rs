@@ -1,0 +1,118 @@
+//! The original's command lines run as pasted.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::Path;
+
+use clap::Parser;
+use simclr::data::save_png;
+use simclr::prelude::*;
+
+#[path = "../examples/simclr_run.rs"]
+#[allow(dead_code)]
+mod simclr_run;
+
+use simclr_run::{Flags, arguments, run};
+
+/// The README's example of pretraining, with fewer epochs on smaller images and networks.
+const PRETRAIN: &str = "python run.py --mode=train_then_eval --train_mode=pretrain \
+    --train_batch_size=16 --train_epochs=1 --sk_ratio=0 --learning_rate=1.0 --weight_decay=1e-4 \
+    --temperature=0.5 --dataset=imagenet2012 --image_size=32 --eval_split=validation \
+    --resnet_depth=18 --use_blur=False --color_jitter_strength=0.5 --width_multiplier=1 \
+    --use_tpu=False --num_of_classes=10";
+
+/// Its example of fine-tuning, likewise.
+const FINE_TUNE: &str = "--mode=train_then_eval --train_mode=finetune --train_batch_size=16 \
+    --train_epochs=2 --sk_ratio=0 --learning_rate=0.01 --weight_decay=1e-4 --temperature=0.5 \
+    --dataset=imagenet2012 --image_size=32 --eval_split=validation --resnet_depth=18 \
+    --use_blur=False --color_jitter_strength=0.5 --width_multiplier=1 --use_tpu=False \
+    --num_of_classes=10 --fine_tune_after_block=-1 --labels=yep";
+
+fn flags(line: &str, more: &[(&str, &Path)]) -> Flags {
+    let mut words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+    words.insert(0, "simclr_run".to_owned());
+    words.extend(
+        more.iter()
+            .map(|(flag, path)| format!("--{flag}={}", path.display())),
+    );
+    Flags::try_parse_from(arguments(words)).unwrap()
+}
+
+fn class_folders(dir: &Path) {
+    let cores = SyntheticCores::new(40, 32, Seed(1)).unwrap();
+    for index in 0..cores.len() {
+        let class = dir.join(["crack", "none"][index % 2]);
+        fs::create_dir_all(&class).unwrap();
+        let path = class.join(format!("core{index:02}.png"));
+        save_png(&cores.decode(index).unwrap(), path).unwrap();
+    }
+}
+
+#[test]
+fn the_commands_of_the_readme_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let (images, pretrained, tuned) = (
+        dir.path().join("images"),
+        dir.path().join("a"),
+        dir.path().join("b"),
+    );
+    class_folders(&images);
+    let pretrain = flags(
+        PRETRAIN,
+        &[("image_dir", &images), ("model_dir", &pretrained)],
+    );
+    run(&pretrain).unwrap();
+    // Without labels there is no head to be evaluated.
+    assert!(!pretrained.join("evaluation.json").exists());
+
+    let network = pretrained.join("model.safetensors");
+    let places = [
+        ("image_dir", &*images),
+        ("model_dir", &tuned),
+        ("checkpoint", &network),
+    ];
+    run(&flags(FINE_TUNE, &places)).unwrap();
+    let figures = fs::read_to_string(tuned.join("evaluation.json")).unwrap();
+    assert!(figures.contains("label_top_1_accuracy") && figures.contains("\"images\": 40"));
+
+    // A network of another form is refused, and so are labels at random.
+    let other = FINE_TUNE.replace("resnet_depth=18", "resnet_depth=34");
+    let error = run(&flags(&other, &places)).unwrap_err().to_string();
+    assert!(error.contains("found ResNet-18"), "{error}");
+    let random = FINE_TUNE.replace(" --labels=yep", "");
+    let error = run(&flags(&random, &places)).unwrap_err().to_string();
+    assert!(error.contains("--labels=yep"), "{error}");
+}
+
+#[test]
+fn flags_are_read_as_absl_reads_them() {
+    let defaults = flags("", &[]).pretrain_config();
+    assert_eq!((defaults.batch_size, defaults.schedule.epochs), (512, 100));
+    assert_eq!(
+        (defaults.schedule.learning_rate, defaults.weight_decay),
+        (0.3, 1e-6)
+    );
+    assert_eq!(defaults.loss.temperature, 0.1);
+    assert!(defaults.policy.blur.is_some());
+
+    for line in [
+        "--use_blur=False",
+        "--nouse_blur",
+        "--use-blur=0",
+        "-use_blur=no",
+    ] {
+        assert!(
+            flags(line, &[]).pretrain_config().policy.blur.is_none(),
+            "{line}"
+        );
+    }
+    let line = "--use_blur --train_steps 77 --ft_proj_selector=-1 --proj_head_mode=linear \
+                --fine_tune_after_block=2";
+    let config = flags(line, &[]).pretrain_config();
+    assert!(config.policy.blur.is_some());
+    assert_eq!(config.schedule.steps, Some(77));
+    assert_eq!(config.projection_head.fine_tune_from, (-1).into());
+    assert_eq!(config.freeze, Freeze::AfterBlockOriginal(2));
+    let unknown = arguments(["simclr_run", "--learning_rat=1"].map(str::to_owned));
+    assert!(Flags::try_parse_from(unknown).is_err());
+}
