@@ -21,12 +21,12 @@ mod networks;
 #[path = "common/pretrain_arguments.rs"]
 mod pretrain_arguments;
 
-use experiment::{AnyResult, Preset, exit, finish};
+use experiment::{AnyResult, ExperimentArguments, Options, Preset, exit, finish, in_parts};
 use networks::Training;
 use pretrain_arguments::SelfSupervisionArguments;
 
 /// The options of this experiment.
-#[derive(Debug, Parser)]
+#[derive(Debug, Clone, Parser)]
 pub(crate) struct Arguments {
     /// The network to start from was trained with labels.
     #[arg(long)]
@@ -37,6 +37,12 @@ pub(crate) struct Arguments {
     random_start: bool,
     #[command(flatten)]
     common: SelfSupervisionArguments,
+}
+
+impl Options for Arguments {
+    fn experiment(&mut self) -> &mut ExperimentArguments {
+        &mut self.common.experiment
+    }
 }
 
 fn main() -> ExitCode {
@@ -59,6 +65,10 @@ pub(crate) fn protocol(arguments: &Arguments) -> AnyResult<Protocol> {
 }
 
 pub(crate) fn run(arguments: Arguments) -> AnyResult {
+    in_parts("exp2", arguments, evaluate)
+}
+
+fn evaluate(arguments: Arguments) -> AnyResult {
     let experiment = &arguments.common.experiment;
     let protocol = protocol(&arguments)?;
     let mut study = experiment.study("exp2", protocol.clone())?;

@@ -15,7 +15,7 @@ mod experiment;
 #[path = "common/pretrain_arguments.rs"]
 mod pretrain_arguments;
 
-use experiment::{AnyResult, exit, finish};
+use experiment::{AnyResult, exit, finish, in_parts};
 pub(crate) use pretrain_arguments::SelfSupervisionArguments as Arguments;
 
 fn main() -> ExitCode {
@@ -27,6 +27,10 @@ fn main() -> ExitCode {
 }
 
 pub(crate) fn run(arguments: Arguments) -> AnyResult {
+    in_parts("exp3", arguments, evaluate)
+}
+
+fn evaluate(arguments: Arguments) -> AnyResult {
     arguments.experiment.refuse_checkpoint()?;
     let protocol = arguments.experiment.protocol(paper::experiment_3())?;
     let protocol = arguments.pretrain.over_one(protocol)?;

@@ -18,17 +18,23 @@ mod experiment;
 #[path = "common/pretrain_arguments.rs"]
 mod pretrain_arguments;
 
-use experiment::{AnyResult, exit, finish};
+use experiment::{AnyResult, ExperimentArguments, Options, exit, finish, in_parts};
 use pretrain_arguments::SelfSupervisionArguments;
 
 /// The options of this experiment.
-#[derive(Debug, Parser)]
+#[derive(Debug, Clone, Parser)]
 pub(crate) struct Arguments {
     /// The same number of epochs for every part, and so fewer steps for a smaller one.
     #[arg(long)]
     same_epochs: bool,
     #[command(flatten)]
     common: SelfSupervisionArguments,
+}
+
+impl Options for Arguments {
+    fn experiment(&mut self) -> &mut ExperimentArguments {
+        &mut self.common.experiment
+    }
 }
 
 fn main() -> ExitCode {
@@ -40,6 +46,10 @@ fn main() -> ExitCode {
 }
 
 pub(crate) fn run(arguments: Arguments) -> AnyResult {
+    in_parts("exp4", arguments, evaluate)
+}
+
+fn evaluate(arguments: Arguments) -> AnyResult {
     let common = &arguments.common;
     common.experiment.refuse_checkpoint()?;
     let protocol = common.experiment.protocol(paper::experiment_4())?;

@@ -16,7 +16,7 @@ mod experiment;
 mod networks;
 
 pub(crate) use experiment::ExperimentArguments as Arguments;
-use experiment::{AnyResult, exit, finish};
+use experiment::{AnyResult, exit, finish, in_parts};
 use networks::Training;
 
 fn main() -> ExitCode {
@@ -28,6 +28,10 @@ fn main() -> ExitCode {
 }
 
 pub(crate) fn run(experiment: Arguments) -> AnyResult {
+    in_parts("exp5", experiment, evaluate)
+}
+
+fn evaluate(experiment: Arguments) -> AnyResult {
     experiment.refuse_unlabelled()?;
     let mut study = experiment.study("exp5", experiment.protocol(paper::experiment_5())?)?;
     let imagenet = networks::start(&experiment, &mut study, Training::Supervised)?;

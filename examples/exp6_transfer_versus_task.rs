@@ -23,12 +23,12 @@ mod networks;
 #[path = "common/pretrain_arguments.rs"]
 mod pretrain_arguments;
 
-use experiment::{AnyResult, Preset, exit, finish};
+use experiment::{AnyResult, ExperimentArguments, Options, Preset, exit, finish, in_parts};
 use networks::{Start, Training};
 use pretrain_arguments::SelfSupervisionArguments;
 
 /// The options of this experiment.
-#[derive(Debug, Parser)]
+#[derive(Debug, Clone, Parser)]
 pub(crate) struct Arguments {
     /// The network to start from was trained without labels.
     #[arg(long)]
@@ -50,6 +50,12 @@ pub(crate) struct Arguments {
     common: SelfSupervisionArguments,
 }
 
+impl Options for Arguments {
+    fn experiment(&mut self) -> &mut ExperimentArguments {
+        &mut self.common.experiment
+    }
+}
+
 fn main() -> ExitCode {
     exit(|| {
         run(experiment::parse(
@@ -58,7 +64,11 @@ fn main() -> ExitCode {
     })
 }
 
-pub(crate) fn run(mut arguments: Arguments) -> AnyResult {
+pub(crate) fn run(arguments: Arguments) -> AnyResult {
+    in_parts("exp6", arguments, evaluate)
+}
+
+fn evaluate(mut arguments: Arguments) -> AnyResult {
     let mut binary = arguments.common.experiment.binary.take();
     let experiment = &arguments.common.experiment;
     if experiment.preset == Preset::Tiny && experiment.is_synthetic() {
@@ -99,6 +109,7 @@ impl Arguments {
         let binary = Study::open(study.dir().join("binary"), protocol, task)?;
         let experiment = &self.common.experiment;
         let binary = binary
+            .with_part(study.part())
             .with_progress(experiment.progress())
             .with_gradient_checkpointing(experiment.gradient_checkpointing());
         Ok(binary.with_runs_of(study)?)

@@ -19,11 +19,11 @@ mod experiment;
 #[path = "common/networks.rs"]
 mod networks;
 
-use experiment::{AnyResult, exit, finish};
+use experiment::{AnyResult, ExperimentArguments, Options, exit, finish, in_parts};
 use networks::Training;
 
 /// The options of this example.
-#[derive(Debug, Parser)]
+#[derive(Debug, Clone, Parser)]
 pub(crate) struct Arguments {
     /// The network to start from was trained with labels.
     #[arg(long)]
@@ -32,7 +32,13 @@ pub(crate) struct Arguments {
     #[arg(long)]
     without_scratch: bool,
     #[command(flatten)]
-    common: experiment::ExperimentArguments,
+    common: ExperimentArguments,
+}
+
+impl Options for Arguments {
+    fn experiment(&mut self) -> &mut ExperimentArguments {
+        &mut self.common
+    }
 }
 
 fn main() -> ExitCode {
@@ -40,6 +46,10 @@ fn main() -> ExitCode {
 }
 
 pub(crate) fn run(arguments: Arguments) -> AnyResult {
+    in_parts("fine-tune", arguments, evaluate)
+}
+
+fn evaluate(arguments: Arguments) -> AnyResult {
     let experiment = &arguments.common;
     experiment.refuse_unlabelled()?;
     let protocol = experiment.protocol(paper::fine_tuning_study())?;

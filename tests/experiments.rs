@@ -288,6 +288,27 @@ fn experiment_3_resumes_and_beats_chance() {
 }
 
 #[test]
+fn parts_of_a_study_make_the_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |dir: &Path, more: &str| {
+        let more = format!("{FEW} --train-epochs 1 --label-fraction 1 {more}");
+        exp3::run(exp3::Arguments::parse_from(options(dir, &more))).unwrap();
+    };
+    let (whole, parts) = (dir.path().join("whole"), dir.path().join("parts"));
+    run(&whole, "");
+    run(&parts, "--cell 2/2");
+    assert!(!parts.join("report.html").exists());
+    run(&parts, "--cell 1/2");
+    let methods = [UNTRAINED, PLAIN, "self-supervised on the task"];
+    let [whole, together] = [&whole, &parts].map(|dir| Outputs::read(dir, &methods, 1));
+    assert_eq!(whole.results["cells"], together.results["cells"]);
+    assert!(!parts.join("part-1-of-2").exists());
+    let again = options(&parts, &format!("{FEW} --cell 1/2"));
+    let error = exp3::run(exp3::Arguments::parse_from(again)).unwrap_err();
+    assert!(error.to_string().contains("without part 1/2"), "{error}");
+}
+
+#[test]
 fn experiment_4_draws_a_curve_over_unlabelled_images() {
     let dir = tempfile::tempdir().unwrap();
     let more = "--unlabelled-fraction 0.6,1 --train-epochs 1 --label-fraction 1 --same-epochs";

@@ -15,7 +15,7 @@ use simclr::model::GradientCheckpointing;
 use simclr::prelude::*;
 use simclr::report::Report;
 use simclr::study::paper;
-use simclr::study::{Duplicates, FoldScheme, Protocol, Study, Task};
+use simclr::study::{Duplicates, FoldScheme, Part, Protocol, Study, Task};
 
 #[path = "exit.rs"]
 mod exit;
@@ -153,9 +153,51 @@ pub(crate) struct ExperimentArguments {
     gradient_checkpointing: bool,
     #[command(flatten)]
     fine_tuning: FineTuneArguments,
+    /// Compute the I-th of N parts of the study, written I/N; the last one that is finished
+    /// writes the report. For the tasks of a cluster's job array, on a file system that they
+    /// share.
+    #[arg(long, value_name = "I/N")]
+    cell: Option<Part>,
     /// Do not show how far the work is.
     #[arg(long)]
     quiet: bool,
+}
+
+/// Options that an experiment's are a part of.
+pub(crate) trait Options: Clone {
+    /// The options of every experiment.
+    fn experiment(&mut self) -> &mut ExperimentArguments;
+}
+
+impl Options for ExperimentArguments {
+    fn experiment(&mut self) -> &mut ExperimentArguments {
+        self
+    }
+}
+
+/// Evaluates an experiment, or the part of it that `--cell` names; the last part that is
+/// finished then reports on all of them.
+pub(crate) fn in_parts<O: Options>(
+    name: &str,
+    mut options: O,
+    evaluate: impl Fn(O) -> AnyResult,
+) -> AnyResult {
+    let experiment = options.experiment();
+    let Some(part) = experiment.cell else {
+        return evaluate(options);
+    };
+    let whole = experiment.dir(name);
+    part.check(&whole)?;
+    experiment.model_dir = Some(part.dir(&whole));
+    evaluate(options.clone())?;
+    if !part.finish(&whole)? {
+        println!("{name}: part {part} is finished; the last one writes the report");
+        return Ok(());
+    }
+    let experiment = options.experiment();
+    experiment.cell = None;
+    experiment.model_dir = Some(whole);
+    evaluate(options)
 }
 
 /// The options of the command line; `about` says in the help what the experiment does.
@@ -378,6 +420,7 @@ impl ExperimentArguments {
     pub(crate) fn study(&self, name: &str, protocol: Protocol) -> AnyResult<Study> {
         let study = Study::open(self.dir(name), protocol, self.task()?)?;
         Ok(study
+            .with_part(self.cell)
             .with_progress(self.progress())
             .with_gradient_checkpointing(self.gradient_checkpointing()))
     }
@@ -441,6 +484,9 @@ pub(crate) fn finish(
     study: &Study,
     more: impl FnOnce(Report) -> simclr::study::Result<Report>,
 ) -> AnyResult {
+    if study.part().is_some() {
+        return Ok(());
+    }
     let comparison = study.comparison()?;
     println!("{}", comparison.table()?);
     println!("{}", comparison.paired_table()?);

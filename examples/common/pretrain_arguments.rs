@@ -9,7 +9,7 @@ use simclr::optim::{AdamConfig, LarsConfig, OptimizerConfig, SgdConfig};
 use simclr::prelude::*;
 use simclr::study::Protocol;
 
-use super::experiment::{AnyResult, ExperimentArguments};
+use super::experiment::{AnyResult, ExperimentArguments, Options};
 
 /// How the learning rate grows with the batch.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -32,12 +32,18 @@ pub(crate) enum OptimizerName {
 }
 
 /// The options of an experiment with self-supervision.
-#[derive(Debug, Parser)]
+#[derive(Debug, Clone, Parser)]
 pub(crate) struct SelfSupervisionArguments {
     #[command(flatten)]
     pub(crate) experiment: ExperimentArguments,
     #[command(flatten)]
     pub(crate) pretrain: PretrainArguments,
+}
+
+impl Options for SelfSupervisionArguments {
+    fn experiment(&mut self) -> &mut ExperimentArguments {
+        &mut self.experiment
+    }
 }
 
 impl SelfSupervisionArguments {

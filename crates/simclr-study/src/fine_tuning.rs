@@ -43,6 +43,17 @@ impl Study {
         &mut self,
         name: &str,
         image_size: usize,
+        network: impl FnMut(&SeedRun) -> Result<SimClr, E>,
+    ) -> Result<()> {
+        let runs = self.next_runs();
+        self.fine_tune_runs(name, image_size, &runs, network)
+    }
+
+    pub(crate) fn fine_tune_runs<E: Into<Error>>(
+        &mut self,
+        name: &str,
+        image_size: usize,
+        runs: &[SeedRun],
         mut network: impl FnMut(&SeedRun) -> Result<SimClr, E>,
     ) -> Result<()> {
         for freeze in self.protocol.fine_tune_freeze.clone() {
@@ -51,7 +62,7 @@ impl Study {
                 frozen => format!("{name}, fine-tuned, {}", frozen.description()),
             };
             let start = |run: &SeedRun| network(run).map(Some);
-            self.fine_tune_with(name, start, |job| {
+            self.train_from(name, runs, start, |job| {
                 let config = job.fine_tuning.clone().with_view_size(image_size);
                 config.with_freeze(freeze)
             })?;
@@ -71,11 +82,22 @@ impl Study {
     pub fn fine_tune_with<E: Into<Error>>(
         &mut self,
         name: impl Into<String>,
+        start: impl FnMut(&SeedRun) -> Result<Option<SimClr>, E>,
+        config: impl Fn(&TrainingJob) -> FineTuneConfig,
+    ) -> Result<()> {
+        let runs = self.next_runs();
+        self.train_from(name, &runs, start, config)
+    }
+
+    fn train_from<E: Into<Error>>(
+        &mut self,
+        name: impl Into<String>,
+        runs: &[SeedRun],
         mut start: impl FnMut(&SeedRun) -> Result<Option<SimClr>, E>,
         config: impl Fn(&TrainingJob) -> FineTuneConfig,
     ) -> Result<()> {
         let mut results = self.new_method(name)?;
-        for run in &self.seed_runs {
+        for run in runs {
             let start = start(run).map_err(Into::into)?;
             let parameters = start.as_ref().map(SimClr::store).transpose()?;
             let digest = start_digest(parameters.as_ref())?;
@@ -123,7 +145,7 @@ impl Study {
         mut train: impl FnMut(&TrainingJob) -> Result<NetworkEvaluation, E>,
     ) -> Result<()> {
         let mut results = self.new_method(name)?;
-        for run in &self.seed_runs {
+        for run in &self.next_runs() {
             let fingerprint = |_: &TrainingJob| Ok(fingerprint.to_owned());
             self.train_cells(run, fingerprint, &mut results, |job| {
                 train(job).map_err(Into::into)

@@ -42,11 +42,22 @@ impl Study {
         &mut self,
         name: impl Into<String>,
         policy: &Policy,
+        encoder: impl FnMut(&SeedRun) -> Result<FrozenEncoder, E>,
+    ) -> Result<()> {
+        let runs = self.next_runs();
+        self.probe_runs(name, policy, &runs, encoder)
+    }
+
+    fn probe_runs<E: Into<Error>>(
+        &mut self,
+        name: impl Into<String>,
+        policy: &Policy,
+        runs: &[SeedRun],
         mut encoder: impl FnMut(&SeedRun) -> Result<FrozenEncoder, E>,
     ) -> Result<()> {
         let mut results = self.new_method(name)?;
         let mut first = None;
-        for run in &self.seed_runs {
+        for run in runs {
             let encoder = encoder(run).map_err(Into::into)?;
             let features = self.extract_features(&results.name, &encoder, policy)?;
             // The network, and how it sees images.
@@ -100,10 +111,12 @@ impl Study {
         image_size: usize,
         mut network: impl FnMut(&SeedRun) -> Result<SimClr, E>,
     ) -> Result<()> {
-        self.probe_at(name, &Policy::probe(image_size), |run| {
+        // Whoever pretrains a network fine-tunes it as well.
+        let runs = self.next_runs();
+        self.probe_runs(name, &Policy::probe(image_size), &runs, |run| {
             network(run).map(|network| network.encoder().frozen())
         })?;
-        self.fine_tune(name, image_size, network)
+        self.fine_tune_runs(name, image_size, &runs, network)
     }
 
     /// Evaluates self-supervision on the task's own images: for each seed, `pretrain` runs on

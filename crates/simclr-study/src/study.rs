@@ -20,6 +20,7 @@ use crate::comparison::{CellImages, Comparison, MethodResults};
 use crate::error::{Error, Result};
 use crate::feature_store::FeatureStore;
 use crate::file_name::file_name;
+use crate::part::Part;
 use crate::protocol::Protocol;
 use crate::seed_run::SeedRun;
 use crate::task::Task;
@@ -44,6 +45,9 @@ pub struct Study {
     pub(crate) features: FeatureStore,
     pub(crate) progress: ProgressMode,
     pub(crate) gradient_checkpointing: GradientCheckpointing,
+    part: Option<Part>,
+    /// How many pairs of a method and a run of a seed there were.
+    turns: usize,
 }
 
 /// A method with all its cells.
@@ -97,6 +101,8 @@ impl Study {
             shown_runs: Vec::new(),
             progress: ProgressMode::Silent,
             gradient_checkpointing: GradientCheckpointing::default(),
+            part: None,
+            turns: 0,
         })
     }
 
@@ -144,6 +150,28 @@ impl Study {
         self
     }
 
+    /// Computes only this part of the study, in a folder of its own; there is no comparison then.
+    /// Default: all of it.
+    pub fn with_part(mut self, part: Option<Part>) -> Self {
+        self.part = part;
+        self
+    }
+
+    /// The part of the study that is computed, if it is not all of it.
+    pub fn part(&self) -> Option<Part> {
+        self.part
+    }
+
+    /// Those runs of seeds for which the next method is to be evaluated.
+    pub(crate) fn next_runs(&mut self) -> Vec<SeedRun> {
+        let first = self.turns;
+        self.turns += self.seed_runs.len();
+        let is_mine = |turn: usize| self.part.is_none_or(|part| part.has_turn(turn));
+        let runs = (first..).zip(&self.seed_runs);
+        let runs = runs.filter(|(turn, _)| is_mine(*turn));
+        runs.map(|(_, run)| run.clone()).collect()
+    }
+
     /// Adds a paragraph to the beginning of the report: what readers must know to judge
     /// the results.
     pub fn note(&mut self, text: impl Into<String>) {
@@ -178,8 +206,16 @@ impl Study {
     /// The results of all methods so far.
     ///
     /// # Errors
-    /// If there is no method yet.
+    /// If there is no method yet; if only a part of the study is computed.
     pub fn comparison(&self) -> Result<Comparison> {
+        if let Some(part) = self.part {
+            let expected = "all parts of the study";
+            return Err(Error::setting(
+                "comparison",
+                expected,
+                format!("part {part}"),
+            ));
+        }
         let results = self.methods.iter().map(|method| method.results.clone());
         let cells = self
             .methods
