@@ -9,6 +9,8 @@
 //!     --model_dir=runs/finetuned
 //! ```
 //!
+//! `simclr_run -- TF2_finetuning.py NETWORK DATA` is the paper's linear probe.
+//!
 //! A checkpoint may be TensorFlow's: what is not matched in it is an error, not a silence.
 //! Differences: random labels are not trained on, and the evaluation of a folder, which the
 //! original does on the training images, says so.
@@ -31,15 +33,26 @@ use simclr::prelude::*;
 mod exit;
 #[path = "common/original_flags.rs"]
 mod original_flags;
+#[path = "common/probe_script.rs"]
+mod probe_script;
 
 use exit::exit;
 use original_flags::TrainMode;
 pub(crate) use original_flags::{Flags, arguments};
+use probe_script::ProbeScript;
 
 pub(crate) type AnyResult<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
 fn main() -> ExitCode {
-    exit(|| run(&Flags::parse_from(arguments(std::env::args()))))
+    exit(|| run_words(std::env::args().collect()))
+}
+
+/// Runs the script that the words name, `run.py` where they name none.
+pub(crate) fn run_words(words: Vec<String>) -> AnyResult {
+    match probe_script::words(&words) {
+        Some(words) => probe_script::run(&ProbeScript::parse_from(words)),
+        None => run(&Flags::parse_from(arguments(words))),
+    }
 }
 
 pub(crate) fn run(flags: &Flags) -> AnyResult {

@@ -12,7 +12,7 @@ use simclr::prelude::*;
 #[allow(dead_code)]
 mod simclr_run;
 
-use simclr_run::{Flags, arguments, run};
+use simclr_run::{Flags, arguments, run, run_words};
 
 /// The README's example of pretraining, with fewer epochs on smaller images and networks.
 const PRETRAIN: &str = "python run.py --mode=train_then_eval --train_mode=pretrain \
@@ -75,6 +75,19 @@ fn the_commands_of_the_readme_run() {
     let figures = fs::read_to_string(tuned.join("evaluation.json")).unwrap();
     assert!(figures.contains("label_top_1_accuracy") && figures.contains("\"images\": 40"));
 
+    // The linear probe of `TF2_finetuning.py`.
+    let data = dir.path().join("data");
+    for part in ["training", "validation", "testing"] {
+        class_folders(&data.join(part));
+    }
+    let out = dir.path().join("probe.csv");
+    let words = ["simclr_run", "python", "TF2_finetuning_params.py"].map(str::to_owned);
+    let paths = [&network, &data].map(|path| path.display().to_string());
+    let more = format!("10 --image-size 32 --epochs 3 --out {}", out.display());
+    let more = more.split_whitespace().map(str::to_owned);
+    run_words(words.into_iter().chain(paths).chain(more).collect()).unwrap();
+    assert_eq!(fs::read_to_string(&out).unwrap().lines().count(), 4);
+
     // A network of another form is refused, and so are labels at random.
     let other = FINE_TUNE.replace("resnet_depth=18", "resnet_depth=34");
     let error = run(&flags(&other, &places)).unwrap_err().to_string();
@@ -82,6 +95,18 @@ fn the_commands_of_the_readme_run() {
     let random = FINE_TUNE.replace(" --labels=yep", "");
     let error = run(&flags(&random, &places)).unwrap_err().to_string();
     assert!(error.contains("--labels=yep"), "{error}");
+}
+
+#[test]
+fn the_reference_command_of_cifar_10_is_the_preset() {
+    let line = "--mode=train_then_eval --train_mode=pretrain --train_batch_size=512 \
+        --train_epochs=1000 --learning_rate=1.0 --weight_decay=1e-4 --temperature=0.5 \
+        --dataset=cifar10 --image_size=32 --eval_split=test --resnet_depth=18 --use_blur=False \
+        --color_jitter_strength=0.5 --use_tpu=False";
+    assert_eq!(
+        flags(line, &[]).pretrain_config(),
+        simclr::study::paper::cifar10()
+    );
 }
 
 #[test]

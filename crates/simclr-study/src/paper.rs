@@ -18,11 +18,12 @@
 //! assert_eq!((quick.image_size(), quick.folds.to_string().starts_with("3 folds")), (32, true));
 //! ```
 
+use simclr_augment::Policy;
 use simclr_eval::ProbeSuite;
 use simclr_eval::probes::{LinearProbe, LogisticProbe};
 use simclr_model::{Freeze, ResNetConfig, Stem};
 use simclr_optim::{AdamConfig, LearningRateScaling, OptimizerConfig};
-use simclr_train::{FineTuneConfig, LoopConfig};
+use simclr_train::{FineTuneConfig, LoopConfig, PretrainConfig};
 
 use crate::fold_scheme::FoldScheme;
 use crate::protocol::Protocol;
@@ -148,6 +149,19 @@ pub fn experiment_6() -> Protocol {
         "Which is worth more when labels are few: a network that was trained on other images, or \
          self-supervision on the task's own?",
     )
+}
+
+/// Self-supervision on CIFAR-10 as SimCLR's README documents it: ResNet-18 at 32 px, LARS at
+/// 1.0 x batch / 256, batches of 512, 1000 epochs, weight decay 1e-4, temperature 0.5, colour jitter
+/// of strength 0.5, no blur. The images have their size, so nothing is squashed.
+pub fn cifar10() -> PretrainConfig {
+    let policy = Policy::simclr_v2(32).with_color_jitter_strength(0.5);
+    let config = PretrainConfig::resnet(18).with_image_size(32);
+    let schedule = config.schedule.clone().with_epochs(1000);
+    config
+        .with_policy(policy.without_blur())
+        .with_schedule(schedule)
+        .with_batch_size(512)
 }
 
 /// Training with labels for a few hundred images, where LARS and batches of 256 would take
