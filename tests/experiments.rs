@@ -73,7 +73,7 @@ impl Outputs {
         assert_eq!(cells, methods.len() * 3 * labels, "cells");
         for method in methods {
             assert!(
-                outputs.page.contains(&format!(">{method}</h2>")),
+                outputs.page.contains(&format!("<h3>{method}</h3>")),
                 "{method} has no section"
             );
             for accuracy in outputs.accuracies(method) {
@@ -177,7 +177,7 @@ impl Outputs {
         }
         assert!(right.is_empty(), "{:?}", right.keys());
         let splits = fs::read_to_string(dir.join("splits.csv")).unwrap();
-        assert!(splits.starts_with("image,pool,part,fold,seed\n"));
+        assert!(splits.starts_with("image,pool,part,fold,seed,group,labels_used_at\n"));
         assert!(splits.contains(",labelled,test,1,"));
     }
 
@@ -345,9 +345,9 @@ fn experiment_5_tells_one_class_from_the_others() {
     assert!(outputs.page.contains("It tells their 10 kinds apart in"));
     // One class in ten is `none`.
     assert!(outputs.accuracies(UNTRAINED)[0] > 0.7);
-    let baseline = "Majority-class baseline (always &quot;other&quot;): 90 % accuracy";
-    assert!(outputs.page.contains(baseline));
-    assert!(outputs.page.contains("none (AP "));
+    let baselines = "chance 50.0 %, majority class (always &quot;other&quot;) 90.0 %.";
+    assert!(outputs.page.contains(baselines));
+    assert!(outputs.page.contains("none: AP "));
 }
 
 #[test]

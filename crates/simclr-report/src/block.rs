@@ -17,10 +17,14 @@ const PNG_SIGNATURE: [u8; 8] = [0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a];
 /// A block of a report.
 #[derive(Debug, Clone)]
 pub(crate) enum Block {
+    Finding(String),
     Section(String),
+    Subsection(String),
     Text(String),
     Code(String),
     Table(Table),
+    /// A table behind a heading that opens it.
+    Folded(String, Table),
     Figure(Picture<Svg>),
     Image(Picture<Vec<u8>>),
 }
@@ -37,16 +41,20 @@ impl Block {
     /// The folder and name of the block's file, without its ending.
     pub(crate) fn file(&self) -> Option<(&'static str, &str)> {
         match self {
-            Self::Table(table) => Some((TABLES, table.name())),
+            Self::Table(table) | Self::Folded(_, table) => Some((TABLES, table.name())),
             Self::Figure(figure) => Some((FIGURES, &figure.name)),
             Self::Image(image) => Some((FIGURES, &image.name)),
-            Self::Section(_) | Self::Text(_) | Self::Code(_) => None,
+            Self::Finding(_)
+            | Self::Section(_)
+            | Self::Subsection(_)
+            | Self::Text(_)
+            | Self::Code(_) => None,
         }
     }
 
     pub(crate) fn check(&self) -> Result<()> {
         match self {
-            Self::Table(table) => table.check(),
+            Self::Table(table) | Self::Folded(_, table) => table.check(),
             Self::Image(image) if !image.content.starts_with(&PNG_SIGNATURE) => {
                 Err(Error::Report {
                     block: format!("image `{}`", image.name),
@@ -63,7 +71,7 @@ impl Block {
         };
         let path = |ending: &str| dir.join(folder).join(format!("{name}.{ending}"));
         match self {
-            Self::Table(table) => table.save_csv(&path("csv")),
+            Self::Table(table) | Self::Folded(_, table) => table.save_csv(&path("csv")),
             Self::Figure(figure) => figure.content.save(&path("svg")),
             Self::Image(image) => Ok(write_bytes(&path("png"), &image.content)?),
             _ => Ok(()),

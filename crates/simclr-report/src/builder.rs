@@ -9,9 +9,9 @@ use simclr_files::write_bytes;
 
 use crate::block::{Block, FIGURES, Picture, TABLES};
 use crate::error::{Error, Result};
+use crate::html;
 use crate::svg::Svg;
 use crate::table::Table;
-use crate::{html, settings};
 
 /// A report under construction. The blocks appear in the order in which they
 /// are added.
@@ -32,9 +32,20 @@ impl Report {
         }
     }
 
+    /// Says what was found, in a paragraph that stands out: the first thing that readers see if it
+    /// is added first. Several stand together.
+    pub fn finding(self, text: impl Into<String>) -> Self {
+        self.with(Block::Finding(text.into()))
+    }
+
     /// Begins a section.
     pub fn section(self, heading: impl Into<String>) -> Self {
         self.with(Block::Section(heading.into()))
+    }
+
+    /// Begins a part of a section.
+    pub fn subsection(self, heading: impl Into<String>) -> Self {
+        self.with(Block::Subsection(heading.into()))
     }
 
     /// Adds a paragraph.
@@ -42,22 +53,23 @@ impl Report {
         self.with(Block::Text(paragraph.into()))
     }
 
-    /// Adds a section with a table of the configuration's fields.
+    /// Adds a section with a folded table of the configuration's fields.
     ///
     /// # Errors
-    /// [`Error::Report`] if it cannot be serialised.
+    /// As [`Table::settings`].
     pub fn settings(self, settings: &impl Serialize) -> Result<Self> {
-        let settings = serde_json::to_value(settings).map_err(|error| Error::Report {
-            block: "settings".into(),
-            reason: error.to_string(),
-        })?;
-        let table = settings::table("settings", "Every setting of the run.", &settings);
-        Ok(self.section("Settings").table(table))
+        let table = Table::settings("settings", "Every setting of the run.", settings)?;
+        Ok(self.section("Settings").folded("Show the settings", table))
     }
 
     /// Adds a table.
     pub fn table(self, table: Table) -> Self {
         self.with(Block::Table(table))
+    }
+
+    /// Adds a table that is folded away behind `summary`, until readers open it.
+    pub fn folded(self, summary: impl Into<String>, table: Table) -> Self {
+        self.with(Block::Folded(summary.into(), table))
     }
 
     /// Adds a figure; `name` becomes the name of its file.
@@ -104,7 +116,7 @@ impl Report {
             block.write(dir)?;
         }
         let path = dir.join("report.html");
-        let page = html::page(&self.title, &self.question, &self.blocks).into_string();
+        let page = html::page(&self.title, &self.question, &self.blocks)?.into_string();
         write_bytes(&path, page.as_bytes())?;
         Ok(path)
     }
@@ -140,6 +152,9 @@ impl Report {
 mod tests {
     use super::*;
     use crate::plot::{LineChart, Series};
+    use crate::table::{Cell, Estimate};
+    use base64::Engine;
+    use base64::prelude::BASE64_STANDARD;
 
     const HOSTILE: &str = "<script>alert(\"1\")</script> & co";
 
@@ -157,6 +172,8 @@ mod tests {
         let table = Table::new("t", HOSTILE).columns([HOSTILE]);
         let table = table.row([HOSTILE.into()]);
         Report::new(HOSTILE, HOSTILE)
+            .finding(HOSTILE)
+            .subsection(HOSTILE)
             .settings(&serde_json::json!({ HOSTILE: HOSTILE }))
             .unwrap()
             .section(HOSTILE)
@@ -168,7 +185,8 @@ mod tests {
     }
 
     fn page(report: &Report) -> String {
-        html::page(&report.title, &report.question, &report.blocks).into_string()
+        let page = html::page(&report.title, &report.question, &report.blocks);
+        page.unwrap().into_string()
     }
 
     #[test]
@@ -176,7 +194,7 @@ mod tests {
         let page = page(&report());
         assert!(!page.contains("<script"), "{page}");
         let escaped = page.matches("&lt;script&gt;").count();
-        assert!(escaped >= 14, "{escaped}");
+        assert!(escaped >= 18, "{escaped}");
     }
 
     #[test]
@@ -186,6 +204,44 @@ mod tests {
         assert!(!outside.contains("http") && !outside.contains("@import"));
         assert!(page.contains("src=\"data:image/png;base64,iVBORw0KGgo"));
         assert!(page.contains("<svg "));
+    }
+
+    #[test]
+    fn the_page_alone_holds_every_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let page = std::fs::read_to_string(report().write(dir.path()).unwrap()).unwrap();
+        for (file, kind) in [
+            ("tables/t.csv", "text/csv;charset=utf-8"),
+            ("tables/settings.csv", "text/csv;charset=utf-8"),
+            ("figures/f.svg", "image/svg+xml"),
+            ("figures/i.png", "image/png"),
+        ] {
+            let bytes = std::fs::read(dir.path().join(file)).unwrap();
+            let link = format!("data:{kind};base64,{}", BASE64_STANDARD.encode(bytes));
+            assert!(page.contains(&link), "{file}");
+        }
+    }
+
+    #[test]
+    fn tables_have_row_headers_names_and_intervals_below_the_mean() {
+        let accuracy = Cell::Estimate(Estimate {
+            count: 3,
+            mean: 0.83,
+            standard_deviation: Some(0.03),
+            interval: Some((0.7555, 0.9045)),
+        });
+        let table = Table::new("t", "Accuracies.").columns(["method", "accuracy"]);
+        let table = table.row(["pretrained".into(), accuracy]);
+        let page = page(&Report::new("", "").folded("All", table));
+        for part in [
+            "<details><summary>All</summary>",
+            "<table aria-labelledby=\"table-t\">",
+            "<span id=\"table-t\">Accuracies.</span>",
+            "<th scope=\"row\">pretrained</th>",
+            "83.0 ± 3.0 %<small>75.5 to 90.5</small>",
+        ] {
+            assert!(page.contains(part), "{part} in {page}");
+        }
     }
 
     #[test]

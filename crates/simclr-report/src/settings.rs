@@ -1,18 +1,33 @@
 //! A configuration as a table.
 
+use serde::Serialize;
 use serde_json::Value;
 
+use crate::error::{Error, Result};
 use crate::table::Table;
 
-/// One row per field: its path in the configuration and its value. Lists of
-/// plain values take one row.
-pub(super) fn table(name: &str, caption: &str, settings: &Value) -> Table {
-    let mut rows = Vec::new();
-    collect(String::new(), settings, &mut rows);
-    let table = Table::new(name, caption).columns(["setting", "value"]);
-    rows.into_iter().fold(table, |table, (path, value)| {
-        table.row([path.into(), value.into()])
-    })
+impl Table {
+    /// The fields of a configuration, one row each: its path and its value. Lists of plain values
+    /// take one row.
+    ///
+    /// # Errors
+    /// [`Error::Report`] if the configuration cannot be serialised.
+    pub fn settings(
+        name: impl Into<String>,
+        caption: impl Into<String>,
+        settings: &impl Serialize,
+    ) -> Result<Self> {
+        let table = Self::new(name, caption).columns(["setting", "value"]);
+        let settings = serde_json::to_value(settings).map_err(|error| Error::Report {
+            block: format!("table `{}`", table.name()),
+            reason: error.to_string(),
+        })?;
+        let mut rows = Vec::new();
+        collect(String::new(), &settings, &mut rows);
+        Ok(rows.into_iter().fold(table, |table, (path, value)| {
+            table.row([path.into(), value.into()])
+        }))
+    }
 }
 
 fn collect(path: String, value: &Value, rows: &mut Vec<(String, String)>) {
@@ -65,7 +80,7 @@ mod tests {
             "stages": [{"epochs": 2}, {"epochs": 3}],
         });
         let mut csv = Vec::new();
-        let table = table("settings", "", &settings);
+        let table = Table::settings("settings", "", &settings).unwrap();
         table.write_csv(&mut csv).unwrap();
         assert_eq!(
             String::from_utf8(csv).unwrap(),

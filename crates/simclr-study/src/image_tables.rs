@@ -1,5 +1,6 @@
 //! A study image by image: which part each belongs to, and what it was taken for.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
@@ -38,31 +39,76 @@ fn names(images: &dyn Dataset) -> Vec<String> {
     (0..images.len()).map(|image| images.name(image)).collect()
 }
 
-/// A row per image, seed and fold. Images without labels are in no fold.
+/// A row per image, seed and fold, with the image's group, if there are any, and the label
+/// fractions at which the label of a training image is used. Images without labels are in no fold.
 fn splits(study: &Study, names: &[String], rows: &mut Rows<'_>) -> Result<()> {
-    row(rows, ["image", "pool", "part", "fold", "seed"])?;
+    let columns = [
+        "image",
+        "pool",
+        "part",
+        "fold",
+        "seed",
+        "group",
+        "labels_used_at",
+    ];
+    row(rows, columns)?;
     for run in study.seed_runs() {
         let seed = run.seed.0.to_string();
         for (index, fold) in run.numbered_folds() {
             let number = (index + 1).to_string();
+            let used_at = labels_used_at(
+                study,
+                &Cell {
+                    method: String::new(),
+                    seed: run.seed,
+                    fold: index,
+                    label_fraction: 1.0,
+                },
+            )?;
             for (part, images) in [
                 ("train", &fold.train),
                 ("validation", &fold.validation),
                 ("test", &fold.test),
             ] {
                 for &image in images {
-                    row(rows, [&names[image], "labelled", part, &number, &seed])?;
+                    let group = study.task().groups().and_then(|all| all.group_of(image));
+                    let group = group.map_or_else(String::new, |group| group.to_string());
+                    let used = used_at.get(&image).map_or("", String::as_str);
+                    let name = names[image].as_str();
+                    row(rows, [name, "labelled", part, &number, &seed, &group, used])?;
                 }
             }
         }
         if let Some(images) = study.task().extra_unlabelled() {
             for image in 0..images.len() {
                 let name = images.name(image);
-                row(rows, [&name, "unlabelled", "self-supervision", "", &seed])?;
+                row(
+                    rows,
+                    [&name, "unlabelled", "self-supervision", "", &seed, "", ""],
+                )?;
             }
         }
     }
     Ok(())
+}
+
+/// The label fractions at which each training image's label is used, in a cell's fold.
+fn labels_used_at(study: &Study, cell: &Cell) -> Result<BTreeMap<usize, String>> {
+    let mut used: BTreeMap<usize, String> = BTreeMap::new();
+    for &label_fraction in &study.protocol().label_fractions {
+        let cell = Cell {
+            label_fraction,
+            ..cell.clone()
+        };
+        for image in study.label_budget(&cell)? {
+            let fractions = used.entry(image).or_default();
+            if !fractions.is_empty() {
+                fractions.push(' ');
+            }
+            *fractions += &label_fraction.to_string();
+        }
+    }
+    Ok(used)
 }
 
 /// A row per test image and cell, of the primary classifier: its class, the predicted class and

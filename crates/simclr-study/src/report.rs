@@ -12,6 +12,7 @@ use simclr_train::run::RunRecord;
 
 use crate::cell_result::{CellResult, Evaluation};
 use crate::comparison::Comparison;
+use crate::comparison_tables::PRIMARY;
 use crate::error::{Error, Result};
 use crate::file_name::file_name;
 use crate::percent::percent;
@@ -44,60 +45,20 @@ impl Study {
         results_files::write(self.dir(), &self.protocol, &comparison)?;
         image_tables::write(self, &comparison)?;
         let report = Report::new(&self.protocol.title, &self.protocol.question);
-        let report = self.add_results(report, &comparison)?;
+        let report = add_comparison(report, &comparison, &self.notes)?
+            .folded("Accuracy of every classifier", comparison.table()?)
+            .folded("F1 scores", comparison.f1_table()?);
         let report = self.add_data(more(report)?)?;
-        let mut report = self.add_views(report)?;
+        let mut report = self.add_views(report)?.section("Methods in detail");
         for (index, method) in self.methods.iter().enumerate() {
             // The number keeps names of files apart, from those of the report itself too.
             let file = format!("{}-{}", index + 1, file_name(&method.results.name));
             report = self.add_method(report, method, &file)?;
         }
         let report = self.add_training(report)?;
-        let record = RunRecord::read(self.dir())?;
-        let report = report.settings(&record.config)?.manifest(&record.manifest);
+        let report = self.add_settings(report)?;
+        let report = report.manifest(&RunRecord::read(self.dir())?.manifest);
         Ok(report.write(self.dir())?)
-    }
-
-    fn add_results(&self, report: Report, comparison: &Comparison) -> Result<Report> {
-        let mut report = report.section("Result");
-        for note in &self.notes {
-            report = report.text(note);
-        }
-        report = report
-            .table(comparison.table()?)
-            .text(self.majority_baseline()?);
-        if comparison.label_fractions().len() > 1 {
-            report = report.figure(
-                "label-efficiency",
-                comparison.label_efficiency()?,
-                "Mean accuracy over folds and seeds with its 95 % confidence interval: of \
-                 logistic regression on frozen features, or of a network that was trained with \
-                 the labels.",
-            );
-        }
-        report = report.table(comparison.f1_table()?);
-        if comparison.methods().len() > 1 {
-            report = report.table(comparison.paired_table()?);
-        }
-        Ok(report)
-    }
-
-    fn majority_baseline(&self) -> Result<String> {
-        let (_, fold) = self.first_fold()?;
-        let test = self.subsets(fold)?.test;
-        let counts = test.class_counts();
-        let most = counts.iter().copied().max().unwrap_or(0);
-        let named = counts.iter().zip(test.class_names());
-        let named = named.filter(|(count, _)| **count == most);
-        let names: Vec<&str> = named.map(|(_, name)| name.as_str()).collect();
-        let class = match names.as_slice() {
-            [one] => format!("always \"{one}\""),
-            _ => "always one of the most frequent classes".to_owned(),
-        };
-        let accuracy = percent(most as f64 / test.len().max(1) as f64);
-        Ok(format!(
-            "Majority-class baseline ({class}): {accuracy} accuracy."
-        ))
     }
 
     fn add_data(&self, report: Report) -> Result<Report> {
@@ -199,7 +160,7 @@ impl Study {
         let classifier = first.primary().name();
         let what = format!("{name}, {classifier}");
         let mut report = report
-            .section(name)
+            .subsection(name)
             .text(format!(
                 "In detail: {classifier} with {} of the labels ({} images). The predictions of \
                  all {} folds and seeds are taken together, {} in all.",
@@ -263,6 +224,24 @@ impl Study {
         Ok(report)
     }
 
+    /// The settings that something was done with, folded: those of the study, and those of each
+    /// training run that is shown, which are its own.
+    fn add_settings(&self, report: Report) -> Result<Report> {
+        let used = self.used_settings()?;
+        let caption = "The settings of the study; those of training runs are their own. With few \
+                       labels networks take up to four times the epochs, in smaller batches.";
+        let table = Table::settings("settings", caption, &used)?;
+        let mut report = report.section("Settings").folded("The study", table);
+        for (index, (name, dir)) in self.shown_runs.iter().enumerate() {
+            let caption = format!("The settings of the training run \"{name}\" of the first seed.");
+            let config = RunRecord::read(dir)?.config;
+            let file = format!("run-{}-{}-settings", index + 1, file_name(name));
+            let table = Table::settings(file, caption, &config)?;
+            report = report.folded(format!("The training run \"{name}\""), table);
+        }
+        Ok(report)
+    }
+
     fn first_fold(&self) -> Result<(&SeedRun, &Split<Vec<usize>>)> {
         let run = self.seed_runs.first();
         run.and_then(|run| Some((run, run.folds.first()?)))
@@ -272,4 +251,41 @@ impl Study {
     fn subsets(&self, fold: &Split<Vec<usize>>) -> Result<Split<Subset>> {
         Ok(fold.clone().of(self.task.labelled().clone())?)
     }
+}
+
+/// What was found, in words, as a figure and in tables; `notes` are what readers must know to judge
+/// it.
+pub(crate) fn add_comparison(
+    report: Report,
+    comparison: &Comparison,
+    notes: &[String],
+) -> Result<Report> {
+    let report = comparison
+        .findings()?
+        .into_iter()
+        .fold(report, Report::finding);
+    let report = report.section("Result");
+    let report = notes.iter().fold(report, Report::text);
+    let mut report = match comparison.label_fractions().as_slice() {
+        [fraction] => report.figure(
+            "accuracy",
+            comparison.bars(*fraction)?,
+            format!("Mean accuracy on the test images of {PRIMARY}."),
+        ),
+        _ => report.figure(
+            "label-efficiency",
+            comparison.label_efficiency()?,
+            format!(
+                "Mean accuracy over folds and seeds with its 95 % confidence interval, of \
+                 {PRIMARY}."
+            ),
+        ),
+    };
+    report = report.table(comparison.summary_table()?);
+    if comparison.methods().len() > 1 {
+        report = report
+            .table(comparison.difference_table()?)
+            .folded("Differences with p-values", comparison.paired_table()?);
+    }
+    Ok(report)
 }

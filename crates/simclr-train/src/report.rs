@@ -20,7 +20,7 @@ struct Family {
 enum YAxis {
     /// Around the values.
     Around,
-    /// From 0 to 1, for shares.
+    /// From 0 to 100 %, for shares.
     Share,
     /// Around the values, logarithmic if they differ much.
     Wide,
@@ -184,7 +184,7 @@ fn add_family(
     }
     let mut caption = family.caption.to_owned();
     if family.axis == YAxis::Share {
-        chart = chart.y_range(0.0, 1.0);
+        chart = chart.share_y().y_range(0.0, 1.0);
     }
     if family.axis == YAxis::Wide && is_wide(metrics, &shown)? {
         chart = chart.log_y();

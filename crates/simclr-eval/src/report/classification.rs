@@ -19,7 +19,7 @@ pub(super) fn add(
     let measure =
         |pick: fn(&ClassScores) -> f64| result.per_class.iter().map(pick).collect::<Vec<_>>();
     let bars = BarChart::new(format!("By class: {what}"), result.class_names.clone())
-        .x_range(0.0, 1.0)
+        .shares()
         .measure("precision", measure(|scores| scores.precision))
         .measure("recall", measure(|scores| scores.recall))
         .measure("F1", measure(|scores| scores.f1));
@@ -51,22 +51,19 @@ fn whole(name: &str, what: &str, result: &ClassificationReport) -> Table {
             batches.batch_size
         ),
     )
-    .columns([
-        "images",
-        "accuracy",
-        "weighted F1",
-        "macro F1",
-        "accuracy (batch mean)",
-        "weighted F1 (batch mean)",
+    .columns(["figure", "whole set", "batch mean"])
+    .row(["images".into(), result.samples.into(), "".into()])
+    .row([
+        "accuracy".into(),
+        Cell::share(result.accuracy),
+        Cell::share(batches.accuracy),
     ])
     .row([
-        result.samples.into(),
-        Cell::share(result.accuracy),
+        "weighted F1".into(),
         Cell::share(result.weighted_f1),
-        Cell::share(result.macro_f1),
-        Cell::share(batches.accuracy),
         Cell::share(batches.weighted_f1),
     ])
+    .row(["macro F1".into(), Cell::share(result.macro_f1), "".into()])
 }
 
 #[cfg(test)]
@@ -85,7 +82,7 @@ mod tests {
             .classification("probe", "linear probe", &result)
             .unwrap();
         let page = std::fs::read_to_string(report.write(dir.path()).unwrap()).unwrap();
-        assert!(page.contains("66.7 %") && page.contains("Confusion matrix: linear probe"));
+        assert!(page.contains("66.7 %</td>") && page.contains("Confusion matrix: linear probe"));
         for file in [
             "tables/probe.csv",
             "tables/probe-by-class.csv",

@@ -25,6 +25,7 @@ pub(super) fn add(
     let accuracy = chart("Accuracy")
         .x_label("epoch")
         .y_label("accuracy")
+        .share_y()
         .series(series("training", |epoch| epoch.train_accuracy))
         .series(series("validation", |epoch| epoch.validation.accuracy))
         .series(series("test", |epoch| epoch.test.accuracy));

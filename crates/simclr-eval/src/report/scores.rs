@@ -4,8 +4,8 @@
 use crate::analysis::Calibration;
 use crate::metrics::{ClassificationReport, PrecisionRecallCurve, RocCurve, arg_max, softmax};
 use crate::{Error, Result};
-use simclr_report::plot::{self, Curve};
-use simclr_report::{Cell, Report, Table};
+use simclr_report::plot::{self, Curve, ReliabilityBin};
+use simclr_report::{Cell, Report, Table, percent};
 
 /// Intervals of confidence.
 const BINS: usize = 10;
@@ -39,41 +39,54 @@ pub(super) fn add(
         let rates = RocCurve::new(&positive, &of_class)?;
         areas = areas.row([
             class_name.as_str().into(),
-            Cell::Number(curve.average_precision),
-            Cell::Number(rates.area),
+            Cell::share(curve.average_precision),
+            Cell::share(rates.area),
         ]);
+        let own = positive.iter().filter(|is_positive| **is_positive).count();
+        let prevalence = own as f64 / positive.len() as f64;
         precision.push(Curve {
             name: class_name.clone(),
             points: pairs(&curve.recall, &curve.precision),
             area: curve.average_precision,
+            prevalence,
         });
         roc.push(Curve {
             name: class_name.clone(),
             points: pairs(&rates.false_positive_rate, &rates.true_positive_rate),
             area: rates.area,
+            prevalence,
         });
     }
     let calibration = calibration(&shares, classes.len(), labels)?;
     let caption = format!(
-        "Accuracy over confidence, in {BINS} intervals ({what}). Expected calibration error \
-         {:.3}, largest {:.3}.",
-        calibration.expected_error, calibration.maximum_error
+        "Accuracy over confidence, in {BINS} intervals ({what}). The area of a point is in \
+         proportion to its predictions. Expected calibration error {}, largest {}.",
+        percent(calibration.expected_error),
+        percent(calibration.maximum_error)
     );
+    let bins = calibration.bins.iter().map(|bin| ReliabilityBin {
+        confidence: bin.mean_confidence,
+        accuracy: bin.accuracy,
+        count: bin.count,
+    });
+    let bins: Vec<_> = bins.collect();
     Ok(report
         .figure(
             format!("{name}-precision-recall"),
             plot::precision_recall(&format!("Precision and recall: {what}"), &precision)?,
-            "Precision over recall, with average precision (AP).",
+            "Precision over recall, each class against the others, with average precision (AP). \
+             Dashed: the share of the class, which is the precision of chance.",
         )
         .figure(
             format!("{name}-roc"),
             plot::roc(&format!("ROC: {what}"), &roc)?,
-            "True over false positive rate, with the area under the curve.",
+            "True over false positive rate, each class against the others, with the area under \
+             the curve. Dashed: chance.",
         )
         .table(areas)
         .figure(
             format!("{name}-calibration"),
-            plot::reliability(&format!("Calibration: {what}"), &calibration.points())?,
+            plot::reliability(&format!("Calibration: {what}"), &bins)?,
             caption,
         ))
 }
@@ -124,7 +137,7 @@ mod tests {
             .unwrap();
         let page = std::fs::read_to_string(report.write(dir.path()).unwrap()).unwrap();
         // Every score of a class is above those of the others; `soupy` has no image.
-        assert!(page.contains("none (AP 1.00)") && page.contains("crack (area 1.00)"));
+        assert!(page.contains("none: AP 100.0 %") && page.contains("crack: area 100.0 %"));
         assert!(!page.contains("soupy"));
         let areas = std::fs::read_to_string(dir.path().join("tables/s-areas.csv")).unwrap();
         assert!(areas.contains("crack,1,1"), "{areas}");

@@ -9,12 +9,15 @@ use plotters::prelude::{Color, Ranged, TRANSPARENT};
 use super::canvas::{Align, Canvas, DrawError, Pixel, font, pixels, stroke, units};
 use super::style::{BODY_SIZE, GRID, INK, SMALL_SIZE, text_width};
 use crate::error::Result;
+use crate::table::percent;
 
 /// How values become positions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Scale {
     #[default]
     Linear,
+    /// Shares of one, shown in percent; the axis ends at 0 and 1.
+    Share,
     /// Values that are not positive have no place on it.
     Log10,
 }
@@ -23,10 +26,18 @@ impl Scale {
     /// The position of `value`; `None` if it has none.
     pub(super) fn position(self, value: f64) -> Option<f64> {
         match self {
-            Self::Linear => Some(value),
+            Self::Linear | Self::Share => Some(value),
             Self::Log10 => (value > 0.0).then(|| value.log10()),
         }
         .filter(|position| position.is_finite())
+    }
+
+    /// A value in words.
+    pub(super) fn show(self, value: f64) -> String {
+        match self {
+            Self::Share => percent(value),
+            Self::Linear | Self::Log10 => round(value),
+        }
     }
 }
 
@@ -65,8 +76,13 @@ impl Axis {
             _ if at_least.is_some() => (low, high),
             _ => (low - 0.03 * (high - low), high + 0.03 * (high - low)),
         };
+        let range = match scale {
+            Scale::Share => (range.0.clamp(0.0, 1.0), range.1.clamp(0.0, 1.0)),
+            _ => range,
+        };
         let ticks = match scale {
             Scale::Linear => linear_ticks(range),
+            Scale::Share => share_ticks(range),
             Scale::Log10 => log_ticks(range),
         };
         Self {
@@ -84,6 +100,12 @@ impl Axis {
             |(value, text): &(f64, String)| Some((self.scale.position(*value)?, text.clone()));
         self.ticks = ticks.iter().filter_map(tick).collect();
         self
+    }
+
+    /// The second lines of ticks, with their positions.
+    fn second_lines(&self) -> impl Iterator<Item = (f64, &str)> {
+        let ticks = self.ticks.iter();
+        ticks.filter_map(|(at, text)| Some((*at, text.split_once('\n')?.1)))
     }
 
     fn widest_tick(&self) -> f64 {
@@ -118,7 +140,8 @@ impl Ranged for Axis {
 impl ValueFormatter<f64> for Axis {
     fn format_ext(&self, position: &f64) -> String {
         let tick = self.ticks.iter().find(|tick| tick.0 == *position);
-        tick.map_or_else(String::new, |(_, text)| text.clone())
+        let first_line = tick.and_then(|(_, text)| text.lines().next());
+        first_line.unwrap_or_default().to_owned()
     }
 }
 
@@ -126,21 +149,23 @@ impl ValueFormatter<f64> for Axis {
 const TOP: f64 = 40.0;
 const LEFT: f64 = 8.0;
 
-/// Draws the axes `x` and `y` with their grid, `right` pixels from the right border, and returns
-/// the function from values to pixels; a value without a place on its scale gives `None`.
+/// Draws the axes `x` and `y` with their grid, `right` and `bottom` pixels from these borders,
+/// and returns the function from values to pixels; a value without a place on its scale gives
+/// `None`.
 pub(super) fn draw_frame<'c>(
     canvas: &Canvas<'c>,
     x: &Axis,
     y: &Axis,
-    right: f64,
+    (right, bottom): (f64, f64),
 ) -> Result<impl Fn(f64, f64) -> Option<Pixel> + use<'c>, DrawError> {
     let label_space = |axis: &Axis| if axis.label.is_empty() { 6.0 } else { 27.0 };
+    let lines = 1 + usize::from(x.second_lines().next().is_some());
     let mut chart = ChartBuilder::on(&canvas.area)
         .margin_top(units(TOP))
         .margin_right(units(right))
         .margin_left(units(LEFT + label_space(y)))
-        .margin_bottom(units(label_space(x)))
-        .x_label_area_size(units(26.0))
+        .margin_bottom(units(bottom + label_space(x)))
+        .x_label_area_size(units(10.0 + 16.0 * lines as f64))
         .y_label_area_size(units(y.widest_tick() + 12.0))
         .build_cartesian_2d(x.clone(), y.clone())?;
     let mut mesh = chart.configure_mesh();
@@ -154,9 +179,19 @@ pub(super) fn draw_frame<'c>(
         .label_style(font(SMALL_SIZE))
         .draw()?;
 
+    // Both are coordinates of the whole figure, of which the canvas may be a part.
     let (columns, rows) = chart.plotting_area().get_pixel_range();
+    let (left, top) = canvas.area.get_pixel_range();
+    let (left, top) = (left.start, top.start);
+    let columns = columns.start - left..columns.end - left;
+    let rows = rows.start - top..rows.end - top;
     let middle = |range: Range<i32>| 0.5 * (pixels(range.start) + pixels(range.end));
-    let below = (middle(columns), canvas.size().1 - 14.0);
+    for (position, text) in x.second_lines() {
+        let at = pixels(x.map(&position, (columns.start, columns.end)));
+        let below = (at, pixels(rows.end) + 33.0);
+        canvas.text(text, below, Align::Centre, SMALL_SIZE, &INK)?;
+    }
+    let below = (middle(columns.clone()), canvas.size().1 - bottom - 14.0);
     canvas.text(&x.label, below, Align::Centre, BODY_SIZE, &INK)?;
     let beside = (LEFT + 10.0, middle(rows));
     canvas.text(&y.label, beside, Align::UpwardsCentre, BODY_SIZE, &INK)?;
@@ -165,7 +200,7 @@ pub(super) fn draw_frame<'c>(
     Ok(move |x_value: f64, y_value: f64| {
         let position = (x_scale.position(x_value)?, y_scale.position(y_value)?);
         let (column, row) = chart.backend_coord(&position);
-        Some((pixels(column), pixels(row)))
+        Some((pixels(column - left), pixels(row - top)))
     })
 }
 
@@ -187,6 +222,13 @@ fn linear_ticks((low, high): (f64, f64)) -> Vec<(f64, String)> {
         .collect()
 }
 
+/// Four to seven round numbers of percent in the range.
+fn share_ticks((low, high): (f64, f64)) -> Vec<(f64, String)> {
+    let ticks = linear_ticks((100.0 * low, 100.0 * high)).into_iter();
+    let ticks = ticks.map(|(percent, text)| (percent / 100.0, format!("{text} %")));
+    ticks.collect()
+}
+
 /// Powers of ten, and their multiples by two and five if there is room.
 fn log_ticks((low, high): (f64, f64)) -> Vec<(f64, String)> {
     let factors: &[f64] = match high - low {
@@ -199,6 +241,13 @@ fn log_ticks((low, high): (f64, f64)) -> Vec<(f64, String)> {
         .map(|value| (value.log10(), number(value, value)))
         .filter(|(position, _)| (low - 1e-9..=high + 1e-9).contains(position))
         .collect()
+}
+
+/// With three digits, or as many as a whole number has.
+fn round(value: f64) -> String {
+    let decimals = 2.0 - value.abs().max(1e-12).log10().floor();
+    let factor = 10f64.powf(decimals.clamp(0.0, 12.0));
+    ((value * factor).round() / factor).to_string()
 }
 
 /// `value` with the decimals that steps of `step` need.
@@ -264,6 +313,22 @@ mod tests {
         assert_eq!(shares.range, (0.0, 1.0));
         let log = Axis::around("", Scale::Log10, [0.0, 0.1, 10.0].into_iter(), None);
         assert!((log.range.0 + 1.06).abs() < 1e-9, "{:?}", log.range);
+    }
+
+    #[test]
+    fn shares_stay_between_nothing_and_everything_and_are_shown_in_percent() {
+        let axis = Axis::around("", Scale::Share, [0.15, 0.999].into_iter(), None);
+        assert!(
+            axis.range.0 > 0.1 && axis.range.1 == 1.0,
+            "{:?}",
+            axis.range
+        );
+        assert_eq!(
+            texts(&axis.ticks),
+            ["20 %", "40 %", "60 %", "80 %", "100 %"]
+        );
+        let none = Axis::around("", Scale::Share, [0.0].into_iter(), None);
+        assert_eq!(none.range, (0.0, 0.5));
     }
 
     #[test]

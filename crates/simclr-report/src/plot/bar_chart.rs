@@ -7,10 +7,10 @@ use super::style::{FAINT_INK, SMALL_SIZE, colour, fit};
 use crate::error::{Error, Result};
 use crate::svg::Svg;
 
-const WIDTH: f64 = 720.0;
+const WIDTH: f64 = 540.0;
 const BAR: f64 = 13.0;
 const GAP: f64 = 12.0;
-const WIDEST_LABEL: f64 = 190.0;
+const WIDEST_LABEL: f64 = 160.0;
 
 /// Horizontal bars, a group per class and a bar per measure in each, so that
 /// class names can be read without turning the head.
@@ -20,7 +20,7 @@ pub struct BarChart {
     x_label: String,
     categories: Vec<String>,
     measures: Vec<(String, Vec<f64>)>,
-    x_range: Option<(f64, f64)>,
+    scale: Scale,
 }
 
 impl BarChart {
@@ -31,15 +31,15 @@ impl BarChart {
             x_label: String::new(),
             categories,
             measures: Vec::new(),
-            x_range: None,
+            scale: Scale::Linear,
         }
     }
 
     setters! {
         /// Names the axis of the values.
         x_label(label: impl Into<String>) => x_label = label.into();
-        /// Makes the axis of the values cover at least `low..=high`.
-        x_range(low: f64, high: f64) => x_range = Some((low, high));
+        /// Shows the values, shares of one, in percent, on an axis from 0 to 100 %.
+        shares() => scale = Scale::Share;
     }
 
     /// Adds a bar to each category. A value that is not finite has none.
@@ -65,13 +65,30 @@ impl BarChart {
         }
         let mut entries: Vec<_> = self.measures.iter().enumerate().map(entry).collect();
         let group = BAR * self.bars() + GAP;
-        let height = (group * self.rows() + 100.0).max(legend::height(entries.len()) + 90.0);
         // One measure needs no legend.
         entries.retain(|_| self.measures.len() > 1);
-        canvas::draw(&self.title, (WIDTH, height), |canvas| {
-            self.draw_bars(canvas, legend::width(&entries) + 44.0)?;
+        let legend = legend::height(&entries, WIDTH);
+        let size = (WIDTH, group * self.rows() + 100.0 + legend);
+        canvas::draw(&self.title, &self.description(), size, |canvas| {
+            self.draw_bars(canvas, legend)?;
             legend::draw(canvas, &entries)
         })
+    }
+
+    /// Each category in words.
+    fn description(&self) -> String {
+        let value = |(name, values): &(String, Vec<f64>), row: usize| {
+            let value = values.get(row).filter(|value| value.is_finite())?;
+            Some(format!("{name} {}", self.scale.show(*value)))
+        };
+        let categories = self.categories.iter().enumerate().map(|(row, category)| {
+            let values = self
+                .measures
+                .iter()
+                .filter_map(|measure| value(measure, row));
+            format!("{category}: {}.", values.collect::<Vec<_>>().join(", "))
+        });
+        categories.collect::<Vec<_>>().join(" ")
     }
 
     fn bars(&self) -> f64 {
@@ -82,14 +99,13 @@ impl BarChart {
         self.categories.len().max(1) as f64
     }
 
-    fn draw_bars(&self, canvas: &Canvas<'_>, right: f64) -> Result<(), DrawError> {
+    fn draw_bars(&self, canvas: &Canvas<'_>, bottom: f64) -> Result<(), DrawError> {
         let values = || self.measures.iter().flat_map(|(_, values)| values).copied();
         // Bars begin at zero.
         let with_zero = values().chain([0.0]);
-        let x_range = self.x_range.unwrap_or((0.0, 0.0));
-        let x = Axis::around(&self.x_label, Scale::Linear, with_zero, Some(x_range));
-        let counts = values().all(|value| value.fract() == 0.0) && self.x_range.is_none();
-        let pixel = draw_frame(canvas, &x, &self.category_axis(), right)?;
+        let end = if self.scale == Scale::Share { 1.0 } else { 0.0 };
+        let x = Axis::around(&self.x_label, self.scale, with_zero, Some((0.0, end)));
+        let pixel = draw_frame(canvas, &x, &self.category_axis(), (56.0, bottom))?;
         for (row, centre) in self.centres().enumerate() {
             for (index, (_, values)) in self.measures.iter().enumerate() {
                 let value = values.get(row).copied().unwrap_or(f64::NAN);
@@ -100,7 +116,7 @@ impl BarChart {
                 let top = middle + BAR * (index as f64 - 0.5 * self.bars());
                 let corners = [(zero.min(end), top), (zero.max(end), top + BAR - 2.0)];
                 canvas.rectangle(corners, colour(index))?;
-                let text = format!("{value:.*}", if counts { 0 } else { 2 });
+                let text = self.scale.show(value);
                 let at = (zero.max(end) + 4.0, top + 0.5 * BAR - 1.0);
                 canvas.text(&text, at, Align::Left, SMALL_SIZE, &FAINT_INK)?;
             }
@@ -149,7 +165,7 @@ mod tests {
     #[test]
     fn every_value_has_a_bar_and_is_written_beside_it() {
         let svg = chart()
-            .x_range(0.0, 1.0)
+            .shares()
             .measure("precision", vec![0.5, 1.0])
             .measure("recall", vec![0.25, f64::NAN])
             .render()
@@ -157,8 +173,18 @@ mod tests {
         // Two bars and an entry in the legend; one bar and an entry.
         assert_eq!(count(svg.as_str(), "fill=\"#0072B2\""), 2 + 1);
         assert_eq!(count(svg.as_str(), "fill=\"#D55E00\""), 1 + 1);
-        let expected = ["0.50", "1.00", "0.25", "fall-in & <flow-in>", "recall"];
+        let expected = [
+            "50.0 %",
+            "100.0 %",
+            "25.0 %",
+            "fall-in & <flow-in>",
+            "recall",
+        ];
         assert_shows(svg.as_str(), &expected);
+        assert!(
+            svg.as_str()
+                .contains("none: precision 50.0 %, recall 25.0 %.")
+        );
     }
 
     #[test]

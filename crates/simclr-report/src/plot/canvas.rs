@@ -88,11 +88,12 @@ impl Marker {
 }
 
 /// Draws a figure of `size` (width and height in pixels) on white, with its title at the upper
-/// left, which also becomes the document's title: screen readers read it out.
+/// left. Screen readers read out the title and `description`, which says what is to be seen.
 ///
 /// plotters draws on whole coordinates, so the canvas has several of them to the pixel.
 pub(super) fn draw(
     title: &str,
+    description: &str,
     (width, height): Pixel,
     content: impl FnOnce(&Canvas<'_>) -> Result<(), DrawError>,
 ) -> Result<Svg> {
@@ -102,7 +103,7 @@ pub(super) fn draw(
         let area = SVGBackend::with_string(&mut text, size).into_drawing_area();
         let canvas = Canvas { area: area.clone() };
         area.fill(&WHITE)
-            .and_then(|()| canvas.title(title))
+            .and_then(|()| canvas.title(title, TITLE_SIZE))
             .and_then(|()| content(&canvas))
             .and_then(|()| area.present())
             .map_err(|error| Error::Plot {
@@ -113,12 +114,17 @@ pub(super) fn draw(
     // In place of plotters' root element, whose pixels are the units.
     let body = text.split_once('>').map_or("", |(_root, body)| body);
     let (columns, rows) = size;
-    let title = title.replace('&', "&amp;").replace('<', "&lt;");
+    let (title, description) = (escape(title), escape(description));
     Ok(Svg::new(format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
-         viewBox=\"0 0 {columns} {rows}\"><title>{}</title>{body}",
-        title.replace('>', "&gt;")
+         viewBox=\"0 0 {columns} {rows}\" role=\"img\" aria-label=\"{title}\">\
+         <title>{title}</title><desc>{description}</desc>{body}"
     )))
+}
+
+fn escape(text: &str) -> String {
+    let text = text.replace('&', "&amp;").replace('<', "&lt;");
+    text.replace('>', "&gt;").replace('"', "&quot;")
 }
 
 /// The drawing area of a figure.
@@ -186,6 +192,9 @@ impl Canvas<'_> {
         size: f64,
         colour: &RGBColor,
     ) -> Result<(), DrawError> {
+        if text.is_empty() {
+            return Ok(());
+        }
         let style = font(size).into_text_style(&self.area).color(colour);
         let (horizontal, turn) = match align {
             Align::Left => (HPos::Left, FontTransform::None),
@@ -199,10 +208,22 @@ impl Canvas<'_> {
         self.area.draw_text(text, &style.transform(turn), at)
     }
 
-    fn title(&self, text: &str) -> Result<(), DrawError> {
+    pub(super) fn title(&self, text: &str, size: f64) -> Result<(), DrawError> {
         const LEFT: f64 = 14.0;
-        let text = fit(text, self.size().0 - 2.0 * LEFT, TITLE_SIZE);
-        self.text(&text, (LEFT, 20.0), Align::Left, TITLE_SIZE, &INK)
+        let text = fit(text, self.size().0 - 2.0 * LEFT, size);
+        self.text(&text, (LEFT, 20.0), Align::Left, size, &INK)
+    }
+
+    /// What is inside margins (top, right, bottom, left) in rows times columns parts, row by row.
+    pub(super) fn split(
+        &self,
+        (top, right, bottom, left): (f64, f64, f64, f64),
+        grid: (usize, usize),
+    ) -> Vec<Self> {
+        let [top, right, bottom, left] = [top, right, bottom, left].map(units);
+        let inside = self.area.margin(top, bottom, left, right);
+        let parts = inside.split_evenly(grid).into_iter();
+        parts.map(|area| Self { area }).collect()
     }
 
     pub(super) fn marker(
@@ -261,13 +282,18 @@ mod tests {
     #[test]
     fn a_figure_is_well_formed_whatever_the_texts_in_it_and_saved_as_it_is() {
         let title = "F1 < 0.5 & \"falling\"]]>";
-        let svg = draw(title, (200.0, 100.0), |canvas| {
+        let svg = draw(title, "x < y", (200.0, 100.0), |canvas| {
             canvas.text("a < b & c", (10.0, 10.0), Align::Left, BODY_SIZE, &INK)
         })
         .unwrap();
         assert_well_formed(svg.as_str());
-        let title = "<title>F1 &lt; 0.5 &amp; \"falling\"]]&gt;</title>";
-        assert!(svg.as_str().contains(title));
+        let title = "F1 &lt; 0.5 &amp; &quot;falling&quot;]]&gt;";
+        for part in [
+            format!("role=\"img\" aria-label=\"{title}\""),
+            format!("<title>{title}</title><desc>x &lt; y</desc>"),
+        ] {
+            assert!(svg.as_str().contains(&part), "{part}");
+        }
         assert!(svg.as_str().contains("a &lt; b &amp; c"));
 
         let dir = tempfile::tempdir().unwrap();

@@ -1,19 +1,19 @@
 //! Confusion matrices.
 
-use plotters::prelude::{RGBColor, WHITE};
+use plotters::prelude::{BLACK, Color, RGBColor, WHITE};
 
 use super::canvas::{self, Align, Canvas, DrawError, Pixel, stroke};
 use super::style::{
-    BODY_SIZE, FAINT_INK, GRID, INK, SMALL_SIZE, TITLE_SIZE, fit, heat, text_width,
+    BODY_SIZE, DARK_SHARE, FAINT_INK, GRID, HEAT, INK, SMALL_SIZE, TITLE_SIZE, fit, text_width,
 };
 use crate::error::{Error, Result};
 use crate::svg::Svg;
 
-const WIDEST_LABEL: f64 = 150.0;
+const WIDEST_LABEL: f64 = 130.0;
 const TITLE: f64 = 40.0;
 const AXIS_NAME: f64 = 26.0;
-/// The colour scale and its numbers.
-const SCALE: f64 = 84.0;
+/// The height of the colour scale.
+const SCALE: f64 = 34.0;
 
 /// A confusion matrix as a figure: rows are the true classes, columns the
 /// predicted ones. Each cell shows its count; its colour is the share of the
@@ -53,7 +53,7 @@ impl ConfusionPlot {
     /// [`Error::Plot`] if the drawing fails.
     pub fn render(&self) -> Result<Svg> {
         let layout = Layout::of(&self.title, &self.classes);
-        canvas::draw(&self.title, layout.size(), |canvas| {
+        canvas::draw(&self.title, &self.description(), layout.size(), |canvas| {
             self.draw_labels(canvas, &layout)?;
             for (row, counts) in self.counts.iter().enumerate() {
                 let total: u64 = counts.iter().sum();
@@ -65,6 +65,28 @@ impl ConfusionPlot {
             canvas.outline(corners, stroke(FAINT_INK, 1.0))?;
             draw_scale(canvas, &layout)
         })
+    }
+
+    /// Each true class in words, with the classes that it was taken for.
+    fn description(&self) -> String {
+        let rows = self
+            .classes
+            .iter()
+            .zip(&self.counts)
+            .map(|(class, counts)| {
+                let total: u64 = counts.iter().sum();
+                let taken = self
+                    .classes
+                    .iter()
+                    .zip(counts)
+                    .filter(|(_, count)| **count > 0);
+                let taken = taken.map(|(class, count)| format!("{count} taken for {class}"));
+                format!(
+                    "Of {total} {class}: {}.",
+                    taken.collect::<Vec<_>>().join(", ")
+                )
+            });
+        rows.collect::<Vec<_>>().join(" ")
     }
 
     fn draw_labels(&self, canvas: &Canvas<'_>, layout: &Layout) -> Result<(), DrawError> {
@@ -110,7 +132,7 @@ struct Layout {
 impl Layout {
     fn of(title: &str, classes: &[String]) -> Self {
         let side = classes.len();
-        let cell = (520.0 / side as f64).floor().clamp(34.0, 72.0);
+        let cell = (400.0 / side as f64).floor().clamp(32.0, 72.0);
         let classes = classes.iter();
         let widths = classes.map(|class| text_width(class, BODY_SIZE));
         let labels = widths.fold(0.0, f64::max).min(WIDEST_LABEL);
@@ -135,9 +157,10 @@ impl Layout {
 
     fn size(&self) -> Pixel {
         let (right, bottom) = self.corner(self.side, self.side);
-        let width = (right + SCALE).max(self.title + 28.0);
-        let height = (bottom + 16.0).max(self.corner(0, 0).1 + 130.0);
-        (width, height)
+        (
+            right.max(5.0 * SWATCH).max(self.title) + 28.0,
+            bottom + SCALE,
+        )
     }
 }
 
@@ -151,10 +174,9 @@ fn draw_cell(
     let share = count as f64 / total.max(1) as f64;
     let (x, y) = layout.corner(row, column);
     let corners = [(x, y), (x + layout.cell, y + layout.cell)];
-    canvas.rectangle(corners, heat(share))?;
+    canvas.rectangle(corners, HEAT.mix(share))?;
     canvas.outline(corners, stroke(GRID, 1.0))?;
-    // White on dark.
-    let ink = if share > 0.6 { WHITE } else { INK };
+    let ink = if share > DARK_SHARE { WHITE } else { BLACK };
     let (centre, middle) = (x + layout.cell / 2.0, y + layout.cell / 2.0);
     let text = |text: &str, middle, size, ink: &RGBColor| {
         canvas.text(text, (centre, middle), Align::Centre, size, ink)
@@ -168,23 +190,20 @@ fn draw_cell(
     text(&count.to_string(), middle, SMALL_SIZE, &ink)
 }
 
+/// The width of a step of the colour scale with its number.
+const SWATCH: f64 = 68.0;
+
 fn draw_scale(canvas: &Canvas<'_>, layout: &Layout) -> Result<(), DrawError> {
-    const STEPS: i32 = 50;
-    let (left, top) = layout.corner(0, layout.side);
-    let height = (layout.side as f64 * layout.cell).clamp(100.0, 200.0);
-    let x = left + 18.0;
-    let level = |step: i32| top + height - height * f64::from(step) / f64::from(STEPS);
-    // Each step reaches to the bottom, where lower ones cover it: no seams.
-    for step in (0..STEPS).rev() {
-        let share = (f64::from(step) + 0.5) / f64::from(STEPS);
-        let corners = [(x, level(step + 1)), (x + 14.0, level(0))];
-        canvas.rectangle(corners, heat(share))?;
-    }
-    let corners = [(x, level(STEPS)), (x + 14.0, level(0))];
-    canvas.outline(corners, stroke(FAINT_INK, 1.0))?;
-    for (step, text) in [(0, "0 %"), (STEPS / 2, "50 %"), (STEPS, "100 %")] {
-        let at = (x + 19.0, level(step));
-        canvas.text(text, at, Align::Left, SMALL_SIZE, &INK)?;
+    let top = layout.corner(layout.side, 0).1 + 12.0;
+    for (step, text) in ["0 %", "25 %", "50 %", "75 %", "100 %"]
+        .into_iter()
+        .enumerate()
+    {
+        let x = 14.0 + SWATCH * step as f64;
+        let corners = [(x, top), (x + 14.0, top + 14.0)];
+        canvas.rectangle(corners, HEAT.mix(step as f64 / 4.0))?;
+        canvas.outline(corners, stroke(FAINT_INK, 1.0))?;
+        canvas.text(text, (x + 19.0, top + 7.0), Align::Left, SMALL_SIZE, &INK)?;
     }
     Ok(())
 }
@@ -211,6 +230,7 @@ mod tests {
     fn every_count_and_class_is_shown() {
         let classes = ["none", "crack & <fracture>"];
         let svg = svg(&classes, &[(0, 0, 17), (0, 1, 3), (1, 1, 25)]);
+        assert!(svg.contains("Of 20 none: 17 taken for none, 3 taken for crack &amp; "));
         let expected = ["17", "3", "0", "25", "85 %", "15 %", "predicted class"];
         assert_shows(&svg, &expected);
         let texts = texts(&svg);

@@ -1,15 +1,15 @@
-//! The key to a figure's series or classes, to the right of the plot.
+//! The key to a figure's series or classes, below the plot.
 
 use plotters::prelude::{Color, RGBColor};
 
 use super::canvas::{Align, Canvas, DrawError, Marker, Pixel, stroke};
 use super::style::{BODY_SIZE, INK, fit, text_width};
-use crate::error::Result;
 
 /// The distance between two lines.
 const LINE: f64 = 20.0;
 const SYMBOL: f64 = 26.0;
-const WIDEST: f64 = 240.0;
+/// The margin on either side.
+const LEFT: f64 = 14.0;
 
 /// How a series is drawn.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -33,9 +33,14 @@ impl Symbol {
     }
 
     /// Draws the series' marker.
-    pub(super) fn draw_marker(&self, canvas: &Canvas<'_>, at: Pixel) -> Result<(), DrawError> {
+    pub(super) fn draw_marker(
+        &self,
+        canvas: &Canvas<'_>,
+        at: Pixel,
+        radius: f64,
+    ) -> Result<(), DrawError> {
         match self.marker {
-            Some(marker) => canvas.marker(marker, at, 4.5, self.colour.to_rgba()),
+            Some(marker) => canvas.marker(marker, at, radius, self.colour.to_rgba()),
             None => Ok(()),
         }
     }
@@ -44,28 +49,39 @@ impl Symbol {
 /// The names of series or classes, and how they are drawn.
 pub(super) type Entries<'n> = [(&'n str, Symbol)];
 
-/// The room that a legend takes, in pixels; nothing if there are no entries.
-pub(super) fn width(entries: &Entries<'_>) -> f64 {
-    let widths = entries.iter().map(|(name, _)| text_width(name, BODY_SIZE));
-    let widest = widths.reduce(f64::max);
-    widest.map_or(0.0, |widest| widest.min(WIDEST) + SYMBOL + 28.0)
+/// The room that a legend takes below a figure of this width, in pixels; nothing if there are no
+/// entries.
+pub(super) fn height(entries: &Entries<'_>, width: f64) -> f64 {
+    let last = places(entries, width).last().map(|place| place.1);
+    last.map_or(0.0, |top| top + LINE + 4.0)
 }
 
-/// The height that `lines` lines take.
-pub(super) fn height(lines: usize) -> f64 {
-    lines as f64 * LINE
-}
-
-/// Draws the legend downwards from the upper right corner.
+/// Draws the legend at the bottom, from left to right and line by line.
 pub(super) fn draw(canvas: &Canvas<'_>, entries: &Entries<'_>) -> Result<(), DrawError> {
-    let (x, mut y) = (canvas.size().0 - width(entries), 52.0);
-    for (name, symbol) in entries {
+    let (width, bottom) = canvas.size();
+    let top = bottom - height(entries, width) + 0.5 * LINE;
+    for ((name, symbol), (x, y)) in entries.iter().zip(places(entries, width)) {
+        let y = top + y;
         symbol.draw_line(canvas, &[(x, y), (x + SYMBOL - 4.0, y)])?;
-        symbol.draw_marker(canvas, (x + (SYMBOL - 4.0) / 2.0, y))?;
-        let name = fit(name, WIDEST, BODY_SIZE);
+        symbol.draw_marker(canvas, (x + (SYMBOL - 4.0) / 2.0, y), 4.5)?;
+        let name = fit(name, width - SYMBOL - 3.0 * LEFT, BODY_SIZE);
         let at = (x + SYMBOL + 4.0, y);
         canvas.text(&name, at, Align::Left, BODY_SIZE, &INK)?;
-        y += LINE;
     }
     Ok(())
+}
+
+/// Where entries begin, from the upper left corner of the legend.
+fn places(entries: &Entries<'_>, width: f64) -> Vec<Pixel> {
+    let (mut x, mut y) = (LEFT, 0.0);
+    let mut places = Vec::new();
+    for (name, _) in entries {
+        let needed = SYMBOL + 4.0 + text_width(name, BODY_SIZE);
+        if x > LEFT && x + needed > width - LEFT {
+            (x, y) = (LEFT, y + LINE);
+        }
+        places.push((x, y));
+        x += needed + 16.0;
+    }
+    places
 }

@@ -1,7 +1,8 @@
 //! Figures as SVG: curves, confusion matrices, bars and scatter plots.
 //!
-//! The figures need no font and no display. They are on white, their colours
-//! are Okabe and Ito's, which people with any form of colour blindness can tell
+//! The figures need no font and no display, and say in words what they show, for
+//! screen readers. They are on white (a report changes that on a dark page), their
+//! colours are Okabe and Ito's, which people with any form of colour blindness can tell
 //! apart, and series differ by marker or dash as well, so they survive a
 //! black-and-white printer.
 
@@ -33,9 +34,10 @@ pub use crate::svg::Svg;
 pub use bar_chart::BarChart;
 pub use confusion::ConfusionPlot;
 pub use curves::{
-    BudgetPoint, Curve, LabelEfficiencyCurve, label_efficiency, precision_recall, reliability, roc,
+    BudgetPoint, Curve, LabelEfficiencyCurve, ReliabilityBin, label_efficiency, precision_recall,
+    reliability, roc,
 };
-pub use line_chart::{LineChart, Series};
+pub use line_chart::{LineChart, Series, small_multiples};
 pub use scatter::{ScatterGroup, ScatterPlot};
 pub use style::OKABE_ITO;
 

@@ -9,8 +9,9 @@ use super::style::colour;
 use crate::error::Result;
 use crate::svg::Svg;
 
-const WIDTH: f64 = 760.0;
-const HEIGHT: f64 = 520.0;
+const WIDTH: f64 = 540.0;
+/// Without the legend.
+const HEIGHT: f64 = 460.0;
 
 /// The points of one class.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,26 +85,40 @@ impl ScatterPlot {
     /// [`Error::Plot`](crate::Error::Plot) if the drawing fails.
     pub fn render(&self) -> Result<Svg> {
         let entries: Vec<_> = self.groups.iter().enumerate().map(entry).collect();
-        let height = HEIGHT.max(legend::height(entries.len()) + 80.0);
-        canvas::draw(&self.title, (WIDTH, height), |canvas| {
-            let points = || self.groups.iter().flat_map(|group| &group.points);
-            let xs = points().map(|point| point.0);
-            let ys = points().map(|point| point.1);
-            let x = Axis::around(&self.x_label, Scale::Linear, xs, None);
-            let y = Axis::around(&self.y_label, Scale::Linear, ys, None);
-            let pixel = draw_frame(canvas, &x, &y, legend::width(&entries) + 20.0)?;
-            // One point of each class in turn, so that no class covers another.
-            let most = self.groups.iter().map(|group| group.points.len()).max();
-            for round in 0..most.unwrap_or(0) {
-                for (index, group) in self.groups.iter().enumerate() {
-                    let point = group.points.get(round);
-                    if let Some(at) = point.and_then(|(x, y)| pixel(*x, *y)) {
-                        canvas.marker(Marker::of(index), at, 4.0, colour(index).mix(0.75))?;
+        let legend = legend::height(&entries, WIDTH);
+        let groups = self.groups.iter();
+        let sizes = groups.map(|group| format!("{} {}", group.points.len(), group.name));
+        let sizes: Vec<String> = sizes.collect();
+        let description = format!(
+            "{} over {}, a point each: {}.",
+            self.y_label,
+            self.x_label,
+            sizes.join(", ")
+        );
+        canvas::draw(
+            &self.title,
+            &description,
+            (WIDTH, HEIGHT + legend),
+            |canvas| {
+                let points = || self.groups.iter().flat_map(|group| &group.points);
+                let xs = points().map(|point| point.0);
+                let ys = points().map(|point| point.1);
+                let x = Axis::around(&self.x_label, Scale::Linear, xs, None);
+                let y = Axis::around(&self.y_label, Scale::Linear, ys, None);
+                let pixel = draw_frame(canvas, &x, &y, (20.0, legend))?;
+                // One point of each class in turn, so that no class covers another.
+                let most = self.groups.iter().map(|group| group.points.len()).max();
+                for round in 0..most.unwrap_or(0) {
+                    for (index, group) in self.groups.iter().enumerate() {
+                        let point = group.points.get(round);
+                        if let Some(at) = point.and_then(|(x, y)| pixel(*x, *y)) {
+                            canvas.marker(Marker::of(index), at, 4.0, colour(index).mix(0.75))?;
+                        }
                     }
                 }
-            }
-            legend::draw(canvas, &entries)
-        })
+                legend::draw(canvas, &entries)
+            },
+        )
     }
 }
 
@@ -131,6 +146,10 @@ mod tests {
         // Points and the entry in the legend.
         assert_eq!(count(svg.as_str(), "fill=\"#0072B2\""), 1 + 1);
         assert_eq!(count(svg.as_str(), "fill=\"#D55E00\""), 2 + 1);
+        assert!(
+            svg.as_str()
+                .contains("a point each: 1 none, 3 &lt;crack&gt;.")
+        );
         let expected = ["component 1", "component 2", "none", "<crack>"];
         assert_shows(svg.as_str(), &expected);
     }

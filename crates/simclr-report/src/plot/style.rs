@@ -16,6 +16,9 @@ pub const OKABE_ITO: [(&str, RGBColor); 8] = [
     ("yellow", RGBColor(240, 228, 66)),
 ];
 
+// `style.css` finds the colours by their values, and gives each another on a dark page. Files of
+// figures, which go into papers, stay as they are.
+
 /// Text and axes.
 pub(super) const INK: RGBColor = RGBColor(34, 34, 34);
 /// Less important text.
@@ -37,28 +40,14 @@ pub(super) fn colour(index: usize) -> RGBColor {
 
 /// Font sizes in pixels.
 pub(super) const TITLE_SIZE: f64 = 16.0;
-pub(super) const BODY_SIZE: f64 = 13.0;
-pub(super) const SMALL_SIZE: f64 = 11.0;
+pub(super) const BODY_SIZE: f64 = 13.5;
+pub(super) const SMALL_SIZE: f64 = 12.0;
 
-/// The colour of a share between 0 and 1: white to dark blue.
-pub(super) fn heat(share: f64) -> RGBColor {
-    const STOPS: [[f64; 3]; 5] = [
-        [255.0, 255.0, 255.0],
-        [198.0, 219.0, 239.0],
-        [107.0, 174.0, 214.0],
-        [33.0, 113.0, 181.0],
-        [8.0, 48.0, 107.0],
-    ];
-    let last = STOPS.len() - 1;
-    let position = share.clamp(0.0, 1.0) * last as f64;
-    let below = (position as usize).min(last - 1);
-    let part = position - below as f64;
-    let channel = |c: usize| {
-        let (low, high) = (STOPS[below][c], STOPS[below + 1][c]);
-        (low + part * (high - low)).round() as u8
-    };
-    RGBColor(channel(0), channel(1), channel(2))
-}
+/// What the share of a cell is shown by: as opaque as the share is large.
+pub(super) const HEAT: RGBColor = RGBColor(8, 81, 156);
+
+/// From this share on, text on [`HEAT`] is light.
+pub(super) const DARK_SHARE: f64 = 0.77;
 
 /// The width in pixels of `text`, from the widths of Helvetica's characters
 /// with a little to spare. The layout has to come out right without a font.
@@ -112,15 +101,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_heat_ramp_gets_darker_all_the_way() {
-        let brightness = |share: f64| {
-            let RGBColor(r, g, b) = heat(share);
-            0.299 * f64::from(r) + 0.587 * f64::from(g) + 0.114 * f64::from(b)
-        };
-        let ramp: Vec<f64> = (0..=20).map(|i| brightness(f64::from(i) / 20.0)).collect();
-        assert!(ramp.windows(2).all(|pair| pair[1] < pair[0]), "{ramp:?}");
-        assert_eq!(heat(-1.0), heat(0.0));
-        assert_eq!(heat(2.0), heat(1.0));
+    fn every_colour_has_a_twin_on_a_dark_page() {
+        let style = include_str!("../style.css");
+        let roles = [INK, FAINT_INK, GRID, HEAT, RGBColor(255, 255, 255)];
+        for RGBColor(red, green, blue) in roles.into_iter().chain((0..16).map(colour)) {
+            let selector = format!("=\"#{red:02X}{green:02X}{blue:02X}\"]");
+            assert!(style.contains(&selector), "{selector}");
+        }
     }
 
     #[test]

@@ -32,16 +32,19 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    fn show(&self, unit: &str) -> String {
+    /// The mean with its deviation.
+    fn mean(&self, unit: &str) -> String {
         let mut text = hundredths(self.mean);
         if let Some(deviation) = self.standard_deviation {
             text += &format!(" ± {}", hundredths(deviation));
         }
-        text += &format!(" {unit}");
-        if let Some((low, high)) = self.interval {
-            text += &format!(" ({} to {})", hundredths(low), hundredths(high));
-        }
-        text
+        format!("{text} {unit}")
+    }
+
+    /// The interval without a unit: "48.0 to 60.1".
+    fn interval(&self) -> Option<String> {
+        let (low, high) = self.interval?;
+        Some(format!("{} to {}", hundredths(low), hundredths(high)))
     }
 }
 
@@ -57,16 +60,29 @@ impl Cell {
         Self::Share(value)
     }
 
-    /// What people read.
+    /// What people read in one line.
     pub(crate) fn show(&self) -> String {
-        match self {
+        match self.lines() {
+            (first, Some(second)) => format!("{first} ({second})"),
+            (first, None) => first,
+        }
+    }
+
+    /// What people read, an interval in a line of its own.
+    pub(crate) fn lines(&self) -> (String, Option<String>) {
+        let first = match self {
             Self::Text(text) => text.clone(),
             Self::Count(count) => count.to_string(),
             Self::Number(number) => format!("{number:.3}"),
             Self::Share(share) => percent(*share),
-            Self::Estimate(estimate) => estimate.show("%"),
-            Self::Difference(estimate) => estimate.show("points"),
-        }
+            Self::Estimate(estimate) => estimate.mean("%"),
+            Self::Difference(estimate) => estimate.mean("points"),
+        };
+        let second = match self {
+            Self::Estimate(estimate) | Self::Difference(estimate) => estimate.interval(),
+            _ => None,
+        };
+        (first, second)
     }
 
     /// What programs read: [`CSV_PARTS`] cells for a column of estimates, one

@@ -1,0 +1,90 @@
+//! What a study found, in words.
+
+use simclr_report::percent as decimal;
+
+use crate::comparison::Comparison;
+use crate::error::Result;
+use crate::percent::percent;
+use crate::study::Study;
+
+impl Comparison {
+    /// What was found, in a few sentences each: with the fewest and with the most labels, the most
+    /// accurate method with its interval, its difference to the next best, and what the
+    /// calibrated untrained network reaches; at last what chance and the majority class reach.
+    ///
+    /// # Errors
+    /// Figures that are not finite.
+    pub fn findings(&self) -> Result<Vec<String>> {
+        let mut fractions = self.label_fractions();
+        fractions.sort_by(f64::total_cmp);
+        let ends = fractions
+            .iter()
+            .take(1)
+            .chain(fractions.iter().skip(1).last());
+        let mut findings = Vec::new();
+        for &fraction in ends {
+            findings.push(self.finding_at(fraction)?);
+        }
+        let baselines = self.baselines().into_iter();
+        let baselines = baselines.map(|(name, accuracy)| format!("{name} {}", decimal(accuracy)));
+        let baselines: Vec<String> = baselines.collect();
+        findings.push(format!("For comparison: {}.", baselines.join(", ")));
+        Ok(findings)
+    }
+
+    fn finding_at(&self, fraction: f64) -> Result<String> {
+        let mut ranked = Vec::new();
+        for method in self.methods() {
+            ranked.push((self.accuracy(&method.name, fraction)?, method.name.as_str()));
+        }
+        ranked.sort_by(|(a, _), (b, _)| b.mean.total_cmp(&a.mean));
+        let images = self.train_images(fraction);
+        let mut text = format!(
+            "With {} of the labels ({images} images), ",
+            percent(fraction)
+        );
+        if let Some((accuracy, name)) = ranked.first() {
+            let accurate = decimal(accuracy.mean);
+            text += &format!("\"{name}\" is right on {accurate} of the test images");
+            if let Some(interval) = accuracy.interval {
+                text += &format!(" (95 % confidence interval {})", range(interval));
+            }
+        }
+        text += ".";
+        if let [(_, best), (_, second), ..] = ranked.as_slice() {
+            text += &self.lead(second, best, fraction)?;
+        }
+        let mut rest = ranked.iter().skip(2);
+        if let Some((accuracy, name)) = rest.find(|(_, name)| *name == Study::UNTRAINED) {
+            text += &format!(" \"{name}\" reaches {}.", decimal(accuracy.mean));
+        }
+        Ok(text)
+    }
+
+    /// How far the best method is ahead of the second, and whether that is certain.
+    fn lead(&self, second: &str, best: &str, fraction: f64) -> Result<String> {
+        let difference = self.paired(second, best, fraction)?.accuracy.difference;
+        let points = points(difference.mean);
+        Ok(match difference.interval {
+            Some(interval) if interval.0 > 0.0 => format!(
+                " It is {points} points ({}) ahead of \"{second}\", the next best.",
+                range(interval)
+            ),
+            Some(interval) => format!(
+                " It is not clearly ahead of \"{second}\", the next best: the difference is \
+                 {points} points ({}).",
+                range(interval)
+            ),
+            None => format!(" It is {points} points ahead of \"{second}\", the next best."),
+        })
+    }
+}
+
+/// A share in percent, or a difference in points, without a unit; zero has no sign.
+fn points(share: f64) -> String {
+    decimal(share).trim_end_matches(" %").to_owned()
+}
+
+fn range((low, high): (f64, f64)) -> String {
+    format!("{} to {}", points(low), points(high))
+}
