@@ -11,11 +11,13 @@
 //! | [`model`] | `simclr-model` | ResNets, projection head, supervised head, freezing |
 //! | [`loss`] | `simclr-loss` | NT-Xent and the other losses |
 //! | [`checkpoint`] | `simclr-checkpoint` | safetensors, TensorFlow and PyTorch checkpoints |
+//! | [`drillcore`] | `simclr-drillcore` | section photographs to tiles with depths, predictions to logs |
 //! | [`train`] | `simclr-train` | optimizers, schedules, loops, probes, run folders, reports |
 
 pub use simclr_augment as augment;
 pub use simclr_checkpoint as checkpoint;
 pub use simclr_data as data;
+pub use simclr_drillcore as drillcore;
 pub use simclr_eval as eval;
 pub use simclr_kernels as kernels;
 pub use simclr_loss as loss;

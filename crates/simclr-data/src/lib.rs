@@ -59,4 +59,7 @@ pub use save::save_png;
 pub use simclr_augment::Seed;
 pub use split::{Folds, Fractions, Groups, Split, grouped_split, stratified_split};
 pub use subset::Subset;
-pub use synthetic::{Disturbance, SyntheticCores, SyntheticTextures};
+pub use synthetic::{
+    Disturbance, SectionInterval, SectionTruth, SyntheticCores, SyntheticHole, SyntheticHoleConfig,
+    SyntheticTextures,
+};

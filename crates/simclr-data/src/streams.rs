@@ -17,6 +17,9 @@ pub(crate) const TEXTURE: Purpose = Purpose::Custom(5);
 /// Which part of a split a group goes to.
 pub(crate) const GROUPS: Purpose = Purpose::Custom(4);
 
+/// How a synthetic section looks.
+pub(crate) const SECTION: Purpose = Purpose::Custom(6);
+
 /// `items` in a random order that depends on (seed, epoch, part, purpose) alone.
 pub(crate) fn shuffled(
     mut items: Vec<usize>,

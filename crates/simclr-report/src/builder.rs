@@ -105,6 +105,14 @@ impl Report {
     /// is taken twice, an image is no PNG file or a table's row does not fit
     /// its columns; [`Error::File`].
     pub fn write(self, dir: impl AsRef<Path>) -> Result<PathBuf> {
+        self.write_page(dir, "report.html")
+    }
+
+    /// [`Self::write`] with another name for the page.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub fn write_page(self, dir: impl AsRef<Path>, page: &str) -> Result<PathBuf> {
         let dir = dir.as_ref();
         self.check_names()?;
         self.blocks.iter().try_for_each(Block::check)?;
@@ -115,9 +123,9 @@ impl Report {
         for block in &self.blocks {
             block.write(dir)?;
         }
-        let path = dir.join("report.html");
-        let page = html::page(&self.title, &self.question, &self.blocks)?.into_string();
-        write_bytes(&path, page.as_bytes())?;
+        let path = dir.join(page);
+        let text = html::page(&self.title, &self.question, &self.blocks)?.into_string();
+        write_bytes(&path, text.as_bytes())?;
         Ok(path)
     }
 

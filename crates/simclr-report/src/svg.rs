@@ -13,8 +13,9 @@ pub struct Svg {
 }
 
 impl Svg {
-    #[cfg(feature = "plots")]
-    pub(crate) fn new(text: String) -> Self {
+    /// A figure that was drawn elsewhere: an SVG document without an XML declaration. It becomes a
+    /// part of a page as it is, so it is not to hold what users wrote but as text.
+    pub fn new(text: String) -> Self {
         Self { text }
     }
 

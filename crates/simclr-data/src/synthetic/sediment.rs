@@ -1,5 +1,7 @@
 //! Undisturbed sediment: layers of different colour, thickness and grain.
 
+use std::sync::Arc;
+
 use rand::Rng;
 
 use super::noise::{Point, floor, hash, rough, signed, smooth, step, unit};
@@ -19,8 +21,11 @@ struct Layer {
 }
 
 /// A column of sediment, and how it looks at each point.
+#[derive(Clone)]
 pub(super) struct Sediment {
-    layers: Vec<Layer>,
+    layers: Arc<[Layer]>,
+    /// The depth in the column of points whose `y` is 0.
+    origin: f32,
     /// The colour that everything has when mixed.
     mean: Color,
     seed: u32,
@@ -36,14 +41,19 @@ pub(super) struct Sediment {
 const DEPTH: f32 = 5.0;
 
 impl Sediment {
-    /// A random column.
+    /// A random column for a picture of a square part of the core.
     pub(super) fn draw(rng: &mut impl Rng) -> Self {
+        Self::with_reach(DEPTH, rng)
+    }
+
+    /// A random column from `-reach` to `reach`, in core half-widths.
+    pub(super) fn with_reach(reach: f32, rng: &mut impl Rng) -> Self {
         let base = base_color(rng);
         let contrast = rng.random_range(0.05..0.2f32);
         let thickness = rng.random_range(0.12..0.45f32);
         let mut layers = Vec::new();
-        let mut bottom = -DEPTH;
-        while bottom < DEPTH {
+        let mut bottom = -reach;
+        while bottom < reach {
             // Thin beds are common and thick ones rare.
             bottom += thickness * (0.25 - 1.1 * rng.random_range(0.05..1.0f32).ln());
             layers.push(Layer {
@@ -58,7 +68,8 @@ impl Sediment {
             sum / layers.len() as f32
         });
         Self {
-            layers,
+            layers: layers.into(),
+            origin: 0.0,
             mean,
             seed: rng.random(),
             tilt: rng.random_range(-0.15..0.15),
@@ -69,8 +80,17 @@ impl Sediment {
         }
     }
 
+    /// The same column for points that are counted from the depth `origin`.
+    pub(super) fn seen_from(&self, origin: f32) -> Self {
+        Self {
+            origin,
+            ..self.clone()
+        }
+    }
+
     /// The colour of undisturbed sediment at a point.
     pub(super) fn color(&self, p: Point) -> Color {
+        let p = p.plus(0.0, self.origin);
         let depth = p.y + self.tilt * p.x + self.undulation * smooth(self.seed, p.scaled(1.5, 1.5));
         let index = self.layers.partition_point(|layer| layer.bottom < depth);
         let last = self.layers.len().saturating_sub(1);

@@ -1,0 +1,183 @@
+//! Logs as LAS 2.0, the format of the Canadian Well Logging Society that well-log software reads.
+
+use std::fmt::Write;
+
+use super::depth_log::DepthLog;
+
+/// Stands where there is no value.
+const NULL: f64 = -999.25;
+
+/// Curves of the class (numbered from 1 in the parameters), its confidence and each probability every
+/// `step` metres, and the intervals as lines of the section `~Other`.
+pub(super) fn las(log: &DepthLog, well: &str, step: f64) -> String {
+    let (top, bottom) = log.range();
+    let first = (top / step).ceil() as i64;
+    let last = (bottom / step).floor() as i64;
+    let depth = |index: i64| index as f64 * step;
+    let mut text = String::new();
+    let mut line = |content: std::fmt::Arguments<'_>| {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{content}");
+    };
+    line(format_args!("~Version information"));
+    line(format_args!(
+        " VERS.   2.0 : CWLS LOG ASCII STANDARD - VERSION 2.0"
+    ));
+    line(format_args!(" WRAP.    NO : ONE LINE PER DEPTH STEP"));
+    line(format_args!("~Well information"));
+    line(format_args!(" STRT.M {:.4} : FIRST DEPTH", depth(first)));
+    line(format_args!(
+        " STOP.M {:.4} : LAST DEPTH",
+        depth(last.max(first))
+    ));
+    line(format_args!(" STEP.M {step:.4} : STEP"));
+    line(format_args!(" NULL.  {NULL} : NO VALUE"));
+    line(format_args!(" WELL.  {} : WELL", ascii(well)));
+    for (name, what) in [
+        ("COMP", "COMPANY"),
+        ("FLD", "FIELD"),
+        ("LOC", "LOCATION"),
+        ("PROV", "PROVINCE"),
+        ("SRVC", "SERVICE COMPANY"),
+        ("DATE", "DATE"),
+        ("UWI", "UNIQUE WELL ID"),
+    ] {
+        line(format_args!(" {name}.  : {what}"));
+    }
+    line(format_args!("~Curve information"));
+    line(format_args!(" DEPT.M : DEPTH"));
+    line(format_args!(" CLASS. : CLASS, A NUMBER OF THE PARAMETERS"));
+    line(format_args!(" CONF.  : PROBABILITY OF THE CLASS"));
+    let names = mnemonics(log.classes());
+    for (mnemonic, class) in names.iter().zip(log.classes()) {
+        line(format_args!(
+            " {mnemonic}. : PROBABILITY OF {}",
+            ascii(class)
+        ));
+    }
+    line(format_args!("~Parameter information"));
+    for (index, class) in log.classes().iter().enumerate() {
+        line(format_args!(
+            " C{}. {} : CLASS {}",
+            index + 1,
+            ascii(class),
+            index + 1
+        ));
+    }
+    line(format_args!("~Other"));
+    line(format_args!(
+        "Intervals: top (m), bottom (m), class, confidence"
+    ));
+    for bed in log.beds() {
+        if let Some(name) = bed.class.and_then(|class| log.classes().get(class)) {
+            let name = ascii(name);
+            line(format_args!(
+                "{:.4} {:.4} {name} {:.3}",
+                bed.top, bed.bottom, bed.confidence
+            ));
+        }
+    }
+    line(format_args!("~ASCII DEPT CLASS CONF {}", names.join(" ")));
+    for index in first..=last.max(first) {
+        let depth = depth(index);
+        let class = log.at(depth).and_then(|bed| bed.class);
+        let probabilities = log.probabilities(depth).filter(|_| class.is_some());
+        let value = |class: usize| {
+            probabilities
+                .and_then(|shares| shares.get(class).copied())
+                .unwrap_or(NULL)
+        };
+        let code = class
+            .filter(|_| probabilities.is_some())
+            .map_or(NULL, |class| (class + 1) as f64);
+        let mut row = format!("{depth:.4} {code} {}", number(class.map_or(NULL, value)));
+        for class in 0..names.len() {
+            row.push(' ');
+            row.push_str(&number(value(class)));
+        }
+        line(format_args!("{row}"));
+    }
+    text
+}
+
+fn number(value: f64) -> String {
+    if value == NULL {
+        NULL.to_string()
+    } else {
+        format!("{value:.4}")
+    }
+}
+
+/// LAS files are ASCII, and a colon ends a value.
+fn ascii(text: &str) -> String {
+    let plain = |c: char| {
+        if c.is_ascii_graphic() && c != ':' || c == ' ' {
+            c
+        } else {
+            '_'
+        }
+    };
+    text.chars().map(plain).collect()
+}
+
+/// Distinct names of curves: capital letters, digits and `_`.
+fn mnemonics(classes: &[String]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for class in classes {
+        let plain = |c: char| {
+            if c.is_ascii_alphanumeric() {
+                c.to_ascii_uppercase()
+            } else {
+                '_'
+            }
+        };
+        let name = format!("P_{}", class.chars().map(plain).collect::<String>());
+        let mut distinct = name.clone();
+        let mut count = 1;
+        while names.contains(&distinct) {
+            count += 1;
+            distinct = format!("{name}_{count}");
+        }
+        names.push(distinct);
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::depth_log::LogSettings;
+    use super::super::predictions::TilePrediction;
+    use super::*;
+
+    #[test]
+    fn curves_have_a_value_per_step_and_null_in_gaps() {
+        let classes = [
+            "up-arching".to_owned(),
+            "up arching".to_owned(),
+            "Störung: x".to_owned(),
+        ];
+        let tile = |top, bottom| TilePrediction::new(top, bottom, vec![0.25, 0.7, 0.05]);
+        let tiles = [tile(10.005, 10.105), tile(10.205, 10.305)];
+        let log = DepthLog::new(&tiles, &classes, &LogSettings::default()).unwrap();
+        let text = las(&log, "U1618A", 0.05);
+        assert!(text.is_ascii());
+        for expected in [
+            " STRT.M 10.0500 :",
+            " STOP.M 10.3000 :",
+            " P_UP_ARCHING. :",
+            " P_UP_ARCHING_2. :",
+            " C3. St_rung_ x : CLASS 3",
+            "10.0050 10.1050 up arching 0.700",
+        ] {
+            assert!(text.contains(expected), "{expected} in {text}");
+        }
+        let rows: Vec<&str> = text
+            .lines()
+            .skip_while(|line| !line.starts_with("~ASCII"))
+            .skip(1)
+            .collect();
+        assert_eq!(rows.len(), 6);
+        assert_eq!(rows[0], "10.0500 2 0.7000 0.2500 0.7000 0.0500");
+        assert_eq!(rows[2], "10.1500 -999.25 -999.25 -999.25 -999.25 -999.25");
+    }
+}

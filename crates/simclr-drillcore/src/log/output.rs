@@ -1,0 +1,271 @@
+//! The files of a log.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use image::imageops::{self, FilterType};
+use rayon::prelude::*;
+use simclr_files::write_bytes;
+use simclr_report::{Cell, Report, Svg, Table};
+
+use super::comparison::LogComparison;
+use super::depth_log::DepthLog;
+use super::drawing::{Drawing, StripPicture};
+use super::las::las;
+use crate::error::{Error, Result, check};
+use crate::setters::setters;
+use crate::tiles::{Tile, data_uri};
+
+/// Side of the photographs in a log, in pixels.
+const PICTURE: u32 = 64;
+/// Height of a drawing of the whole hole and of a page, in pixels.
+const HEIGHT: f64 = 1400.0;
+
+/// What is written about a log, and how.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct LogOutput<'a> {
+    /// The name of the hole. Default: `hole`.
+    pub well: String,
+    /// The tiles, and the folder that their files are in, for the strip of photographs. Default: none.
+    pub tiles: Option<(&'a [Tile], &'a Path)>,
+    /// The true classes by depth: top, bottom and name. Default: none.
+    pub truth: Option<&'a [(f64, f64, String)]>,
+    /// Metres per page. Default: 10.
+    pub page: f64,
+    /// Metres between the values of the LAS file. Default: 0.01.
+    pub step: f64,
+}
+
+impl Default for LogOutput<'_> {
+    fn default() -> Self {
+        Self {
+            well: "hole".to_owned(),
+            tiles: None,
+            truth: None,
+            page: 10.0,
+            step: 0.01,
+        }
+    }
+}
+
+impl<'a> LogOutput<'a> {
+    setters! {
+        with_well(well: String);
+        with_tiles(tiles: Option<(&'a [Tile], &'a Path)>);
+        with_truth(truth: Option<&'a [(f64, f64, String)]>);
+        with_page(page: f64);
+        with_step(step: f64);
+    }
+
+    /// Writes `log.csv` (top, bottom, class and confidence of each interval; gaps have no class),
+    /// `log.las`, `log.svg` (the whole hole) and `log.html` (also page by page, with photographs) into
+    /// the folder `dir`. Returns the figures against the truth, if that is known.
+    ///
+    /// # Errors
+    /// A setting out of range, a photograph of a tile that cannot be read, a true class that is none of
+    /// the log's; [`Error::File`]. But for the last nothing is written then.
+    pub fn write(&self, log: &DepthLog, dir: &Path) -> Result<Option<LogComparison>> {
+        check(
+            self.page > 0.0 && self.page.is_finite(),
+            "page",
+            "a length above 0 metres",
+            self.page,
+        )?;
+        check(
+            (0.001..=10.0).contains(&self.step),
+            "step",
+            "0.001 to 10 metres",
+            self.step,
+        )?;
+        let comparison = self
+            .truth
+            .map(|truth| LogComparison::new(log, truth))
+            .transpose()?;
+        let pictures = self.pictures()?;
+        let truth: Vec<_> = self
+            .truth
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|(top, bottom, name)| {
+                let class = log.classes().iter().position(|class| class == name)?;
+                Some((*top, *bottom, class))
+            })
+            .collect();
+        let range = log.range();
+        let one_page = range.1 - range.0 <= self.page;
+        let drawing = |range: (f64, f64), title: &str, pictures: &[StripPicture]| {
+            let drawing = Drawing {
+                log,
+                title,
+                range,
+                pixels_per_metre: HEIGHT / (range.1 - range.0),
+                pictures,
+                truth: &truth,
+            };
+            drawing.svg()
+        };
+        let whole = drawing(range, &self.well, if one_page { &pictures } else { &[] });
+        let mut report = Report::new(
+            format!("Log of {}", self.well),
+            "Which class is at which depth, and how sure is that?",
+        )
+        .section("Classes")
+        .table(class_table(log));
+        if let Some(comparison) = &comparison {
+            report = against_truth(report, log, comparison);
+        }
+        report = report.section("Whole hole").figure(
+            "hole",
+            Svg::new(whole.clone()),
+            "Classes by depth and the probability of each; gaps are white.",
+        );
+        if !one_page {
+            report = report.section("Page by page");
+            for page in (range.0 / self.page) as usize..(range.1 / self.page).ceil() as usize {
+                let (top, bottom) = (page as f64 * self.page, (page + 1) as f64 * self.page);
+                if !log
+                    .beds()
+                    .iter()
+                    .any(|bed| bed.class.is_some() && bed.top < bottom && bed.bottom > top)
+                {
+                    continue;
+                }
+                let title = format!("{}, {top} to {bottom} m", self.well);
+                let svg = drawing((top, bottom), &title, &pictures);
+                report = report.figure(format!("page-{:04}", page + 1), Svg::new(svg), title);
+            }
+        }
+        fs::create_dir_all(dir).map_err(simclr_files::Error::io(dir))?;
+        let table = dir.join("log.csv");
+        write_bytes(&table, &beds_csv(log, &table)?)?;
+        write_bytes(
+            &dir.join("log.las"),
+            las(log, &self.well, self.step).as_bytes(),
+        )?;
+        write_bytes(&dir.join("log.svg"), whole.as_bytes())?;
+        report.write_page(dir, "log.html")?;
+        Ok(comparison)
+    }
+
+    /// The tiles' photographs, made small; where tiles overlap much, the upper one.
+    fn pictures(&self) -> Result<Vec<StripPicture>> {
+        let Some((tiles, dir)) = self.tiles else {
+            return Ok(Vec::new());
+        };
+        let place = |tile: &'a Tile| {
+            Some((
+                tile.top_depth_m?,
+                tile.bottom_depth_m?,
+                dir.join(&tile.tile),
+            ))
+        };
+        let mut places: Vec<(f64, f64, PathBuf)> = tiles.iter().filter_map(place).collect();
+        places.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let mut end = f64::NEG_INFINITY;
+        places.retain(|(top, bottom, _)| {
+            let is_new = bottom - end > 0.1 * (bottom - top);
+            if is_new {
+                end = *bottom;
+            }
+            is_new
+        });
+        let read = |(top, bottom, path): &(f64, f64, PathBuf)| {
+            let picture = image::open(path).map_err(|error| Error::Photograph {
+                path: path.clone(),
+                source: error.into(),
+            })?;
+            let small =
+                imageops::resize(&picture.into_rgb8(), PICTURE, PICTURE, FilterType::Triangle);
+            Ok(StripPicture {
+                top: *top,
+                bottom: *bottom,
+                data: data_uri(&path.display().to_string(), &small)?,
+            })
+        };
+        places.par_iter().map(read).collect()
+    }
+}
+
+fn beds_csv(log: &DepthLog, path: &Path) -> Result<Vec<u8>> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let failed = |error: String| Error::table(path, None, error);
+    let mut write = |row: [&str; 4]| {
+        writer
+            .write_record(row)
+            .map_err(|error| failed(error.to_string()))
+    };
+    write(["top_m", "bottom_m", "class", "confidence"])?;
+    for bed in log.beds() {
+        let class = bed.class.and_then(|class| log.classes().get(class));
+        let (top, bottom) = (format!("{:.4}", bed.top), format!("{:.4}", bed.bottom));
+        let confidence = class.map_or(String::new(), |_| format!("{:.4}", bed.confidence));
+        write([&top, &bottom, class.map_or("", String::as_str), &confidence])?;
+    }
+    writer
+        .into_inner()
+        .map_err(|error| failed(error.to_string()))
+}
+
+fn class_table(log: &DepthLog) -> Table {
+    let length = |class: Option<usize>| -> f64 {
+        let beds = log.beds().iter().filter(|bed| bed.class == class);
+        beds.map(|bed| bed.bottom - bed.top).sum()
+    };
+    let gaps = length(None);
+    let (top, bottom) = log.range();
+    let logged = bottom - top - gaps;
+    let caption = format!("{logged:.2} m from {top:.2} to {bottom:.2} m, and {gaps:.2} m in gaps.");
+    let mut table =
+        Table::new("classes", caption).columns(["class", "intervals", "metres", "share"]);
+    for (class, name) in log.classes().iter().enumerate() {
+        let count = log
+            .beds()
+            .iter()
+            .filter(|bed| bed.class == Some(class))
+            .count();
+        let metres = length(Some(class));
+        table = table.row([
+            name.as_str().into(),
+            count.into(),
+            metres.into(),
+            Cell::share(metres / logged),
+        ]);
+    }
+    table
+}
+
+fn against_truth(report: Report, log: &DepthLog, comparison: &LogComparison) -> Report {
+    let mut text = format!(
+        "Of {:.2} m whose class is known, {:.1} % have the right one. By metre, the share of a class is wrong \
+         by {:.1} percentage points on average.",
+        comparison.known,
+        100.0 * comparison.agreement,
+        100.0 * comparison.share_error
+    );
+    if let Some(median) = comparison.median_boundary_error_cm() {
+        text.push_str(&format!(
+            " Half of the {} known boundaries have one of the log's {} within {median:.1} cm.",
+            comparison.boundary_errors_cm.len(),
+            comparison.log_boundaries
+        ));
+    }
+    let names = log
+        .classes()
+        .iter()
+        .flat_map(|class| [format!("{class}, log"), format!("{class}, truth")]);
+    let columns = ["metre".to_owned(), "known (m)".to_owned()]
+        .into_iter()
+        .chain(names);
+    let mut table = Table::new("metres", "Shares of the classes by metre.").columns(columns);
+    for metre in &comparison.metres {
+        let shares = metre
+            .log
+            .iter()
+            .zip(&metre.truth)
+            .flat_map(|(log, truth)| [*log, *truth]);
+        let cells = [metre.top.into(), metre.known.into()].into_iter();
+        table = table.row(cells.chain(shares.map(Cell::share)));
+    }
+    report.section("Against the truth").text(text).table(table)
+}

@@ -1,0 +1,290 @@
+//! The depths of sections.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::columns::ColumnMap;
+use super::reader::Table;
+use crate::error::{Error, Result};
+
+/// Depths and lengths in tables are rounded to centimetres, so ends may differ by this.
+const ROUNDING_M: f64 = 0.011;
+/// No section is longer, and no hole deeper.
+const LONGEST_M: f64 = 20.0;
+const DEEPEST_M: f64 = 13_000.0;
+
+/// A section's place in its hole.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct SectionDepth {
+    /// IODP's name without the half, such as `403-U1618A-1H-2`, or the table's own.
+    pub name: String,
+    /// Depth of its top in metres.
+    pub top: f64,
+    /// Its length in metres, if the table has it.
+    pub length: Option<f64>,
+}
+
+/// The depths of sections, from a table with IODP's columns (Exp, Site, Hole, Core, Type, Sect,
+/// A/W, top depth CSF-A, length) or others through a [`ColumnMap`].
+///
+/// Lengths are the curated ones where the table has several, or follow from top and bottom.
+/// Units stand in the headers (`(m)`, `(cm)`, `(ft)`); without, metres are meant.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DepthTable {
+    path: PathBuf,
+    sections: Vec<SectionDepth>,
+    warnings: Vec<String>,
+}
+
+/// A section with what it is checked by.
+struct Entry {
+    depth: SectionDepth,
+    line: u64,
+    hole: String,
+    core: String,
+    /// Core and section in the order from the top.
+    order: (u64, u64),
+}
+
+impl DepthTable {
+    /// Reads and checks a table.
+    ///
+    /// # Errors
+    /// [`Error::Table`] if columns or values are missing, depths go backwards, sections of a core
+    /// overlap, a section is there twice with different depths, or units are mixed up.
+    pub fn read(path: &Path, map: &ColumnMap) -> Result<Self> {
+        let table = Table::read(path, map)?;
+        table.require("top", "top depths")?;
+        if !(table.has("core") && table.has("section")) {
+            table.require(
+                "name",
+                "sections (Exp, Site, Hole, Core, Type, Sect) or names",
+            )?;
+        }
+        let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
+        for (index, row) in table.rows().enumerate() {
+            let top = row.required("top", 1.0)?;
+            let length = match (row.metres("length", 1.0)?, row.metres("bottom", 1.0)?) {
+                (Some(length), _) => Some(length),
+                (None, bottom) => bottom.map(|bottom| bottom - top),
+            };
+            if length.is_some_and(|length| length <= 0.0) {
+                return Err(row.error("the section's length is not above 0"));
+            }
+            let number = |column| {
+                let text = row.text(column).unwrap_or_default();
+                // The core catcher comes after all numbered sections.
+                let catcher = text.eq_ignore_ascii_case("CC");
+                text.parse().ok().or(catcher.then_some(u64::MAX))
+            };
+            let order = number("core").zip(number("section"));
+            let depth = SectionDepth {
+                name: row.section()?,
+                top,
+                length,
+            };
+            let part = |column| row.text(column).unwrap_or_default().to_owned();
+            let entry = Entry {
+                line: row.line(),
+                hole: format!("{}-{}{}", part("exp"), part("site"), part("hole")),
+                core: part("core") + &part("type"),
+                order: order.unwrap_or((0, index as u64)),
+                depth,
+            };
+            if let Some(before) = entries.get(&entry.depth.name) {
+                // The halves of a section have rows of their own.
+                if (before.depth.top - top).abs() > 0.001 {
+                    return Err(row.error(format!(
+                        "{} begins at {top} m, but at {} m in line {}",
+                        entry.depth.name, before.depth.top, before.line
+                    )));
+                }
+                continue;
+            }
+            entries.insert(entry.depth.name.clone(), entry);
+        }
+        let mut entries: Vec<Entry> = entries.into_values().collect();
+        entries.sort_by(|a, b| (&a.hole, a.order).cmp(&(&b.hole, b.order)));
+        let warnings = check(table.path(), &entries)?;
+        Ok(Self {
+            path: path.to_owned(),
+            sections: entries.into_iter().map(|entry| entry.depth).collect(),
+            warnings,
+        })
+    }
+
+    /// The sections from the top, hole by hole.
+    pub fn sections(&self) -> &[SectionDepth] {
+        &self.sections
+    }
+
+    /// What is unusual but no error: cores that overlap, as they do where more was recovered than
+    /// drilled.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// The section that a photograph or a label is named after: its name begins with the section's,
+    /// up to the end of a word. The longest such name counts.
+    ///
+    /// # Errors
+    /// [`Error::Table`] if there is none.
+    pub fn find(&self, name: &str) -> Result<&SectionDepth> {
+        let fits = self
+            .sections
+            .iter()
+            .filter(|section| is_named_after(name, &section.name));
+        fits.max_by_key(|section| section.name.len())
+            .ok_or_else(|| {
+                let example = self
+                    .sections
+                    .first()
+                    .map_or("", |section| section.name.as_str());
+                let reason = format!(
+                    "no section that {name} is named after (a name of the table is {example})"
+                );
+                Error::table(&self.path, None, reason)
+            })
+    }
+}
+
+/// Whether a photograph's name begins with a section's.
+pub(crate) fn is_named_after(name: &str, section: &str) -> bool {
+    let begins = name
+        .get(..section.len())
+        .is_some_and(|begin| begin.eq_ignore_ascii_case(section));
+    let next = name
+        .get(section.len()..)
+        .and_then(|rest| rest.chars().next());
+    begins && !next.is_some_and(char::is_alphanumeric)
+}
+
+fn check(path: &Path, entries: &[Entry]) -> Result<Vec<String>> {
+    for entry in entries {
+        let SectionDepth { name, top, length } = &entry.depth;
+        let deep = *top > DEEPEST_M;
+        if deep || length.is_some_and(|length| length > LONGEST_M) {
+            let what = if deep {
+                format!("begins at {top} m")
+            } else {
+                format!("is {} m long", length.unwrap_or(0.0))
+            };
+            let reason = format!(
+                "{name} {what}: are its centimetres or feet taken for metres? Name the unit in the header, as in (cm)"
+            );
+            return Err(Error::table(path, entry.line, reason));
+        }
+    }
+    let mut warnings = Vec::new();
+    let pairs = entries
+        .windows(2)
+        .filter(|pair| pair[0].hole == pair[1].hole);
+    for pair in pairs {
+        let (above, below) = (&pair[0], &pair[1]);
+        let (first, second) = (&above.depth, &below.depth);
+        if second.top < first.top {
+            let reason = format!(
+                "depth goes backwards: {} begins at {} m, and {} above it at {} m",
+                second.name, second.top, first.name, first.top
+            );
+            return Err(Error::table(path, below.line, reason));
+        }
+        let overlap = first.top + first.length.unwrap_or(0.0) - second.top;
+        if overlap > ROUNDING_M {
+            let what = format!(
+                "{} begins at {} m, {overlap:.3} m above the end of {}",
+                second.name, second.top, first.name
+            );
+            if above.core == below.core {
+                let reason =
+                    format!("sections overlap: {what}; are depths and lengths in the same unit?");
+                return Err(Error::table(path, below.line, reason));
+            }
+            warnings.push(format!("cores overlap: {what}"));
+        }
+    }
+    Ok(warnings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &str =
+        "Exp,Site,Hole,Core,Type,Sect,A/W,Top depth CSF-A (m),Curated length (m)\n";
+
+    fn read(text: &str) -> Result<DepthTable> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sections.csv");
+        std::fs::write(&path, text).unwrap();
+        DepthTable::read(&path, &ColumnMap::default())
+    }
+
+    fn message(rows: &str) -> String {
+        read(&format!("{HEADER}{rows}")).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn sections_are_found_by_the_names_of_their_photographs() {
+        let rows = "403,U1618,A,1,H,1,A,0.0,1.5\n403,U1618,A,1,H,1,W,0.0,1.5\n\
+                    403,U1618,A,1,H,10,A,1.5,1.2\n403,U1618,A,1,H,CC,A,2.7,0.2\n";
+        let table = read(&format!("\u{feff}{HEADER}{rows}")).unwrap();
+        assert_eq!(table.sections().len(), 3);
+        let find = |name| table.find(name).map(|section| section.top);
+        assert_eq!(find("403-U1618A-1H-1-A_SHLF123_trim").unwrap(), 0.0);
+        assert_eq!(find("403-u1618a-1h-10-W").unwrap(), 1.5);
+        assert_eq!(find("403-U1618A-1H-CC-A").unwrap(), 2.7);
+        let error = find("403-U1618A-1H-2-A").unwrap_err().to_string();
+        assert!(
+            error.contains("no section that 403-U1618A-1H-2-A is named after"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn other_tables_have_names_and_units_of_their_own() {
+        let table =
+            read("image;top [ft];bottom [ft]\nbox1.jpg;100;103\nbox2.jpg;103;106\n").unwrap();
+        let first = table.find("box1").unwrap();
+        assert!((first.top - 30.48).abs() < 1e-9);
+        assert!((first.length.unwrap() - 0.9144).abs() < 1e-9);
+    }
+
+    #[test]
+    fn depths_that_cannot_be_are_refused_with_their_line() {
+        let first = "403,U1618,A,1,H,1,A,0.0,1.5\n";
+        for (rows, expected) in [
+            ("403,U1618,A,1,H,2,A,1.2,1.5\n", "line 3: sections overlap"),
+            (
+                "403,U1618,A,1,H,2,A,-0.5,1.5\n",
+                "line 3: depth goes backwards",
+            ),
+            (
+                "403,U1618,A,1,H,2,A,1.5,150\n",
+                "150 m long: are its centimetres",
+            ),
+            (
+                "403,U1618,A,1,H,2,A,-999.25,1.5\n",
+                "line 3: `Top depth CSF-A (m)` is -999.25, which stands for",
+            ),
+            ("403,U1618,A,1,H,2,A,,1.5\n", "no value for `top`"),
+            ("403,U1618,A,1,H,2,A,deep,1.5\n", "expected a number"),
+            ("403,U1618,A,1,H,1,W,1.5,1.5\n", "but at 0 m in line 2"),
+            ("403,U1618,A,1,H,2,A,1.5,0\n", "length is not above 0"),
+        ] {
+            let error = message(&(first.to_owned() + rows));
+            assert!(error.contains(expected), "{error}");
+        }
+        assert!(message("").contains("no rows"));
+        let error = read("Depth,Section\n1,2\n").unwrap_err().to_string();
+        assert!(error.contains("no column of top depths"), "{error}");
+    }
+
+    #[test]
+    fn cores_may_overlap_with_a_warning() {
+        let rows = "403,U1618,A,1,H,1,A,0.0,1.5\n403,U1618,A,2,H,1,A,1.4,1.5\n";
+        let table = read(&format!("{HEADER}{rows}")).unwrap();
+        assert!(table.warnings()[0].contains("0.100 m above the end of 403-U1618A-1H-1"));
+    }
+}

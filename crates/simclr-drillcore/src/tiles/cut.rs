@@ -1,0 +1,123 @@
+//! Cutting one section.
+
+use image::RgbImage;
+use image::imageops::{self, FilterType};
+use rayon::prelude::*;
+use simclr_augment::DecodedImage;
+
+use super::plan::{PlannedTile, plan_tiles};
+use super::settings::TileSettings;
+use crate::error::{Error, Result};
+use crate::outline::CoreOutline;
+
+/// A core that is turned by less, in degrees, is cut along the pixels.
+const UPRIGHT: f64 = 0.05;
+
+/// A section that was cut.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct CutSection {
+    /// Where the core is.
+    pub outline: CoreOutline,
+    /// All squares of the core from the top.
+    pub planned: Vec<PlannedTile>,
+    /// The tiles, one for each square that is kept.
+    pub tiles: Vec<RgbImage>,
+}
+
+/// Finds the core of a section, unless the settings say where it is, and cuts it into tiles.
+///
+/// ```no_run
+/// use simclr_drillcore::{TileSettings, cut_section};
+/// # fn photograph() -> simclr_augment::DecodedImage { unimplemented!() }
+///
+/// let section = cut_section("403-U1618A-1H-2-A", &photograph(), &TileSettings::default())?;
+/// println!("{} tiles of a core {:.0} pixels wide", section.tiles.len(), section.outline.width);
+/// # Ok::<(), simclr_drillcore::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::NoCore`]; [`Error::Setting`] if a setting is out of range.
+pub fn cut_section(
+    name: &str,
+    photograph: &DecodedImage,
+    settings: &TileSettings,
+) -> Result<CutSection> {
+    settings.validate()?;
+    let outline = match settings.crop {
+        Some(crop) => CoreOutline::of_crop(crop, photograph)?,
+        None => CoreOutline::find(name, photograph)?,
+    };
+    let planned = plan_tiles(&outline, settings);
+    let kept: Vec<&PlannedTile> = planned.iter().filter(|tile| tile.kept).collect();
+    let tiles = kept
+        .par_iter()
+        .map(|tile| cut(photograph, &outline, tile, settings.side));
+    let tiles = tiles.collect::<Option<Vec<_>>>();
+    Ok(CutSection {
+        tiles: tiles.ok_or_else(|| Error::picture(name, "a tile has no pixels"))?,
+        outline,
+        planned,
+    })
+}
+
+/// One tile; nothing if it would have no pixels.
+fn cut(
+    photograph: &DecodedImage,
+    outline: &CoreOutline,
+    tile: &PlannedTile,
+    side: usize,
+) -> Option<RgbImage> {
+    let native = (tile.side.round() as usize).max(1);
+    let half = tile.side / 2.0;
+    let mut pixels = Vec::with_capacity(native * native * 3);
+    if outline.tilt.abs() < UPRIGHT {
+        let (left, top) = outline.locate(-half, tile.top);
+        let start = |value: f64, size: usize| {
+            (value.round().max(0.0) as usize).min(size.saturating_sub(native))
+        };
+        let (left, top) = (
+            start(left, photograph.width()),
+            start(top, photograph.height()),
+        );
+        for row in top..(top + native).min(photograph.height()) {
+            let line = &photograph.data()[row * photograph.width() * 3..];
+            pixels.extend(&line[left * 3..(left + native).min(photograph.width()) * 3]);
+        }
+    } else {
+        let scale = tile.side / native as f64;
+        for (row, column) in
+            (0..native).flat_map(|row| (0..native).map(move |column| (row, column)))
+        {
+            let place = |index: usize| (index as f64 + 0.5) * scale;
+            let (column, row) = outline.locate(place(column) - half, tile.top + place(row));
+            pixels.extend(interpolate(photograph, column - 0.5, row - 0.5));
+        }
+    }
+    let width = native.min(photograph.width());
+    let height = pixels.len() / 3 / width;
+    let native = RgbImage::from_raw(width as u32, height as u32, pixels)?;
+    let side = side as u32;
+    if native.width() <= side {
+        return Some(native);
+    }
+    Some(imageops::resize(&native, side, side, FilterType::Triangle))
+}
+
+/// The colour between four pixels; beyond the border that of the border.
+fn interpolate(photograph: &DecodedImage, column: f64, row: f64) -> [u8; 3] {
+    let place = |value: f64, size: usize| {
+        let value = value.clamp(0.0, (size - 1) as f64);
+        let below = value as usize;
+        (below, (below + 1).min(size - 1), value - below as f64)
+    };
+    let (left, right, x) = place(column, photograph.width());
+    let (above, below, y) = place(row, photograph.height());
+    let at = |row: usize, column: usize, channel: usize| {
+        f64::from(photograph.data()[(row * photograph.width() + column) * 3 + channel])
+    };
+    [0, 1, 2].map(|channel| {
+        let mix = |row| at(row, left, channel) * (1.0 - x) + at(row, right, channel) * x;
+        (mix(above) * (1.0 - y) + mix(below) * y).round() as u8
+    })
+}

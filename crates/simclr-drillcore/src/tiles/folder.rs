@@ -1,0 +1,321 @@
+//! A folder of section photographs to a folder of tiles.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use image::ImageFormat;
+use rayon::prelude::*;
+use serde::Serialize;
+use simclr_augment::DecodedImage;
+use simclr_files::{Durability, write_atomically, write_bytes};
+
+use super::cut::{CutSection, cut_section};
+use super::preview::preview;
+use super::settings::{Scale, TileSettings};
+use super::tile::{Tile, to_csv};
+use crate::error::{Error, Result};
+use crate::setters::setters;
+use crate::table::{DepthTable, IntervalTable, SectionDepth};
+
+/// The scale and the length in the table may differ by this share.
+const SCALE_TOLERANCE: f64 = 0.05;
+
+/// What cutting needs beside the photographs.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct TileRun {
+    /// How sections are cut.
+    pub settings: TileSettings,
+    /// The depths of the sections. Default: none are known.
+    pub depths: Option<DepthTable>,
+    /// Classes by interval. Default: none.
+    pub intervals: Option<IntervalTable>,
+}
+
+/// What became of a section: a row of `sections.csv`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct SectionOutcome {
+    /// The photograph's name without its extension.
+    pub section: String,
+    /// How many tiles were kept.
+    pub tiles: usize,
+    /// How many were left out.
+    pub left_out: usize,
+    /// Width of the core in pixels.
+    pub width: Option<f64>,
+    /// Length of the core in pixels.
+    pub length: Option<f64>,
+    /// The angle in degrees by which it is turned.
+    pub tilt: Option<f64>,
+    /// Pixels per centimetre.
+    pub pixels_per_cm: Option<f64>,
+    /// Why there are no tiles, or what is unusual.
+    pub note: String,
+}
+
+/// The result of cutting a folder.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct TilesReport {
+    /// The tiles, section by section from the top.
+    pub tiles: Vec<Tile>,
+    /// What became of each section.
+    pub sections: Vec<SectionOutcome>,
+}
+
+impl TileRun {
+    setters! {
+        with_settings(settings: TileSettings);
+        with_depths(depths: Option<DepthTable>);
+        with_intervals(intervals: Option<IntervalTable>);
+    }
+
+    /// Cuts photographs, one at a time, into `out`: a folder of tiles per section in `tiles/`, a
+    /// preview of each in `previews/`, `tiles.csv` and `sections.csv`. `read` reads a photograph,
+    /// `done` is told about each section.
+    ///
+    /// A section in which no core is found has a note in `sections.csv` and no tiles. A
+    /// photograph of 1500 x 30000 pixels takes 135 MB while it is cut.
+    ///
+    /// # Errors
+    /// Before anything is written: two photographs of one name, a section that the table of depths
+    /// lacks, a setting out of range, a folder that holds tiles already. Later:
+    /// [`Error::Photograph`] if one cannot be read, [`Error::File`], and [`Error::NoCore`] if there
+    /// is no tile at all.
+    pub fn cut<E>(
+        &self,
+        photographs: &[PathBuf],
+        out: &Path,
+        read: impl Fn(&Path) -> Result<DecodedImage, E>,
+        mut done: impl FnMut(&SectionOutcome),
+    ) -> Result<TilesReport>
+    where
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        self.settings.validate()?;
+        let sections = names(photographs)?;
+        let depths = self.depths_of(sections.keys())?;
+        let table = out.join("tiles.csv");
+        if table.exists() {
+            let reason = "there are tiles in this folder already; choose another or remove it";
+            return Err(Error::table(&table, None, reason));
+        }
+        let mut report = TilesReport {
+            tiles: Vec::new(),
+            sections: Vec::new(),
+        };
+        for ((name, path), depth) in sections.iter().zip(&depths) {
+            let photograph = read(path).map_err(|source| Error::Photograph {
+                path: (*path).clone(),
+                source: source.into(),
+            })?;
+            let outcome = match cut_section(name, &photograph, &self.settings) {
+                Ok(cut) => {
+                    let (outcome, tiles) = self.describe(name, &cut, depth.as_ref(), &photograph);
+                    write_section(out, name, &photograph, &cut, &tiles)?;
+                    report.tiles.extend(tiles);
+                    outcome
+                }
+                Err(error @ (Error::NoCore { .. } | Error::Setting { .. })) => SectionOutcome {
+                    section: name.clone(),
+                    tiles: 0,
+                    left_out: 0,
+                    width: None,
+                    length: None,
+                    tilt: None,
+                    pixels_per_cm: None,
+                    note: error.to_string(),
+                },
+                Err(error) => return Err(error),
+            };
+            done(&outcome);
+            report.sections.push(outcome);
+        }
+        if report.tiles.is_empty() {
+            let notes = report.sections.iter().map(|section| section.note.as_str());
+            let first = notes
+                .clone()
+                .find(|note| !note.is_empty())
+                .unwrap_or("all squares were left out");
+            return Err(Error::mismatch(
+                "tiles",
+                format!("not one in {} photographs: {first}", sections.len()),
+            ));
+        }
+        let listing = out.join("sections.csv");
+        write_bytes(&listing, &to_csv(&listing, &report.sections)?)?;
+        write_bytes(&table, &to_csv(&table, &report.tiles)?)?;
+        Ok(report)
+    }
+
+    /// The depth of each section, if there is a table of them.
+    fn depths_of<'n>(
+        &self,
+        names: impl Iterator<Item = &'n String>,
+    ) -> Result<Vec<Option<SectionDepth>>> {
+        let find = |name: &String| {
+            let depth = self.depths.as_ref().map(|table| table.find(name).cloned());
+            depth.transpose()
+        };
+        names.map(find).collect()
+    }
+
+    fn describe(
+        &self,
+        name: &str,
+        cut: &CutSection,
+        depth: Option<&SectionDepth>,
+        photograph: &DecodedImage,
+    ) -> (SectionOutcome, Vec<Tile>) {
+        let outline = &cut.outline;
+        let length_m = depth.and_then(|depth| depth.length);
+        let scale = match self.settings.scale {
+            Scale::PixelsPerCm(scale) => Some(scale),
+            Scale::CoreWidthCm(width) => Some(outline.width / width),
+            Scale::FromLength => length_m.map(|length| outline.length / (100.0 * length)),
+        };
+        let mut notes = Vec::new();
+        if !outline.has_edges {
+            notes.push(
+                "the picture seems to be cut to the core: its border is the core's edge".to_owned(),
+            );
+        }
+        if let (Some(scale), Some(length)) = (scale, length_m) {
+            let seen = outline.length / scale / 100.0;
+            if (seen / length - 1.0).abs() > SCALE_TOLERANCE {
+                notes.push(format!(
+                    "{seen:.3} m of core are in the picture, but its length is {length:.3} m"
+                ));
+            }
+        }
+        if scale.is_none() {
+            notes.push(
+                "no scale: neither pixels per centimetre nor a width or length of the core"
+                    .to_owned(),
+            );
+        }
+        let kept = cut.planned.iter().filter(|tile| tile.kept);
+        let tiles = kept.map(|planned| {
+            let ends = (planned.top, planned.top + planned.side);
+            let offset = scale.map(|scale| (ends.0 / scale, ends.1 / scale));
+            let metres = offset.map(|(top, bottom)| (top / 100.0, bottom / 100.0));
+            let top_m = depth.map(|depth| depth.top);
+            let class = self
+                .intervals
+                .as_ref()
+                .zip(metres)
+                .and_then(|(table, metres)| {
+                    let class = table.class_of(name, metres, top_m);
+                    class.filter(|(_, share)| *share >= self.settings.min_class_share)
+                });
+            let [left, top, width, height] = bounds(cut, ends, photograph);
+            let at = |metres: Option<f64>| {
+                top_m
+                    .zip(metres)
+                    .map(|(top, metres)| rounded(top + metres, 1e4))
+            };
+            Tile {
+                tile: format!("tiles/{name}/{name}_r{:06}.png", planned.top.round() as u64),
+                section: name.to_owned(),
+                left,
+                top,
+                width,
+                height,
+                tilt: rounded(outline.tilt, 1e3),
+                top_offset_cm: offset.map(|(top, _)| rounded(top, 1e3)),
+                bottom_offset_cm: offset.map(|(_, bottom)| rounded(bottom, 1e3)),
+                top_depth_m: at(metres.map(|(top, _)| top)),
+                bottom_depth_m: at(metres.map(|(_, bottom)| bottom)),
+                core_fraction: rounded(planned.core_fraction, 1e3),
+                class: class.map(|(class, _)| class.to_owned()),
+            }
+        });
+        let tiles: Vec<Tile> = tiles.collect();
+        let outcome = SectionOutcome {
+            section: name.to_owned(),
+            tiles: tiles.len(),
+            left_out: cut.planned.len() - tiles.len(),
+            width: Some(rounded(outline.width, 10.0)),
+            length: Some(rounded(outline.length, 10.0)),
+            tilt: Some(rounded(outline.tilt, 1e3)),
+            pixels_per_cm: scale.map(|scale| rounded(scale, 1e3)),
+            note: notes.join("; "),
+        };
+        (outcome, tiles)
+    }
+}
+
+fn rounded(value: f64, steps: f64) -> f64 {
+    (value * steps).round() / steps
+}
+
+/// The box of pixels that a square of the core lies in: left, top, width and height.
+fn bounds(cut: &CutSection, (top, bottom): (f64, f64), photograph: &DecodedImage) -> [usize; 4] {
+    let half = cut.outline.width / 2.0;
+    let corners = [(-half, top), (half, top), (-half, bottom), (half, bottom)];
+    let corners = corners.map(|(across, along)| cut.outline.locate(across, along));
+    let range = |values: [f64; 4], size: usize| {
+        let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = values.iter().copied().fold(0.0, f64::max);
+        let low = (low.round().max(0.0) as usize).min(size - 1);
+        (low, (high.round() as usize).clamp(low + 1, size) - low)
+    };
+    let (left, width) = range(corners.map(|corner| corner.0), photograph.width());
+    let (top, height) = range(corners.map(|corner| corner.1), photograph.height());
+    [left, top, width, height]
+}
+
+/// The photographs by name.
+fn names(photographs: &[PathBuf]) -> Result<BTreeMap<String, &PathBuf>> {
+    let mut names = BTreeMap::new();
+    for path in photographs {
+        let name = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        if let Some(other) = names.insert(name.clone(), path) {
+            let reason = format!(
+                "two photographs have this name: {} and {}",
+                other.display(),
+                path.display()
+            );
+            return Err(Error::mismatch(name, reason));
+        }
+    }
+    Ok(names)
+}
+
+fn write_section(
+    out: &Path,
+    name: &str,
+    photograph: &DecodedImage,
+    cut: &CutSection,
+    tiles: &[Tile],
+) -> Result<()> {
+    let previews = out.join("previews");
+    for folder in [&out.join("tiles").join(name), &previews] {
+        fs::create_dir_all(folder).map_err(simclr_files::Error::io(folder))?;
+    }
+    cut.tiles
+        .par_iter()
+        .zip(tiles)
+        .try_for_each(|(picture, tile)| {
+            let mut bytes = std::io::Cursor::new(Vec::new());
+            picture
+                .write_to(&mut bytes, ImageFormat::Png)
+                .map_err(|error| Error::picture(&tile.tile, error))?;
+            let path = out.join(&tile.tile);
+            write_atomically(&path, Durability::Buffered, |file| {
+                let written = file.write_all(bytes.get_ref());
+                written.map_err(|error| Error::from(simclr_files::Error::io(&path)(error)))
+            })
+        })?;
+    let svg = preview(name, photograph, cut)?;
+    Ok(write_bytes(
+        &previews.join(format!("{name}.svg")),
+        svg.as_bytes(),
+    )?)
+}

@@ -1,0 +1,16 @@
+//! Section photographs to square tiles of the core's width.
+
+mod cut;
+mod folder;
+mod plan;
+mod preview;
+mod settings;
+mod tile;
+
+pub use cut::{CutSection, cut_section};
+pub use folder::{SectionOutcome, TileRun, TilesReport};
+pub use plan::{PlannedTile, plan_tiles};
+pub(crate) use preview::data_uri;
+pub use preview::preview;
+pub use settings::{Scale, TileSettings};
+pub use tile::{Tile, read_tiles};

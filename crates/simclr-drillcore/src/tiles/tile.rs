@@ -1,0 +1,67 @@
+//! The table of tiles.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// A tile and where it is: a row of `tiles.csv`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Tile {
+    /// The tile's file, relative to the table's folder, with `/`.
+    pub tile: String,
+    /// The section: the photograph's name without its extension.
+    pub section: String,
+    /// Left column of the tile's box in the photograph, in pixels.
+    pub left: usize,
+    /// Top row of the box.
+    pub top: usize,
+    /// Width of the box, which holds the whole tile if that is turned.
+    pub width: usize,
+    /// Height of the box.
+    pub height: usize,
+    /// The angle in degrees by which the tile is turned.
+    pub tilt: f64,
+    /// Offset of the tile's top from that of the section in centimetres.
+    pub top_offset_cm: Option<f64>,
+    /// Offset of its bottom.
+    pub bottom_offset_cm: Option<f64>,
+    /// Depth of its top in metres.
+    pub top_depth_m: Option<f64>,
+    /// Depth of its bottom.
+    pub bottom_depth_m: Option<f64>,
+    /// Its share of core.
+    pub core_fraction: f64,
+    /// Its class, if enough of it has one.
+    pub class: Option<String>,
+}
+
+/// Reads a table of tiles.
+///
+/// # Errors
+/// [`Error::Table`] if it has other columns, or no tile.
+pub fn read_tiles(path: &Path) -> Result<Vec<Tile>> {
+    let text = std::fs::read(path).map_err(simclr_files::Error::io(path))?;
+    let mut reader = csv::Reader::from_reader(text.as_slice());
+    let tiles: Result<Vec<Tile>, csv::Error> = reader.deserialize().collect();
+    let tiles = tiles.map_err(|error| {
+        let line = error.position().map(csv::Position::line);
+        Error::table(path, line, error.to_string())
+    })?;
+    if tiles.is_empty() {
+        return Err(Error::table(path, None, "there is no tile in the table"));
+    }
+    Ok(tiles)
+}
+
+/// Rows as CSV.
+pub(crate) fn to_csv<T: Serialize>(path: &Path, rows: &[T]) -> Result<Vec<u8>> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let written = rows.iter().try_for_each(|row| writer.serialize(row));
+    let bytes = written
+        .map_err(|error| error.to_string())
+        .and_then(|()| writer.into_inner().map_err(|error| error.to_string()));
+    bytes.map_err(|reason| Error::table(path, None, reason))
+}

@@ -1,0 +1,248 @@
+//! Photographs with known cores, to tiles.
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+
+use simclr_augment::DecodedImage;
+use simclr_drillcore::{
+    CoreOutline, Crop, Error, Scale, TileRun, TileSettings, cut_section, read_tiles,
+};
+
+/// A core of beds on a dark tray, turned by `tilt` degrees, with a gap, beside a white ruler.
+struct Scene {
+    size: (usize, usize),
+    top: (f64, f64),
+    width: f64,
+    length: f64,
+    tilt: f64,
+    gap: (f64, f64),
+}
+
+impl Default for Scene {
+    fn default() -> Self {
+        Self {
+            size: (1700, 240),
+            top: (104.0, 60.0),
+            width: 120.0,
+            length: 1500.0,
+            tilt: 0.0,
+            gap: (620.0, 680.0),
+        }
+    }
+}
+
+impl Scene {
+    fn picture(&self) -> DecodedImage {
+        let (height, width) = self.size;
+        let (sin, cos) = self.tilt.to_radians().sin_cos();
+        let mut pixels = Vec::new();
+        for (row, column) in (0..height).flat_map(|row| (0..width).map(move |column| (row, column)))
+        {
+            let (x, y) = (
+                column as f64 + 0.5 - self.top.0,
+                row as f64 + 0.5 - self.top.1,
+            );
+            let (across, along) = (cos * x + sin * y, cos * y - sin * x);
+            let grain = ((row * 37 + column * 101) % 23) as f64;
+            let in_gap = (self.gap.0..self.gap.1).contains(&along);
+            let is_core =
+                across.abs() <= self.width / 2.0 && (0.0..self.length).contains(&along) && !in_gap;
+            let ruler = (205..230).contains(&column);
+            let value = match (is_core, ruler) {
+                (true, _) => 110.0 + 40.0 * (along / 31.0).sin() + grain,
+                (_, true) => {
+                    if row % 20 < 2 {
+                        20.0
+                    } else {
+                        235.0
+                    }
+                }
+                _ => 28.0 + 0.2 * grain,
+            };
+            pixels.extend([value as u8, (0.9 * value) as u8, (0.8 * value) as u8]);
+        }
+        DecodedImage::new(height, width, pixels).unwrap()
+    }
+}
+
+#[test]
+fn the_core_is_found_straight_or_turned() {
+    for tilt in [0.0, 0.8, -1.5] {
+        let scene = Scene {
+            tilt,
+            top: (104.0 + 750.0 * f64::to_radians(tilt).sin(), 60.0),
+            ..Scene::default()
+        };
+        let outline = CoreOutline::find("core", &scene.picture()).unwrap();
+        let close = |a: f64, b: f64, tolerance: f64| (a - b).abs() <= tolerance;
+        // One per cent of the width, and two pixels along the core.
+        assert!(close(outline.width, scene.width, 1.2), "{outline:?}");
+        assert!(
+            close(outline.top.0, scene.top.0, 1.2),
+            "{tilt}: {:?}",
+            outline.top
+        );
+        assert!(
+            close(outline.top.1, scene.top.1, 2.0),
+            "{tilt}: {:?}",
+            outline.top
+        );
+        assert!(close(outline.tilt, tilt, 0.1), "{tilt}: {}", outline.tilt);
+        let expected = [(0.0, scene.gap.0), (scene.gap.1, scene.length)];
+        assert_eq!(outline.pieces.len(), 2, "{:?}", outline.pieces);
+        for (piece, expected) in outline.pieces.iter().zip(expected) {
+            assert!(
+                close(piece.0, expected.0, 2.0) && close(piece.1, expected.1, 2.0),
+                "{piece:?}"
+            );
+        }
+        assert!(outline.has_edges);
+    }
+}
+
+#[test]
+fn what_is_no_core_is_refused() {
+    let even = DecodedImage::filled(1500, 200, [90; 3]).unwrap();
+    let noise = (0..400 * 300 * 3)
+        .map(|i: u32| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
+        .collect();
+    let noise = DecodedImage::new(400, 300, noise).unwrap();
+    let lying = DecodedImage::filled(200, 1500, [90; 3]).unwrap();
+    for (picture, expected) in [
+        (even, "of one colour"),
+        (noise, "no two long parallel edges"),
+        (lying, "has to be turned"),
+    ] {
+        let error = CoreOutline::find("x", &picture).unwrap_err();
+        assert!(
+            matches!(error, Error::NoCore { .. }) && error.to_string().contains(expected),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn tiles_fill_the_pieces_and_leave_the_gap() {
+    let scene = Scene::default();
+    let section = cut_section(
+        "core",
+        &scene.picture(),
+        &TileSettings::default().with_side(64),
+    )
+    .unwrap();
+    assert_eq!(
+        section.tiles.len(),
+        section.planned.iter().filter(|tile| tile.kept).count()
+    );
+    let (gap_top, gap_bottom) = scene.gap;
+    for tile in section.planned.iter().filter(|tile| tile.kept) {
+        let bottom = tile.top + tile.side;
+        assert!(
+            bottom <= gap_top + 3.0 || tile.top >= gap_bottom - 3.0,
+            "{tile:?}"
+        );
+        assert!(tile.core_fraction > 0.95, "{tile:?}");
+    }
+    // Flush with the ends of both pieces.
+    let reaches = |end: f64| {
+        section
+            .planned
+            .iter()
+            .any(|tile| (tile.top + tile.side - end).abs() < 3.0)
+    };
+    assert!(reaches(gap_top) && reaches(scene.length));
+    assert!(
+        section
+            .tiles
+            .iter()
+            .all(|tile| tile.dimensions() == (64, 64))
+    );
+
+    let half = TileSettings::default().with_overlap(0.5);
+    assert!(
+        cut_section("core", &scene.picture(), &half)
+            .unwrap()
+            .tiles
+            .len()
+            > 20
+    );
+    let crop = Crop {
+        left: 44,
+        top: 60,
+        width: 120,
+        height: 600,
+    };
+    let cropped = cut_section(
+        "core",
+        &scene.picture(),
+        &TileSettings::default().with_crop(Some(crop)),
+    )
+    .unwrap();
+    assert_eq!(cropped.tiles.len(), 5);
+    let outside = Crop { left: 200, ..crop };
+    assert!(
+        cut_section(
+            "core",
+            &scene.picture(),
+            &TileSettings::default().with_crop(Some(outside))
+        )
+        .is_err()
+    );
+}
+
+#[test]
+fn a_folder_gets_tables_previews_and_no_halves() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let read = |path: &Path| {
+        let even = path.ends_with("403-U1A-1H-2-A.jpg");
+        Ok::<_, std::io::Error>(if even {
+            DecodedImage::filled(1700, 240, [90; 3]).unwrap()
+        } else {
+            Scene::default().picture()
+        })
+    };
+    let photographs = ["403-U1A-1H-1-A.jpg", "403-U1A-1H-2-A.jpg"].map(PathBuf::from);
+    let run = TileRun::default().with_settings(
+        TileSettings::default()
+            .with_scale(Scale::PixelsPerCm(20.0))
+            .with_side(32),
+    );
+    let report = run.cut(&photographs, &out, read, |_| ()).unwrap();
+    assert_eq!(report.sections.len(), 2);
+    assert!(
+        report.sections[1].note.contains("no core was found"),
+        "{:?}",
+        report.sections[1]
+    );
+    let tiles = read_tiles(&out.join("tiles.csv")).unwrap();
+    assert_eq!(tiles, report.tiles);
+    assert!((tiles[1].top_offset_cm.unwrap() - 6.0).abs() < 0.1);
+    assert!(tiles.iter().all(|tile| out.join(&tile.tile).exists()));
+    let preview = std::fs::read_to_string(out.join("previews/403-U1A-1H-1-A.svg")).unwrap();
+    assert!(preview.contains("data:image/jpeg;base64,") && preview.contains("polygon"));
+
+    let again = run.cut(&photographs, &out, read, |_| ()).unwrap_err();
+    assert!(
+        again
+            .to_string()
+            .contains("there are tiles in this folder already"),
+        "{again}"
+    );
+    let twins = ["a/x.png", "b/x.png"].map(PathBuf::from);
+    let other = dir.path().join("other");
+    assert!(
+        run.cut(&twins, &other, read, |_| ())
+            .unwrap_err()
+            .to_string()
+            .contains("two photographs have this name")
+    );
+    let none = run
+        .cut(&photographs[1..], &other, read, |_| ())
+        .unwrap_err();
+    assert!(
+        none.to_string().contains("not one in 1 photographs"),
+        "{none}"
+    );
+    assert!(!other.exists());
+}
