@@ -1,0 +1,124 @@
+//! The names of networks' variables in TensorFlow's checkpoints, and in their object graphs.
+#![allow(clippy::unwrap_used)]
+
+#[path = "support/network.rs"]
+mod network;
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use simclr_checkpoint::import;
+
+use network::{checkpoint, rename, small, variables};
+use support::Written;
+use tempfile::TempDir;
+
+/// The variables of [`small`] as a SavedModel has them: in a list, with an object graph. The
+/// graph has the full names that `full_name` makes, and references if asked for.
+fn saved_model(
+    references: bool,
+    full_name: impl Fn(&str) -> String,
+) -> (TempDir, BTreeMap<String, String>) {
+    let recorded = "../../tests/golden/checkpoints/tf2_object_r18_cifar/expected.json";
+    let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join(recorded);
+    let recorded: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(recorded).unwrap()).unwrap();
+    let mut graph = support::Graph::default();
+    let mut written = BTreeMap::new();
+    let mut keys = BTreeMap::new();
+    for (number, (name, variable)) in variables(&small()).into_iter().enumerate() {
+        let key = format!("trainable_variables_list/{number}/.ATTRIBUTES/VARIABLE_VALUE");
+        written.insert(key.clone(), rename(&variable, &key));
+        let path = recorded["canonical_to_checkpoint_key"][&name]
+            .as_str()
+            .unwrap();
+        let path = path.strip_suffix("/.ATTRIBUTES/VARIABLE_VALUE").unwrap();
+        let node = if references {
+            graph.node_at(path.split('/'))
+        } else {
+            graph.node_at(format!("trainable_variables_list/{number}").split('/'))
+        };
+        let values = &mut graph.nodes[node].values;
+        values.push((full_name(&name), key.clone()));
+        keys.insert(name, key);
+    }
+    let graph = graph.written();
+    written.insert(graph.name.clone(), graph);
+    (checkpoint(&written), keys)
+}
+
+fn sources(imported: &simclr_checkpoint::Imported) -> BTreeMap<String, String> {
+    let specs = imported.config.parameter_specs().unwrap();
+    let original: BTreeMap<_, _> = specs
+        .into_iter()
+        .map(|s| (s.name, s.original_name))
+        .collect();
+    let parameters = imported.report.parameters.iter();
+    parameters
+        .map(|origin| (original[&origin.name].clone(), origin.source.clone()))
+        .collect()
+}
+
+#[test]
+fn an_object_graph_names_variables_by_its_references() {
+    // Names that say nothing, as after another program's conversion.
+    let (folder, keys) = saved_model(true, |_| "Variable".to_owned());
+    let imported = import(folder.path()).unwrap();
+    assert_eq!(imported.config, small());
+    assert_eq!(sources(&imported), keys);
+    let gaps = |text: &String| text.contains("gaps");
+    assert!(!imported.report.assumptions.iter().any(gaps));
+}
+
+#[test]
+fn full_names_may_have_gaps_between_their_counters() {
+    let (folder, keys) = saved_model(false, |name| {
+        let Some(rest) = name.strip_prefix("base_model/") else {
+            return name.to_owned();
+        };
+        let (layer, leaf) = rest.split_once('/').unwrap();
+        let digits = layer.trim_start_matches(|c: char| !c.is_ascii_digit() || c == 'd');
+        let number: usize = digits
+            .strip_prefix("2d_")
+            .unwrap_or(digits)
+            .parse()
+            .unwrap_or(0);
+        let is_convolution = layer.starts_with("conv2d");
+        let stem = if is_convolution {
+            "conv2d"
+        } else {
+            "sync_batch_normalization"
+        };
+        // Twenty other layers were made in between.
+        let number = number + if number > 7 { 73 } else { 53 };
+        format!("resnet/block/{stem}_{number}/{leaf}")
+    });
+    let imported = import(folder.path()).unwrap();
+    assert_eq!(imported.config, small());
+    assert_eq!(sources(&imported), keys);
+    let gaps = |text: &String| text.contains("numbers of the layers have gaps");
+    assert!(imported.report.assumptions.iter().any(gaps));
+}
+
+#[test]
+fn counters_may_begin_anywhere() {
+    let config = small();
+    let moved: BTreeMap<String, Written> = variables(&config)
+        .into_iter()
+        .map(|(name, variable)| {
+            let raise = |stem: &str| {
+                let rest = name.strip_prefix(&format!("base_model/{stem}"))?;
+                let (number, leaf) = rest.split_once('/')?;
+                let number: usize = number.trim_start_matches('_').parse().unwrap_or(0);
+                Some(format!("base_model/{stem}_{}/{leaf}", number + 53))
+            };
+            let name = raise("conv2d")
+                .or_else(|| raise("batch_normalization"))
+                .unwrap_or(name);
+            (name.clone(), rename(&variable, &name))
+        })
+        .collect();
+    let imported = import(checkpoint(&moved).path()).unwrap();
+    assert_eq!(imported.config, config);
+}
