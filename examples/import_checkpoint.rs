@@ -43,6 +43,10 @@ struct Arguments {
     /// Ratio of selective kernels of a ResNet-18 or -34 with CIFAR stem, which no variable tells.
     #[arg(long, default_value_t = 0.0)]
     sk_ratio: f64,
+    /// Which of several networks in a PyTorch file: a part of what stands before its names, or
+    /// `online`, `query`, `student`, `target`, `key`, `teacher`.
+    #[arg(long)]
+    branch: Option<String>,
     /// Store the values in half precision (f16).
     #[arg(long)]
     half: bool,
@@ -126,6 +130,7 @@ fn options(arguments: &Arguments) -> ImportOptions {
         .with_optimizer_state(arguments.momentum)
         .with_fine_tune_from(arguments.ft_proj_selector.into())
         .with_sk_ratio(arguments.sk_ratio)
+        .with_branch(arguments.branch.clone())
         .with_allow_missing(&arguments.allow_missing);
     options.stride_placement = arguments.stride.map(|stride| match stride {
         StrideChoice::First => StridePlacement::First,

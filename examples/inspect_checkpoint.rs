@@ -1,9 +1,10 @@
-//! Lists what is in a checkpoint: any TensorFlow checkpoint, any safetensors file.
+//! Lists what is in a checkpoint: of TensorFlow or PyTorch, or any safetensors file.
 //!
 //! `cargo run --release --example inspect_checkpoint -- PATH [--verify]`
 //!
-//! With `--verify` every byte is read and every checksum compared. Fails if the file is
-//! damaged, also without it as far as its tables show.
+//! With `--verify` every byte is read, every checksum and digest compared, and values that no
+//! network can have (NaN, infinity, a negative variance) are named. Fails if there is damage,
+//! also without it as far as the file's tables show.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -11,7 +12,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use simclr::checkpoint::tensorflow::Bundle;
-use simclr::checkpoint::{Error, SafetensorsReader};
+use simclr::checkpoint::{
+    Array, Error, PickleReader, SafetensorsReader, SourceFile, check_values, networks,
+};
 
 #[path = "common/exit.rs"]
 mod exit;
@@ -21,9 +24,11 @@ use exit::{show_warnings, with_sources};
 /// Prints a table of a checkpoint's variables.
 #[derive(Parser)]
 struct Arguments {
-    /// A checkpoint's prefix, index or folder, a SavedModel's folder or a `.safetensors` file.
+    /// A checkpoint's prefix, index or folder, a SavedModel's folder, a `.safetensors` file, or a
+    /// file saved by PyTorch.
     path: PathBuf,
-    /// Read every byte and compare every checksum.
+    /// Read every byte, compare every checksum and digest, and look for NaN, infinity and
+    /// negative variances.
     #[arg(long)]
     verify: bool,
 }
@@ -69,17 +74,27 @@ fn main() -> ExitCode {
 }
 
 fn inspect(arguments: &Arguments) -> Result<Contents, Error> {
-    let path = &arguments.path;
-    let is_safetensors = path.extension().is_some_and(|e| e == "safetensors");
-    if is_safetensors {
-        safetensors(path, arguments.verify)
-    } else {
-        tensorflow(path, arguments.verify)
+    let source = SourceFile::open(&arguments.path)?;
+    let mut contents = match &source {
+        SourceFile::TensorFlow(bundle) => tensorflow(bundle, arguments.verify),
+        SourceFile::Safetensors(file) => safetensors(file, arguments.verify),
+        SourceFile::Pickle(file) => pickle(file, arguments.verify),
+        // Formats of later versions.
+        other => Contents {
+            heading: vec![format!("{other:?}")],
+            rows: Vec::new(),
+            errors: Vec::new(),
+        },
+    };
+    for network in networks(&source) {
+        contents
+            .heading
+            .push(format!("  network under `{network}`"));
     }
+    Ok(contents)
 }
 
-fn tensorflow(path: &Path, verify: bool) -> Result<Contents, Error> {
-    let bundle = Bundle::open(path)?;
+fn tensorflow(bundle: &Bundle, verify: bool) -> Contents {
     let mut errors = Vec::new();
     let mut rows = Vec::new();
     for (name, variable) in bundle.variables() {
@@ -96,29 +111,33 @@ fn tensorflow(path: &Path, verify: bool) -> Result<Contents, Error> {
             remark: checksums.join(" "),
         });
         if verify {
-            errors.extend(bundle.verify_variable(name).err());
+            let found = match variable.data_type().element() {
+                Some(_) => damage(bundle.index(), name, bundle.read(name)),
+                None => bundle.verify_variable(name).err(),
+            };
+            errors.extend(found);
         }
     }
-    let heading = vec![format!(
-        "{}: TensorFlow checkpoint",
-        bundle.prefix().display()
-    )];
-    Ok(Contents {
-        heading,
+    Contents {
+        heading: vec![format!(
+            "{}: TensorFlow checkpoint",
+            bundle.prefix().display()
+        )],
         rows,
         errors,
-    })
+    }
 }
 
-/// Safetensors have no checksums: to verify is to read them.
-fn safetensors(path: &Path, verify: bool) -> Result<Contents, Error> {
-    let file = SafetensorsReader::open(path)?;
+fn safetensors(file: &SafetensorsReader, verify: bool) -> Contents {
     let metadata = file.metadata().iter();
     let mut heading: Vec<String> = metadata.map(|(name, v)| format!("  {name}: {v}")).collect();
     heading.sort_unstable();
-    heading.insert(0, format!("{}: safetensors", path.display()));
-    let mut errors = Vec::new();
+    heading.insert(0, format!("{}: safetensors", file.path().display()));
     let mut rows = Vec::new();
+    let mut errors = Vec::new();
+    if verify {
+        errors.extend(file.verify().err());
+    }
     for (name, entry) in file.tensors() {
         rows.push(Row {
             name: name.clone(),
@@ -128,14 +147,45 @@ fn safetensors(path: &Path, verify: bool) -> Result<Contents, Error> {
             remark: String::new(),
         });
         if verify {
-            errors.extend(file.read(name).err());
+            errors.extend(damage(file.path(), name, file.read(name)));
         }
     }
-    Ok(Contents {
+    Contents {
         heading,
         rows,
         errors,
-    })
+    }
+}
+
+fn pickle(file: &PickleReader, verify: bool) -> Contents {
+    let mut rows = Vec::new();
+    let mut errors = Vec::new();
+    for (name, tensor) in file.tensors() {
+        rows.push(Row {
+            name: name.clone(),
+            data_type: match tensor.element {
+                Some(element) => element.to_string(),
+                None => tensor.type_name.clone(),
+            },
+            shape: tensor.shape.clone(),
+            bytes: tensor.byte_count(),
+            remark: String::new(),
+        });
+        if verify && tensor.element.is_some() {
+            errors.extend(damage(file.path(), name, file.read(name)));
+        }
+    }
+    Contents {
+        heading: vec![format!("{}: saved by PyTorch", file.path().display())],
+        rows,
+        errors,
+    }
+}
+
+/// What is wrong with a variable that was read.
+fn damage(path: &Path, name: &str, read: Result<Array, Error>) -> Option<Error> {
+    read.and_then(|array| check_values(path, name, &array.values))
+        .err()
 }
 
 fn print(contents: &Contents, verify: bool, out: &mut impl Write) -> io::Result<()> {
@@ -161,7 +211,8 @@ fn print(contents: &Contents, verify: bool, out: &mut impl Write) -> io::Result<
     writeln!(out, "{} variables, {total} bytes", rows.len())?;
     match (verify, contents.errors.len()) {
         (true, 0) => writeln!(out, "every byte read: no damage found"),
-        (true, count) => writeln!(out, "{count} of {} variables are damaged", rows.len()),
+        (true, 1) => writeln!(out, "damaged: 1 error"),
+        (true, count) => writeln!(out, "damaged: {count} errors"),
         (false, _) => writeln!(out, "tables are sound; values not read (--verify does)"),
     }
 }

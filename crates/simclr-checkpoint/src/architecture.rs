@@ -135,6 +135,22 @@ pub(crate) fn recognize_encoder(
     best
 }
 
+/// Refuses networks for images of other than three channels; `kernel` is the first convolution's
+/// shape.
+///
+/// # Errors
+/// [`Error::Unsupported`] names the number of channels.
+pub(crate) fn check_stem(path: &Path, kernel: Option<&[usize]>) -> Result<()> {
+    let channels = match kernel {
+        Some([_, _, channels, _]) if *channels != 3 => channels,
+        _ => return Ok(()),
+    };
+    let what = format!("a first convolution for images of {channels} channel(s)");
+    let reason = "networks here take images of three, RGB; a grey one's kernel, a third of it \
+                  three times, gives the same for grey images as RGB";
+    Err(Error::unsupported(path, what, reason))
+}
+
 /// Stem, width and whether there are selective kernels, for a first convolution's shape.
 fn stems(kernel: &[usize]) -> Vec<(Stem, usize, f64)> {
     let width = |channels: usize, unit: usize| {

@@ -77,6 +77,25 @@ pub enum Error {
         /// The element type.
         element: crate::ElementType,
     },
+    /// A network cannot have these values: NaN, infinity, or a negative variance.
+    #[error(
+        "{path}: `{name}`: {invalid} of {count} values are NaN, infinite or negative variances, \
+         the first at index {index}: {value}"
+    )]
+    InvalidValues {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// How many of its values are such.
+        invalid: usize,
+        /// How many values it has.
+        count: usize,
+        /// Where the first of them is, in row-major order.
+        index: usize,
+        /// The first of them.
+        value: f32,
+    },
     /// A setting is not one of the possible ones.
     #[error("{setting}: expected {expected}, found {found}")]
     Setting {

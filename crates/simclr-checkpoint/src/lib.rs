@@ -10,11 +10,13 @@ mod import;
 mod model_file;
 #[cfg(feature = "tensorflow")]
 mod names;
+mod pickle;
 mod ranged_file;
 mod setters;
 #[cfg(feature = "tensorflow")]
 pub mod tensorflow;
 mod torch;
+mod value_check;
 
 pub use candle_core;
 
@@ -27,10 +29,15 @@ pub use format::options::SaveOptions;
 pub use format::reader::{SafetensorsReader, TensorEntry};
 #[cfg(feature = "tensorflow")]
 pub use import::recognize;
-pub use import::{Heads, ImportOptions, Imported, Origin, Report, Unused, import, import_with};
+pub use import::{
+    Heads, ImportOptions, Imported, Origin, Report, SourceFile, Unused, import, import_with,
+    networks,
+};
 pub use model_file::{
     LoadNetwork, LoadedModel, check_architecture, load_model, load_parameters, model_checkpoint,
     save_model,
 };
 #[cfg(feature = "tensorflow")]
 pub use names::{CanonicalNames, canonical_names};
+pub use pickle::{PickleReader, PickledTensor};
+pub use value_check::check_values;

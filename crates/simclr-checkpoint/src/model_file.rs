@@ -8,10 +8,12 @@ use serde_json::Value;
 use simclr_model::{Encoder, LoadReport, ParameterSpec, Parameters, SimClr, SimClrConfig};
 
 use crate::architecture::{Differences, Shapes};
+use crate::element::Values;
 use crate::error::{Error, InFile, Result};
 use crate::format::container::CheckpointFile;
 use crate::format::metadata::{Metadata, Source};
 use crate::format::reader::SafetensorsReader;
+use crate::value_check::check_values;
 
 /// A network read from one of our files.
 #[derive(Debug)]
@@ -53,6 +55,8 @@ pub fn save_model(path: impl AsRef<Path>, model: &SimClr, source: Source) -> Res
 /// [`Error::DoesNotFit`] if a tensor is missing, left over or of another shape than the
 /// architecture in the file's metadata wants. Tensors of an optimizer's state, whose names
 /// begin with a parameter's name or `optimizer.`, are not left over.
+/// [`simclr_files::Error::Digest`] if the file has changed since it was written. [`Error::InvalidValues`] if
+/// a parameter has NaN, infinity or a negative variance.
 pub fn load_model(path: impl AsRef<Path>, device: &Device) -> Result<LoadedModel> {
     let path = path.as_ref();
     let file = ModelFile::open(path)?;
@@ -98,8 +102,7 @@ pub trait LoadNetwork: Sized {
     /// Reads the network that the file describes, strictly.
     ///
     /// # Errors
-    /// [`Error::DoesNotFit`] if a tensor is missing, left over or of another shape than the
-    /// architecture in the file's metadata wants.
+    /// As [`load_model`].
     fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self>;
 }
 
@@ -127,7 +130,7 @@ impl LoadNetwork for Encoder {
 /// # Errors
 /// [`Error::Architecture`] if the file holds another network, setting by setting;
 /// [`Error::Model`] if its tensors and the parameters do not match one to one, with the first
-/// of those that differ and both shapes. Then nothing has changed.
+/// of those that differ and both shapes; [`Error::InvalidValues`]. Then nothing has changed.
 pub fn load_parameters(
     path: impl AsRef<Path>,
     expected: &SimClrConfig,
@@ -142,6 +145,11 @@ pub fn load_parameters(
     let tensors: Vec<_> = tensors
         .map(|(name, tensor)| (name.as_str(), tensor))
         .collect();
+    for (name, tensor) in &tensors {
+        if let Some(values) = Values::of_tensor(tensor).in_file(path)? {
+            check_values(path, name, &values)?;
+        }
+    }
     parameters.load(tensors).in_file(path)
 }
 
@@ -214,6 +222,7 @@ impl ModelFile {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let reader = SafetensorsReader::open(path)?;
         let metadata = Metadata::from_entries(path, reader.metadata().clone())?;
+        reader.verify()?;
         Ok(Self {
             config: config_of(path, &metadata)?,
             metadata,
@@ -246,7 +255,9 @@ impl ModelFile {
     fn parameters(&self, specs: &[ParameterSpec], device: &Device) -> Result<Parameters> {
         let path = self.reader.path();
         let variable = |spec: &ParameterSpec| {
-            let values = self.reader.read(&spec.name)?.values.into_f32();
+            let values = self.reader.read(&spec.name)?.values;
+            check_values(path, &spec.name, &values)?;
+            let values = values.into_f32();
             let variable = Var::from_vec(values, spec.shape.as_slice(), device);
             Ok((spec.name.clone(), variable.in_file(path)?))
         };

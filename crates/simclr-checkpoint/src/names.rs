@@ -1,11 +1,12 @@
 //! From the names in a TensorFlow checkpoint to those of the original's first version, which
 //! serve as canonical: `base_model/conv2d_3/kernel`, `head_contrastive/nl_0/dense/kernel`.
 //!
-//! There are three ways to name the same variable:
+//! There are four ways to name the same variable:
 //!
 //! | form | example |
 //! | --- | --- |
 //! | name-based (TensorFlow 1) | `base_model/conv2d_3/kernel` |
+//! | key of a dictionary in the object graph (converted from TensorFlow 1) | `vars/base_model.Sconv2d_3.Skernel/.ATTRIBUTES/VARIABLE_VALUE` |
 //! | path in the object graph | `model/resnet_model/block_groups/0/layers/0/conv2d_bn_layers/2/conv2d/kernel/.ATTRIBUTES/VARIABLE_VALUE` |
 //! | full name in the object graph | `resnet/block_group1/residual_block/conv2d_fixed_padding_3/conv2d_3/kernel` |
 //!
@@ -15,6 +16,7 @@
 //! object graphs only their order does. Paths say where a layer is; sorted (the shortcut before
 //! the main path) they give the same order.
 
+mod dictionary;
 mod full_name;
 mod location;
 mod object_path;
@@ -64,6 +66,7 @@ pub fn canonical_names<'a>(
     let variable = |(key, full_name)| Variable {
         key,
         path: key,
+        name_in_dictionary: dictionary::name_of_key(key),
         full_name,
     };
     canonical_names_of(&variables.into_iter().map(variable).collect::<Vec<_>>())
@@ -74,6 +77,8 @@ struct Variable<'a> {
     key: &'a str,
     /// Its path in the object graph, as keys are written; the key if it is not known.
     path: &'a str,
+    /// Its name in a dictionary, if it may be in one.
+    name_in_dictionary: Option<String>,
     full_name: Option<&'a str>,
 }
 
@@ -86,18 +91,32 @@ fn canonical_names_of(variables: &[Variable<'_>]) -> CanonicalNames {
         None => full_name::parse(variable.key),
     };
     let by_name: Vec<_> = variables.iter().map(full_name).collect();
-    // Paths and numbers do not mix: whichever explains more variables is taken for all.
+    let in_dictionary = |variable: &Variable<'_>| {
+        let name = variable.name_in_dictionary.as_deref();
+        name.and_then(full_name::parse)
+    };
+    let by_key: Vec<_> = variables.iter().map(in_dictionary).collect();
+    // Paths and numbers do not mix: whichever explains most variables is taken for all.
     let explained = |parsed: &[Option<Parsed>]| parsed.iter().flatten().count();
-    let parsed = if explained(&by_path) >= explained(&by_name) {
-        by_path
+    let [paths, keys, names] = [&by_path, &by_key, &by_name].map(|parsed| explained(parsed));
+    let (parsed, is_dictionary) = if paths >= keys.max(names) {
+        (by_path, false)
+    } else if keys >= names {
+        (by_key, true)
     } else {
-        by_name
+        (by_name, false)
     };
     let has_graph = variables.iter().any(|v| v.full_name.is_some());
-    let numbers = Numbers::of(parsed.iter().flatten(), !has_graph);
+    // The names of TensorFlow 1's variables belong to one graph, in whatever dictionary they are.
+    let mut names = variables
+        .iter()
+        .filter_map(|v| v.name_in_dictionary.as_deref());
+    let is_one_graph = is_dictionary && names.any(|name| name.starts_with("base_model/"));
+    let keep_distances = !has_graph || is_one_graph;
+    let numbers = Numbers::of(parsed.iter().flatten(), keep_distances);
     let projection_prefix = projection_prefix(parsed.iter().flatten());
     let mut names = CanonicalNames {
-        gaps: has_graph && numbers.gaps,
+        gaps: !keep_distances && numbers.gaps,
         ..CanonicalNames::default()
     };
     for (variable, parsed) in variables.iter().zip(&parsed) {
@@ -126,17 +145,21 @@ impl CanonicalNames {
             return Ok(canonical_names(keys));
         };
         let paths = object_path::paths(&graph);
+        let mut in_dictionaries = dictionary::names(&graph);
         let saved = graph.variables().iter();
         let full_names: BTreeMap<&str, &str> = saved
             .filter(|variable| !variable.full_name.is_empty())
             .map(|variable| (variable.key.as_str(), variable.full_name.as_str()))
             .collect();
-        let variable = |(key, _)| Variable {
+        let mut variable = |(key, _)| Variable {
             key,
             path: paths.get(key).map_or(key, String::as_str),
+            name_in_dictionary: in_dictionaries
+                .remove(key)
+                .or_else(|| dictionary::name_of_key(key)),
             full_name: full_names.get(key).copied(),
         };
-        let variables: Vec<Variable<'_>> = bundle.variables().map(variable).collect();
+        let variables: Vec<Variable<'_>> = bundle.variables().map(&mut variable).collect();
         Ok(canonical_names_of(&variables))
     }
 

@@ -82,8 +82,29 @@ impl RangedFile {
         Ok(())
     }
 
+    /// The file from its beginning.
+    pub(crate) fn reader(&self) -> impl io::Read {
+        Reader { file: self, at: 0 }
+    }
+
     fn fill(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         read_exact_at(&self.file, buffer, offset).in_file(&self.path)
+    }
+}
+
+struct Reader<'a> {
+    file: &'a RangedFile,
+    at: u64,
+}
+
+impl io::Read for Reader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.file.length - self.at).unwrap_or(usize::MAX);
+        let count = left.min(buffer.len());
+        let (buffer, _) = buffer.split_at_mut(count);
+        read_exact_at(&self.file.file, buffer, self.at)?;
+        self.at += count as u64;
+        Ok(count)
     }
 }
 

@@ -8,10 +8,11 @@ mod support;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use candle_core::Device;
 use simclr_checkpoint::import;
 
-use network::{checkpoint, rename, small, variables};
-use support::Written;
+use network::{checkpoint, flat, rename, small, variables};
+use support::{Written, float_variable};
 use tempfile::TempDir;
 
 /// The variables of [`small`] as a SavedModel has them: in a list, with an object graph. The
@@ -121,4 +122,130 @@ fn counters_may_begin_anywhere() {
         .collect();
     let imported = import(checkpoint(&moved).path()).unwrap();
     assert_eq!(imported.config, config);
+}
+
+/// Where a program put the variables of a checkpoint of TensorFlow 1, which it gave by name.
+#[derive(Debug, Clone, Copy)]
+enum Kept {
+    /// `tf.train.Checkpoint(vars={name: variable})`.
+    Flat(&'static [&'static str]),
+    /// `vars={"base_model": {"conv2d": {"kernel": variable}}}`
+    Nested(&'static [&'static str]),
+    /// As [`Self::Flat`], but in a list too, through which the keys go.
+    Listed,
+}
+
+/// The same variables as an object-based checkpoint, whose full names say nothing.
+fn converted(variables: &BTreeMap<String, Written>, kept: Kept, graph_too: bool) -> TempDir {
+    let mut graph = support::Graph::default();
+    let mut written = BTreeMap::new();
+    for (number, (name, variable)) in variables.iter().enumerate() {
+        let escaped = name.replace('.', "..").replace('/', ".S");
+        let (path, node) = match kept {
+            Kept::Flat(at) => {
+                let node = graph.node_at(at.iter().copied().chain([name.as_str()]));
+                ([at, &[escaped.as_str()]].concat().join("/"), node)
+            }
+            Kept::Nested(at) => {
+                let node = graph.node_at(at.iter().copied().chain(name.split('/')));
+                ([at, &[name.as_str()]].concat().join("/"), node)
+            }
+            Kept::Listed => {
+                let node = graph.node_at(["vars", name].into_iter());
+                (format!("all/{number}"), node)
+            }
+        };
+        let key = format!("{path}/.ATTRIBUTES/VARIABLE_VALUE");
+        let values = &mut graph.nodes[node].values;
+        values.push(("Variable".to_owned(), key.clone()));
+        written.insert(key.clone(), rename(variable, &key));
+    }
+    if graph_too {
+        let graph = graph.written();
+        written.insert(graph.name.clone(), graph);
+    }
+    checkpoint(&written)
+}
+
+#[test]
+fn converted_checkpoints_are_the_networks_that_they_were_made_from() {
+    let mut all = variables(&small());
+    for (name, from) in [
+        (
+            "base_model/conv2d/kernel/Momentum",
+            "base_model/conv2d/kernel",
+        ),
+        (
+            "ema_model/base_model/conv2d/kernel",
+            "base_model/conv2d/kernel",
+        ),
+    ] {
+        all.insert(name.into(), rename(&all[from], name));
+    }
+    let mut step = float_variable("global_step", &[], &[]);
+    step.data_type = 9;
+    step.parts[0].bytes = 12i64.to_le_bytes().to_vec();
+    all.insert("global_step".into(), step);
+    let direct = import(checkpoint(&all).path()).unwrap();
+    let values = direct.load(&Device::Cpu).unwrap();
+    for (kept, graph_too) in [
+        (Kept::Flat(&["vars"]), true),
+        (Kept::Flat(&["vars"]), false),
+        (Kept::Flat(&[]), true),
+        (Kept::Flat(&["model", "weights.1"]), true),
+        (Kept::Nested(&["vars"]), true),
+        (Kept::Nested(&["vars"]), false),
+        (Kept::Listed, true),
+    ] {
+        let folder = converted(&all, kept, graph_too);
+        let imported = import(folder.path()).unwrap();
+        assert_eq!(imported.config, direct.config, "{kept:?}");
+        let loaded = imported.load(&Device::Cpu).unwrap();
+        assert!(loaded.tensors.keys().eq(values.tensors.keys()));
+        for (name, tensor) in &loaded.tensors {
+            assert_eq!(
+                flat(tensor),
+                flat(&values.tensors[name]),
+                "{kept:?}: {name}"
+            );
+        }
+        let reasons = imported
+            .report
+            .unused
+            .iter()
+            .map(|unused| unused.reason.as_str());
+        assert_eq!(
+            reasons
+                .filter(|reason| reason.contains("not asked for"))
+                .count(),
+            2,
+            "{kept:?}"
+        );
+        let steps = imported.report.source.global_step;
+        assert_eq!(
+            steps,
+            (!matches!(kept, Kept::Listed)).then_some(12),
+            "{kept:?}"
+        );
+    }
+    // A layer that is not there is missed by its number, as in TensorFlow 1.
+    all.retain(|name, _| !name.starts_with("base_model/conv2d_7/"));
+    let folder = converted(&all, Kept::Flat(&["vars"]), true);
+    let error = import(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("base_model/conv2d_7/kernel"), "{error}");
+}
+
+#[test]
+fn networks_for_grey_images_are_named_as_such() {
+    let mut all = variables(&small());
+    let stem = "base_model/conv2d/kernel";
+    all.insert(
+        stem.into(),
+        float_variable(stem, &[3, 3, 1, 64], &[0.5; 576]),
+    );
+    let error = import(checkpoint(&all).path()).unwrap_err().to_string();
+    assert!(
+        error.contains("a first convolution for images of 1 channel"),
+        "{error}"
+    );
 }

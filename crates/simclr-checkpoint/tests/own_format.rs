@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 use random::Random;
-use simclr_checkpoint::{CheckpointFile, Error, FORMAT_VERSION, Metadata, Source};
+use simclr_checkpoint::{
+    CheckpointFile, Error, FORMAT_VERSION, Metadata, SafetensorsReader, Source,
+};
 
 fn sample() -> CheckpointFile {
     let values: Vec<f32> = (0..70_001).map(|i| i as f32 * 0.25 - 7.0).collect();
@@ -190,6 +192,25 @@ fn versions_are_checked() {
     assert!(error_of(&path, &header("new")).contains("format_version"));
     std::fs::write(&path, header("1")).unwrap();
     assert!(CheckpointFile::load(&path, &Device::Cpu).is_ok());
+    assert!(!SafetensorsReader::open(&path).unwrap().verify().unwrap());
+    assert!(error_of(&path, &header("2")).contains("expected a digest"));
+}
+
+#[test]
+fn any_changed_bit_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, bytes) = saved(folder.path());
+    assert!(SafetensorsReader::open(&path).unwrap().verify().unwrap());
+    for at in 0..bytes.len() {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 1 << (at % 8);
+        let error = error_of(&path, &damaged);
+        assert!(error.contains("sample.safetensors"), "byte {at}: {error}");
+    }
+    let mut values = bytes.clone();
+    *values.last_mut().unwrap() ^= 1;
+    let error = error_of(&path, &values);
+    assert!(error.contains("damaged: its SHA-256 is"), "{error}");
 }
 
 #[test]

@@ -216,7 +216,10 @@ fn a_checkpoint_is_found_by_any_of_its_names() {
             .to_f64()
     };
     let index = append(&prefix, ".index");
-    for path in [folder.path(), &prefix, &index] {
+    let data = append(&prefix, ".data-00000-of-00001");
+    let graph = append(&prefix, ".meta");
+    std::fs::write(&graph, "").unwrap();
+    for path in [folder.path(), &prefix, &index, &data, &graph] {
         assert_eq!(value(path), [7.0], "{}", path.display());
     }
 
@@ -231,7 +234,13 @@ fn a_checkpoint_is_found_by_any_of_its_names() {
 
     // The state file decides, even if it names the place where the files used to be.
     let state = folder.path().join("checkpoint");
-    for place in ["", "/somewhere/else/", "gone/"] {
+    for place in [
+        "",
+        "/somewhere/else/",
+        "gone/",
+        "C:\\\\runs\\\\",
+        "C:\\runs\\new\\",
+    ] {
         let text = format!(
             "model_checkpoint_path: \"{place}model.ckpt-7\"\n\
              all_model_checkpoint_paths: \"{place}model.ckpt-8\"\n"
@@ -254,12 +263,44 @@ fn a_checkpoint_is_found_by_any_of_its_names() {
     );
     assert_eq!(value(&saved_model), [9.0]);
     assert_eq!(value(&saved_model.join("variables")), [9.0]);
+    std::fs::write(saved_model.join("saved_model.pb"), "").unwrap();
+    assert_eq!(value(&saved_model.join("saved_model.pb")), [9.0]);
 
     // As the official networks are laid out.
     let official = folder.path().join("r50_1x_sk0");
     std::fs::create_dir(&official).unwrap();
     std::fs::rename(&saved_model, official.join("saved_model")).unwrap();
     assert_eq!(value(&official), [9.0]);
+}
+
+#[test]
+fn folders_of_windows_and_the_first_format_are_recognised() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("checkpoint");
+    let inner = folder.path().join("inner");
+    std::fs::create_dir(&inner).unwrap();
+    let variable = float_variable("a", &[1], &[5.0]);
+    write_bundle(&inner.join("m.ckpt-1"), &[variable], Layout::default());
+    std::fs::write(&state, "model_checkpoint_path: \"inner\\\\m.ckpt-1\"\r\n").unwrap();
+    let found = simclr_checkpoint::tensorflow::locate(folder.path()).unwrap();
+    assert_eq!(found, inner.join("m.ckpt-1"));
+
+    // One table with everything in it, as TensorFlow wrote before 2016.
+    let old = folder.path().join("old.ckpt");
+    let table = support::table(&[(Vec::new(), vec![1])], Layout::default());
+    std::fs::write(&old, table).unwrap();
+    std::fs::write(
+        &state,
+        "model_checkpoint_path: \"C:\\\\runs\\\\old.ckpt\"\n",
+    )
+    .unwrap();
+    for path in [old.as_path(), folder.path(), &state] {
+        let error = import(path).err().unwrap().to_string();
+        assert!(
+            error.contains("old.ckpt: a TensorFlow checkpoint of the first format (V1)"),
+            "{error}"
+        );
+    }
 }
 
 #[test]

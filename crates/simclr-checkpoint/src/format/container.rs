@@ -96,7 +96,8 @@ impl CheckpointFile {
     /// again, also if it was [stored](SaveOptions::dtype) in half precision.
     ///
     /// # Errors
-    /// [`Error::Malformed`] if the file is damaged, or of another or a later format.
+    /// [`Error::Malformed`] if the file is damaged, or of another or a later format;
+    /// [`simclr_files::Error::Digest`] if its content has changed since it was written.
     pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
         Self::read(path.as_ref(), device, true)
     }
@@ -112,6 +113,7 @@ impl CheckpointFile {
     fn read(path: &Path, device: &Device, widen: bool) -> Result<Self> {
         let reader = SafetensorsReader::open(path)?;
         let metadata = Metadata::from_entries(path, reader.metadata().clone())?;
+        reader.verify()?;
         let halved = stored_element(reader.metadata()).filter(|_| widen);
         let tensors = reader.tensors().keys().map(|name| {
             let mut array = reader.read(name)?;
@@ -126,7 +128,7 @@ impl CheckpointFile {
         })
     }
 
-    /// Reads what a file says about itself, without its tensors.
+    /// Reads what a file says about itself, without its tensors and without comparing its digest.
     ///
     /// # Errors
     /// As [`Self::load`].

@@ -13,8 +13,9 @@ use crate::element::ElementType;
 use crate::setters::setters;
 use crate::{Error, Result};
 
-/// The version of the format that this library writes. Files of a later version are refused.
-pub const FORMAT_VERSION: u32 = 1;
+/// The version of the format that this library writes. Files of a later version are refused. Those
+/// of version 1 have no digest of their content.
+pub const FORMAT_VERSION: u32 = 2;
 
 /// The version of this library, recorded in the files that it writes.
 pub const LIBRARY_VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -23,6 +24,12 @@ const FORMAT_NAME: &str = "simclr";
 
 /// The entry that names the type in which tensors of `f32` are stored, if it is another one.
 const STORED_AS: &str = "f32_stored_as";
+
+/// The entry with the SHA-256 of the file, as it is with zeros in this entry's place.
+pub(crate) const DIGEST: &str = "sha256";
+
+/// Where the digest stands in a file: behind the header's length and `{"__metadata__":{"sha256":"`.
+pub(crate) const DIGEST_AT: u64 = 8 + 27;
 
 /// The type in which tensors of `f32` are stored, if it is another one.
 pub(crate) fn stored_element(entries: &HashMap<String, String>) -> Option<ElementType> {
@@ -41,7 +48,8 @@ pub(crate) fn stored_element(entries: &HashMap<String, String>) -> Option<Elemen
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Metadata {
-    /// Version of the format. Default: [`FORMAT_VERSION`].
+    /// Version of the format of the file that this was read from. Default: [`FORMAT_VERSION`],
+    /// which is what is written.
     pub format_version: u32,
     /// Version of the library that wrote the file. Default: [`LIBRARY_VERSION`].
     pub library_version: String,
@@ -171,7 +179,7 @@ impl Metadata {
             }
         }
         insert("format", FORMAT_NAME.to_owned());
-        insert("format_version", self.format_version.to_string());
+        insert("format_version", FORMAT_VERSION.to_string());
         insert("library_version", self.library_version.clone());
         let element = options.element()?;
         if element != ElementType::F32 {
@@ -199,6 +207,12 @@ impl Metadata {
                  versions 1 to {FORMAT_VERSION}"
             );
             return Err(Error::malformed(path, reason));
+        }
+        if entries.remove(DIGEST).is_none() && format_version > 1 {
+            return Err(Error::malformed(
+                path,
+                format!("expected a digest, `{DIGEST}`"),
+            ));
         }
         entries.remove(STORED_AS);
         // Entries that other tools have added need not be JSON.

@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
+use simclr_files::digest_around;
+
+use super::metadata::{DIGEST, DIGEST_AT};
 use crate::element::{Array, ElementType, Values};
+use crate::error::{Error, InFile, Result};
 use crate::ranged_file::RangedFile;
-use crate::{Error, Result};
 
 /// Length of the header's length.
 const PREFIX: u64 = 8;
@@ -100,6 +103,29 @@ impl SafetensorsReader {
             shape: entry.shape.clone(),
             values,
         })
+    }
+
+    /// Reads the whole file and compares its SHA-256 with that in its metadata; `false` if it has
+    /// none, as files of others and of earlier versions.
+    ///
+    /// # Errors
+    /// [`simclr_files::Error::Digest`] if they differ: the file has changed since it was written.
+    pub fn verify(&self) -> Result<bool> {
+        let path = self.path();
+        let Some(stored) = self.metadata.get(DIGEST) else {
+            tracing::debug!(path = %path.display(), "no digest: not compared");
+            return Ok(false);
+        };
+        let computed = digest_around(self.file.reader(), DIGEST_AT).in_file(path)?;
+        if computed == *stored {
+            return Ok(true);
+        }
+        Err(simclr_files::Error::Digest {
+            path: path.to_owned(),
+            stored: stored.clone(),
+            computed,
+        }
+        .into())
     }
 
     /// Passes the bytes of a tensor on in pieces, each a whole number of elements.

@@ -6,8 +6,9 @@ use std::path::Path;
 
 use half::{bf16, f16};
 use serde_json::{Map, Value, json};
-use simclr_files::{Durability, write_atomically};
+use simclr_files::{DIGEST_PLACEHOLDER, Durability, write_with_digest};
 
+use super::metadata::{DIGEST, DIGEST_AT};
 use crate::element::{ElementType, Values};
 use crate::error::{Error, InFile, Result};
 
@@ -18,8 +19,9 @@ pub(crate) struct TensorHeader {
     pub(crate) shape: Vec<usize>,
 }
 
-/// Writes a safetensors file. `body` is called for what comes with each header, with a writer
-/// for exactly its bytes, so that no more than one tensor need be in memory.
+/// Writes a safetensors file, whose metadata has the SHA-256 of everything in it. `body` is called
+/// for what comes with each header, with a writer for exactly its bytes, so that no more than one
+/// tensor need be in memory.
 pub(crate) fn write_safetensors<T>(
     path: &Path,
     durability: Durability,
@@ -31,7 +33,7 @@ pub(crate) fn write_safetensors<T>(
     let widest = |tensor: &TensorHeader| std::cmp::Reverse(tensor.element.size());
     tensors.sort_by(|(a, _), (b, _)| (widest(a), &a.name).cmp(&(widest(b), &b.name)));
     let (header, lengths) = header(path, metadata, tensors.iter().map(|(tensor, _)| tensor))?;
-    write_atomically(path, durability, |out| {
+    write_with_digest(path, durability, DIGEST_AT, |out| {
         out.write_all(&header).in_file(path)?;
         for ((tensor, content), &length) in tensors.iter().zip(&lengths) {
             let mut writer = TensorWriter {
@@ -57,8 +59,16 @@ fn header<'a>(
     metadata: &BTreeMap<String, String>,
     tensors: impl Iterator<Item = &'a TensorHeader>,
 ) -> Result<(Vec<u8>, Vec<u64>)> {
+    // Before all others, at `DIGEST_AT`.
+    let mut entries = Map::new();
+    entries.insert(DIGEST.into(), json!(DIGEST_PLACEHOLDER));
+    entries.extend(
+        metadata
+            .iter()
+            .map(|(name, text)| (name.clone(), json!(text))),
+    );
     let mut fields = Map::new();
-    fields.insert("__metadata__".into(), json!(metadata));
+    fields.insert("__metadata__".into(), Value::Object(entries));
     let mut lengths = Vec::new();
     let mut start = 0u64;
     for tensor in tensors {

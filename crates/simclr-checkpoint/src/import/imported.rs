@@ -17,6 +17,7 @@ use crate::format::metadata::Metadata;
 use crate::format::options::SaveOptions;
 use crate::format::writer::{TensorHeader, TensorWriter, write_safetensors};
 use crate::torch::Layout;
+use crate::value_check::ValueCheck;
 
 /// Seed of the initial values of parameters that the source lacks.
 const SEED: u64 = 0;
@@ -57,7 +58,9 @@ impl Imported {
     /// [not waited for](simclr_files::Durability::Buffered) until it is on the disk: it can be made again.
     ///
     /// # Errors
-    /// [`Error::Checksum`](crate::Error::Checksum) if a variable's bytes have changed; then no file is written.
+    /// [`Error::Checksum`](crate::Error::Checksum) if a variable's bytes have changed,
+    /// [`Error::InvalidValues`](crate::Error::InvalidValues) if it has NaN, infinity or a negative
+    /// variance; then no file is written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         self.save_with(path, &SaveOptions::default())
     }
@@ -138,9 +141,13 @@ impl Imported {
             return out.write_values(&Values::I64(vec![value]));
         }
         if let ValueOrigin::Variable(name, Layout::Same) = &tensor.origin {
-            let write = |bytes: &[u8]| out.write_f32(bytes);
+            let mut check = ValueCheck::new(&tensor.name);
+            let write = |bytes: &[u8]| {
+                check.update_bytes(bytes);
+                out.write_f32(bytes)
+            };
             if self.source.for_each_f32_chunk(name, write)? {
-                return Ok(());
+                return check.finish(self.source.path(), name);
             }
         }
         out.write_values(&Values::F32(self.values(tensor)?))
@@ -160,6 +167,9 @@ impl Imported {
         match &tensor.origin {
             ValueOrigin::Variable(name, layout) => {
                 let values = self.source.read_f32(name)?;
+                let mut check = ValueCheck::new(&tensor.name);
+                check.update(values.iter().copied());
+                check.finish(self.source.path(), name)?;
                 let shape = layout.export_shape(&tensor.shape);
                 let values = layout.import_values(values, &shape);
                 values.in_file(self.source.path())

@@ -56,6 +56,11 @@ pub struct ImportOptions {
     /// The ratio of selective kernels of a ResNet-18 or -34 with CIFAR stem, whose variables are
     /// the same with and without them. Others tell it themselves. Default: 0, none.
     pub sk_ratio: f64,
+    /// Which of several networks in a PyTorch file is meant: a part of what stands before its
+    /// names (`state_dict_ema`, `module.encoder_q`), or the network's word: `online`, `query` or
+    /// `student` for the one that is trained, `target`, `key`, `teacher` or `momentum` for the one
+    /// that follows it. Default: the only one.
+    pub branch: Option<String>,
     /// Where a PyTorch network takes its stride. Default: what the file's metadata says, else
     /// torchvision's, in the middle.
     pub stride_placement: Option<StridePlacement>,
@@ -74,6 +79,7 @@ impl ImportOptions {
         with_optimizer_state, optimizer_state: bool;
         with_fine_tune_from, fine_tune_from: FineTuneFrom;
         with_sk_ratio, sk_ratio: f64;
+        with_branch, branch: impl Into<Option<String>>;
         with_stride_placement, stride_placement: StridePlacement;
         with_stem_pooling, stem_pooling: StemPooling;
         with_input_normalization, input_normalization: Option<InputNormalization>;

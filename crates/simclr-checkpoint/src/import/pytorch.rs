@@ -9,10 +9,11 @@ use simclr_model::{
 };
 
 use super::assignment::{Recognized, assign};
+use super::networks::{self, Network};
 use super::options::ImportOptions;
 use super::source::SourceFile;
 use super::source_variable::SourceVariable;
-use crate::architecture::{Shapes, recognize_encoder, supervised_head};
+use crate::architecture::{Shapes, check_stem, recognize_encoder, supervised_head};
 use crate::format::metadata::{Source, display_name};
 use crate::torch::{CLASSIFIER, Layout, STEM, name_of};
 use crate::{Error, Result};
@@ -36,67 +37,74 @@ pub(super) fn recognize_source(source: &SourceFile, options: &ImportOptions) -> 
         return Err(Error::malformed(path, reason));
     }
     let variables = source.variables();
-    let prefix = prefix(path, &variables)?;
     let mut assumptions = Vec::new();
+    let network = networks::find(source, &variables, options, &mut assumptions)?;
     let base = flags(path, metadata, options, &mut assumptions)?;
-    let named: BTreeMap<&str, &SourceVariable> = variables
-        .iter()
-        .filter_map(|(name, variable)| Some((name.strip_prefix(&prefix)?, variable)))
-        .filter(|(name, _)| !name.ends_with(BATCH_COUNTER))
-        .collect();
-    let config = recognize(path, &named, &base, options)?;
-    let find = |spec: &ParameterSpec| name_of(spec).map(|name| format!("{prefix}{name}"));
+    let config = recognize(path, &network, &base, options)?;
+    let find = |spec: &ParameterSpec| {
+        let name = name_of(spec)?;
+        let known = network.tensors.get(&name);
+        Some(known.map_or_else(
+            || format!("{}{name}", network.prefix),
+            |(name, _)| (*name).to_owned(),
+        ))
+    };
     let tensors = assign(path, &config, options, &variables, find, Layout::of)?;
     Ok(Recognized {
         source: Source::new(kind).with_name(display_name(path)),
-        unused: unused(&variables, &prefix),
+        unused: unused(&variables, &network),
         assumptions,
         config,
         tensors,
     })
 }
 
-/// What stands before all of the network's names, such as `module.` or `backbone.`.
-fn prefix(path: &Path, variables: &BTreeMap<String, SourceVariable>) -> Result<String> {
-    let is_stem = |(name, variable): &(&String, &SourceVariable)| {
-        let whole = name.len() == STEM.len() || name.ends_with(&format!(".{STEM}"));
-        whole && name.ends_with(STEM) && matches!(variable.shape[..], [_, 3, _, _])
-    };
-    let mut prefixes = variables
-        .iter()
-        .filter(is_stem)
-        .filter_map(|(name, _)| name.strip_suffix(STEM));
-    let reason = match (prefixes.next(), prefixes.next()) {
-        (Some(prefix), None) => return Ok(prefix.to_owned()),
-        (Some(first), Some(second)) => {
-            format!("two networks, `{first}{STEM}` and `{second}{STEM}`")
-        }
-        (None, _) => format!("no ResNet with torchvision's names: no tensor `{STEM}`"),
-    };
-    Err(Error::malformed(path, reason))
+/// Words in the names of what stands on an encoder or beside it: heads, predictors, queues.
+const HEADS: [&str; 10] = [
+    "fc",
+    "head",
+    "proj",
+    "classifier",
+    "predictor",
+    "prototypes",
+    "mlp",
+    "contrast",
+    "queue",
+    "last_layer",
+];
+
+/// Whether a tensor, by torchvision's names, is no part of the encoder.
+fn is_of_head(name: &str) -> bool {
+    let first = name.split('.').next().unwrap_or_default();
+    HEADS.iter().any(|word| first.contains(word))
 }
 
 fn recognize(
     path: &Path,
-    named: &BTreeMap<&str, &SourceVariable>,
+    network: &Network<'_>,
     base: &ResNetConfig,
     options: &ImportOptions,
 ) -> Result<SimClrConfig> {
     let shape = |variable: &SourceVariable| {
         Layout::of_rank(variable.shape.len()).import_shape(&variable.shape)
     };
-    let encoder: Shapes = named
+    let encoder: Shapes = network
+        .tensors
         .iter()
-        .filter(|(name, _)| !name.starts_with("fc."))
-        .map(|(name, variable)| ((*name).to_owned(), shape(variable)))
+        .filter(|(name, _)| !is_of_head(name) && !name.ends_with(BATCH_COUNTER))
+        .map(|(name, (_, variable))| (name.clone(), shape(variable)))
         .collect();
+    check_stem(path, encoder.get(STEM).map(Vec::as_slice))?;
     let found = recognize_encoder(&encoder, name_of, STEM, base);
     let (encoder, mut differences) = found.ok_or_else(|| {
         let reason = format!("no ResNet: `{STEM}` is not a 7 x 7 or 3 x 3 convolution");
         Error::malformed(path, reason)
     })?;
-    let classifier = named.get(CLASSIFIER).filter(|_| options.heads.supervised());
-    let supervised_head = classifier.and_then(|variable| supervised_head(&shape(variable)));
+    let classifier = network
+        .tensors
+        .get(CLASSIFIER)
+        .filter(|_| options.heads.supervised());
+    let supervised_head = classifier.and_then(|(_, variable)| supervised_head(&shape(variable)));
     let config = SimClrConfig::new(encoder)
         .with_projection_head(ProjectionHeadConfig::none())
         .with_supervised_head(supervised_head);
@@ -200,15 +208,26 @@ fn unknown(path: &Path, key: &str, value: &str, expected: &str) -> Error {
     Error::malformed(path, reason)
 }
 
-fn unused(variables: &BTreeMap<String, SourceVariable>, prefix: &str) -> Vec<(String, String)> {
-    let reason = |name: &String| {
+fn unused(
+    variables: &BTreeMap<String, SourceVariable>,
+    network: &Network<'_>,
+) -> Vec<(String, String)> {
+    let under: BTreeMap<&str, &str> = network
+        .tensors
+        .iter()
+        .map(|(ours, (name, _))| (*name, ours.as_str()))
+        .collect();
+    let reason = |name: &str| {
         if name.ends_with(BATCH_COUNTER) {
             return "counter of batches, not needed".to_owned();
         }
-        match name.strip_prefix(prefix) {
-            Some(rest) if rest.starts_with("fc.") => "the head was not asked for".to_owned(),
+        match under.get(name) {
+            Some(ours) if ours.starts_with("fc.") => {
+                "a head that was not asked for or is not linear".to_owned()
+            }
+            Some(ours) if is_of_head(ours) => "no part of the encoder".to_owned(),
             Some(_) => "no such parameter in this network".to_owned(),
-            None => format!("outside the network under `{prefix}`"),
+            None => format!("outside the network under `{}`", network.prefix),
         }
     };
     let names = variables.keys();

@@ -3,39 +3,48 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::pickle::{LEGACY_PICKLE, PickleFile};
+use super::other_formats::{self, ZIP};
 use super::source_variable::SourceVariable;
 use crate::Result;
 use crate::element::ElementType;
 use crate::format::reader::{SafetensorsReader, TensorEntry};
-use crate::ranged_file::RangedFile;
+use crate::pickle::{PickleReader, PickledTensor};
 #[cfg(feature = "tensorflow")]
 use crate::tensorflow::{Bundle, Variable};
 
-/// An open file, whatever its format.
-pub(super) enum SourceFile {
+/// An open file of tensors, whatever its format.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SourceFile {
+    /// A checkpoint of TensorFlow's.
     #[cfg(feature = "tensorflow")]
     TensorFlow(Bundle),
+    /// Safetensors, of anybody's.
     Safetensors(SafetensorsReader),
-    Pickle(PickleFile),
+    /// What PyTorch saved.
+    Pickle(PickleReader),
 }
 
-/// The first bytes of a zip file, which is what PyTorch writes.
-const ZIP: &[u8] = b"PK\x03\x04";
-
 impl SourceFile {
-    /// Opens a file by its extension, and where that says nothing (`net.pth.tar`, `last.ckpt`) by
-    /// its first bytes. Folders and whatever else are TensorFlow's.
-    pub(super) fn open(path: &Path) -> Result<Self> {
-        let extension = path.extension().and_then(|extension| extension.to_str());
-        match extension {
-            _ if path.is_dir() => {}
-            Some("safetensors") => return SafetensorsReader::open(path).map(Self::Safetensors),
-            Some("pth" | "pt" | "bin") => return PickleFile::open(path).map(Self::Pickle),
-            _ if path.is_file() && begins_with(path, &[ZIP, LEGACY_PICKLE])? => {
-                return PickleFile::open(path).map(Self::Pickle);
+    /// Opens a file by its first bytes, and where these say nothing by its extension. Folders and
+    /// whatever else are TensorFlow's
+    /// ([`tensorflow::locate`](crate::tensorflow::locate) says what may mean one).
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`](crate::Error::Unsupported) says what the file is, if it is of
+    /// another format that is often taken for one of these; others say what is wrong with it.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        if path.is_file() {
+            let extension = path.extension().and_then(|extension| extension.to_str());
+            let first = other_formats::beginning(path)?;
+            if extension == Some("safetensors") || other_formats::is_safetensors(&first) {
+                return SafetensorsReader::open(path).map(Self::Safetensors);
             }
-            _ => {}
+            other_formats::check(path, &first)?;
+            if first.starts_with(ZIP) || matches!(extension, Some("pth" | "pt" | "bin")) {
+                return PickleReader::open(path).map(Self::Pickle);
+            }
         }
         #[cfg(feature = "tensorflow")]
         return Bundle::open(path).map(Self::TensorFlow);
@@ -82,8 +91,32 @@ impl SourceFile {
                     .map(|(name, entry)| (name.clone(), variable(entry)))
                     .collect()
             }
-            Self::Pickle(file) => file.variables(),
+            Self::Pickle(file) => {
+                let variable = |tensor: &PickledTensor| SourceVariable {
+                    shape: tensor.shape.clone(),
+                    data_type: match tensor.element {
+                        Some(element) => element.to_string(),
+                        None => tensor.type_name.clone(),
+                    },
+                    element: tensor.element,
+                };
+                let tensors = file.tensors().iter();
+                tensors
+                    .map(|(name, tensor)| (name.clone(), variable(tensor)))
+                    .collect()
+            }
         }
+    }
+
+    /// Whether two names stand for the same values in the file.
+    pub(super) fn shares_values(&self, first: &str, second: &str) -> bool {
+        let Self::Pickle(file) = self else {
+            return false;
+        };
+        let tensor = |name| file.tensors().get(name);
+        tensor(first)
+            .zip(tensor(second))
+            .is_some_and(|(first, second)| first.shares_values_with(second))
     }
 
     /// The CRC-32C of a variable's bytes as they are stored, one per slice. TensorFlow's are
@@ -101,7 +134,7 @@ impl SourceFile {
                 return Ok(variable.flat_map(Variable::checksums).collect());
             }
             Self::Safetensors(file) => file.for_each_chunk(name, append)?,
-            Self::Pickle(file) => file
+            Self::Pickle(_) => self
                 .read_f32(name)?
                 .into_iter()
                 .try_for_each(|value| append(&value.to_le_bytes()))?,
@@ -121,7 +154,7 @@ impl SourceFile {
             #[cfg(feature = "tensorflow")]
             Self::TensorFlow(bundle) => Ok(bundle.read(name)?.values.into_f32()),
             Self::Safetensors(file) => Ok(file.read(name)?.values.into_f32()),
-            Self::Pickle(file) => file.read_f32(name),
+            Self::Pickle(file) => Ok(file.read(name)?.values.into_f32()),
         }
     }
 
@@ -152,10 +185,4 @@ impl SourceFile {
         }
         Ok(true)
     }
-}
-
-fn begins_with(path: &Path, candidates: &[&[u8]]) -> Result<bool> {
-    let file = RangedFile::open(path)?;
-    let first = file.read("first bytes", 0, file.length().min(8))?;
-    Ok(candidates.iter().any(|bytes| first.starts_with(bytes)))
 }

@@ -11,7 +11,7 @@ use super::assignment::{Assignment, Recognized, ValueOrigin, assign};
 use super::options::ImportOptions;
 use super::source::SourceFile;
 use super::source_variable::SourceVariable;
-use crate::architecture::{Shapes, recognize_encoder, supervised_head};
+use crate::architecture::{Shapes, check_stem, recognize_encoder, supervised_head};
 use crate::element::Values;
 use crate::error::{Error, InFile, Result};
 use crate::format::metadata::{Source, display_name};
@@ -25,13 +25,13 @@ const CLASSIFIER: &str = "head_supervised/linear_layer/dense/kernel";
 /// The counter of an optimizer's steps, as this workspace's optimizers name it.
 const OPTIMIZER_STEP: &str = "optimizer.step";
 
-/// Where the number of training steps is kept.
-const STEPS: [&str; 4] = [
-    "global_step",
-    "global_step/.ATTRIBUTES/VARIABLE_VALUE",
-    "optimizer/iter/.ATTRIBUTES/VARIABLE_VALUE",
-    "optimizer/_iterations/.ATTRIBUTES/VARIABLE_VALUE",
-];
+/// Whether a variable counts the steps of training.
+fn is_step(key: &str) -> bool {
+    let name = key.strip_suffix("/.ATTRIBUTES/VARIABLE_VALUE");
+    let name = name.unwrap_or(key);
+    let of_optimizer = ["optimizer/iter", "optimizer/_iterations"].contains(&name);
+    of_optimizer || name.rsplit('/').next() == Some("global_step")
+}
 
 pub(super) fn recognize_source(
     bundle: &Bundle,
@@ -40,6 +40,10 @@ pub(super) fn recognize_source(
 ) -> Result<Recognized> {
     let names = CanonicalNames::of(bundle)?;
     let path = bundle.index();
+    if options.branch.is_some() {
+        let reason = "a branch was asked for, which only files of PyTorch have";
+        return Err(Error::malformed(path, reason));
+    }
     if let Some((canonical, first, second)) = names.conflicts.first() {
         let reason = format!("both `{first}` and `{second}` are {canonical}");
         return Err(Error::malformed(path, reason));
@@ -68,7 +72,8 @@ pub(super) fn recognize_source(
         name.cloned()
     };
     let mut tensors = assign(path, &config, options, &variables, find, |_| Layout::Same)?;
-    let global_step = STEPS.iter().find_map(|name| read_integer(bundle, name));
+    let mut steps = variables.keys().filter(|key| is_step(key));
+    let global_step = steps.find_map(|name| read_integer(bundle, name));
     if options.optimizer_state {
         tensors.extend(optimizer_state(path, &config, &names, global_step)?);
     }
@@ -163,6 +168,7 @@ pub fn recognize(
 ) -> Result<SimClrConfig> {
     let mut encoder = shapes.clone();
     encoder.retain(|name, _| name.starts_with("base_model/"));
+    check_stem(path, encoder.get(STEM).map(Vec::as_slice))?;
     let base = ResNetConfig::default();
     let naming = |spec: &ParameterSpec| Some(spec.original_name.clone());
     let closest = recognize_encoder(&encoder, naming, STEM, &base);
@@ -277,7 +283,7 @@ fn unused(names: &CanonicalNames, options: &ImportOptions) -> Vec<(String, Strin
     for key in &names.others {
         let is = |prefix: &str| key.starts_with(prefix);
         let bookkeeping = is("save_counter") || is("_CHECKPOINTABLE_OBJECT_GRAPH");
-        let reason = if bookkeeping || STEPS.contains(&key.as_str()) {
+        let reason = if bookkeeping || is_step(key) {
             "bookkeeping of TensorFlow"
         } else if is("optimizer/") {
             "the optimizer's own, of no parameter"

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::location::{Collection, Kind, LEAVES, Location, Parsed, Part, collection, leaf};
 use crate::tensorflow::ObjectGraph;
 
-const ATTRIBUTE: &str = "/.ATTRIBUTES/VARIABLE_VALUE";
-const SLOT: &str = "/.OPTIMIZER_SLOT/";
+pub(super) const ATTRIBUTE: &str = "/.ATTRIBUTES/VARIABLE_VALUE";
+pub(super) const SLOT: &str = "/.OPTIMIZER_SLOT/";
 
 /// What the parts of a network are called by the model that holds them.
 const ENCODER: &str = "resnet_model";

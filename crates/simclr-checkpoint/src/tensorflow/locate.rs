@@ -3,7 +3,9 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use super::table::MAGIC;
 use crate::error::{Error, InFile, Result};
+use crate::ranged_file::RangedFile;
 
 const INDEX: &str = "index";
 const STATE_FILE: &str = "checkpoint";
@@ -19,11 +21,11 @@ const LONGEST_STATE_FILE: u64 = 1 << 20;
 /// The prefix of the checkpoint that `path` means. It may be
 ///
 /// - a prefix, `model.ckpt-1234`,
-/// - an index, `model.ckpt-1234.index`,
+/// - one of its files, `model.ckpt-1234.index`, `.data-00000-of-00001` or `.meta`,
 /// - a `checkpoint` file, which names the last checkpoint beside it,
 /// - a folder with such a file or with exactly one index,
-/// - a SavedModel's folder, its `variables`, or a folder with a SavedModel under `saved_model` or
-///   `hub`.
+/// - a SavedModel's folder, its `saved_model.pb` or its `variables`, or a folder with a SavedModel
+///   under `saved_model` or `hub`.
 ///
 /// # Errors
 /// Says what was looked for where.
@@ -40,6 +42,15 @@ pub fn locate(path: &Path) -> Result<PathBuf> {
     if path.file_name() == Some(OsStr::new(STATE_FILE)) && path.is_file() {
         return read_state(path);
     }
+    if let Some(prefix) = prefix_of(path) {
+        return Ok(prefix);
+    }
+    if is_version_1(path)? {
+        return Err(version_1(path));
+    }
+    if path.file_name() == Some(OsStr::new("saved_model.pb")) {
+        return locate_in(path.parent().unwrap_or(Path::new("")));
+    }
     if path.exists() {
         let reason = "not a TensorFlow checkpoint: expected a folder, a prefix or an `.index` file";
         return Err(Error::malformed(path, reason));
@@ -48,6 +59,39 @@ pub fn locate(path: &Path) -> Result<PathBuf> {
     let reason = format!("no such file or folder, and no {} either", index.display());
     let missing = std::io::Error::new(std::io::ErrorKind::NotFound, reason);
     Err(missing).in_file(path)
+}
+
+/// The prefix of a checkpoint's data or graph file.
+fn prefix_of(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.to_str()?;
+    let name = match name.strip_suffix(".meta") {
+        Some(name) => name,
+        None => name.rsplit_once(".data-")?.0,
+    };
+    let prefix = path.with_file_name(name);
+    index_of(&prefix).is_file().then_some(prefix)
+}
+
+/// Whether this is a checkpoint of TensorFlow's first format: one table, or several, with the
+/// values in it.
+fn is_version_1(path: &Path) -> Result<bool> {
+    if !path.is_file() {
+        return Ok(false);
+    }
+    let file = RangedFile::open(path)?;
+    let length = file.length().min(8);
+    let end = file.read("last bytes", file.length() - length, length)?;
+    Ok(end == MAGIC.to_le_bytes())
+}
+
+fn version_1(path: &Path) -> Error {
+    let reason = "load it with TensorFlow's `tf.compat.v1.train.Saver` and save it again with \
+                  `write_version=tf.compat.v1.train.SaverDef.V2`";
+    Error::unsupported(
+        path,
+        "a TensorFlow checkpoint of the first format (V1)",
+        reason,
+    )
 }
 
 /// The index file of a prefix.
@@ -76,6 +120,10 @@ fn locate_in(folder: &Path) -> Result<PathBuf> {
     indices.sort_unstable();
     match indices.as_slice() {
         [index] => Ok(index.with_extension("")),
+        [] if folder.join("saved_model.pb").is_file() => Err(Error::malformed(
+            folder,
+            "a SavedModel without variables: `variables/variables.index` is not there",
+        )),
         [] => Err(Error::malformed(
             folder,
             "no checkpoint: neither a `checkpoint` file, nor an `.index` file, nor a SavedModel",
@@ -109,22 +157,33 @@ fn read_state(path: &Path) -> Result<PathBuf> {
         .next()
         .and_then(unquote)
         .ok_or_else(|| Error::malformed(path, format!("expected a line `{STATE_KEY} \"...\"`")))?;
-    let named = Path::new(&value);
     let folder = path.parent().unwrap_or(Path::new(""));
+    // Windows separates by the other slash.
+    let named = [value.clone(), value.replace('\\', "/")].map(PathBuf::from);
     // Checkpoints are moved; then the recorded path is the old place of what lies beside us.
-    let beside = named.file_name().map(|name| folder.join(name));
-    let candidates = [Some(folder.join(named)), beside];
-    let mut candidates = candidates.into_iter().flatten();
-    candidates
-        .find(|prefix| index_of(prefix).is_file())
-        .ok_or_else(|| {
-            let reason = format!("names `{value}`, but there is no {value}.index");
-            Error::malformed(path, reason)
-        })
+    let beside = named
+        .iter()
+        .filter_map(|named| Some(folder.join(named.file_name()?)));
+    let candidates: Vec<_> = named
+        .iter()
+        .map(|named| folder.join(named))
+        .chain(beside)
+        .collect();
+    if let Some(prefix) = candidates.iter().find(|prefix| index_of(prefix).is_file()) {
+        return Ok(prefix.clone());
+    }
+    for candidate in &candidates {
+        if is_version_1(candidate)? {
+            return Err(version_1(candidate));
+        }
+    }
+    let reason = format!("names `{value}`, but there is no {value}.index");
+    Err(Error::malformed(path, reason))
 }
 
-/// The text between quotation marks. A backslash stands before special characters, and before
-/// three octal digits for a byte that is not ASCII.
+/// The text between quotation marks. A backslash stands before quotation marks and backslashes, and
+/// before three octal digits for a byte that is not ASCII; others are those of a Windows path that
+/// was written by hand.
 fn unquote(value: &str) -> Option<String> {
     let inner = value.trim().strip_prefix('"')?.strip_suffix('"')?;
     let mut text = Vec::new();
@@ -137,7 +196,8 @@ fn unquote(value: &str) -> Option<String> {
                     let octal = std::str::from_utf8(&octal).ok()?;
                     text.push(u8::from_str_radix(octal, 8).ok()?);
                 }
-                other => text.push(other),
+                special @ (b'\\' | b'"' | b'\'') => text.push(special),
+                other => text.extend([b'\\', other]),
             },
             other => text.push(other),
         }

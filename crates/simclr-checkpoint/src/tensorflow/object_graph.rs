@@ -72,6 +72,18 @@ impl ObjectGraph {
         &self.variables
     }
 
+    /// What objects call the variables that they refer to: the name there, and the key.
+    pub(crate) fn references(&self) -> impl Iterator<Item = (&str, &str)> {
+        let references = self.nodes.iter().flat_map(|node| &node.children);
+        references.flat_map(|child| {
+            let node = usize::try_from(child.node_id).ok();
+            let node = node.and_then(|id| self.nodes.get(id)).into_iter();
+            let attributes = node.flat_map(|node| &node.attributes);
+            attributes
+                .map(|attribute| (child.local_name.as_str(), attribute.checkpoint_key.as_str()))
+        })
+    }
+
     /// Paths to variables, by their keys: from every object that is somewhere called one of
     /// `starts`, along references whose names `follow` allows. An object may be reached in many
     /// ways (a list of all variables is usual), of which the key tells only one.

@@ -11,7 +11,8 @@ use crate::ranged_file::RangedFile;
 use crate::{Error, Result};
 
 const FOOTER: u64 = 48;
-const MAGIC: u64 = 0xdb47_7524_8b80_fb57;
+/// The last bytes of a table.
+pub(super) const MAGIC: u64 = 0xdb47_7524_8b80_fb57;
 
 /// Compression type and checksum.
 const TRAILER: u64 = 5;

@@ -1,0 +1,229 @@
+//! An open file of PyTorch's.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use zip::ZipArchive;
+use zip::result::ZipError;
+
+use super::{machine, strides, tensors};
+use crate::element::{Array, ElementType, Values, element_count};
+use crate::error::{Error, InFile, Result};
+
+/// Largest pickle, which holds names and numbers but no values of tensors.
+const LARGEST_PICKLE: u64 = 1 << 26;
+
+/// One tensor of a file of PyTorch's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PickledTensor {
+    /// The type of its elements; `None` if it is none that this crate reads (complex, quantised).
+    pub element: Option<ElementType>,
+    /// PyTorch's name of that type, for example `FloatStorage`.
+    pub type_name: String,
+    /// The size of each axis.
+    pub shape: Vec<usize>,
+    pub(super) strides: Vec<usize>,
+    /// Elements of the storage before the first one.
+    pub(super) offset: usize,
+    pub(super) storage: String,
+}
+
+impl PickledTensor {
+    /// The bytes that its values take, each counted once for each place in the tensor.
+    pub fn byte_count(&self) -> u64 {
+        let bytes = self
+            .element
+            .and_then(|element| element.byte_count(&self.shape));
+        bytes.unwrap_or(0)
+    }
+
+    /// Whether two names stand for the same values in the file.
+    pub(crate) fn shares_values_with(&self, other: &Self) -> bool {
+        (&self.storage, self.offset) == (&other.storage, other.offset)
+    }
+}
+
+/// An open file of PyTorch's, version 1.6 and later (`torch.save`): the tensors of whatever object
+/// was saved. Opening reads the description of the object, which is bounded in size and depth;
+/// nothing in the file is executed.
+///
+/// A tensor's name is the path to it: `state_dict.conv1.weight` if `{"state_dict": {"conv1.weight":
+/// ..}}` was saved. Modules that were saved as a whole have the names of their `state_dict()`.
+#[derive(Debug)]
+pub struct PickleReader {
+    path: PathBuf,
+    /// What stands before the names of all members of the archive.
+    root: String,
+    archive: Mutex<ZipArchive<BufReader<File>>>,
+    tensors: BTreeMap<String, PickledTensor>,
+}
+
+impl PickleReader {
+    /// Opens a file and finds its tensors.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] and [`Error::Unsupported`] say what is wrong with the file, or what
+    /// it is instead.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let file = File::open(path).in_file(path)?;
+        let length = file.metadata().in_file(path)?.len();
+        let malformed = |reason: String| Error::malformed(path, reason);
+        let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|error| {
+            malformed(format!(
+                "not a file of PyTorch's, or cut off: {error} ({length} bytes)"
+            ))
+        })?;
+        let root = root(path, &archive)?;
+        if let Ok(order) = read_member(&mut archive, &format!("{root}byteorder"), 16)
+            && order.starts_with(b"big")
+        {
+            let reason = "written on a big-endian machine";
+            return Err(Error::unsupported(path, "byte order", reason));
+        }
+        let name = format!("{root}data.pkl");
+        let bytes = read_member(&mut archive, &name, LARGEST_PICKLE)
+            .map_err(|error| malformed(format!("{name}: {error}")))?;
+        let pickle = machine::read(&bytes);
+        let tensors = pickle.and_then(|pickle| tensors::tensors(&pickle));
+        let tensors = tensors.map_err(|reason| malformed(format!("{name}: pickle: {reason}")))?;
+        Ok(Self {
+            path: path.to_owned(),
+            root,
+            archive: Mutex::new(archive),
+            tensors,
+        })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// All tensors, by name.
+    pub fn tensors(&self) -> &BTreeMap<String, PickledTensor> {
+        &self.tensors
+    }
+
+    /// Reads a tensor, in row-major order whatever its memory format.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no such tensor, [`Error::Unsupported`] if its type is not
+    /// read, [`Error::Malformed`] if its values are not there or have changed.
+    pub fn read(&self, name: &str) -> Result<Array> {
+        let tensor = self.tensors.get(name);
+        let tensor = tensor.ok_or_else(|| Error::not_found(&self.path, name, String::new()))?;
+        let element = tensor.element.ok_or_else(|| {
+            let reason = format!("it is of {}", tensor.type_name);
+            Error::unsupported(&self.path, format!("tensor `{name}`"), reason)
+        })?;
+        let bytes = self
+            .read_bytes(tensor, element)
+            .map_err(|reason| Error::malformed(&self.path, format!("tensor `{name}`: {reason}")))?;
+        let mut values = Values::with_capacity(element, bytes.len() / element.size());
+        values.extend_from_le_bytes(&bytes);
+        Ok(Array {
+            shape: tensor.shape.clone(),
+            values,
+        })
+    }
+
+    fn read_bytes(&self, tensor: &PickledTensor, element: ElementType) -> Result<Vec<u8>, String> {
+        let PickledTensor {
+            shape,
+            strides,
+            offset,
+            storage,
+            ..
+        } = tensor;
+        let mut archive = self.archive.lock().unwrap_or_else(PoisonError::into_inner);
+        let member = format!("{}data/{storage}", self.root);
+        let mut file = archive
+            .by_name(&member)
+            .map_err(|error| format!("{member}: {error}"))?;
+        let stored = file.size() / element.size() as u64;
+        let extent = strides::extent(shape, strides);
+        let end = extent.and_then(|extent| extent.checked_add(*offset));
+        // A view may repeat elements, but no network's parameter has more than there are.
+        let claims = [end.map(|end| end as u64), element_count(shape)];
+        let (true, Some(extent)) = (
+            claims.iter().all(|n| n.is_some_and(|n| n <= stored)),
+            extent,
+        ) else {
+            return Err(format!(
+                "shape {shape:?} with strides {strides:?} from element {offset} on, of {stored} that {member} has"
+            ));
+        };
+        let failed = |error: io::Error| format!("{member}: {error}");
+        let before = (offset * element.size()) as u64;
+        io::copy(&mut file.by_ref().take(before), &mut io::sink()).map_err(failed)?;
+        let length = (extent * element.size()) as u64;
+        let mut bytes = Vec::new();
+        file.by_ref()
+            .take(length)
+            .read_to_end(&mut bytes)
+            .map_err(failed)?;
+        if bytes.len() as u64 != length {
+            return Err(format!("{member} is cut off"));
+        }
+        // At the end of a member its checksum is compared.
+        file.read(&mut [0]).map_err(failed)?;
+        if strides::is_contiguous(shape, strides) {
+            return Ok(bytes);
+        }
+        strides::gather(&bytes, element.size(), shape, strides).ok_or("outside its storage".into())
+    }
+}
+
+/// What stands before the names of all members.
+fn root(path: &Path, archive: &ZipArchive<BufReader<File>>) -> Result<String> {
+    let names: Vec<_> = archive.file_names().filter_map(Result::ok).collect();
+    let ends = |suffix: &str| names.iter().find_map(|name| name.strip_suffix(suffix));
+    let has = |text: &str| names.iter().any(|name| name.contains(text));
+    let root = ends("data.pkl").filter(|root| root.is_empty() || root.ends_with('/'));
+    let (what, reason) = if let Some(root) = root {
+        if !names
+            .iter()
+            .any(|name| *name == format!("{root}constants.pkl"))
+        {
+            return Ok(root.to_owned());
+        }
+        (
+            "a TorchScript module",
+            "load it with PyTorch and save its `state_dict()`",
+        )
+    } else if has(".index") && has(".data-0") {
+        (
+            "a zipped TensorFlow checkpoint",
+            "unpack it and import the folder",
+        )
+    } else if has("saved_model.pb") {
+        ("a zipped SavedModel", "unpack it and import the folder")
+    } else {
+        return Err(Error::malformed(
+            path,
+            "a zip archive, but not of PyTorch's: it has no `data.pkl`",
+        ));
+    };
+    Err(Error::unsupported(path, what, reason))
+}
+
+fn read_member(
+    archive: &mut ZipArchive<BufReader<File>>,
+    name: &str,
+    most: u64,
+) -> Result<Vec<u8>, ZipError> {
+    let mut bytes = Vec::new();
+    archive
+        .by_name(name)?
+        .take(most + 1)
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        let reason = format!("more than {most} bytes");
+        return Err(io::Error::other(reason).into());
+    }
+    Ok(bytes)
+}

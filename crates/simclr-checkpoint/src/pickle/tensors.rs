@@ -1,0 +1,182 @@
+//! The tensors in an object that a pickle describes, named by their paths through it.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::node::{Node, NodeId, Object, Pickle};
+use super::reader::PickledTensor;
+use crate::element::ElementType;
+
+/// Longest names, and most tensors: far more than any network has, and few enough for memory.
+const LONGEST_NAME: usize = 1 << 10;
+const MOST_TENSORS: usize = 1 << 17;
+
+/// Attributes of a module whose keys continue the module's own name, as in its `state_dict()`.
+const MODULE_ATTRIBUTES: [&str; 3] = ["_parameters", "_buffers", "_modules"];
+
+/// Calls that wrap a call, or a tensor, in their first argument.
+const WRAPPERS: [&str; 2] = ["_rebuild_parameter", "_rebuild_parameter_with_state"];
+
+/// All tensors, by the keys, positions and attributes on the way to them, with dots between them.
+pub(super) fn tensors(pickle: &Pickle) -> Result<BTreeMap<String, PickledTensor>, String> {
+    let mut tensors = BTreeMap::new();
+    let mut seen = HashSet::new();
+    let mut ahead = vec![(pickle.root, String::new())];
+    while let Some((id, path)) = ahead.pop() {
+        if let Some(tensor) = tensor(pickle, id) {
+            tensors.insert(path, tensor);
+            if tensors.len() > MOST_TENSORS {
+                return Err(format!("more than {MOST_TENSORS} tensors"));
+            }
+        } else if seen.insert(id) {
+            // The last one is looked at first.
+            let children = children(pickle, id, &path).into_iter().rev();
+            ahead.extend(children.filter(|(_, path)| path.len() <= LONGEST_NAME));
+        }
+    }
+    Ok(tensors)
+}
+
+/// What an object refers to, with its path.
+fn children(pickle: &Pickle, id: NodeId, path: &str) -> Vec<(NodeId, String)> {
+    let below = |name: &str| match path {
+        "" => name.to_owned(),
+        path => format!("{path}.{name}"),
+    };
+    let items = |items: &[(NodeId, NodeId)]| -> Vec<(NodeId, String)> {
+        let named = items
+            .iter()
+            .filter(|(_, value)| may_hold_tensors(pickle, *value));
+        let child = |&(key, value): &(NodeId, NodeId)| match pickle.node(key) {
+            Node::Text(name) if name.len() <= LONGEST_NAME => Some((value, below(name))),
+            Node::Integer(number) => Some((value, below(&number.to_string()))),
+            _ => None,
+        };
+        named.filter_map(child).collect()
+    };
+    let elements = |elements: &[NodeId]| -> Vec<(NodeId, String)> {
+        let numbered = elements.iter().enumerate();
+        let wanted = numbered.filter(|(_, value)| may_hold_tensors(pickle, **value));
+        wanted
+            .map(|(number, value)| (*value, below(&number.to_string())))
+            .collect()
+    };
+    match pickle.node(id) {
+        Node::Sequence(sequence) => elements(sequence),
+        Node::Dictionary(dictionary) => items(dictionary),
+        Node::Object(object) => {
+            let state = object.state.map(|state| pickle.node(state));
+            let state = match state {
+                Some(Node::Dictionary(state)) => state.as_slice(),
+                _ => &[],
+            };
+            let is_module_attribute = |(key, _): &(NodeId, NodeId)| {
+                let name = pickle.text(*key);
+                name.is_some_and(|name| MODULE_ATTRIBUTES.contains(&name))
+            };
+            let (of_module, others): (Vec<_>, Vec<_>) =
+                state.iter().copied().partition(is_module_attribute);
+            let of_module = of_module.into_iter();
+            let mut children: Vec<_> = of_module
+                .map(|(_, value)| (value, path.to_owned()))
+                .collect();
+            children.extend(items(&others));
+            children.extend(items(&object.items));
+            children.extend(elements(&object.elements));
+            children
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Saves naming what is certainly none.
+fn may_hold_tensors(pickle: &Pickle, id: NodeId) -> bool {
+    !matches!(
+        pickle.node(id),
+        Node::Opaque | Node::Integer(_) | Node::Text(_) | Node::Global(..) | Node::Persistent(_)
+    )
+}
+
+/// The tensor that a recorded call would build.
+fn tensor(pickle: &Pickle, id: NodeId) -> Option<PickledTensor> {
+    let Node::Object(object) = pickle.node(id) else {
+        return None;
+    };
+    let mut name = function(pickle, object.class)?;
+    let mut arguments = pickle.sequence(object.arguments)?;
+    // `Parameter`s, and tensors of a class of its own.
+    if WRAPPERS.contains(&name) {
+        let Node::Object(inner) = pickle.node(*arguments.first()?) else {
+            return None;
+        };
+        let Object {
+            class,
+            arguments: of_inner,
+            ..
+        } = &**inner;
+        (name, arguments) = (function(pickle, *class)?, pickle.sequence(*of_inner)?);
+    }
+    if name == "_rebuild_from_type_v2" {
+        let [inner, _class, of_inner, ..] = arguments else {
+            return None;
+        };
+        (name, arguments) = (function(pickle, *inner)?, pickle.sequence(*of_inner)?);
+    }
+    let [storage, offset, shape, strides, rest @ ..] = arguments else {
+        return None;
+    };
+    let Node::Persistent(storage) = pickle.node(*storage) else {
+        return None;
+    };
+    let [_kind, class, key, ..] = pickle.sequence(*storage)? else {
+        return None;
+    };
+    let type_name = match name {
+        "_rebuild_tensor" | "_rebuild_tensor_v2" => function(pickle, *class)?.to_owned(),
+        // Requires-grad, hooks, type, further.
+        "_rebuild_tensor_v3" => function(pickle, *rest.get(2)?)?.to_owned(),
+        _ => return None,
+    };
+    let counts = |id: &NodeId| -> Option<Vec<usize>> {
+        let counts = pickle.sequence(*id)?.iter();
+        counts.map(|count| pickle.count(*count)).collect()
+    };
+    let (shape, strides) = (counts(shape)?, counts(strides)?);
+    (shape.len() == strides.len()).then_some(PickledTensor {
+        element: element(&type_name),
+        type_name,
+        shape,
+        strides,
+        offset: pickle.count(*offset)?,
+        storage: pickle.text(*key)?.to_owned(),
+    })
+}
+
+/// The last name of a class or function of PyTorch's.
+fn function(pickle: &Pickle, id: NodeId) -> Option<&str> {
+    match pickle.node(id) {
+        Node::Global(module, name) if module == "torch" || module.starts_with("torch.") => {
+            Some(name)
+        }
+        _ => None,
+    }
+}
+
+/// The element type, by the name of a storage's class or of a type.
+fn element(name: &str) -> Option<ElementType> {
+    Some(match name {
+        "FloatStorage" | "float32" => ElementType::F32,
+        "DoubleStorage" | "float64" => ElementType::F64,
+        "HalfStorage" | "float16" => ElementType::F16,
+        "BFloat16Storage" | "bfloat16" => ElementType::BF16,
+        "CharStorage" | "int8" => ElementType::I8,
+        "ShortStorage" | "int16" => ElementType::I16,
+        "IntStorage" | "int32" => ElementType::I32,
+        "LongStorage" | "int64" => ElementType::I64,
+        "ByteStorage" | "uint8" => ElementType::U8,
+        "BoolStorage" | "bool" => ElementType::Bool,
+        "uint16" => ElementType::U16,
+        "uint32" => ElementType::U32,
+        "uint64" => ElementType::U64,
+        _ => return None,
+    })
+}
