@@ -9,7 +9,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use simclr::data::{ImageFolder, OfflineAugmentation, Seed};
 
 #[path = "common/exit.rs"]
@@ -26,13 +26,15 @@ struct Arguments {
     /// The folder to write. It must not exist, and is complete when it does.
     #[arg(long)]
     out: PathBuf,
+    /// How heavier copies are made, and how many unless --copies says so.
+    #[arg(long, value_enum, default_value_t = Preset::Default)]
+    preset: Preset,
     /// Add each image mirrored left-right, up-down, and both ways.
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
     flips: bool,
-    /// Heavier copies of each image: blur, adaptive equalisation, quarter turns, shift,
-    /// scale and rotation, hue and saturation, each by chance.
-    #[arg(long, default_value_t = 0)]
-    copies: u32,
+    /// Heavier copies of each image, each step by chance.
+    #[arg(long)]
+    copies: Option<u32>,
     /// Only these classes get copies, `--classes soupy,fall-in`; the others stay as they are.
     #[arg(long, value_delimiter = ',')]
     classes: Vec<String>,
@@ -42,6 +44,25 @@ struct Arguments {
     /// Seed of the heavier copies.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Preset {
+    /// No copies; blur, adaptive equalisation, quarter turns, shift, scale and rotation, hue
+    /// and saturation.
+    Default,
+    /// One copy as the paper's script `Augmentation_more.py` makes it: also shuffled channels,
+    /// embossing, contrast, transposition, distortions of a lens and of a grid.
+    Paper,
+}
+
+impl Preset {
+    fn augmentation(self, seed: Seed) -> OfflineAugmentation {
+        match self {
+            Self::Default => OfflineAugmentation::default().with_seed(seed),
+            Self::Paper => OfflineAugmentation::paper(seed),
+        }
+    }
 }
 
 fn main() -> ExitCode {
@@ -55,11 +76,12 @@ fn run(arguments: &Arguments) -> simclr::data::Result<()> {
     if !images.report().is_clean() {
         eprintln!("{}", images.report());
     }
-    let augmentation = OfflineAugmentation::default()
+    let preset = arguments.preset.augmentation(Seed(arguments.seed));
+    let copies = arguments.copies.unwrap_or(preset.copies);
+    let augmentation = preset
         .with_flips(arguments.flips)
-        .with_copies(arguments.copies)
-        .with_classes(&arguments.classes)
-        .with_seed(Seed(arguments.seed));
+        .with_copies(copies)
+        .with_classes(&arguments.classes);
     let written = augmentation.write(&images, &arguments.out)?;
     println!(
         "augment_folder: {} images and {} copies in {}",

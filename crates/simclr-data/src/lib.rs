@@ -43,7 +43,7 @@ pub use concatenated::Concatenated;
 pub use convert::images_to_tensor;
 pub use dataset::{Dataset, IntoDataset};
 pub use decode::{decode_bytes, decode_file};
-pub use dedup::{DuplicateGroup, DuplicateImage, DuplicateReport, DuplicateSearch};
+pub use dedup::{DuplicateGroup, DuplicateImage, DuplicateKind, DuplicateReport, DuplicateSearch};
 pub use error::{Error, Result};
 pub use extension::DatasetExt;
 pub use facts::{DatasetFacts, content_digest, dataset_facts, dataset_facts_with_contents};

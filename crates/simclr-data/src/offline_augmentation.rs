@@ -81,6 +81,15 @@ impl OfflineAugmentation {
             .with_seed(seed)
     }
 
+    /// What the paper's script `Augmentation_more.py` makes: three flips, and one copy by
+    /// [`HeavyAugmentation::paper`].
+    pub fn paper(seed: Seed) -> Self {
+        Self::default()
+            .with_copies(1)
+            .with_heavier(HeavyAugmentation::paper())
+            .with_seed(seed)
+    }
+
     setters! {
         with_flips(flips: bool);
         with_copies(copies: u32);

@@ -9,9 +9,10 @@ use image::codecs::jpeg::JpegEncoder;
 use image::imageops::{self, FilterType};
 use image::{ImageFormat, RgbImage};
 use simclr_augment::DecodedImage;
+use simclr_augment::ops::{Border, rotate};
 use simclr_data::{
-    Dataset, DatasetExt, DuplicateReport, DuplicateSearch, Error, Fractions, ImageFolder, InMemory,
-    Seed, Split, SyntheticCores,
+    Dataset, DatasetExt, DuplicateKind, DuplicateReport, DuplicateSearch, Error, Fractions,
+    ImageFolder, InMemory, Seed, Split, SyntheticCores,
 };
 use simclr_testkit::seeds;
 
@@ -43,13 +44,13 @@ fn brightened(image: &DecodedImage) -> DecodedImage {
     DecodedImage::new(image.height(), image.width(), data).unwrap()
 }
 
-fn groups(images: Vec<DecodedImage>) -> Vec<(bool, Vec<usize>)> {
+fn groups(images: Vec<DecodedImage>) -> Vec<(DuplicateKind, Vec<usize>)> {
     let report = DuplicateSearch::default()
         .within(&InMemory::unlabelled(images))
         .unwrap();
     let members = |group: &simclr_data::DuplicateGroup| {
         let images = group.images.iter().map(|image| image.index);
-        (group.identical, images.collect())
+        (group.kind, images.collect())
     };
     report.groups.iter().map(members).collect()
 }
@@ -102,11 +103,41 @@ fn copies_are_found_whatever_was_done_to_them() {
     for (kind, copy) in kinds {
         let mut images = originals.clone();
         images.push(copy);
-        assert_eq!(
-            groups(images),
-            [(kind == "the same", vec![0, 40])],
-            "{kind}"
-        );
+        let expected = match kind {
+            "the same" => DuplicateKind::SamePixels,
+            _ => DuplicateKind::NearCopy,
+        };
+        assert_eq!(groups(images), [(expected, vec![0, 40])], "{kind}");
+    }
+}
+
+/// Turned by `degrees` within black corners, which are kept or cropped to `kept` of the side.
+fn turned(image: &DecodedImage, degrees: f32, kept: f32) -> DecodedImage {
+    let turned = rotate(&image.to_image(), degrees, Border::Black).unwrap();
+    let picture = picture(&turned.to_decoded());
+    let side = (picture.width() as f32 * kept) as u32;
+    let first = (picture.width() - side) / 2;
+    decoded(imageops::crop_imm(&picture, first, first, side, side).to_image())
+}
+
+#[test]
+fn copies_turned_by_any_angle_are_found() {
+    let originals = cores(60, 96);
+    assert_eq!(groups(originals.clone()), []);
+    let mirrored = |index: usize| decoded(imageops::flip_vertical(&picture(&originals[index])));
+    let mut images = originals.clone();
+    images.push(turned(&originals[1], 37.0, 1.0));
+    images.push(turned(&mirrored(11), 200.0, 1.0));
+    images.push(compressed(&turned(&originals[17], -75.0, 0.7), 80));
+    let expected = [[1, 60], [11, 61], [17, 62]];
+    let expected = expected.map(|pair| (DuplicateKind::TurnedCopy, pair.to_vec()));
+    assert_eq!(groups(images.clone()), expected);
+    let images = InMemory::unlabelled(images);
+    for strict in [
+        DuplicateSearch::default().with_orientations(false),
+        DuplicateSearch::default().with_correlation(1.0),
+    ] {
+        assert!(strict.within(&images).unwrap().is_clean());
     }
 }
 
@@ -115,7 +146,8 @@ fn most_cores_are_found_again_after_compression() {
     let originals = cores(100, 96);
     let copies = originals.iter().map(|image| compressed(image, 75));
     let found = groups(originals.iter().cloned().chain(copies).collect());
-    let right = |(_, members): &&(bool, Vec<usize>)| matches!(members[..], [a, b] if a + 100 == b);
+    let right =
+        |(_, members): &&(DuplicateKind, Vec<usize>)| matches!(members[..], [a, b] if a + 100 == b);
     let right = found.iter().filter(right).count();
     assert_eq!(right, found.len(), "a core was taken for another");
     assert!(right >= 97, "{right} of 100");
@@ -225,7 +257,10 @@ fn duplicates_can_be_kept_together() {
 #[test]
 fn a_set_of_equal_images_is_one_group() {
     let images = vec![cores(1, 32).remove(0); 1000];
-    assert_eq!(groups(images), [(true, (0..1000).collect())]);
+    assert_eq!(
+        groups(images),
+        [(DuplicateKind::SamePixels, (0..1000).collect())]
+    );
     assert_eq!(groups(Vec::new()), []);
 }
 
@@ -235,6 +270,7 @@ fn bad_settings_and_unreadable_images_are_named() {
     for bad in [
         DuplicateSearch::default().with_hash_distance(64),
         DuplicateSearch::default().with_difference(f32::NAN),
+        DuplicateSearch::default().with_correlation(0.0),
     ] {
         assert!(matches!(bad.within(&set), Err(Error::Setting { .. })));
     }

@@ -20,11 +20,24 @@ pub struct DuplicateReport {
     pub groups: Vec<DuplicateGroup>,
 }
 
+/// How the images of a group are related, by the weakest of the relations that connect them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum DuplicateKind {
+    /// All have the same pixels.
+    SamePixels,
+    /// Saved again, resized, mirrored or turned by quarters.
+    NearCopy,
+    /// Turned by any angle.
+    TurnedCopy,
+}
+
 /// Images that are the same, or nearly so.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DuplicateGroup {
-    /// Whether all of them have the same pixels.
-    pub identical: bool,
+    /// How they are related.
+    pub kind: DuplicateKind,
     /// Two images or more, in order.
     pub images: Vec<DuplicateImage>,
 }
@@ -138,10 +151,15 @@ impl fmt::Display for DuplicateReport {
     }
 }
 
-/// `a.png = b.png` for equal pixels, `a.png ~ b.png` for near-duplicates.
+/// `a.png = b.png` for equal pixels, `a.png ~ b.png` for near copies, `a.png @ b.png` for turned
+/// ones.
 impl fmt::Display for DuplicateGroup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = if self.identical { " = " } else { " ~ " };
+        let sign = match self.kind {
+            DuplicateKind::SamePixels => " = ",
+            DuplicateKind::NearCopy => " ~ ",
+            DuplicateKind::TurnedCopy => " @ ",
+        };
         for (position, image) in self.images.iter().take(SHOWN).enumerate() {
             let sign = if position == 0 { "" } else { sign };
             write!(f, "{sign}{image}")?;

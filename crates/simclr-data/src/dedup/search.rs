@@ -2,8 +2,10 @@ use petgraph::unionfind::UnionFind;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::disc::{Disc, discs};
 use super::fingerprint::Fingerprint;
-use super::report::{DuplicateGroup, DuplicateImage, DuplicateReport, differ};
+use super::report::{DuplicateGroup, DuplicateImage, DuplicateKind, DuplicateReport, differ};
+use super::turned::turned_pairs;
 use crate::dataset::Dataset;
 use crate::error::{Result, check};
 use crate::setters::setters;
@@ -20,11 +22,21 @@ use crate::split::{Groups, Split};
 /// perceptual hash: the discrete cosine transform of a 16 x 16 thumbnail) select the pairs
 /// to compare, and the thumbnails in colour decide: the root mean square of their
 /// difference, once each is freed of its mean colour, as a part of their own standard
-/// deviation. Images that are connected through others are one group.
+/// deviation.
 ///
-/// Every image is decoded once, on all threads; then all pairs of hashes are compared,
-/// about a second for 20,000 images. Crops and overlapping photographs of the same spot are
-/// not found; file names often tell about those, see [`Groups`](crate::Groups).
+/// Copies turned by any angle, mirrored or not, are found by discs around the images' centres,
+/// in polar coordinates and with local contrast made even: by the correlation of two discs at the
+/// best angle. Discs of nine sizes are compared with the largest one, so it does not matter
+/// whether a turned copy was enlarged to hold its corners, cropped to what is left within them,
+/// or cropped about its centre to no less than half. For each image the 8 with the most
+/// similar spectra are compared in full; their mean colours have to agree, and layered images,
+/// which have little about them, need a correlation of 0.8.
+///
+/// Images that are connected through others are one group. Every image is decoded once, on all
+/// threads; memory grows with the number of images (13 KB each), time with its square. Crops
+/// away from the centre and overlapping photographs of the same spot are not found; file names
+/// often tell about those, see [`Groups`](crate::Groups). `docs/experiments.md` in the
+/// repository states recall and false alarms on photographs of thin sections.
 ///
 /// ```
 /// use simclr_augment::DecodedImage;
@@ -51,8 +63,11 @@ pub struct DuplicateSearch {
     /// Largest difference of the thumbnails of near-duplicates, as a part of their
     /// standard deviation; unrelated images have about 1.4. Default 0.3.
     pub difference: f32,
-    /// Whether mirrored copies and copies turned by quarters count. Default: yes.
+    /// Whether mirrored and turned copies count. Default: yes.
     pub orientations: bool,
+    /// Least correlation of copies turned by any angle; unrelated images, unless they are
+    /// layered, stay below 0.45. Default 0.6.
+    pub correlation: f32,
 }
 
 impl Default for DuplicateSearch {
@@ -61,6 +76,7 @@ impl Default for DuplicateSearch {
             hash_distance: 12,
             difference: 0.3,
             orientations: true,
+            correlation: 0.6,
         }
     }
 }
@@ -69,6 +85,7 @@ impl Default for DuplicateSearch {
 struct Candidate {
     image: DuplicateImage,
     fingerprint: Fingerprint,
+    discs: Vec<Disc>,
 }
 
 impl DuplicateSearch {
@@ -76,6 +93,7 @@ impl DuplicateSearch {
         with_hash_distance(hash_distance: u32);
         with_difference(difference: f32);
         with_orientations(orientations: bool);
+        with_correlation(correlation: f32);
     }
 
     /// Searches one set.
@@ -107,16 +125,46 @@ impl DuplicateSearch {
         self.validate()?;
         let mut candidates = Vec::new();
         for (part, dataset) in parts {
-            let candidate = |index| candidate(part, *dataset, index);
+            let candidate = |index| self.candidate(part, *dataset, index);
             let of_part = (0..dataset.len()).into_par_iter().map(candidate);
             candidates.append(&mut of_part.collect::<Result<Vec<_>>>()?);
         }
-        let sets = self.connected(&candidates).into_labeling();
-        let groups = Groups::by_key(sets).members();
+        let (distinct, mut sets) = self.connected(&candidates);
+        let near = sets.clone().into_labeling();
+        if self.orientations {
+            let discs = distinct
+                .iter()
+                .map(|&index| candidates[index].discs.as_slice());
+            for [a, b] in turned_pairs(&discs.collect::<Vec<_>>(), self.correlation) {
+                sets.union(distinct[a], distinct[b]);
+            }
+        }
+        let groups = Groups::by_key(sets.into_labeling()).members();
         let groups = groups.into_iter().filter(|members| members.len() > 1);
+        let groups = groups.map(|members| group(&candidates, &near, &members));
         Ok(DuplicateReport {
             images: candidates.len(),
-            groups: groups.map(|members| group(&candidates, &members)).collect(),
+            groups: groups.collect(),
+        })
+    }
+
+    fn candidate(&self, part: &str, dataset: &dyn Dataset, index: usize) -> Result<Candidate> {
+        let label = dataset.label(index).map(|label| label as usize);
+        let class = label.and_then(|label| dataset.class_names().get(label).cloned());
+        let decoded = dataset.decode(index)?;
+        Ok(Candidate {
+            fingerprint: Fingerprint::of(&decoded),
+            discs: if self.orientations {
+                discs(&decoded)
+            } else {
+                Vec::new()
+            },
+            image: DuplicateImage {
+                part: part.to_owned(),
+                index,
+                name: dataset.name(index),
+                class,
+            },
         })
     }
 
@@ -128,11 +176,14 @@ impl DuplicateSearch {
         let (distance, difference) = (self.hash_distance, self.difference);
         check(distance <= 63, "hash_distance", "at most 63", distance)?;
         let is_valid = (0.0..=1.0).contains(&difference);
-        check(is_valid, "difference", "between 0 and 1", difference)
+        check(is_valid, "difference", "between 0 and 1", difference)?;
+        let correlation = self.correlation;
+        let is_valid = correlation > 0.0 && correlation <= 1.0;
+        check(is_valid, "correlation", "above 0, at most 1", correlation)
     }
 
-    /// The candidates as sets of duplicates.
-    fn connected(&self, candidates: &[Candidate]) -> UnionFind<usize> {
+    /// The candidates of distinct pixels, and all of them as sets of near-duplicates.
+    fn connected(&self, candidates: &[Candidate]) -> (Vec<usize>, UnionFind<usize>) {
         let mut sets = UnionFind::new(candidates.len());
         // Copies of equal pixels follow the first of them, which stands for all.
         let mut by_digest: Vec<usize> = (0..candidates.len()).collect();
@@ -166,7 +217,7 @@ impl DuplicateSearch {
                 sets.union(first, other);
             }
         }
-        sets
+        (distinct, sets)
     }
 
     /// Whether another image is a near-duplicate of this one.
@@ -186,25 +237,18 @@ impl DuplicateSearch {
     }
 }
 
-fn candidate(part: &str, dataset: &dyn Dataset, index: usize) -> Result<Candidate> {
-    let label = dataset.label(index).map(|label| label as usize);
-    let class = label.and_then(|label| dataset.class_names().get(label).cloned());
-    Ok(Candidate {
-        fingerprint: Fingerprint::of(&dataset.decode(index)?),
-        image: DuplicateImage {
-            part: part.to_owned(),
-            index,
-            name: dataset.name(index),
-            class,
-        },
-    })
-}
-
-fn group(candidates: &[Candidate], members: &[usize]) -> DuplicateGroup {
-    let members = || members.iter().map(|&member| &candidates[member]);
-    let digests = members().map(|candidate| candidate.fingerprint.digest);
+/// `near`: the sets of near-duplicates that the candidates are in.
+fn group(candidates: &[Candidate], near: &[usize], members: &[usize]) -> DuplicateGroup {
+    let images = || members.iter().map(|&member| &candidates[member]);
+    let kind = if differ(members.iter().map(|&member| near[member])) {
+        DuplicateKind::TurnedCopy
+    } else if differ(images().map(|candidate| candidate.fingerprint.digest)) {
+        DuplicateKind::NearCopy
+    } else {
+        DuplicateKind::SamePixels
+    };
     DuplicateGroup {
-        identical: !differ(digests),
-        images: members().map(|candidate| candidate.image.clone()).collect(),
+        kind,
+        images: images().map(|candidate| candidate.image.clone()).collect(),
     }
 }

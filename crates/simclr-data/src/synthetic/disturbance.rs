@@ -8,7 +8,7 @@ use super::sediment::{Color, Sediment};
 /// The kind of drilling disturbance; the number is the label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Disturbance {
-    /// Discs of intact sediment between bands of drilling mud.
+    /// Blocks of bedded sediment, each turned by its own angle, in slurry.
     Biscuit,
     /// Pieces of all orientations in a matrix.
     Brecciated,
@@ -109,6 +109,9 @@ impl Line {
     }
 }
 
+/// The colour of an opening that no light reaches.
+const SHADOW: Color = [0.08, 0.075, 0.07];
+
 /// A disturbance with all its random numbers drawn.
 pub(super) struct Scene {
     kind: Disturbance,
@@ -157,7 +160,6 @@ impl Scene {
 
     /// What lies in openings and between pieces.
     fn filling(&self, sediment: &Sediment, p: Point) -> Color {
-        const SHADOW: Color = [0.08, 0.075, 0.07];
         blend(sediment.slurry(p), SHADOW, self.shadow)
     }
 
@@ -186,19 +188,27 @@ impl Scene {
     }
 
     fn biscuit(&self, sediment: &Sediment, p: Point) -> Color {
-        let period = 0.4 + 0.3 * self.size;
-        // Discs are worn round: the bands between them widen towards the liner.
-        let wave = 0.06 * rough(self.seed, p.scaled(1.5, 1.5));
-        let number = floor((p.y + wave + self.depth) / period);
-        let center = Point::new(0.0, (number as f32 + 0.5) * period - self.depth);
+        let period = 0.5 + 0.3 * self.size;
+        let number = floor((p.y + self.depth) / period);
         let id = hash(self.seed, number, 7);
-        let off_center = (p.y + wave - center.y).abs();
-        let half_height = period * (0.38 + 0.05 * signed(id, 1)) * (1.0 - 0.16 * p.x.powi(4));
-        let inside = 1.0 - step(half_height - 0.03, half_height + 0.02, off_center);
-        let turned = p.turned(center, 0.28 * signed(id, 2));
-        let source = turned.plus(0.0, 0.35 * signed(id, 3));
-        let smeared = || sediment.slurry(p.scaled(0.5, 3.0));
-        mix(inside, smeared, || sediment.color(source))
+        let middle = (number as f32 + 0.5) * period - self.depth;
+        let center = Point::new(0.07 * signed(id, 1), middle);
+        // A rectangle with worn corners, a little tilted.
+        let tilted = p.turned(center, 0.14 * signed(id, 2));
+        let across = (tilted.x - center.x) / (0.88 + 0.08 * signed(id, 3));
+        let along = (tilted.y - center.y) / (period * (0.38 + 0.05 * signed(id, 4)));
+        let worn = 0.07 * rough(self.seed, p.scaled(3.0, 3.0));
+        let radius = (across.powi(4) + along.powi(4)).sqrt().sqrt() + worn;
+        // Blocks turn against each other, so there is slurry where their corners would meet.
+        let apart = 0.5 * period - (p.y - middle).abs();
+        let inside = (1.0 - step(0.92, 1.0, radius)) * step(0.02, 0.06, apart);
+        let bedding = p.turned(center, 0.7 * signed(id, 5));
+        let source = bedding.plus(0.0, 0.5 * signed(id, 6));
+        let slurry = || {
+            let even = sediment.slurry(p.scaled(0.3, 0.3));
+            blend(even, SHADOW, 0.35 * self.shadow)
+        };
+        mix(inside, slurry, || sediment.color(source))
     }
 
     fn up_arching(&self, sediment: &Sediment, p: Point) -> Color {
