@@ -15,7 +15,7 @@ use simclr::data::{ImageFolder, OfflineAugmentation, Seed};
 #[path = "common/exit.rs"]
 mod exit;
 
-use exit::exit;
+use exit::{complain, exit, say};
 
 /// Writes the images of a folder, and altered copies of them, into a new folder.
 #[derive(Parser)]
@@ -74,7 +74,7 @@ fn run(arguments: &Arguments) -> simclr::data::Result<()> {
         .skip_unreadable(arguments.skip_unreadable)
         .open()?;
     if !images.report().is_clean() {
-        eprintln!("{}", images.report());
+        complain(images.report());
     }
     let preset = arguments.preset.augmentation(Seed(arguments.seed));
     let copies = arguments.copies.unwrap_or(preset.copies);
@@ -83,11 +83,11 @@ fn run(arguments: &Arguments) -> simclr::data::Result<()> {
         .with_copies(copies)
         .with_classes(&arguments.classes);
     let written = augmentation.write(&images, &arguments.out)?;
-    println!(
+    say(format_args!(
         "augment_folder: {} images and {} copies in {}",
         written.originals,
         written.copies,
         arguments.out.display()
-    );
+    ));
     Ok(())
 }

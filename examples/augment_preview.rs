@@ -17,7 +17,7 @@ use simclr::data::{Dataset, DatasetExt, ImageFolder, Seed, SyntheticCores, image
 #[path = "common/exit.rs"]
 mod exit;
 
-use exit::exit;
+use exit::{exit, say};
 
 /// Draws a grid of images and their augmented views.
 #[derive(Parser)]
@@ -105,13 +105,13 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error + Send + S
         rows.push(row);
     }
     save_png(&image_grid(&rows)?, &arguments.out)?;
-    println!("{policy}");
-    println!(
+    say(&policy);
+    say(format_args!(
         "{count} of {} images, {} views each: {}",
         images.len(),
         arguments.views,
         arguments.out.display()
-    );
+    ));
     Ok(())
 }
 

@@ -30,11 +30,14 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> simclr::study::Result<()> {
     let studies = StudyComparison::read(&arguments.studies)?;
     for finding in studies.comparison().findings()? {
-        println!("{finding}");
+        exit::say(finding);
     }
-    println!("{}", studies.comparison().summary_table()?);
+    exit::say(studies.comparison().summary_table()?);
     let report = studies.write_report(&arguments.model_dir)?;
     let count = arguments.studies.len();
-    println!("compare: {count} studies, report: {}", report.display());
+    exit::say(format_args!(
+        "compare: {count} studies, report: {}",
+        report.display()
+    ));
     Ok(())
 }

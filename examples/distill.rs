@@ -24,8 +24,13 @@ use simclr::train::{Distill, DistillConfig, LoopConfig};
 
 #[path = "common/exit.rs"]
 mod exit;
+#[path = "common/folders.rs"]
+mod folders;
+#[path = "common/interrupt.rs"]
+mod interrupt;
 
-use exit::exit;
+use exit::say;
+use interrupt::{exit_paused, pause_handle};
 
 #[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
 enum Preset {
@@ -72,10 +77,11 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    exit(|| run(&Arguments::parse()))
+    exit_paused(|| run(&Arguments::parse()))
 }
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error + Send + Sync>> {
+    folders::check_outside(&arguments.model_dir, &arguments.image_dir)?;
     let seed = Seed(arguments.seed);
     let images = match &arguments.image_dir {
         Some(dir) => ImageFolder::labelled(dir)?.shared(),
@@ -99,6 +105,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error + Send + Sync>> {
     };
     let distilled = Distill::new(student.clone().with_loss(loss))
         .progress(ProgressMode::Auto)
+        .callback(pause_handle())
         .run(
             Some(Arc::new(teacher.clone())),
             all.shared(),
@@ -130,7 +137,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error + Send + Sync>> {
         ),
     ];
     let table = comparison(&networks, labelled.len(), all.len());
-    println!("{table}");
+    say(&table);
     let report = Report::new(
         "Distillation",
         "Does a student learn more from a teacher's predictions on unlabelled images than from \
@@ -146,7 +153,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error + Send + Sync>> {
     )?
     .run(&RunRecord::read(&distilled.dir)?)?
     .write(&arguments.model_dir)?;
-    println!(
+    say(format_args!(
         "distill: teacher {:.1} %, student distilled {:.1} %, student on labels only {:.1} % \
          ({} labels, {} test images), report: {}",
         100.0 * networks[0].2.accuracy,
@@ -155,7 +162,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error + Send + Sync>> {
         labelled.len(),
         split.test.len(),
         report.display()
-    );
+    ));
     Ok(())
 }
 
@@ -185,6 +192,7 @@ impl Arguments {
         }
         let pretrained = Pretrain::new(config)
             .progress(ProgressMode::Auto)
+            .callback(pause_handle())
             .run(all.shared(), self.model_dir.join("teacher-pretrained"))?;
         let network =
             simclr::checkpoint::load_model(pretrained.model_file, &candle_core::Device::Cpu)?;
@@ -223,7 +231,9 @@ fn on_labels(training: &DistillConfig, epochs: usize, labelled: &Subset) -> Dist
     config.loss.weight = 0.0;
     config.batch_size = config.batch_size.min(labelled.len());
     config.schedule.epochs = epochs;
-    Distill::new(config).progress(ProgressMode::Auto)
+    Distill::new(config)
+        .progress(ProgressMode::Auto)
+        .callback(pause_handle())
 }
 
 /// One row per network: its size, what it learned from, and its figures on the test images.

@@ -18,7 +18,7 @@ use simclr::prelude::*;
 #[path = "common/exit.rs"]
 mod exit;
 
-use exit::exit;
+use exit::{complain, exit, say};
 
 /// Writes an encoder's features of each image.
 #[derive(Parser)]
@@ -50,7 +50,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error + Send + Sync>> {
         .skip_unreadable(arguments.skip_unreadable)
         .open()?;
     if !images.report().is_clean() {
-        eprintln!("{}", images.report());
+        complain(images.report());
     }
 
     let stage = Stage::new("embedding", images.len().div_ceil(64) as u64);
@@ -86,10 +86,10 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error + Send + Sync>> {
         ("labels", Tensor::new(labels, &Device::Cpu)?),
     ];
     safetensors::serialize_to_file(tensors, Some(metadata), &arguments.out)?;
-    println!(
+    say(format_args!(
         "embed: {} images -> {}",
         features.len(),
         arguments.out.display()
-    );
+    ));
     Ok(())
 }

@@ -71,7 +71,7 @@ pub(crate) fn run(arguments: Arguments) -> AnyResult {
 fn evaluate(arguments: Arguments) -> AnyResult {
     let experiment = &arguments.common.experiment;
     let protocol = protocol(&arguments)?;
-    let mut study = experiment.study("exp2", protocol.clone())?;
+    let mut study = experiment.pretraining_study("exp2", protocol.clone())?;
     let imagenet = networks::start(experiment, &mut study, Training::from(arguments.supervised))?;
 
     study.probe_untrained(|run| imagenet.untrained(run.seed))?;

@@ -36,7 +36,7 @@ fn evaluate(arguments: Arguments) -> AnyResult {
     let protocol = arguments.pretrain.over_one(protocol)?;
     let pretrain = arguments.pretrain(protocol.pretrain.clone());
     let fraction = protocol.largest_unlabelled_fraction();
-    let mut study = arguments.experiment.study("exp3", protocol)?;
+    let mut study = arguments.experiment.pretraining_study("exp3", protocol)?;
 
     study.probe_untrained(|run| pretrain.clone().seed(run.seed).untrained())?;
     study.pretrain(

@@ -55,7 +55,9 @@ fn evaluate(arguments: Arguments) -> AnyResult {
     let protocol = common.experiment.protocol(paper::experiment_4())?;
     let protocol = common.pretrain.over_one_freeze(protocol)?;
     let pretrain = common.pretrain(protocol.pretrain.clone());
-    let mut study = common.experiment.study("exp4", protocol.clone())?;
+    let mut study = common
+        .experiment
+        .pretraining_study("exp4", protocol.clone())?;
 
     study.probe_untrained(|run| pretrain.clone().seed(run.seed).untrained())?;
     let mut curve = vec![(0.0, Study::UNTRAINED.to_owned())];

@@ -23,7 +23,9 @@ mod networks;
 #[path = "common/pretrain_arguments.rs"]
 mod pretrain_arguments;
 
-use experiment::{AnyResult, ExperimentArguments, Options, Preset, exit, finish, in_parts};
+use experiment::{
+    AnyResult, ExperimentArguments, Options, Preset, exit, finish, in_parts, pause_handle,
+};
 use networks::{Start, Training};
 use pretrain_arguments::SelfSupervisionArguments;
 
@@ -82,7 +84,7 @@ fn evaluate(mut arguments: Arguments) -> AnyResult {
     if let Some(epochs) = arguments.supervised_epochs {
         protocol.supervised.schedule.epochs = epochs;
     }
-    let mut study = experiment.study("exp6", protocol)?;
+    let mut study = experiment.pretraining_study("exp6", protocol)?;
     // Opened before the work begins: an unknown class is noticed now.
     let open = |class: String| AnyResult::Ok((arguments.binary(&study, &class)?, class));
     let binary = binary.map(open).transpose()?;
@@ -110,6 +112,7 @@ impl Arguments {
         let experiment = &self.common.experiment;
         let binary = binary
             .with_part(study.part())
+            .with_pause(pause_handle())
             .with_progress(experiment.progress())
             .with_gradient_checkpointing(experiment.gradient_checkpointing());
         Ok(binary.with_runs_of(study)?)

@@ -17,7 +17,7 @@ use simclr::model::{InputNormalization, StemPooling, StridePlacement};
 #[path = "common/exit.rs"]
 mod exit;
 
-use exit::exit;
+use exit::{exit, say};
 
 /// Converts a TensorFlow or PyTorch checkpoint to a simclr file.
 #[derive(Parser)]
@@ -157,15 +157,15 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error + Send + S
         SaveOptions::default()
     };
     imported.save_with(&arguments.out, &save)?;
-    println!("wrote {}", arguments.out.display());
+    say(format_args!("wrote {}", arguments.out.display()));
     if let Some(path) = &arguments.report {
         let json = serde_json::to_string_pretty(&imported.report)?;
         std::fs::write(path, json).map_err(|error| format!("{}: {error}", path.display()))?;
-        println!("wrote {}", path.display());
+        say(format_args!("wrote {}", path.display()));
     }
     if let Some(path) = &arguments.torchvision {
         export_torchvision_with(&arguments.out, path, &save)?;
-        println!("wrote {}", path.display());
+        say(format_args!("wrote {}", path.display()));
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ use simclr::checkpoint::{
 #[path = "common/exit.rs"]
 mod exit;
 
-use exit::{show_warnings, with_sources};
+use exit::{complain, show_warnings, with_sources};
 
 /// Prints a table of a checkpoint's variables.
 #[derive(Parser)]
@@ -56,17 +56,17 @@ fn main() -> ExitCode {
     let contents = match inspect(&arguments) {
         Ok(contents) => contents,
         Err(error) => {
-            eprintln!("inspect_checkpoint: {}", with_sources(&error));
+            complain(format_args!("inspect_checkpoint: {}", with_sources(&error)));
             return ExitCode::FAILURE;
         }
     };
     for error in &contents.errors {
-        eprintln!("DAMAGED: {}", with_sources(error));
+        complain(format_args!("DAMAGED: {}", with_sources(error)));
     }
     match print(&contents, arguments.verify, &mut io::stdout().lock()) {
         // Whoever reads the table (`| head`) may have seen enough.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            eprintln!("inspect_checkpoint: {error}");
+            complain(format_args!("inspect_checkpoint: {error}"));
             ExitCode::FAILURE
         }
         _ => ExitCode::from(u8::from(!contents.errors.is_empty())),

@@ -20,8 +20,11 @@ use simclr::train::run::RunRecord;
 
 #[path = "common/exit.rs"]
 mod exit;
+#[path = "common/interrupt.rs"]
+mod interrupt;
 
-use exit::exit;
+use exit::say;
+use interrupt::{exit_paused, pause_handle};
 
 type AnyResult<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -49,7 +52,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    exit(|| run(&Arguments::parse()))
+    exit_paused(|| run(&Arguments::parse()))
 }
 
 fn run(arguments: &Arguments) -> AnyResult {
@@ -86,7 +89,7 @@ fn run(arguments: &Arguments) -> AnyResult {
         ("untrained, calibrated", &untrained),
         ("pretrained", &pretrained),
     ]);
-    println!("{table}");
+    say(&table);
     let views = &pretrain.config().policy;
     let views = view_grid(&split.train, views, Seed(arguments.seed))?;
     let question = "Do features learned without labels tell drilling disturbances apart?";
@@ -108,7 +111,7 @@ fn run(arguments: &Arguments) -> AnyResult {
     let (low, high) = Summary::of_shares(&[Repeat::of(test)])?
         .interval
         .ok_or("there is one test image")?;
-    println!(
+    say(format_args!(
         "quickstart: untrained {:.1} % -> pretrained {:.1} % ({:.1} to {:.1}; chance {:.0} %; \
          logistic regression, {} test images), report: {}",
         100.0 * untrained.logistic.test.accuracy,
@@ -118,7 +121,7 @@ fn run(arguments: &Arguments) -> AnyResult {
         100.0 / test.class_names.len() as f64,
         test.samples,
         report.display()
-    );
+    ));
     Ok(())
 }
 
@@ -141,6 +144,8 @@ impl Arguments {
             .with_epochs(self.train_epochs);
         // The ImageNet stem is coarser than the CIFAR one, and sixteen times as fast.
         config.encoder.stem = Stem::ImageNet;
-        Pretrain::new(config).progress(ProgressMode::Auto)
+        Pretrain::new(config)
+            .progress(ProgressMode::Auto)
+            .callback(pause_handle())
     }
 }

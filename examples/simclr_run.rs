@@ -31,12 +31,17 @@ use simclr::prelude::*;
 
 #[path = "common/exit.rs"]
 mod exit;
+#[path = "common/folders.rs"]
+mod folders;
+#[path = "common/interrupt.rs"]
+mod interrupt;
 #[path = "common/original_flags.rs"]
 mod original_flags;
 #[path = "common/probe_script.rs"]
 mod probe_script;
 
-use exit::exit;
+use exit::{complain, say};
+use interrupt::{exit_paused, pause_handle};
 use original_flags::TrainMode;
 pub(crate) use original_flags::{Flags, arguments};
 use probe_script::ProbeScript;
@@ -44,7 +49,7 @@ use probe_script::ProbeScript;
 pub(crate) type AnyResult<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
 fn main() -> ExitCode {
-    exit(|| run_words(std::env::args().collect()))
+    exit_paused(|| run_words(std::env::args().collect()))
 }
 
 /// Runs the script that the words name, `run.py` where they name none.
@@ -58,9 +63,10 @@ pub(crate) fn run_words(words: Vec<String>) -> AnyResult {
 pub(crate) fn run(flags: &Flags) -> AnyResult {
     let ignored = flags.ignored();
     if !ignored.is_empty() {
-        eprintln!("ignored: {}", ignored.join(", "));
+        complain(format_args!("ignored: {}", ignored.join(", ")));
     }
     let model_dir = flags.model_dir.as_deref().ok_or("give --model_dir DIR")?;
+    folders::check_outside(model_dir, &flags.image_dir)?;
     let images = Images::open(flags)?;
     if flags.mode.trains() {
         match flags.train_mode {
@@ -131,12 +137,13 @@ fn pretrain(flags: &Flags, images: &Images, model_dir: &Path) -> AnyResult {
     let mut run = Pretrain::new(config)
         .checkpoint_epochs(flags.checkpoint_epochs)
         .keep_checkpoints(flags.keep_checkpoint_max)
-        .progress(ProgressMode::Auto);
+        .progress(ProgressMode::Auto)
+        .callback(pause_handle());
     if let Some(network) = start {
         run = run.start_from(network.store()?);
     }
     let run = run.run(images.train.clone(), model_dir)?;
-    println!("{}", run.result.summary());
+    say(run.result.summary());
     Ok(())
 }
 
@@ -164,8 +171,9 @@ fn fine_tune(flags: &Flags, images: &Images, model_dir: &Path) -> AnyResult {
         .checkpoint_epochs(flags.checkpoint_epochs)
         .keep_checkpoints(flags.keep_checkpoint_max)
         .progress(ProgressMode::Auto)
+        .callback(pause_handle())
         .run(&split, model_dir)?;
-    println!("{}", run.result.summary());
+    say(run.result.summary());
     Ok(())
 }
 
@@ -176,7 +184,7 @@ fn load(path: &Path) -> AnyResult<SimClr> {
         return Ok(SimClr::load(path, &Device::Cpu)?);
     }
     let imported = import(path)?;
-    print!("{}", imported.report);
+    say(imported.report.to_string().trim_end());
     Ok(imported.model(&Device::Cpu)?)
 }
 
@@ -185,7 +193,7 @@ fn evaluate(flags: &Flags, images: &Images, model_dir: &Path) -> AnyResult {
     let file: PathBuf = model_dir.join("model.safetensors");
     let network = SimClr::load(&file, &Device::Cpu)?;
     if network.config().supervised_head.is_none() {
-        println!("no evaluation: the network has no supervised head, as there were no labels");
+        say("no evaluation: the network has no supervised head, as there were no labels");
         return Ok(());
     }
     let classifier = NetworkClassifier::new(network)?;
@@ -211,12 +219,12 @@ fn evaluate(flags: &Flags, images: &Images, model_dir: &Path) -> AnyResult {
     let path = model_dir.join("evaluation.json");
     std::fs::write(&path, serde_json::to_string_pretty(&figures)?)
         .map_err(|error| format!("{}: {error}", path.display()))?;
-    println!(
+    say(format_args!(
         "top-1 accuracy {:.2} %, top-5 {:.2} % of {} images{}",
         100.0 * report.accuracy,
         100.0 * report.top_5_accuracy,
         report.samples,
         images.remark
-    );
+    ));
     Ok(())
 }

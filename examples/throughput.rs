@@ -22,7 +22,7 @@ use simclr::train::{ContrastiveObjective, Trainer};
 #[path = "common/exit.rs"]
 mod exit;
 
-use exit::exit;
+use exit::{exit, say};
 
 type AnyResult<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -140,12 +140,12 @@ fn measure(key: &str, arguments: &Arguments) -> AnyResult<()> {
         ["augment", blur] => (augment(image_dir, *blur == "blur")?, "views/s/core"),
         _ => (decode(image_dir)?, "img/s/core"),
     };
-    println!("{key} {value:.2} {unit}");
+    say(format_args!("{key} {value:.2} {unit}"));
     if let (Some(start), Some(end)) = (start, Memory::now()) {
-        println!(
+        say(format_args!(
             "{key}.peak_memory {:.0} MB",
             (end.peak - start.now) / 1024.0
-        );
+        ));
     }
     Ok(())
 }

@@ -39,7 +39,7 @@ fn cores(dir: &Path) -> (ImageFolder, PathBuf) {
 /// All files below a folder, hidden ones included.
 fn files(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(dir).unwrap() {
+    for entry in fs::read_dir(dir).into_iter().flatten() {
         let path = entry.unwrap().path();
         match path.is_dir() {
             true => found.extend(files(&path)),
@@ -227,31 +227,40 @@ fn a_run_folder_with_another_networks_checkpoint_is_refused() {
 }
 
 #[test]
-fn a_damaged_checkpoint_stops_a_resumed_run_and_nothing_is_lost() {
+fn a_damaged_checkpoint_is_set_aside_and_the_one_before_is_used() {
     let dir = tempfile::tempdir().unwrap();
     let (images, _) = cores(&dir.path().join("cores"));
     let run = dir.path().join("run");
     pretrain(2).run(images.shared(), &run).unwrap();
+    let kept = ["metrics.csv", "model.safetensors"].map(|file| fs::read(run.join(file)).unwrap());
     for file in ["result.json", "model.safetensors"] {
         fs::remove_file(run.join(file)).unwrap();
     }
-    let newest = run.join("checkpoints/step-00000004.safetensors");
+    let [first, newest] =
+        ["02", "04"].map(|step| run.join(format!("checkpoints/step-000000{step}.safetensors")));
     let bytes = fs::read(&newest).unwrap();
     fs::write(&newest, &bytes[..bytes.len() / 3]).unwrap();
-    let metrics = fs::read(run.join("metrics.csv")).unwrap();
 
+    pretrain(2).run(images.shared(), &run).unwrap();
+    assert!(fs::read(&newest).unwrap() == bytes);
+    let aside = newest.with_extension("safetensors.set-aside");
+    assert_eq!(fs::read(aside).unwrap().len(), bytes.len() / 3);
+    for (file, expected) in ["metrics.csv", "model.safetensors"].iter().zip(kept) {
+        assert!(fs::read(run.join(file)).unwrap() == expected, "{file}");
+    }
+
+    // A checkpoint under another's name, and none that can be used.
+    fs::copy(&first, &newest).unwrap();
+    fs::write(&first, "").unwrap();
     let error = pretrain(2)
         .run(images.shared(), &run)
         .unwrap_err()
         .to_string();
-    assert!(error.contains("step-00000004.safetensors"), "{error}");
-    assert_eq!(fs::read(run.join("metrics.csv")).unwrap(), metrics);
-
-    // Without it, the run goes on from the checkpoint before.
-    fs::remove_file(&newest).unwrap();
-    pretrain(2).run(images.shared(), &run).unwrap();
-    assert_eq!(fs::read(run.join("metrics.csv")).unwrap(), metrics);
-    assert!(fs::read(newest).unwrap() == bytes);
+    assert!(
+        error.contains("after 2 steps, which its name does not say"),
+        "{error}"
+    );
+    assert!(error.contains("step-00000002.safetensors"), "{error}");
 }
 
 #[test]

@@ -275,12 +275,11 @@ fn experiment_3_resumes_and_beats_chance() {
     let first = run();
     let accuracy = first.accuracies("self-supervised on the task")[0];
     assert!(accuracy > 0.12, "{accuracy}");
-    // Nothing is computed again: a cell that says something else stays as it is.
+    // Nothing is computed again: a cell with one more line end, which says the same, stays.
     let cell = dir
         .path()
         .join("cells/untrained-calibrated_seed-1_fold-1_labels-1.json");
-    let changed = fs::read_to_string(&cell).unwrap();
-    let changed = changed.replacen("\"train_images\": 120", "\"train_images\": 119", 1);
+    let changed = fs::read_to_string(&cell).unwrap() + "\n";
     fs::write(&cell, &changed).unwrap();
     let second = run();
     assert_eq!(fs::read_to_string(&cell).unwrap(), changed);
@@ -523,4 +522,105 @@ fn options_that_would_not_be_used_are_refused() {
     let exp5 = |options: Vec<String>| exp5::run(exp5::Arguments::parse_from(options));
     let error = refused("--unlabelled-dir more", &exp5);
     assert!(error.contains("--unlabelled-dir"), "{error}");
+}
+
+#[test]
+fn what_cannot_work_is_refused_before_the_first_folder_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    let refused = |dir: &Path, more: &str| {
+        let options = options(dir, &format!("--synthetic-images 120 {more}"));
+        let arguments = exp3::Arguments::try_parse_from(options);
+        let error = match arguments {
+            Ok(arguments) => exp3::run(arguments).unwrap_err().to_string(),
+            Err(error) => error.to_string(),
+        };
+        assert!(!dir.exists(), "{more} left something behind: {error}");
+        error
+    };
+    for (more, expected) in [
+        ("--train-batch-size 512", "at most 90"),
+        (
+            "--train-batch-size 60 --unlabelled-fraction 0.5",
+            "at most 45",
+        ),
+        (
+            "--train-epochs 18446744073709551615",
+            "epochs: expected at most",
+        ),
+        ("--image-size 16777216", "image size: expected at most"),
+        ("--seeds 1000000000", "1..=1000"),
+        (
+            "--seed 18446744073709551615 --seeds 2",
+            "--seed is too large",
+        ),
+        ("--weight-decay=-1", "weight decay"),
+        ("--momentum 1", "momentum"),
+        ("--batch-norm-decay 2", "batch_norm_decay"),
+        ("--unlabelled-fraction 0", "unlabelled_fractions"),
+        ("--label-fraction 1.5", "label_fractions"),
+        ("--keep-checkpoint-max 1", "at least 2"),
+        ("--checkpoint-minutes=-3", "0 or more"),
+        ("--fine-tune-after-block 9", "9"),
+        ("--width-multiplier 1000000000", "width_multiplier"),
+    ] {
+        let error = refused(&run, more);
+        assert!(error.contains(expected), "{more}: {error}");
+    }
+
+    // Nor may the run lie among the images, by whatever way.
+    let images = dir.path().join("cores");
+    let cores = SyntheticCores::new(60, 32, Seed(1)).unwrap();
+    for index in 0..cores.len() {
+        let class = images.join(["crack", "none"][index % 2]);
+        fs::create_dir_all(&class).unwrap();
+        save_png(
+            &cores.decode(index).unwrap(),
+            class.join(format!("{index}.png")),
+        )
+        .unwrap();
+    }
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(&images, dir.path().join("link")).unwrap();
+    for place in [
+        "cores/run",
+        "cores/new/run",
+        "cores/crack/../run",
+        #[cfg(unix)]
+        "link/run",
+    ] {
+        let place = dir.path().join(place);
+        let words = options(&place, &format!("--image-dir {}", images.display()));
+        let error = exp3::run(exp3::Arguments::parse_from(words))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("a folder of images") && !place.exists(),
+            "{error}"
+        );
+    }
+    let words = options(&images, &format!("--image-dir {}", images.display()));
+    let error = exp3::run(exp3::Arguments::parse_from(words))
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("a folder of images"), "{error}");
+}
+
+#[test]
+fn another_option_is_named_and_a_fresh_start_moves_the_folder_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("run");
+    let run = |more: &str| {
+        let more = format!("{FEW} --label-fraction 1 --train-epochs 1 {more}");
+        exp3::run(exp3::Arguments::parse_from(options(&folder, &more)))
+    };
+    run("").unwrap();
+    let error = run("--temperature 0.3").unwrap_err().to_string();
+    assert!(
+        error.contains("--temperature") && error.contains("--fresh"),
+        "{error}"
+    );
+    let cells = |folder: &Path| fs::read_dir(folder.join("cells")).unwrap().count();
+    run("--temperature 0.3 --fresh").unwrap();
+    assert_eq!(cells(&folder), cells(&dir.path().join("run.before-1")));
 }

@@ -1,7 +1,9 @@
-//! How examples begin and end.
-#![allow(dead_code)] // Two examples have an exit status of their own.
+//! How examples begin, speak and end.
+#![allow(dead_code)] // Each example uses a part of it.
 
 use std::error::Error;
+use std::fmt::Display;
+use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use tracing_subscriber::EnvFilter;
@@ -11,11 +13,26 @@ pub(crate) fn show_warnings() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(io::stderr)
         .with_target(false)
         .without_time();
     // Fails where a subscriber is installed already, which then prints them.
     let _ = subscriber.try_init();
+}
+
+/// Prints a line on standard output. Whoever closed it does not want the line, and that is no
+/// reason to end; what else goes wrong there is said on standard error.
+pub(crate) fn say(text: impl Display) {
+    if let Err(error) = writeln!(io::stdout(), "{text}")
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        complain(format_args!("standard output: {error}"));
+    }
+}
+
+/// Prints a line on standard error, if that is open.
+pub(crate) fn complain(text: impl Display) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// Runs the example, and says in a sentence what went wrong. An error that is returned from
@@ -28,7 +45,7 @@ pub(crate) fn exit<E: Into<Box<dyn Error + Send + Sync>>>(
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let message = with_sources(error.into().as_ref());
-            eprintln!("{}: {message}", env!("CARGO_CRATE_NAME"));
+            complain(format_args!("{}: {message}", env!("CARGO_CRATE_NAME")));
             ExitCode::FAILURE
         }
     }

@@ -21,9 +21,14 @@ use simclr::study::{Duplicates, FoldScheme, Part, Protocol, Study, Task};
 mod exit;
 #[path = "fine_tune_arguments.rs"]
 mod fine_tune_arguments;
+#[path = "folders.rs"]
+mod folders;
+#[path = "interrupt.rs"]
+mod interrupt;
 
-pub(crate) use exit::exit;
+use exit::{complain, say};
 use fine_tune_arguments::FineTuneArguments;
+pub(crate) use interrupt::{exit_paused as exit, pause_handle};
 
 /// What the examples return.
 pub(crate) type AnyResult<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -104,6 +109,9 @@ pub(crate) struct ExperimentArguments {
     /// The folder of the study. An interrupted one goes on where it stopped.
     #[arg(long)]
     model_dir: Option<PathBuf>,
+    /// Start anew: what is in the folder is moved to one beside it.
+    #[arg(long)]
+    fresh: bool,
     /// The network to start from, in our safetensors format (see `import_checkpoint`).
     #[arg(long)]
     pub(crate) checkpoint: Option<PathBuf>,
@@ -144,8 +152,8 @@ pub(crate) struct ExperimentArguments {
     /// The first seed.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
-    /// How many seeds; everything is repeated with each.
-    #[arg(long, default_value_t = 1)]
+    /// How many seeds, up to 1000; everything is repeated with each.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
     seeds: u64,
     /// Keep only the inputs of the networks' blocks for the backward pass, and compute the rest
     /// again: less memory, more time, the same results.
@@ -191,11 +199,15 @@ pub(crate) fn in_parts<O: Options>(
     experiment.model_dir = Some(part.dir(&whole));
     evaluate(options.clone())?;
     if !part.finish(&whole)? {
-        println!("{name}: part {part} is finished; the last one writes the report");
+        say(format_args!(
+            "{name}: part {part} is finished; the last one writes the report"
+        ));
         return Ok(());
     }
     let experiment = options.experiment();
     experiment.cell = None;
+    // The finished parts are in the folder of the whole.
+    experiment.fresh = false;
     experiment.model_dir = Some(whole);
     evaluate(options)
 }
@@ -239,8 +251,9 @@ impl ExperimentArguments {
             OfflineAugmentationName::Flips => OfflineAugmentation::default(),
             OfflineAugmentationName::Heavy => OfflineAugmentation::heavier(Seed(self.seed)),
         });
-        let seeds = (self.seed..).take(self.seeds as usize);
-        protocol.seeds = seeds.map(Seed).collect();
+        let last = self.seed.checked_add(self.seeds - 1);
+        let last = last.ok_or("--seed is too large for so many --seeds")?;
+        protocol.seeds = (self.seed..=last).map(Seed).collect();
         Ok(protocol)
     }
 
@@ -355,7 +368,7 @@ impl ExperimentArguments {
         };
         let task = task.with_duplicate_search(&DuplicateSearch::default(), duplicates)?;
         if let Some(duplicates) = task.duplicates().filter(|report| !report.is_clean()) {
-            eprintln!("{duplicates}");
+            complain(duplicates);
         }
         self.labelled(task)
     }
@@ -418,9 +431,36 @@ impl ExperimentArguments {
 
     /// The study: its folder, its settings and its images.
     pub(crate) fn study(&self, name: &str, protocol: Protocol) -> AnyResult<Study> {
-        let study = Study::open(self.dir(name), protocol, self.task()?)?;
+        self.checked_study(name, protocol, |_, _| Ok(()))
+    }
+
+    /// [`study`](Self::study) with self-supervision on its images.
+    pub(crate) fn pretraining_study(&self, name: &str, protocol: Protocol) -> AnyResult<Study> {
+        self.checked_study(name, protocol, Protocol::check_pretraining)
+    }
+
+    /// Everything is checked before the folder is made, or moved aside.
+    fn checked_study(
+        &self,
+        name: &str,
+        protocol: Protocol,
+        check: impl FnOnce(&Protocol, &Task) -> simclr::study::Result<()>,
+    ) -> AnyResult<Study> {
+        let dir = self.dir(name);
+        let parts = [&self.train_dir, &self.val_dir, &self.test_dir];
+        let image_dirs = self.image_dir.iter().chain(&self.unlabelled_dir);
+        folders::check_outside(&dir, image_dirs.chain(parts.into_iter().flatten()))?;
+        protocol.validate()?;
+        let task = self.task()?;
+        protocol.check_folds(&task)?;
+        check(&protocol, &task)?;
+        if self.fresh {
+            folders::move_aside(&dir)?;
+        }
+        let study = Study::open(dir, protocol, task).map_err(with_options)?;
         Ok(study
             .with_part(self.cell)
+            .with_pause(pause_handle())
             .with_progress(self.progress())
             .with_gradient_checkpointing(self.gradient_checkpointing()))
     }
@@ -467,11 +507,49 @@ fn joined(folders: &[ImageFolder]) -> AnyResult<Arc<dyn Dataset>> {
     Ok(Concatenated::named(named)?.shared())
 }
 
+/// Options by the ends of the settings that they set.
+const OPTIONS: [(&str, &str); 16] = [
+    ("pretrain.batch_size", "--train-batch-size"),
+    ("pretrain.schedule.epochs", "--train-epochs"),
+    ("pretrain.schedule.learning_rate", "--learning-rate"),
+    ("pretrain.schedule.scaling", "--learning-rate-scaling"),
+    ("pretrain.schedule.warmup_epochs", "--warmup-epochs"),
+    ("pretrain.weight_decay", "--weight-decay"),
+    ("pretrain.loss.temperature", "--temperature"),
+    (
+        "pretrain.encoder",
+        "--resnet-depth, --width-multiplier, --sk-ratio, --se-ratio",
+    ),
+    ("pretrain.optimizer", "--optimizer, --momentum"),
+    ("pretrain.policy.size", "--image-size"),
+    ("folds", "--split, --folds, --fold-fraction"),
+    ("label_fractions", "--label-fraction"),
+    ("unlabelled_fractions", "--unlabelled-fraction"),
+    ("freeze", "--fine-tune-after-block"),
+    ("seeds", "--seed, --seeds"),
+    ("offline_augmentation", "--offline-augmentation"),
+];
+
+/// Names the options behind the settings in which a study on disk differs.
+fn with_options(error: simclr::study::Error) -> Box<dyn std::error::Error + Send + Sync> {
+    let simclr::study::Error::Train(inner) = &error else {
+        return error.into();
+    };
+    let simclr::train::Error::RunDiffers { differences, .. } = inner.as_ref() else {
+        return error.into();
+    };
+    let differs = |setting: &str| differences.iter().any(|line| line.starts_with(setting));
+    let options = OPTIONS.iter().filter(|(setting, _)| differs(setting));
+    let mut options: Vec<_> = options.map(|(_, option)| *option).collect();
+    options.push("--fresh to start anew");
+    format!("{inner} (options: {})", options.join("; ")).into()
+}
+
 /// Says in the task's report, and on the terminal, which files were left out.
 fn with_remarks(mut task: Task, folders: &[ImageFolder]) -> Task {
     for report in folders.iter().map(ImageFolder::report) {
         if !report.is_clean() {
-            eprintln!("{report}");
+            complain(report);
             task = task.with_remark(format!("Files: {report}."));
         }
     }
@@ -488,8 +566,6 @@ pub(crate) fn finish(
         return Ok(());
     }
     let comparison = study.comparison()?;
-    println!("{}", comparison.table()?);
-    println!("{}", comparison.paired_table()?);
     let report = study.write_report_with(more)?;
     let fraction = study.protocol().label_fractions.first().copied();
     let mut line = Vec::new();
@@ -497,6 +573,12 @@ pub(crate) fn finish(
         let accuracy = comparison.accuracy(&method.name, fraction.unwrap_or(1.0))?;
         line.push(format!("{} {:.1} %", method.name, 100.0 * accuracy.mean));
     }
-    println!("{name}: {}, report: {}", line.join(", "), report.display());
+    say(comparison.table()?);
+    say(comparison.paired_table()?);
+    say(format_args!(
+        "{name}: {}, report: {}",
+        line.join(", "),
+        report.display()
+    ));
     Ok(())
 }

@@ -11,7 +11,7 @@ use simclr::prelude::*;
 use simclr::study::{SeedRun, Study};
 use simclr::train::FineTune;
 
-use super::experiment::{AnyResult, ExperimentArguments, Preset};
+use super::experiment::{AnyResult, ExperimentArguments, Preset, pause_handle};
 
 /// Epochs between the checkpoints of short trainings, for which writing them takes longer than
 /// the steps.
@@ -153,6 +153,7 @@ fn without_labels(
     let run = Pretrain::new(config)
         .progress(arguments.progress())
         .checkpoint_epochs(RARELY)
+        .callback(pause_handle())
         .run(textures.clone(), study.dir().join("stand-in"))?;
     let (first, last) = (run.result.first_epoch(), run.result.last_epoch());
     let learned = format!(
@@ -182,6 +183,7 @@ fn with_labels(
     let run = FineTune::new(config)
         .progress(arguments.progress())
         .checkpoint_epochs(RARELY)
+        .callback(pause_handle())
         .run(
             &textures.split(parts, Seed(arguments.seed))?,
             study.dir().join("stand-in"),

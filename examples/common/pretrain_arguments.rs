@@ -2,12 +2,14 @@
 #![allow(dead_code)] // Each example uses a part of it.
 
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use clap::{Args, Parser, ValueEnum};
 use simclr::optim::LearningRateScaling;
 use simclr::optim::{AdamConfig, LarsConfig, OptimizerConfig, SgdConfig};
 use simclr::prelude::*;
 use simclr::study::Protocol;
+use simclr::train::OnNan;
 
 use super::experiment::{AnyResult, ExperimentArguments, Options};
 
@@ -31,6 +33,15 @@ pub(crate) enum OptimizerName {
     Adam,
 }
 
+/// What is done about a step whose loss is not a finite number.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum OnNanName {
+    /// The training stops.
+    Stop,
+    /// The step is left out; after ten in a row the training stops.
+    Skip,
+}
+
 /// The options of an experiment with self-supervision.
 #[derive(Debug, Clone, Parser)]
 pub(crate) struct SelfSupervisionArguments {
@@ -52,7 +63,14 @@ impl SelfSupervisionArguments {
         let pretrain = &self.pretrain;
         Pretrain::new(config)
             .checkpoint_epochs(pretrain.checkpoint_epochs)
+            .checkpoint_steps(pretrain.checkpoint_steps)
+            .checkpoint_interval(pretrain.checkpoint_minutes)
             .keep_checkpoints(pretrain.keep_checkpoint_max)
+            .cache_bytes(u64::from(pretrain.cache_mib) << 20)
+            .on_nan(match pretrain.on_nan {
+                OnNanName::Stop => OnNan::Stop,
+                OnNanName::Skip => OnNan::Skip,
+            })
             .progress(self.experiment.progress())
             .gradient_checkpointing(self.experiment.gradient_checkpointing())
     }
@@ -135,9 +153,36 @@ pub(crate) struct PretrainArguments {
     /// Epochs between checkpoints.
     #[arg(long, default_value_t = NonZeroUsize::MIN)]
     checkpoint_epochs: NonZeroUsize,
-    /// How many of the newest checkpoints stay.
-    #[arg(long, default_value = "2")]
+    /// Steps between checkpoints, besides.
+    #[arg(long)]
+    checkpoint_steps: Option<NonZeroUsize>,
+    /// Minutes between checkpoints, besides.
+    #[arg(long, default_value = "10", value_parser = minutes)]
+    checkpoint_minutes: Duration,
+    /// Memory for decoded images, in MiB.
+    #[arg(long, default_value_t = 2048)]
+    cache_mib: u32,
+    /// What is done about a step whose loss is not a finite number.
+    #[arg(long, value_enum, default_value = "stop")]
+    on_nan: OnNanName,
+    /// How many of the newest checkpoints stay: at least 2, since the newest may be damaged.
+    #[arg(long, default_value = "2", value_parser = at_least_two)]
     keep_checkpoint_max: NonZeroUsize,
+}
+
+fn minutes(text: &str) -> Result<Duration, String> {
+    let minutes: f64 = text.parse().map_err(|_| "expected a number".to_owned())?;
+    let seconds = Duration::try_from_secs_f64(60.0 * minutes);
+    seconds.map_err(|_| "expected a number of minutes, 0 or more".to_owned())
+}
+
+fn at_least_two(text: &str) -> Result<NonZeroUsize, String> {
+    let count: NonZeroUsize = text.parse().map_err(|_| "expected a number".to_owned())?;
+    if count > NonZeroUsize::MIN {
+        Ok(count)
+    } else {
+        Err("expected at least 2".into())
+    }
 }
 
 /// Puts an option over a setting, if it was given.

@@ -8,7 +8,7 @@ use simclr::data::Concatenated;
 use simclr::eval::probes::LinearProbe;
 use simclr::prelude::*;
 
-use super::{AnyResult, load};
+use super::{AnyResult, load, say};
 
 /// `TF2_finetuning*.py NETWORK DATA`, with the paths that the scripts compose given whole.
 #[derive(Debug, Parser)]
@@ -67,6 +67,6 @@ pub(crate) fn run(script: &ProbeScript) -> AnyResult {
     let file = File::create(&script.out);
     file.and_then(|mut file| std::io::Write::write_all(&mut file, &csv))
         .map_err(|error| format!("{}: {error}", script.out.display()))?;
-    println!("{report}");
+    say(&report);
     Ok(())
 }

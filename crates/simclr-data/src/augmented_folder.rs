@@ -1,3 +1,4 @@
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -33,7 +34,10 @@ impl OfflineAugmentation {
         let out = out.as_ref();
         self.validate_for(folder)?;
         let parent = parent_of(out, folder.root())?;
+        remove_leftovers(&parent)?;
         let temporary = temporary_in(&parent)?;
+        // Says that it is no leftover, until it is dropped.
+        let _lock = lock_folder(temporary.path());
         let numbers = (0..folder.len()).into_par_iter();
         let copies = numbers.map(|index| self.write_image(folder, index, temporary.path()));
         let copies: Vec<usize> = copies.collect::<Result<_>>()?;
@@ -98,13 +102,55 @@ fn parent_of(out: &Path, source: &Path) -> Result<PathBuf> {
     Ok(parent)
 }
 
+/// How the names of temporary folders begin.
+const PREFIX: &str = ".augmenting.";
+
+/// Removes the temporary folders of killed processes; those of others at work are locked.
+fn remove_leftovers(parent: &Path) -> Result<()> {
+    let fail = |source| Error::io(parent, source);
+    for entry in std::fs::read_dir(parent).map_err(fail)? {
+        let entry = entry.map_err(fail)?;
+        let is_ours = entry.file_name().to_string_lossy().starts_with(PREFIX);
+        if is_ours && lock_folder(&entry.path()).is_some() {
+            let path = entry.path();
+            std::fs::remove_dir_all(&path).map_err(|source| Error::io(path, source))?;
+        }
+    }
+    Ok(())
+}
+
+/// The operating system's lock on a folder, which goes with the process; `None` if another has
+/// it, or where folders cannot be locked.
+fn lock_folder(path: &Path) -> Option<File> {
+    let folder = File::open(path).ok()?;
+    folder.try_lock().ok().map(|()| folder)
+}
+
 fn temporary_in(parent: &Path) -> Result<tempfile::TempDir> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".augmenting.");
+    builder.prefix(PREFIX);
     // Temporary folders are private by default, but this one becomes a result that others
     // may read: the process's umask decides, as for any new folder.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
     let folder = builder.tempdir_in(parent);
     folder.map_err(|source| Error::io(parent, source))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folders_of_killed_processes_go_and_those_of_others_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let [killed, at_work, other] = [".augmenting.killed", ".augmenting.at-work", "cores"]
+            .map(|name| dir.path().join(name));
+        for path in [&killed, &at_work, &other] {
+            std::fs::create_dir_all(path.join("crack")).unwrap();
+        }
+        let _lock = lock_folder(&at_work).unwrap();
+        remove_leftovers(dir.path()).unwrap();
+        assert!(!killed.exists() && at_work.exists() && other.exists());
+    }
 }

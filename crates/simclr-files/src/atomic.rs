@@ -1,10 +1,10 @@
 //! Files that are either complete or not there.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use tempfile::{NamedTempFile, TempPath};
+use tempfile::NamedTempFile;
 
 use crate::digest::DigestWriter;
 use crate::error::{Error, Result};
@@ -147,11 +147,11 @@ pub fn replace_atomically<E: From<Error>>(
     path: &Path,
     write: impl FnOnce(&Path) -> Result<(), E>,
 ) -> Result<(), E> {
-    let temporary: TempPath = temporary_beside(path)?.into_temp_path();
-    write(&temporary)?;
+    let temporary = temporary_beside(path)?;
+    write(temporary.path())?;
     File::options()
         .write(true)
-        .open(&temporary)
+        .open(temporary.path())
         .and_then(|file| file.sync_all())
         .map_err(Error::io(path))?;
     temporary
@@ -160,7 +160,8 @@ pub fn replace_atomically<E: From<Error>>(
     Ok(sync_folder(path)?)
 }
 
-/// Removes what a killed process left half-written in the folder `dir`.
+/// Removes what killed processes left half-written in the folder `dir`; what another process is
+/// writing stays.
 ///
 /// # Errors
 /// [`Error::Io`] if the folder cannot be read or a file not be removed.
@@ -171,11 +172,17 @@ pub fn remove_leftovers(dir: &Path) -> Result<()> {
             .file_name()
             .and_then(|name| name.to_str())
             .is_some_and(|name| name.starts_with('.') && name.ends_with(SUFFIX));
-        if leftover {
+        if leftover && !is_being_written(&path) {
             fs::remove_file(&path).map_err(Error::io(&path))?;
         }
     }
     Ok(())
+}
+
+/// Writers hold a lock on their temporary file, which goes when they end, in whatever way.
+fn is_being_written(path: &Path) -> bool {
+    let lock = File::open(path).map(|file| file.try_lock());
+    matches!(lock, Ok(Err(TryLockError::WouldBlock)))
 }
 
 /// Brings the new name to the disk. Where folders cannot be synchronised, the
@@ -208,9 +215,14 @@ fn temporary_beside(path: &Path) -> Result<NamedTempFile> {
     // others may read: the process's umask decides, as for any new file.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder
+    let temporary = builder
         .tempfile_in(folder_of(path))
-        .map_err(Error::io(path))
+        .map_err(Error::io(path))?;
+    // Where a file system has no locks, the file is only less safe from `remove_leftovers`; on
+    // Windows a lock would keep this process from writing to it by its path.
+    #[cfg(unix)]
+    let _ = temporary.as_file().try_lock();
+    Ok(temporary)
 }
 
 #[cfg(test)]
@@ -285,6 +297,14 @@ mod tests {
         }
         remove_leftovers(dir.path()).unwrap();
         assert_eq!(names(dir.path()), [".hidden", "config.json", "notes.tmp"]);
+
+        // What is being written is no leftover.
+        let path = dir.path().join("value");
+        for durability in [Durability::Synchronized, Durability::Buffered] {
+            write_atomically(&path, durability, |_| remove_leftovers(dir.path())).unwrap();
+            write_with_digest(&path, durability, 0, |_| remove_leftovers(dir.path())).unwrap();
+        }
+        assert!(path.exists());
     }
 
     #[cfg(unix)]

@@ -81,3 +81,12 @@ pub(crate) fn check_positive(setting: &'static str, value: usize) -> Result<()> 
         Err(Error::setting(setting, "at least 1", value))
     }
 }
+
+pub(crate) fn check_count(setting: &'static str, value: usize, most: usize) -> Result<()> {
+    check_positive(setting, value)?;
+    if value <= most {
+        Ok(())
+    } else {
+        Err(Error::setting(setting, format!("at most {most}"), value))
+    }
+}

@@ -3,7 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::error::{check_not_negative, check_positive};
+use crate::error::{check_count, check_not_negative, check_positive};
+
+/// More than anybody trains for; what is counted with them stays within its type.
+const MOST_EPOCHS: usize = 1_000_000;
+const MOST_STEPS: usize = 1_000_000_000;
 
 /// How the learning rate grows with the batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -93,13 +97,14 @@ impl ScheduleConfig {
     /// Checks every setting.
     ///
     /// # Errors
-    /// No epochs or steps, or a learning rate or warm-up that is negative or not finite.
+    /// No epochs or steps, or more than a million or a billion; a learning rate or warm-up that is
+    /// negative or not finite.
     pub fn validate(&self) -> Result<()> {
         check_not_negative("learning rate", self.learning_rate)?;
         check_not_negative("warm-up epochs", self.warmup_epochs)?;
         match self.steps {
-            Some(steps) => check_positive("steps", steps),
-            None => check_positive("epochs", self.epochs),
+            Some(steps) => check_count("steps", steps, MOST_STEPS),
+            None => check_count("epochs", self.epochs, MOST_EPOCHS),
         }
     }
 
@@ -115,7 +120,7 @@ impl ScheduleConfig {
     /// ```
     pub fn total_steps(&self, images: usize, batch_size: usize) -> usize {
         self.steps
-            .unwrap_or_else(|| self.epochs * images / batch_size.max(1) + 1)
+            .unwrap_or_else(|| self.epochs.saturating_mul(images) / batch_size.max(1) + 1)
     }
 }
 
@@ -228,6 +233,16 @@ mod tests {
         let config = config.with_epochs(0);
         assert!(config.validate().is_err());
         assert!(config.clone().with_steps(0).validate().is_err());
+        for config in [
+            config.clone().with_epochs(usize::MAX),
+            config.clone().with_steps(usize::MAX),
+        ] {
+            let error = config.validate().unwrap_err().to_string();
+            assert!(
+                error.contains("at most") && error.contains("18446744073709551615"),
+                "{error}"
+            );
+        }
         assert!(config.with_steps(5).validate().is_ok());
         let unknown = serde_json::from_str::<ScheduleConfig>(r#"{"warmup": 1}"#);
         assert!(unknown.unwrap_err().to_string().contains("`warmup`"));

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use simclr_files::{read_json, remove_leftovers, write_json};
+use simclr_train::run::arithmetic;
 
 use crate::cell::Cell;
 use crate::error::{Error, Result};
@@ -43,6 +44,8 @@ struct Record<R> {
     cell: Cell,
     #[serde(alias = "subject")]
     model_fingerprint: String,
+    /// Instruction set and precision; cells of earlier versions do not know them.
+    arithmetic: Option<String>,
     result: R,
 }
 
@@ -77,13 +80,14 @@ impl CellStore {
         E: From<Error>,
     {
         let path = self.path(cell);
-        if let Some(record) = read_json::<Record<R>>(&path).map_err(Error::from)? {
+        if let Some(record) = read(&path)? {
             record.check(&path, cell, model_fingerprint)?;
             return Ok(record.result);
         }
         let record = Record {
             cell: cell.clone(),
             model_fingerprint: model_fingerprint.to_owned(),
+            arithmetic: Some(arithmetic().map_err(Error::from)?),
             result: compute()?,
         };
         write_json(&path, &record).map_err(Error::from)?;
@@ -93,6 +97,16 @@ impl CellStore {
     fn path(&self, cell: &Cell) -> PathBuf {
         self.dir.join(cell.file_name())
     }
+}
+
+fn read<R: DeserializeOwned>(path: &Path) -> Result<Option<Record<R>>> {
+    read_json(path).map_err(|error| match error {
+        error @ simclr_files::Error::Io { .. } => error.into(),
+        damaged => Error::StudyFile {
+            path: path.to_owned(),
+            reason: format!("{damaged}; remove the file, and the cell is computed again"),
+        },
+    })
 }
 
 impl<R> Record<R> {
@@ -115,7 +129,13 @@ impl<R> Record<R> {
                 model_fingerprint,
             ));
         }
-        Ok(())
+        let arithmetic = arithmetic()?;
+        match &self.arithmetic {
+            Some(recorded) if *recorded != arithmetic => {
+                Err(differs("arithmetic", recorded, &arithmetic))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -172,5 +192,19 @@ mod tests {
         );
         let error = get(&like, "one").unwrap_err();
         assert!(error.contains("another cell"), "{error}");
+
+        fs::remove_file(store.path(&cell)).unwrap();
+        assert_eq!(get(&cell, "one"), Ok(2));
+        let text = fs::read_to_string(store.path(&cell)).unwrap();
+        fs::write(
+            store.path(&cell),
+            text.replace("\"result\": 2", "\"result\": 3"),
+        )
+        .unwrap();
+        let error = get(&cell, "one").unwrap_err();
+        assert!(
+            error.contains("damaged") && error.contains("computed again"),
+            "{error}"
+        );
     }
 }

@@ -24,6 +24,12 @@ pub enum Error {
         /// The value it has.
         found: String,
     },
+    /// The study was paused between two cells; running it again goes on from there.
+    #[error("the study in {} was paused; the same command goes on from there", dir.display())]
+    Paused {
+        /// The study's folder.
+        dir: PathBuf,
+    },
     /// A file could not be read or written.
     #[error(transparent)]
     File(#[from] simclr_files::Error),

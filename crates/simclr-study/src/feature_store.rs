@@ -12,19 +12,22 @@ use simclr_checkpoint::{CheckpointFile, Metadata};
 use simclr_data::{Dataset, content_digest};
 use simclr_eval::Features;
 use simclr_files::remove_leftovers;
-use simclr_kernels::Precision;
 use simclr_model::FrozenEncoder;
 use simclr_progress::Progress;
+use simclr_train::run::arithmetic;
 
 use crate::error::{Error, Result};
 
 /// The name of the only tensor in a file.
 const FEATURES: &str = "features";
 
+/// The entry of a file's metadata with the name that the file must have.
+const KEY: &str = "key";
+
 /// A folder of features.
 ///
 /// A file's name is a digest of the encoder's parameters, the images' contents and order,
-/// how they are prepared, and the precision; labels and names are not in it, so the same
+/// how they are prepared, the instruction set and the precision; labels and names are not in it, so the same
 /// features serve every set of classes. Nothing is ever stale: what changes has another name.
 #[derive(Debug, Clone)]
 pub struct FeatureStore {
@@ -47,8 +50,8 @@ impl FeatureStore {
     /// were read.
     ///
     /// # Errors
-    /// An image that cannot be read; a damaged file of the store; a folder that cannot be
-    /// written to.
+    /// An image that cannot be read; a folder that cannot be written to. The features of a
+    /// damaged file are computed again, with a warning.
     pub fn get_or_extract(
         &self,
         encoder: &FrozenEncoder,
@@ -58,13 +61,16 @@ impl FeatureStore {
     ) -> Result<(Features, bool)> {
         let path = self.path(encoder, images.as_ref(), policy)?;
         if path.is_file() {
-            return Ok((read(&path, images.as_ref())?, true));
+            match read(&path, images.as_ref()) {
+                Ok(features) => return Ok((features, true)),
+                Err(error) => tracing::warn!("{error}; the features are computed again"),
+            }
         }
         let features = Features::extract_showing(encoder, images.clone(), policy, progress)?;
         let tensors = BTreeMap::from([(FEATURES.to_owned(), features.tensor()?)]);
         let file = CheckpointFile {
             tensors,
-            metadata: Metadata::default(),
+            metadata: Metadata::default().with_extra(KEY, name_of(&path)),
         };
         file.save(&path)?;
         Ok((features, false))
@@ -90,11 +96,8 @@ impl FeatureStore {
             digest.update(input);
             digest.update([0]);
         }
-        // Features of another precision are others.
-        let precision = Precision::current()?;
-        if precision != Precision::Single {
-            digest.update(precision.to_string());
-        }
+        // Features of another instruction set or precision are others.
+        digest.update(arithmetic()?);
         let name = hex::encode(digest.finalize());
         Ok(self.dir.join(format!("{}.safetensors", &name[..32])))
     }
@@ -108,15 +111,28 @@ pub(crate) fn encoder_digest(encoder: &FrozenEncoder) -> Result<String> {
     Ok(simclr_eval::digest(encoder.parameters().iter(), &[])?)
 }
 
+fn name_of(path: &Path) -> String {
+    path.file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
 fn read(path: &Path, images: &dyn Dataset) -> Result<Features> {
     let file = CheckpointFile::load(path, &Device::Cpu)?;
     let wrong = |reason: String| Error::StudyFile {
         path: path.to_owned(),
         reason,
     };
-    let tensor: &Tensor = file.tensors.get(FEATURES).ok_or_else(|| {
-        wrong("holds no features; remove the file, and they are computed again".into())
-    })?;
+    // Files of the first version do not know their name.
+    let key: Option<String> = file.metadata.entry(path, KEY)?;
+    if let Some(key) = key.filter(|key| *key != name_of(path)) {
+        return Err(wrong(format!("holds the features of {key}")));
+    }
+    let tensor: &Tensor = file
+        .tensors
+        .get(FEATURES)
+        .ok_or_else(|| wrong("holds no features".into()))?;
     let (rows, size) = tensor.dims2()?;
     if rows != images.len() {
         return Err(wrong(format!(
@@ -177,19 +193,31 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_file_is_named() {
+    fn the_features_of_a_damaged_or_renamed_file_are_computed_again() {
         let dir = tempfile::tempdir().unwrap();
         let store = FeatureStore::open(dir.path()).unwrap();
         let cores = SyntheticCores::new(4, 32, Seed(1)).unwrap().shared();
-        let get = || store.get_or_extract(&encoder(1), &cores, &Policy::probe(32), &mut Silent);
-        get().unwrap();
+        let get = |seed| {
+            let policy = Policy::probe(32);
+            store
+                .get_or_extract(&encoder(seed), &cores, &policy, &mut Silent)
+                .unwrap()
+        };
+        let (expected, _) = get(1);
         let file = fs::read_dir(dir.path()).unwrap().next().unwrap().unwrap();
-        let bytes = fs::read(file.path()).unwrap();
-        fs::write(file.path(), &bytes[..bytes.len() / 2]).unwrap();
-        let error = get().unwrap_err().to_string();
-        assert!(
-            error.contains(&*file.file_name().to_string_lossy()),
-            "{error}"
-        );
+        let good = fs::read(file.path()).unwrap();
+        get(2);
+        let mut files = fs::read_dir(dir.path())
+            .unwrap()
+            .map(|file| file.unwrap().path());
+        let other = files.find(|path| *path != file.path()).unwrap();
+        let mut flipped = good.clone();
+        flipped[good.len() / 2] ^= 1;
+        for damaged in [&good[..good.len() / 2], &flipped, &fs::read(other).unwrap()] {
+            fs::write(file.path(), damaged).unwrap();
+            assert_eq!(get(1), (expected.clone(), false));
+            assert!(fs::read(file.path()).unwrap() == good);
+            assert!(get(1).1);
+        }
     }
 }

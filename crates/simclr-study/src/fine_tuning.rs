@@ -113,7 +113,8 @@ impl Study {
                 let mut training = FineTune::new(config(job))
                     .progress(self.progress)
                     .gradient_checkpointing(self.gradient_checkpointing)
-                    .checkpoint_epochs(CHECKPOINT_EPOCHS);
+                    .checkpoint_epochs(CHECKPOINT_EPOCHS)
+                    .callback(self.pause.clone());
                 if let Some(parameters) = &parameters {
                     training = training.start_from(parameters.clone());
                 }
@@ -170,6 +171,7 @@ impl Study {
         mut train: impl FnMut(&TrainingJob) -> Result<NetworkEvaluation>,
     ) -> Result<()> {
         for cell in self.cells_of(&results.name, run) {
+            self.check_pause()?;
             let budget = self.label_budget(&cell)?;
             let job = self.training_job(&cell, &budget)?;
             let compute = || -> Result<_> {

@@ -58,6 +58,7 @@ impl Study {
         let mut results = self.new_method(name)?;
         let mut first = None;
         for run in runs {
+            self.check_pause()?;
             let encoder = encoder(run).map_err(Into::into)?;
             let features = self.extract_features(&results.name, &encoder, policy)?;
             // The network, and how it sees images.
@@ -134,9 +135,10 @@ impl Study {
         fraction: f64,
         folder: &str,
     ) -> Result<()> {
+        let pause = self.pause.clone();
         let image_size = self.protocol.image_size();
         self.evaluate_network(name, image_size, |run| -> Result<_> {
-            let training = pretrain.clone().seed(run.seed);
+            let training = pretrain.clone().seed(run.seed).callback(pause.clone());
             let run = training.run(run.unlabelled(fraction)?, run.dir.join(folder))?;
             Ok(SimClr::load(run.model_file, &Device::Cpu)?)
         })?;
@@ -184,6 +186,7 @@ impl Study {
         );
         let mut progress = self.progress.start(stage);
         for cell in cells {
+            self.check_pause()?;
             let compute = || {
                 let (_, fold) = self.resolve(&cell)?;
                 let budget = self.label_budget(&cell)?;

@@ -5,13 +5,14 @@ use std::fmt::Debug;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use simclr_augment::Policy;
-use simclr_data::{OfflineAugmentation, Seed};
+use simclr_data::{AugmentedDataset, Dataset, DatasetExt, OfflineAugmentation, Seed};
 use simclr_eval::ProbeSuite;
 use simclr_model::{Freeze, ResNetConfig};
 use simclr_train::{FineTuneConfig, LoopConfig, PretrainConfig};
 
 use crate::error::{Error, Result};
 use crate::fold_scheme::FoldScheme;
+use crate::task::Task;
 
 /// An experiment's settings. They are written to the study's `config.json`, and a study
 /// can only be resumed with the same.
@@ -205,6 +206,55 @@ impl Protocol {
                 .label_fractions
                 .iter()
                 .all(|fraction| fractions.contains(fraction))
+    }
+
+    /// Cuts the folds of every seed, and checks that each has images to train and to test on.
+    ///
+    /// # Errors
+    /// As [`Task::folds`]; a fold without training or test images.
+    pub fn check_folds(&self, task: &Task) -> Result<()> {
+        for &seed in &self.seeds {
+            for (index, fold) in task.folds(&self.folds, seed)?.iter().enumerate() {
+                let expected = "training and test images in every fold";
+                if fold.train.is_empty() || fold.test.is_empty() {
+                    let (train, test) = (fold.train.len(), fold.test.len());
+                    let found = format!("{train} and {test} in fold {}", index + 1);
+                    return Err(Error::setting("folds", expected, found));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that batches of self-supervision can be filled with the images that it sees.
+    ///
+    /// # Errors
+    /// As [`Task::unlabelled`]; a batch larger than the images.
+    pub fn check_pretraining(&self, task: &Task) -> Result<()> {
+        for &seed in &self.seeds {
+            let folds = task.folds(&self.folds, seed)?;
+            let fractions = &self.unlabelled_fractions;
+            let cases = folds
+                .iter()
+                .flat_map(|fold| fractions.iter().map(move |f| (fold, *f)));
+            for (fold, fraction) in cases {
+                let mut images = task.unlabelled(fold, fraction, seed)?;
+                if let Some(how) = &self.offline_augmentation {
+                    let all: Vec<usize> = (0..images.len()).collect();
+                    images = AugmentedDataset::new(images, &all, how.clone())?.shared();
+                }
+                if self.pretrain.batch_size > images.len() {
+                    let expected = format!(
+                        "at most {}, the images that self-supervision sees with an unlabelled \
+                         fraction of {fraction}",
+                        images.len()
+                    );
+                    let found = self.pretrain.batch_size;
+                    return Err(Error::setting("batch size", expected, found));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Checks everything that can be checked without the data.

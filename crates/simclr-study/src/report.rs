@@ -216,10 +216,12 @@ impl Study {
         }
         let mut report = report.section("Training");
         for (index, (name, dir)) in self.shown_runs.iter().enumerate() {
-            if let Some(metrics) = RunRecord::read(dir)?.metrics {
-                let file = format!("run-{}-{}", index + 1, file_name(name));
+            let record = RunRecord::read(dir)?;
+            let file = format!("run-{}-{}", index + 1, file_name(name));
+            if let Some(metrics) = record.metrics {
                 report = report.curves(name, &file, &metrics)?;
             }
+            report = report.notices(&file, &record.notices);
         }
         Ok(report)
     }

@@ -12,6 +12,7 @@ use simclr_eval::Features;
 use simclr_files::{read_json, write_json};
 use simclr_model::GradientCheckpointing;
 use simclr_progress::ProgressMode;
+use simclr_train::PauseHandle;
 use simclr_train::run::{Manifest, RunFacts, RunFolder};
 
 use crate::cell::Cell;
@@ -48,6 +49,7 @@ pub struct Study {
     part: Option<Part>,
     /// How many pairs of a method and a run of a seed there were.
     turns: usize,
+    pub(crate) pause: PauseHandle,
 }
 
 /// A method with all its cells.
@@ -79,6 +81,7 @@ impl Study {
     pub fn open(dir: impl Into<PathBuf>, protocol: Protocol, task: Task) -> Result<Self> {
         protocol.validate()?;
         let dir = dir.into();
+        protocol.check_folds(&task)?;
         let task = Arc::new(task);
         let seeds = protocol.seeds.iter();
         let seed_runs = seeds.map(|&seed| SeedRun::all(seed, &dir, &task, &protocol));
@@ -103,6 +106,7 @@ impl Study {
             gradient_checkpointing: GradientCheckpointing::default(),
             part: None,
             turns: 0,
+            pause: PauseHandle::default(),
         })
     }
 
@@ -170,6 +174,22 @@ impl Study {
         let runs = (first..).zip(&self.seed_runs);
         let runs = runs.filter(|(turn, _)| is_mine(*turn));
         runs.map(|(_, run)| run.clone()).collect()
+    }
+
+    /// Ends the work when this handle is paused: after the step of a training that is under way,
+    /// which is saved, or after a cell.
+    pub fn with_pause(mut self, pause: PauseHandle) -> Self {
+        self.pause = pause;
+        self
+    }
+
+    /// Fails if the study is to be paused.
+    pub(crate) fn check_pause(&self) -> Result<()> {
+        if self.pause.is_paused() {
+            let dir = self.dir().to_owned();
+            return Err(Error::Paused { dir });
+        }
+        Ok(())
     }
 
     /// Adds a paragraph to the beginning of the report: what readers must know to judge

@@ -93,7 +93,7 @@ impl<F: FnMut(&EpochMetrics) -> bool + Send> fmt::Debug for StopWhen<F> {
     }
 }
 
-/// Pauses a run from another thread.
+/// Pauses a run from another thread, or when a signal sets its flag.
 ///
 /// ```
 /// use simclr_train::{PauseHandle, Pretrain};
@@ -110,11 +110,21 @@ impl PauseHandle {
     pub fn pause(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
+
+    /// Whether it has been asked to.
+    pub fn is_paused(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// What [`pause`](Self::pause) sets, for handlers of signals.
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        self.0.clone()
+    }
 }
 
 impl Callback for PauseHandle {
     fn on_step(&mut self, _metrics: &StepMetrics) -> Control {
-        if self.0.load(Ordering::Relaxed) {
+        if self.is_paused() {
             Control::Pause
         } else {
             Control::Continue

@@ -64,6 +64,7 @@ impl TrainingConfig {
         self.projection_head.validate()?;
         self.freeze.validate()?;
         self.schedule.validate()?;
+        self.optimizer.validate()?;
         check_policy(&self.encoder, &self.policy)?;
         at_least("weight decay", self.weight_decay, 0.0)?;
         if self.batch_size == 0 {
@@ -242,9 +243,16 @@ pub(crate) fn crop_and_flip(size: usize) -> Policy {
         .with_grayscale(0.0)
 }
 
+/// The longest side of an image that a network sees. One such image takes 3 GiB as numbers.
+const LONGEST_SIDE: usize = 1 << 14;
+
 pub(crate) fn check_policy(encoder: &ResNetConfig, policy: &Policy) -> Result<()> {
     policy.validate()?;
     let (height, width) = policy.size;
+    if height.max(width) > LONGEST_SIDE {
+        let expected = format!("at most {LONGEST_SIDE}");
+        return Err(Error::setting("image size", expected, height.max(width)));
+    }
     Ok(encoder.check_image_size(height, width)?)
 }
 

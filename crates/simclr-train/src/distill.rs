@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use simclr_data::{Dataset, IntoDataset, dataset_facts};
+use simclr_data::{Dataset, IntoDataset, dataset_facts_with_contents};
 use simclr_eval::{Classifier, NetworkClassifier};
 
 use crate::config::LoopConfig;
@@ -12,6 +12,7 @@ use crate::distill_config::DistillConfig;
 use crate::distill_result::DistillResult;
 use crate::distillation::DistillationObjective;
 use crate::error::{Error, Result};
+use crate::resume::KeptNetwork;
 use crate::run::RunFacts;
 use crate::run_spec::{RunSpec, TrainingInputs};
 
@@ -94,7 +95,10 @@ impl Distill {
         let identity = identity.transpose()?;
         let inputs = TrainingInputs {
             num_classes: classes,
-            facts: RunFacts::default().dataset("train", dataset_facts("images", images.as_ref())),
+            facts: RunFacts::default().dataset(
+                "train",
+                dataset_facts_with_contents("images", images.as_ref())?,
+            ),
             identity: BTreeMap::from([("teacher", identity)]),
             images: images.clone(),
         };
@@ -102,13 +106,11 @@ impl Distill {
             loss: self.config.loss,
             teacher,
         };
-        let run = self.start(dir.into(), inputs, objective, &[])?;
+        let run = self.start(dir.into(), inputs, objective, &[], KeptNetwork::Last)?;
         let completed = run.run(&mut |_| Ok(Vec::new()))?;
+        completed.save_network()?;
         let recorded = completed.record(
-            |run| {
-                run.save_network()?;
-                DistillResult::new(run, images.len(), labelled)
-            },
+            |run| DistillResult::new(run, images.len(), labelled),
             DistillResult::summary,
         )?;
         Ok(DistillRun {

@@ -37,6 +37,18 @@ pub enum Error {
         /// The lock file.
         lock: PathBuf,
     },
+    /// None of a run's checkpoints can be gone on from.
+    #[error(
+        "{}: no checkpoint can be used: {}; put back copies of the damaged files, or start anew",
+        dir.display(),
+        reasons.join("; ")
+    )]
+    NoCheckpoint {
+        /// The folder of the checkpoints.
+        dir: PathBuf,
+        /// What is wrong with each, the newest first.
+        reasons: Vec<String>,
+    },
     /// A row does not fit the metrics file.
     #[error("{path}: {reason}")]
     MetricsRow {
@@ -66,6 +78,27 @@ pub enum Error {
         /// The loss.
         loss: f64,
     },
+    /// Training came to nothing: a loss or a weight that is not finite, or a loss that is far above
+    /// its start. Nothing of it was saved.
+    #[error(
+        "training diverged: {reason}, at step {step} with a learning rate of {learning_rate}; \
+         images of the step: {}; {}; try a smaller learning rate, more epochs of warm-up or a \
+         higher temperature, or leave out such steps (`OnNan::Skip`, --on-nan skip)",
+        listed(images),
+        last_good(checkpoint.as_deref())
+    )]
+    Diverged {
+        /// The number of the step, from 1 as in `metrics.csv`.
+        step: u64,
+        /// What was found.
+        reason: String,
+        /// The learning rate of the step.
+        learning_rate: f64,
+        /// The images of the step's batch.
+        images: Vec<String>,
+        /// The newest checkpoint, whose numbers were finite.
+        checkpoint: Option<PathBuf>,
+    },
     /// A supervised head, labels or a teacher are not there.
     #[error("{operation} needs {missing}")]
     NoLabels {
@@ -75,7 +108,10 @@ pub enum Error {
         missing: &'static str,
     },
     /// A callback paused the run; running it again goes on from there.
-    #[error("the run in {} was paused after step {step}", dir.display())]
+    #[error(
+        "the run in {} was paused and saved after step {step}; the same command goes on from there",
+        dir.display()
+    )]
     Paused {
         /// The run folder.
         dir: PathBuf,
@@ -119,6 +155,24 @@ pub enum Error {
 
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Names that a message has room for.
+const LISTED: usize = 5;
+
+fn listed(images: &[String]) -> String {
+    let mut text: Vec<_> = images.iter().take(LISTED).cloned().collect();
+    if let Some(more @ 1..) = images.len().checked_sub(LISTED) {
+        text.push(format!("and {more} more"));
+    }
+    text.join(", ")
+}
+
+fn last_good(checkpoint: Option<&Path>) -> String {
+    match checkpoint {
+        Some(path) => format!("the last good checkpoint is {}", path.display()),
+        None => "there is no checkpoint yet".to_owned(),
+    }
+}
 
 impl From<simclr_checkpoint::Error> for Error {
     fn from(error: simclr_checkpoint::Error) -> Self {

@@ -4,15 +4,18 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use simclr_checkpoint::load_model;
-use simclr_data::{Dataset, DatasetExt, LoaderConfig, Split, Subset, ViewLoader, dataset_facts};
+use simclr_data::{
+    Dataset, DatasetExt, LoaderConfig, Split, Subset, ViewLoader, dataset_facts_with_contents,
+};
 use simclr_eval::metrics::ClassificationReport;
-use simclr_eval::{NetworkClassifier, classifier_scores, values_digest};
-use simclr_model::{FineTuneFrom, Freeze, Parameters, SimClr};
+use simclr_eval::{NetworkClassifier, classifier_scores};
+use simclr_model::{FineTuneFrom, Freeze, SimClr};
 
 use crate::config::LoopConfig;
 use crate::error::{Error, Result};
 use crate::fine_tune_config::FineTuneConfig;
 use crate::fine_tune_result::{Evaluation, FineTuneResult};
+use crate::resume::KeptNetwork;
 use crate::run::RunFacts;
 use crate::run_spec::{RunSpec, TrainingInputs};
 use crate::supervised::SupervisedObjective;
@@ -113,12 +116,11 @@ impl FineTune {
     pub fn run(&self, split: &Split<Subset>, dir: impl Into<PathBuf>) -> Result<FineTuneRun> {
         self.config.validate()?;
         check_labels(split)?;
-        let weights = self.initial_weights.as_ref();
         let inputs = TrainingInputs {
             images: split.train.shared(),
             num_classes: split.train.class_names().len(),
-            facts: facts(split),
-            identity: BTreeMap::from([("start", weights.map(parameters_digest).transpose()?)]),
+            facts: facts(split)?,
+            identity: BTreeMap::new(),
         };
         let validation_images = self.evaluation_loader(&split.validation)?;
         let run = self.start(
@@ -126,6 +128,7 @@ impl FineTune {
             inputs,
             SupervisedObjective,
             &validation::COLUMNS,
+            KeptNetwork::Best,
         )?;
         let mut validation = Validation {
             images: validation_images,
@@ -236,16 +239,14 @@ fn parts(split: &Split<Subset>) -> [(&'static str, &Subset); 3] {
     ]
 }
 
-fn facts(split: &Split<Subset>) -> RunFacts {
-    RunFacts::default()
-        .dataset("train", dataset_facts("images", &split.train))
-        .dataset("validation", dataset_facts("images", &split.validation))
-        .dataset("test", dataset_facts("images", &split.test))
-}
-
-fn parameters_digest(parameters: &Parameters) -> Result<String> {
-    let named = parameters.iter();
-    Ok(values_digest(
-        named.map(|(name, variable)| (name, variable.as_tensor())),
-    )?)
+fn facts(split: &Split<Subset>) -> Result<RunFacts> {
+    let mut facts = RunFacts::default();
+    for (part, images) in [
+        ("train", &split.train),
+        ("validation", &split.validation),
+        ("test", &split.test),
+    ] {
+        facts = facts.dataset(part, dataset_facts_with_contents("images", images)?);
+    }
+    Ok(facts)
 }

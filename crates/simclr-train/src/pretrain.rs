@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use simclr_data::{Dataset, IntoDataset, dataset_facts};
+use simclr_data::{Dataset, IntoDataset, dataset_facts_with_contents};
 use simclr_model::FrozenEncoder;
 
 use crate::config::LoopConfig;
 use crate::contrastive::ContrastiveObjective;
 use crate::error::Result;
+use crate::health::{EFFECTIVE_RANK, WatchedImages};
 use crate::pretrain_config::PretrainConfig;
 use crate::pretrain_result::PretrainResult;
+use crate::resume::KeptNetwork;
 use crate::run::RunFacts;
 use crate::run_spec::{RunSpec, TrainingInputs};
 
@@ -69,21 +71,30 @@ impl Pretrain {
         let images = images.into_dataset();
         let inputs = TrainingInputs {
             num_classes: images.class_names().len(),
-            facts: RunFacts::default()
-                .dataset("unlabelled", dataset_facts("images", images.as_ref())),
+            facts: RunFacts::default().dataset(
+                "unlabelled",
+                dataset_facts_with_contents("images", images.as_ref())?,
+            ),
             identity: BTreeMap::new(),
             images: images.clone(),
         };
         let objective = ContrastiveObjective {
             loss: self.config.loss,
         };
-        let run = self.start(dir.into(), inputs, objective, &[])?;
-        let completed = run.run(&mut |_| Ok(Vec::new()))?;
+        let size = self.config.policy.size.0;
+        let watched = WatchedImages::of(&images, size, &self.options.device)?;
+        let columns = [EFFECTIVE_RANK];
+        let mut run = self.start(dir.into(), inputs, objective, &columns, KeptNetwork::Last)?;
+        if let Some(oddity) = watched.oddity()? {
+            run.notice("images", oddity)?;
+        }
+        let completed = run.run(&mut |trainer| {
+            let rank = watched.effective_rank(trainer.model())?;
+            Ok(vec![(EFFECTIVE_RANK, rank)])
+        })?;
+        completed.save_network()?;
         let recorded = completed.record(
-            |run| {
-                run.save_network()?;
-                PretrainResult::new(run, &self.config, images.len())
-            },
+            |run| PretrainResult::new(run, &self.config, images.len()),
             PretrainResult::summary,
         )?;
         if recorded.result.collapsed {

@@ -4,7 +4,7 @@ use simclr_report::plot::{LineChart, Series};
 use simclr_report::{Report, Table};
 
 use crate::error::Result;
-use crate::run::{Manifest, MetricsTable, RunRecord};
+use crate::run::{Manifest, MetricsTable, Notice, RunRecord};
 
 /// A figure of the columns whose names end alike.
 struct Family {
@@ -29,7 +29,7 @@ enum YAxis {
 /// From here on one axis from 0 hides what happens near the smallest values.
 const WIDE_RANGE: f64 = 8.0;
 
-const FAMILIES: [Family; 5] = [
+const FAMILIES: [Family; 6] = [
     Family {
         ending: "contrast_loss",
         file: "contrast-loss",
@@ -59,6 +59,13 @@ const FAMILIES: [Family; 5] = [
         axis: YAxis::Around,
     },
     Family {
+        ending: "effective_rank",
+        file: "effective-rank",
+        title: "Effective rank",
+        caption: "In how many directions the embeddings of some images differ (RankMe), after each epoch: 1 if the network tells none from another.",
+        axis: YAxis::Around,
+    },
+    Family {
         ending: "learning_rate",
         file: "learning-rate",
         title: "Learning rate",
@@ -85,6 +92,10 @@ pub trait TrainingReport: Sized {
     /// If the drawing fails.
     fn curves(self, name: &str, file: &str, metrics: &MetricsTable) -> Result<Self>;
 
+    /// Adds a table of what was noticed while a run was going on, if anything; `file` stands
+    /// before the name of its file.
+    fn notices(self, file: &str, notices: &[Notice]) -> Self;
+
     /// Adds what is needed to repeat a run: seeds, data and processes.
     fn manifest(self, manifest: &Manifest) -> Self;
 }
@@ -96,7 +107,27 @@ impl TrainingReport for Report {
             Some(metrics) => report.section("Training").curves("", "", metrics)?,
             None => report,
         };
-        Ok(report.manifest(&record.manifest))
+        Ok(report
+            .notices("run", &record.notices)
+            .manifest(&record.manifest))
+    }
+
+    fn notices(self, file: &str, notices: &[Notice]) -> Self {
+        if notices.is_empty() {
+            return self;
+        }
+        let table = Table::new(
+            format!("{file}-notices"),
+            "What was noticed while the run was going on.",
+        );
+        let table = table.columns(["step", "subject", "notice"]);
+        self.table(notices.iter().fold(table, |table, notice| {
+            table.row([
+                notice.step.into(),
+                notice.subject.as_str().into(),
+                notice.text.as_str().into(),
+            ])
+        }))
     }
 
     fn curves(self, name: &str, file: &str, metrics: &MetricsTable) -> Result<Self> {
@@ -272,7 +303,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let page = |name: &str, supervised: f64| {
             let dir = dir.path().join(name);
-            let run = RunFolder::open(&dir, &"settings", &RunFacts::default()).unwrap();
+            let run = RunFolder::open(&dir, &serde_json::json!({}), &RunFacts::default()).unwrap();
             let mut log = run
                 .metrics(&["contrast_loss", "supervised_loss"], None)
                 .unwrap();

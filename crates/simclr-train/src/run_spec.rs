@@ -5,19 +5,23 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use candle_core::Device;
 use serde::Serialize;
 use simclr_augment::Augmentation;
 use simclr_data::{Dataset, LastBatch, LoaderConfig, Seed, ViewLoader};
+use simclr_eval::values_digest;
 use simclr_model::{GradientCheckpointing, Parameters, SimClr};
 use simclr_optim::{NamedVariable, Optimizer, WarmupCosine};
 use simclr_progress::{Progress, ProgressMode, Stage};
 
 use crate::callback::Callback;
 use crate::config::LoopConfig;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::health::OnNan;
 use crate::objective::Objective;
+use crate::resume::KeptNetwork;
 use crate::run::{RunFacts, RunFolder};
 use crate::trainer::Trainer;
 use crate::training_run::{RunOptions, TrainingRun};
@@ -202,7 +206,21 @@ impl<C: LoopConfig> RunSpec<C> {
         self
     }
 
-    /// How many checkpoints are kept. Default: 5.
+    /// After how many steps a checkpoint is written, besides. Default: only after epochs.
+    pub fn checkpoint_steps(mut self, steps: impl Into<Option<NonZeroUsize>>) -> Self {
+        self.options.checkpoint_steps = steps.into();
+        self
+    }
+
+    /// After what time a checkpoint is written, besides: the step that is under way then is
+    /// finished first. Default: 10 minutes.
+    pub fn checkpoint_interval(mut self, interval: Duration) -> Self {
+        self.options.checkpoint_interval = interval;
+        self
+    }
+
+    /// How many checkpoints are kept: at least 2, so that the run can go on from the one before
+    /// if the newest is damaged. Default: 5.
     pub fn keep_checkpoints(mut self, keep: NonZeroUsize) -> Self {
         self.options.keep_checkpoints = keep;
         self
@@ -214,6 +232,12 @@ impl<C: LoopConfig> RunSpec<C> {
         self
     }
 
+    /// What is done about a step whose loss is not finite. Default: the run stops.
+    pub fn on_nan(mut self, on_nan: OnNan) -> Self {
+        self.options.on_nan = on_nan;
+        self
+    }
+
     /// Opens the run folder and goes to its newest checkpoint. `extra_columns` are filled once
     /// an epoch. Everything is checked before the folder is made.
     pub(crate) fn start(
@@ -222,6 +246,7 @@ impl<C: LoopConfig> RunSpec<C> {
         inputs: TrainingInputs,
         objective: impl Objective + 'static,
         extra_columns: &[&'static str],
+        kept_network: KeptNetwork,
     ) -> Result<TrainingRun> {
         let objective: Arc<dyn Objective> = match &self.objective {
             Some(own) => own.clone(),
@@ -231,6 +256,11 @@ impl<C: LoopConfig> RunSpec<C> {
         columns.extend(objective.metrics());
         columns.push("weight_decay");
         columns.extend(extra_columns);
+        let keep = self.options.keep_checkpoints;
+        if keep == NonZeroUsize::MIN {
+            let expected = "at least 2, since the newest may be damaged";
+            return Err(Error::setting("checkpoints to keep", expected, keep));
+        }
         let loader = self.loader(&inputs.images)?;
         let trainer = self.trainer(inputs.num_classes, inputs.images.len(), objective)?;
         let schedule = &self.config.schedule;
@@ -239,6 +269,8 @@ impl<C: LoopConfig> RunSpec<C> {
             .unwrap_or_else(|| loader.steps(schedule.epochs));
         let facts = inputs.facts.seed("run", self.config.seed.0);
         let mut identity = inputs.identity;
+        let start = self.initial_weights.as_ref();
+        identity.insert("start", start.map(parameters_digest).transpose()?);
         self.add_own_parts(&mut identity);
         let config = RecordedConfig {
             config: &self.config,
@@ -252,7 +284,10 @@ impl<C: LoopConfig> RunSpec<C> {
             loader,
             trainer,
             total_steps,
-            self.options.clone(),
+            RunOptions {
+                kept_network,
+                ..self.options.clone()
+            },
             self.callbacks.clone(),
         )
         .map(|run| run.with_progress(stage, self.progress.as_ref()))
@@ -337,4 +372,11 @@ impl<C: LoopConfig> RunSpec<C> {
         parameters.load_matching(heads)?;
         Ok(())
     }
+}
+
+fn parameters_digest(parameters: &Parameters) -> Result<String> {
+    let named = parameters.iter();
+    Ok(values_digest(
+        named.map(|(name, variable)| (name, variable.as_tensor())),
+    )?)
 }

@@ -5,7 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
-use simclr_checkpoint::{Source, check_architecture, load_model, model_checkpoint, save_model};
+use simclr_checkpoint::{
+    CheckpointFile, LoadedModel, Metadata, Source, check_architecture, load_model,
+    model_checkpoint, save_model,
+};
 use simclr_kernels::{backward, recycle};
 use simclr_model::SimClr;
 use simclr_optim::{Optimizer, OptimizerConfig, WarmupCosine, weight_decay_term};
@@ -199,6 +202,41 @@ impl Trainer {
         Ok(metrics)
     }
 
+    /// Takes a step, unless its loss is not finite: then the step is left out, and so is what the
+    /// batch did to the moving statistics of batch norms. The step counts all the same.
+    pub(crate) fn step_or_skip(&mut self, batch: &TrainingBatch<'_>) -> Result<StepMetrics> {
+        let store = self.model.store()?;
+        let moving = store.iter().filter(|(name, _)| name.contains(".moving_"));
+        let moving = moving.map(|(_, variable)| Ok((variable.clone(), variable.copy()?)));
+        let moving: Vec<_> = moving.collect::<Result<_>>()?;
+        match self.step_batch(batch) {
+            Err(Error::NotFinite { step, loss }) => {
+                for (variable, before) in &moving {
+                    variable.set(before)?;
+                }
+                self.step += 1;
+                Ok(StepMetrics {
+                    step,
+                    learning_rate: self.learning_rate(step),
+                    total_loss: loss,
+                    weight_decay: f64::NAN,
+                    values: Vec::new(),
+                })
+            }
+            result => result,
+        }
+    }
+
+    /// Whether the learning rate is still rising.
+    pub(crate) fn is_warming_up(&self) -> bool {
+        (self.step as usize) < self.schedule.warmup_steps()
+    }
+
+    /// The learning rate of a step, counted from 0.
+    pub(crate) fn learning_rate(&self, step: u64) -> f64 {
+        self.schedule.at(step as usize)
+    }
+
     fn penalty(&self) -> Result<Option<Tensor>> {
         if self.weight_decay == 0.0 {
             return Ok(None);
@@ -214,9 +252,14 @@ impl Trainer {
     /// # Errors
     /// A file that cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
+        Ok(self.checkpoint()?.save(path)?)
+    }
+
+    /// What [`save`](Self::save) writes.
+    pub(crate) fn checkpoint(&self) -> Result<CheckpointFile> {
         let mut file = model_checkpoint(&self.model, self.source())?;
         file.tensors.extend(self.optimizer.state()?);
-        Ok(file.save(path)?)
+        Ok(file)
     }
 
     /// Goes back to where [`save`](Self::save) was called.
@@ -224,23 +267,20 @@ impl Trainer {
     /// # Errors
     /// A file that is missing, damaged or of another architecture or optimizer.
     pub fn restore(&mut self, path: &Path, device: &Device) -> Result<()> {
-        let saved = load_model(path, device)?;
-        check_architecture(path, &saved.metadata, self.model.config())?;
-        let step = saved
-            .metadata
-            .source
-            .and_then(|source| source.global_step)
-            .ok_or_else(|| Error::RunFile {
-                path: path.to_owned(),
-                reason: "does not say after which step it was written".into(),
-            })?;
+        let saved = load_network(path, self, device)?;
+        self.adopt(path, &saved)
+    }
+
+    /// Goes to where a checkpoint of the same architecture was saved.
+    pub(crate) fn adopt(&mut self, path: &Path, saved: &LoadedModel) -> Result<()> {
+        let step = steps_of(path, &saved.metadata)?;
         let parameters = saved.model.store()?;
         let values = parameters
             .iter()
             .map(|(name, variable)| (name, variable.as_tensor()));
         self.model.store()?.load(values.collect::<Vec<_>>())?;
         self.optimizer.load_state(&saved.state)?;
-        self.step = step.unsigned_abs();
+        self.step = step;
         Ok(())
     }
 
@@ -255,4 +295,21 @@ impl Trainer {
     fn source(&self) -> Source {
         Source::new("simclr training").with_global_step(self.step as i64)
     }
+}
+
+/// Reads a network of this architecture.
+pub(crate) fn load_network(path: &Path, trainer: &Trainer, device: &Device) -> Result<LoadedModel> {
+    let saved = load_model(path, device)?;
+    check_architecture(path, &saved.metadata, trainer.model().config())?;
+    Ok(saved)
+}
+
+/// After how many steps a network was saved.
+pub(crate) fn steps_of(path: &Path, metadata: &Metadata) -> Result<u64> {
+    let source = metadata.source.as_ref();
+    let step = source.and_then(|source| u64::try_from(source.global_step?).ok());
+    step.ok_or_else(|| Error::RunFile {
+        path: path.to_owned(),
+        reason: "does not say after which step it was written".into(),
+    })
 }

@@ -6,33 +6,39 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use candle_core::Device;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use simclr_checkpoint::CheckpointFile;
 use simclr_data::{Dataset, ViewLoader};
 use simclr_model::GradientCheckpointing;
 use simclr_progress::{Progress, Silent, Stage, StepUpdate};
 
 use crate::callback::{Callback, Control, EpochMetrics};
 use crate::error::{Error, Result};
+use crate::health::{
+    COLLAPSED_RANK, EFFECTIVE_RANK, LONG_ENOUGH, MOST_SKIPPED, OnNan, STARVED, has_diverged,
+    is_chance, not_finite,
+};
 use crate::objective::{Metric, TrainingBatch};
-use crate::run::{Checkpoints, MetricsLog, MetricsTable, RunFolder};
-use crate::trainer::{StepMetrics, Trainer};
+use crate::resume::{KeptNetwork, METRICS, Resumption};
+use crate::run::{Checkpoints, MetricsLog, MetricsTable, Notices, RunFolder};
+use crate::trainer::{StepMetrics, Trainer, load_network, steps_of};
 
 /// Gives the values of a run's extra columns after each epoch.
 pub(crate) type EpochHook<'a> = dyn FnMut(&Trainer) -> Result<Vec<Metric>> + 'a;
 
-/// The trained network in the run folder.
-const MODEL_FILE: &str = "model.safetensors";
-
-/// How a run is carried out. Nothing here changes its result.
+/// How a run is carried out. Nothing here changes its result, if its losses are finite.
 #[derive(Debug, Clone)]
 pub(crate) struct RunOptions {
     pub(crate) device: Device,
     pub(crate) gradient_checkpointing: GradientCheckpointing,
     pub(crate) checkpoint_epochs: NonZeroUsize,
+    pub(crate) checkpoint_steps: Option<NonZeroUsize>,
+    pub(crate) checkpoint_interval: Duration,
     pub(crate) keep_checkpoints: NonZeroUsize,
+    pub(crate) kept_network: KeptNetwork,
     pub(crate) cache_bytes: u64,
+    pub(crate) on_nan: OnNan,
 }
 
 impl Default for RunOptions {
@@ -41,8 +47,12 @@ impl Default for RunOptions {
             device: Device::Cpu,
             gradient_checkpointing: GradientCheckpointing::default(),
             checkpoint_epochs: NonZeroUsize::MIN,
+            checkpoint_steps: None,
+            checkpoint_interval: Duration::from_secs(600),
             keep_checkpoints: NonZeroUsize::new(5).unwrap_or(NonZeroUsize::MIN),
+            kept_network: KeptNetwork::Last,
             cache_bytes: 2 << 30,
+            on_nan: OnNan::default(),
         }
     }
 }
@@ -51,6 +61,7 @@ impl Default for RunOptions {
 pub(crate) struct TrainingRun {
     folder: RunFolder,
     checkpoints: Checkpoints,
+    last_checkpoint: Instant,
     /// The number of steps after which each epoch is over, ascending.
     epoch_ends: Vec<usize>,
     metrics: MetricsLog,
@@ -62,6 +73,26 @@ pub(crate) struct TrainingRun {
     /// The rows of the epoch under way.
     epoch_rows: Vec<Vec<(String, f64)>>,
     throughput: Throughput,
+    /// As it was when the epoch began.
+    epoch_start: Throughput,
+    notices: Notices,
+    /// The images of the step under way.
+    batch_indices: Vec<usize>,
+    /// The loss of the run's first step, once that is taken.
+    first_loss: Option<f64>,
+    /// Steps left out, one after the other.
+    skipped: usize,
+    /// Whether a notice says so.
+    is_starved: bool,
+    stopped_early: bool,
+    is_finished: bool,
+}
+
+/// What all results say.
+#[derive(Deserialize)]
+struct Finished {
+    steps: usize,
+    #[serde(default)]
     stopped_early: bool,
 }
 
@@ -76,6 +107,15 @@ pub(crate) struct Throughput {
 impl Throughput {
     pub(crate) fn images_per_second(&self) -> f64 {
         self.images as f64 / self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
+    }
+
+    /// What has come since an earlier moment.
+    fn since(&self, earlier: &Self) -> Self {
+        Self {
+            images: self.images - earlier.images,
+            elapsed: self.elapsed.saturating_sub(earlier.elapsed),
+            waited: self.waited.saturating_sub(earlier.waited),
+        }
     }
 
     /// The share of the time in which the network waited for data.
@@ -96,6 +136,9 @@ pub(crate) struct CompletedRun {
     pub(crate) throughput: Throughput,
     /// Whether a callback stopped it.
     pub(crate) stopped_early: bool,
+    /// Whether its result was there before.
+    is_finished: bool,
+    device: Device,
 }
 
 /// A run whose result is in its folder.
@@ -107,10 +150,10 @@ pub(crate) struct RecordedRun<R> {
 }
 
 impl TrainingRun {
-    /// Goes to the folder's newest checkpoint.
+    /// Goes to the folder's newest checkpoint that can be used.
     pub(crate) fn open(
         folder: RunFolder,
-        columns: &[&str],
+        columns: &[&'static str],
         loader: ViewLoader,
         mut trainer: Trainer,
         total_steps: usize,
@@ -118,25 +161,33 @@ impl TrainingRun {
         callbacks: Vec<Arc<Mutex<dyn Callback>>>,
     ) -> Result<Self> {
         let checkpoints = folder.checkpoints(options.keep_checkpoints)?;
-        if let Some(latest) = checkpoints.latest()? {
-            trainer.restore(&latest.path, &options.device)?;
-        }
-        let taken = trainer.steps_taken();
-        let result: Option<Value> = folder.result()?;
-        let is_finished = result.is_some_and(|result| result["steps"] == taken);
-        // A finished run is not gone on with, also if it was stopped early.
-        let total_steps = if is_finished {
-            taken as usize
-        } else {
-            total_steps
+        let resumption = Resumption {
+            folder: &folder,
+            checkpoints: &checkpoints,
+            columns,
+            device: &options.device,
+            kept: options.kept_network,
         };
+        let metrics = resumption.go_to_newest(&mut trainer)?;
+        let taken = trainer.steps_taken() as usize;
+        let finished: Option<Finished> = folder.result()?;
+        // A finished run is not gone on with, also if it was stopped early.
+        let finished = finished.filter(|result| result.steps >= taken);
+        let total_steps = finished.as_ref().map_or(total_steps, |result| result.steps);
         let epoch_ends = epoch_ends(&loader, total_steps);
-        let metrics = folder.metrics(columns, Some(taken))?;
-        let epoch_start = epoch_ends.iter().rfind(|&&end| end <= taken as usize);
+        let epoch_start = epoch_ends.iter().rfind(|&&end| end <= taken);
         let epoch_rows = rows_after(&metrics, epoch_start.copied().unwrap_or(0))?;
+        let losses = MetricsTable::read(metrics.path())?.series("total_loss")?;
         Ok(Self {
+            notices: folder.notices(taken as u64)?,
+            first_loss: losses.first().map(|(_, loss)| *loss),
+            batch_indices: Vec::new(),
+            skipped: 0,
+            is_starved: false,
+            epoch_start: Throughput::default(),
             folder,
             checkpoints,
+            last_checkpoint: Instant::now(),
             epoch_ends,
             metrics,
             loader,
@@ -146,7 +197,8 @@ impl TrainingRun {
             callbacks,
             epoch_rows,
             throughput: Throughput::default(),
-            stopped_early: false,
+            stopped_early: finished.as_ref().is_some_and(|result| result.stopped_early),
+            is_finished: finished.is_some(),
         })
     }
 
@@ -162,7 +214,7 @@ impl TrainingRun {
 
     /// Where the run's network belongs.
     pub(crate) fn model_file(&self) -> PathBuf {
-        self.folder.dir().join(MODEL_FILE)
+        self.folder.model_file()
     }
 
     /// The rows of `metrics.csv` up to where this session begins.
@@ -182,7 +234,8 @@ impl TrainingRun {
             let batch = batch?.to_device(&self.options.device)?;
             let dataset = self.loader.dataset();
             let labels: Vec<_> = batch.indices.iter().map(|&i| dataset.label(i)).collect();
-            let metrics = self.trainer.step_batch(&TrainingBatch {
+            self.batch_indices.clone_from(&batch.indices);
+            let metrics = self.step(&TrainingBatch {
                 views: &batch.views,
                 labels: &labels,
             })?;
@@ -209,7 +262,121 @@ impl TrainingRun {
             progress: self.progress,
             throughput: self.throughput,
             stopped_early: self.stopped_early,
+            is_finished: self.is_finished,
+            device: self.options.device,
         })
+    }
+
+    /// Takes a step, and looks at its loss.
+    fn step(&mut self, batch: &TrainingBatch<'_>) -> Result<StepMetrics> {
+        let metrics = match self.options.on_nan {
+            OnNan::Stop => self.trainer.step_batch(batch),
+            OnNan::Skip => self.trainer.step_or_skip(batch),
+        };
+        let metrics = match metrics {
+            Err(Error::NotFinite { step, loss }) => {
+                return Err(self.diverged(step + 1, format!("the loss is {loss}"))?);
+            }
+            metrics => metrics?,
+        };
+        let (step, loss) = (metrics.step + 1, metrics.total_loss);
+        if !loss.is_finite() {
+            self.skipped += 1;
+            if self.skipped == MOST_SKIPPED {
+                let reason = format!("the losses of {MOST_SKIPPED} steps in a row are not finite");
+                return Err(self.diverged(step, reason)?);
+            }
+            let images = self.batch_images().join(", ");
+            let text = format!("the loss was {loss}; images: {images}");
+            self.notices.add(step, "step left out", text)?;
+            return Ok(metrics);
+        }
+        self.skipped = 0;
+        let first = *self.first_loss.get_or_insert(loss);
+        if has_diverged(loss, first) {
+            let reason =
+                format!("the loss is {loss:.3e}, and that of the first step was {first:.3}");
+            return Err(self.diverged(step, reason)?);
+        }
+        Ok(metrics)
+    }
+
+    /// The names of the images of the step under way.
+    fn batch_images(&self) -> Vec<String> {
+        let dataset = self.loader.dataset();
+        let indices = self.batch_indices.iter();
+        indices.map(|&index| dataset.name(index)).collect()
+    }
+
+    fn diverged(&self, step: u64, reason: String) -> Result<Error> {
+        Ok(Error::Diverged {
+            step,
+            reason,
+            learning_rate: self.trainer.learning_rate(step.saturating_sub(1)),
+            images: self.batch_images(),
+            checkpoint: self.checkpoints.list()?.pop().map(|newest| newest.path),
+        })
+    }
+
+    /// Fails if a number of the network or of the optimizer is not finite.
+    fn check_numbers(&self, file: &CheckpointFile) -> Result<()> {
+        match not_finite(&file.tensors)? {
+            None => Ok(()),
+            Some(name) => {
+                let reason = format!("`{name}` has a number that is not finite");
+                Err(self.diverged(self.trainer.steps_taken(), reason)?)
+            }
+        }
+    }
+
+    /// Adds a notice about the run as it is now.
+    pub(crate) fn notice(&mut self, subject: &str, text: impl Into<String>) -> Result<()> {
+        self.notices.add(self.trainer.steps_taken(), subject, text)
+    }
+
+    /// Looks for signs of collapse in an epoch, and of a loader that is too slow.
+    fn look_at(&mut self, epoch: &EpochMetrics) -> Result<()> {
+        const ADVICE: &str = "try a smaller learning rate or more epochs of warm-up, and see \
+                              whether the images are all alike";
+        let batch = self.loader.config().batch_size as f64;
+        let images = self.loader.dataset().len() as f64;
+        if !self.trainer.is_warming_up() {
+            if let Some(accuracy) = epoch.get("contrast_accuracy")
+                && is_chance(accuracy, batch, images.max(batch))
+            {
+                let text = format!(
+                    "views find their partners in {:.2} % of the cases, and by chance it would be \
+                     {:.2} %; {ADVICE}",
+                    100.0 * accuracy,
+                    100.0 / batch
+                );
+                self.notice("collapse", text)?;
+            }
+            if let Some(rank) = epoch.get(EFFECTIVE_RANK)
+                && rank < COLLAPSED_RANK
+            {
+                let text = format!(
+                    "the embeddings of different images hardly differ, their effective rank is \
+                     {rank:.2}; {ADVICE}"
+                );
+                self.notice("collapse", text)?;
+            }
+        }
+        let share = self.throughput.since(&self.epoch_start).waiting_share();
+        let long_enough = self.throughput.elapsed > LONG_ENOUGH;
+        self.epoch_start = self.throughput;
+        if share > STARVED && long_enough && !self.is_starved {
+            self.is_starved = true;
+            let text = format!(
+                "the network waited for images in {:.0} % of the epoch; keep more decoded images \
+                 in memory (`cache_bytes`, --cache-mib, now {} MiB), make the files smaller, or \
+                 leave the loader more processor cores",
+                100.0 * share,
+                self.options.cache_bytes >> 20
+            );
+            self.notice("slow loader", text)?;
+        }
+        Ok(())
     }
 
     /// Records the step, and the epoch if it ends here; saves a checkpoint where one is due.
@@ -229,8 +396,10 @@ impl TrainingRun {
         let ended = self.epoch_ends.binary_search(&(steps as usize)).ok();
         let mut row = row(epoch, metrics);
         if ended.is_some() {
+            self.check_numbers(&self.trainer.checkpoint()?)?;
             row.extend(after_epoch(&self.trainer)?);
         }
+        row.retain(|(_, value)| value.is_finite());
         self.metrics.append(steps, &row)?;
         self.progress.step(&StepUpdate {
             images,
@@ -242,19 +411,23 @@ impl TrainingRun {
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value));
         self.epoch_rows.push(named.collect());
-        let mut is_checkpoint_due = false;
+        let every = self.options.checkpoint_steps;
+        let mut is_checkpoint_due = every
+            .is_some_and(|every| steps.is_multiple_of(every.get() as u64))
+            || self.last_checkpoint.elapsed() >= self.options.checkpoint_interval;
         if let Some(index) = ended {
             let epoch = EpochMetrics {
                 epoch: index + 1,
                 steps,
                 values: means(&std::mem::take(&mut self.epoch_rows)),
             };
+            self.look_at(&epoch)?;
             control = control.max(self.ask(|callback| callback.on_epoch(&epoch)));
             if control == Control::Stop {
                 self.end_at(steps as usize);
             }
             let every = self.options.checkpoint_epochs.get();
-            is_checkpoint_due =
+            is_checkpoint_due |=
                 epoch.epoch.is_multiple_of(every) || epoch.epoch == self.epoch_ends.len();
         }
         if is_checkpoint_due || control == Control::Pause {
@@ -279,26 +452,44 @@ impl TrainingRun {
         answers.max().unwrap_or_default()
     }
 
-    fn checkpoint(&self) -> Result<()> {
+    fn checkpoint(&mut self) -> Result<()> {
         self.metrics.sync()?;
-        let step = self.trainer.steps_taken();
+        let position = serde_json::to_value(self.metrics.position());
+        let position = position.map_err(Error::json(self.metrics.path()))?;
+        let mut file = self.trainer.checkpoint()?;
+        self.check_numbers(&file)?;
+        file.metadata = file.metadata.with_extra(METRICS, position);
         self.checkpoints
-            .save(step, |path| self.trainer.save(path))?;
+            .save(self.trainer.steps_taken(), |path| Ok(file.save(path)?))?;
+        self.last_checkpoint = Instant::now();
         Ok(())
     }
 }
 
 impl CompletedRun {
     pub(crate) fn model_file(&self) -> PathBuf {
-        self.folder.dir().join(MODEL_FILE)
+        self.folder.model_file()
     }
 
-    /// Writes the network as it is after the last step.
+    /// Sees to it that the network after the last step is in its file.
     pub(crate) fn save_network(&self) -> Result<()> {
-        self.trainer.save_model(&self.model_file())
+        let path = self.model_file();
+        if self.is_finished {
+            let found = load_network(&path, &self.trainer, &self.device)
+                .and_then(|saved| steps_of(&path, &saved.metadata));
+            match found {
+                Ok(step) if step == self.trainer.steps_taken() => return Ok(()),
+                Ok(step) => tracing::warn!(
+                    "{} is the network after step {step}; it is written again",
+                    path.display()
+                ),
+                Err(error) => tracing::warn!("{error}; the network is written again"),
+            }
+        }
+        self.trainer.save_model(&path)
     }
 
-    /// Writes the result and says what it is. A session without steps finds it recorded.
+    /// Writes the result and says what it is. A finished run finds it recorded.
     pub(crate) fn record<R>(
         mut self,
         result: impl FnOnce(&Self) -> Result<R>,
@@ -307,9 +498,10 @@ impl CompletedRun {
     where
         R: Serialize + DeserializeOwned,
     {
-        let result = match self.folder.result()? {
-            Some(recorded) if self.throughput.images == 0 => recorded,
-            _ => {
+        let recorded = self.folder.result()?.filter(|_| self.is_finished);
+        let result = match recorded {
+            Some(recorded) => recorded,
+            None => {
                 let result = result(&self)?;
                 self.folder.write_result(&result)?;
                 result

@@ -135,7 +135,11 @@ fn an_own_objective_has_its_columns_its_errors_and_is_part_of_the_identity() {
         .unwrap();
     assert_eq!(run.result.last_epoch().contrast_loss, 0.0);
     let metrics = String::from_utf8(file(&folder, "metrics.csv")).unwrap();
-    assert!(metrics.starts_with("step,epoch,learning_rate,total_loss,oracle,weight_decay\n"));
+    assert!(
+        metrics.starts_with(
+            "step,epoch,learning_rate,total_loss,oracle,weight_decay,effective_rank\n"
+        )
+    );
     let error = pretrain(1)
         .objective(Failing { scale: 0.25 })
         .run(cores(), &folder)

@@ -3,9 +3,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rayon::prelude::*;
-use sha2::{Digest, Sha256};
 use simclr_augment::DecodedImage;
 
+use super::file_digests::FileDigests;
 use super::scan::{Scan, ScanReport, relative_name, scan};
 use crate::dataset::{Dataset, count_labels};
 use crate::decode::{decode_file, readable_formats};
@@ -37,6 +37,7 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone)]
 pub struct ImageFolder {
     inner: Arc<Listing>,
+    digests: Arc<FileDigests>,
 }
 
 #[derive(Debug, Default)]
@@ -133,8 +134,10 @@ impl ImageFolderBuilder {
         if !listing.report.is_clean() {
             tracing::warn!(folder = %self.root.display(), "{}", listing.report);
         }
-        let inner = Arc::new(listing);
-        Ok(ImageFolder { inner })
+        Ok(ImageFolder {
+            digests: Arc::new(FileDigests::new(listing.paths.len())),
+            inner: Arc::new(listing),
+        })
     }
 }
 
@@ -221,13 +224,13 @@ impl Dataset for ImageFolder {
     }
 
     fn decode(&self, index: usize) -> Result<DecodedImage> {
-        decode_file(self.path(index)?)
+        let path = self.path(index)?;
+        self.digests.check(index, path)?;
+        decode_file(path)
     }
 
     fn content_digest(&self, index: usize) -> Result<[u8; 32]> {
-        let path = self.path(index)?;
-        let bytes = std::fs::read(path).map_err(|source| Error::io(path, source))?;
-        Ok(Sha256::digest(bytes).into())
+        self.digests.of(index, self.path(index)?)
     }
 }
 

@@ -1,3 +1,4 @@
+mod file_digests;
 mod image_folder;
 mod scan;
 

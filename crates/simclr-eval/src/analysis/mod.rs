@@ -2,6 +2,7 @@
 //! neighbours.
 
 mod calibration;
+mod effective_rank;
 mod interval;
 mod neighbours;
 mod principal;
@@ -9,6 +10,7 @@ mod repeat;
 mod variance;
 
 pub use calibration::{Calibration, CalibrationBin};
+pub use effective_rank::effective_rank;
 pub use interval::{PairedComparison, Summary};
 pub use neighbours::{Neighbour, nearest_neighbours, neighbours_within};
 pub use principal::PrincipalComponents;

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 
 const PREFIX: &str = "step-";
 const SUFFIX: &str = ".safetensors";
+const SET_ASIDE: &str = ".set-aside";
 
 /// A checkpoint in a run folder.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,12 +70,17 @@ impl Checkpoints {
         Ok(found)
     }
 
-    /// The checkpoint with the most steps; `None` before the first.
+    /// Takes a checkpoint out of the list without deleting it: renames it to
+    /// `step-00000120.safetensors.set-aside`.
     ///
     /// # Errors
-    /// [`Error::File`] if the folder cannot be read.
-    pub fn latest(&self) -> Result<Option<CheckpointFile>> {
-        Ok(self.list()?.pop())
+    /// [`Error::File`] if it cannot be renamed.
+    pub fn set_aside(&self, file: &CheckpointFile) -> Result<PathBuf> {
+        let mut name = file.path.clone().into_os_string();
+        name.push(SET_ASIDE);
+        let path = PathBuf::from(name);
+        fs::rename(&file.path, &path).map_err(Error::io(&file.path))?;
+        Ok(path)
     }
 
     /// Writes the checkpoint after `step` steps and removes the oldest ones
@@ -141,14 +147,16 @@ mod tests {
     fn the_newest_are_kept_by_step_not_by_name_or_age() {
         let dir = tempfile::tempdir().unwrap();
         let checkpoints = open(dir.path(), 3);
-        assert_eq!(checkpoints.latest().unwrap(), None);
+        assert_eq!(checkpoints.list().unwrap(), []);
         for step in [100_000_000, 120, 0, 99_999_999, 240] {
             save(&checkpoints, step);
         }
         assert_eq!(steps(&checkpoints), [240, 99_999_999, 100_000_000]);
-        let latest = checkpoints.latest().unwrap().unwrap();
-        assert_eq!(latest.step, 100_000_000);
-        assert_eq!(fs::read_to_string(latest.path).unwrap(), "100000000");
+        let latest = checkpoints.list().unwrap().pop().unwrap();
+        assert_eq!(fs::read_to_string(&latest.path).unwrap(), "100000000");
+        let aside = checkpoints.set_aside(&latest).unwrap();
+        assert_eq!(steps(&checkpoints), [240, 99_999_999]);
+        assert_eq!(fs::read_to_string(aside).unwrap(), "100000000");
     }
 
     #[test]

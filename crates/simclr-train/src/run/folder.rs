@@ -12,9 +12,10 @@ use simclr_files::{read_json, remove_leftovers, write_json};
 use super::checkpoints::Checkpoints;
 use super::configuration::differences;
 use super::lock::FolderLock;
-use super::manifest::{Manifest, RunFacts, Session};
-use super::metrics_log::MetricsLog;
+use super::manifest::{Manifest, RunFacts, Session, arithmetic};
+use super::metrics_log::{MetricsLog, MetricsPosition};
 use super::metrics_table::MetricsTable;
+use super::notices::{Notice, Notices};
 use crate::error::{Error, Result};
 
 const CONFIG: &str = "config.json";
@@ -22,6 +23,10 @@ const MANIFEST: &str = "manifest.json";
 const METRICS: &str = "metrics.csv";
 const RESULT: &str = "result.json";
 const CHECKPOINTS: &str = "checkpoints";
+const NOTICES: &str = "notices.json";
+/// Of a study.
+const CELLS: &str = "cells";
+const MODEL: &str = "model.safetensors";
 
 /// A run folder that this process may write to.
 ///
@@ -31,6 +36,8 @@ const CHECKPOINTS: &str = "checkpoints";
 /// | `manifest.json` | seeds, data digests, versions, commands |
 /// | `metrics.csv` | figures by step, see [`MetricsLog`] |
 /// | `checkpoints/` | see [`Checkpoints`] |
+/// | `notices.json` | what was noticed, if anything, see [`Notices`] |
+/// | `model.safetensors` | the trained network |
 /// | `result.json` | there once the run is finished |
 /// | `run.lock` | keeps a second process away |
 ///
@@ -78,7 +85,8 @@ impl RunFolder {
     /// Opens the folder `dir` for the run with this configuration and these
     /// seeds and data, making it if needed.
     ///
-    /// A folder that is there already must belong to the same run. `config`
+    /// A folder that is there already must belong to the same run, with the same instruction set
+    /// and precision, unless nothing in it is finished: no checkpoint, result or cell of a study. `config`
     /// should hold everything that decides the result, and nothing else: the
     /// number of threads or of checkpoints to keep may change from session to
     /// session.
@@ -93,25 +101,37 @@ impl RunFolder {
         facts: &RunFacts,
     ) -> Result<Self> {
         let dir = dir.into();
+        let arithmetic = arithmetic()?;
         fs::create_dir_all(&dir).map_err(Error::io(&dir))?;
         let lock = FolderLock::take(&dir)?;
         remove_leftovers(&dir)?;
 
-        let recorded: Option<Value> = read_json(&dir.join(CONFIG))?;
-        let manifest: Option<Manifest> = read_json(&dir.join(MANIFEST))?;
+        let mut recorded: Option<Value> = read_json(&dir.join(CONFIG))?;
+        let mut manifest: Option<Manifest> = read_json(&dir.join(MANIFEST))?;
         let mut different = Vec::new();
         if let Some(recorded) = &recorded {
             let now = as_read_back(&dir.join(CONFIG), config)?;
             different.extend(differences(recorded, &now));
         }
         if let Some(manifest) = &manifest {
-            different.extend(differences(&manifest.facts.identity(), &facts.identity()));
+            different.extend(differences(
+                &manifest.identity(),
+                &facts.identity(&arithmetic),
+            ));
         }
         if !different.is_empty() {
-            return Err(Error::RunDiffers {
-                dir,
-                differences: different,
-            });
+            if holds_work(&dir)? {
+                return Err(Error::RunDiffers {
+                    dir,
+                    differences: different,
+                });
+            }
+            tracing::warn!(
+                "{} holds nothing that was finished, so it is taken for this run: {}",
+                dir.display(),
+                different.join("; ")
+            );
+            (recorded, manifest) = (None, None);
         }
 
         let mut manifest = manifest.unwrap_or_default();
@@ -129,13 +149,35 @@ impl RunFolder {
         &self.dir
     }
 
-    /// `metrics.csv` with these columns: the rows up to and including the step
-    /// `after` are kept, none at the beginning of a run (`None`, or step 0).
+    /// `metrics.csv` with these columns: the rows up to a position are kept, none at the
+    /// beginning of a run (`None`).
     ///
     /// # Errors
     /// As [`MetricsLog::open`].
-    pub fn metrics(&self, columns: &[&str], after: Option<u64>) -> Result<MetricsLog> {
-        MetricsLog::open(self.dir.join(METRICS), columns, after)
+    pub fn metrics(
+        &self,
+        columns: &[&str],
+        position: Option<&MetricsPosition>,
+    ) -> Result<MetricsLog> {
+        MetricsLog::open(self.metrics_file(), columns, position)
+    }
+
+    /// Where `metrics.csv` is, or will be.
+    pub fn metrics_file(&self) -> PathBuf {
+        self.dir.join(METRICS)
+    }
+
+    /// The notices up to and including step `last`.
+    ///
+    /// # Errors
+    /// As [`Notices::open`].
+    pub fn notices(&self, last: u64) -> Result<Notices> {
+        Notices::open(self.dir.join(NOTICES), last)
+    }
+
+    /// Where the trained network is, or will be.
+    pub fn model_file(&self) -> PathBuf {
+        self.dir.join(MODEL)
     }
 
     /// The checkpoints, of which the newest `keep` stay.
@@ -175,6 +217,8 @@ pub struct RunRecord {
     pub metrics: Option<MetricsTable>,
     /// `result.json`, if the run is finished.
     pub result: Option<Value>,
+    /// `notices.json`.
+    pub notices: Vec<Notice>,
 }
 
 impl RunRecord {
@@ -196,8 +240,21 @@ impl RunRecord {
                 .then(|| MetricsTable::read(metrics))
                 .transpose()?,
             result: read_json(&dir.join(RESULT))?,
+            notices: Notices::open(dir.join(NOTICES), u64::MAX)?.list().to_vec(),
         })
     }
+}
+
+/// Whether there is a checkpoint, a result or a cell of a study in a folder or below it.
+fn holds_work(dir: &Path) -> Result<bool> {
+    for entry in fs::read_dir(dir).map_err(Error::io(dir))? {
+        let path = entry.map_err(Error::io(dir))?.path();
+        let is_work = path.ends_with(RESULT) || dir.ends_with(CHECKPOINTS) || dir.ends_with(CELLS);
+        if is_work || (path.is_dir() && holds_work(&path)?) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The configuration as it will read from its file: numbers take the way
@@ -268,7 +325,9 @@ mod tests {
     #[test]
     fn another_configuration_seed_or_data_set_is_refused_and_changes_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        drop(RunFolder::open(dir.path(), &json!({"rate": 0.1}), &facts("x")).unwrap());
+        let run = RunFolder::open(dir.path(), &json!({"rate": 0.1}), &facts("x")).unwrap();
+        run.write_result(&json!({})).unwrap();
+        drop(run);
         let before = RunRecord::read(dir.path()).unwrap();
         let error = RunFolder::open(
             dir.path(),

@@ -32,13 +32,17 @@ impl RunFacts {
 
     /// What must be the same in every session of a run. The data may move, so
     /// their place is not in it.
-    pub(super) fn identity(&self) -> Value {
+    pub(super) fn identity(&self, arithmetic: &str) -> Value {
         let digests: BTreeMap<_, _> = self
             .datasets
             .iter()
             .map(|(part, facts)| (part, &facts.digest))
             .collect();
-        json!({ "seeds": self.seeds, "dataset digest": digests })
+        json!({
+            "seeds": self.seeds,
+            "dataset digest": digests,
+            "arithmetic (SIMCLR_SIMD, SIMCLR_PRECISION)": arithmetic,
+        })
     }
 }
 
@@ -62,6 +66,13 @@ pub struct Session {
 }
 
 impl Manifest {
+    /// The identity of the run that is recorded.
+    pub(super) fn identity(&self) -> Value {
+        let last = self.sessions.last();
+        self.facts
+            .identity(last.map_or("", |session| &session.arithmetic))
+    }
+
     /// No seeds and data, and the process that calls.
     pub fn of_this_process() -> Self {
         Self {
@@ -87,7 +98,12 @@ impl Session {
     }
 }
 
-fn arithmetic() -> simclr_kernels::Result<String> {
+/// The instruction set and the precision of the fused kernels, as far as this thread is concerned.
+/// Results differ by rounding between them.
+///
+/// # Errors
+/// A choice, for example by an environment variable, that does not exist or not here.
+pub fn arithmetic() -> simclr_kernels::Result<String> {
     let (level, precision) = (SimdLevel::current()?, Precision::current()?);
     Ok(format!("{level}, {precision} precision"))
 }
@@ -141,7 +157,7 @@ mod tests {
                         digest: digest.into(),
                     },
                 )
-                .identity()
+                .identity("")
         };
         assert_eq!(facts("/a", "1"), facts("/b", "1"));
         assert_ne!(facts("/a", "1"), facts("/a", "2"));

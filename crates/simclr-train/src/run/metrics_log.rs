@@ -4,7 +4,8 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use simclr_files::write_bytes;
+use serde::{Deserialize, Serialize};
+use simclr_files::{Digest, write_bytes};
 
 use super::metrics_table::STEP;
 use crate::error::{Error, Result};
@@ -15,47 +16,81 @@ use crate::error::{Error, Result};
 /// was written; the others are fixed when the log is opened. Cells may be
 /// empty, as evaluation figures are in most rows.
 ///
-/// Each row goes to the file in one write. A run that goes on after step *n*
-/// opens the log with `Some(n)`, which cuts the rows that the interrupted
-/// process wrote past its last checkpoint: in the end the file is, byte for
-/// byte, that of a run that never stopped. For this a step's row must be
-/// written, and [`sync`](Self::sync)ed, before its checkpoint.
+/// Each row goes to the file in one write. A checkpoint keeps the log's
+/// [`position`](Self::position), and a run that goes on from it opens the log
+/// there, which cuts the rows that the interrupted process wrote past it: in
+/// the end the file is, byte for byte, that of a run that never stopped. For
+/// this a step's row must be written, and [`sync`](Self::sync)ed, before its
+/// checkpoint.
 #[derive(Debug)]
 pub struct MetricsLog {
     path: PathBuf,
     columns: Vec<String>,
     file: File,
     last_step: Option<u64>,
+    digest: Digest,
+}
+
+/// How far a [`MetricsLog`] has been written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetricsPosition {
+    /// The step of the last row; 0 before the first.
+    pub step: u64,
+    /// The SHA-256 of the file up to and including that row; checkpoints of earlier versions do
+    /// not know it.
+    #[serde(default)]
+    pub sha256: Option<String>,
 }
 
 impl MetricsLog {
     /// Opens the log `path` with the columns `step` and `columns`: empty for a
-    /// run that begins (`None`, or step 0), or with the rows up to and
-    /// including step `after`.
+    /// run that begins (`None`, or step 0), or with the rows up to a position.
     ///
     /// # Errors
-    /// [`Error::RunFile`] if the rows of step `after` and before should be
-    /// there, but the file is missing, has other columns or is no metrics
-    /// file; [`Error::MetricsRow`] if a column's name is given twice;
-    /// [`Error::File`].
-    pub fn open(path: impl Into<PathBuf>, columns: &[&str], after: Option<u64>) -> Result<Self> {
+    /// As [`check`](Self::check); [`Error::MetricsRow`] if a column's name is given twice.
+    pub fn open(
+        path: impl Into<PathBuf>,
+        columns: &[&str],
+        position: Option<&MetricsPosition>,
+    ) -> Result<Self> {
         let path = path.into();
         let columns = with_step_column(&path, columns)?;
-        let (kept, last_step) = match after {
-            None | Some(0) => (encode(&path, &columns)?, None),
-            Some(step) => rows_through(&path, &columns, step)?,
+        let position = position.filter(|position| position.step > 0);
+        let kept = match position {
+            None => encode(&path, &columns)?,
+            Some(position) => rows_through(&path, &columns, position)?,
         };
         write_bytes(&path, &kept)?;
         let file = File::options()
             .append(true)
             .open(&path)
             .map_err(Error::io(&path))?;
+        let mut digest = Digest::default();
+        digest.update(&kept);
         Ok(Self {
             path,
             columns,
             file,
-            last_step,
+            last_step: position.map(|position| position.step),
+            digest,
         })
+    }
+
+    /// Whether the log `path` can be opened at a position; changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::RunFile`] if the rows up to there should be there, but the file is missing, ends
+    /// before, has other columns, or holds other rows than were written; [`Error::File`].
+    pub fn check(path: &Path, columns: &[&str], position: &MetricsPosition) -> Result<()> {
+        rows_through(path, &with_step_column(path, columns)?, position).map(|_| ())
+    }
+
+    /// How far the log has been written.
+    pub fn position(&self) -> MetricsPosition {
+        MetricsPosition {
+            step: self.last_step.unwrap_or(0),
+            sha256: Some(self.digest.to_hex()),
+        }
     }
 
     /// Writes the row of `step`; columns that `values` does not name stay
@@ -87,6 +122,7 @@ impl MetricsLog {
         }
         let row = encode(&self.path, &cells)?;
         self.file.write_all(&row).map_err(Error::io(&self.path))?;
+        self.digest.update(&row);
         self.last_step = Some(step);
         Ok(())
     }
@@ -136,8 +172,9 @@ fn encode(path: &Path, cells: &[String]) -> Result<Vec<u8>> {
     bytes.map_err(Error::io(path))
 }
 
-/// The head of the file up to the row of step `last`, and the last step in it.
-fn rows_through(path: &Path, columns: &[String], last: u64) -> Result<(Vec<u8>, Option<u64>)> {
+/// The head of the file up to a position.
+fn rows_through(path: &Path, columns: &[String], position: &MetricsPosition) -> Result<Vec<u8>> {
+    let last = position.step;
     let wrong = |reason: String| Error::RunFile {
         path: path.to_owned(),
         reason,
@@ -177,7 +214,24 @@ fn rows_through(path: &Path, columns: &[String], last: u64) -> Result<(Vec<u8>, 
         last_step = Some(step);
     }
     content.truncate(keep);
-    Ok((content, last_step))
+    if last_step != Some(last) {
+        let end = last_step.unwrap_or(0);
+        return Err(wrong(format!(
+            "ends after step {end}; expected the row of step {last}"
+        )));
+    }
+    let mut digest = Digest::default();
+    digest.update(&content);
+    let computed = digest.to_hex();
+    if position
+        .sha256
+        .as_ref()
+        .is_some_and(|stored| *stored != computed)
+    {
+        let reason = format!("the rows up to step {last} are not those that the run wrote");
+        return Err(wrong(reason));
+    }
+    Ok(content)
 }
 
 #[cfg(test)]
@@ -207,15 +261,15 @@ mod tests {
         let whole = fs::read(whole).unwrap();
 
         let path = dir.path().join("resumed.csv");
-        write_steps(
-            &mut MetricsLog::open(&path, &COLUMNS, None).unwrap(),
-            1..=27,
-        );
+        let mut log = MetricsLog::open(&path, &COLUMNS, None).unwrap();
+        write_steps(&mut log, 1..=20);
+        let position = log.position();
+        write_steps(&mut log, 21..=27);
         // The process was killed in the middle of row 28, after checkpoint 20.
         let mut torn = File::options().append(true).open(&path).unwrap();
         torn.write_all(b"28,2,0.03").unwrap();
         write_steps(
-            &mut MetricsLog::open(&path, &COLUMNS, Some(20)).unwrap(),
+            &mut MetricsLog::open(&path, &COLUMNS, Some(&position)).unwrap(),
             21..=40,
         );
         let resumed = fs::read(path).unwrap();
@@ -245,7 +299,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("metrics.csv");
         write_steps(&mut MetricsLog::open(&path, &COLUMNS, None).unwrap(), 1..=3);
-        for beginning in [None, Some(0)] {
+        let empty = MetricsPosition {
+            step: 0,
+            sha256: None,
+        };
+        for beginning in [None, Some(&empty)] {
             write_steps(
                 &mut MetricsLog::open(&path, &COLUMNS, beginning).unwrap(),
                 1..=3,
@@ -288,27 +346,50 @@ mod tests {
     }
 
     #[test]
-    fn resuming_needs_the_same_columns_and_a_whole_file() {
+    fn resuming_needs_the_same_columns_and_the_rows_that_were_written() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("metrics.csv");
-        let missing = MetricsLog::open(&path, &COLUMNS, Some(1)).unwrap_err();
+        let mut log = MetricsLog::open(&path, &COLUMNS, None).unwrap();
+        write_steps(&mut log, 1..=3);
+        let position = log.position();
+        let earlier = MetricsPosition {
+            sha256: None,
+            ..position.clone()
+        };
+        let good = fs::read_to_string(&path).unwrap();
+        let refused = |columns: &[&str], content: Option<&str>, position: &MetricsPosition| {
+            match content {
+                Some(content) => fs::write(&path, content).unwrap(),
+                None => fs::remove_file(&path).unwrap(),
+            }
+            let error = MetricsLog::open(&path, columns, Some(position)).unwrap_err();
+            let check = MetricsLog::check(&path, columns, position).unwrap_err();
+            assert_eq!(error.to_string(), check.to_string());
+            assert_eq!(fs::read_to_string(&path).ok().as_deref(), content);
+            error.to_string()
+        };
+        let error = refused(&COLUMNS, None, &position);
         assert!(
-            missing
-                .to_string()
-                .contains("missing, but the run goes on after step 1"),
-            "{missing}"
+            error.contains("missing, but the run goes on after step 3"),
+            "{error}"
         );
-        write_steps(&mut MetricsLog::open(&path, &COLUMNS, None).unwrap(), 1..=3);
-        let other = MetricsLog::open(&path, &["epoch", "loss"], Some(1)).unwrap_err();
-        assert!(
-            other.to_string().contains("expected step, epoch, loss"),
-            "{other}"
-        );
-        fs::write(&path, "step,epoch,loss,\"top 1, %\"\none,,,\n").unwrap();
-        let garbled = MetricsLog::open(&path, &COLUMNS, Some(1)).unwrap_err();
-        assert!(
-            garbled.to_string().contains("`one` is no step number"),
-            "{garbled}"
-        );
+        let error = refused(&["epoch", "loss"], Some(&good), &position);
+        assert!(error.contains("expected step, epoch, loss"), "{error}");
+        let (torn, _) = good.trim_end().rsplit_once('\n').unwrap();
+        for position in [&position, &earlier] {
+            let error = refused(&COLUMNS, Some(&format!("{torn}\n3,0")), position);
+            assert!(
+                error.contains("ends after step 2; expected the row of step 3"),
+                "{error}"
+            );
+        }
+        let changed = good.replace("0.5", "0.4");
+        let error = refused(&COLUMNS, Some(&changed), &position);
+        assert!(error.contains("not those that the run wrote"), "{error}");
+        fs::write(&path, changed).unwrap();
+        MetricsLog::open(&path, &COLUMNS, Some(&earlier)).unwrap();
+        let garbled = "step,epoch,loss,\"top 1, %\"\none,,,\n";
+        let error = refused(&COLUMNS, Some(garbled), &position);
+        assert!(error.contains("`one` is no step number"), "{error}");
     }
 }

@@ -12,9 +12,11 @@ mod lock;
 mod manifest;
 mod metrics_log;
 mod metrics_table;
+mod notices;
 
 pub use checkpoints::{CheckpointFile, Checkpoints};
 pub use folder::{RunFolder, RunRecord};
-pub use manifest::{Manifest, RunFacts, Session};
-pub use metrics_log::MetricsLog;
+pub use manifest::{Manifest, RunFacts, Session, arithmetic};
+pub use metrics_log::{MetricsLog, MetricsPosition};
 pub use metrics_table::MetricsTable;
+pub use notices::{Notice, Notices};

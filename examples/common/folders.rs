@@ -1,0 +1,74 @@
+//! The folder that an example works in.
+#![allow(dead_code)] // Each example uses a part of it.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::exit::complain;
+
+type AnyResult<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Fails if the folder to write to is a folder of images, or lies in one: what is written would be
+/// read as images the next time.
+pub(crate) fn check_outside<'a>(
+    dir: &Path,
+    image_dirs: impl IntoIterator<Item = &'a PathBuf>,
+) -> AnyResult {
+    let place = resolved(dir)?;
+    for images in image_dirs {
+        if place.starts_with(resolved(images)?) {
+            return Err(format!(
+                "--model-dir {} lies in {}, a folder of images, which pictures of reports would \
+                 join; take a folder outside of it",
+                dir.display(),
+                images.display()
+            )
+            .into());
+        }
+    }
+    Ok(())
+}
+
+/// The absolute path without links, also of a folder that is not there yet.
+fn resolved(path: &Path) -> io::Result<PathBuf> {
+    match path.canonicalize() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        found => return found,
+    }
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    // Of a path that ends in `..` nothing can be said before its folder is there.
+    let name = path.file_name().ok_or_else(|| {
+        let reason = format!("{} is not there, and has no name", path.display());
+        io::Error::new(io::ErrorKind::NotFound, reason)
+    })?;
+    Ok(resolved(parent)?.join(name))
+}
+
+/// Moves a folder aside, if it is there, so that the work starts anew. Nothing is deleted.
+pub(crate) fn move_aside(dir: &Path) -> AnyResult {
+    if !dir.exists() {
+        return Ok(());
+    }
+    let name = dir
+        .file_name()
+        .ok_or("--fresh needs a --model-dir with a name")?;
+    let aside = (1u32..)
+        .map(|number| {
+            let mut name = name.to_owned();
+            name.push(format!(".before-{number}"));
+            dir.with_file_name(name)
+        })
+        .find(|aside| !aside.exists())
+        .ok_or("no name is free")?;
+    fs::rename(dir, &aside).map_err(|error| format!("{}: {error}", dir.display()))?;
+    complain(format_args!(
+        "{} was moved to {}",
+        dir.display(),
+        aside.display()
+    ));
+    Ok(())
+}
