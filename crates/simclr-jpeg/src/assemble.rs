@@ -1,8 +1,9 @@
 //! From coefficients to pixels, one row of MCUs (interleaved groups of blocks) at a time.
 
+use crate::coefficients::Block;
 use crate::color::{ColorSpace, gray_to_rgb, inks_to_rgb, to_rgb};
 use crate::error::{Result, damaged};
-use crate::frame::{Block, Frame};
+use crate::frame::Frame;
 use crate::transform::{Multipliers, inverse};
 use crate::upsample::{Plane, Scratch, upsample_row};
 

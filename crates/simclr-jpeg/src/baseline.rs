@@ -3,9 +3,9 @@
 
 use crate::assemble::{Assembler, Decoded};
 use crate::bits::{Bits, Entropy};
-use crate::coefficients::{Band, ac, dc};
+use crate::coefficients::{Band, Block, ac, dc};
 use crate::error::{Result, damaged, ends_early};
-use crate::frame::{Block, Frame};
+use crate::frame::Frame;
 use crate::scan::{Scan, ScanComponent};
 
 /// Decodes a scan of all components.

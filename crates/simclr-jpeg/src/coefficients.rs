@@ -2,8 +2,10 @@
 
 use crate::bits::Bits;
 use crate::error::{Result, damaged, unknown_code};
-use crate::frame::Block;
 use crate::huffman::HuffmanTable;
+
+/// Coefficients of a block, in natural (not zigzag) order.
+pub(crate) type Block = [i16; 64];
 
 /// Which bits of which coefficients a scan gives.
 #[derive(Clone, Copy)]

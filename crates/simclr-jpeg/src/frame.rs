@@ -1,11 +1,8 @@
 //! The picture as its file describes it: components and their coefficients.
 
-use crate::coefficients::Band;
+use crate::coefficients::{Band, Block};
 use crate::color::ColorSpace;
 use crate::error::{Result, damaged, unsupported};
-
-/// Coefficients of a block, in natural (not zigzag) order.
-pub(crate) type Block = [i16; 64];
 
 /// One colour component.
 pub(crate) struct Component {

@@ -3,9 +3,9 @@
 
 use crate::arithmetic::{ArithmeticDecoder, Conditioning};
 use crate::bits::{Bits, Entropy};
-use crate::coefficients::{Band, ZIGZAG, ac, dc};
+use crate::coefficients::{Band, Block, ZIGZAG, ac, dc};
 use crate::error::{Error, Result, damaged, ends_early, unknown_code};
-use crate::frame::{Block, Frame};
+use crate::frame::Frame;
 use crate::huffman::HuffmanTable;
 use crate::tables::Tables;
 

@@ -4,9 +4,8 @@
 mod coder;
 
 use self::coder::{Bin, Coder, FIXED};
-use crate::coefficients::{Band, ZIGZAG};
+use crate::coefficients::{Band, Block, ZIGZAG};
 use crate::error::{Result, damaged};
-use crate::frame::Block;
 
 /// Bins of a DC and an AC table.
 const DC_BINS: usize = 64;

@@ -7,7 +7,7 @@ use pulp::x86::V3;
 use pulp::{NullaryFnOnce, cast};
 
 use super::algorithm::{Operations, transform};
-use crate::frame::Block;
+use crate::coefficients::Block;
 
 pub(super) fn inverse(simd: V3, blocks: &[Block], multipliers: &[i16; 64], samples: &mut [u8]) {
     simd.vectorize(Pairs {

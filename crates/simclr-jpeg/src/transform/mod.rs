@@ -7,7 +7,7 @@ mod algorithm;
 mod avx2;
 mod plain;
 
-use crate::frame::Block;
+use crate::coefficients::Block;
 
 /// The scale factors of the algorithm per row or column.
 const SCALES: [f64; 8] = [

@@ -1,7 +1,7 @@
 //! The transform of one block at a time, without vector instructions.
 
 use super::algorithm::{Operations, transform};
-use crate::frame::Block;
+use crate::coefficients::Block;
 
 pub(super) fn inverse(blocks: &[Block], multipliers: &[i16; 64], samples: &mut [u8]) {
     let length = blocks.len() * 8;
