@@ -61,7 +61,7 @@ impl SelfSupervisionArguments {
     /// Self-supervision with these settings.
     pub(crate) fn pretrain(&self, config: PretrainConfig) -> Pretrain {
         let pretrain = &self.pretrain;
-        Pretrain::new(config)
+        let training = Pretrain::new(config)
             .checkpoint_epochs(pretrain.checkpoint_epochs)
             .checkpoint_steps(pretrain.checkpoint_steps)
             .checkpoint_interval(pretrain.checkpoint_minutes)
@@ -72,7 +72,12 @@ impl SelfSupervisionArguments {
                 OnNanName::Skip => OnNan::Skip,
             })
             .progress(self.experiment.progress())
-            .gradient_checkpointing(self.experiment.gradient_checkpointing())
+            .gradient_checkpointing(self.experiment.gradient_checkpointing());
+        #[cfg(feature = "tensorboard")]
+        if self.pretrain.tensorboard {
+            return training.callback(simclr::train::TensorBoard::default());
+        }
+        training
     }
 }
 
@@ -150,6 +155,10 @@ pub(crate) struct PretrainArguments {
     /// Train a linear classifier alongside, where there are labels.
     #[arg(long)]
     lineareval_while_pretraining: Option<bool>,
+    /// Write event files for TensorBoard into the folders of the training runs.
+    #[cfg(feature = "tensorboard")]
+    #[arg(long)]
+    tensorboard: bool,
     /// Epochs between checkpoints.
     #[arg(long, default_value_t = NonZeroUsize::MIN)]
     checkpoint_epochs: NonZeroUsize,

@@ -130,7 +130,7 @@ fn methods_may_have_any_name_that_can_be_told_from_the_others() {
         fs::read_to_string(again.write_report().unwrap()).unwrap()
     };
     for name in names {
-        assert!(page.contains(&format!(">{name}</h2>")), "{name}");
+        assert!(page.contains(&format!("<h3>{name}</h3>")), "{name}");
     }
     assert!(dir.path().join("tables/2-f1.csv").is_file());
 }

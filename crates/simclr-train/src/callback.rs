@@ -1,9 +1,12 @@
 //! Watching a run, and stopping it.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::error::Result;
+use crate::objective::TrainingBatch;
 use crate::trainer::StepMetrics;
 
 /// What a run does after a [`Callback`] has seen a step or an epoch. Of several callbacks the
@@ -35,6 +38,17 @@ pub enum Control {
 /// }
 /// ```
 pub trait Callback: Send {
+    /// The run folder is open, and a first step is to be taken in this session.
+    ///
+    /// # Errors
+    /// What keeps the callback from its work: no step is taken then.
+    fn on_start(&mut self, _start: &SessionStart<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    /// A step is about to be taken on a batch.
+    fn on_batch(&mut self, _batch: &TrainingBatch<'_>) {}
+
     /// A step is done.
     fn on_step(&mut self, _metrics: &StepMetrics) -> Control {
         Control::Continue
@@ -44,6 +58,16 @@ pub trait Callback: Send {
     fn on_epoch(&mut self, _metrics: &EpochMetrics) -> Control {
         Control::Continue
     }
+}
+
+/// Where a session of a run begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionStart<'a> {
+    /// The run folder.
+    pub dir: &'a Path,
+    /// Steps taken so far: none in a run that begins.
+    pub steps: u64,
 }
 
 /// The metrics of an epoch.

@@ -91,11 +91,13 @@ mod resume;
 pub mod run;
 mod run_spec;
 mod supervised;
+#[cfg(feature = "tensorboard")]
+mod tensorboard;
 mod trainer;
 mod training_run;
 mod validation;
 
-pub use callback::{Callback, Control, EpochMetrics, PauseHandle, StopWhen};
+pub use callback::{Callback, Control, EpochMetrics, PauseHandle, SessionStart, StopWhen};
 pub use candle_core;
 pub use config::{LoopConfig, TrainingConfig};
 pub use contrastive::ContrastiveObjective;
@@ -114,4 +116,6 @@ pub use pretrain_config::PretrainConfig;
 pub use pretrain_result::{EpochSummary, PretrainResult};
 pub use run_spec::RunSpec;
 pub use supervised::SupervisedObjective;
+#[cfg(feature = "tensorboard")]
+pub use tensorboard::TensorBoard;
 pub use trainer::{StepMetrics, Trainer};

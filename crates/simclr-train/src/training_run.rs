@@ -13,7 +13,7 @@ use simclr_data::{Dataset, ViewLoader};
 use simclr_model::GradientCheckpointing;
 use simclr_progress::{Progress, Silent, Stage, StepUpdate};
 
-use crate::callback::{Callback, Control, EpochMetrics};
+use crate::callback::{Callback, Control, EpochMetrics, SessionStart};
 use crate::error::{Error, Result};
 use crate::health::{
     COLLAPSED_RANK, EFFECTIVE_RANK, LONG_ENOUGH, MOST_SKIPPED, OnNan, STARVED, has_diverged,
@@ -226,6 +226,11 @@ impl TrainingRun {
     pub(crate) fn run(mut self, after_epoch: &mut EpochHook<'_>) -> Result<CompletedRun> {
         let first = self.trainer.steps_taken() as usize;
         let last = self.epoch_ends.last().copied().unwrap_or(0);
+        if first < last {
+            let (dir, steps) = (self.folder.dir(), first as u64);
+            self.ask(|callback| callback.on_start(&SessionStart { dir, steps }))
+                .collect::<Result<()>>()?;
+        }
         let mut batches = self.loader.batches(first..last)?;
         loop {
             let began = Instant::now();
@@ -235,10 +240,13 @@ impl TrainingRun {
             let dataset = self.loader.dataset();
             let labels: Vec<_> = batch.indices.iter().map(|&i| dataset.label(i)).collect();
             self.batch_indices.clone_from(&batch.indices);
-            let metrics = self.step(&TrainingBatch {
+            let training_batch = TrainingBatch {
                 views: &batch.views,
                 labels: &labels,
-            })?;
+            };
+            self.ask(|callback| callback.on_batch(&training_batch))
+                .for_each(drop);
+            let metrics = self.step(&training_batch)?;
             self.throughput.images += batch.len();
             self.throughput.elapsed += began.elapsed();
             self.throughput.waited += waited;
@@ -389,7 +397,8 @@ impl TrainingRun {
         after_epoch: &mut EpochHook<'_>,
     ) -> Result<Control> {
         let steps = self.trainer.steps_taken();
-        let mut control = self.ask(|callback| callback.on_step(metrics));
+        let answers = self.ask(|callback| callback.on_step(metrics));
+        let mut control = answers.max().unwrap_or_default();
         if control == Control::Stop {
             self.end_at(steps as usize);
         }
@@ -422,7 +431,8 @@ impl TrainingRun {
                 values: means(&std::mem::take(&mut self.epoch_rows)),
             };
             self.look_at(&epoch)?;
-            control = control.max(self.ask(|callback| callback.on_epoch(&epoch)));
+            let answers = self.ask(|callback| callback.on_epoch(&epoch));
+            control = control.max(answers.max().unwrap_or_default());
             if control == Control::Stop {
                 self.end_at(steps as usize);
             }
@@ -443,13 +453,12 @@ impl TrainingRun {
         self.epoch_ends.push(step);
     }
 
-    fn ask(&self, mut answer: impl FnMut(&mut dyn Callback) -> Control) -> Control {
-        let callbacks = self.callbacks.iter();
-        let answers = callbacks.map(|callback| {
+    /// The answers of all callbacks.
+    fn ask<A>(&self, mut answer: impl FnMut(&mut dyn Callback) -> A) -> impl Iterator<Item = A> {
+        self.callbacks.iter().map(move |callback| {
             let mut callback = callback.lock().unwrap_or_else(PoisonError::into_inner);
             answer(&mut *callback)
-        });
-        answers.max().unwrap_or_default()
+        })
     }
 
     fn checkpoint(&mut self) -> Result<()> {
