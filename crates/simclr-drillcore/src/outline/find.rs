@@ -22,6 +22,8 @@ const WALL: f64 = 0.05;
 const ALIKE: f32 = 0.7;
 /// Shorter gaps and pieces than this share of the width do not count.
 const SHORTEST: f64 = 0.06;
+/// A gap that is told by its evenness is at most so many times as long as the core is wide.
+const LONGEST_SHADED: f64 = 1.5;
 /// Pieces that are shorter than this share of the width have to lie between the core's edges.
 const SURE: f64 = 0.5;
 /// How clear the edges of such a piece are at least.
@@ -275,7 +277,8 @@ impl Band {
         let rows: Vec<Vec<_>> = (0..self.rows).map(across).collect();
         let uneven = unevenness((0..picture.height).map(|row| self.beside_row(picture, row)));
         let shortest = (1.5 * SHORTEST * self.width).ceil().max(4.0) as usize;
-        shaded_gaps(&rows, &self.beside(picture), uneven, shortest)
+        let lengths = shortest..=(LONGEST_SHADED * self.width) as usize;
+        shaded_gaps(&rows, &self.beside(picture), uneven, lengths)
     }
 
     /// The share of core in each row, where its surroundings say so on average.

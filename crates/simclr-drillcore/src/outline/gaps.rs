@@ -1,14 +1,18 @@
 //! Gaps that look like no place outside of the core: the tray or the liner in the shadow of its pieces.
 
+use std::ops::RangeInclusive;
+
 use super::lines::mean;
 use super::reduced::distance;
 
 /// The largest difference of the shares of red, green and blue to those of what is outside.
 const SAME_HUE: f32 = 0.035;
 /// The brightness in the shadow, in that of what is outside.
-const SHADED: std::ops::RangeInclusive<f32> = 0.3..=1.15;
+const SHADED: RangeInclusive<f32> = 0.3..=1.15;
 /// How much less even than what is outside a gap may be: a factor, and grey levels more.
 const EVEN: (f32, f32) = (1.5, 0.8);
+/// How much more even than most of the core a gap is at least.
+const EVENER: f32 = 0.6;
 /// The difference of colours across the end of a gap.
 const JUMP: f32 = 10.0;
 /// Pixels of a row that are compared are so far apart.
@@ -32,14 +36,14 @@ fn median(values: &mut [f32]) -> f32 {
     *values.select_nth_unstable_by(middle, f32::total_cmp).1
 }
 
-/// Marks the rows of gaps in the shadow: runs of at least `shortest` rows, as even as what is outside and
-/// of its hue, with a jump of colour at their ends. `rows` are colours across the core, `outside` is what
+/// Marks the rows of gaps in the shadow: runs of as many rows as `lengths` says, as even as what is outside
+/// and of its hue, with a jump of colour at their ends. `rows` are colours across the core, `outside` is what
 /// surrounds it, and `uneven` how even that is.
 pub(super) fn shaded_gaps(
     rows: &[Vec<[f32; 3]>],
     outside: &[[f32; 3]],
     uneven: f32,
-    shortest: usize,
+    lengths: RangeInclusive<usize>,
 ) -> Vec<bool> {
     let mut gap = vec![false; rows.len()];
     if outside.is_empty() {
@@ -50,9 +54,15 @@ pub(super) fn shaded_gaps(
         median(&mut values)
     });
     let colors: Vec<[f32; 3]> = rows.iter().map(|row| mean(row)).collect();
+    let mut differences: Vec<f32> = rows
+        .iter()
+        .map(|row| unevenness(std::iter::once(row.clone())))
+        .collect();
+    let by_row = differences.clone();
+    let most = (EVEN.0 * uneven + EVEN.1).min(EVENER * median(&mut differences));
     let looks_alike = |index: usize| {
-        let even = unevenness(std::iter::once(rows[index].clone())) <= EVEN.0 * uneven + EVEN.1;
-        even && SHADED.contains(&(sum(colors[index]) / sum(typical)))
+        by_row[index] <= most
+            && SHADED.contains(&(sum(colors[index]) / sum(typical)))
             && hue_distance(colors[index], typical) <= SAME_HUE
     };
     let alike: Vec<bool> = (0..rows.len()).map(looks_alike).collect();
@@ -66,7 +76,7 @@ pub(super) fn shaded_gaps(
             beyond.is_none_or(|beyond| distance(color, *beyond) >= JUMP)
         };
         let above = start.checked_sub(3).and_then(|row| colors.get(row));
-        if length >= shortest && jumps(above) && jumps(colors.get(end + 2)) {
+        if lengths.contains(&length) && jumps(above) && jumps(colors.get(end + 2)) {
             gap[start.saturating_sub(1)..(end + 1).min(rows.len())].fill(true);
         }
         start = end + 1;
