@@ -165,7 +165,6 @@ fn a_value_beyond_half_precision_is_refused_by_name() {
     let name = "base_model/batch_normalization/moving_variance";
     let mut values = vec![1.0; 64];
     values[5] = 65_520.0; // The smallest number that f16 rounds to infinity.
-    values[6] = f32::INFINITY;
     all.insert(name.into(), float_variable(name, &[64], &values));
     let folder = checkpoint(&all);
     let imported = import(folder.path()).unwrap();

@@ -35,9 +35,14 @@ impl SourceFile {
     /// another format that is often taken for one of these; others say what is wrong with it.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        if path.is_file() {
+        if !path.is_dir() {
             let extension = path.extension().and_then(|extension| extension.to_str());
-            let first = other_formats::beginning(path)?;
+            let first = if path.is_file() {
+                other_formats::beginning(path)?
+            } else {
+                // A prefix, or nothing, which the extension's reader says.
+                Vec::new()
+            };
             if extension == Some("safetensors") || other_formats::is_safetensors(&first) {
                 return SafetensorsReader::open(path).map(Self::Safetensors);
             }
