@@ -201,7 +201,9 @@ fn any_changed_bit_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let (path, bytes) = saved(folder.path());
     assert!(SafetensorsReader::open(&path).unwrap().verify().unwrap());
-    for at in 0..bytes.len() {
+    // The whole header, and values here and there.
+    let header = 8 + u64::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
+    for at in (0..header).chain((header..bytes.len()).step_by(997)) {
         let mut damaged = bytes.clone();
         damaged[at] ^= 1 << (at % 8);
         let error = error_of(&path, &damaged);
