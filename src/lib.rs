@@ -12,6 +12,7 @@
 //! | [`loss`] | `simclr-loss` | NT-Xent and the other losses |
 //! | [`checkpoint`] | `simclr-checkpoint` | safetensors, TensorFlow and PyTorch checkpoints |
 //! | [`drillcore`] | `simclr-drillcore` | section photographs to tiles with depths, predictions to logs |
+//! | [`onnx`] | `simclr-onnx` | networks as ONNX files |
 //! | [`train`] | `simclr-train` | optimizers, schedules, loops, probes, run folders, reports |
 
 pub use simclr_augment as augment;
@@ -22,6 +23,7 @@ pub use simclr_eval as eval;
 pub use simclr_kernels as kernels;
 pub use simclr_loss as loss;
 pub use simclr_model as model;
+pub use simclr_onnx as onnx;
 pub use simclr_optim as optim;
 pub use simclr_progress as progress;
 pub use simclr_report as report;

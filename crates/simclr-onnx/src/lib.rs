@@ -1,0 +1,13 @@
+#![doc = include_str!("../README.md")]
+#![warn(missing_debug_implementations)]
+
+mod error;
+mod export;
+mod graph;
+mod options;
+mod proto;
+mod resnet;
+
+pub use error::{Error, Result};
+pub use export::export_onnx;
+pub use options::{InputLayout, OnnxOptions};
