@@ -10,12 +10,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-use simclr::data::{ImageFolder, OfflineAugmentation, Seed};
+use simclr::data::{OfflineAugmentation, Seed};
 
 #[path = "common/exit.rs"]
 mod exit;
+#[path = "common/images.rs"]
+mod images;
 
 use exit::{complain, exit, say};
+use images::FolderArguments;
 
 /// Writes the images of a folder, and altered copies of them, into a new folder.
 #[derive(Parser)]
@@ -38,9 +41,8 @@ struct Arguments {
     /// Only these classes get copies, `--classes soupy,fall-in`; the others stay as they are.
     #[arg(long, value_delimiter = ',')]
     classes: Vec<String>,
-    /// Leave out images that cannot be read, and list them.
-    #[arg(long)]
-    skip_unreadable: bool,
+    #[command(flatten)]
+    folder: FolderArguments,
     /// Seed of the heavier copies.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -70,9 +72,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> simclr::data::Result<()> {
-    let images = ImageFolder::builder(&arguments.image_dir)
-        .skip_unreadable(arguments.skip_unreadable)
-        .open()?;
+    let images = arguments.folder.builder(&arguments.image_dir).open()?;
     if !images.report().is_clean() {
         complain(images.report());
     }

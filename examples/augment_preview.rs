@@ -12,12 +12,15 @@ use clap::{Parser, ValueEnum};
 use image::RgbImage;
 use image::imageops::thumbnail;
 use simclr::augment::{DecodedImage, Image, Policy, Stream, View};
-use simclr::data::{Dataset, DatasetExt, ImageFolder, Seed, SyntheticCores, image_grid, save_png};
+use simclr::data::{Dataset, DatasetExt, Labels, Seed, SyntheticCores, image_grid, save_png};
 
 #[path = "common/exit.rs"]
 mod exit;
+#[path = "common/images.rs"]
+mod images;
 
 use exit::{exit, say};
+use images::FolderArguments;
 
 /// Draws a grid of images and their augmented views.
 #[derive(Parser)]
@@ -43,6 +46,8 @@ struct Arguments {
     /// Views of each image.
     #[arg(long, default_value_t = 8)]
     views: u32,
+    #[command(flatten)]
+    folder: FolderArguments,
     /// Seed of the views.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -79,7 +84,10 @@ impl Arguments {
 
     fn images(&self) -> simclr::data::Result<Arc<dyn Dataset>> {
         match &self.image_dir {
-            Some(folder) => Ok(ImageFolder::unlabelled(folder)?.shared()),
+            Some(dir) => {
+                let folder = self.folder.builder(dir).labels(Labels::Ignored);
+                Ok(folder.open()?.shared())
+            }
             None => Ok(SyntheticCores::new(self.count.max(1), 256, Seed(self.seed))?.shared()),
         }
     }

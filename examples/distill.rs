@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, ValueEnum};
-use simclr::data::{PartlyLabelled, SyntheticCores};
+use simclr::data::{Labels, PartlyLabelled, SyntheticCores};
 use simclr::eval::metrics::ClassificationReport;
 use simclr::eval::{NetworkClassifier, evaluate_classifier};
 use simclr::loss::DistillationLoss;
@@ -26,10 +26,13 @@ use simclr::train::{Distill, DistillConfig, LoopConfig};
 mod exit;
 #[path = "common/folders.rs"]
 mod folders;
+#[path = "common/images.rs"]
+mod images;
 #[path = "common/interrupt.rs"]
 mod interrupt;
 
 use exit::say;
+use images::FolderArguments;
 use interrupt::{exit_paused, pause_handle};
 
 #[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
@@ -49,6 +52,8 @@ struct Arguments {
     /// Class folders. Default: synthetic cores.
     #[arg(long)]
     image_dir: Option<PathBuf>,
+    #[command(flatten)]
+    folder: FolderArguments,
     /// How many synthetic cores are photographed.
     #[arg(long, default_value_t = 2000)]
     synthetic_images: usize,
@@ -84,7 +89,10 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error + Send + Sync>> {
     folders::check_outside(&arguments.model_dir, &arguments.image_dir)?;
     let seed = Seed(arguments.seed);
     let images = match &arguments.image_dir {
-        Some(dir) => ImageFolder::labelled(dir)?.shared(),
+        Some(dir) => {
+            let folder = arguments.folder.builder(dir).labels(Labels::ClassFolders);
+            folder.open()?.shared()
+        }
         None => SyntheticCores::new(arguments.synthetic_images, 64, seed)?.shared(),
     };
     let fractions = Fractions {

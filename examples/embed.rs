@@ -17,8 +17,11 @@ use simclr::prelude::*;
 
 #[path = "common/exit.rs"]
 mod exit;
+#[path = "common/images.rs"]
+mod images;
 
 use exit::{complain, exit, say};
+use images::FolderArguments;
 
 /// Writes an encoder's features of each image.
 #[derive(Parser)]
@@ -35,9 +38,8 @@ struct Arguments {
     /// The file to write.
     #[arg(long)]
     out: PathBuf,
-    /// Leave out images that cannot be read, and list them.
-    #[arg(long)]
-    skip_unreadable: bool,
+    #[command(flatten)]
+    folder: FolderArguments,
 }
 
 fn main() -> ExitCode {
@@ -46,9 +48,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error + Send + Sync>> {
     let encoder = Encoder::load(&arguments.checkpoint, &Device::Cpu)?.frozen();
-    let images = ImageFolder::builder(&arguments.image_dir)
-        .skip_unreadable(arguments.skip_unreadable)
-        .open()?;
+    let images = arguments.folder.builder(&arguments.image_dir).open()?;
     if !images.report().is_clean() {
         complain(images.report());
     }

@@ -23,11 +23,14 @@ mod exit;
 mod fine_tune_arguments;
 #[path = "folders.rs"]
 mod folders;
+#[path = "images.rs"]
+mod images;
 #[path = "interrupt.rs"]
 mod interrupt;
 
 use exit::{complain, say};
 use fine_tune_arguments::FineTuneArguments;
+use images::FolderArguments;
 pub(crate) use interrupt::{exit_paused as exit, pause_handle};
 
 /// What the examples return.
@@ -146,9 +149,8 @@ pub(crate) struct ExperimentArguments {
     /// split; validation and test images have none.
     #[arg(long, alias = "enlarge", value_enum)]
     offline_augmentation: Option<OfflineAugmentationName>,
-    /// Leave out images that cannot be read, and list them.
-    #[arg(long)]
-    skip_unreadable: bool,
+    #[command(flatten)]
+    folder: FolderArguments,
     /// The first seed.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
@@ -299,6 +301,7 @@ impl ExperimentArguments {
                     self.folder(validation, Labels::ClassFolders)?,
                     self.folder(test, Labels::ClassFolders)?,
                 ];
+                check_same_classes(&folders)?;
                 let [train, validation, test] = folders.each_ref().map(DatasetExt::shared);
                 let parts = Split {
                     train,
@@ -336,15 +339,15 @@ impl ExperimentArguments {
         let given = [
             ("--unlabelled-dir", !self.unlabelled_dir.is_empty()),
             ("--group-by", self.group_by.is_some()),
-            ("--skip-unreadable", self.skip_unreadable),
             (
                 "--duplicates keep-together",
                 matches!(self.duplicates, DuplicatesName::KeepTogether),
             ),
         ];
-        match given.iter().find(|(_, is_given)| *is_given) {
+        let given = given.iter().find(|(_, is_given)| *is_given);
+        match given.map(|(option, _)| *option).or(self.folder.given()) {
             None => Ok(()),
-            Some((option, _)) => Err(format!(
+            Some(option) => Err(format!(
                 "{option} is for images in folders, and without --image-dir or --train-dir they \
                  are synthetic"
             )
@@ -406,8 +409,7 @@ impl ExperimentArguments {
     }
 
     fn folder(&self, dir: &Path, labels: Labels) -> AnyResult<ImageFolder> {
-        let folder = ImageFolder::builder(dir).labels(labels);
-        Ok(folder.skip_unreadable(self.skip_unreadable).open()?)
+        Ok(self.folder.builder(dir).labels(labels).open()?)
     }
 
     /// Fails if a network to start from is given where everything starts from scratch.
@@ -543,6 +545,24 @@ fn with_options(error: simclr::study::Error) -> Box<dyn std::error::Error + Send
     let mut options: Vec<_> = options.map(|(_, option)| *option).collect();
     options.push("--fresh to start anew");
     format!("{inner} (options: {})", options.join("; ")).into()
+}
+
+/// Fails unless all folders have the same classes.
+fn check_same_classes(folders: &[ImageFolder]) -> AnyResult {
+    let classes: BTreeSet<&String> = folders.iter().flat_map(Dataset::class_names).collect();
+    for folder in folders {
+        let is_missing = |class: &&&String| !folder.class_names().contains(class);
+        let missing: Vec<&&String> = classes.iter().filter(is_missing).collect();
+        if !missing.is_empty() {
+            let (count, all, dir) = (missing.len(), classes.len(), folder.root().display());
+            let reason = "training, validation and test images need the same class folders";
+            return Err(format!(
+                "{dir}: {count} of {all} classes are missing: {missing:?}; {reason}"
+            )
+            .into());
+        }
+    }
+    Ok(())
 }
 
 /// Says in the task's report, and on the terminal, which files were left out.

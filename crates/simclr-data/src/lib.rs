@@ -42,7 +42,7 @@ pub use class_map::ClassMap;
 pub use concatenated::Concatenated;
 pub use convert::images_to_tensor;
 pub use dataset::{Dataset, IntoDataset};
-pub use decode::{decode_bytes, decode_file};
+pub use decode::{DecodeOptions, decode_bytes, decode_bytes_with, decode_file, decode_file_with};
 pub use dedup::{DuplicateGroup, DuplicateImage, DuplicateKind, DuplicateReport, DuplicateSearch};
 pub use error::{Error, Result};
 pub use extension::DatasetExt;

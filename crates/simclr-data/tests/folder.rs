@@ -8,7 +8,7 @@ use std::path::Path;
 use image::{
     DynamicImage, GrayImage, ImageBuffer, ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage,
 };
-use simclr_data::{Dataset, Error, ImageFolder, Labels, decode_file};
+use simclr_data::{Dataset, DecodeOptions, Error, ImageFolder, Labels, decode_file};
 use tempfile::TempDir;
 
 fn gradient(width: u32, height: u32) -> RgbImage {
@@ -392,6 +392,118 @@ fn links_that_lead_back_or_nowhere_are_errors() {
     )
     .unwrap();
     assert!(message(ImageFolder::unlabelled(root.path())).contains("dangling.png"));
+}
+
+#[cfg(unix)]
+#[test]
+fn what_cannot_be_read_is_counted_and_can_be_skipped() {
+    let root = two_classes();
+    let pipe = root.path().join("none/pipe.png");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    std::os::unix::fs::symlink("gone", root.path().join("crack/dangling.png")).unwrap();
+    write(&root, "soupy/a.png", &png(3, 3));
+
+    let text = message(ImageFolder::labelled(root.path()));
+    let expected = "dangling.png: this link leads to nothing (gone); 1 more cannot be read either";
+    assert!(text.ends_with(expected), "{text}");
+    let folder = ImageFolder::builder(root.path()).skip_unreadable(true);
+    let folder = folder.open().unwrap();
+    assert_eq!((folder.len(), folder.class_names().len()), (5, 3));
+    let text = folder.report().to_string();
+    assert!(text.contains("left out 2 files unreadable"), "{text}");
+    // It takes an image's place after the folder was listed, and reading it would never end.
+    let reason = message(decode_file(&pipe));
+    assert!(reason.ends_with("pipe.png: not a regular file"), "{reason}");
+}
+
+#[test]
+fn pictures_beside_the_class_folders_are_named() {
+    let root = two_classes();
+    write(&root, "cover.png", &png(3, 3));
+    let folder = ImageFolder::labelled(root.path()).unwrap();
+    assert_eq!(folder.len(), 4);
+    let text = folder.report().to_string();
+    assert!(
+        text.starts_with("left out 1 file outside of the class folders ("),
+        "{text}"
+    );
+
+    // Where labels are not required, the others keep theirs.
+    let folder = ImageFolder::open(root.path()).unwrap();
+    let labels: Vec<_> = (0..5).map(|index| folder.label(index)).collect();
+    assert_eq!(labels, [None, Some(0), Some(0), Some(1), Some(1)]);
+    assert!(!folder.is_labelled());
+    let text = folder.report().to_string();
+    let expected = "1 file outside of the class folders without a label (";
+    assert!(
+        text.starts_with(expected) && text.contains("cover.png"),
+        "{text}"
+    );
+    let text = message(folder.labels("a probe"));
+    assert!(text.contains("cover.png"), "{text}");
+}
+
+#[test]
+fn what_macos_adds_to_archives_is_no_class() {
+    let root = two_classes();
+    write(&root, "__MACOSX/crack/._000.png", b"");
+    write(&root, "none/._000.png", b"resource fork");
+    let folder = ImageFolder::labelled(root.path()).unwrap();
+    assert_eq!((folder.len(), folder.class_names().len()), (4, 2));
+    let text = folder.report().to_string();
+    assert!(text.starts_with("left out 2 files hidden ("), "{text}");
+    assert!(
+        text.contains("__MACOSX") && text.contains("._000.png"),
+        "{text}"
+    );
+}
+
+#[test]
+fn images_that_ask_to_be_turned_are_counted() {
+    let root = TempDir::new().unwrap();
+    // A TIFF file of 40,000 x 1 pixels whose directory lies behind them, upside down.
+    let start = 8 + 40_000u32;
+    let mut tiff = [b"II*\0", &start.to_le_bytes()[..], &[7; 40_000]].concat();
+    let tags = [
+        (256, 40_000),
+        (257, 1),
+        (258, 8),
+        (262, 1),
+        (273, 8),
+        (274, 3),
+        (279, 40_000),
+    ];
+    tiff.extend((tags.len() as u16).to_le_bytes());
+    for (tag, value) in tags {
+        tiff.extend([tag as u16, 4].map(u16::to_le_bytes).concat());
+        tiff.extend([1, value as u32].map(u32::to_le_bytes).concat());
+    }
+    write(&root, "a.tif", &tiff);
+    // Its directory lies beyond what is read of a file's beginning.
+    tiff.splice(8..8, [7; 40_000]);
+    tiff[4..8].copy_from_slice(&(start + 40_000).to_le_bytes());
+    write(&root, "b.tif", &tiff);
+    write(&root, "c.png", &png(3, 3));
+
+    let open = |turn| {
+        let options = DecodeOptions::default().with_apply_orientation(turn);
+        ImageFolder::builder(root.path())
+            .decode_options(options)
+            .open()
+            .unwrap()
+    };
+    let folder = open(false);
+    let oriented = ["a.tif", "b.tif"].map(|name| root.path().join(name));
+    assert_eq!(folder.report().oriented, oriented);
+    assert!(folder.report().is_clean());
+    assert_eq!(folder.decode(0).unwrap().width(), 40_000);
+    let turned = open(true);
+    assert!(turned.report().oriented.is_empty());
+    assert_ne!(
+        turned.content_digest(0).unwrap(),
+        folder.content_digest(0).unwrap()
+    );
 }
 
 #[test]

@@ -7,6 +7,7 @@ use super::fingerprint::Fingerprint;
 use super::report::{DuplicateGroup, DuplicateImage, DuplicateKind, DuplicateReport, differ};
 use super::turned::turned_pairs;
 use crate::dataset::Dataset;
+use crate::decode::hold_memory;
 use crate::error::{Result, check};
 use crate::setters::setters;
 use crate::split::{Groups, Split};
@@ -151,14 +152,14 @@ impl DuplicateSearch {
     fn candidate(&self, part: &str, dataset: &dyn Dataset, index: usize) -> Result<Candidate> {
         let label = dataset.label(index).map(|label| label as usize);
         let class = label.and_then(|label| dataset.class_names().get(label).cloned());
-        let decoded = dataset.decode(index)?;
+        let (fingerprint, discs) = hold_memory(|| {
+            let decoded = dataset.decode(index)?;
+            let discs = self.orientations.then(|| discs(&decoded));
+            Ok((Fingerprint::of(&decoded), discs.unwrap_or_default()))
+        })?;
         Ok(Candidate {
-            fingerprint: Fingerprint::of(&decoded),
-            discs: if self.orientations {
-                discs(&decoded)
-            } else {
-                Vec::new()
-            },
+            fingerprint,
+            discs,
             image: DuplicateImage {
                 part: part.to_owned(),
                 index,

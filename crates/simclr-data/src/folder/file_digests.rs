@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
+use crate::decode::read_file;
 use crate::error::{Error, Result};
 
 /// By which a file's change is noticed without reading it.
@@ -70,8 +71,7 @@ impl FileDigests {
 }
 
 fn read(path: &Path) -> Result<[u8; 32]> {
-    let bytes = std::fs::read(path).map_err(|source| Error::io(path, source))?;
-    Ok(Sha256::digest(bytes).into())
+    Ok(Sha256::digest(read_file(path)?).into())
 }
 
 impl Stamp {

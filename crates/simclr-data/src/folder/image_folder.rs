@@ -3,24 +3,27 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rayon::prelude::*;
+use sha2::{Digest, Sha256};
 use simclr_augment::DecodedImage;
 
 use super::file_digests::FileDigests;
-use super::scan::{Scan, ScanReport, relative_name, scan};
+use super::report::{ScanReport, first_few};
+use super::scan::{Scan, relative_name, scan};
 use crate::dataset::{Dataset, count_labels};
-use crate::decode::{decode_file, readable_formats};
+use crate::decode::{DecodeOptions, asks_to_be_turned, decode_file_with, readable_formats};
 use crate::error::{Error, Result};
 
 /// The images below a folder.
 ///
 /// Labelled images lie in one folder per class, `<root>/<class>/<image>`, and
-/// unlabelled ones anywhere below the root. JPEG, PNG, TIFF (its first page) and
-/// BMP are read, grey or colour, 8 or 16 bits per channel, of any size. The order is
+/// unlabelled ones anywhere below the root. Files of every format that
+/// [`decode_file`](crate::decode_file) reads are images. The order is
 /// fixed, so it is the same on every machine: of each folder first its files, sorted by
 /// name, then its folders.
 ///
-/// Hidden files and folders are passed over. Empty image files and files of other
-/// types are left out and listed in [`ImageFolder::report`]. A file that claims to
+/// Hidden files and folders are passed over. Empty image files, files of other types and, where
+/// labels are asked for, images beside the class folders are left out and listed in
+/// [`ImageFolder::report`]. A file that claims to
 /// be an image and is not is an error that names it, when it is decoded at the
 /// latest; [`ImageFolderBuilder`] can look at every file at once, or leave the
 /// unreadable ones out.
@@ -44,9 +47,11 @@ pub struct ImageFolder {
 struct Listing {
     root: PathBuf,
     paths: Vec<PathBuf>,
-    labels: Option<Vec<u32>>,
+    /// Of each image; empty where there are no classes.
+    labels: Vec<Option<u32>>,
     classes: Vec<String>,
     report: ScanReport,
+    options: DecodeOptions,
 }
 
 /// How the images of a folder are labelled.
@@ -56,8 +61,8 @@ pub enum Labels {
     ClassFolders,
     /// No labels, whatever folders there are.
     Ignored,
-    /// [`Labels::ClassFolders`] if there are at least two folders with images and no
-    /// image lies directly in the root, else [`Labels::Ignored`] (default).
+    /// Folders inside the root are classes if at least two of them hold images, else
+    /// [`Labels::Ignored`] (default). Images directly in the root are kept, without a label.
     #[default]
     Detect,
 }
@@ -83,6 +88,7 @@ pub struct ImageFolderBuilder {
     labels: Labels,
     verify: bool,
     skip_unreadable: bool,
+    options: DecodeOptions,
 }
 
 impl ImageFolderBuilder {
@@ -98,41 +104,54 @@ impl ImageFolderBuilder {
         Self { verify, ..self }
     }
 
-    /// Whether to leave out images that cannot be read and list them in the report
-    /// (default: no). Every image is decoded once for it.
+    /// Whether to leave out images and folders that cannot be read and list them in the
+    /// report (default: no). Every image is decoded once for it.
     pub fn skip_unreadable(mut self, skip: bool) -> Self {
         self.skip_unreadable = skip;
         self
     }
 
-    /// Lists the folder, and looks at the files if that was asked for.
+    /// How the images are decoded: how large they may be, and whether they are turned.
+    pub fn decode_options(mut self, options: DecodeOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Lists the folder, and looks at the files if that was asked for. The beginning of each is
+    /// read to see whether it asks to be turned, unless it will be; one warning counts those
+    /// that do.
     ///
     /// # Errors
-    /// If the folder is missing or is a file, holds no image, a class holds none,
-    /// or (with [`verify`](Self::verify)) a file cannot be decoded.
+    /// If the folder is missing or is a file, holds no image, a class holds none, a file or
+    /// folder cannot be read and is not to be skipped, or (with [`verify`](Self::verify)) a
+    /// file cannot be decoded.
     pub fn open(self) -> Result<ImageFolder> {
-        let scan = scan(&self.root)?;
-        let labelled = match self.labels {
+        self.options.validate()?;
+        let scan = scan(&self.root, self.skip_unreadable)?;
+        let has_classes = match self.labels {
             Labels::ClassFolders => true,
             Labels::Ignored => false,
             Labels::Detect => looks_labelled(&self.root, &scan),
         };
-        let mut listing = if labelled {
-            Listing::with_classes(self.root.clone(), scan)?
-        } else {
-            Listing {
-                root: self.root.clone(),
-                paths: scan.images,
-                report: scan.report,
-                ..Listing::default()
-            }
+        let mut listing = Listing {
+            root: self.root.clone(),
+            options: self.options,
+            ..Listing::default()
         };
+        if has_classes {
+            listing.add_with_classes(scan, self.labels == Labels::ClassFolders)?;
+        } else {
+            (listing.paths, listing.report) = (scan.images, scan.report);
+        }
         listing.check()?;
         if self.verify || self.skip_unreadable {
             listing.check_images(self.skip_unreadable)?;
         }
         if !listing.report.is_clean() {
             tracing::warn!(folder = %self.root.display(), "{}", listing.report);
+        }
+        if !self.options.apply_orientation {
+            listing.warn_of_orientations();
         }
         Ok(ImageFolder {
             digests: Arc::new(FileDigests::new(listing.paths.len())),
@@ -174,6 +193,7 @@ impl ImageFolder {
             labels: Labels::default(),
             verify: false,
             skip_unreadable: false,
+            options: DecodeOptions::default(),
         }
     }
 
@@ -187,9 +207,10 @@ impl ImageFolder {
         &self.inner.paths
     }
 
-    /// Whether the images have labels.
+    /// Whether all images have labels.
     pub fn is_labelled(&self) -> bool {
-        self.inner.labels.is_some()
+        let labels = &self.inner.labels;
+        !labels.is_empty() && labels.iter().all(Option::is_some)
     }
 
     /// What was left out.
@@ -213,7 +234,7 @@ impl Dataset for ImageFolder {
     }
 
     fn label(&self, index: usize) -> Option<u32> {
-        self.inner.labels.as_ref()?.get(index).copied()
+        *self.inner.labels.get(index)?
     }
 
     fn name(&self, index: usize) -> String {
@@ -226,11 +247,17 @@ impl Dataset for ImageFolder {
     fn decode(&self, index: usize) -> Result<DecodedImage> {
         let path = self.path(index)?;
         self.digests.check(index, path)?;
-        decode_file(path)
+        decode_file_with(path, &self.inner.options)
     }
 
     fn content_digest(&self, index: usize) -> Result<[u8; 32]> {
-        self.digests.of(index, self.path(index)?)
+        let digest = self.digests.of(index, self.path(index)?)?;
+        if !self.inner.options.apply_orientation {
+            return Ok(digest);
+        }
+        // The same file gives other pixels where it is turned.
+        let turned = Sha256::new_with_prefix(digest).chain_update("apply_orientation");
+        Ok(turned.finalize().into())
     }
 }
 
@@ -243,46 +270,64 @@ fn class_of(root: &Path, folders: &[PathBuf], path: &Path) -> Option<usize> {
 
 /// Whether the folders inside `root` look like classes.
 fn looks_labelled(root: &Path, scan: &Scan) -> bool {
-    let mut images = scan.images.iter().chain(&scan.report.empty);
     let class_of = |path: &PathBuf| class_of(root, &scan.folders, path);
     let with_images: BTreeSet<usize> = scan.images.iter().filter_map(class_of).collect();
-    with_images.len() >= 2 && !images.any(|path| path.parent() == Some(root))
+    with_images.len() >= 2
 }
 
 impl Listing {
-    /// The images of the class folders; files directly in the root are left out.
-    fn with_classes(root: PathBuf, scan: Scan) -> Result<Self> {
+    /// Adds the images with their class folders. Those directly in the root are left out if
+    /// labels are required.
+    fn add_with_classes(&mut self, scan: Scan, labels_required: bool) -> Result<()> {
         if scan.folders.is_empty() {
             let reason = "no class folders here; labelled images lie in one folder per class \
                           (<folder>/<class>/<image>)";
-            return Err(Error::folder(root, reason));
+            return Err(Error::folder(&self.root, reason));
         }
-        let mut report = scan.report;
-        let (mut paths, mut labels) = (Vec::new(), Vec::new());
+        self.report = scan.report;
         for path in scan.images {
-            match class_of(&root, &scan.folders, &path) {
-                Some(class) => {
-                    paths.push(path);
-                    // Labels count folders, of which there are far fewer than 2^32.
-                    labels.push(class as u32);
-                }
-                None => report.ignored.push(path),
+            // Labels count folders, of which there are far fewer than 2^32.
+            let label = class_of(&self.root, &scan.folders, &path).map(|class| class as u32);
+            if label.is_none() && labels_required {
+                self.report.outside.push(path);
+                continue;
             }
+            if label.is_none() {
+                self.report.unlabelled.push(path.clone());
+            }
+            self.paths.push(path);
+            self.labels.push(label);
         }
         let folders = scan.folders.iter();
-        Ok(Self {
-            classes: folders.map(|folder| relative_name(&root, folder)).collect(),
-            root,
-            paths,
-            labels: Some(labels),
-            report,
-        })
+        self.classes = folders
+            .map(|folder| relative_name(&self.root, folder))
+            .collect();
+        Ok(())
+    }
+
+    /// Says how many images ask to be turned and are not.
+    fn warn_of_orientations(&mut self) {
+        let images = self.paths.par_iter();
+        let oriented = images.filter(|path| asks_to_be_turned(path)).cloned();
+        self.report.oriented = oriented.collect();
+        let oriented = &self.report.oriented;
+        if !oriented.is_empty() {
+            tracing::warn!(
+                folder = %self.root.display(),
+                "{} of {} images ask to be turned by their orientation tag and are taken as they \
+                 are stored, as TensorFlow takes them ({}); apply_orientation turns them",
+                oriented.len(),
+                self.paths.len(),
+                first_few(oriented),
+            );
+        }
     }
 
     /// Fails if there are no images, or none of a class.
     fn check(&self) -> Result<()> {
-        if let Some(labels) = &self.labels {
-            let counts = count_labels(self.classes.len(), labels.iter().copied());
+        if self.report.unlabelled.is_empty() {
+            let labels = self.labels.iter().flatten().copied();
+            let counts = count_labels(self.classes.len(), labels);
             if let Some((class, _)) = self.classes.iter().zip(counts).find(|&(_, n)| n == 0) {
                 let path = self.root.join(class);
                 let details = self.report.below(&path);
@@ -300,7 +345,8 @@ impl Listing {
 
     /// Decodes every image. Those that fail are an error, or leave the list.
     fn check_images(&mut self, skip: bool) -> Result<()> {
-        let decoded = self.paths.par_iter().map(|path| decode_file(path).err());
+        let decode = |path| decode_file_with(path, &self.options).err();
+        let decoded = self.paths.par_iter().map(decode);
         let failures: Vec<Option<Error>> = decoded.collect();
         let mut kept = Vec::new();
         for (index, failure) in failures.into_iter().enumerate() {
@@ -318,8 +364,8 @@ impl Listing {
             }
         }
         self.paths = kept.iter().map(|&i| self.paths[i].clone()).collect();
-        if let Some(labels) = &mut self.labels {
-            *labels = kept.iter().map(|&i| labels[i]).collect();
+        if !self.labels.is_empty() {
+            self.labels = kept.iter().map(|&i| self.labels[i]).collect();
         }
         self.check()
     }

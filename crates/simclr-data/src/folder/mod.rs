@@ -1,6 +1,7 @@
 mod file_digests;
 mod image_folder;
+mod report;
 mod scan;
 
 pub use image_folder::{ImageFolder, ImageFolderBuilder, Labels};
-pub use scan::ScanReport;
+pub use report::ScanReport;

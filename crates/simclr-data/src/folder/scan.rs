@@ -1,73 +1,14 @@
 //! Walking folders: which files are there, in a fixed order.
 
 use std::ffi::OsStr;
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
+use super::report::ScanReport;
 use crate::decode::has_image_extension;
 use crate::error::{Error, Result};
-
-/// What was left out of a folder, and why.
-///
-/// Printed, it is one line that names the first few files of each kind.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ScanReport {
-    /// Image files of zero bytes.
-    pub empty: Vec<PathBuf>,
-    /// Files that are not images by their name's ending; hidden files are not listed.
-    pub ignored: Vec<PathBuf>,
-    /// Images that cannot be read, with the reason, if skipping them was asked for.
-    pub unreadable: Vec<(PathBuf, String)>,
-}
-
-impl ScanReport {
-    /// Whether nothing was left out.
-    pub fn is_clean(&self) -> bool {
-        self.empty.is_empty() && self.ignored.is_empty() && self.unreadable.is_empty()
-    }
-
-    /// What was left out below a folder.
-    pub(super) fn below(&self, folder: &Path) -> Self {
-        let mut report = self.clone();
-        report.empty.retain(|path| path.starts_with(folder));
-        report.ignored.retain(|path| path.starts_with(folder));
-        let unreadable = &mut report.unreadable;
-        unreadable.retain(|(path, _)| path.starts_with(folder));
-        report
-    }
-}
-
-impl fmt::Display for ScanReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const SHOWN: usize = 3;
-        if self.is_clean() {
-            return write!(f, "no file was left out");
-        }
-        let unreadable: Vec<PathBuf> = self.unreadable.iter().map(|(p, _)| p.clone()).collect();
-        let mut separator = "";
-        for (kind, paths) in [
-            ("empty", &self.empty),
-            ("unreadable", &unreadable),
-            ("of another type", &self.ignored),
-        ] {
-            if paths.is_empty() {
-                continue;
-            }
-            let (shown, count) = (paths.iter().take(SHOWN), paths.len());
-            let shown: Vec<String> = shown.map(|path| path.display().to_string()).collect();
-            let more = if count > SHOWN { ", ..." } else { "" };
-            let files = if count == 1 { "file" } else { "files" };
-            write!(f, "{separator}left out {count} {files} {kind} ")?;
-            write!(f, "({}{more})", shown.join(", "))?;
-            separator = "; ";
-        }
-        Ok(())
-    }
-}
 
 /// What lies below a folder.
 #[derive(Debug, Default)]
@@ -81,63 +22,105 @@ pub(super) struct Scan {
 }
 
 /// Lists what lies below `root`. Links are followed; hidden files and folders are passed
-/// over.
-pub(super) fn scan(root: &Path) -> Result<Scan> {
+/// over. What cannot be read is listed as such if it is to be skipped, and else an error.
+pub(super) fn scan(root: &Path, skip_unreadable: bool) -> Result<Scan> {
     check_folder(root)?;
     let mut result = Scan::default();
+    let mut hidden = Vec::new();
     let entries = WalkDir::new(root)
         .min_depth(1)
         .follow_links(true)
         .sort_by_key(|entry| (entry.file_type().is_dir(), entry.file_name().to_owned()))
         .into_iter()
-        .filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry.path()));
-    for entry in entries {
-        let entry = match entry {
-            Ok(entry) => entry,
-            Err(error) => match error.path().filter(|_| error.loop_ancestor().is_none()) {
-                Some(link) if link.is_symlink() && is_hidden(link) => continue,
-                // A link that leads nowhere is an error if its name is that of an image.
-                Some(link) if link.is_symlink() && !has_image_extension(link) => {
-                    result.report.ignored.push(link.to_path_buf());
-                    continue;
-                }
-                _ => return Err(walk_error(root, error)),
-            },
-        };
-        let path = entry.path();
-        if entry.file_type().is_dir() {
-            if entry.depth() == 1 {
-                result.folders.push(path.to_path_buf());
+        .filter_entry(|entry| {
+            let is_hidden = entry.depth() > 0 && is_hidden(entry.path());
+            if is_hidden && looks_like_images(entry.path()) {
+                hidden.push(entry.path().to_path_buf());
             }
-        } else if !has_image_extension(path) {
-            result.report.ignored.push(path.to_path_buf());
-        } else {
-            let metadata = entry.metadata().map_err(|error| walk_error(root, error))?;
-            let is_empty = metadata.len() == 0;
-            let list = if is_empty {
-                &mut result.report.empty
-            } else {
-                &mut result.images
-            };
-            list.push(path.to_path_buf());
+            !is_hidden
+        });
+    for entry in entries {
+        match entry {
+            Ok(entry) if entry.file_type().is_dir() => {
+                if entry.depth() == 1 {
+                    result.folders.push(entry.into_path());
+                }
+            }
+            Ok(entry) => result.add_file(entry.into_path()),
+            Err(error) => result.add_failure(root, &error),
         }
     }
-    Ok(result)
+    result.report.hidden = hidden;
+    let unreadable = &result.report.unreadable;
+    // A class folder that cannot be read is no class without images.
+    result
+        .folders
+        .retain(|folder| unreadable.iter().all(|(path, _)| path != folder));
+    match unreadable.as_slice() {
+        [(path, reason), others @ ..] if !skip_unreadable => {
+            let more = match others.len() {
+                0 => String::new(),
+                count => format!("; {count} more cannot be read either"),
+            };
+            Err(Error::folder(path, format!("{reason}{more}")))
+        }
+        _ => Ok(result),
+    }
 }
 
-fn walk_error(root: &Path, error: walkdir::Error) -> Error {
-    let path = error.path().unwrap_or(root).to_path_buf();
-    if let Some(ancestor) = error.loop_ancestor() {
-        let reason = format!("this link leads back to {}", ancestor.display());
-        return Error::folder(path, reason);
+impl Scan {
+    fn add_file(&mut self, path: PathBuf) {
+        if !has_image_extension(&path) {
+            return self.report.ignored.push(path);
+        }
+        // Of a link, the file that it leads to.
+        match std::fs::metadata(&path) {
+            Ok(metadata) if !metadata.is_file() => {
+                let reason = "not a regular file".to_owned();
+                self.report.unreadable.push((path, reason));
+            }
+            Ok(metadata) if metadata.len() == 0 => self.report.empty.push(path),
+            Ok(_) => self.images.push(path),
+            Err(error) => self.report.unreadable.push((path, error.to_string())),
+        }
     }
-    let unknown = || io::Error::other("cannot be walked");
-    Error::io(path, error.into_io_error().unwrap_or_else(unknown))
+
+    fn add_failure(&mut self, root: &Path, error: &walkdir::Error) {
+        let path = error.path().unwrap_or(root).to_path_buf();
+        let is_dangling = error.loop_ancestor().is_none() && path.is_symlink();
+        let reason = match (error.loop_ancestor(), error.io_error()) {
+            (Some(ancestor), _) => format!("this link leads back to {}", ancestor.display()),
+            (None, _) if is_dangling => match std::fs::read_link(&path) {
+                Ok(target) => format!("this link leads to nothing ({})", target.display()),
+                Err(error) => error.to_string(),
+            },
+            (None, Some(error)) => error.to_string(),
+            (None, None) => "cannot be walked".into(),
+        };
+        if is_dangling && is_hidden(&path) {
+            return;
+        }
+        // Links that lead nowhere matter if their names are those of images.
+        if is_dangling && !has_image_extension(&path) {
+            self.report.ignored.push(path);
+        } else {
+            self.report.unreadable.push((path, reason));
+        }
+    }
 }
+
+/// Whether a hidden file or folder may be taken for images: files named as such, and what
+/// macOS adds to archives. Others, such as those of version control, nobody misses.
+fn looks_like_images(path: &Path) -> bool {
+    has_image_extension(path) || path.file_name() == Some(OsStr::new(MACOS_ARCHIVE))
+}
+
+/// The folder of macOS's own data about the files in an archive, hidden files all of them.
+const MACOS_ARCHIVE: &str = "__MACOSX";
 
 fn is_hidden(path: &Path) -> bool {
-    path.file_name()
-        .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+    let name = path.file_name().unwrap_or_default();
+    name == MACOS_ARCHIVE || name.as_encoded_bytes().starts_with(b".")
 }
 
 /// Fails unless `folder` is a folder.

@@ -1,6 +1,5 @@
 //! What the loader's threads do: decode images and make views of them.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +11,7 @@ use super::cache::ImageCache;
 use super::config::LoaderConfig;
 use super::sampler::{Sample, Sampler};
 use crate::dataset::Dataset;
+use crate::decode::{hold_memory, panic_message};
 use crate::error::{Error, Result};
 
 /// What the threads need to know.
@@ -92,17 +92,12 @@ impl Job {
         };
         // A decoder that panics on a damaged file must not end the process; the batch
         // is given up, so nobody sees half-written views.
-        catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(|panic| {
+        let made = hold_memory(|| catch_unwind(AssertUnwindSafe(make)));
+        made.unwrap_or_else(|panic| {
             Err(Error::Worker {
                 name: dataset.name(index),
                 message: panic_message(&*panic),
             })
         })
     }
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    text.unwrap_or_else(|| "a panic without a message".into())
 }

@@ -1,0 +1,128 @@
+use std::fs::File;
+use std::io::Read;
+#[cfg(feature = "tiff")]
+use std::io::{Seek, SeekFrom};
+use std::path::Path;
+
+use simclr_augment::DecodedImage;
+
+use super::guard::catch_panic;
+use super::memory::hold_memory;
+use super::options::DecodeOptions;
+use super::orientation::turned;
+use super::table::{FORMATS, readable_formats};
+use crate::error::{Error, Result};
+
+/// Reads and decodes an image file: JPEG, and with the features of these names PNG, TIFF
+/// (its first page), BMP, WebP and JPEG 2000. The format is found out from the content, not
+/// from the name.
+///
+/// Grey becomes three equal channels, of 16 bits the upper eight count, an alpha channel is
+/// dropped (not blended), palettes are resolved, and the orientation that a camera noted is not
+/// applied: as in the original's `decode_jpeg` and `decode_png`. JPEG files give the bytes that
+/// TensorFlow's decoder gives ([`simclr_jpeg`]). What would have to be guessed is refused.
+///
+/// # Errors
+/// If the file cannot be read, is empty, is not an image, or is truncated. The message
+/// names the file.
+pub fn decode_file(path: impl AsRef<Path>) -> Result<DecodedImage> {
+    decode_file_with(path, &DecodeOptions::default())
+}
+
+/// [`decode_file`] with other options than the defaults.
+///
+/// # Errors
+/// As [`decode_file`], and if the options are invalid.
+pub fn decode_file_with(path: impl AsRef<Path>, options: &DecodeOptions) -> Result<DecodedImage> {
+    let path = path.as_ref();
+    decode_bytes_with(&path.display().to_string(), &read_file(path)?, options)
+}
+
+/// Whether an image file asks to be turned, as far as its beginning says so: what cannot be read
+/// does not ask.
+pub(crate) fn asks_to_be_turned(path: &Path) -> bool {
+    let Ok(head) = read_head(path) else {
+        return false;
+    };
+    let format = FORMATS.iter().find(|format| (format.recognizes)(&head));
+    let orientation = format.and_then(|format| (format.orientation)(&head));
+    orientation.is_some_and(|orientation| (2..=8).contains(&orientation))
+}
+
+/// The beginning of a file, with all of what is said of a picture before its pixels: in a JPEG
+/// file, that is a segment of up to 64 KiB. A TIFF file may have it anywhere.
+fn read_head(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let mut head = Vec::new();
+    file.by_ref().take(HEAD).read_to_end(&mut head)?;
+    #[cfg(feature = "tiff")]
+    if let Some(start) = super::tiff::directory_start(&head) {
+        file.seek(SeekFrom::Start(start))?;
+        super::tiff::move_directory(&mut head);
+        file.take(HEAD).read_to_end(&mut head)?;
+    }
+    Ok(head)
+}
+
+/// The bytes of a file that are read to find its orientation.
+const HEAD: u64 = 72 << 10;
+
+/// Reads a file. What is not one, such as a named pipe, is an error: reading it may never end.
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
+    let io = |source| Error::io(path, source);
+    if std::fs::metadata(path).map_err(io)?.is_file() {
+        std::fs::read(path).map_err(io)
+    } else {
+        Err(Error::unreadable(path.display(), "not a regular file"))
+    }
+}
+
+/// Decodes the content of an image file; see [`decode_file`]. The `name` is for messages.
+///
+/// ```
+/// let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../simclr-jpeg/tests/data/rgb420.jpg");
+/// # if !std::path::Path::new(file).exists() { return Ok(()); }
+/// let image = simclr_data::decode_bytes("rgb420.jpg", &std::fs::read(file)?)?;
+/// assert_eq!((image.height(), image.width()), (66, 80));
+///
+/// let error = simclr_data::decode_bytes("notes.txt", b"text").unwrap_err();
+/// assert!(error.to_string().starts_with("notes.txt: not an image"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// If the content is empty, not an image, or truncated. The message names `name`.
+pub fn decode_bytes(name: &str, bytes: &[u8]) -> Result<DecodedImage> {
+    decode_bytes_with(name, bytes, &DecodeOptions::default())
+}
+
+/// [`decode_bytes`] with other options than the defaults.
+///
+/// # Errors
+/// As [`decode_bytes`], and if the options are invalid.
+pub fn decode_bytes_with(
+    name: &str,
+    bytes: &[u8],
+    options: &DecodeOptions,
+) -> Result<DecodedImage> {
+    options.validate()?;
+    decode(bytes, options).map_err(|reason| Error::unreadable(name, reason))
+}
+
+fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<DecodedImage, String> {
+    if bytes.is_empty() {
+        return Err("the file is empty".into());
+    }
+    let mut formats = FORMATS.iter();
+    let format = formats
+        .find(|format| (format.recognizes)(bytes))
+        .ok_or_else(|| format!("not an image that can be read ({})", readable_formats()))?;
+    let decode = || {
+        let image = (format.decode)(bytes, options)?;
+        match (format.orientation)(bytes) {
+            Some(orientation) if options.apply_orientation => turned(image, orientation),
+            _ => Ok(image),
+        }
+    };
+    hold_memory(|| catch_panic(decode))
+}

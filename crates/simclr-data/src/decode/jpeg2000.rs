@@ -1,0 +1,57 @@
+use hayro_jpeg2000::{ColorSpace, DecodeSettings, DecoderContext, Image};
+use simclr_augment::DecodedImage;
+
+use super::channels::keep_first;
+use super::format::Format;
+use super::options::DecodeOptions;
+
+pub(super) const FORMAT: Format = Format {
+    name: "JPEG 2000",
+    extensions: &["jp2", "j2k", "j2c", "jpc", "jpf", "jpx"],
+    recognizes: |bytes| {
+        bytes.starts_with(b"\0\0\0\x0CjP  \r\n\x87\n") || bytes.starts_with(b"\xFF\x4F\xFF\x51")
+    },
+    decode,
+    orientation: |_| None,
+};
+
+fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<DecodedImage, String> {
+    let damaged = |error| format!("the JPEG 2000 file is damaged or of an unusual kind: {error}");
+    // Without it, the part of a truncated file that is there is decoded, and the rest is blurred.
+    let settings = DecodeSettings {
+        strict: true,
+        ..DecodeSettings::default()
+    };
+    let image = Image::new(bytes, &settings).map_err(damaged)?;
+    let (width, height) = (image.width() as usize, image.height() as usize);
+    options.admit(width, height)?;
+    let channels = match image.color_space() {
+        ColorSpace::Gray
+        | ColorSpace::Icc {
+            num_channels: 1, ..
+        } => 1,
+        ColorSpace::RGB
+        | ColorSpace::Icc {
+            num_channels: 3, ..
+        } => 3,
+        other => {
+            return Err(format!(
+                "this kind of JPEG 2000 is not read: {} inks or channels",
+                other.num_channels()
+            ));
+        }
+    };
+    let mut context = DecoderContext::default();
+    let mut pixels = image.decode(&mut context).map_err(damaged)?.data_u8();
+    keep_first(
+        &mut pixels,
+        channels + usize::from(image.has_alpha()),
+        channels,
+    );
+    let decoded = if channels == 1 {
+        DecodedImage::from_gray(height, width, &pixels)
+    } else {
+        DecodedImage::new(height, width, pixels)
+    };
+    decoded.map_err(|error| error.to_string())
+}

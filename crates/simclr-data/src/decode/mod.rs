@@ -1,0 +1,31 @@
+//! Image files to pixels, a file per format.
+
+#[cfg(feature = "bmp")]
+mod bmp;
+#[cfg(any(feature = "png", feature = "jpeg2000"))]
+mod channels;
+mod file;
+mod format;
+mod guard;
+#[cfg(any(feature = "bmp", feature = "webp"))]
+mod image_crate;
+mod jpeg;
+#[cfg(feature = "jpeg2000")]
+mod jpeg2000;
+mod memory;
+mod options;
+mod orientation;
+#[cfg(feature = "png")]
+mod png;
+mod table;
+#[cfg(feature = "tiff")]
+mod tiff;
+#[cfg(feature = "webp")]
+mod webp;
+
+pub(crate) use file::{asks_to_be_turned, read_file};
+pub use file::{decode_bytes, decode_bytes_with, decode_file, decode_file_with};
+pub(crate) use guard::panic_message;
+pub(crate) use memory::hold_memory;
+pub use options::DecodeOptions;
+pub(crate) use table::{has_image_extension, readable_formats};

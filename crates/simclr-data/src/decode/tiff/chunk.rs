@@ -1,0 +1,127 @@
+use std::borrow::Cow;
+use std::io::{self, Cursor, Read};
+
+use super::compression::decompress;
+use super::directory::{Directory, tag};
+use super::jpeg;
+use super::layout::{Color, Layout, compression};
+use super::reason::{damaged, unsupported};
+use super::ycbcr::FullResolution;
+
+/// Strips or tiles of a page, decompressed one by one.
+pub(super) struct ChunkReader<'a> {
+    directory: &'a Directory<'a>,
+    layout: &'a Layout,
+    offsets: Vec<u64>,
+    /// Empty where the file does not say, and a chunk ends where its data do.
+    byte_counts: Vec<u64>,
+    is_bit_reversed: bool,
+    t4_options: u64,
+}
+
+/// The rows of a strip or tile.
+pub(super) struct Rows<'a> {
+    reader: Box<dyn Read + 'a>,
+    name: String,
+}
+
+impl<'a> ChunkReader<'a> {
+    pub(super) fn new(directory: &'a Directory<'a>, layout: &'a Layout) -> Result<Self, String> {
+        let tags = [
+            (tag::TILE_OFFSETS, tag::TILE_BYTE_COUNTS),
+            (tag::STRIP_OFFSETS, tag::STRIP_BYTE_COUNTS),
+        ];
+        // Some writers of tiles use the tags of strips.
+        let first = usize::from(!layout.chunks.are_tiles || directory.bytes(tags[0].0).is_none());
+        let (offsets, byte_counts) = tags[first];
+        let chunks = Self {
+            directory,
+            layout,
+            offsets: directory.numbers(offsets)?.unwrap_or_default(),
+            byte_counts: directory.numbers(byte_counts)?.unwrap_or_default(),
+            is_bit_reversed: directory.number_or(tag::FILL_ORDER, 1)? == 2,
+            t4_options: directory.number_or(tag::T4_OPTIONS, 0)?,
+        };
+        let planes = if layout.is_planar { layout.samples } else { 1 };
+        let (across, down) = chunks.grid();
+        let needed = across.saturating_mul(down).saturating_mul(planes);
+        if chunks.offsets.len() < needed {
+            let found = chunks.offsets.len();
+            return Err(damaged(format!(
+                "it has {found} strips or tiles of {needed}"
+            )));
+        }
+        Ok(chunks)
+    }
+
+    /// Chunks in a row, and rows of chunks.
+    pub(super) fn grid(&self) -> (usize, usize) {
+        let (layout, chunks) = (self.layout, self.layout.chunks);
+        (
+            layout.width.div_ceil(chunks.width),
+            layout.height.div_ceil(chunks.height),
+        )
+    }
+
+    /// Opens a chunk of a plane by its place in the grid.
+    pub(super) fn open(&self, plane: usize, index: usize) -> Result<Rows<'a>, String> {
+        let (layout, (across, down)) = (self.layout, self.grid());
+        let number = plane * across * down + index;
+        let kind = if layout.chunks.are_tiles {
+            "tile"
+        } else {
+            "strip"
+        };
+        let name = format!("{kind} {number}");
+        let count = match self.byte_counts.get(number) {
+            None if self.byte_counts.is_empty() => u64::MAX,
+            None => return Err(damaged(format!("the size of {name} is missing"))),
+            Some(0) => return Err(unsupported(format!("{name} has no data (a sparse file)"))),
+            Some(count) => *count,
+        };
+        let bytes = self.directory.file_bytes(self.offsets[number], count);
+        let reader = if layout.compression == compression::JPEG {
+            let tables = self.directory.bytes(tag::JPEG_TABLES).unwrap_or_default();
+            // A strip's last rows are not there; a tile is whole.
+            let top = index / across * layout.chunks.height;
+            let rows = layout.chunks.height.min(layout.height - top);
+            let pixels = jpeg::decode(bytes, tables, layout, rows);
+            Box::new(Cursor::new(
+                pixels.map_err(|reason| format!("{reason} ({name})"))?,
+            )) as Box<_>
+        } else {
+            let bytes = if self.is_bit_reversed {
+                bytes.iter().map(|byte| byte.reverse_bits()).collect()
+            } else {
+                Cow::Borrowed(bytes)
+            };
+            decompress(
+                layout.compression,
+                bytes,
+                layout.chunks.width,
+                self.t4_options,
+            )?
+        };
+        let reader = match layout.color {
+            Color::YCbCr(horizontal, vertical) if layout.compression != compression::JPEG => {
+                FullResolution::of(reader, layout, horizontal, vertical)?
+            }
+            _ => reader,
+        };
+        Ok(Rows { reader, name })
+    }
+}
+
+impl Rows<'_> {
+    /// Reads the next row. Memory is reserved as the data come, whatever the file promises.
+    pub(super) fn read_row(&mut self, row: &mut Vec<u8>, len: usize) -> Result<(), String> {
+        row.clear();
+        let read = self.reader.by_ref().take(len as u64).read_to_end(row);
+        let why = match read {
+            Ok(_) if row.len() == len => return Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => error.to_string(),
+            _ => "the data end early".into(),
+        };
+        Err(damaged(format!("{}: {why}", self.name)))
+    }
+}

@@ -1,0 +1,18 @@
+//! TIFF and BigTIFF. Directory, strips and tiles, samples and colours are read here, since the
+//! crates for TIFF get kinds of files wrong that geological images have (see the book's page on
+//! images); each compression is a crate's.
+
+mod chunk;
+mod color;
+mod compression;
+mod directory;
+mod fax;
+mod jpeg;
+mod layout;
+mod page;
+mod reason;
+mod samples;
+mod ycbcr;
+
+pub(super) use directory::{directory_start, move_directory};
+pub(super) use page::FORMAT;

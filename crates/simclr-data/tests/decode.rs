@@ -1,0 +1,226 @@
+//! Image files other than TIFF: which kinds are read, and which are refused rather than guessed.
+#![allow(clippy::unwrap_used)]
+
+use std::io::Cursor;
+
+use image::{DynamicImage, ImageBuffer, ImageFormat, Rgb, RgbImage};
+use simclr_data::{DecodeOptions, decode_bytes, decode_bytes_with};
+
+fn encoded(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    image.into().write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+fn picture(width: u32, height: u32) -> RgbImage {
+    RgbImage::from_fn(width, height, |x, y| {
+        Rgb([x * 40, y * 50, x * y * 9].map(|v| v as u8))
+    })
+}
+
+fn pixels(bytes: &[u8]) -> Vec<u8> {
+    decode_bytes("a", bytes).unwrap().into_data()
+}
+
+fn refusal(bytes: &[u8]) -> String {
+    decode_bytes("a", bytes).unwrap_err().to_string()
+}
+
+#[test]
+fn sixteen_bits_of_png_lose_their_lower_byte() {
+    let values = [0x00FF, 0x80FF, 0xFFFF];
+    let deep = ImageBuffer::<Rgb<u16>, _>::from_pixel(1, 1, Rgb(values));
+    assert_eq!(pixels(&encoded(deep, ImageFormat::Png)), [0, 0x80, 0xFF]);
+}
+
+#[test]
+fn no_part_of_a_file_is_taken_for_the_whole() {
+    let formats = [
+        ImageFormat::Png,
+        ImageFormat::WebP,
+        ImageFormat::Bmp,
+        ImageFormat::Tiff,
+    ];
+    for format in formats {
+        let whole = encoded(picture(7, 5), format);
+        assert_eq!(pixels(&whole), picture(7, 5).into_raw(), "{format:?}");
+        // The last four bytes of this TIFF say that there is no second page.
+        let needed = whole.len() - if format == ImageFormat::Tiff { 4 } else { 0 };
+        for length in 0..needed {
+            let part = decode_bytes("a", &whole[..length]);
+            assert!(part.is_err(), "{format:?}: {length} of {needed} bytes");
+        }
+    }
+}
+
+/// A bitmap of 4 x 2 pixels with a header of any length, a palette and data.
+fn bmp(header_size: usize, bits: u16, compression: u32, palette: &[u8], data: &[u8]) -> Vec<u8> {
+    let mut header = (header_size as u32).to_le_bytes().to_vec();
+    if header_size == 12 {
+        header.extend([4, 0, 2, 0, 1, 0]);
+    } else {
+        header.extend([4, 0, 0, 0, 2, 0, 0, 0, 1, 0]);
+    }
+    header.extend(bits.to_le_bytes());
+    header.extend(compression.to_le_bytes());
+    header.resize(header_size, 0);
+    let start = 14 + header_size + palette.len();
+    let mut file = b"BM\0\0\0\0\0\0\0\0".to_vec();
+    file.extend((start as u32).to_le_bytes());
+    [&file, &header, palette, data].concat()
+}
+
+#[test]
+fn bitmaps_of_os2_are_read() {
+    let rows: [[u8; 12]; 2] = [[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12], [0; 12]];
+    // From below, and blue first.
+    let expected = [[0; 12], [3, 2, 1, 6, 5, 4, 9, 8, 7, 12, 11, 10]].concat();
+    for header in [12, 16, 40, 64] {
+        let file = bmp(header, 24, 0, &[], rows.as_flattened());
+        assert_eq!(pixels(&file), expected, "a header of {header} bytes");
+    }
+    let colors = [[1, 2, 3, 0], [4, 5, 6, 0]].concat();
+    for header in [16, 40, 64] {
+        let palette = [colors.clone(), vec![0; 254 * 4]].concat();
+        let file = bmp(header, 8, 0, &palette, &[0, 1, 0, 1, 1, 1, 0, 0]);
+        let expected = [1, 1, 0, 0, 0, 1, 0, 1].map(|i| [[3, 2, 1], [6, 5, 4]][i]);
+        assert_eq!(
+            pixels(&file),
+            expected.concat(),
+            "a header of {header} bytes"
+        );
+    }
+}
+
+#[test]
+fn run_lengths_have_to_cover_the_bitmap() {
+    let palette = [[1, 1, 1, 0], [2, 2, 2, 0]].concat();
+    let palette = [palette, vec![0; 254 * 4]].concat();
+    let whole = bmp(40, 8, 1, &palette, &[4, 1, 0, 0, 0, 4, 0, 1, 1, 0, 0, 1]);
+    let expected = [0, 1, 1, 0, 1, 1, 1, 1]
+        .map(|i| [[1; 3], [2; 3]][i])
+        .concat();
+    assert_eq!(pixels(&whole), expected);
+
+    let part = bmp(40, 8, 1, &palette, &[4, 1, 0, 0, 2, 1, 0, 1]);
+    assert!(
+        refusal(&part).contains("holds 6 of 8 pixels"),
+        "{}",
+        refusal(&part)
+    );
+    // Pixels that are jumped over have no colour.
+    let jump = bmp(40, 8, 1, &palette, &[4, 1, 0, 0, 0, 2, 2, 0, 2, 1, 0, 1]);
+    assert!(
+        refusal(&jump).contains("holds 6 of 8 pixels"),
+        "{}",
+        refusal(&jump)
+    );
+    let mut large = whole;
+    for at in [18, 22] {
+        large[at..at + 4].copy_from_slice(&13_000u32.to_le_bytes());
+    }
+    assert!(
+        refusal(&large).contains("of 169000000 pixels"),
+        "{}",
+        refusal(&large)
+    );
+    for (compression, bits) in [(4, 24), (5, 24), (0, 64)] {
+        let text = refusal(&bmp(40, bits, compression, &palette, &[0; 64]));
+        assert!(text.contains("this kind of BMP is not read"), "{text}");
+    }
+}
+
+/// `picture(7, 5)` as OpenJPEG writes it without loss.
+#[cfg(feature = "jpeg2000")]
+const JPEG_2000: &str = "ff4fff51002f000000000007000000050000000000000000000000070000000500000000000000000003070101\
+     070101070101ff52000c00000001000004040001ff5c00044040ff640025000143726561746564206279204f70\
+     656e4a5045472076657273696f6e20322e352e34ff90000a0000000000660001ff93df80a011682bc23b9ad778\
+     6f1975b3464bd8c32587cc26df80d0128c4373d08fdfe879c520842a30ed28ca8eb13004a000a7ff7fdf810811\
+     507233f2353219e504baf8758bc9fcc4d2c888d5839cc3434c4260e2fe9c707fffd9";
+
+#[cfg(feature = "jpeg2000")]
+#[test]
+fn jpeg_2000_is_read() {
+    let file = hex::decode(JPEG_2000).unwrap();
+    assert_eq!(pixels(&file), picture(7, 5).into_raw());
+    for length in 0..file.len() - 2 {
+        assert!(
+            decode_bytes("a", &file[..length]).is_err(),
+            "{length} of {}",
+            file.len()
+        );
+    }
+}
+
+#[test]
+fn pictures_are_as_large_as_allowed_in_every_format() {
+    let options = DecodeOptions::default().with_max_pixels(34);
+    for format in [
+        ImageFormat::Png,
+        ImageFormat::WebP,
+        ImageFormat::Bmp,
+        ImageFormat::Jpeg,
+    ] {
+        let file = encoded(picture(7, 5), format);
+        let text = decode_bytes_with("a", &file, &options)
+            .unwrap_err()
+            .to_string();
+        assert!(text.contains("7 x 5 are 35 pixels"), "{format:?}: {text}");
+        assert!(
+            text.contains("max_pixels") && !text.contains("damaged"),
+            "{text}"
+        );
+    }
+}
+
+/// A JPEG file with the orientation in an EXIF segment.
+fn oriented(jpeg: &[u8], orientation: u8) -> Vec<u8> {
+    let mut exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".to_vec();
+    exif.extend([orientation, 0, 0, 0, 0, 0, 0, 0]);
+    let length = (exif.len() as u16 + 2).to_be_bytes();
+    [&jpeg[..2], b"\xFF\xE1", &length, &exif, &jpeg[2..]].concat()
+}
+
+#[test]
+fn pictures_are_turned_if_that_is_asked_for() {
+    let jpeg = encoded(picture(7, 5), ImageFormat::Jpeg);
+    let stored = decode_bytes("a", &jpeg).unwrap();
+    let (height, width) = (5, 7);
+    for orientation in 1..=8 {
+        let file = oriented(&jpeg, orientation);
+        assert_eq!(decode_bytes("a", &file).unwrap(), stored);
+        let options = DecodeOptions::default().with_apply_orientation(true);
+        let turned = decode_bytes_with("a", &file, &options).unwrap();
+        // Where the stored picture has a pixel of the turned one.
+        let source = |row: usize, column: usize| match orientation {
+            2 => (row, width - 1 - column),
+            3 => (height - 1 - row, width - 1 - column),
+            4 => (height - 1 - row, column),
+            5 => (column, row),
+            6 => (height - 1 - column, row),
+            7 => (height - 1 - column, width - 1 - row),
+            8 => (column, width - 1 - row),
+            _ => (row, column),
+        };
+        let size = if orientation > 4 {
+            (width, height)
+        } else {
+            (height, width)
+        };
+        assert_eq!((turned.height(), turned.width()), size, "{orientation}");
+        for row in 0..size.0 {
+            for column in 0..size.1 {
+                let (y, x) = source(row, column);
+                let at = |image: &[u8], width, y, x| -> [u8; 3] {
+                    std::array::from_fn(|channel| image[(y * width + x) * 3 + channel])
+                };
+                let pixel = at(turned.data(), size.1, row, column);
+                assert_eq!(
+                    pixel,
+                    at(stored.data(), width, y, x),
+                    "{orientation}: {row}, {column}"
+                );
+            }
+        }
+    }
+}

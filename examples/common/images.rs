@@ -1,0 +1,65 @@
+//! The options of examples that read image files.
+#![allow(dead_code)] // Each example uses a part of it.
+
+use std::path::Path;
+
+use clap::Args;
+use simclr::data::{DecodeOptions, ImageFolder, ImageFolderBuilder};
+
+/// How image files are decoded.
+#[derive(Args, Debug, Clone, Copy)]
+pub(crate) struct DecodeArguments {
+    /// The most pixels that a picture may have.
+    #[arg(long, default_value_t = DecodeOptions::default().max_pixels)]
+    max_pixels: u64,
+    /// Turn pictures as their files ask, by EXIF's or TIFF's orientation.
+    #[arg(long)]
+    apply_orientation: bool,
+}
+
+/// How a folder of image files is read.
+#[derive(Args, Debug, Clone, Copy)]
+pub(crate) struct FolderArguments {
+    /// Leave out images that cannot be read, and list them.
+    #[arg(long)]
+    pub(crate) skip_unreadable: bool,
+    #[command(flatten)]
+    decode: DecodeArguments,
+}
+
+impl DecodeArguments {
+    pub(crate) fn options(self) -> DecodeOptions {
+        DecodeOptions::default()
+            .with_max_pixels(self.max_pixels)
+            .with_apply_orientation(self.apply_orientation)
+    }
+}
+
+impl FolderArguments {
+    pub(crate) fn builder(self, dir: &Path) -> ImageFolderBuilder {
+        ImageFolder::builder(dir)
+            .skip_unreadable(self.skip_unreadable)
+            .decode_options(self.decode.options())
+    }
+
+    /// The first option that is for image files and was given.
+    pub(crate) fn given(self) -> Option<&'static str> {
+        let DecodeOptions {
+            max_pixels,
+            apply_orientation,
+            ..
+        } = self.decode.options();
+        let given = [
+            ("--skip-unreadable", self.skip_unreadable),
+            ("--apply-orientation", apply_orientation),
+            (
+                "--max-pixels",
+                max_pixels != DecodeOptions::default().max_pixels,
+            ),
+        ];
+        given
+            .iter()
+            .find(|(_, is_given)| *is_given)
+            .map(|(option, _)| *option)
+    }
+}
