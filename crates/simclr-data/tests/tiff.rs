@@ -166,7 +166,7 @@ fn gray() -> Vec<u8> {
 type Compress = fn(&[u8]) -> Vec<u8>;
 
 /// Bytes of a sample, little end first, that is to be decoded to a value.
-type ToBytes = dyn Fn(u8) -> Vec<u8>;
+type ToBytes<'a> = dyn Fn(u8) -> Vec<u8> + 'a;
 
 fn deflate(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
@@ -334,7 +334,7 @@ fn numbers_of_every_type_become_bytes() {
     };
     let unit = |value: u8| f64::from(value) / 255.0;
     let half = |value: u8| half::f16::from_f64(unit(value)).to_bits();
-    let types: [(u64, u64, &ToBytes); 10] = [
+    let types: [(u64, u64, &ToBytes<'_>); 10] = [
         (1, 8, &|value| vec![value]),
         // Of whole numbers, the upper eight bits count, whatever is below them.
         (1, 16, &|value| vec![0xFF, value]),

@@ -152,7 +152,7 @@ impl DuplicateSearch {
     fn candidate(&self, part: &str, dataset: &dyn Dataset, index: usize) -> Result<Candidate> {
         let label = dataset.label(index).map(|label| label as usize);
         let class = label.and_then(|label| dataset.class_names().get(label).cloned());
-        let (fingerprint, discs) = hold_memory(|| {
+        let (fingerprint, discs) = hold_memory(|| -> Result<_> {
             let decoded = dataset.decode(index)?;
             let discs = self.orientations.then(|| discs(&decoded));
             Ok((Fingerprint::of(&decoded), discs.unwrap_or_default()))
