@@ -4,10 +4,13 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, ValueEnum};
 use simclr::model::{ProjectionHeadConfig, ProjectionKind};
-use simclr::optim::{
-    AdamConfig, LarsConfig, LearningRateScaling, OptimizerConfig, ScheduleConfig, SgdConfig,
-};
+use simclr::optim::ScheduleConfig;
 use simclr::prelude::*;
+
+#[path = "optimizer_name.rs"]
+mod optimizer_name;
+
+use optimizer_name::{OptimizerName, Scaling};
 
 /// Flags that are true or false, also written `--use_blur` and `--nouse_blur`.
 const BOOLEAN: [&str; 7] = [
@@ -42,19 +45,6 @@ impl RunMode {
 pub(crate) enum TrainMode {
     Pretrain,
     Finetune,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Scaling {
-    Linear,
-    Sqrt,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum OptimizerName {
-    Momentum,
-    Adam,
-    Lars,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -392,7 +382,7 @@ impl Flags {
             .with_encoder(encoder)
             .with_image_size(self.image_size)
             .with_projection_head(projection_head)
-            .with_optimizer(self.optimizer())
+            .with_optimizer(self.optimizer.config(self.momentum))
             .with_weight_decay(self.weight_decay)
             .with_schedule(self.schedule())
             .with_batch_size(self.train_batch_size)
@@ -400,28 +390,11 @@ impl Flags {
     }
 
     fn schedule(&self) -> ScheduleConfig {
-        let scaling = match self.learning_rate_scaling {
-            Scaling::Linear => LearningRateScaling::Linear,
-            Scaling::Sqrt => LearningRateScaling::Sqrt,
-        };
         ScheduleConfig::default()
             .with_learning_rate(self.learning_rate)
-            .with_scaling(scaling)
+            .with_scaling(self.learning_rate_scaling.into())
             .with_warmup_epochs(self.warmup_epochs)
             .with_epochs(self.train_epochs)
             .with_steps(Some(self.train_steps).filter(|&steps| steps > 0))
-    }
-
-    fn optimizer(&self) -> OptimizerConfig {
-        let momentum = self.momentum;
-        match self.optimizer {
-            OptimizerName::Lars => {
-                OptimizerConfig::Lars(LarsConfig::default().with_momentum(momentum))
-            }
-            OptimizerName::Momentum => {
-                OptimizerConfig::Momentum(SgdConfig::default().with_momentum(momentum))
-            }
-            OptimizerName::Adam => OptimizerConfig::Adam(AdamConfig::default()),
-        }
     }
 }

@@ -5,33 +5,16 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use clap::{Args, Parser, ValueEnum};
-use simclr::optim::LearningRateScaling;
-use simclr::optim::{AdamConfig, LarsConfig, OptimizerConfig, SgdConfig};
+use simclr::optim::OptimizerConfig;
 use simclr::prelude::*;
 use simclr::study::Protocol;
 use simclr::train::OnNan;
 
+#[path = "optimizer_name.rs"]
+mod optimizer_name;
+
 use super::experiment::{AnyResult, ExperimentArguments, Options};
-
-/// How the learning rate grows with the batch.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum Scaling {
-    /// In proportion: rate x batch / 256.
-    Linear,
-    /// With its square root: rate x sqrt(batch); good for small batches.
-    Sqrt,
-}
-
-/// The optimizers of the original.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum OptimizerName {
-    /// Layer-wise adaptive rates.
-    Lars,
-    /// SGD with Nesterov momentum.
-    Momentum,
-    /// Adam.
-    Adam,
-}
+use optimizer_name::{OptimizerName, Scaling};
 
 /// What is done about a step whose loss is not a finite number.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -230,10 +213,7 @@ impl PretrainArguments {
         put(&self.learning_rate, &mut schedule.learning_rate);
         put(&self.warmup_epochs, &mut schedule.warmup_epochs);
         if let Some(scaling) = self.learning_rate_scaling {
-            schedule.scaling = match scaling {
-                Scaling::Linear => LearningRateScaling::Linear,
-                Scaling::Sqrt => LearningRateScaling::Sqrt,
-            };
+            schedule.scaling = scaling.into();
         }
         if self.optimizer.is_some() || self.momentum.is_some() {
             config.optimizer = self.optimizer_config()?;
@@ -281,18 +261,10 @@ impl PretrainArguments {
     }
 
     fn optimizer_config(&self) -> AnyResult<OptimizerConfig> {
-        let momentum = self.momentum.unwrap_or(0.9);
-        Ok(match self.optimizer.unwrap_or(OptimizerName::Lars) {
-            OptimizerName::Lars => {
-                OptimizerConfig::Lars(LarsConfig::default().with_momentum(momentum))
-            }
-            OptimizerName::Momentum => {
-                OptimizerConfig::Momentum(SgdConfig::default().with_momentum(momentum))
-            }
-            OptimizerName::Adam if self.momentum.is_some() => {
-                return Err("--momentum is for lars and momentum, and Adam has its own".into());
-            }
-            OptimizerName::Adam => OptimizerConfig::Adam(AdamConfig::default()),
-        })
+        let optimizer = self.optimizer.unwrap_or(OptimizerName::Lars);
+        if optimizer == OptimizerName::Adam && self.momentum.is_some() {
+            return Err("--momentum is for lars and momentum, and Adam has its own".into());
+        }
+        Ok(optimizer.config(self.momentum.unwrap_or(0.9)))
     }
 }
