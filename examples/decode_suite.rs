@@ -25,10 +25,8 @@ mod exit;
 #[path = "common/images.rs"]
 mod images;
 
-use exit::{complain, say, show_warnings, with_sources};
+use exit::{AnyResult, complain, say, show_warnings, with_sources};
 use images::DecodeArguments;
-
-type AnyResult<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Differences up to this many levels are those of decoders that round otherwise.
 const TOLERANCE: u8 = 2;

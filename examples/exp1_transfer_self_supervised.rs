@@ -32,7 +32,7 @@ pub(crate) fn run(experiment: Arguments) -> AnyResult {
 }
 
 fn evaluate(experiment: Arguments) -> AnyResult {
-    experiment.refuse_unlabelled()?;
+    experiment.images.refuse_unlabelled()?;
     let mut study = experiment.study("exp1", experiment.protocol(paper::experiment_1())?)?;
     let imagenet = networks::start(&experiment, &mut study, Training::SelfSupervised)?;
 

@@ -71,9 +71,9 @@ pub(crate) fn run(arguments: Arguments) -> AnyResult {
 }
 
 fn evaluate(mut arguments: Arguments) -> AnyResult {
-    let mut binary = arguments.common.experiment.binary.take();
+    let mut binary = arguments.common.experiment.images.binary.take();
     let experiment = &arguments.common.experiment;
-    if experiment.preset == Preset::Tiny && experiment.is_synthetic() {
+    if experiment.preset == Preset::Tiny && experiment.images.is_synthetic() {
         binary = binary.or(Some("none".to_owned()));
     }
     let protocol = experiment.protocol(paper::experiment_6())?;

@@ -51,7 +51,7 @@ pub(crate) fn run(arguments: Arguments) -> AnyResult {
 
 fn evaluate(arguments: Arguments) -> AnyResult {
     let experiment = &arguments.common;
-    experiment.refuse_unlabelled()?;
+    experiment.images.refuse_unlabelled()?;
     let protocol = experiment.protocol(paper::fine_tuning_study())?;
     let mut study = experiment.study("fine-tune", protocol)?;
     let start = networks::start(experiment, &mut study, Training::from(arguments.supervised))?;

@@ -23,10 +23,8 @@ mod exit;
 #[path = "common/interrupt.rs"]
 mod interrupt;
 
-use exit::say;
+use exit::{AnyResult, say};
 use interrupt::{exit_paused, pause_handle};
-
-type AnyResult<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Pretrains a small encoder on synthetic sediment cores and probes it.
 #[derive(Debug, Parser)]

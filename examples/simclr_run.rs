@@ -15,7 +15,6 @@
 //! Differences: random labels are not trained on, and the evaluation of a folder, which the
 //! original does on the training images, says so.
 
-use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -40,13 +39,12 @@ mod original_flags;
 #[path = "common/probe_script.rs"]
 mod probe_script;
 
+pub(crate) use exit::AnyResult;
 use exit::{complain, say};
 use interrupt::{exit_paused, pause_handle};
 use original_flags::TrainMode;
 pub(crate) use original_flags::{Flags, arguments};
 use probe_script::ProbeScript;
-
-pub(crate) type AnyResult<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
 fn main() -> ExitCode {
     exit_paused(|| run_words(std::env::args().collect()))

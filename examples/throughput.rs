@@ -22,9 +22,7 @@ use simclr::train::{ContrastiveObjective, Trainer};
 #[path = "common/exit.rs"]
 mod exit;
 
-use exit::{exit, say};
-
-type AnyResult<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+use exit::{AnyResult, exit, say};
 
 /// Every figure that can be taken.
 const KEYS: [&str; 13] = [

@@ -8,6 +8,9 @@ use std::process::ExitCode;
 
 use tracing_subscriber::EnvFilter;
 
+/// What the examples return.
+pub(crate) type AnyResult<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
+
 /// Prints the libraries' warnings on standard error; `RUST_LOG=info` prints more.
 pub(crate) fn show_warnings() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));

@@ -1,21 +1,15 @@
-//! What the six experiments share: their options, their images and the networks that they
-//! start from.
+//! What the six experiments share: their options, and how they begin and end.
 #![allow(dead_code)] // Each example uses a part of it.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clap::{Parser, ValueEnum};
-use simclr::data::{
-    ClassMap, Concatenated, DuplicateSearch, Groups, Labels, OfflineAugmentation, SyntheticCores,
-    SyntheticTextures,
-};
+use simclr::data::OfflineAugmentation;
 use simclr::model::GradientCheckpointing;
 use simclr::prelude::*;
 use simclr::report::Report;
 use simclr::study::paper;
-use simclr::study::{Duplicates, FoldScheme, Part, Protocol, Study, Task};
+use simclr::study::{FoldScheme, Part, Protocol, Study, Task};
 
 #[path = "exit.rs"]
 mod exit;
@@ -23,21 +17,18 @@ mod exit;
 mod fine_tune_arguments;
 #[path = "folders.rs"]
 mod folders;
+#[path = "image_arguments.rs"]
+mod image_arguments;
 #[path = "images.rs"]
 mod images;
 #[path = "interrupt.rs"]
 mod interrupt;
 
-use exit::{complain, say};
+pub(crate) use exit::AnyResult;
+use exit::say;
 use fine_tune_arguments::FineTuneArguments;
-use images::FolderArguments;
+use image_arguments::ImageArguments;
 pub(crate) use interrupt::{exit_paused as exit, pause_handle};
-
-/// What the examples return.
-pub(crate) type AnyResult<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
-
-/// Side of the synthetic pictures in pixels.
-const SYNTHETIC_SIDE: usize = 64;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Preset {
@@ -66,16 +57,6 @@ pub(crate) enum SplitName {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum DuplicatesName {
-    /// Look for them, and say in the report what was found.
-    Warn,
-    /// Keep them together in one subset of every split.
-    KeepTogether,
-    /// Do not look for them.
-    Ignore,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum OfflineAugmentationName {
     /// Mirrored left-right, up-down and both ways.
     Flips,
@@ -89,26 +70,8 @@ pub(crate) struct ExperimentArguments {
     /// Sizes and lengths. What another option says counts more than the preset.
     #[arg(long, value_enum, default_value = "paper")]
     pub(crate) preset: Preset,
-    /// A folder with a folder of images per class, from which folds are cut. Given several
-    /// times, as for several expeditions, the classes are those of all.
-    #[arg(long, conflicts_with_all = ["train_dir", "val_dir", "test_dir"])]
-    image_dir: Vec<PathBuf>,
-    /// Training images in class folders, if they are split already.
-    #[arg(long, requires_all = ["val_dir", "test_dir"])]
-    #[arg(conflicts_with_all = ["split", "folds", "fold_fraction", "group_by"])]
-    train_dir: Option<PathBuf>,
-    /// Validation images in folders of the same classes.
-    #[arg(long, requires = "train_dir")]
-    val_dir: Option<PathBuf>,
-    /// Test images in folders of the same classes.
-    #[arg(long, requires = "train_dir")]
-    test_dir: Option<PathBuf>,
-    /// More images for self-supervision, in any folders; may be given several times.
-    #[arg(long)]
-    unlabelled_dir: Vec<PathBuf>,
-    /// How many synthetic cores are photographed, where no folder is given.
-    #[arg(long, default_value_t = 1200, conflicts_with_all = ["image_dir", "train_dir"])]
-    synthetic_images: usize,
+    #[command(flatten)]
+    pub(crate) images: ImageArguments,
     /// The folder of the study. An interrupted one goes on where it stopped.
     #[arg(long)]
     model_dir: Option<PathBuf>,
@@ -133,24 +96,10 @@ pub(crate) struct ExperimentArguments {
     /// Parts of the training images whose labels are used, separated by commas.
     #[arg(long, value_delimiter = ',')]
     label_fraction: Option<Vec<f64>>,
-    /// Tell this class from all the others.
-    #[arg(long, conflicts_with = "regroup")]
-    pub(crate) binary: Option<String>,
-    /// A file with groups of classes: lines of the form `broken: crack, brecciated`.
-    #[arg(long)]
-    regroup: Option<PathBuf>,
-    /// Keep images together whose file names agree in what this regular expression captures.
-    #[arg(long)]
-    group_by: Option<String>,
-    /// What is done about images that are in the set twice.
-    #[arg(long, value_enum, default_value = "warn")]
-    duplicates: DuplicatesName,
     /// Copies of every training image, and of what self-supervision sees, made after the
     /// split; validation and test images have none.
     #[arg(long, alias = "enlarge", value_enum)]
     offline_augmentation: Option<OfflineAugmentationName>,
-    #[command(flatten)]
-    folder: FolderArguments,
     /// The first seed.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
@@ -285,133 +234,6 @@ impl ExperimentArguments {
         Ok(scheme)
     }
 
-    /// The images: folders, or synthetic cores.
-    pub(crate) fn task(&self) -> AnyResult<Task> {
-        let task = match (
-            self.image_dir.as_slice(),
-            &self.train_dir,
-            &self.val_dir,
-            &self.test_dir,
-        ) {
-            ([_, ..], ..) => self.task_of_folders()?,
-            (_, Some(train), Some(validation), Some(test)) => {
-                let source = [train, validation, test].map(|dir| dir.display().to_string());
-                let folders = [
-                    self.folder(train, Labels::ClassFolders)?,
-                    self.folder(validation, Labels::ClassFolders)?,
-                    self.folder(test, Labels::ClassFolders)?,
-                ];
-                check_same_classes(&folders)?;
-                let [train, validation, test] = folders.each_ref().map(DatasetExt::shared);
-                let parts = Split {
-                    train,
-                    validation,
-                    test,
-                };
-                with_remarks(Task::presplit(source.join(", "), parts)?, &folders)
-            }
-            _ if self.preset == Preset::Tiny => return self.synthetic(),
-            _ => {
-                return Err(
-                    "give --image-dir DIR (a folder of images per class) or --train-dir, \
-                            --val-dir and --test-dir; or --preset tiny for synthetic images"
-                        .into(),
-                );
-            }
-        };
-        self.prepared(task)
-    }
-
-    /// Whether the images are synthetic.
-    pub(crate) fn is_synthetic(&self) -> bool {
-        self.image_dir.is_empty() && self.train_dir.is_none()
-    }
-
-    fn synthetic(&self) -> AnyResult<Task> {
-        self.refuse_options_of_folders()?;
-        let cores = SyntheticCores::new(self.synthetic_images, SYNTHETIC_SIDE, Seed(self.seed))?;
-        let source = format!("{} synthetic sediment cores", self.synthetic_images);
-        self.labelled(Task::new(source, cores.shared())?)
-    }
-
-    /// Fails if something is asked for that only files have.
-    fn refuse_options_of_folders(&self) -> AnyResult {
-        let given = [
-            ("--unlabelled-dir", !self.unlabelled_dir.is_empty()),
-            ("--group-by", self.group_by.is_some()),
-            (
-                "--duplicates keep-together",
-                matches!(self.duplicates, DuplicatesName::KeepTogether),
-            ),
-        ];
-        let given = given.iter().find(|(_, is_given)| *is_given);
-        match given.map(|(option, _)| *option).or(self.folder.given()) {
-            None => Ok(()),
-            Some(option) => Err(format!(
-                "{option} is for images in folders, and without --image-dir or --train-dir they \
-                 are synthetic"
-            )
-            .into()),
-        }
-    }
-
-    fn prepared(&self, mut task: Task) -> AnyResult<Task> {
-        if !self.unlabelled_dir.is_empty() {
-            let folders = self.folders(&self.unlabelled_dir, Labels::Ignored)?;
-            task = with_remarks(task, &folders).with_unlabelled(joined(&folders)?);
-        }
-        if let Some(pattern) = &self.group_by {
-            let groups = Groups::by_pattern(task.images().as_ref(), pattern)?;
-            task = task.with_groups(&groups)?;
-        }
-        let duplicates = match self.duplicates {
-            DuplicatesName::Warn => Duplicates::Warn,
-            DuplicatesName::KeepTogether => Duplicates::KeepTogether,
-            DuplicatesName::Ignore => Duplicates::Ignore,
-        };
-        let task = task.with_duplicate_search(&DuplicateSearch::default(), duplicates)?;
-        if let Some(duplicates) = task.duplicates().filter(|report| !report.is_clean()) {
-            complain(duplicates);
-        }
-        self.labelled(task)
-    }
-
-    /// The classes that are to be told apart.
-    fn labelled(&self, task: Task) -> AnyResult<Task> {
-        Ok(match (&self.binary, &self.regroup) {
-            (Some(class), _) => task.with_class_map(&ClassMap::binary(class))?,
-            (_, Some(file)) => task.with_class_map(&ClassMap::from_file(file)?)?,
-            _ => task,
-        })
-    }
-
-    /// Labelled images of one folder, or of several, each of which is a group to be left out.
-    fn task_of_folders(&self) -> AnyResult<Task> {
-        let folders = self.folders(&self.image_dir, Labels::ClassFolders)?;
-        let names: Vec<_> = self
-            .image_dir
-            .iter()
-            .map(|dir| dir.display().to_string())
-            .collect();
-        let task = Task::new(names.join(", "), joined(&folders)?)?;
-        let task = with_remarks(task, &folders);
-        let by_folder = folders.len() > 1 && self.group_by.is_none();
-        if !by_folder || !matches!(self.split, Some(SplitName::LeaveOneGroupOut)) {
-            return Ok(task);
-        }
-        let of_folder = |(number, folder): (usize, &ImageFolder)| vec![number; folder.len()];
-        let keys = folders.iter().enumerate().flat_map(of_folder);
-        Ok(task.with_groups(&Groups::by_key(keys))?)
-    }
-
-    fn folders(&self, dirs: &[PathBuf], labels: Labels) -> AnyResult<Vec<ImageFolder>> {
-        dirs.iter().map(|dir| self.folder(dir, labels)).collect()
-    }
-
-    fn folder(&self, dir: &Path, labels: Labels) -> AnyResult<ImageFolder> {
-        Ok(self.folder.builder(dir).labels(labels).open()?)
-    }
-
     /// Fails if a network to start from is given where everything starts from scratch.
     pub(crate) fn refuse_checkpoint(&self) -> AnyResult {
         let reason = "this experiment starts from scratch, without --checkpoint; experiment 2 goes \
@@ -419,16 +241,6 @@ impl ExperimentArguments {
         self.checkpoint
             .as_ref()
             .map_or(Ok(()), |_| Err(reason.into()))
-    }
-
-    /// Fails if unlabelled images are given where there is no self-supervision.
-    pub(crate) fn refuse_unlabelled(&self) -> AnyResult {
-        let reason = "this experiment has no self-supervision, so --unlabelled-dir would not be \
-                      used";
-        if self.unlabelled_dir.is_empty() {
-            return Ok(());
-        }
-        Err(reason.into())
     }
 
     /// The study: its folder, its settings and its images.
@@ -449,11 +261,11 @@ impl ExperimentArguments {
         check: impl FnOnce(&Protocol, &Task) -> simclr::study::Result<()>,
     ) -> AnyResult<Study> {
         let dir = self.dir(name);
-        let parts = [&self.train_dir, &self.val_dir, &self.test_dir];
-        let image_dirs = self.image_dir.iter().chain(&self.unlabelled_dir);
-        folders::check_outside(&dir, image_dirs.chain(parts.into_iter().flatten()))?;
+        folders::check_outside(&dir, self.images.dirs())?;
         protocol.validate()?;
-        let task = self.task()?;
+        let by_folder = matches!(self.split, Some(SplitName::LeaveOneGroupOut));
+        let synthetic = self.preset == Preset::Tiny;
+        let task = self.images.task(Seed(self.seed), by_folder, synthetic)?;
         protocol.check_folds(&task)?;
         check(&protocol, &task)?;
         if self.fresh {
@@ -484,29 +296,6 @@ impl ExperimentArguments {
             ProgressMode::Auto
         }
     }
-
-    /// Synthetic pictures that have nothing to do with cores, for networks to start from.
-    pub(crate) fn source_domain(&self) -> AnyResult<Arc<dyn Dataset>> {
-        let images = self.synthetic_images;
-        Ok(SyntheticTextures::new(images, SYNTHETIC_SIDE, Seed(self.seed))?.shared())
-    }
-}
-
-/// The images of one folder, or of several under the folders' names.
-fn joined(folders: &[ImageFolder]) -> AnyResult<Arc<dyn Dataset>> {
-    if let [folder] = folders {
-        return Ok(folder.shared());
-    }
-    let last =
-        |folder: &ImageFolder| Some(folder.root().file_name()?.to_string_lossy().into_owned());
-    let names: BTreeSet<_> = folders.iter().map(last).collect();
-    let full = |folder: &ImageFolder| folder.root().display().to_string();
-    let are_distinct = names.len() == folders.len();
-    let named = folders.iter().map(|folder| {
-        let name = last(folder).filter(|_| are_distinct);
-        (name.unwrap_or_else(|| full(folder)), folder.shared())
-    });
-    Ok(Concatenated::named(named)?.shared())
 }
 
 /// Options by the ends of the settings that they set.
@@ -545,35 +334,6 @@ fn with_options(error: simclr::study::Error) -> Box<dyn std::error::Error + Send
     let mut options: Vec<_> = options.map(|(_, option)| *option).collect();
     options.push("--fresh to start anew");
     format!("{inner} (options: {})", options.join("; ")).into()
-}
-
-/// Fails unless all folders have the same classes.
-fn check_same_classes(folders: &[ImageFolder]) -> AnyResult {
-    let classes: BTreeSet<&String> = folders.iter().flat_map(Dataset::class_names).collect();
-    for folder in folders {
-        let is_missing = |class: &&&String| !folder.class_names().contains(class);
-        let missing: Vec<&&String> = classes.iter().filter(is_missing).collect();
-        if !missing.is_empty() {
-            let (count, all, dir) = (missing.len(), classes.len(), folder.root().display());
-            let reason = "training, validation and test images need the same class folders";
-            return Err(format!(
-                "{dir}: {count} of {all} classes are missing: {missing:?}; {reason}"
-            )
-            .into());
-        }
-    }
-    Ok(())
-}
-
-/// Says in the task's report, and on the terminal, which files were left out.
-fn with_remarks(mut task: Task, folders: &[ImageFolder]) -> Task {
-    for report in folders.iter().map(ImageFolder::report) {
-        if !report.is_clean() {
-            complain(report);
-            task = task.with_remark(format!("Files: {report}."));
-        }
-    }
-    task
 }
 
 /// Writes the report, and prints the results and where the report is.

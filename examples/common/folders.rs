@@ -5,9 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::exit::complain;
-
-type AnyResult<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+use super::exit::{AnyResult, complain};
 
 /// Fails if the folder to write to is a folder of images, or lies in one: what is written would be
 /// read as images the next time.

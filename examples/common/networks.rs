@@ -111,7 +111,7 @@ fn stand_in(
     study: &Study,
     training: Training,
 ) -> AnyResult<Start> {
-    let textures = arguments.source_domain()?;
+    let textures = arguments.images.source_domain(Seed(arguments.seed))?;
     let (how, name, (file, learned)) = match training {
         Training::SelfSupervised => (
             "without labels",
