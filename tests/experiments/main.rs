@@ -15,25 +15,25 @@ use simclr::optim::{AdamConfig, OptimizerConfig};
 use simclr::prelude::*;
 use simclr::study::{Study, paper};
 
-#[path = "../examples/exp1_transfer_self_supervised.rs"]
+#[path = "../../examples/exp1_transfer_self_supervised.rs"]
 #[allow(dead_code)]
 mod exp1;
-#[path = "../examples/exp2_finetune_self_supervised.rs"]
+#[path = "../../examples/exp2_finetune_self_supervised.rs"]
 #[allow(dead_code)]
 mod exp2;
-#[path = "../examples/exp3_pretrain_task_images.rs"]
+#[path = "../../examples/exp3_pretrain_task_images.rs"]
 #[allow(dead_code)]
 mod exp3;
-#[path = "../examples/exp4_unlabelled_sweep.rs"]
+#[path = "../../examples/exp4_unlabelled_sweep.rs"]
 #[allow(dead_code)]
 mod exp4;
-#[path = "../examples/exp5_transfer_supervised.rs"]
+#[path = "../../examples/exp5_transfer_supervised.rs"]
 #[allow(dead_code)]
 mod exp5;
-#[path = "../examples/exp6_transfer_versus_task.rs"]
+#[path = "../../examples/exp6_transfer_versus_task.rs"]
 #[allow(dead_code)]
 mod exp6;
-#[path = "../examples/fine_tune.rs"]
+#[path = "../../examples/fine_tune.rs"]
 #[allow(dead_code)]
 mod fine_tune;
 
