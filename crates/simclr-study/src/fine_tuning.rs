@@ -22,6 +22,9 @@ use crate::training_job::TrainingJob;
 /// epoch would take longer than the steps.
 const CHECKPOINT_EPOCHS: NonZeroUsize = NonZeroUsize::new(10).unwrap();
 
+/// The protocol's settings that [`Study::fine_tune`] uses.
+const FINE_TUNING: &[&str] = &["fine_tune_freeze", "fine_tuning"];
+
 impl Study {
     /// Evaluates a network that is trained from scratch with each cell's labels, with the
     /// settings [`TrainingJob::supervised`].
@@ -29,7 +32,11 @@ impl Study {
     /// # Errors
     /// As [`fine_tune_with`](Self::fine_tune_with).
     pub fn supervised(&mut self, name: impl Into<String>) -> Result<()> {
-        self.fine_tune_with(name, |_| Ok::<_, Error>(None), |job| job.supervised.clone())
+        let runs = self.next_runs();
+        let random = |_: &SeedRun| Ok::<_, Error>(None);
+        self.train_from(name, &runs, &["supervised"], random, |job| {
+            job.supervised.clone()
+        })
     }
 
     /// Evaluates a network that is fine-tuned with each cell's labels, in general another one
@@ -62,7 +69,7 @@ impl Study {
                 frozen => format!("{name}, fine-tuned, {}", frozen.description()),
             };
             let start = |run: &SeedRun| network(run).map(Some);
-            self.train_from(name, runs, start, |job| {
+            self.train_from(name, runs, FINE_TUNING, start, |job| {
                 let config = job.fine_tuning.clone().with_view_size(image_size);
                 config.with_freeze(freeze)
             })?;
@@ -86,13 +93,14 @@ impl Study {
         config: impl Fn(&TrainingJob) -> FineTuneConfig,
     ) -> Result<()> {
         let runs = self.next_runs();
-        self.train_from(name, &runs, start, config)
+        self.train_from(name, &runs, &[], start, config)
     }
 
     fn train_from<E: Into<Error>>(
         &mut self,
         name: impl Into<String>,
         runs: &[SeedRun],
+        settings: &'static [&'static str],
         mut start: impl FnMut(&SeedRun) -> Result<Option<SimClr>, E>,
         config: impl Fn(&TrainingJob) -> FineTuneConfig,
     ) -> Result<()> {
@@ -128,7 +136,7 @@ impl Study {
                 })
             })?;
         }
-        self.add_network_method(results);
+        self.add_network_method(results, settings);
         Ok(())
     }
 
@@ -152,14 +160,15 @@ impl Study {
                 train(job).map_err(Into::into)
             })?;
         }
-        self.add_network_method(results);
+        self.add_network_method(results, &[]);
         Ok(())
     }
 
-    fn add_network_method(&mut self, results: MethodResults) {
+    fn add_network_method(&mut self, results: MethodResults, settings: &'static [&'static str]) {
         self.methods.push(EvaluatedMethod {
             results,
             features: None,
+            settings,
         });
     }
 

@@ -69,6 +69,7 @@ impl Study {
         self.methods.push(EvaluatedMethod {
             results,
             features: first,
+            settings: &["probes"],
         });
         Ok(())
     }

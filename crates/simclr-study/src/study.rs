@@ -57,6 +57,8 @@ pub(crate) struct EvaluatedMethod {
     pub(crate) results: MethodResults,
     /// The features of all images under the first seed, for the report.
     pub(crate) features: Option<Features>,
+    /// The names of the protocol's settings that decided how it was evaluated.
+    pub(crate) settings: &'static [&'static str],
 }
 
 impl fmt::Debug for Study {

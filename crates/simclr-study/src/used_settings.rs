@@ -3,12 +3,8 @@
 use serde_json::{Map, Value};
 use simclr_files::Error as FileError;
 
-use crate::cell_result::Evaluation;
 use crate::error::{Error, Result};
 use crate::study::Study;
-
-/// What the names of methods contain that [`Study::fine_tune`] evaluates.
-const FINE_TUNED: &str = ", fine-tuned";
 
 impl Study {
     /// The protocol's settings that the methods so far have used, with the values that they have
@@ -22,29 +18,19 @@ impl Study {
             Value::Object(fields) => fields,
             other => return Ok(other),
         };
-        let has = |is_used: fn(&str, &Evaluation) -> bool| {
-            let mut methods = self.methods.iter().filter_map(|method| {
-                let (_, result) = method.results.cells.first()?;
-                Some((method.results.name.as_str(), &result.evaluation))
-            });
-            methods.any(|(name, evaluation)| is_used(name, evaluation))
-        };
-        let is_probed = has(|_, found| matches!(found, Evaluation::Probes(_)));
-        let is_fine_tuned = has(|name, _| name.contains(FINE_TUNED));
-        let is_supervised = has(|name, found| {
-            matches!(found, Evaluation::Network(_)) && !name.contains(FINE_TUNED)
+        let of_methods = ["probes", "supervised", "fine_tune_freeze", "fine_tuning"];
+        let of_methods = of_methods.map(|name| {
+            let mut methods = self.methods.iter();
+            (name, methods.any(|method| method.settings.contains(&name)))
         });
         let has_runs = !self.shown_runs.is_empty();
-        for (name, is_used) in [
-            ("probes", is_probed),
-            ("supervised", is_supervised),
-            ("fine_tune_freeze", is_fine_tuned),
-            ("fine_tuning", is_fine_tuned),
+        let others = [
             ("freeze", has_runs),
             ("unlabelled_fractions", has_runs),
             ("title", false),
             ("question", false),
-        ] {
+        ];
+        for (name, is_used) in of_methods.into_iter().chain(others) {
             if !is_used {
                 settings.shift_remove(name);
             }
@@ -83,6 +69,8 @@ mod tests {
     use simclr_data::{DatasetExt, Seed, SyntheticCores};
 
     use super::*;
+    use crate::comparison::MethodResults;
+    use crate::study::EvaluatedMethod;
     use crate::{Task, paper};
 
     #[test]
@@ -98,6 +86,16 @@ mod tests {
         };
         let always = ["folds", "label_fractions", "seeds", "image_size", "encoder"];
         assert_eq!(names(&study), always);
+        // Whatever a method is called, the settings are those that it used.
+        let method = |settings: &'static [&'static str]| EvaluatedMethod {
+            results: MethodResults::new("ours, fine-tuned"),
+            features: None,
+            settings,
+        };
+        study.methods.push(method(&[]));
+        assert_eq!(names(&study), always);
+        study.methods.push(method(&["supervised"]));
+        assert!(names(&study).contains(&"supervised".to_owned()));
         study
             .shown_runs
             .push(("pretrained".into(), dir.path().into()));
