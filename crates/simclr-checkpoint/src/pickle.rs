@@ -7,8 +7,10 @@
 
 mod machine;
 mod node;
+mod pickled_tensor;
 mod reader;
 mod strides;
 mod tensors;
 
-pub use reader::{PickleReader, PickledTensor};
+pub use pickled_tensor::PickledTensor;
+pub use reader::PickleReader;

@@ -9,42 +9,13 @@ use std::sync::{Mutex, PoisonError};
 use zip::ZipArchive;
 use zip::result::ZipError;
 
+use super::pickled_tensor::PickledTensor;
 use super::{machine, strides, tensors};
 use crate::element::{Array, ElementType, Values, element_count};
 use crate::error::{Error, InFile, Result};
 
 /// Largest pickle, which holds names and numbers but no values of tensors.
 const LARGEST_PICKLE: u64 = 1 << 26;
-
-/// One tensor of a file of PyTorch's.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PickledTensor {
-    /// The type of its elements; `None` if it is none that this crate reads (complex, quantised).
-    pub element: Option<ElementType>,
-    /// PyTorch's name of that type, for example `FloatStorage`.
-    pub type_name: String,
-    /// The size of each axis.
-    pub shape: Vec<usize>,
-    pub(super) strides: Vec<usize>,
-    /// Elements of the storage before the first one.
-    pub(super) offset: usize,
-    pub(super) storage: String,
-}
-
-impl PickledTensor {
-    /// The bytes that its values take, each counted once for each place in the tensor.
-    pub fn byte_count(&self) -> u64 {
-        let bytes = self
-            .element
-            .and_then(|element| element.byte_count(&self.shape));
-        bytes.unwrap_or(0)
-    }
-
-    /// Whether two names stand for the same values in the file.
-    pub(crate) fn shares_values_with(&self, other: &Self) -> bool {
-        (&self.storage, self.offset) == (&other.storage, other.offset)
-    }
-}
 
 /// An open file of PyTorch's, version 1.6 and later (`torch.save`): the tensors of whatever object
 /// was saved. Opening reads the description of the object, which is bounded in size and depth;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::node::{Node, NodeId, Object, Pickle};
-use super::reader::PickledTensor;
+use super::pickled_tensor::PickledTensor;
 use crate::element::ElementType;
 
 /// Longest names, and most tensors: far more than any network has, and few enough for memory.

@@ -1,0 +1,33 @@
+//! A tensor of a file of PyTorch's.
+
+use crate::element::ElementType;
+
+/// One tensor of a file of PyTorch's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PickledTensor {
+    /// The type of its elements; `None` if it is none that this crate reads (complex, quantised).
+    pub element: Option<ElementType>,
+    /// PyTorch's name of that type, for example `FloatStorage`.
+    pub type_name: String,
+    /// The size of each axis.
+    pub shape: Vec<usize>,
+    pub(super) strides: Vec<usize>,
+    /// Elements of the storage before the first one.
+    pub(super) offset: usize,
+    pub(super) storage: String,
+}
+
+impl PickledTensor {
+    /// The bytes that its values take, each counted once for each place in the tensor.
+    pub fn byte_count(&self) -> u64 {
+        let bytes = self
+            .element
+            .and_then(|element| element.byte_count(&self.shape));
+        bytes.unwrap_or(0)
+    }
+
+    /// Whether two names stand for the same values in the file.
+    pub(crate) fn shares_values_with(&self, other: &Self) -> bool {
+        (&self.storage, self.offset) == (&other.storage, other.offset)
+    }
+}
