@@ -21,12 +21,10 @@ pub(super) fn names(graph: &ObjectGraph) -> BTreeMap<&str, String> {
     let mut names = graph.paths(&ROOTS, |_| true);
     let references = graph.references().filter(|(name, _)| name.contains('/'));
     names.extend(references.map(|(name, key)| (key, from_root(name).to_owned())));
-    let slots = graph.variables().iter().filter_map(|variable| {
-        let (position, word) = variable.slot.as_ref()?;
-        let original = graph.variables().get(*position)?;
-        let name = names.get(original.key.as_str())?;
+    let slots = graph.slots().filter_map(|(key, original, word)| {
+        let name = names.get(original)?;
         collection(word)?;
-        Some((variable.key.as_str(), format!("{name}/{word}")))
+        Some((key, format!("{name}/{word}")))
     });
     let slots: Vec<_> = slots.collect();
     names.extend(slots);

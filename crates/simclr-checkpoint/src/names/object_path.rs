@@ -46,13 +46,10 @@ pub(super) fn paths(graph: &ObjectGraph) -> BTreeMap<&str, String> {
     let paths = graph.paths(&parts, |name| {
         is_number(name) || REFERENCES.contains(&name) || LEAVES.contains(&name)
     });
-    let slots = graph.variables().iter().filter_map(|variable| {
-        let (position, word) = variable.slot.as_ref()?;
-        let original = graph.variables().get(*position)?;
-        let path = paths.get(original.key.as_str())?;
-        let word = collection(word).is_some().then_some(word)?;
-        let path = format!("{path}{SLOT}optimizer/{word}{ATTRIBUTE}");
-        Some((variable.key.as_str(), path))
+    let slots = graph.slots().filter_map(|(key, original, word)| {
+        let path = paths.get(original)?;
+        collection(word)?;
+        Some((key, format!("{path}{SLOT}optimizer/{word}{ATTRIBUTE}")))
     });
     let mut keys: BTreeMap<&str, String> = slots.collect();
     keys.extend(

@@ -72,6 +72,16 @@ impl ObjectGraph {
         &self.variables
     }
 
+    /// What optimizers keep: its key, the key of the variable that it was kept for, and the
+    /// optimizer's word for it.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = (&str, &str, &str)> {
+        self.variables.iter().filter_map(|variable| {
+            let (position, word) = variable.slot.as_ref()?;
+            let original = self.variables.get(*position)?;
+            Some((variable.key.as_str(), original.key.as_str(), word.as_str()))
+        })
+    }
+
     /// What objects call the variables that they refer to: the name there, and the key.
     pub(crate) fn references(&self) -> impl Iterator<Item = (&str, &str)> {
         let references = self.nodes.iter().flat_map(|node| &node.children);
