@@ -5,7 +5,7 @@
 mod bundle;
 mod support;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bundle::{open_and_verify, parts, read_entries, some_floats};
 use candle_core::Device;
@@ -15,6 +15,7 @@ use support::random::Random;
 use support::{
     Layout, Written, append, float_variable, string_variable, variant_variable, write_bundle,
 };
+use tempfile::TempDir;
 
 impl Random {
     /// Changes, inserts, removes or repeats a few bytes.
@@ -79,6 +80,42 @@ fn sample_variables() -> Vec<Written> {
     ]
 }
 
+/// A sound checkpoint in two data files, in a folder of its own.
+struct Sample {
+    _folder: TempDir,
+    prefix: PathBuf,
+}
+
+impl Sample {
+    fn new(layout: Layout) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let prefix = folder.path().join("m");
+        write_bundle(&prefix, &sample_variables(), layout);
+        Self {
+            _folder: folder,
+            prefix,
+        }
+    }
+
+    fn index(&self) -> Vec<u8> {
+        std::fs::read(append(&self.prefix, ".index")).unwrap()
+    }
+
+    /// Asks everything of the checkpoint with this index in place of its own.
+    fn exercise(&self, index: &[u8]) {
+        std::fs::write(append(&self.prefix, ".index"), index).unwrap();
+        exercise(&self.prefix);
+    }
+}
+
+/// Several small blocks.
+const SMALL_BLOCKS: Layout = Layout {
+    shards: 2,
+    block_size: 100,
+    restart_interval: 16,
+    snappy: false,
+};
+
 /// Everything that can be asked of a checkpoint, without expectations.
 fn exercise(path: &Path) {
     if let Ok(imported) = import(path) {
@@ -101,15 +138,8 @@ fn exercise(path: &Path) {
 /// Damage behind correct checksums: keys and values are changed before the table is made.
 #[test]
 fn no_mutation_of_the_content_makes_the_reader_panic() {
-    let folder = tempfile::tempdir().unwrap();
-    let prefix = folder.path().join("m");
-    let layout = Layout {
-        shards: 2,
-        block_size: 100,
-        ..Default::default()
-    };
-    write_bundle(&prefix, &sample_variables(), layout);
-    let entries = read_entries(&prefix);
+    let sample = Sample::new(SMALL_BLOCKS);
+    let entries = read_entries(&sample.prefix);
     let mut random = Random(0x5eed);
     for round in 0..mutations() {
         let mut entries = entries.clone();
@@ -125,47 +155,35 @@ fn no_mutation_of_the_content_makes_the_reader_panic() {
             entries.sort();
         }
         let snappy = round % 2 == 0;
-        let index = support::table(&entries, Layout { snappy, ..layout });
-        std::fs::write(append(&prefix, ".index"), index).unwrap();
-        exercise(&prefix);
+        let layout = Layout {
+            snappy,
+            ..SMALL_BLOCKS
+        };
+        sample.exercise(&support::table(&entries, layout));
     }
 }
 
 /// Damage anywhere in the file, footer and blocks included.
 #[test]
 fn no_mutation_of_the_files_makes_the_reader_panic() {
-    let folder = tempfile::tempdir().unwrap();
-    let prefix = folder.path().join("m");
-    let layout = Layout {
-        shards: 2,
-        block_size: 100,
-        ..Default::default()
-    };
-    write_bundle(&prefix, &sample_variables(), layout);
-    let index = std::fs::read(append(&prefix, ".index")).unwrap();
+    let sample = Sample::new(SMALL_BLOCKS);
+    let index = sample.index();
     let mut random = Random(0xface);
     for _ in 0..mutations() {
         let mut damaged = index.clone();
         random.mutate(&mut damaged);
-        std::fs::write(append(&prefix, ".index"), &damaged).unwrap();
-        exercise(&prefix);
+        sample.exercise(&damaged);
     }
 }
 
 /// Blocks whose entries are arbitrary bytes, behind a correct checksum and a correct footer.
 #[test]
 fn no_block_makes_the_reader_panic() {
-    let folder = tempfile::tempdir().unwrap();
-    let prefix = folder.path().join("m");
-    write_bundle(
-        &prefix,
-        &sample_variables(),
-        Layout {
-            shards: 2,
-            ..Default::default()
-        },
-    );
-    let index = std::fs::read(append(&prefix, ".index")).unwrap();
+    let sample = Sample::new(Layout {
+        shards: 2,
+        ..Default::default()
+    });
+    let index = sample.index();
     let footer = &index[index.len() - 48..];
     let mut random = Random(0xb10c);
     for _ in 0..mutations() {
@@ -184,8 +202,7 @@ fn no_block_makes_the_reader_panic() {
         handles.resize(40, 0);
         file.extend(handles);
         file.extend(&footer[40..]);
-        std::fs::write(append(&prefix, ".index"), &file).unwrap();
-        exercise(&prefix);
+        sample.exercise(&file);
     }
 }
 
