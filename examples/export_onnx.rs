@@ -17,7 +17,7 @@ use simclr::prelude::*;
 #[path = "common/exit.rs"]
 mod exit;
 
-use exit::exit;
+use exit::{exit, say};
 
 /// Writes a network as an ONNX file.
 #[derive(Parser)]
@@ -62,6 +62,6 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error + Send + S
         .with_layout(layout)
         .with_heads(!arguments.no_heads);
     export_onnx(&model, &arguments.out, &options)?;
-    println!("wrote {}", arguments.out.display());
+    say(format_args!("wrote {}", arguments.out.display()));
     Ok(())
 }

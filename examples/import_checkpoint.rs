@@ -150,7 +150,7 @@ fn options(arguments: &Arguments) -> ImportOptions {
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let imported = import_with(&arguments.from, &options(arguments))?;
-    print!("{}", imported.report);
+    say(imported.report.to_string().trim_end());
     let save = if arguments.half {
         SaveOptions::default().with_dtype(DType::F16)
     } else {
