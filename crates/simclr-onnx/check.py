@@ -1,8 +1,8 @@
 """Compares networks of every architecture with onnxruntime.
 
     pip install numpy safetensors onnx onnxruntime
-    mkdir onnx && ONNX_FOLDER=$PWD/onnx cargo test --release -p simclr-onnx -- --ignored
-    python crates/simclr-onnx/check.py onnx
+    cargo run --release -p simclr-onnx --example networks_for_onnxruntime -- target/onnx
+    python crates/simclr-onnx/check.py target/onnx
 """
 
 import pathlib

@@ -6,7 +6,7 @@
 #[path = "../src/proto.rs"]
 mod proto;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use candle_core::{D, Device, Tensor};
@@ -288,76 +288,4 @@ fn what_cannot_be_written_is_an_error_and_leaves_no_file() {
     export_onnx(&model, &path, &options).unwrap();
     let file = proto::Model::decode(std::fs::read(&path).unwrap().as_slice()).unwrap();
     assert_eq!(file.graph.unwrap().output.len(), 1);
-}
-
-/// Names, networks and sides of images: odd and even ones pad differently.
-fn networks() -> Vec<(String, ResNetConfig, usize, usize)> {
-    let mut networks = Vec::new();
-    for depth in [18, 34, 50, 101, 152] {
-        let plain = ResNetConfig::depth(depth);
-        let selective = plain.clone().with_sk_ratio(0.0625);
-        networks.push((format!("r{depth}_1x_sk0"), plain.clone(), 64, 3));
-        networks.push((format!("r{depth}_1x_sk1"), selective, 65, 2));
-        networks.push((
-            format!("r{depth}_cifar"),
-            plain.with_stem(Stem::Cifar),
-            32,
-            1,
-        ));
-    }
-    for depth in [18, 50] {
-        let wide = ResNetConfig::depth(depth).with_width_multiplier(2);
-        networks.push((format!("r{depth}_2x_sk0"), wide.clone(), 64, 3));
-        networks.push((
-            format!("r{depth}_2x_sk1"),
-            wide.with_sk_ratio(0.0625),
-            65,
-            3,
-        ));
-        let theirs = ResNetConfig::depth(depth).torchvision();
-        networks.push((format!("r{depth}_torchvision"), theirs, 64, 0));
-        let excited = ResNetConfig::depth(depth).with_se_ratio(0.25);
-        networks.push((format!("r{depth}_se"), excited, 64, 3));
-    }
-    networks
-}
-
-/// Writes networks of every architecture as ONNX into the folder `ONNX_FOLDER`, with ten images and
-/// what our network makes of them, for `check.py` to compare with onnxruntime.
-#[test]
-#[ignore = "writes 2 GB for onnxruntime"]
-fn networks_for_onnxruntime() {
-    let folder = std::env::var("ONNX_FOLDER").unwrap();
-    let folder = Path::new(&folder);
-    for (name, encoder, size, layers) in networks() {
-        let head = match layers {
-            0 => ProjectionHeadConfig::none(),
-            1 => ProjectionHeadConfig::linear(),
-            layers => ProjectionHeadConfig::default().with_layers(layers),
-        };
-        let config = SimClrConfig::new(encoder.with_zero_init_last_gamma(false))
-            .with_projection_head(head)
-            .with_classes(10);
-        let model = SimClr::initialize(&config, 3, &Device::Cpu).unwrap();
-        let images = Tensor::rand(0f32, 1f32, (10, size, size, 3), &Device::Cpu).unwrap();
-        // The moving statistics become those of some images.
-        model.forward(&images, Mode::Train).unwrap();
-        let output = model.forward(&images, Mode::Infer).unwrap();
-        let mut tensors = HashMap::from([
-            (
-                "images".to_owned(),
-                images.permute((0, 3, 1, 2)).unwrap().contiguous().unwrap(),
-            ),
-            ("representation".to_owned(), output.h().clone()),
-        ]);
-        tensors.extend(output.logits.map(|logits| ("logits".to_owned(), logits)));
-        if layers > 0 {
-            tensors.insert("projection".to_owned(), output.projection);
-        }
-        candle_core::safetensors::save(&tensors, folder.join(format!("{name}.safetensors")))
-            .unwrap();
-        let options = OnnxOptions::default().with_image_size(size);
-        export_onnx(&model, folder.join(format!("{name}.onnx")), &options).unwrap();
-        println!("{name}");
-    }
 }
