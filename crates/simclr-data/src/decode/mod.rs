@@ -2,7 +2,7 @@
 
 #[cfg(feature = "bmp")]
 mod bmp;
-#[cfg(any(feature = "png", feature = "jpeg2000"))]
+#[cfg(any(feature = "jpeg2000", feature = "png", feature = "tiff"))]
 mod channels;
 mod file;
 mod format;

@@ -1,5 +1,6 @@
 use super::layout::{Color, Layout, SampleType};
 use super::reason::{damaged, unsupported};
+use crate::decode::channels::keep_first;
 
 /// Decodes a strip or tile that is a JPEG file without its tables, into samples as the layout
 /// has them: RGB of RGB and YCbCr, one sample of grey and of each plane.
@@ -44,12 +45,7 @@ pub(super) fn decode(
     }
     let mut pixels = image.pixels;
     if samples == 1 {
-        pixels = pixels
-            .as_chunks::<3>()
-            .0
-            .iter()
-            .map(|pixel| pixel[0])
-            .collect();
+        keep_first(&mut pixels, 3, 1);
     }
     Ok(pixels)
 }
