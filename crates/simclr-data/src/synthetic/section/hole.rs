@@ -177,7 +177,9 @@ fn identity(truth: &SectionTruth) -> String {
 
 /// None, one or two gaps of 2 to 5 cm, away from the ends and from each other.
 fn gaps(length: f64, rng: &mut impl Rng) -> Vec<(f64, f64)> {
-    let count = rng.random_range(0..=2);
+    // Each has a share of the section that leaves it room to move.
+    let most = if length > 48.0 { 2 } else { 1 };
+    let count = rng.random_range(0..=2i32).min(most);
     let share = (length - 20.0) / f64::from(count.max(1));
     (0..count)
         .map(|index| {
@@ -253,6 +255,21 @@ mod tests {
                 .filter(|row| row.contains(",2,H,2,"))
                 .count();
             assert!(index != 7 || rows == truth.intervals.len());
+        }
+    }
+
+    #[test]
+    fn the_shortest_sections_have_gaps_within_them() {
+        for length_cm in [40.0, 45.0, 48.0, 48.1] {
+            let config = SyntheticHoleConfig {
+                length_cm,
+                ..SyntheticHoleConfig::default().with_sections(60)
+            };
+            let hole = SyntheticHole::new(config).unwrap();
+            let gaps: Vec<_> = hole.truths().map(|truth| truth.gaps).collect();
+            assert!(gaps.iter().any(|gaps| !gaps.is_empty()));
+            let mut all = gaps.iter().flatten();
+            assert!(all.all(|gap| gap.0 >= 10.0 && gap.1 <= length_cm - 10.0));
         }
     }
 
