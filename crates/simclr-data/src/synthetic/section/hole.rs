@@ -122,10 +122,15 @@ impl SyntheticHole {
         (0..self.len()).filter_map(|index| self.truth(index).ok())
     }
 
+    /// How far the largest tilt moves the ends of a core aside.
+    fn drift_cm(&self) -> f64 {
+        (self.config.length_cm / 2.0) * self.config.tilt.to_radians().sin()
+    }
+
     /// Height and width of the pictures.
     fn picture_size(&self) -> (usize, usize) {
         let config = &self.config;
-        let drift = (config.length_cm / 2.0) * config.tilt.to_radians().sin();
+        let drift = self.drift_cm();
         let width = config.core_width_cm + 2.0 * (LINER_CM + MARGIN_CM + drift) + RULER_CM + 0.4;
         let height = config.length_cm + 3.0 * MARGIN_CM + CARD_CM;
         let pixels = |cm: f64| (cm * config.pixels_per_cm).round() as usize;
@@ -143,7 +148,7 @@ impl SyntheticHole {
         let (core, section) = (index / SECTIONS_PER_CORE, index % SECTIONS_PER_CORE);
         let scale = config.pixels_per_cm;
         let tilt = config.tilt * rng.random_range(-1.0..=1.0);
-        let drift = (config.length_cm / 2.0) * config.tilt.to_radians().sin();
+        let drift = self.drift_cm();
         // The ruler is on the right of every core.
         let axis = MARGIN_CM + LINER_CM + drift + config.core_width_cm / 2.0;
         // Turned about its middle.
