@@ -13,7 +13,7 @@ pub(super) const FORMAT: Format = Format {
 };
 
 fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<DecodedImage, String> {
-    // The image crate fills what is missing with grey and reports success.
+    // Decoding refuses it too, but for what it meets first.
     if !simclr_jpeg::is_complete(bytes) {
         return Err("the JPEG file is truncated: its end marker is missing".into());
     }
