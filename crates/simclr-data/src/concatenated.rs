@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::dataset::Dataset;
@@ -19,14 +20,20 @@ use crate::located::forward_contents;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Concatenated {
-    sets: Vec<Arc<dyn Dataset>>,
-    /// Where each set ends.
-    ends: Vec<usize>,
+    parts: Vec<Part>,
     classes: Vec<String>,
-    /// What stands before the names of each set's images; empty where nothing does.
-    prefixes: Vec<String>,
-    /// For each set, what its labels become; empty where they stay.
-    labels: Vec<Vec<u32>>,
+}
+
+/// One of the sets.
+#[derive(Debug, Clone)]
+struct Part {
+    set: Arc<dyn Dataset>,
+    /// The indices of its images.
+    range: Range<usize>,
+    /// What stands before the names of its images.
+    prefix: Option<String>,
+    /// What its labels become, if they do not stay.
+    labels: Option<Vec<u32>>,
 }
 
 impl Concatenated {
@@ -47,13 +54,8 @@ impl Concatenated {
             let name = "the classes of sets to join";
             return Err(Error::setting(name, expected, found));
         }
-        Ok(Self {
-            ends: ends(&sets),
-            classes,
-            sets,
-            prefixes: Vec::new(),
-            labels: Vec::new(),
-        })
+        let parts = parts(sets);
+        Ok(Self { parts, classes })
     }
 
     /// The images of named sets, such as expeditions, in order. The classes are those of all
@@ -90,55 +92,61 @@ impl Concatenated {
         }
         let classes: Vec<String> = classes.into_iter().cloned().collect();
         let number = |class: &String| classes.partition_point(|known| known < class) as u32;
-        let labels = |set: &Arc<dyn Dataset>| set.class_names().iter().map(number).collect();
-        Ok(Self {
-            labels: sets.iter().map(labels).collect(),
-            ends: ends(&sets),
-            classes,
-            prefixes,
-            sets,
-        })
+        let mut parts = parts(sets);
+        for (part, prefix) in parts.iter_mut().zip(prefixes) {
+            part.labels = Some(part.set.class_names().iter().map(number).collect());
+            part.prefix = Some(prefix);
+        }
+        Ok(Self { parts, classes })
     }
 
     /// The indices of each set's images.
-    pub fn ranges(&self) -> Vec<std::ops::Range<usize>> {
-        let starts = std::iter::once(&0).chain(&self.ends).zip(&self.ends);
-        starts.map(|(&start, &end)| start..end).collect()
+    pub fn ranges(&self) -> Vec<Range<usize>> {
+        self.parts.iter().map(|part| part.range.clone()).collect()
+    }
+
+    /// The part that an image is in, and its index there.
+    fn find(&self, index: usize) -> Option<(&Part, usize)> {
+        let number = self.parts.partition_point(|part| part.range.end <= index);
+        let part = self.parts.get(number)?;
+        Some((part, index - part.range.start))
     }
 
     /// The set that an image is in, and its index there.
     fn locate(&self, index: usize) -> Option<(&dyn Dataset, usize)> {
-        let set = self.sets.get(self.set_of(index))?;
-        let start = self.ends.get(self.set_of(index))? - set.len();
-        Some((set.as_ref(), index - start))
+        let (part, within) = self.find(index)?;
+        Some((part.set.as_ref(), within))
     }
+}
 
-    /// The number of the set that an image is in.
-    fn set_of(&self, index: usize) -> usize {
-        self.ends.partition_point(|&end| end <= index)
-    }
-
-    /// What a label of a set becomes.
-    fn joined_label(&self, set: usize, label: u32) -> u32 {
-        let labels = self.labels.get(set);
+impl Part {
+    /// What a label of the set becomes.
+    fn joined_label(&self, label: u32) -> u32 {
+        let labels = self.labels.as_ref();
         let joined = labels.and_then(|labels| labels.get(label as usize));
         joined.copied().unwrap_or(label)
     }
 }
 
-/// Where each set ends.
-fn ends(sets: &[Arc<dyn Dataset>]) -> Vec<usize> {
+/// The sets one after another, whose names and labels stay.
+fn parts(sets: Vec<Arc<dyn Dataset>>) -> Vec<Part> {
     let mut end = 0;
-    let ends = sets.iter().map(|set| {
+    let parts = sets.into_iter().map(|set| {
+        let start = end;
         end += set.len();
-        end
+        Part {
+            set,
+            range: start..end,
+            prefix: None,
+            labels: None,
+        }
     });
-    ends.collect()
+    parts.collect()
 }
 
 impl Dataset for Concatenated {
     fn len(&self) -> usize {
-        self.ends.last().copied().unwrap_or(0)
+        self.parts.last().map_or(0, |part| part.range.end)
     }
 
     fn class_names(&self) -> &[String] {
@@ -146,18 +154,18 @@ impl Dataset for Concatenated {
     }
 
     fn label(&self, index: usize) -> Option<u32> {
-        let (set, within) = self.locate(index)?;
-        let label = set.label(within)?;
-        Some(self.joined_label(self.set_of(index), label))
+        let (part, within) = self.find(index)?;
+        Some(part.joined_label(part.set.label(within)?))
     }
 
     fn name(&self, index: usize) -> String {
-        let Some((set, within)) = self.locate(index) else {
+        let Some((part, within)) = self.find(index) else {
             return format!("image {index}");
         };
-        match self.prefixes.get(self.set_of(index)) {
-            Some(prefix) => format!("{prefix}/{}", set.name(within)),
-            None => set.name(within),
+        let name = part.set.name(within);
+        match &part.prefix {
+            Some(prefix) => format!("{prefix}/{name}"),
+            None => name,
         }
     }
 
@@ -165,18 +173,18 @@ impl Dataset for Concatenated {
 
     fn labels(&self, operation: &'static str) -> Result<Vec<u32>> {
         let mut all = Vec::with_capacity(self.len());
-        for (number, set) in self.sets.iter().enumerate() {
-            let labels = set.labels(operation)?.into_iter();
-            all.extend(labels.map(|label| self.joined_label(number, label)));
+        for part in &self.parts {
+            let labels = part.set.labels(operation)?.into_iter();
+            all.extend(labels.map(|label| part.joined_label(label)));
         }
         Ok(all)
     }
 
     fn class_counts(&self) -> Vec<usize> {
         let mut counts = vec![0; self.classes.len()];
-        for (number, set) in self.sets.iter().enumerate() {
-            for (label, count) in set.class_counts().into_iter().enumerate() {
-                let joined = self.joined_label(number, label as u32) as usize;
+        for part in &self.parts {
+            for (label, count) in part.set.class_counts().into_iter().enumerate() {
+                let joined = part.joined_label(label as u32) as usize;
                 if let Some(sum) = counts.get_mut(joined) {
                     *sum += count;
                 }
