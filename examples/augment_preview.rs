@@ -133,14 +133,8 @@ fn shrunk(
     if longer <= size {
         return Ok(image.to_image());
     }
-    let scaled = |side: usize| (side * size / longer).max(1);
-    let (height, width) = (scaled(height), scaled(width));
-    let pixels = RgbImage::from_raw(
-        u32::try_from(image.width())?,
-        u32::try_from(image.height())?,
-        image.data().to_vec(),
-    )
-    .ok_or("an image has three values per pixel")?;
-    let small = thumbnail(&pixels, u32::try_from(width)?, u32::try_from(height)?);
-    Ok(DecodedImage::new(height, width, small.into_raw())?.to_image())
+    let scaled = |side: usize| u32::try_from((side * size / longer).max(1));
+    let pixels = RgbImage::try_from(image.clone())?;
+    let small = thumbnail(&pixels, scaled(width)?, scaled(height)?);
+    Ok(DecodedImage::try_from(small)?.to_image())
 }
