@@ -102,8 +102,8 @@ impl<'a> ChunkReader<'a> {
                 self.t4_options,
             )?
         };
-        let reader = match layout.color {
-            Color::YCbCr(horizontal, vertical) if layout.compression != compression::JPEG => {
+        let reader = match *layout.decompressed_color() {
+            Color::YCbCr(horizontal, vertical) => {
                 FullResolution::of(reader, layout, horizontal, vertical)?
             }
             _ => reader,
