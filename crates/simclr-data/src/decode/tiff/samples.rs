@@ -1,3 +1,4 @@
+use super::directory::unsigned;
 use super::layout::{Color, Layout, Predictor, SampleType};
 use super::reason::unsupported;
 
@@ -100,7 +101,7 @@ fn converter(sample_type: SampleType) -> Convert {
     match sample_type {
         SampleType::Unsigned(_) => |bytes, is_little_endian| Ok(top_byte(bytes, is_little_endian)),
         SampleType::Signed(_) => |bytes, is_little_endian| {
-            let value = super::directory::unsigned(bytes, is_little_endian);
+            let value = unsigned(bytes, is_little_endian);
             let bits = 8 * bytes.len();
             if value >> (bits - 1) == 1 {
                 return Err(unsupported("signed integers below 0"));
@@ -108,18 +109,15 @@ fn converter(sample_type: SampleType) -> Convert {
             Ok(scaled(value, bits - 1))
         },
         SampleType::Float(16) => |bytes, is_little_endian| {
-            let bits = super::directory::unsigned(bytes, is_little_endian) as u16;
+            let bits = unsigned(bytes, is_little_endian) as u16;
             unit_to_byte(half::f16::from_bits(bits).to_f64())
         },
         SampleType::Float(32) => |bytes, is_little_endian| {
-            let bits = super::directory::unsigned(bytes, is_little_endian) as u32;
+            let bits = unsigned(bytes, is_little_endian) as u32;
             unit_to_byte(f32::from_bits(bits).into())
         },
         SampleType::Float(_) => |bytes, is_little_endian| {
-            unit_to_byte(f64::from_bits(super::directory::unsigned(
-                bytes,
-                is_little_endian,
-            )))
+            unit_to_byte(f64::from_bits(unsigned(bytes, is_little_endian)))
         },
     }
 }
