@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
-use simclr_data::Dataset;
+use simclr_data::{Dataset, Seed};
 use simclr_eval::metrics::softmax;
 use simclr_files::{Durability, write_atomically};
 
@@ -13,6 +13,18 @@ use crate::cell_result::CellResult;
 use crate::comparison::Comparison;
 use crate::error::{Error, Result};
 use crate::study::Study;
+
+/// The columns of `predictions.csv` before those of the classes.
+pub(crate) const PREDICTION_COLUMNS: [&str; 8] = [
+    "image",
+    "seed",
+    "fold",
+    "label_fraction",
+    "method",
+    "classifier",
+    "label",
+    "prediction",
+];
 
 /// Writes `splits.csv` and `predictions.csv` into the study's folder.
 pub(crate) fn write(study: &Study, comparison: &Comparison) -> Result<()> {
@@ -56,15 +68,7 @@ fn splits(study: &Study, names: &[String], rows: &mut Rows<'_>) -> Result<()> {
         let seed = run.seed.0.to_string();
         for (index, fold) in run.numbered_folds() {
             let number = (index + 1).to_string();
-            let used_at = labels_used_at(
-                study,
-                &Cell {
-                    method: String::new(),
-                    seed: run.seed,
-                    fold: index,
-                    label_fraction: 1.0,
-                },
-            )?;
+            let used_at = labels_used_at(study, run.seed, index)?;
             for (part, images) in [
                 ("train", &fold.train),
                 ("validation", &fold.validation),
@@ -92,13 +96,15 @@ fn splits(study: &Study, names: &[String], rows: &mut Rows<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The label fractions at which each training image's label is used, in a cell's fold.
-fn labels_used_at(study: &Study, cell: &Cell) -> Result<BTreeMap<usize, String>> {
+/// The label fractions at which each training image's label is used in a fold.
+fn labels_used_at(study: &Study, seed: Seed, fold: usize) -> Result<BTreeMap<usize, String>> {
     let mut used: BTreeMap<usize, String> = BTreeMap::new();
     for &label_fraction in &study.protocol().label_fractions {
         let cell = Cell {
+            method: String::new(),
+            seed,
+            fold,
             label_fraction,
-            ..cell.clone()
         };
         for image in study.label_budget(&cell)? {
             let fractions = used.entry(image).or_default();
@@ -120,20 +126,8 @@ fn predictions(
     rows: &mut Rows<'_>,
 ) -> Result<()> {
     let classes = study.task().labelled().class_names();
-    let first = [
-        "image",
-        "seed",
-        "fold",
-        "label_fraction",
-        "method",
-        "classifier",
-        "label",
-        "prediction",
-    ];
-    row(
-        rows,
-        first.into_iter().chain(classes.iter().map(String::as_str)),
-    )?;
+    let of_classes = classes.iter().map(String::as_str);
+    row(rows, PREDICTION_COLUMNS.into_iter().chain(of_classes))?;
     for (cell, result) in comparison.cells() {
         let (_, fold) = study.resolve(cell)?;
         let test: Vec<&str> = fold

@@ -13,6 +13,7 @@ use crate::cell::Cell;
 use crate::cell_result::{CellResult, Evaluation, NetworkEvaluation};
 use crate::comparison::{CellImages, MethodResults};
 use crate::error::{Error, Result};
+use crate::image_tables::PREDICTION_COLUMNS;
 
 /// What a study's `splits.csv`, `predictions.csv` and manifest say.
 #[derive(Debug)]
@@ -51,9 +52,6 @@ struct PredictionRow {
     prediction: String,
 }
 
-/// The columns of `predictions.csv` before those of the classes.
-const FIRST_COLUMNS: usize = 8;
-
 impl RecordedStudy {
     /// Reads a study's folder.
     ///
@@ -65,7 +63,10 @@ impl RecordedStudy {
         let digest = record.manifest.facts.datasets.get("labelled");
         let path = dir.join("predictions.csv");
         let (header, predictions) = rows::<PredictionRow>(&path)?;
-        let classes = header.into_iter().skip(FIRST_COLUMNS).collect::<Vec<_>>();
+        let classes = header
+            .into_iter()
+            .skip(PREDICTION_COLUMNS.len())
+            .collect::<Vec<_>>();
         Ok(Self {
             dir: dir.to_owned(),
             title: title.to_owned(),
@@ -101,19 +102,27 @@ impl RecordedStudy {
             "" => (false, row.image.clone()),
             group => (true, group.to_owned()),
         };
-        let images: BTreeSet<&str> = rows().map(|row| row.image.as_str()).collect();
-        let units: BTreeSet<(bool, String)> = rows().map(unit).collect();
+        let images = numbered(rows().map(|row| row.image.as_str()));
+        let units = numbered(rows().map(unit));
         let fraction = cell.label_fraction.to_string();
         let is_used = |row: &&SplitRow| row.labels_used_at.split(' ').any(|used| used == fraction);
-        let image = |row: &SplitRow| images.range(..row.image.as_str()).count();
         CellImages {
-            train: rows().filter(is_used).map(image).collect(),
+            train: rows()
+                .filter(is_used)
+                .map(|row| images[row.image.as_str()])
+                .collect(),
             test_units: rows()
                 .filter(|row| row.part == "test")
-                .map(|row| units.range(..unit(row)).count())
+                .map(|row| units[&unit(row)])
                 .collect(),
         }
     }
+}
+
+/// The number of each name in their order.
+fn numbered<N: Ord>(names: impl Iterator<Item = N>) -> BTreeMap<N, usize> {
+    let names: BTreeSet<N> = names.collect();
+    names.into_iter().zip(0..).collect()
 }
 
 /// The header and the rows of a CSV file of a study.
