@@ -143,9 +143,9 @@ class Browser:
 
 def check(browser, page, width, scheme, screenshots):
     browser.open(page.resolve().as_uri(), width, scheme)
-    # What is folded has to fit as well.
     if screenshots:
         browser.screenshot(screenshots / f"{page.parent.name}-{page.stem}-{width}-{scheme}.png")
+    # What is folded has to fit as well.
     browser.evaluate("document.querySelectorAll('details').forEach((d) => d.open = true)")
     found = browser.evaluate(INSPECT) + list(browser.logged()) + list(browser.nameless())
     for sentence in dict.fromkeys(found):
