@@ -4,7 +4,7 @@ use simclr_augment::DecodedImage;
 
 use super::colors::Histogram;
 use super::core_outline::CoreOutline;
-use super::gaps::{shaded_gaps, unevenness};
+use super::gaps::shaded_gaps;
 use super::lines::{Line, Strips, mean};
 use super::mask::Mask;
 use super::reduced::{Reduced, distance};
@@ -67,8 +67,9 @@ fn find(picture: &DecodedImage) -> Result<CoreOutline, String> {
         return Err("it has no two long parallel edges".into());
     }
     let band = Band::between(&left, &right, &reduced);
-    let scores = band.scores(&reduced);
-    let shaded = band.shaded_gaps(&reduced);
+    let beside = band.beside(&reduced);
+    let scores = band.scores(&reduced, &beside);
+    let shaded = band.shaded_gaps(&reduced, &beside);
     let runs = runs(&scores, &shaded, SHORTEST * band.width);
     let in_edges = |&(top, bottom): &(usize, usize)| {
         let strips_of = strips.of_rows(band.row(top), band.row(bottom));
@@ -225,8 +226,7 @@ impl Band {
 
     /// The logarithm of how much more each pixel looks like core than like what is outside, row
     /// by row.
-    fn scores(&self, picture: &Reduced) -> Vec<Vec<f32>> {
-        let beside = self.beside(picture);
+    fn scores(&self, picture: &Reduced, beside: &[Vec<[f32; 3]>]) -> Vec<Vec<f32>> {
         let mut is_core = vec![true; self.rows];
         let mut scores = Vec::new();
         // Gaps are taken for core at first, and then for what they look like.
@@ -239,7 +239,7 @@ impl Band {
                 rows.flat_map(move |(row, _)| self.across(picture, row, 0.9))
             };
             let core = Histogram::of(rows(true));
-            let outside = beside.iter().copied().chain(rows(false));
+            let outside = beside.iter().flatten().copied().chain(rows(false));
             let outside = Histogram::of(outside).with_shadows();
             scores = (0..self.rows)
                 .map(|row| {
@@ -256,10 +256,10 @@ impl Band {
         scores
     }
 
-    /// The colours of what lies beside the band.
-    fn beside(&self, picture: &Reduced) -> Vec<[f32; 3]> {
+    /// The colours of what lies beside the band, row by row.
+    fn beside(&self, picture: &Reduced) -> Vec<Vec<[f32; 3]>> {
         (0..picture.height)
-            .flat_map(|row| self.beside_row(picture, row))
+            .map(|row| self.beside_row(picture, row))
             .collect()
     }
 
@@ -272,13 +272,12 @@ impl Band {
     }
 
     /// Which rows show what lies outside in the shadow of the core.
-    fn shaded_gaps(&self, picture: &Reduced) -> Vec<bool> {
+    fn shaded_gaps(&self, picture: &Reduced, beside: &[Vec<[f32; 3]>]) -> Vec<bool> {
         let across = |row| self.across(picture, row, 0.8).collect();
         let rows: Vec<Vec<_>> = (0..self.rows).map(across).collect();
-        let uneven = unevenness((0..picture.height).map(|row| self.beside_row(picture, row)));
         let shortest = (1.5 * SHORTEST * self.width).ceil().max(4.0) as usize;
         let lengths = shortest..=(LONGEST_SHADED * self.width) as usize;
-        shaded_gaps(&rows, &self.beside(picture), uneven, lengths)
+        shaded_gaps(&rows, beside, lengths)
     }
 
     /// The share of core in each row, where its surroundings say so on average.

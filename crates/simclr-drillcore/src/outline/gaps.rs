@@ -19,7 +19,7 @@ const JUMP: f32 = 10.0;
 const APART: usize = 2;
 
 /// How even rows are: the median difference of pixels near each other.
-pub(super) fn unevenness(rows: impl Iterator<Item = Vec<[f32; 3]>>) -> f32 {
+fn unevenness(rows: &[Vec<[f32; 3]>]) -> f32 {
     let mut differences: Vec<f32> = Vec::new();
     for row in rows {
         let pairs = row.iter().zip(row.iter().skip(APART));
@@ -37,29 +37,29 @@ fn median(values: &mut [f32]) -> f32 {
 }
 
 /// Marks the rows of gaps in the shadow: runs of as many rows as `lengths` says, as even as what is outside
-/// and of its hue, with a jump of colour at their ends. `rows` are colours across the core, `outside` is what
-/// surrounds it, and `uneven` how even that is.
+/// and of its hue, with a jump of colour at their ends. `rows` are colours across the core, `outside` those of
+/// what surrounds it.
 pub(super) fn shaded_gaps(
     rows: &[Vec<[f32; 3]>],
-    outside: &[[f32; 3]],
-    uneven: f32,
+    outside: &[Vec<[f32; 3]>],
     lengths: RangeInclusive<usize>,
 ) -> Vec<bool> {
     let mut gap = vec![false; rows.len()];
-    if outside.is_empty() {
+    if outside.iter().all(Vec::is_empty) {
         return gap;
     }
     let typical = [0, 1, 2].map(|channel| {
-        let mut values: Vec<f32> = outside.iter().map(|color| color[channel]).collect();
+        let colors = outside.iter().flatten();
+        let mut values: Vec<f32> = colors.map(|color| color[channel]).collect();
         median(&mut values)
     });
     let colors: Vec<[f32; 3]> = rows.iter().map(|row| mean(row)).collect();
-    let mut differences: Vec<f32> = rows
+    let by_row: Vec<f32> = rows
         .iter()
-        .map(|row| unevenness(std::iter::once(row.clone())))
+        .map(|row| unevenness(std::slice::from_ref(row)))
         .collect();
-    let by_row = differences.clone();
-    let most = (EVEN.0 * uneven + EVEN.1).min(EVENER * median(&mut differences));
+    let even = EVEN.0 * unevenness(outside) + EVEN.1;
+    let most = even.min(EVENER * median(&mut by_row.clone()));
     let looks_alike = |index: usize| {
         by_row[index] <= most
             && SHADED.contains(&(sum(colors[index]) / sum(typical)))

@@ -27,13 +27,25 @@ pub struct CutSection {
 
 /// Finds the core of a section, unless the settings say where it is, and cuts it into tiles.
 ///
-/// ```no_run
+/// ```
+/// use simclr_augment::DecodedImage;
 /// use simclr_drillcore::{TileSettings, cut_section};
-/// # fn photograph() -> simclr_augment::DecodedImage { unimplemented!() }
 ///
-/// let section = cut_section("403-U1618A-1H-2-A", &photograph(), &TileSettings::default())?;
+/// // A core with beds, 60 pixels wide and 600 long, on a dark tray.
+/// let (height, width) = (640, 120);
+/// let pixels = (0..height * width).flat_map(|index| {
+///     let (row, column) = (index / width, index % width);
+///     let grain = (row * 37 + column * 101) % 23;
+///     let in_core = (20..620).contains(&row) && (30..90).contains(&column);
+///     let value = if in_core { 90 + 70 * (row / 25 % 2) + grain } else { 25 + grain / 5 };
+///     [value as u8; 3]
+/// });
+/// let photograph = DecodedImage::new(height, width, pixels.collect())?;
+///
+/// let section = cut_section("403-U1618A-1H-2-A", &photograph, &TileSettings::default())?;
 /// println!("{} tiles of a core {:.0} pixels wide", section.tiles.len(), section.outline.width);
-/// # Ok::<(), simclr_drillcore::Error>(())
+/// assert_eq!(section.tiles.len(), 10);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// # Errors
