@@ -39,6 +39,8 @@ pub(super) struct StripPicture {
 /// What of a log is drawn, and how large.
 pub(super) struct Drawing<'a> {
     pub(super) log: &'a DepthLog,
+    /// Keeps the names of its patterns apart from those of other drawings on the same page.
+    pub(super) name: &'a str,
     pub(super) title: &'a str,
     /// Depth of the top and of the bottom in metres.
     pub(super) range: (f64, f64),
@@ -84,7 +86,7 @@ impl Drawing<'_> {
             svg xmlns="http://www.w3.org/2000/svg" viewBox=(view_box) width=(width)
                 height=(format!("{height:.0}")) font-family="Helvetica, Arial, sans-serif" font-size="11" {
                 title { (self.title) }
-                (patterns(self.log.classes().len()))
+                (self.patterns())
                 rect width="100%" height="100%" fill="#fff" {}
                 text x="6" y="12" font-size="12" font-weight="bold" { (self.title) }
                 (header(6.0, "depth (m)"))
@@ -114,7 +116,8 @@ impl Drawing<'_> {
                 (self.axis())
                 @for (index, class) in self.log.classes().iter().enumerate() {
                     @let y = legend_top + 20.0 * index as f64;
-                    rect x=(AXIS) y=(y) width="26" height="14" fill=(fill(index)) stroke="#222" stroke-width=".6" {}
+                    rect x=(AXIS) y=(y) width="26" height="14" fill=(format!("url(#{})", self.pattern(index)))
+                        stroke="#222" stroke-width=".6" {}
                     text x=(AXIS + 34.0) y=(y + 11.0) { (class) }
                 }
             }
@@ -123,10 +126,11 @@ impl Drawing<'_> {
     }
 
     fn class_box(&self, x: f64, top: f64, bottom: f64, class: Option<usize>) -> Markup {
-        let shown = class.and_then(|class| Some((fill(class), self.span(top, bottom)?)));
+        let shown = class.and_then(|class| Some((self.pattern(class), self.span(top, bottom)?)));
         html! {
-            @if let Some((fill, (y, height))) = shown {
-                rect x=(x) y=(y) width=(CLASSES) height=(height) fill=(fill) stroke="#222" stroke-width=".6" {}
+            @if let Some((pattern, (y, height))) = shown {
+                rect x=(x) y=(y) width=(CLASSES) height=(height)
+                    fill=(format!("url(#{pattern})")) stroke="#222" stroke-width=".6" {}
             }
         }
     }
@@ -148,7 +152,7 @@ impl Drawing<'_> {
         html! {
             @for share in [0.0, 0.5, 1.0] {
                 line x1=(place(share)) x2=(place(share)) y1=(TOP) y2=(bottom) stroke="#ddd" {}
-                text x=(place(share)) y=(bottom + 13.0) text-anchor="middle" fill="#606060" { (share) }
+                text x=(place(share)) y=(bottom + 13.0) text-anchor="middle" fill="#555" { (share) }
             }
             path d=(path) fill="none" stroke="#222" stroke-width="1.2" {}
         }
@@ -179,20 +183,21 @@ impl Drawing<'_> {
             }
         }
     }
-}
 
-fn fill(class: usize) -> String {
-    format!("url(#class-{class})")
-}
+    /// The name of a class's pattern.
+    fn pattern(&self, class: usize) -> String {
+        format!("{}-class-{class}", self.name)
+    }
 
-fn patterns(count: usize) -> Markup {
-    html! {
-        defs {
-            @for class in 0..count {
-                pattern id=(format!("class-{class}")) width="10" height="10" patternUnits="userSpaceOnUse" {
-                    rect width="10" height="10" fill=(COLORS[class % COLORS.len()]) {}
-                    path d=(PATTERNS[class % PATTERNS.len()]) fill="none" stroke="#222" stroke-width="1.4"
-                        stroke-opacity=".7" stroke-linecap="round" {}
+    fn patterns(&self) -> Markup {
+        html! {
+            defs {
+                @for class in 0..self.log.classes().len() {
+                    pattern id=(self.pattern(class)) width="10" height="10" patternUnits="userSpaceOnUse" {
+                        rect width="10" height="10" fill=(COLORS[class % COLORS.len()]) {}
+                        path d=(PATTERNS[class % PATTERNS.len()]) fill="none" stroke="#222" stroke-width="1.4"
+                            stroke-opacity=".7" stroke-linecap="round" {}
+                    }
                 }
             }
         }

@@ -5,16 +5,17 @@ use std::path::{Path, PathBuf};
 
 use image::imageops::{self, FilterType};
 use rayon::prelude::*;
+use serde::Serialize;
 use simclr_files::write_bytes;
 use simclr_report::{Cell, Report, Svg, Table};
 
 use super::comparison::LogComparison;
-use super::depth_log::DepthLog;
+use super::depth_log::{Bed, DepthLog};
 use super::drawing::{Drawing, StripPicture};
 use super::las::las;
 use crate::error::{Error, Result, check};
 use crate::setters::setters;
-use crate::tiles::{Tile, data_uri};
+use crate::tiles::{Tile, data_uri, to_csv};
 
 /// Side of the photographs in a log, in pixels.
 const PICTURE: u32 = 64;
@@ -94,9 +95,10 @@ impl<'a> LogOutput<'a> {
             .collect();
         let range = log.range();
         let one_page = range.1 - range.0 <= self.page;
-        let drawing = |range: (f64, f64), title: &str, pictures: &[StripPicture]| {
+        let drawing = |name: &str, range: (f64, f64), title: &str, pictures: &[StripPicture]| {
             let drawing = Drawing {
                 log,
+                name,
                 title,
                 range,
                 pixels_per_metre: HEIGHT / (range.1 - range.0),
@@ -105,7 +107,12 @@ impl<'a> LogOutput<'a> {
             };
             drawing.svg()
         };
-        let whole = drawing(range, &self.well, if one_page { &pictures } else { &[] });
+        let whole = drawing(
+            "hole",
+            range,
+            &self.well,
+            if one_page { &pictures } else { &[] },
+        );
         let mut report = Report::new(
             format!("Log of {}", self.well),
             "Which class is at which depth, and how sure is that?",
@@ -132,8 +139,9 @@ impl<'a> LogOutput<'a> {
                     continue;
                 }
                 let title = format!("{}, {top} to {bottom} m", self.well);
-                let svg = drawing((top, bottom), &title, &pictures);
-                report = report.figure(format!("page-{:04}", page + 1), Svg::new(svg), title);
+                let name = format!("page-{:04}", page + 1);
+                let svg = drawing(&name, (top, bottom), &title, &pictures);
+                report = report.figure(name, Svg::new(svg), title);
             }
         }
         fs::create_dir_all(dir).map_err(simclr_files::Error::io(dir))?;
@@ -187,24 +195,27 @@ impl<'a> LogOutput<'a> {
     }
 }
 
+/// A row of `log.csv`.
+#[derive(Serialize)]
+struct BedRow<'a> {
+    top_m: String,
+    bottom_m: String,
+    class: &'a str,
+    confidence: String,
+}
+
 fn beds_csv(log: &DepthLog, path: &Path) -> Result<Vec<u8>> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let failed = |error: String| Error::table(path, None, error);
-    let mut write = |row: [&str; 4]| {
-        writer
-            .write_record(row)
-            .map_err(|error| failed(error.to_string()))
-    };
-    write(["top_m", "bottom_m", "class", "confidence"])?;
-    for bed in log.beds() {
+    let row = |bed: &Bed| {
         let class = bed.class.and_then(|class| log.classes().get(class));
-        let (top, bottom) = (format!("{:.4}", bed.top), format!("{:.4}", bed.bottom));
-        let confidence = class.map_or(String::new(), |_| format!("{:.4}", bed.confidence));
-        write([&top, &bottom, class.map_or("", String::as_str), &confidence])?;
-    }
-    writer
-        .into_inner()
-        .map_err(|error| failed(error.to_string()))
+        BedRow {
+            top_m: format!("{:.4}", bed.top),
+            bottom_m: format!("{:.4}", bed.bottom),
+            class: class.map_or("", String::as_str),
+            confidence: class.map_or(String::new(), |_| format!("{:.4}", bed.confidence)),
+        }
+    };
+    let rows: Vec<_> = log.beds().iter().map(row).collect();
+    to_csv(path, &rows)
 }
 
 fn class_table(log: &DepthLog) -> Table {

@@ -52,11 +52,8 @@ impl Predictions {
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read(path).map_err(simclr_files::Error::io(path))?;
         let mut reader = csv::Reader::from_reader(text.as_slice());
-        let failed = |error: csv::Error| {
-            let line = error.position().map(csv::Position::line);
-            Error::table(path, line, error.to_string())
-        };
-        let headers = reader.headers().map_err(failed)?.clone();
+        let failed = Error::csv(path);
+        let headers = reader.headers().map_err(&failed)?.clone();
         let image = headers.iter().position(|header| header == "image");
         let of_class = |header: &'_ str| header.strip_prefix(PROBABILITY).map(str::to_owned);
         let columns = headers.iter().enumerate();
@@ -69,7 +66,7 @@ impl Predictions {
         };
         let mut probabilities = BTreeMap::new();
         for record in reader.records() {
-            let record = record.map_err(failed)?;
+            let record = record.map_err(&failed)?;
             let line = record.position().map_or(0, csv::Position::line);
             let cell = |place: usize| record.get(place).unwrap_or_default();
             let row: Option<Vec<f64>> = places

@@ -32,13 +32,10 @@ impl Table {
             .delimiter(separator)
             .trim(csv::Trim::All)
             .from_reader(text);
-        let failed = |error: csv::Error| {
-            let line = error.position().map(csv::Position::line);
-            Error::table(path, line, error.to_string())
-        };
+        let failed = Error::csv(path);
         let headers: Vec<String> = reader
             .headers()
-            .map_err(failed)?
+            .map_err(&failed)?
             .iter()
             .map(str::to_owned)
             .collect();

@@ -46,10 +46,7 @@ pub fn read_tiles(path: &Path) -> Result<Vec<Tile>> {
     let text = std::fs::read(path).map_err(simclr_files::Error::io(path))?;
     let mut reader = csv::Reader::from_reader(text.as_slice());
     let tiles: Result<Vec<Tile>, csv::Error> = reader.deserialize().collect();
-    let tiles = tiles.map_err(|error| {
-        let line = error.position().map(csv::Position::line);
-        Error::table(path, line, error.to_string())
-    })?;
+    let tiles = tiles.map_err(Error::csv(path))?;
     if tiles.is_empty() {
         return Err(Error::table(path, None, "there is no tile in the table"));
     }
