@@ -81,31 +81,18 @@ pub(super) fn las(log: &DepthLog, well: &str, step: f64) -> String {
     for index in first..=last.max(first) {
         let depth = depth(index);
         let class = log.at(depth).and_then(|bed| bed.class);
-        let probabilities = log.probabilities(depth).filter(|_| class.is_some());
-        let value = |class: usize| {
-            probabilities
-                .and_then(|shares| shares.get(class).copied())
-                .unwrap_or(NULL)
+        let values = match class.zip(log.probabilities(depth)) {
+            Some((class, shares)) => {
+                let shown = std::iter::once(&shares[class]).chain(shares);
+                let mut values = vec![(class + 1).to_string()];
+                values.extend(shown.map(|share| format!("{share:.4}")));
+                values
+            }
+            None => vec![NULL.to_string(); 2 + names.len()],
         };
-        let code = class
-            .filter(|_| probabilities.is_some())
-            .map_or(NULL, |class| (class + 1) as f64);
-        let mut row = format!("{depth:.4} {code} {}", number(class.map_or(NULL, value)));
-        for class in 0..names.len() {
-            row.push(' ');
-            row.push_str(&number(value(class)));
-        }
-        line(format_args!("{row}"));
+        line(format_args!("{depth:.4} {}", values.join(" ")));
     }
     text
-}
-
-fn number(value: f64) -> String {
-    if value == NULL {
-        NULL.to_string()
-    } else {
-        format!("{value:.4}")
-    }
 }
 
 /// LAS files are ASCII, and a colon ends a value.
