@@ -3,7 +3,7 @@
 use super::predictions::TilePrediction;
 
 /// Ends of tiles that are nearer to each other, in metres, are one.
-const SAME: f64 = 0.001;
+pub(super) const SAME: f64 = 0.001;
 
 /// A piece of the hole.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::cells::{Cell, cells};
+use super::cells::{Cell, SAME, cells};
 use super::predictions::TilePrediction;
 use super::smoothing::Smoothing;
 use crate::error::{Error, Result, check};
 use crate::setters::setters;
+use crate::table::DEEPEST_M;
 
 /// How predictions become a log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -103,7 +104,8 @@ impl DepthLog {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Setting`]; [`Error::Mismatch`] if there are no tiles, or not a probability per class.
+    /// [`Error::Setting`]; [`Error::Mismatch`] if there are no tiles, not a probability per class, or a
+    /// tile's bottom is not below its top.
     pub fn new(
         tiles: &[TilePrediction],
         classes: &[String],
@@ -121,6 +123,18 @@ impl DepthLog {
                 "{} probabilities for {} classes",
                 tile.probabilities.len(),
                 classes.len()
+            );
+            return Err(Error::mismatch(format!("tile at {} m", tile.top), reason));
+        }
+        // A tile without a length has no place in the hole, and one of endless length no end.
+        let has_place = |tile: &&TilePrediction| {
+            let ends = [tile.top, tile.bottom];
+            ends.iter().all(|end| end.abs() <= DEEPEST_M) && tile.bottom - tile.top >= SAME
+        };
+        if let Some(tile) = tiles.iter().find(|tile| !has_place(tile)) {
+            let reason = format!(
+                "it ends at {} m; expected a bottom at least {SAME} m below the top, and depths to {DEEPEST_M} m",
+                tile.bottom
             );
             return Err(Error::mismatch(format!("tile at {} m", tile.top), reason));
         }
@@ -321,6 +335,18 @@ mod tests {
             error.to_string().contains("2 probabilities for 1 classes"),
             "{error}"
         );
+        let classes = ["none".to_owned(), "soupy".to_owned()];
+        for (top, bottom) in [
+            (0.1, 0.1),
+            (0.2, 0.1),
+            (0.0, f64::NAN),
+            (0.0, f64::INFINITY),
+            (0.0, 1e300),
+        ] {
+            let tile = TilePrediction::new(top, bottom, vec![0.5, 0.5]);
+            let error = DepthLog::new(&[tile], &classes, &settings).unwrap_err();
+            assert!(error.to_string().contains("it ends at"), "{error}");
+        }
         assert!(
             settings
                 .clone()

@@ -9,9 +9,10 @@ use crate::error::{Error, Result};
 
 /// Depths and lengths in tables are rounded to centimetres, so ends may differ by this.
 const ROUNDING_M: f64 = 0.011;
-/// No section is longer, and no hole deeper.
+/// No section is longer.
 const LONGEST_M: f64 = 20.0;
-const DEEPEST_M: f64 = 13_000.0;
+/// No hole is deeper.
+pub(crate) const DEEPEST_M: f64 = 13_000.0;
 
 /// A section's place in its hole.
 #[derive(Debug, Clone, PartialEq)]

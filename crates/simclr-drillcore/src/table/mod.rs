@@ -6,6 +6,6 @@ mod intervals;
 mod reader;
 
 pub use columns::ColumnMap;
-pub(crate) use depths::is_named_after;
+pub(crate) use depths::{DEEPEST_M, is_named_after};
 pub use depths::{DepthTable, SectionDepth};
 pub use intervals::{IntervalTable, LabelledInterval};
