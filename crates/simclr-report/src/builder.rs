@@ -246,7 +246,7 @@ mod tests {
             "<table aria-labelledby=\"table-t\">",
             "<span id=\"table-t\">Accuracies.</span>",
             "<th scope=\"row\">pretrained</th>",
-            "83.0 ± 3.0 %<small>75.5 to 90.5</small>",
+            "83.0 ± 3.0\u{a0}%<small>75.5 to 90.5</small>",
         ] {
             assert!(page.contains(part), "{part} in {page}");
         }

@@ -116,7 +116,7 @@ fn show_table(table: &Table) -> Result<Markup> {
                         tr {
                             @for (column, cell) in row.iter().enumerate() {
                                 @if column == 0 {
-                                    th scope="row" { (show_cell(cell)) }
+                                    th scope="row" class=[class(column)] { (show_cell(cell)) }
                                 } @else {
                                     td class=[class(column)] { (show_cell(cell)) }
                                 }
@@ -139,6 +139,8 @@ fn show_table(table: &Table) -> Result<Markup> {
 
 fn show_cell(cell: &Cell) -> Markup {
     let (first, second) = cell.lines();
+    // A percent sign does not begin a line of its own.
+    let first = first.replace(" %", "\u{a0}%");
     html! { (first) @if let Some(second) = second { small { (second) } } }
 }
 

@@ -82,7 +82,9 @@ mod tests {
             .classification("probe", "linear probe", &result)
             .unwrap();
         let page = std::fs::read_to_string(report.write(dir.path()).unwrap()).unwrap();
-        assert!(page.contains("66.7 %</td>") && page.contains("Confusion matrix: linear probe"));
+        assert!(
+            page.contains("66.7\u{a0}%</td>") && page.contains("Confusion matrix: linear probe")
+        );
         for file in [
             "tables/probe.csv",
             "tables/probe-by-class.csv",
