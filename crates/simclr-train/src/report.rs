@@ -159,7 +159,7 @@ impl TrainingReport for Report {
         if !manifest.facts.seeds.is_empty() {
             let seeds = manifest.facts.seeds.iter();
             let seeds: Vec<_> = seeds
-                .map(|(purpose, seed)| format!("{purpose} {seed}"))
+                .map(|(purpose, seed)| format!("{seed} ({purpose})"))
                 .collect();
             report = report.text(format!("Seeds: {}.", seeds.join(", ")));
         }
@@ -282,7 +282,7 @@ mod tests {
             "0.25",
             "contrast loss",
             "total loss",
-            "views 77",
+            "Seeds: 77 (views).",
         ] {
             assert!(page.contains(text), "{text}");
         }
