@@ -176,8 +176,9 @@ impl TrainingRun {
         let total_steps = finished.as_ref().map_or(total_steps, |result| result.steps);
         let epoch_ends = epoch_ends(&loader, total_steps);
         let epoch_start = epoch_ends.iter().rfind(|&&end| end <= taken);
-        let epoch_rows = rows_after(&metrics, epoch_start.copied().unwrap_or(0))?;
-        let losses = MetricsTable::read(metrics.path())?.series("total_loss")?;
+        let table = MetricsTable::read(metrics.path())?;
+        let epoch_rows = rows_after(&table, epoch_start.copied().unwrap_or(0));
+        let losses = table.series("total_loss")?;
         Ok(Self {
             notices: folder.notices(taken as u64)?,
             first_loss: losses.first().map(|(_, loss)| *loss),
@@ -548,8 +549,7 @@ fn row(epoch: usize, metrics: &StepMetrics) -> Vec<Metric> {
 }
 
 /// The rows after `step`, without empty cells and the step itself.
-fn rows_after(metrics: &MetricsLog, step: usize) -> Result<Vec<Vec<(String, f64)>>> {
-    let table = MetricsTable::read(metrics.path())?;
+fn rows_after(table: &MetricsTable, step: usize) -> Vec<Vec<(String, f64)>> {
     let rows = table.rows().iter().filter(|row| {
         let number = row.first().copied().flatten();
         number.is_some_and(|number| number > step as f64)
@@ -560,7 +560,7 @@ fn rows_after(metrics: &MetricsLog, step: usize) -> Result<Vec<Vec<(String, f64)
             .filter_map(|(column, cell)| Some((column.clone(), (*cell)?)))
             .collect()
     };
-    Ok(rows.map(cells).collect())
+    rows.map(cells).collect()
 }
 
 /// The mean of each column over the rows in which it has a value.
