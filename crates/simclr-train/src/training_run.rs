@@ -327,10 +327,11 @@ impl TrainingRun {
         })
     }
 
-    /// Fails if a number of the network or of the optimizer is not finite.
-    fn check_numbers(&self, file: &CheckpointFile) -> Result<()> {
-        match not_finite(&file.tensors)? {
-            None => Ok(()),
+    /// What a checkpoint holds. Fails if a number of the network or of the optimizer is not finite.
+    fn finite_state(&self) -> Result<CheckpointFile> {
+        let state = self.trainer.checkpoint()?;
+        match not_finite(&state.tensors)? {
+            None => Ok(state),
             Some(name) => {
                 let reason = format!("`{name}` has a number that is not finite");
                 Err(self.diverged(self.trainer.steps_taken(), reason)?)
@@ -405,8 +406,9 @@ impl TrainingRun {
         }
         let ended = self.epoch_ends.binary_search(&(steps as usize)).ok();
         let mut row = row(epoch, metrics);
+        let mut state = None;
         if ended.is_some() {
-            self.check_numbers(&self.trainer.checkpoint()?)?;
+            state = Some(self.finite_state()?);
             row.extend(after_epoch(&self.trainer)?);
         }
         row.retain(|(_, value)| value.is_finite());
@@ -442,7 +444,7 @@ impl TrainingRun {
                 epoch.epoch.is_multiple_of(every) || epoch.epoch == self.epoch_ends.len();
         }
         if is_checkpoint_due || control == Control::Pause {
-            self.checkpoint()?;
+            self.checkpoint(state)?;
         }
         Ok(control)
     }
@@ -462,12 +464,12 @@ impl TrainingRun {
         })
     }
 
-    fn checkpoint(&mut self) -> Result<()> {
+    /// Saves the state, if it is there already, or the one now.
+    fn checkpoint(&mut self, state: Option<CheckpointFile>) -> Result<()> {
         self.metrics.sync()?;
         let position = serde_json::to_value(self.metrics.position());
         let position = position.map_err(Error::json(self.metrics.path()))?;
-        let mut file = self.trainer.checkpoint()?;
-        self.check_numbers(&file)?;
+        let mut file = state.map_or_else(|| self.finite_state(), Ok)?;
         file.metadata = file.metadata.with_extra(METRICS, position);
         self.checkpoints
             .save(self.trainer.steps_taken(), |path| Ok(file.save(path)?))?;
