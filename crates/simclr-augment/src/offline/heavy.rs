@@ -1,5 +1,3 @@
-use image::Rgb32FImage;
-use imageproc::geometric_transformations::{rotate90, rotate180, rotate270};
 use rand::Rng;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
@@ -17,7 +15,7 @@ use crate::stream::{Purpose, Stream, View};
 /// Random alterations of an image, heavier than those of views: each step happens or not
 /// by itself, in the order of the fields.
 ///
-/// Filters, turns and warps are those of `imageproc`.
+/// Filters and warps are those of `imageproc`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -327,13 +325,7 @@ impl HeavyAugmentation {
     /// Symmetries of a square.
     fn turned(&self, mut copy: Image, rng: &mut impl Rng) -> Result<Image> {
         if chance(self.quarter_turns, rng) {
-            let image = Rgb32FImage::try_from(copy)?;
-            let turned = match rng.random_range(1..4) {
-                1 => rotate270(&image),
-                2 => rotate180(&image),
-                _ => rotate90(&image),
-            };
-            copy = turned.try_into()?;
+            copy = rotate_quarter_turns(&copy, rng.random_range(1..4))?;
         }
         if chance(self.transpose, rng) {
             copy = rotate_quarter_turns(&flip_left_right(&copy), 1)?;
