@@ -50,15 +50,13 @@ fn files(dir: &Path) -> Files {
     found
 }
 
-/// Makes a folder hold these files and no others.
-fn put_back(dir: &Path, expected: &Files) {
-    for (name, bytes) in files(dir) {
-        if expected.get(&name) != Some(&bytes) {
-            fs::remove_file(dir.join(name)).unwrap();
-        }
+/// Makes a folder that holds the files `now` hold those that are expected and no others.
+fn put_back(dir: &Path, now: &Files, expected: &Files) {
+    for name in now.keys().filter(|name| !expected.contains_key(*name)) {
+        fs::remove_file(dir.join(name)).unwrap();
     }
     for (name, bytes) in expected {
-        if !dir.join(name).exists() {
+        if now.get(name) != Some(bytes) {
             fs::write(dir.join(name), bytes).unwrap();
         }
     }
@@ -84,15 +82,20 @@ impl Damage {
         Self::Flipped(999),
     ];
 
-    fn apply(self, path: &Path, good: &[u8]) {
+    /// What it leaves in a file, if it leaves the file.
+    fn apply(self, path: &Path, good: &[u8]) -> Option<Vec<u8>> {
         let mut bytes = good.to_vec();
         match self {
-            Self::Deleted => return fs::remove_file(path).unwrap(),
+            Self::Deleted => {
+                fs::remove_file(path).unwrap();
+                return None;
+            }
             Self::Halved => bytes.truncate(good.len() / 2),
             Self::Zeroed => bytes.fill(0),
             Self::Flipped(place) => bytes[good.len() * place / 1000] ^= 4,
         }
-        fs::write(path, bytes).unwrap();
+        fs::write(path, &bytes).unwrap();
+        Some(bytes)
     }
 }
 
@@ -110,20 +113,19 @@ fn damage_everything<R: PartialEq + std::fmt::Debug>(
 ) -> BTreeMap<PathBuf, Vec<Outcome>> {
     let expected = run().unwrap();
     let good = files(dir);
+    let newest = good.keys().rfind(|name| name.starts_with("checkpoints"));
+    // An older checkpoint that is not needed is not missed.
+    let is_needed = |name: &PathBuf| !name.starts_with("checkpoints") || Some(name) == newest;
     let mut outcomes = BTreeMap::<_, Vec<_>>::new();
     for (name, content) in good.iter().filter(|(_, content)| !content.is_empty()) {
         for damage in Damage::ALL {
-            damage.apply(&dir.join(name), content);
-            let before = files(dir);
+            let damaged = damage.apply(&dir.join(name), content);
             let what = format!("{} {damage:?}", name.display());
-            let outcome = match run() {
+            let found = run();
+            let now = files(dir);
+            let outcome = match found {
                 Ok(found) => {
                     assert_eq!(found, expected, "{what}");
-                    let now = files(dir);
-                    let newest = good.keys().rfind(|name| name.starts_with("checkpoints"));
-                    // An older checkpoint that is not needed is not missed.
-                    let is_needed =
-                        |name: &PathBuf| !name.starts_with("checkpoints") || Some(name) == newest;
                     let needed = good.keys().filter(|name| is_needed(name));
                     for kept in needed.filter(|name| !changes_with_time(name)) {
                         assert!(
@@ -138,19 +140,21 @@ fn damage_everything<R: PartialEq + std::fmt::Debug>(
                     let text = error.to_string();
                     let file = name.file_name().unwrap().to_string_lossy();
                     assert!(text.contains(&*file), "{what}: {text}");
-                    for (name, bytes) in before.iter().filter(|(name, _)| !changes_with_time(name))
-                    {
-                        assert!(
-                            fs::read(dir.join(name)).unwrap() == *bytes,
-                            "{what}: {}",
-                            name.display()
-                        );
+                    let before = |kept: &PathBuf| {
+                        if kept == name {
+                            damaged.as_ref()
+                        } else {
+                            good.get(kept)
+                        }
+                    };
+                    for kept in good.keys().filter(|name| !changes_with_time(name)) {
+                        assert!(now.get(kept) == before(kept), "{what}: {}", kept.display());
                     }
                     Outcome::Refused
                 }
             };
             outcomes.entry(name.clone()).or_default().push(outcome);
-            put_back(dir, &good);
+            put_back(dir, &now, &good);
         }
     }
     outcomes

@@ -132,6 +132,11 @@ impl RunFolder {
                 different.join("; ")
             );
             (recorded, manifest) = (None, None);
+            // Those of the other run.
+            let notices = dir.join(NOTICES);
+            if notices.exists() {
+                fs::remove_file(&notices).map_err(Error::io(&notices))?;
+            }
         }
 
         let mut manifest = manifest.unwrap_or_default();
@@ -349,6 +354,19 @@ mod tests {
         );
         assert!(error.to_string().contains("rate was 0.1, is 0.2; dataset"));
         assert_eq!(RunRecord::read(dir.path()).unwrap(), before);
+    }
+
+    #[test]
+    fn a_folder_that_is_taken_over_keeps_no_notices_of_the_other_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = |rate| RunFolder::open(dir.path(), &json!({"rate": rate}), &facts("x")).unwrap();
+        let noticed = || RunRecord::read(dir.path()).unwrap().notices.len();
+        let mut notices = open(0.1).notices(0).unwrap();
+        notices.add(3, "step left out", "the loss was NaN").unwrap();
+        open(0.1);
+        assert_eq!(noticed(), 1);
+        open(0.2);
+        assert_eq!(noticed(), 0);
     }
 
     #[test]
