@@ -132,9 +132,8 @@ impl Images {
 fn pretrain(flags: &Flags, images: &Images, model_dir: &Path) -> AnyResult {
     let start = flags.checkpoint.as_deref().map(load).transpose()?;
     let config = flags.on_network(flags.pretrain_config(), start.as_ref())?;
-    let mut run = Pretrain::new(config)
-        .checkpoint_epochs(flags.checkpoint_epochs)
-        .keep_checkpoints(flags.keep_checkpoint_max)
+    let mut run = flags
+        .with_checkpoints(Pretrain::new(config))
         .progress(ProgressMode::Auto)
         .callback(pause_handle());
     if let Some(network) = start {
@@ -164,10 +163,9 @@ fn fine_tune(flags: &Flags, images: &Images, model_dir: &Path) -> AnyResult {
     };
     let start = load(checkpoint)?;
     let config = flags.on_network(flags.fine_tune_config(), Some(&start))?;
-    let run = FineTune::new(config)
+    let run = flags
+        .with_checkpoints(FineTune::new(config))
         .start_from(start.store()?)
-        .checkpoint_epochs(flags.checkpoint_epochs)
-        .keep_checkpoints(flags.keep_checkpoint_max)
         .progress(ProgressMode::Auto)
         .callback(pause_handle())
         .run(&split, model_dir)?;

@@ -88,6 +88,21 @@ fn the_commands_of_the_readme_run() {
     run_words(words.into_iter().chain(paths).chain(more).collect()).unwrap();
     assert_eq!(fs::read_to_string(&out).unwrap().lines().count(), 4);
 
+    // Checkpoints by steps take the place of those by epochs: 40 images are 2 steps an epoch.
+    let by_steps = PRETRAIN.replace("train_epochs=1", "train_epochs=4");
+    let by_steps = format!("{by_steps} --checkpoint_steps=3");
+    let places = [
+        ("image_dir", &*images),
+        ("model_dir", &dir.path().join("c")),
+    ];
+    run(&flags(&by_steps, &places)).unwrap();
+    let names = fs::read_dir(dir.path().join("c/checkpoints")).unwrap();
+    let names = names.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let mut steps: Vec<_> = names.filter(|name| name.starts_with("step-")).collect();
+    steps.sort();
+    let expected = [3, 6, 8].map(|step| format!("step-{step:08}.safetensors"));
+    assert_eq!(steps, expected);
+
     // A network of another form is refused, and so are labels at random.
     let other = FINE_TUNE.replace("resnet_depth=18", "resnet_depth=34");
     let error = run(&flags(&other, &places)).unwrap_err().to_string();

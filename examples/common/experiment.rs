@@ -62,6 +62,9 @@ pub(crate) enum OfflineAugmentationName {
     Flips,
     /// Three copies, each blurred, equalised, turned, shifted or otherwise changed by chance.
     Heavy,
+    /// What the paper's script makes: the three flips, and one copy that is changed by more
+    /// operations, and more strongly.
+    Paper,
 }
 
 /// The options of every experiment.
@@ -201,6 +204,7 @@ impl ExperimentArguments {
         protocol.offline_augmentation = self.offline_augmentation.map(|name| match name {
             OfflineAugmentationName::Flips => OfflineAugmentation::default(),
             OfflineAugmentationName::Heavy => OfflineAugmentation::heavier(Seed(self.seed)),
+            OfflineAugmentationName::Paper => OfflineAugmentation::paper(Seed(self.seed)),
         });
         let last = self.seed.checked_add(self.seeds - 1);
         let last = last.ok_or("--seed is too large for so many --seeds")?;
@@ -265,7 +269,8 @@ impl ExperimentArguments {
         protocol.validate()?;
         let by_folder = matches!(self.split, Some(SplitName::LeaveOneGroupOut));
         let synthetic = self.preset == Preset::Tiny;
-        let task = self.images.task(Seed(self.seed), by_folder, synthetic)?;
+        let seed = Seed(self.seed);
+        let task = self.images.task(&dir, seed, by_folder, synthetic)?;
         protocol.check_folds(&task)?;
         check(&protocol, &task)?;
         if self.fresh {
@@ -299,7 +304,7 @@ impl ExperimentArguments {
 }
 
 /// Options by the ends of the settings that they set.
-const OPTIONS: [(&str, &str); 16] = [
+const OPTIONS: [(&str, &str); 18] = [
     ("pretrain.batch_size", "--train-batch-size"),
     ("pretrain.schedule.epochs", "--train-epochs"),
     ("pretrain.schedule.learning_rate", "--learning-rate"),
@@ -319,6 +324,8 @@ const OPTIONS: [(&str, &str); 16] = [
     ("freeze", "--fine-tune-after-block"),
     ("seeds", "--seed, --seeds"),
     ("offline_augmentation", "--offline-augmentation"),
+    ("digest.groups", "--group-by, --duplicates"),
+    ("digest.duplicates", "--duplicates"),
 ];
 
 /// Names the options behind the settings in which a study on disk differs.

@@ -20,9 +20,10 @@ const SYNTHETIC_SIDE: usize = 64;
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum DuplicatesName {
-    /// Look for them, and say in the report what was found.
+    /// Look for them, and say in the report what was found. Self-supervision sees no image of
+    /// --unlabelled-dir that is a copy of a test image.
     Warn,
-    /// Keep them together in one subset of every split.
+    /// Besides, keep those with labels together in one subset of every split.
     KeepTogether,
     /// Do not look for them.
     Ignore,
@@ -60,7 +61,8 @@ pub(crate) struct ImageArguments {
     /// Keep images together whose file names agree in what this regular expression captures.
     #[arg(long)]
     group_by: Option<String>,
-    /// What is done about images that are in the set twice.
+    /// What is done about images that are there more than once, among those with and without
+    /// labels.
     #[arg(long, value_enum, default_value = "warn")]
     duplicates: DuplicatesName,
     #[command(flatten)]
@@ -78,8 +80,14 @@ impl ImageArguments {
     /// The images: folders, or synthetic cores.
     ///
     /// Of several folders each is a group if `by_folder`; synthetic cores are for where no folder
-    /// is given and `synthetic` allows it.
-    pub(crate) fn task(&self, seed: Seed, by_folder: bool, synthetic: bool) -> AnyResult<Task> {
+    /// is given and `synthetic` allows it. The study is, or will be, in `study_dir`.
+    pub(crate) fn task(
+        &self,
+        study_dir: &Path,
+        seed: Seed,
+        by_folder: bool,
+        synthetic: bool,
+    ) -> AnyResult<Task> {
         let task = match (
             self.image_dir.as_slice(),
             &self.train_dir,
@@ -112,7 +120,7 @@ impl ImageArguments {
                 );
             }
         };
-        self.prepared(task)
+        self.prepared(task, study_dir)
     }
 
     /// Whether the images are synthetic.
@@ -148,7 +156,7 @@ impl ImageArguments {
         }
     }
 
-    fn prepared(&self, mut task: Task) -> AnyResult<Task> {
+    fn prepared(&self, mut task: Task, study_dir: &Path) -> AnyResult<Task> {
         if !self.unlabelled_dir.is_empty() {
             let folders = self.folders(&self.unlabelled_dir, Labels::Ignored)?;
             task = with_remarks(task, &folders).with_unlabelled(joined(&folders)?);
@@ -162,7 +170,8 @@ impl ImageArguments {
             DuplicatesName::KeepTogether => Duplicates::KeepTogether,
             DuplicatesName::Ignore => Duplicates::Ignore,
         };
-        let task = task.with_duplicate_search(&DuplicateSearch::default(), duplicates)?;
+        let search = DuplicateSearch::default();
+        let task = task.with_recorded_duplicate_search(&search, duplicates, study_dir)?;
         if let Some(duplicates) = task.duplicates().filter(|report| !report.is_clean()) {
             complain(duplicates);
         }

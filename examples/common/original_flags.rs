@@ -1,11 +1,13 @@
 //! The flags of the original's `run.py` and of the paper's variants of it, as `absl` reads them.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, ValueEnum};
 use simclr::model::{ProjectionHeadConfig, ProjectionKind};
 use simclr::optim::ScheduleConfig;
 use simclr::prelude::*;
+use simclr::train::RunSpec;
 
 #[path = "optimizer_name.rs"]
 mod optimizer_name;
@@ -105,10 +107,13 @@ pub(crate) struct Flags {
     pub(crate) eval_steps: usize,
     /// How many checkpoints stay.
     #[arg(long, default_value = "5")]
-    pub(crate) keep_checkpoint_max: std::num::NonZeroUsize,
+    keep_checkpoint_max: NonZeroUsize,
     /// Epochs between checkpoints.
     #[arg(long, default_value = "1")]
-    pub(crate) checkpoint_epochs: std::num::NonZeroUsize,
+    checkpoint_epochs: NonZeroUsize,
+    /// Steps between checkpoints; more than 0 overrides --checkpoint_epochs.
+    #[arg(long, default_value_t = 0)]
+    checkpoint_steps: usize,
     /// The learning rate for a batch of 256.
     #[arg(long, default_value_t = 0.3)]
     learning_rate: f64,
@@ -324,6 +329,15 @@ impl Flags {
         config
             .with_evaluation(evaluation)
             .with_view_size(self.image_size)
+    }
+
+    /// The run with a checkpoint wherever the flags want one. The last step always has one.
+    pub(crate) fn with_checkpoints<C: LoopConfig>(&self, run: RunSpec<C>) -> RunSpec<C> {
+        let steps = NonZeroUsize::new(self.checkpoint_steps);
+        let epochs = steps.map_or(self.checkpoint_epochs, |_| NonZeroUsize::MAX);
+        run.checkpoint_epochs(epochs)
+            .checkpoint_steps(steps)
+            .keep_checkpoints(self.keep_checkpoint_max)
     }
 
     /// The settings with the encoder of the network to start from, which must be the one that

@@ -303,7 +303,8 @@ fn a_class_that_is_not_there_is_noticed_before_the_work_begins() {
 }
 
 #[test]
-fn the_report_says_which_files_were_left_out() {
+fn the_report_says_which_files_and_copies_of_test_images_were_left_out() {
+    const COPIES: usize = 40;
     let dir = tempfile::tempdir().unwrap();
     let images = dir.path().join("cores");
     let cores = SyntheticCores::new(120, 32, Seed(1)).unwrap();
@@ -311,14 +312,20 @@ fn the_report_says_which_files_were_left_out() {
         let class = images.join(["crack", "none"][index % 2]);
         fs::create_dir_all(&class).unwrap();
         let path = class.join(format!("core{index:03}.png"));
-        save_png(&cores.decode(index).unwrap(), path).unwrap();
+        save_png(&cores.decode(index).unwrap(), &path).unwrap();
+        if index < COPIES {
+            let copy = dir.path().join(format!("more/core{index:03}.png"));
+            fs::create_dir_all(copy.parent().unwrap()).unwrap();
+            fs::copy(path, copy).unwrap();
+        }
     }
     fs::write(images.join("crack/empty.png"), []).unwrap();
     fs::write(images.join("none/damaged.png"), b"no picture").unwrap();
 
     let run = |more: &str| {
         let more = format!("--image-dir {} --label-fraction 1 {more}", images.display());
-        let more = format!("{more} --train-batch-size 45 --train-epochs 1");
+        let more = format!("{more} --train-batch-size 45 --train-epochs 1 --unlabelled-dir");
+        let more = format!("{more} {}", dir.path().join("more").display());
         exp3::run(exp3::Arguments::parse_from(options(
             &dir.path().join("run"),
             &more,
@@ -331,6 +338,28 @@ fn the_report_says_which_files_were_left_out() {
     for file in ["empty.png", "damaged.png"] {
         assert!(page.contains(file), "{file} is not in the report");
     }
+    let splits = fs::read_to_string(dir.path().join("run/splits.csv")).unwrap();
+    let count = |part: &str| splits.matches(part).count();
+    let left_out = count(",unlabelled,copy of a test image,");
+    let tested = (0..COPIES).map(|index| count(&format!("core{index:03}.png,labelled,test,1,")));
+    assert_eq!(left_out, tested.sum::<usize>());
+    assert!(left_out > 0);
+    let sentence = format!("Self-supervision did not see {left_out} of the {COPIES} images");
+    assert!(page.contains(&sentence), "{sentence}");
+    // It trained on the others.
+    let manifest = dir.path().join("run/seed-1/pretrain/manifest.json");
+    let manifest = fs::read_to_string(manifest).unwrap();
+    let manifest: Value = serde_json::from_str(&manifest).unwrap();
+    let own = count(",labelled,train,1,") + count(",labelled,validation,1,");
+    let images = manifest["datasets"]["unlabelled"]["images"]
+        .as_u64()
+        .unwrap();
+    assert_eq!(images as usize, own + COPIES - left_out);
+
+    let error = run("--skip-unreadable --duplicates ignore")
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("--duplicates"), "{error}");
 }
 
 #[test]

@@ -59,12 +59,18 @@ impl std::fmt::Display for OfflineAugmentation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         const FLIPS: &str = "mirrored left-right, up-down and both ways";
         const HEAVIER: &str = "blurred, equalised, turned, shifted or otherwise changed by chance";
+        const PAPER: &str = "changed by chance as in the paper's script";
         let (copies, seed) = (self.copies, self.seed.0);
+        let heavier = if self.heavier == HeavyAugmentation::paper() {
+            PAPER
+        } else {
+            HEAVIER
+        };
         match (self.flips, copies) {
             (false, 0) => f.write_str("no copies"),
             (true, 0) => f.write_str(FLIPS),
-            (false, _) => write!(f, "{copies} x {HEAVIER} (seed {seed})"),
-            (true, _) => write!(f, "{FLIPS}; {copies} x {HEAVIER} (seed {seed})"),
+            (false, _) => write!(f, "{copies} x {heavier} (seed {seed})"),
+            (true, _) => write!(f, "{FLIPS}; {copies} x {heavier} (seed {seed})"),
         }
     }
 }

@@ -52,7 +52,8 @@ fn names(images: &dyn Dataset) -> Vec<String> {
 }
 
 /// A row per image, seed and fold, with the image's group, if there are any, and the label
-/// fractions at which the label of a training image is used. Images without labels are in no fold.
+/// fractions at which the label of a training image is used. Images without labels are in no
+/// fold, and where each fold has a self-supervision of its own they have a row for each.
 fn splits(study: &Study, names: &[String], rows: &mut Rows<'_>) -> Result<()> {
     let columns = [
         "image",
@@ -83,14 +84,19 @@ fn splits(study: &Study, names: &[String], rows: &mut Rows<'_>) -> Result<()> {
                 }
             }
         }
-        if let Some(images) = study.task().extra_unlabelled() {
-            for image in 0..images.len() {
-                let name = images.name(image);
-                row(
-                    rows,
-                    [&name, "unlabelled", "self-supervision", "", &seed, "", ""],
-                )?;
-            }
+        let (Some(images), Some(fold)) = (study.task().extra_unlabelled(), run.folds.first())
+        else {
+            continue;
+        };
+        let left_out = study.task().copies_of_test_images(fold);
+        for image in 0..images.len() {
+            let name = images.name(image);
+            let part = if left_out.contains(&image) {
+                "copy of a test image"
+            } else {
+                "self-supervision"
+            };
+            row(rows, [&name, "unlabelled", part, "", &seed, "", ""])?;
         }
     }
     Ok(())

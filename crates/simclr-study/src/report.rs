@@ -23,8 +23,9 @@ use crate::{image_tables, pictures, results_files};
 impl Study {
     /// Writes `report.html`, its figures and tables, `results.json`, `results.csv` (a row
     /// per cell and classifier), `epochs.csv` (the linear probes, with the columns of the
-    /// paper's scripts), `splits.csv` (which part each image belongs to) and `predictions.csv`
-    /// (what each test image was taken for). Returns the path of the report.
+    /// paper's scripts), `splits.csv` (which part each image belongs to), `predictions.csv`
+    /// (what each test image was taken for) and, if they were searched for, `duplicates.csv`
+    /// (the images that are there more than once). Returns the path of the report.
     ///
     /// # Errors
     /// If there is no method yet; an image that cannot be read; a folder that cannot be
@@ -44,8 +45,9 @@ impl Study {
         let comparison = self.comparison()?;
         results_files::write(self.dir(), &self.protocol, &comparison)?;
         image_tables::write(self, &comparison)?;
+        self.write_duplicates()?;
         let report = Report::new(&self.protocol.title, &self.protocol.question);
-        let report = add_comparison(report, &comparison, &self.notes)?
+        let report = add_comparison(report, &comparison, self.duplicates_found(), &self.notes)?
             .folded("Accuracy of every classifier", comparison.table()?)
             .folded("F1 scores", comparison.f1_table()?);
         let report = self.add_data(more(report)?)?;
@@ -81,15 +83,15 @@ impl Study {
             text += &format!("{}.", self.protocol.folds);
         }
         if let Some(groups) = self.task.groups() {
-            text += &format!(
-                " {} groups of images that belong together are kept together.",
-                groups.count()
-            );
+            let together = groups
+                .members()
+                .iter()
+                .filter(|members| members.len() > 1)
+                .count();
+            text +=
+                &format!(" {together} groups of images that belong together are kept together.");
         }
-        if let Some(images) = self.task.extra_unlabelled() {
-            let images = images.len();
-            text += &format!(" {images} more images without labels are used.");
-        }
+        text += &self.unlabelled_in_words();
         if let Some(copies) = &self.protocol.offline_augmentation {
             text += &format!(
                 " Training images, and what self-supervision sees, have {} augmented copies \
@@ -104,28 +106,7 @@ impl Study {
         let classes = self.task.labelled().class_names();
         Ok(report
             .table(Table::class_counts("images", caption, classes, &counts))
-            .text(self.duplicates(fold)))
-    }
-
-    fn duplicates(&self, fold: &Split<Vec<usize>>) -> String {
-        let search = (self.task.duplicates(), self.task.leaked_test_images(fold));
-        let (Some(duplicates), Some(leaked)) = search else {
-            return "Duplicates: not searched for.".into();
-        };
-        if duplicates.is_clean() {
-            return "Duplicates: none were found.".into();
-        }
-        let consequence = match leaked {
-            0 => "",
-            _ => " This inflates test accuracy; --duplicates keep-together avoids it.",
-        };
-        format!(
-            "Duplicates: {} groups of images are identical or nearly so, mirrored and rotated \
-             copies included; {leaked} of {} test images of this fold have a duplicate among the \
-             training or validation images.{consequence}",
-            duplicates.groups.len(),
-            fold.test.len(),
-        )
+            .text(self.duplicates_in_words(fold)))
     }
 
     fn add_views(&self, report: Report) -> Result<Report> {
@@ -255,17 +236,16 @@ impl Study {
     }
 }
 
-/// What was found, in words, as a figure and in tables; `notes` are what readers must know to judge
-/// it.
+/// What was found, in words, as a figure and in tables; `more_findings` are about the images, and
+/// `notes` are what readers must know to judge it.
 pub(crate) fn add_comparison(
     report: Report,
     comparison: &Comparison,
+    more_findings: Vec<String>,
     notes: &[String],
 ) -> Result<Report> {
-    let report = comparison
-        .findings()?
-        .into_iter()
-        .fold(report, Report::finding);
+    let findings = comparison.findings()?.into_iter().chain(more_findings);
+    let report = findings.fold(report, Report::finding);
     let report = report.section("Result");
     let report = notes.iter().fold(report, Report::text);
     let mut report = match comparison.label_fractions().as_slice() {

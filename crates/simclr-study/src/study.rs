@@ -28,9 +28,9 @@ use crate::task::Task;
 
 /// An experiment in progress.
 ///
-/// Its folder holds `config.json` (the [`Protocol`]), `manifest.json`, a file per finished
-/// cell in `cells/`, features in `features/`, and what [`write_report`](Self::write_report)
-/// writes.
+/// Its folder holds `config.json` (the [`Protocol`]), `manifest.json`, `duplicates.json` if they
+/// were searched for, a file per finished cell in `cells/`, features in `features/`, and what
+/// [`write_report`](Self::write_report) writes.
 pub struct Study {
     pub(crate) folder: RunFolder,
     pub(crate) protocol: Protocol,
@@ -93,6 +93,9 @@ impl Study {
         let facts = facts(&protocol, &task)?;
         update_recorded_protocol(&dir, &protocol, &facts)?;
         let folder = RunFolder::open(&dir, &protocol, &facts)?;
+        if let Some(record) = &task.duplicates {
+            record.write(&dir)?;
+        }
         Ok(Self {
             cells: CellStore::open(dir.join("cells"))?,
             features: FeatureStore::open(dir.join("features"))?,
@@ -360,12 +363,15 @@ fn update_recorded_protocol(dir: &Path, protocol: &Protocol, facts: &RunFacts) -
     Ok(())
 }
 
-/// Seeds and data.
+/// Seeds, data, and what is known about the images.
 fn facts(protocol: &Protocol, task: &Task) -> Result<RunFacts> {
     let images = dataset_facts_with_contents(task.source(), task.labelled().as_ref())?;
     let mut facts = RunFacts::default().dataset("labelled", images);
     for (index, &seed) in protocol.seeds.iter().enumerate() {
         facts = facts.seed(format!("repetition {}", index + 1), seed.0);
+    }
+    for (of, digest) in task.digests()? {
+        facts = facts.digest(of, digest);
     }
     match task.extra_unlabelled() {
         None => Ok(facts),

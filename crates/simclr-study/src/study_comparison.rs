@@ -78,7 +78,7 @@ impl StudyComparison {
     pub fn write_report(&self, dir: impl AsRef<Path>) -> Result<PathBuf> {
         let question = "Which method is best on the same test images?";
         let report = Report::new("Comparison of studies", question);
-        let report = add_comparison(report, &self.comparison, &[])?;
+        let report = add_comparison(report, &self.comparison, Vec::new(), &[])?;
         let caption = "The studies, whose test images and folds are the same.";
         let table = Table::new("studies", caption).columns(["folder", "study", "methods"]);
         let table = self.studies.iter().fold(table, |table, study| {

@@ -1,29 +1,20 @@
 //! The images of an experiment, and what is known about them.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use simclr_data::{
     ClassMap, Concatenated, Dataset, DatasetExt, DuplicateReport, DuplicateSearch, Groups,
     PartlyLabelled, Seed, Split, Subset,
 };
+use simclr_files::Error as FileError;
 
+use crate::duplicates::{DuplicateRecord, Duplicates};
 use crate::error::{Error, Result};
 use crate::fold_scheme::FoldScheme;
-
-/// What is done about images that are in the set twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Duplicates {
-    /// They are looked for, and the report says what was found (default).
-    #[default]
-    Warn,
-    /// They are looked for, and stay together in one subset of every split.
-    KeepTogether,
-    /// They are not looked for.
-    Ignore,
-}
 
 /// The images of an experiment: labelled ones, from which folds are cut, and perhaps
 /// more without labels.
@@ -39,7 +30,7 @@ pub struct Task {
     groups: Option<Groups>,
     given: Option<Split<Vec<usize>>>,
     extra_unlabelled: Option<Arc<dyn Dataset>>,
-    duplicates: Option<DuplicateReport>,
+    pub(crate) duplicates: Option<DuplicateRecord>,
     remarks: Vec<String>,
 }
 
@@ -130,27 +121,54 @@ impl Task {
     }
 
     /// Adds images without labels for self-supervision. If they have labels, those are
-    /// not seen.
+    /// not seen. Duplicates are to be searched for afterwards: an earlier search is forgotten.
     pub fn with_unlabelled(mut self, images: Arc<dyn Dataset>) -> Self {
         self.extra_unlabelled = Some(images);
+        self.duplicates = None;
         self
     }
 
-    /// Looks for images that are in the set twice, and keeps them together if asked to.
+    /// Looks for images that are there more than once, among the labelled and the unlabelled
+    /// ones together. Unlabelled images that are copies of a fold's test images are left out of
+    /// self-supervision; labelled ones are kept together if asked to.
     ///
     /// # Errors
     /// An image that cannot be decoded; images to be kept together that are split already.
     pub fn with_duplicate_search(
+        self,
+        search: &DuplicateSearch,
+        duplicates: Duplicates,
+    ) -> Result<Self> {
+        self.searched(search, duplicates, None)
+    }
+
+    /// [`with_duplicate_search`](Self::with_duplicate_search), whose result is read where the
+    /// study in `dir` has recorded that of the same search.
+    ///
+    /// # Errors
+    /// As [`with_duplicate_search`](Self::with_duplicate_search); a record that cannot be read.
+    pub fn with_recorded_duplicate_search(
+        self,
+        search: &DuplicateSearch,
+        duplicates: Duplicates,
+        dir: impl AsRef<Path>,
+    ) -> Result<Self> {
+        self.searched(search, duplicates, Some(dir.as_ref()))
+    }
+
+    fn searched(
         mut self,
         search: &DuplicateSearch,
         duplicates: Duplicates,
+        dir: Option<&Path>,
     ) -> Result<Self> {
         if duplicates == Duplicates::Ignore {
             return Ok(self);
         }
-        let report = search.within(&self.images)?;
-        let groups = report.to_groups()?;
-        self.duplicates = Some(report);
+        let unlabelled = self.extra_unlabelled.as_deref();
+        let record = DuplicateRecord::find(search, &self.images, unlabelled, dir)?;
+        let groups = record.groups(self.images.len());
+        self.duplicates = Some(record);
         if duplicates == Duplicates::KeepTogether {
             return self.with_groups(&groups);
         }
@@ -182,9 +200,10 @@ impl Task {
         &self.remarks
     }
 
-    /// The images that are in the set twice, if they were looked for.
+    /// The images that are there more than once, in the parts `labelled` and `unlabelled`, if
+    /// they were looked for.
     pub fn duplicates(&self) -> Option<&DuplicateReport> {
-        self.duplicates.as_ref()
+        self.duplicates.as_ref().map(|record| &record.report)
     }
 
     /// How many groups are kept together, if any are.
@@ -220,8 +239,9 @@ impl Task {
     }
 
     /// What self-supervision may see beside a fold's test images: its training and
-    /// validation images and those without labels, or a part of all that. The labels,
-    /// which only the classifier alongside looks at, are the original ones.
+    /// validation images and those without labels, but for copies of test images among the
+    /// latter ([`copies_of_test_images`](Self::copies_of_test_images)), or a part of all that.
+    /// The labels, which only the classifier alongside looks at, are the original ones.
     ///
     /// # Errors
     /// A fraction that is not in (0, 1].
@@ -235,7 +255,10 @@ impl Task {
         own.sort_unstable();
         let own = Subset::new(self.images.clone(), own)?;
         let pool: Arc<dyn Dataset> = match &self.extra_unlabelled {
-            Some(more) => PartlyLabelled::new(own.shared(), more.clone()).shared(),
+            Some(more) => {
+                let more = without(more, &self.copies_of_test_images(fold))?;
+                PartlyLabelled::new(own.shared(), more).shared()
+            }
             None => own.shared(),
         };
         if fraction == 1.0 {
@@ -244,18 +267,42 @@ impl Task {
         Ok(pool.unlabelled_fraction(fraction, seed)?.shared())
     }
 
+    /// The unlabelled images that are copies of a fold's test images, as far as they were
+    /// looked for: self-supervision does not see them.
+    pub fn copies_of_test_images(&self, fold: &Split<Vec<usize>>) -> BTreeSet<usize> {
+        let record = self.duplicates.as_ref();
+        record.map_or_else(BTreeSet::new, |record| record.unlabelled_copies(fold))
+    }
+
     /// How many of a fold's test images have a duplicate among its training or
     /// validation images, if duplicates were looked for.
     pub fn leaked_test_images(&self, fold: &Split<Vec<usize>>) -> Option<usize> {
-        let report = self.duplicates.as_ref()?;
-        let is_test = |index: usize| fold.test.binary_search(&index).is_ok();
-        let of_group = report.groups.iter().map(|group| {
-            let members = || group.images.iter().map(|image| image.index);
-            let test = members().filter(|&index| is_test(index)).count();
-            if test < members().count() { test } else { 0 }
-        });
-        Some(of_group.sum())
+        Some(self.duplicates.as_ref()?.leaked(fold))
     }
+
+    /// Digests of what decides, beside the images, how they are divided and which of them
+    /// self-supervision sees.
+    pub(crate) fn digests(&self) -> Result<Vec<(&'static str, String)>> {
+        let mut digests = Vec::new();
+        if let Some(groups) = &self.groups {
+            let groups = serde_json::to_vec(groups).map_err(FileError::json("groups".as_ref()));
+            let groups = Sha256::digest(groups.map_err(Error::from)?);
+            digests.push(("groups", hex::encode(groups)));
+        }
+        let record = self.duplicates.as_ref();
+        let leaks = record.and_then(DuplicateRecord::digest_of_leaks);
+        digests.extend(leaks.map(|digest| ("duplicates", digest)));
+        Ok(digests)
+    }
+}
+
+/// The images but for some.
+fn without(images: &Arc<dyn Dataset>, left_out: &BTreeSet<usize>) -> Result<Arc<dyn Dataset>> {
+    if left_out.is_empty() {
+        return Ok(images.clone());
+    }
+    let kept = (0..images.len()).filter(|index| !left_out.contains(index));
+    Ok(Subset::new(images.clone(), kept.collect::<Vec<_>>())?.shared())
 }
 
 /// Every classifier is right about images of one class.

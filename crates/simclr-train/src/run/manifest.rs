@@ -15,6 +15,10 @@ pub struct RunFacts {
     pub seeds: BTreeMap<String, u64>,
     /// The data sets, by their part in the run: `unlabelled`, `train`, ...
     pub datasets: BTreeMap<String, DatasetFacts>,
+    /// Digests of what else decides the result, by what they are of: how the images are divided,
+    /// say.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub digests: BTreeMap<String, String>,
 }
 
 impl RunFacts {
@@ -30,6 +34,12 @@ impl RunFacts {
         self
     }
 
+    /// Adds a digest of something else that decides the result.
+    pub fn digest(mut self, of: impl Into<String>, digest: impl Into<String>) -> Self {
+        self.digests.insert(of.into(), digest.into());
+        self
+    }
+
     /// What must be the same in every session of a run. The data may move, so
     /// their place is not in it.
     pub(super) fn identity(&self, arithmetic: &str) -> Value {
@@ -41,6 +51,7 @@ impl RunFacts {
         json!({
             "seeds": self.seeds,
             "dataset digest": digests,
+            "digest": (!self.digests.is_empty()).then_some(&self.digests),
             "arithmetic (SIMCLR_SIMD, SIMCLR_PRECISION)": arithmetic,
         })
     }
@@ -161,5 +172,7 @@ mod tests {
         };
         assert_eq!(facts("/a", "1"), facts("/b", "1"));
         assert_ne!(facts("/a", "1"), facts("/a", "2"));
+        let groups = RunFacts::default().digest("groups", "1").identity("");
+        assert_ne!(groups, RunFacts::default().identity(""));
     }
 }
