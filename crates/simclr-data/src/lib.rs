@@ -50,7 +50,7 @@ pub use facts::{DatasetFacts, content_digest, dataset_facts, dataset_facts_with_
 pub use folder::{ImageFolder, ImageFolderBuilder, Labels, ScanReport};
 pub use grid::image_grid;
 pub use in_memory::InMemory;
-pub use loader::{Batch, Batches, LastBatch, LoaderConfig, LoaderTimes, Order, ViewLoader};
+pub use loader::{Batch, Batches, LastBatch, LoaderConfig, LoaderTimes, Order, Shard, ViewLoader};
 pub use mapped::{Mapped, ResolvedClasses};
 pub use offline_augmentation::OfflineAugmentation;
 pub use partly_labelled::PartlyLabelled;

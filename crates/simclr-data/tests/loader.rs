@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use simclr_augment::{DecodedImage, Policy, Stream, View};
 use simclr_data::{
-    Batch, Dataset, Error, ImageFolder, InMemory, LastBatch, LoaderConfig, Result, Seed, ViewLoader,
+    Batch, Dataset, Error, ImageFolder, InMemory, LastBatch, LoaderConfig, Result, Seed, Shard,
+    ViewLoader,
 };
 use simclr_testkit::seeds;
 
@@ -83,6 +84,33 @@ fn views_are_those_of_the_policy() {
                 .unwrap();
             assert_eq!(rows[row], expected.data());
         }
+    }
+}
+
+#[test]
+fn an_image_has_the_same_views_in_every_shard() {
+    let set = pictures(25);
+    let config = LoaderConfig::default()
+        .with_batch_size(6)
+        .with_last_batch(LastBatch::WrapAcrossEpochs);
+    let rows = |shard| {
+        let loader = ViewLoader::new(set.clone(), Policy::paper(8), config.with_shard(shard));
+        let batches = loader.unwrap().batches(2..6).unwrap();
+        let rows = batches.map(|batch| batch.unwrap().views.flatten_from(1)?.to_vec2::<f32>());
+        rows.collect::<candle_core::Result<Vec<_>>>().unwrap()
+    };
+    let shards: Vec<_> = (0..3)
+        .map(|index| rows(Shard { index, count: 3 }))
+        .collect();
+    for (step, whole) in rows(Shard::default()).iter().enumerate() {
+        // Two images a shard: their first views, then their second ones.
+        let views = |range: std::ops::Range<usize>| {
+            shards
+                .iter()
+                .flat_map(move |s| s[step][range.clone()].to_vec())
+        };
+        let joined: Vec<_> = views(0..2).chain(views(2..4)).collect();
+        assert!(joined == *whole, "step {step}");
     }
 }
 
@@ -164,6 +192,14 @@ fn impossible_options_are_refused() {
         (good.with_views(0), "views"),
         (good.with_threads(Some(0)), "threads"),
         (good.with_queue(0), "queue"),
+        (good.with_shard(Shard { index: 2, count: 2 }), "shard.index"),
+        (good.with_shard(Shard { index: 0, count: 0 }), "shard.index"),
+        (good.with_shard(Shard { index: 0, count: 3 }), "batch_size"),
+        (
+            good.with_shard(Shard { index: 0, count: 2 })
+                .with_last_batch(LastBatch::Keep),
+            "last_batch",
+        ),
     ] {
         let error = ViewLoader::new(set.clone(), Policy::paper(8), config)
             .err()

@@ -10,6 +10,7 @@ use crate::Result;
 use crate::activation::Activation;
 use crate::batch_norm::{BatchNormParameters, BatchStats, widened};
 use crate::geometry::{DivisorRule, Span, Windows};
+use crate::global_batch_norm::{mean_over_ranks, ranks_in_force};
 
 pub(crate) fn conv2d(x: &Tensor, kernel: &Tensor, windows: &Windows) -> Result<Tensor> {
     let (inputs, outputs) = (kernel.dim(2)?, kernel.dim(3)?);
@@ -37,9 +38,9 @@ pub(crate) fn batch_norm_training(
     residual: Option<&Tensor>,
 ) -> Result<(Tensor, BatchStats)> {
     let wide = widened(x)?;
-    let mean = channel_mean(&wide)?;
+    let mean = over_ranks(channel_mean(&wide)?, &wide)?;
     let centred = wide.broadcast_sub(&mean)?;
-    let variance = channel_mean(&centred.sqr()?)?;
+    let variance = over_ranks(channel_mean(&centred.sqr()?)?, &wide)?;
     let scale = (widened(norm.gamma)? / (&variance + norm.epsilon)?.sqrt()?)?;
     let y = centred
         .broadcast_mul(&scale)?
@@ -60,6 +61,14 @@ fn channel_mean(x: &Tensor) -> Result<Tensor> {
         mean = mean.mean(mean.rank() - 2)?;
     }
     Ok(mean)
+}
+
+/// The mean of the means of all ranks, where batch norm is global, from that of the pixels of `x`.
+fn over_ranks(mean: Tensor, x: &Tensor) -> Result<Tensor> {
+    match ranks_in_force() {
+        None => Ok(mean),
+        Some(ranks) => mean_over_ranks(&mean, x.elem_count() / mean.elem_count(), ranks),
+    }
 }
 
 pub(crate) fn affine_channels(

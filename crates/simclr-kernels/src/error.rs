@@ -36,6 +36,9 @@ pub enum Error {
         /// What was given.
         found: String,
     },
+    /// A batch norm over several ranks did not come about.
+    #[error(transparent)]
+    Ranks(#[from] simclr_collective::Error),
     /// A tensor operation failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),

@@ -48,6 +48,9 @@ pub enum Error {
         /// The number of columns of the logits.
         classes: usize,
     },
+    /// Other ranks do not take part.
+    #[error(transparent)]
+    Ranks(#[from] simclr_collective::Error),
     /// A tensor operation failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),

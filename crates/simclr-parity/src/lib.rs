@@ -21,14 +21,17 @@ mod linear_probe;
 mod metrics;
 mod nt_xent;
 mod recorded;
+mod replicas;
 mod report;
 mod resnet;
 mod schedule;
+mod settings;
 mod slots;
 mod tensors;
 mod training_step;
 
 pub use checkpoints::check_weights;
+pub use replicas::{check_rank, replicas};
 pub use report::{CaseReport, Check};
 
 use report::CaseChecks;

@@ -1,33 +1,22 @@
-//! NT-Xent: loss, metrics and gradient, on one device and over replicas, and
-//! batch norm over replicas.
+//! NT-Xent: loss, metrics and gradient, on one device and over replicas.
 
 use candle_core::{DType, Tensor, Var};
-use serde_json::Value;
-use simclr_kernels::{Activation, BatchNormParameters, batch_norm_training};
-use simclr_loss::{NtXent, NtXentOutput};
+use simclr_loss::NtXentOutput;
 use simclr_testkit::{GoldenCase, Tolerance};
 
-use crate::formula_model::formula_tensor;
+use crate::replicas::check_in_threads;
+use crate::settings::loss_of;
 use crate::tensors::{gradient_of, scalar, values};
 use crate::{CaseChecks, Result};
 
 pub(crate) fn check(checks: &mut CaseChecks<'_>) -> Result<()> {
     if checks.case.has("input") {
-        batch_norm_over_replicas(checks)
+        check_in_threads(checks)
     } else if checks.case.has("hidden_global") {
         replicas(checks)
     } else {
         one_device(checks)
     }
-}
-
-/// The loss with the case's settings.
-pub(crate) fn loss_of(case: &GoldenCase) -> Result<NtXent> {
-    Ok(NtXent {
-        temperature: case.number("temperature")?,
-        normalize: case.flag("hidden_norm")?,
-        ..NtXent::default()
-    })
 }
 
 /// The loss and its gradient with respect to the embeddings.
@@ -115,85 +104,15 @@ fn undecided_share(case: &GoldenCase) -> Result<f64> {
     Ok(undecided.count() as f64 / images as f64)
 }
 
+/// What the replicas compute, and the same over the whole batch.
 fn replicas(checks: &mut CaseChecks<'_>) -> Result<()> {
+    check_in_threads(checks)?;
     let case = checks.case;
     let loss = loss_of(case)?;
-    let replicas = case.count("replicas")?;
-    let local = |replica| {
-        Ok(Var::from_tensor(
-            case.tensor(&format!("replica{replica}/hidden"))?,
-        )?)
-    };
-    let locals = (0..replicas).map(local).collect::<Result<Vec<_>>>()?;
-    let gathered = gather(&locals)?;
-
     let bound = Tolerance::relative_to_max(case.bound("loss_rel")?);
-    let mut losses = Vec::with_capacity(replicas);
-    for (replica, local) in locals.iter().enumerate() {
-        losses.push(loss.forward_replica(local, &gathered, replica)?.loss);
-    }
-    let recorded = case.description["result"]["loss_per_replica"].as_array();
-    let recorded = recorded.into_iter().flatten().filter_map(Value::as_f64);
-    let recorded: Vec<f64> = recorded.collect();
-    let per_replica = losses.iter().map(scalar).collect::<Result<Vec<_>>>()?;
-    checks
-        .report
-        .compare("loss_per_replica", bound, &per_replica, &recorded);
-
-    let mean = (Tensor::stack(&losses, 0)?.sum_all()? / replicas as f64)?;
-    let gradients = mean.backward()?;
-    checks.compare_result("mean_of_replica_losses", bound, scalar(&mean)?)?;
     let hidden = case.tensor("hidden_global")?;
     let (global, gradient) = differentiate(case, hidden, |x| loss.forward(x))?;
     checks.compare_result("loss_global", bound, scalar(&global.loss)?)?;
-
     let bound = Tolerance::relative_to_max(case.bound("grad_rel_to_max_abs")?);
-    for (replica, local) in locals.iter().enumerate() {
-        let replica = format!("replica{replica}");
-        let gradient = gradient_of(case, &gradients, local, &replica)?;
-        checks.compare_tensor(&format!("{replica}/grad"), bound, gradient)?;
-    }
     checks.compare_tensor("grad_global", bound, &gradient)
-}
-
-/// All first views, replica by replica, then all second views.
-fn gather(locals: &[Var]) -> Result<Tensor> {
-    let mut views = Vec::with_capacity(2 * locals.len());
-    for view in 0..2 {
-        for local in locals {
-            let images = local.dim(0)? / 2;
-            views.push(local.narrow(0, view * images, images)?);
-        }
-    }
-    Ok(Tensor::cat(&views, 0)?)
-}
-
-/// Batch norm over replicas is the batch norm of the whole batch.
-fn batch_norm_over_replicas(checks: &mut CaseChecks<'_>) -> Result<()> {
-    let case = checks.case;
-    let input = case.tensor("input")?;
-    let channels = input.dim(input.rank() - 1)?;
-    let momentum = case.number("momentum")?;
-    let start = |variable: &str| {
-        formula_tensor(
-            &format!("base_model/batch_normalization/{variable}"),
-            &[channels],
-        )
-    };
-    let norm = BatchNormParameters {
-        gamma: &start("gamma")?,
-        beta: &start("beta")?,
-        epsilon: case.number("eps")?,
-    };
-    let (output, stats) = batch_norm_training(input, norm, Activation::Identity, None)?;
-    let bound = Tolerance::absolute(case.bound("abs")?);
-    checks.compare_tensor("output", bound, &output)?;
-    for (name, batch) in [
-        ("moving_mean", &stats.mean),
-        ("moving_variance", &stats.variance),
-    ] {
-        let moved = ((start(name)? * momentum)? + (batch * (1.0 - momentum))?)?;
-        checks.compare_tensor(name, bound, &moved)?;
-    }
-    Ok(())
 }

@@ -13,8 +13,8 @@ use simclr_testkit::{GoldenCase, Tolerance};
 use simclr_train::{ContrastiveObjective, Objective, StepMetrics, SupervisedObjective, Trainer};
 
 use crate::formula_model::{formula_model, with_heads};
-use crate::nt_xent::loss_of;
 use crate::schedule::scaling;
+use crate::settings::loss_of;
 use crate::slots::slots_of;
 use crate::tensors::{norm, values as flat};
 use crate::{CaseChecks, CaseReport, Result};

@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Seed;
@@ -32,12 +34,39 @@ pub enum LastBatch {
     WrapAcrossEpochs,
 }
 
+/// A part of each batch, where several ranks share the work on it: equally many images for
+/// each, those of rank 0 first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shard {
+    /// The number of the part, from 0.
+    pub index: usize,
+    /// How many parts there are.
+    pub count: usize,
+}
+
+/// The whole batch.
+impl Default for Shard {
+    fn default() -> Self {
+        Self { index: 0, count: 1 }
+    }
+}
+
+impl Shard {
+    /// The part of a range.
+    pub(super) fn of(self, whole: Range<usize>) -> Range<usize> {
+        let bound = |index| whole.start + index * whole.len() / self.count;
+        bound(self.index)..bound(self.index + 1)
+    }
+}
+
 /// The options of a [`ViewLoader`](crate::ViewLoader).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct LoaderConfig {
-    /// Images per batch (default 128). A batch has `views` times as many rows.
+    /// Images per batch (default 128), those of other shards included. A batch has `views` times
+    /// as many rows.
     pub batch_size: usize,
     /// Views of each image (default 2).
     pub views: usize,
@@ -47,6 +76,9 @@ pub struct LoaderConfig {
     pub last_batch: LastBatch,
     /// Seed of the order and of the views (default 0).
     pub seed: Seed,
+    /// The part of each batch that is made (default: the whole). An image's views do not depend
+    /// on it.
+    pub shard: Shard,
     /// Threads that decode and augment (default: `None`, as many as the machine has
     /// cores). The result does not depend on it.
     pub threads: Option<usize>,
@@ -67,6 +99,7 @@ impl Default for LoaderConfig {
             order: Order::Shuffled,
             last_batch: LastBatch::Drop,
             seed: Seed(0),
+            shard: Shard::default(),
             threads: None,
             queue: 2,
             cache_bytes: 0,
@@ -92,6 +125,7 @@ impl LoaderConfig {
         with_order(order: Order);
         with_last_batch(last_batch: LastBatch);
         with_seed(seed: Seed);
+        with_shard(shard: Shard);
         with_threads(threads: Option<usize>);
         with_queue(queue: usize);
         with_cache_bytes(cache_bytes: u64);
@@ -110,7 +144,21 @@ impl LoaderConfig {
         ] {
             check(value > 0, name, "at least 1", value)?;
         }
-        Ok(())
+        let Shard { index, count } = self.shard;
+        if index >= count {
+            return Err(Error::setting(
+                "shard.index",
+                format!("below {count}"),
+                index,
+            ));
+        }
+        if !self.batch_size.is_multiple_of(count) {
+            let expected = format!("a multiple of the {count} shards");
+            return Err(Error::setting("batch_size", expected, self.batch_size));
+        }
+        let is_even = count == 1 || self.last_batch != LastBatch::Keep;
+        let expected = "`drop` or `wrap_across_epochs` for shards of equal size";
+        check(is_even, "last_batch", expected, "`keep`")
     }
 
     /// Fails unless batches can be made of `len` images.

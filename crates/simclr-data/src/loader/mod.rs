@@ -10,5 +10,5 @@ mod view_loader;
 
 pub use batch::Batch;
 pub use batches::{Batches, LoaderTimes};
-pub use config::{LastBatch, LoaderConfig, Order};
+pub use config::{LastBatch, LoaderConfig, Order, Shard};
 pub use view_loader::ViewLoader;

@@ -51,7 +51,7 @@ impl Sampler {
             let index = order.get(position % self.images).copied()?;
             Some(Sample { epoch, index })
         };
-        positions.filter_map(sample).collect()
+        self.config.shard.of(positions).filter_map(sample).collect()
     }
 
     fn epoch_order(&self, epoch: usize) -> Vec<usize> {
@@ -87,6 +87,7 @@ impl RecentEpochs {
 mod tests {
     use std::collections::BTreeSet;
 
+    use super::super::config::Shard;
     use super::*;
 
     fn sampler(images: usize, batch_size: usize, last_batch: LastBatch) -> Sampler {
@@ -133,6 +134,26 @@ mod tests {
         assert_eq!(indices(&samples[..10]), (0..10).collect());
         assert_eq!(indices(&samples[10..]), (0..10).collect());
         assert_eq!([0, 1, 2, 3].map(|i| batches[2][i].epoch), [0, 0, 1, 1]);
+    }
+
+    #[test]
+    fn shards_after_each_other_are_the_whole_batch() {
+        for last_batch in [LastBatch::Drop, LastBatch::WrapAcrossEpochs] {
+            let whole = batches(&sampler(11, 6, last_batch), 3);
+            for count in [1, 2, 3, 6] {
+                let shard = |index| {
+                    let mut sampler = sampler(11, 6, last_batch);
+                    sampler.config.shard = Shard { index, count };
+                    batches(&sampler, 3)
+                };
+                let shards: Vec<_> = (0..count).map(shard).collect();
+                for (step, whole) in whole.iter().enumerate() {
+                    let of_step: Vec<_> = shards.iter().map(|shard| &shard[step][..]).collect();
+                    assert!(of_step.iter().all(|part| part.len() == 6 / count));
+                    assert_eq!(of_step.concat(), *whole);
+                }
+            }
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use candle_core::{Device, Result as CandleResult, Tensor};
 use rayon::prelude::*;
+use simclr_collective::Collective;
 
 use super::chunks::{SHORT_SUM, chunk_len, move_into};
 use crate::batch_norm::BatchStats;
@@ -11,14 +12,14 @@ use crate::simd::{SimdLevel, fn_per_level};
 
 /// Statistics of some channels over the pixels of a block.
 #[derive(Debug, Clone)]
-pub(super) struct PartialStats {
+pub(super) struct PartialStats<T = f32> {
     pub(super) channels: Range<usize>,
     /// The number of pixels.
     pub(super) count: usize,
     /// Their mean.
-    pub(super) mean: Vec<f32>,
+    pub(super) mean: Vec<T>,
     /// The sum of the squared distances from that mean.
-    pub(super) squares: Vec<f32>,
+    pub(super) squares: Vec<T>,
 }
 
 impl PartialStats {
@@ -50,7 +51,10 @@ impl ChannelStats {
     }
 
     /// Combines the statistics of parts in f64 (Chan, Golub and LeVeque 1983).
-    pub(super) fn combine(partials: &[PartialStats], channels: usize) -> Self {
+    pub(super) fn combine<T: Into<f64> + Copy>(
+        partials: &[PartialStats<T>],
+        channels: usize,
+    ) -> Self {
         let mut count = vec![0f64; channels];
         let mut mean = vec![0f64; channels];
         let mut squares = vec![0f64; channels];
@@ -62,9 +66,9 @@ impl ChannelStats {
                 .zip(part.mean.iter().zip(&part.squares))
             {
                 let total = count[c] + added;
-                let delta = f64::from(part_mean) - mean[c];
+                let delta = part_mean.into() - mean[c];
                 mean[c] += delta * added / total;
-                squares[c] += f64::from(part_squares) + delta * delta * count[c] * added / total;
+                squares[c] += part_squares.into() + delta * delta * count[c] * added / total;
                 count[c] = total;
             }
         }
@@ -76,6 +80,30 @@ impl ChannelStats {
                 .map(|(&s, &n)| (s / n) as f32)
                 .collect(),
         }
+    }
+
+    /// Of the batches of all ranks, in rank order, from those of `count` pixels of this rank; and
+    /// the number of pixels of all.
+    pub(super) fn over_ranks(
+        &self,
+        count: usize,
+        ranks: &dyn Collective,
+    ) -> Result<(Self, usize), simclr_collective::Error> {
+        let channels = self.mean.len();
+        let wide = |values: &[f32]| values.iter().copied().map(f64::from).collect::<Vec<_>>();
+        let mut own = wide(&self.mean);
+        own.extend(wide(&self.variance).iter().map(|v| v * count as f64));
+        own.push(count as f64);
+        let all = ranks.all_gather(&own)?;
+        let partials = all.chunks_exact(own.len()).map(|part| PartialStats {
+            channels: 0..channels,
+            count: part[2 * channels] as usize,
+            mean: part[..channels].to_vec(),
+            squares: part[channels..2 * channels].to_vec(),
+        });
+        let partials: Vec<_> = partials.collect();
+        let count = partials.iter().map(|part| part.count).sum();
+        Ok((Self::combine(&partials, channels), count))
     }
 }
 

@@ -1,9 +1,13 @@
 //! The loss, its settings and what it accepts.
 
+use std::sync::Arc;
+
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
+use simclr_collective::Collective;
 
 use super::output::NtXentOutput;
+use super::ranks::gather;
 use super::similarity::Similarity;
 use super::{composite, fused};
 use crate::error::check_temperature;
@@ -135,6 +139,32 @@ impl NtXent {
         let local = to_full_precision(LOSS, local)?;
         check_same_type(LOSS, &gathered, &local)?;
         self.scaled(self.composite(&local, &gathered, replica * local_rows / 2)?)
+    }
+
+    /// The loss of this rank's embeddings `[2m, d]` among those of all ranks, which are gathered:
+    /// [`forward_replica`](Self::forward_replica), with gradients that flow back through the
+    /// gathered copies to the ranks that they come from. All ranks give equally many images.
+    ///
+    /// The backward pass of each rank's loss is one of all ranks together. With the loss divided
+    /// by the number of ranks, it gives the gradient of the mean of all losses, which is that of
+    /// the whole batch.
+    ///
+    /// # Errors
+    /// As [`Self::forward_replica`]; if not every rank takes part.
+    pub fn forward_over_ranks(
+        &self,
+        local: &Tensor,
+        ranks: &Arc<dyn Collective>,
+    ) -> Result<NtXentOutput> {
+        if ranks.size() == 1 {
+            return self.forward(local);
+        }
+        let local = to_full_precision(LOSS, local)?;
+        let gathered = match *local.dims() {
+            [rows, width] if rows > 0 && rows % 2 == 0 && width > 0 => gather(&local, ranks)?,
+            _ => return shape_error("embeddings [2 * images, width]".to_owned(), &local),
+        };
+        self.forward_replica(&local, &gathered, ranks.rank())
     }
 
     /// The similarities of first views (rows) and second views (columns), divided

@@ -4,6 +4,7 @@ mod composite;
 mod fused;
 mod loss;
 mod output;
+mod ranks;
 mod similarity;
 
 pub use loss::{LossScale, NtXent};

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use candle_core::{Result as CandleResult, Tensor};
+use candle_core::{Error as CandleError, Result as CandleResult, Tensor};
+use simclr_collective::Collective;
 
 use crate::Result;
 use crate::activation::Activation;
@@ -11,6 +12,7 @@ use crate::fused::affine::Affine;
 use crate::fused::affine_gradient::{AffineGradient, Gate};
 use crate::fused::map::{Gradient, Map, MapOp, SavedForBackward, TensorGradients, Values};
 use crate::fused::stats::{ChannelStats, stats};
+use crate::global_batch_norm::ranks_in_force;
 use crate::memory::Buffer;
 use crate::simd::SimdLevel;
 
@@ -21,8 +23,46 @@ pub(super) struct Factors {
     pub(super) shift: Vec<f32>,
     /// The channel's mean, or zero: sums are taken about it.
     centre: Vec<f32>,
-    /// `1 / sqrt(variance + epsilon)`, if the factors follow from the batch's own statistics.
-    inverse_deviation: Option<Vec<f32>>,
+    /// If the factors follow from the batch's own statistics.
+    batch: Option<Batch>,
+}
+
+/// Whose statistics the factors follow from.
+#[derive(Debug, Clone)]
+struct Batch {
+    /// `1 / sqrt(variance + epsilon)`.
+    inverse_deviation: Vec<f32>,
+    /// The number of pixels, those of other ranks included.
+    rows: usize,
+    /// Those whose batches count, if there are others.
+    ranks: Option<Arc<dyn Collective>>,
+}
+
+/// Statistics that a batch norm uses, over the batches of all ranks where it is global.
+pub(super) struct NormStats {
+    pub(super) channels: Arc<ChannelStats>,
+    rows: usize,
+    ranks: Option<Arc<dyn Collective>>,
+}
+
+impl NormStats {
+    pub(super) fn of(x: &Map) -> Result<Self> {
+        let own = stats_of(x)?;
+        let rows = x.dims[..3].iter().product();
+        let Some(ranks) = ranks_in_force() else {
+            return Ok(Self {
+                channels: own,
+                rows,
+                ranks: None,
+            });
+        };
+        let (channels, rows) = own.over_ranks(rows, ranks.as_ref())?;
+        Ok(Self {
+            channels: Arc::new(channels),
+            rows,
+            ranks: Some(ranks),
+        })
+    }
 }
 
 impl Factors {
@@ -33,12 +73,13 @@ impl Factors {
             centre: vec![0.0; scale.len()],
             scale,
             shift: shift.to_vec1()?,
-            inverse_deviation: None,
+            batch: None,
         })
     }
 
     /// From gamma, beta and the batch's statistics.
-    pub(super) fn of_stats(norm: BatchNormParameters<'_>, stats: &ChannelStats) -> Result<Self> {
+    pub(super) fn of_stats(norm: BatchNormParameters<'_>, norm_stats: &NormStats) -> Result<Self> {
+        let stats = &norm_stats.channels;
         let (gamma, beta): (Vec<f32>, Vec<f32>) = (norm.gamma.to_vec1()?, norm.beta.to_vec1()?);
         let inverse = |&v: &f32| (1.0 / (f64::from(v) + norm.epsilon).sqrt()) as f32;
         let inverse_deviation: Vec<f32> = stats.variance.iter().map(inverse).collect();
@@ -57,7 +98,11 @@ impl Factors {
             scale,
             shift,
             centre: stats.mean.clone(),
-            inverse_deviation: Some(inverse_deviation),
+            batch: Some(Batch {
+                inverse_deviation,
+                rows: norm_stats.rows,
+                ranks: norm_stats.ranks.clone(),
+            }),
         })
     }
 
@@ -70,7 +115,7 @@ impl Factors {
         mut dy: Buffer,
         gate: Gate<'_>,
         required: Required,
-    ) -> FactorGradients {
+    ) -> CandleResult<FactorGradients> {
         let channels = self.scale.len();
         let gradient = AffineGradient {
             x,
@@ -79,20 +124,31 @@ impl Factors {
             centre: &self.centre,
             gate,
         };
-        let (sums, weighted) = gradient.sums(level, &dy);
+        let (mut sums, mut weighted) = gradient.sums(level, &dy);
         let (mut b, mut c) = (vec![0.0; channels], vec![0.0; channels]);
+        // Of this rank's batch alone: the gradients of parameters are added up later.
         let mut packed: Vec<f32> = weighted.iter().map(|&w| w as f32).collect();
-        if let Some(inverse_deviation) = &self.inverse_deviation {
-            let rows = (x.len() / channels) as f64;
+        packed.extend(sums.iter().map(|&s| s as f32));
+        if let Some(batch) = &self.batch {
+            for (packed, (weighted, &inverse)) in packed
+                .iter_mut()
+                .zip(weighted.iter().zip(&batch.inverse_deviation))
+            {
+                *packed = (weighted * f64::from(inverse)) as f32;
+            }
+            if let Some(ranks) = &batch.ranks {
+                sums.append(&mut weighted);
+                ranks.all_reduce(&mut sums).map_err(CandleError::wrap)?;
+                weighted = sums.split_off(channels);
+            }
+            let rows = batch.rows as f64;
             for i in 0..channels {
                 let scale = f64::from(self.scale[i]);
-                let inverse = f64::from(inverse_deviation[i]);
+                let inverse = f64::from(batch.inverse_deviation[i]);
                 b[i] = (-scale * inverse * inverse * weighted[i] / rows) as f32;
                 c[i] = (-scale * sums[i] / rows) as f32;
-                packed[i] = (weighted[i] * inverse) as f32;
             }
         }
-        packed.extend(sums.iter().map(|&s| s as f32));
         let factors = [self.scale.as_slice(), &b, &c];
         let (dx, dresidual) = match required {
             Required::Parameters => (None, None),
@@ -105,11 +161,11 @@ impl Factors {
                 (Some(dx), Some(dy))
             }
         };
-        FactorGradients {
+        Ok(FactorGradients {
             dx,
             dresidual,
             packed,
-        }
+        })
     }
 }
 
@@ -151,7 +207,7 @@ impl MapOp for AffineOp {
         let (x, y) = (self.x.get()?, self.residual.as_ref());
         let y = y.map(|(y, _)| y.get()).transpose()?;
         let backward = |gate: Gate<'_>| {
-            x.lend(|x| self.factors.backward(self.dx.level, x, dy, gate, required))
+            x.lend(|x| self.factors.backward(self.dx.level, x, dy, gate, required))?
         };
         let gradients = match (self.activation, &y) {
             (Activation::Identity, _) => backward(Gate::Open),
@@ -222,14 +278,14 @@ pub(crate) fn batch_norm_training(
     activation: Activation,
     residual: Option<&Map>,
 ) -> Result<(Map, Arc<ChannelStats>)> {
-    let stats = stats_of(x)?;
+    let stats = NormStats::of(x)?;
     let factors = Factors::of_stats(norm, &stats)?;
     let y = apply(x, (norm.gamma, norm.beta), factors, activation, residual)?;
-    Ok((y, stats))
+    Ok((y, stats.channels))
 }
 
 /// The statistics of the channels of a map.
-pub(super) fn stats_of(x: &Map) -> Result<Arc<ChannelStats>> {
+fn stats_of(x: &Map) -> Result<Arc<ChannelStats>> {
     if let Some(stats) = &x.stats {
         return Ok(Arc::clone(stats));
     }

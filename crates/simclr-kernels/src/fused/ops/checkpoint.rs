@@ -1,9 +1,13 @@
 //! Gradient checkpointing: a part of a network is computed again in the backward pass.
 
+use std::sync::Arc;
+
 use candle_core::{DType, Device, Error as CandleError, Result as CandleResult, Tensor, Var};
+use simclr_collective::Collective;
 
 use crate::Result;
 use crate::fused::map::{Gradient, Map, MapOp, SavedForBackward, TensorGradients};
+use crate::global_batch_norm::{as_in_force, ranks_in_force};
 use crate::gradients::{backward, hand_over, is_last_pass};
 use crate::memory::Buffer;
 use crate::options::ResolvedOptions;
@@ -18,6 +22,8 @@ struct Checkpoint {
     x: SavedForBackward,
     dx: Gradient,
     variables: Vec<Var>,
+    /// Those whose batches count for batch norms.
+    ranks: Option<Arc<dyn Collective>>,
     forward: Box<Forward>,
 }
 
@@ -31,10 +37,8 @@ impl MapOp for Checkpoint {
             ));
         }
         let x = Map::leaf(self.options, self.dims, self.x.get()?, requires_grad[0])?;
-        let y = self
-            .options
-            .scope(|| (self.forward)(x.clone()))
-            .map_err(CandleError::wrap)?;
+        let forward = || self.options.scope(|| (self.forward)(x.clone()));
+        let y = as_in_force(self.ranks.clone(), forward).map_err(CandleError::wrap)?;
         y.gradient().add(dy);
         let mut gradients = backward(y.graph_node()).map_err(CandleError::wrap)?;
         for variable in &self.variables {
@@ -64,6 +68,7 @@ pub(crate) fn checkpoint(
         x: x.values.clone().into(),
         dx: x.gradient(),
         variables: variables.to_vec(),
+        ranks: ranks_in_force(),
         forward,
     };
     // What ties the op to the graph, even if no gradient flows to its input.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{Result as CandleResult, Tensor};
 
-use super::batch_norm::{Factors, Required, stats_of};
+use super::batch_norm::{Factors, NormStats, Required};
 use crate::activation::Activation;
 use crate::batch_norm::BatchNormParameters;
 use crate::fused::affine::Affine;
@@ -87,7 +87,7 @@ impl MapOp for NormalizedConv2d {
         let dnormalized = lend(kernel, |kernel| sizes.backward_input(kernel, &dy, None))?;
         drop(dy);
         let gradients =
-            x.lend(|x| factors.backward(dx.level, x, dnormalized, Gate::Input, required))?;
+            x.lend(|x| factors.backward(dx.level, x, dnormalized, Gate::Input, required))??;
         if let Some(gradient) = gradients.dx {
             dx.add(gradient);
         }
@@ -165,7 +165,7 @@ pub(crate) fn batch_norm_relu_conv2d(
     kernel: &Tensor,
     windows: &Windows,
 ) -> Result<(Map, Arc<ChannelStats>)> {
-    let stats = stats_of(x)?;
+    let stats = NormStats::of(x)?;
     let op = NormalizedConv2d {
         convolution: prepare(x, kernel, windows)?,
         factors: Factors::of_stats(norm, &stats)?,
@@ -178,7 +178,7 @@ pub(crate) fn batch_norm_relu_conv2d(
     let packed = Tensor::stack(&[norm.gamma, norm.beta], 0)?;
     let dims = op.convolution.output_dims();
     let map = x.result_of(op, &[&packed, kernel], dims, y)?;
-    Ok((map.with_stats(output_stats), stats))
+    Ok((map.with_stats(output_stats), stats.channels))
 }
 
 /// `act(conv(x) scale + shift + residual)` in one pass, for maps and tensors that no
