@@ -1,7 +1,7 @@
 //! The objective of pretraining.
 
 use candle_core::Tensor;
-use simclr_loss::{NtXent, cross_entropy};
+use simclr_loss::{NtXent, NtXentOutput, cross_entropy};
 use simclr_model::{Mode, SimClr};
 
 use crate::error::Result;
@@ -30,18 +30,28 @@ impl Objective for ContrastiveObjective {
     fn loss(&self, model: &SimClr, batch: &TrainingBatch<'_>) -> Result<Loss> {
         let output = model.forward(batch.views, Mode::Train)?;
         let contrast = self.loss.forward(&output.projection)?;
-        let loss = Loss::default()
-            .with_metric("contrast_loss", scalar(&contrast.loss)?)
-            .with_metric("contrast_accuracy", scalar(&contrast.accuracy)?)
-            .with_metric("contrast_entropy", scalar(&contrast.entropy)?)
-            .with_term(contrast.loss);
-        match (batch.all_labels()?, &output.logits) {
-            // Both views of an image have its label.
-            (Some(labels), Some(logits)) => {
-                with_cross_entropy(loss, logits, &Tensor::cat(&[&labels, &labels], 0)?)
-            }
-            _ => Ok(loss),
+        with_classifier(contrast, output.logits.as_ref(), batch.all_labels()?)
+    }
+}
+
+/// The contrastive loss and, if there are labels `[n]` and logits of both views, the loss of the
+/// classifier alongside.
+pub(crate) fn with_classifier(
+    contrast: NtXentOutput,
+    logits: Option<&Tensor>,
+    labels: Option<Tensor>,
+) -> Result<Loss> {
+    let loss = Loss::default()
+        .with_metric("contrast_loss", scalar(&contrast.loss)?)
+        .with_metric("contrast_accuracy", scalar(&contrast.accuracy)?)
+        .with_metric("contrast_entropy", scalar(&contrast.entropy)?)
+        .with_term(contrast.loss);
+    match (labels, logits) {
+        // Both views of an image have its label.
+        (Some(labels), Some(logits)) => {
+            with_cross_entropy(loss, logits, &Tensor::cat(&[&labels, &labels], 0)?)
         }
+        _ => Ok(loss),
     }
 }
 

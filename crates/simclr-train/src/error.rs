@@ -49,6 +49,17 @@ pub enum Error {
         /// What is wrong with each, the newest first.
         reasons: Vec<String>,
     },
+    /// The ranks of a run do not all mean the same run.
+    #[error(
+        "rank {rank} is about another run than rank 0, whose values come first: {}",
+        differences.join("; ")
+    )]
+    RanksDiffer {
+        /// The first rank that differs.
+        rank: usize,
+        /// One line per field: its path, the value of rank 0 and that of the rank.
+        differences: Vec<String>,
+    },
     /// A row does not fit the metrics file.
     #[error("{path}: {reason}")]
     MetricsRow {
@@ -145,6 +156,9 @@ pub enum Error {
     /// A checkpoint cannot be read or written.
     #[error(transparent)]
     Checkpoint(Box<simclr_checkpoint::Error>),
+    /// Not every rank takes part.
+    #[error(transparent)]
+    Ranks(#[from] simclr_collective::Error),
     /// A kernel failed.
     #[error(transparent)]
     Kernels(#[from] simclr_kernels::Error),

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use simclr_collective::Collective;
 use simclr_data::{Dataset, IntoDataset, dataset_facts_with_contents};
 use simclr_model::FrozenEncoder;
 
@@ -12,9 +14,13 @@ use crate::error::Result;
 use crate::health::{EFFECTIVE_RANK, WatchedImages};
 use crate::pretrain_config::PretrainConfig;
 use crate::pretrain_result::PretrainResult;
+use crate::ranks::follower::Follower;
+use crate::ranks::leader::ending_all;
+use crate::ranks::objective::RankObjective;
+use crate::ranks::state::share;
 use crate::resume::KeptNetwork;
-use crate::run::RunFacts;
-use crate::run_spec::{RunSpec, TrainingInputs};
+use crate::run::{MODEL, RunFacts};
+use crate::run_spec::{PreparedRun, RunSpec, TrainingInputs};
 
 /// Builder for a pretraining run: two views of each image, and the contrastive loss.
 ///
@@ -67,9 +73,59 @@ impl Pretrain {
     /// Settings out of range; a batch larger than the data; a folder that holds
     /// another run; an image that cannot be read; a loss that is no longer finite.
     pub fn run(&self, images: impl IntoDataset, dir: impl Into<PathBuf>) -> Result<PretrainRun> {
+        let (images, dir) = (images.into_dataset(), dir.into());
+        match &self.options.ranks {
+            None => self.run_alone(images, dir),
+            Some(ranks) => ending_all(ranks.as_ref(), || self.run_on_rank(ranks, images, dir)),
+        }
+    }
+
+    fn run_alone(&self, images: Arc<dyn Dataset>, dir: PathBuf) -> Result<PretrainRun> {
+        let objective = ContrastiveObjective {
+            loss: self.config.loss,
+        };
+        let prepared = self.prepare(self.inputs(&images)?, objective)?;
+        self.lead(prepared, images, dir)
+    }
+
+    /// One rank's part of a run: that of rank 0 leads the others and writes the run folder.
+    fn run_on_rank(
+        &self,
+        ranks: &Arc<dyn Collective>,
+        images: Arc<dyn Dataset>,
+        dir: PathBuf,
+    ) -> Result<PretrainRun> {
+        self.check_ranks(ranks.size())?;
+        let objective = RankObjective {
+            loss: self.config.loss,
+            ranks: Arc::clone(ranks),
+            global_batch_norm: self.options.global_batch_norm,
+        };
+        let prepared = self.prepare(self.inputs(&images)?, objective)?;
+        if ranks.rank() == 0 {
+            let run = self.lead(prepared, images, dir)?;
+            share(ranks.as_ref(), Some(&run.result))?;
+            return Ok(run);
+        }
+        let follower = Follower {
+            ranks: Arc::clone(ranks),
+            loader: prepared.loader,
+            trainer: prepared.trainer,
+            device: &self.options.device,
+            on_nan: self.options.on_nan,
+        };
+        let trainer = follower.follow(&dir)?;
+        Ok(PretrainRun {
+            encoder: trainer.model().encoder().frozen(),
+            result: share(ranks.as_ref(), None)?,
+            model_file: dir.join(MODEL),
+            dir,
+        })
+    }
+
+    fn inputs(&self, images: &Arc<dyn Dataset>) -> Result<TrainingInputs> {
         self.config.validate()?;
-        let images = images.into_dataset();
-        let inputs = TrainingInputs {
+        Ok(TrainingInputs {
             num_classes: images.class_names().len(),
             facts: RunFacts::default().dataset(
                 "unlabelled",
@@ -77,14 +133,20 @@ impl Pretrain {
             ),
             identity: BTreeMap::new(),
             images: images.clone(),
-        };
-        let objective = ContrastiveObjective {
-            loss: self.config.loss,
-        };
+        })
+    }
+
+    /// Takes the steps and records them.
+    fn lead(
+        &self,
+        prepared: PreparedRun<'_, PretrainConfig>,
+        images: Arc<dyn Dataset>,
+        dir: PathBuf,
+    ) -> Result<PretrainRun> {
         let size = self.config.policy.size.0;
         let watched = WatchedImages::of(&images, size, &self.options.device)?;
         let columns = [EFFECTIVE_RANK];
-        let mut run = self.start(dir.into(), inputs, objective, &columns, KeptNetwork::Last)?;
+        let mut run = self.open(dir, prepared, &columns, KeptNetwork::Last)?;
         if let Some(oddity) = watched.oddity()? {
             run.notice("images", oddity)?;
         }

@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use candle_core::Device;
 use serde::Serialize;
+use serde_json::{Value, json};
 use simclr_augment::Augmentation;
-use simclr_data::{Dataset, LastBatch, LoaderConfig, Seed, ViewLoader};
+use simclr_data::{Dataset, LastBatch, LoaderConfig, Seed, Shard, ViewLoader};
 use simclr_eval::values_digest;
+use simclr_kernels::KernelOptions;
 use simclr_model::{GradientCheckpointing, Parameters, SimClr};
 use simclr_optim::{NamedVariable, Optimizer, WarmupCosine};
 use simclr_progress::{Progress, ProgressMode, Stage};
@@ -21,8 +23,9 @@ use crate::config::LoopConfig;
 use crate::error::{Error, Result};
 use crate::health::OnNan;
 use crate::objective::Objective;
+use crate::ranks::agreement::check_agreement;
 use crate::resume::KeptNetwork;
-use crate::run::{RunFacts, RunFolder};
+use crate::run::{RunFacts, RunFolder, arithmetic};
 use crate::trainer::Trainer;
 use crate::training_run::{RunOptions, TrainingRun};
 
@@ -40,7 +43,7 @@ pub struct RunSpec<C> {
     pub(crate) config: C,
     pub(crate) initial_weights: Option<Parameters>,
     pub(crate) options: RunOptions,
-    objective: Option<Arc<dyn Objective>>,
+    pub(crate) objective: Option<Arc<dyn Objective>>,
     optimizer: Option<(&'static str, Arc<OptimizerFactory>)>,
     pub(crate) augmentation: Option<Arc<dyn Augmentation>>,
     progress: Arc<ProgressFactory>,
@@ -54,6 +57,17 @@ pub(crate) struct TrainingInputs {
     pub(crate) facts: RunFacts,
     /// What else must be the same in every session of the run, such as a teacher.
     pub(crate) identity: BTreeMap<&'static str, Option<String>>,
+}
+
+/// A run whose folder has not been opened.
+pub(crate) struct PreparedRun<'a, C> {
+    pub(crate) loader: ViewLoader,
+    pub(crate) trainer: Trainer,
+    /// The columns of `metrics.csv` that each step fills.
+    columns: Vec<&'static str>,
+    total_steps: usize,
+    facts: RunFacts,
+    config: RecordedConfig<'a, C>,
 }
 
 /// `config.json`.
@@ -238,8 +252,7 @@ impl<C: LoopConfig> RunSpec<C> {
         self
     }
 
-    /// Opens the run folder and goes to its newest checkpoint. `extra_columns` are filled once
-    /// an epoch. Everything is checked before the folder is made.
+    /// [`prepare`](Self::prepare) and [`open`](Self::open).
     pub(crate) fn start(
         &self,
         dir: PathBuf,
@@ -248,6 +261,17 @@ impl<C: LoopConfig> RunSpec<C> {
         extra_columns: &[&'static str],
         kept_network: KeptNetwork,
     ) -> Result<TrainingRun> {
+        let prepared = self.prepare(inputs, objective)?;
+        self.open(dir, prepared, extra_columns, kept_network)
+    }
+
+    /// Checks everything that can be checked without the run folder. Several ranks compare what
+    /// they are about to do.
+    pub(crate) fn prepare(
+        &self,
+        inputs: TrainingInputs,
+        objective: impl Objective + 'static,
+    ) -> Result<PreparedRun<'_, C>> {
         let objective: Arc<dyn Objective> = match &self.objective {
             Some(own) => own.clone(),
             None => Arc::new(objective),
@@ -255,7 +279,6 @@ impl<C: LoopConfig> RunSpec<C> {
         let mut columns = vec!["epoch", "learning_rate", "total_loss"];
         columns.extend(objective.metrics());
         columns.push("weight_decay");
-        columns.extend(extra_columns);
         let keep = self.options.keep_checkpoints;
         if keep == NonZeroUsize::MIN {
             let expected = "at least 2, since the newest may be damaged";
@@ -276,14 +299,60 @@ impl<C: LoopConfig> RunSpec<C> {
             config: &self.config,
             identity,
         };
-        let folder = RunFolder::open(dir, &config, &facts)?;
-        let stage = Stage::new(C::STAGE, total_steps as u64);
+        if let Some(ranks) = &self.options.ranks {
+            let settings = self.settings_of_rank(&config, &facts)?;
+            check_agreement(ranks.as_ref(), &settings)?;
+        }
+        Ok(PreparedRun {
+            loader,
+            trainer,
+            columns,
+            total_steps,
+            facts,
+            config,
+        })
+    }
+
+    /// What has to be the same on all ranks.
+    fn settings_of_rank(&self, config: &impl Serialize, facts: &RunFacts) -> Result<Value> {
+        let RunOptions {
+            gradient_checkpointing,
+            on_nan,
+            global_batch_norm,
+            ..
+        } = &self.options;
+        let config = serde_json::to_value(config)
+            .map_err(|error| Error::setting("configuration", "settings in JSON", error))?;
+        Ok(json!({
+            "config": config,
+            "data and arithmetic": facts.identity(&arithmetic()?),
+            "kernel options": format!("{:?}", KernelOptions::current()?),
+            "gradient checkpointing": format!("{gradient_checkpointing:?}"),
+            "on_nan": format!("{on_nan:?}"),
+            "global batch norm": global_batch_norm,
+            "library": env!("CARGO_PKG_VERSION"),
+        }))
+    }
+
+    /// Opens the run folder and goes to its newest checkpoint. `extra_columns` are filled once
+    /// an epoch.
+    pub(crate) fn open(
+        &self,
+        dir: PathBuf,
+        prepared: PreparedRun<'_, C>,
+        extra_columns: &[&'static str],
+        kept_network: KeptNetwork,
+    ) -> Result<TrainingRun> {
+        let mut columns = prepared.columns;
+        columns.extend(extra_columns);
+        let folder = RunFolder::open(dir, &prepared.config, &prepared.facts)?;
+        let stage = Stage::new(C::STAGE, prepared.total_steps as u64);
         TrainingRun::open(
             folder,
             &columns,
-            loader,
-            trainer,
-            total_steps,
+            prepared.loader,
+            prepared.trainer,
+            prepared.total_steps,
             RunOptions {
                 kept_network,
                 ..self.options.clone()
@@ -304,6 +373,10 @@ impl<C: LoopConfig> RunSpec<C> {
         if let Some(augmentation) = &self.augmentation {
             identity.insert("own_augmentation", Some(augmentation.describe()));
         }
+        if let (Some(ranks), false) = (&self.options.ranks, self.options.global_batch_norm) {
+            let of_each = format!("over the batch of each of {} ranks", ranks.size());
+            identity.insert("batch_norm", Some(of_each));
+        }
     }
 
     fn loader(&self, images: &Arc<dyn Dataset>) -> Result<ViewLoader> {
@@ -313,6 +386,13 @@ impl<C: LoopConfig> RunSpec<C> {
             .with_seed(self.config.seed)
             .with_last_batch(LastBatch::WrapAcrossEpochs)
             .with_cache_bytes(self.options.cache_bytes);
+        let config = match &self.options.ranks {
+            None => config,
+            Some(ranks) => config.with_shard(Shard {
+                index: ranks.rank(),
+                count: ranks.size(),
+            }),
+        };
         let augmentation = self.augmentation.clone();
         let augmentation = augmentation.unwrap_or_else(|| Arc::new(self.config.policy.clone()));
         Ok(ViewLoader::new(images.clone(), augmentation, config)?)
@@ -340,7 +420,8 @@ impl<C: LoopConfig> RunSpec<C> {
                     .build(model.trainable())?
             }
         };
-        Trainer::with_parts(model, objective, optimizer, weight_decay, schedule)
+        let trainer = Trainer::with_parts(model, objective, optimizer, weight_decay, schedule)?;
+        Ok(trainer.with_ranks(self.options.ranks.clone()))
     }
 
     /// The network at its first step: random, or with the weights to start from, whose encoder

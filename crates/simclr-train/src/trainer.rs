@@ -1,5 +1,6 @@
 //! One optimization step after the other.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use simclr_checkpoint::{
     CheckpointFile, LoadedModel, Metadata, Source, check_architecture, load_model,
     model_checkpoint, save_model,
 };
+use simclr_collective::Collective;
 use simclr_kernels::{backward, recycle};
 use simclr_model::SimClr;
 use simclr_optim::{Optimizer, OptimizerConfig, WarmupCosine, weight_decay_term};
@@ -16,6 +18,7 @@ use simclr_optim::{Optimizer, OptimizerConfig, WarmupCosine, weight_decay_term};
 use crate::config::at_least;
 use crate::error::{Error, Result};
 use crate::objective::{Metric, Objective, TrainingBatch, scalar};
+use crate::ranks::reduction::{average, sum_gradients};
 
 /// A model, an objective and an optimizer, stepped by hand.
 ///
@@ -54,6 +57,8 @@ pub struct Trainer {
     optimizer: Box<dyn Optimizer>,
     weight_decay: f64,
     schedule: WarmupCosine,
+    /// Those that each have a part of the batch, if there are several.
+    ranks: Option<Arc<dyn Collective>>,
     step: u64,
 }
 
@@ -135,8 +140,19 @@ impl Trainer {
             optimizer,
             weight_decay,
             schedule,
+            ranks: None,
             step: 0,
         })
+    }
+
+    /// Takes each step together with other ranks, whose parts of the batch are as large.
+    pub(crate) fn with_ranks(mut self, ranks: Option<Arc<dyn Collective>>) -> Self {
+        self.ranks = ranks;
+        self
+    }
+
+    pub(crate) fn ranks(&self) -> Option<&Arc<dyn Collective>> {
+        self.ranks.as_ref()
     }
 
     /// The model.
@@ -181,21 +197,30 @@ impl Trainer {
         if terms.is_empty() {
             return Err(Error::setting("objective", "at least one term", "none"));
         }
-        let total = Tensor::stack(&terms, 0)?.sum_all()?;
-        let metrics = StepMetrics {
+        let mut total = Tensor::stack(&terms, 0)?.sum_all()?;
+        let mut metrics = StepMetrics {
             step: self.step,
             learning_rate,
             total_loss: scalar(&total)?,
             weight_decay: penalty.as_ref().map_or(Ok(0.0), scalar)?,
             values: loss.metrics,
         };
+        if let Some(ranks) = &self.ranks {
+            let values = metrics.values.iter_mut().map(|(_, value)| value);
+            average(ranks.as_ref(), values.chain([&mut metrics.total_loss]))?;
+            // So that the sums of gradients are those of the mean loss.
+            total = (total / ranks.size() as f64)?;
+        }
         if !metrics.total_loss.is_finite() {
             return Err(Error::NotFinite {
                 step: self.step,
                 loss: metrics.total_loss,
             });
         }
-        let gradients = backward(&total)?;
+        let mut gradients = backward(&total)?;
+        if let Some(ranks) = &self.ranks {
+            sum_gradients(ranks.as_ref(), &mut gradients, &self.optimizer.variables())?;
+        }
         self.optimizer.step(&gradients, learning_rate)?;
         recycle(gradients)?;
         self.step += 1;
@@ -280,6 +305,18 @@ impl Trainer {
             .map(|(name, variable)| (name, variable.as_tensor()));
         self.model.store()?.load(values.collect::<Vec<_>>())?;
         self.optimizer.load_state(&saved.state)?;
+        self.step = step;
+        Ok(())
+    }
+
+    /// Goes to where the tensors of a [`checkpoint`](Self::checkpoint) are from.
+    pub(crate) fn set_state(&mut self, step: u64, tensors: BTreeMap<String, Tensor>) -> Result<()> {
+        let store = self.model.store()?;
+        let is_of_network = |(name, _): &(String, Tensor)| store.get(name).is_some();
+        let (network, state): (Vec<_>, _) = tensors.into_iter().partition(is_of_network);
+        let named = network.iter().map(|(name, tensor)| (name.as_str(), tensor));
+        store.load(named.collect::<Vec<_>>())?;
+        self.optimizer.load_state(&BTreeMap::from_iter(state))?;
         self.step = step;
         Ok(())
     }

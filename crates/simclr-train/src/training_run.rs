@@ -9,6 +9,7 @@ use candle_core::Device;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use simclr_checkpoint::CheckpointFile;
+use simclr_collective::Collective;
 use simclr_data::{Dataset, ViewLoader};
 use simclr_model::GradientCheckpointing;
 use simclr_progress::{Progress, Silent, Stage, StepUpdate};
@@ -20,6 +21,8 @@ use crate::health::{
     is_chance, not_finite,
 };
 use crate::objective::{Metric, TrainingBatch};
+use crate::ranks::leader::share_control;
+use crate::ranks::state::{share, share_state};
 use crate::resume::{KeptNetwork, METRICS, Resumption};
 use crate::run::{Checkpoints, MetricsLog, MetricsTable, Notices, RunFolder};
 use crate::trainer::{StepMetrics, Trainer, load_network, steps_of};
@@ -27,7 +30,8 @@ use crate::trainer::{StepMetrics, Trainer, load_network, steps_of};
 /// Gives the values of a run's extra columns after each epoch.
 pub(crate) type EpochHook<'a> = dyn FnMut(&Trainer) -> Result<Vec<Metric>> + 'a;
 
-/// How a run is carried out. Nothing here changes its result, if its losses are finite.
+/// How a run is carried out. Nothing here changes its result but by rounding, if its losses are
+/// finite and batch norms global.
 #[derive(Debug, Clone)]
 pub(crate) struct RunOptions {
     pub(crate) device: Device,
@@ -39,6 +43,10 @@ pub(crate) struct RunOptions {
     pub(crate) kept_network: KeptNetwork,
     pub(crate) cache_bytes: u64,
     pub(crate) on_nan: OnNan,
+    /// Those that each have a part of every batch, if there are several.
+    pub(crate) ranks: Option<Arc<dyn Collective>>,
+    /// Whether batch norms take their statistics over the batches of all ranks.
+    pub(crate) global_batch_norm: bool,
 }
 
 impl Default for RunOptions {
@@ -53,6 +61,8 @@ impl Default for RunOptions {
             kept_network: KeptNetwork::Last,
             cache_bytes: 2 << 30,
             on_nan: OnNan::default(),
+            ranks: None,
+            global_batch_norm: true,
         }
     }
 }
@@ -232,6 +242,12 @@ impl TrainingRun {
             self.ask(|callback| callback.on_start(&SessionStart { dir, steps }))
                 .collect::<Result<()>>()?;
         }
+        let ranks = self.trainer.ranks().cloned();
+        if let Some(ranks) = &ranks {
+            share_state(ranks.as_ref(), &mut self.trainer)?;
+            share(ranks.as_ref(), Some(&(first, last)))?;
+        }
+        let images = self.loader.config().batch_size;
         let mut batches = self.loader.batches(first..last)?;
         loop {
             let began = Instant::now();
@@ -248,10 +264,15 @@ impl TrainingRun {
             self.ask(|callback| callback.on_batch(&training_batch))
                 .for_each(drop);
             let metrics = self.step(&training_batch)?;
-            self.throughput.images += batch.len();
+            self.throughput.images += images;
             self.throughput.elapsed += began.elapsed();
             self.throughput.waited += waited;
-            match self.after_step(batch.epoch, batch.len(), waited, &metrics, after_epoch)? {
+            let mut control =
+                self.after_step(batch.epoch, images, waited, &metrics, after_epoch)?;
+            if let Some(ranks) = &ranks {
+                control = share_control(ranks.as_ref(), control)?;
+            }
+            match control {
                 Control::Continue => {}
                 Control::Pause => {
                     return Err(Error::Paused {

@@ -7,7 +7,7 @@ use serde_json::Value;
 /// The leaves in which two JSON documents differ, one line each: the field's
 /// path, what is recorded and what is wanted now. Empty if they are the same. A field that is
 /// `null` is as one that is not there.
-pub(super) fn differences(recorded: &Value, now: &Value) -> Vec<String> {
+pub(crate) fn differences(recorded: &Value, now: &Value) -> Vec<String> {
     let (recorded, now) = (leaves(recorded), leaves(now));
     let mut paths: Vec<&String> = recorded.keys().chain(now.keys()).collect();
     paths.sort();

@@ -26,7 +26,7 @@ const CHECKPOINTS: &str = "checkpoints";
 const NOTICES: &str = "notices.json";
 /// Of a study.
 const CELLS: &str = "cells";
-const MODEL: &str = "model.safetensors";
+pub(crate) const MODEL: &str = "model.safetensors";
 
 /// A run folder that this process may write to.
 ///

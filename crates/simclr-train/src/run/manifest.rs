@@ -42,7 +42,7 @@ impl RunFacts {
 
     /// What must be the same in every session of a run. The data may move, so
     /// their place is not in it.
-    pub(super) fn identity(&self, arithmetic: &str) -> Value {
+    pub(crate) fn identity(&self, arithmetic: &str) -> Value {
         let digests: BTreeMap<_, _> = self
             .datasets
             .iter()

@@ -15,6 +15,8 @@ mod metrics_table;
 mod notices;
 
 pub use checkpoints::{CheckpointFile, Checkpoints};
+pub(crate) use configuration::differences;
+pub(crate) use folder::MODEL;
 pub use folder::{RunFolder, RunRecord};
 pub use manifest::{Manifest, RunFacts, Session, arithmetic};
 pub use metrics_log::{MetricsLog, MetricsPosition};
