@@ -18,6 +18,9 @@ struct Checkpoints;
 #[doc = include_str!("../docs/reliability.md")]
 struct Reliability;
 
+#[doc = include_str!("../docs/distributed.md")]
+struct Distributed;
+
 #[doc = include_str!("../docs/embedding.md")]
 struct Embedding;
 

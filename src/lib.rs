@@ -7,6 +7,7 @@
 //! | --- | --- | --- |
 //! | [`kernels`] | `simclr-kernels` | fast CPU kernels as differentiable candle ops |
 //! | [`augment`] | `simclr-augment` | image operations and augmentation policies |
+//! | [`collective`] | `simclr-collective` | what several ranks do together; threads as ranks |
 //! | [`data`] | `simclr-data` | image folders, splits, folds, the view loader, synthetic cores |
 //! | [`model`] | `simclr-model` | ResNets, projection head, supervised head, freezing |
 //! | [`loss`] | `simclr-loss` | NT-Xent and the other losses |
@@ -17,12 +18,15 @@
 
 pub use simclr_augment as augment;
 pub use simclr_checkpoint as checkpoint;
+pub use simclr_collective as collective;
 pub use simclr_data as data;
 pub use simclr_drillcore as drillcore;
 pub use simclr_eval as eval;
 pub use simclr_kernels as kernels;
 pub use simclr_loss as loss;
 pub use simclr_model as model;
+#[cfg(feature = "mpi")]
+pub use simclr_mpi as mpi;
 pub use simclr_onnx as onnx;
 pub use simclr_optim as optim;
 pub use simclr_progress as progress;

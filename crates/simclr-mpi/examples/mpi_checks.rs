@@ -1,0 +1,138 @@
+//! Checks of the MPI form, to be run by `.ci/mpi_test.sh` on several ranks:
+//! `mpirun -n 2 mpi_checks collectives|golden|truncation|panic|leave`.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use simclr_collective::{Collective, run_threads};
+use simclr_mpi::MpiWorld;
+use simclr_testkit::golden_cases;
+
+type AnyResult<T = ()> = Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> AnyResult {
+    let ranks: Arc<dyn Collective> = Arc::new(MpiWorld::initialize()?);
+    let check = std::env::args().nth(1).unwrap_or_default();
+    let result = match check.as_str() {
+        "collectives" => collectives(&ranks),
+        "golden" => golden(&ranks),
+        "truncation" => truncation(&ranks),
+        "panic" => panicking(&ranks),
+        "leave" => leave(&ranks),
+        _ => Err("expected one of collectives, golden, truncation, panic, leave".into()),
+    };
+    if let Err(error) = &result {
+        ranks.abort(&error.to_string());
+    }
+    result
+}
+
+/// Terms whose sum depends on their order.
+fn terms(rank: usize, len: usize) -> Vec<f32> {
+    let term = |i: usize| (0.1 + (i % 1000) as f32 * 0.7).powi(rank as i32 * 3 - 4) * 1e3;
+    (0..len).map(term).collect()
+}
+
+/// Every operation gives what threads give, to the bit.
+fn operations(ranks: &Arc<dyn Collective>) -> simclr_collective::Result<Vec<Vec<u8>>> {
+    let bytes = |values: &[f32]| {
+        values
+            .iter()
+            .flat_map(|v| v.to_le_bytes())
+            .collect::<Vec<u8>>()
+    };
+    let mut results = Vec::new();
+    for len in [0, 1, 7, 1_000_003] {
+        let own = terms(ranks.rank(), len);
+        results.push(bytes(&ranks.all_gather(&own)?));
+        let mut sum = own.clone();
+        ranks.all_reduce(&mut sum)?;
+        results.push(bytes(&sum));
+        let mut last = own;
+        ranks.broadcast(ranks.size() - 1, &mut last)?;
+        results.push(bytes(&last));
+    }
+    let text = "x".repeat(3 * ranks.rank());
+    results.extend(ranks.all_gather_varying(text.as_bytes())?);
+    ranks.barrier()?;
+    Ok(results)
+}
+
+fn collectives(ranks: &Arc<dyn Collective>) -> AnyResult {
+    let expected = run_threads(ranks.size(), |ranks| operations(&ranks));
+    if operations(ranks)? != expected.into_iter().next().ok_or("no ranks")?? {
+        return Err("the operations over MPI differ from those of threads".into());
+    }
+    say(ranks, "operations equal those of threads to the bit");
+    Ok(())
+}
+
+/// The recorded cases of as many replicas.
+fn golden(ranks: &Arc<dyn Collective>) -> AnyResult {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden");
+    let mut judged = 0;
+    for case in golden_cases(folder)? {
+        if case.kind != "nt_xent" || simclr_parity::replicas(&case) != Some(ranks.size()) {
+            continue;
+        }
+        let report = simclr_parity::check_rank(&case, ranks).map_err(|error| error.to_string())?;
+        if !report.passed() {
+            let failures: Vec<_> = report.failures().collect();
+            return Err(format!("{}: {failures:?}", case.name).into());
+        }
+        judged += 1;
+        let worst = report.max_relative();
+        say(
+            ranks,
+            &format!("{}: largest relative error {worst:.1e}", case.name),
+        );
+    }
+    if judged == 0 {
+        return Err(format!("no case of {} replicas", ranks.size()).into());
+    }
+    Ok(())
+}
+
+/// Rank 0 sends more than the others have room for: an error of MPI.
+fn truncation(ranks: &Arc<dyn Collective>) -> AnyResult {
+    let mut bytes = vec![0u8; if ranks.rank() == 0 { 4096 } else { 16 }];
+    ranks.broadcast(0, &mut bytes)?;
+    ranks.barrier()?;
+    println!("rank {} came through an error", ranks.rank());
+    Ok(())
+}
+
+/// The last rank panics while the others wait for it.
+fn panicking(ranks: &Arc<dyn Collective>) -> AnyResult {
+    assert!(ranks.rank() + 1 < ranks.size(), "the last rank panics");
+    ranks.barrier()?;
+    println!("rank {} came through a panic", ranks.rank());
+    Ok(())
+}
+
+/// The last rank ends its process without a word while the others wait for it.
+fn leave(ranks: &Arc<dyn Collective>) -> AnyResult {
+    if ranks.rank() + 1 == ranks.size() {
+        std::process::exit(7);
+    }
+    ranks.barrier()?;
+    println!("rank {} came through", ranks.rank());
+    Ok(())
+}
+
+fn say(ranks: &Arc<dyn Collective>, text: &str) {
+    if ranks.rank() == 0 {
+        println!("{} ranks: {text}", ranks.size());
+    }
+}
