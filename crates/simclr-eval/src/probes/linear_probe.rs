@@ -133,6 +133,20 @@ impl LinearProbe {
         test: Examples<'_>,
         class_names: &[String],
     ) -> Result<LinearProbeReport> {
+        Ok(self.fit_head(train, validation, test, class_names)?.0)
+    }
+
+    /// [`Self::fit`], and the head of the best epoch.
+    ///
+    /// # Errors
+    /// As [`Self::fit`].
+    pub fn fit_head(
+        &self,
+        train: Examples<'_>,
+        validation: Examples<'_>,
+        test: Examples<'_>,
+        class_names: &[String],
+    ) -> Result<(LinearProbeReport, LinearHead)> {
         self.validate()?;
         for other in [&validation, &test] {
             train.check_alike(OPERATION, other)?;
@@ -163,12 +177,17 @@ impl LinearProbe {
                     accuracy: record.validation.accuracy,
                     validation_scores,
                     test_scores,
+                    // A copy: training goes on with these variables.
+                    head: LinearHead::new(
+                        &training.head.kernel.copy()?,
+                        &training.head.bias.copy()?,
+                    )?,
                 });
             }
             epochs.push(record);
         }
         let best = best.ok_or_else(|| Error::setting("epochs", "at least 1", 0))?;
-        Ok(LinearProbeReport {
+        let report = LinearProbeReport {
             epochs,
             best_epoch: best.epoch,
             test: ClassificationReport::new(&best.test_scores, test.labels(), class_names)?,
@@ -178,7 +197,8 @@ impl LinearProbe {
                 class_names,
             )?,
             test_scores: best.test_scores,
-        })
+        };
+        Ok((report, best.head))
     }
 
     fn train_epoch(
@@ -207,6 +227,7 @@ struct Best {
     accuracy: f64,
     validation_scores: Vec<f32>,
     test_scores: Vec<f32>,
+    head: LinearHead,
 }
 
 /// A linear head in training, step by step.

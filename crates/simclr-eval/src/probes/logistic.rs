@@ -3,7 +3,7 @@
 use candle_core::{D, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::Examples;
+use super::{Examples, LinearHead};
 use crate::metrics::{ClassificationReport, ConfusionMatrix, arg_max, cross_entropies};
 use crate::{Error, Result};
 use simclr_report::percent;
@@ -181,17 +181,37 @@ impl LogisticProbe {
         test: Examples<'_>,
         class_names: &[String],
     ) -> Result<LogisticReport> {
+        train.check_alike(OPERATION, &test)?;
+        let model = self.train(train, validation, class_names)?;
+        let test_x = model.scale.apply(&test)?;
+        let test_scores: Vec<f32> = model.weights.logits(&test_x)?.flatten_all()?.to_vec1()?;
+        Ok(LogisticReport {
+            penalty: model.penalty,
+            tried: model.tried,
+            test: ClassificationReport::new(&test_scores, test.labels(), class_names)?,
+            test_scores,
+        })
+    }
+
+    /// Fits on `train` and chooses on `validation`: the model itself.
+    ///
+    /// # Errors
+    /// As [`Self::fit`].
+    pub fn train(
+        &self,
+        train: Examples<'_>,
+        validation: Examples<'_>,
+        class_names: &[String],
+    ) -> Result<LogisticModel> {
         let classes = class_names.len();
         self.validate()?;
         // From the strongest down.
         let mut penalties = self.penalties.clone();
         penalties.sort_by(|a, b| b.total_cmp(a));
-        for other in [&validation, &test] {
-            train.check_alike(OPERATION, other)?;
-        }
+        train.check_alike(OPERATION, &validation)?;
         let scale = Scaling::of(self.scaling, &train)?;
         let problem = Problem::new(&scale.apply(&train)?, &train, classes)?;
-        let (validation_x, test_x) = (scale.apply(&validation)?, scale.apply(&test)?);
+        let validation_x = scale.apply(&validation)?;
         validation.check_labels(OPERATION, classes)?;
 
         let mut weights = problem.zeros()?;
@@ -225,17 +245,43 @@ impl LogisticProbe {
         }
         let (chosen, weights) =
             best.ok_or_else(|| Error::setting("penalties", "at least one", 0))?;
-        let test_scores: Vec<f32> = weights.logits(&test_x)?.flatten_all()?.to_vec1()?;
-        Ok(LogisticReport {
+        Ok(LogisticModel {
             penalty: tried[chosen].penalty,
             tried,
-            test: ClassificationReport::new(&test_scores, test.labels(), class_names)?,
-            test_scores,
+            scale,
+            weights,
         })
     }
 }
 
+/// A fitted logistic regression.
+#[derive(Debug, Clone)]
+pub struct LogisticModel {
+    /// The chosen penalty.
+    pub penalty: f64,
+    /// All that were tried, from the strongest.
+    pub tried: Vec<TriedPenalty>,
+    scale: Scaling,
+    weights: Weights,
+}
+
+impl LogisticModel {
+    /// The model as one dense layer on the features: rows of unit length with
+    /// [`FeatureScaling::UnitLength`], and rows as they are otherwise.
+    ///
+    /// # Errors
+    /// None but those of candle.
+    pub fn head(&self) -> Result<LinearHead> {
+        // ((x - mean) * factor) W + b = x (factor W) + (b - (mean * factor) W)
+        let kernel = self.weights.kernel.broadcast_mul(&self.scale.factor.t()?)?;
+        let shift = self.scale.mean.matmul(&kernel)?;
+        let bias = (&self.weights.bias - shift)?.flatten_all()?;
+        LinearHead::new(&kernel, &bias)
+    }
+}
+
 /// How rows of features become the rows of a [`Problem`].
+#[derive(Debug, Clone)]
 struct Scaling {
     how: FeatureScaling,
     /// `[1, width]`.
@@ -285,7 +331,7 @@ impl Scaling {
     }
 }
 
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 struct Weights {
     /// `[width, classes]`.
     kernel: Tensor,
@@ -396,5 +442,52 @@ impl Problem {
             inertia = following;
         }
         Ok((current, most_steps, false))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_head_of_a_model_gives_its_scores() {
+        let value =
+            |name: &'static str| move |index| simclr_testkit::formula_value(name, index, -1.0, 1.0);
+        let features: Vec<f32> = (0..30 * 4).map(value("features")).collect();
+        let labels: Vec<u32> = (0..30)
+            .map(|index| u32::from(features[4 * index] > 0.0))
+            .collect();
+        let examples = Examples::new(&features, 4, &labels).unwrap();
+        let names = ["a".to_owned(), "b".to_owned()];
+        for scaling in [
+            FeatureScaling::None,
+            FeatureScaling::Standardized,
+            FeatureScaling::UnitLength,
+        ] {
+            let probe = LogisticProbe::default().with_scaling(scaling);
+            let expected = probe
+                .fit(examples, examples, examples, &names)
+                .unwrap()
+                .test_scores;
+            let head = probe
+                .train(examples, examples, &names)
+                .unwrap()
+                .head()
+                .unwrap();
+            let rows = Scaling::rows(scaling, &examples).unwrap();
+            let scores: Vec<f32> = head
+                .logits(&rows)
+                .unwrap()
+                .flatten_all()
+                .unwrap()
+                .to_vec1()
+                .unwrap();
+            let largest = scores
+                .iter()
+                .zip(&expected)
+                .map(|(a, b)| (a - b).abs())
+                .fold(0.0, f32::max);
+            assert!(largest < 1e-3, "{scaling:?}: {largest}");
+        }
     }
 }

@@ -16,4 +16,4 @@ pub use head::LinearHead;
 pub use k_nearest::KNearest;
 pub use linear_probe::{LinearProbe, ProbeTraining};
 pub use linear_probe_report::{LinearProbeReport, ProbeEpoch, SplitMetrics};
-pub use logistic::{FeatureScaling, LogisticProbe, LogisticReport, TriedPenalty};
+pub use logistic::{FeatureScaling, LogisticModel, LogisticProbe, LogisticReport, TriedPenalty};
