@@ -1,0 +1,150 @@
+//! The classifier itself.
+
+use std::sync::Arc;
+
+use candle_core::Tensor;
+use simclr_data::{Dataset, DatasetExt, ViewLoader};
+use simclr_model::{FrozenEncoder, Mode, SimClr};
+use simclr_progress::{Progress, Silent, StepUpdate};
+
+use crate::calibration::{conformal_threshold, probabilities};
+use crate::error::{Error, Result};
+use crate::head::{Bank, Head};
+use crate::info::ClassifierInfo;
+use crate::prediction::{Abstain, Prediction};
+
+/// Images per forward pass.
+pub(crate) const BATCH_SIZE: usize = 64;
+
+/// The network below the head.
+#[derive(Debug, Clone)]
+pub(crate) enum Network {
+    Frozen(Box<FrozenEncoder>),
+    FineTuned(Box<SimClr>),
+}
+
+impl Network {
+    /// Features, and the logits of a fine-tuned network, flat.
+    pub(crate) fn run(&self, images: &Tensor) -> Result<(Tensor, Option<Vec<f32>>)> {
+        match self {
+            Self::Frozen(encoder) => Ok((encoder.embed(images, BATCH_SIZE)?, None)),
+            Self::FineTuned(model) => {
+                let output = model.forward(images, Mode::Infer)?;
+                let logits = output
+                    .logits
+                    .as_ref()
+                    .map(|logits| logits.detach().flatten_all()?.to_vec1());
+                Ok((output.h().detach(), logits.transpose()?))
+            }
+        }
+    }
+}
+
+/// A classifier of images: encoder, head, class names, preparation of images, calibration and novelty,
+/// in memory as in its file. See [`Self::load`] and [`Self::fit`].
+#[derive(Debug, Clone)]
+pub struct Classifier {
+    pub(crate) network: Network,
+    pub(crate) head: Head,
+    pub(crate) bank: Bank,
+    /// Probabilities of validation images' true classes, in increasing order.
+    pub(crate) conformal: Vec<f32>,
+    pub(crate) info: ClassifierInfo,
+}
+
+impl Classifier {
+    /// What is known about it: classes, preparation, figures.
+    pub fn info(&self) -> &ClassifierInfo {
+        &self.info
+    }
+
+    /// The names of the classes.
+    pub fn classes(&self) -> &[String] {
+        &self.info.classes
+    }
+
+    /// What images are, in their order.
+    ///
+    /// # Errors
+    /// An image that cannot be read.
+    pub fn predict(&self, images: &(impl Dataset + Clone + 'static)) -> Result<Vec<Prediction>> {
+        let mut predictions = Vec::with_capacity(images.len());
+        self.predict_each(images.shared(), &mut Silent, |_, prediction| {
+            predictions.push(prediction);
+            Ok::<_, Error>(())
+        })?;
+        Ok(predictions)
+    }
+
+    /// [`Self::predict`] for any number of images: each prediction is handed to `each` with the image's
+    /// index as soon as it is there, and nothing is kept. Reports each of
+    /// [`prediction_steps`](Self::prediction_steps).
+    ///
+    /// # Errors
+    /// As [`Self::predict`], and those of `each`.
+    pub fn predict_each<E: From<Error>>(
+        &self,
+        images: Arc<dyn Dataset>,
+        progress: &mut dyn Progress,
+        mut each: impl FnMut(usize, Prediction) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let batch_size = BATCH_SIZE.min(images.len()).max(1);
+        let loader = ViewLoader::evaluation(images, self.info.policy.clone(), batch_size)
+            .map_err(Error::from)?;
+        let mut index = 0;
+        for batch in loader.epochs(0..1).map_err(Error::from)? {
+            let batch = batch.map_err(Error::from)?;
+            for prediction in self.predict_batch(&batch.views)? {
+                each(index, prediction)?;
+                index += 1;
+            }
+            progress.step(&StepUpdate {
+                images: batch.len(),
+                ..StepUpdate::default()
+            });
+        }
+        Ok(())
+    }
+
+    /// The steps of progress for this many images.
+    pub fn prediction_steps(images: usize) -> usize {
+        images.div_ceil(BATCH_SIZE)
+    }
+
+    /// What prepared images `[n, height, width, 3]` in [0, 1] are.
+    ///
+    /// # Errors
+    /// Images that are too small for the network.
+    pub fn predict_batch(&self, images: &Tensor) -> Result<Vec<Prediction>> {
+        let classes = self.info.classes.len();
+        let (features, logits) = self.network.run(images)?;
+        let logits = match logits {
+            Some(logits) => logits,
+            None => self.head.logits(&features, &self.bank, classes)?,
+        };
+        let novelty = self.bank.novelty(&features, self.info.novelty_neighbours)?;
+        let shares = probabilities(&logits, classes, self.info.temperature);
+        let rows = shares.chunks_exact(classes.max(1)).zip(novelty);
+        let prediction = |(shares, novelty): (&[f64], f64)| {
+            Prediction::new(shares.to_vec(), novelty, self.info.novelty_threshold)
+        };
+        Ok(rows.map(prediction).collect())
+    }
+
+    /// The class of a prediction, or nothing where the rule says so.
+    pub fn decide(&self, prediction: &Prediction, abstain: Abstain) -> Option<usize> {
+        let is_sure = match abstain {
+            Abstain::Never => true,
+            Abstain::Below(confidence) => prediction.confidence >= confidence,
+            Abstain::Conformal(coverage) => {
+                let threshold = conformal_threshold(&self.conformal, coverage);
+                let inside = prediction
+                    .probabilities
+                    .iter()
+                    .filter(|share| **share >= threshold);
+                inside.count() == 1
+            }
+        };
+        is_sure.then_some(prediction.class)
+    }
+}

@@ -1,0 +1,17 @@
+#![doc = include_str!("../README.md")]
+#![warn(missing_debug_implementations)]
+
+mod calibration;
+mod classifier;
+mod error;
+mod file;
+mod fit;
+mod head;
+mod info;
+mod prediction;
+
+pub use classifier::Classifier;
+pub use error::{Error, Result};
+pub use fit::{ClassifierConfig, HeadConfig};
+pub use info::{CLASSIFIER_VERSION, ClassifierFigures, ClassifierInfo, HeadKind, SplitSizes};
+pub use prediction::{Abstain, Prediction};
