@@ -9,6 +9,9 @@ struct Tour;
 #[doc = include_str!("../docs/own-folder.md")]
 struct OwnFolder;
 
+#[doc = include_str!("../docs/core-log.md")]
+struct CoreLog;
+
 #[doc = include_str!("../docs/experiments.md")]
 struct Experiments;
 

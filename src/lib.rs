@@ -12,6 +12,7 @@
 //! | [`model`] | `simclr-model` | ResNets, projection head, supervised head, freezing |
 //! | [`loss`] | `simclr-loss` | NT-Xent and the other losses |
 //! | [`checkpoint`] | `simclr-checkpoint` | safetensors, TensorFlow and PyTorch checkpoints |
+//! | [`classifier`] | `simclr-classifier` | a classifier of images as one file |
 //! | [`drillcore`] | `simclr-drillcore` | section photographs to tiles with depths, predictions to logs |
 //! | [`onnx`] | `simclr-onnx` | networks as ONNX files |
 //! | [`train`] | `simclr-train` | optimizers, schedules, loops, probes, run folders, reports |
@@ -19,6 +20,7 @@
 pub use simclr_augment as augment;
 pub use simclr_checkpoint as checkpoint;
 pub use simclr_collective as collective;
+pub use simclr_classifier as classifier;
 pub use simclr_data as data;
 pub use simclr_drillcore as drillcore;
 pub use simclr_eval as eval;

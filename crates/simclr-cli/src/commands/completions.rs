@@ -1,0 +1,22 @@
+//! `simclr completions`.
+
+use clap::{Args, Command};
+use clap_complete::{Shell, generate};
+
+use crate::AnyResult;
+
+/// Prints the completions of commands and options for a shell.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The shell.
+    shell: Shell,
+}
+
+impl Arguments {
+    pub(crate) fn run(&self, mut command: Command) -> AnyResult {
+        let mut text = Vec::new();
+        generate(self.shell, &mut command, "simclr", &mut text);
+        std::io::Write::write_all(&mut std::io::stdout(), &text)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,156 @@
+//! `simclr log`.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use simclr_drillcore::{
+    ColumnMap, DepthLog, IntervalTable, LogOutput, LogSettings, Predictions, Smoothing,
+    intervals_by_depth, read_tiles, stay_from_intervals,
+};
+
+use crate::AnyResult;
+
+/// Makes a log by depth of what a classifier said about tiles.
+///
+/// Writes `log.csv` (intervals), `log.las` (curves), `log.svg` and `log.html` (pictures of the core,
+/// classes and confidence by depth).
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The predictions of `simclr predict` (CSV).
+    #[arg(long)]
+    predictions: PathBuf,
+    /// The `tiles.csv` of `simclr tiles`, made with a table of depths.
+    #[arg(long)]
+    tiles: PathBuf,
+    /// The folder for the log.
+    #[arg(long)]
+    out: PathBuf,
+    /// How neighbours in depth influence each other.
+    #[arg(long, value_enum, default_value = "hmm")]
+    smoothing: SmoothingName,
+    /// The probability that one centimetre further down the class is the same [default: 0.97, or from
+    /// --intervals].
+    #[arg(long)]
+    stay: Option<f64>,
+    /// Labelled intervals (CSV), from whose thickness the probability of a change follows.
+    #[arg(long, conflicts_with = "stay")]
+    intervals: Option<PathBuf>,
+    /// Thinner intervals become part of a neighbour: a number with m, cm or mm.
+    #[arg(long, default_value = "5cm", value_parser = metres)]
+    min_length: f64,
+    /// Metres between the values in the LAS file.
+    #[arg(long, default_value = "1cm", value_parser = metres)]
+    step: f64,
+    /// Length of a page.
+    #[arg(long, default_value = "10m", value_parser = metres)]
+    page: f64,
+    /// The name of the hole.
+    #[arg(long, default_value = "hole")]
+    well: String,
+    /// The true intervals, by section or by depth (CSV), to compare the log with.
+    #[arg(long)]
+    truth: Option<PathBuf>,
+    /// What a column of the tables of intervals is called: COLUMN=HEADER (repeatable).
+    #[arg(long)]
+    column: Vec<ColumnMap>,
+    /// Leave the pictures of the core out.
+    #[arg(long)]
+    no_pictures: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum SmoothingName {
+    /// A hidden Markov model.
+    Hmm,
+    /// Not at all.
+    None,
+}
+
+/// A length in metres.
+fn metres(text: &str) -> Result<f64, String> {
+    let units = [("cm", 0.01), ("mm", 0.001), ("m", 1.0)];
+    let (number, unit) = units
+        .iter()
+        .find_map(|(unit, metres)| Some((text.strip_suffix(unit)?, metres)))
+        .ok_or_else(|| format!("{text} has no unit: write 5cm, 50mm or 0.05m"))?;
+    let number: f64 = number
+        .trim()
+        .parse()
+        .map_err(|_| format!("{text} is no length; write 5cm, for example"))?;
+    Ok(number * unit)
+}
+
+impl Arguments {
+    pub(crate) fn run(&self) -> AnyResult {
+        let tiles = read_tiles(&self.tiles)?;
+        let predictions = Predictions::read(&self.predictions)?;
+        let (predicted, without) = predictions.of_tiles(&tiles)?;
+        if without > 0 {
+            eprintln!(
+                "warning: {without} of {} tiles have no prediction and are gaps in the log",
+                tiles.len()
+            );
+        }
+        let columns = self
+            .column
+            .iter()
+            .cloned()
+            .fold(ColumnMap::default(), ColumnMap::and);
+        let read = |path: &PathBuf| IntervalTable::read(path, &columns);
+        let stay = match (&self.intervals, self.stay) {
+            (Some(path), _) => Some(stay_from_intervals(&read(path)?)),
+            (None, stay) => stay,
+        };
+        let smoothing = match (self.smoothing, stay) {
+            (SmoothingName::None, _) => Smoothing::None,
+            (SmoothingName::Hmm, Some(stay)) => Smoothing::Viterbi { stay },
+            (SmoothingName::Hmm, None) => Smoothing::default(),
+        };
+        let settings = LogSettings::default()
+            .with_smoothing(smoothing)
+            .with_min_length(self.min_length);
+        let log = DepthLog::new(&predicted, &predictions.classes, &settings)?;
+        let truth = self.truth.as_ref().map(read).transpose()?;
+        let truth = truth.map(|table| intervals_by_depth(&table, &tiles));
+        let folder = self.tiles.parent().unwrap_or(Path::new(""));
+        let output = LogOutput::default()
+            .with_well(self.well.clone())
+            .with_tiles((!self.no_pictures).then_some((tiles.as_slice(), folder)))
+            .with_truth(truth.as_deref())
+            .with_page(self.page)
+            .with_step(self.step);
+        let comparison = output.write(&log, &self.out)?;
+        let intervals = log.beds().iter().filter(|bed| bed.class.is_some()).count();
+        let (top, bottom) = log.range();
+        println!(
+            "log: {intervals} intervals from {top:.2} to {bottom:.2} m -> {}",
+            self.out.join("log.html").display()
+        );
+        if let Some(comparison) = comparison {
+            println!(
+                "truth: {:.1} % of {:.2} m have the right class; shares by metre are wrong by {:.1} points; boundaries: \
+                 median error {}",
+                100.0 * comparison.agreement,
+                comparison.known,
+                100.0 * comparison.share_error,
+                comparison
+                    .median_boundary_error_cm()
+                    .map_or("none".to_owned(), |error| format!("{error:.1} cm"))
+            );
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_have_units() {
+        assert_eq!(metres("5cm"), Ok(0.05));
+        assert_eq!(metres("50 mm"), Ok(0.05));
+        assert_eq!(metres("10m"), Ok(10.0));
+        assert!(metres("5").is_err() && metres("xcm").is_err());
+    }
+}

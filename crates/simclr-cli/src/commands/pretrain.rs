@@ -1,0 +1,98 @@
+//! `simclr pretrain`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use simclr_data::Seed;
+use simclr_model::Stem;
+use simclr_optim::LearningRateScaling;
+use simclr_progress::ProgressMode;
+use simclr_train::{LoopConfig, Pretrain, PretrainConfig};
+
+use crate::{AnyResult, images};
+
+/// Trains an encoder on images without labels.
+///
+/// An interrupted run goes on where it stopped, if it is started again with the same options.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Folders of images; labels are not needed, and not used.
+    #[arg(required = true)]
+    images: Vec<PathBuf>,
+    /// The run's folder; its `model.safetensors` is the encoder.
+    #[arg(long)]
+    model_dir: PathBuf,
+    /// Depth of the ResNet: 18, 34, 50, 101, 152 or 200.
+    #[arg(long, default_value_t = 18)]
+    resnet_depth: usize,
+    /// The network's first layers: those for large images, or those for small ones.
+    #[arg(long, value_enum, default_value = "imagenet")]
+    stem: StemName,
+    /// Side of the images that the network sees, in pixels.
+    #[arg(long, default_value_t = 96)]
+    image_size: usize,
+    /// Images per step, each with two views.
+    #[arg(long, default_value_t = 128)]
+    train_batch_size: usize,
+    /// Passes over the images.
+    #[arg(long, default_value_t = 100)]
+    train_epochs: usize,
+    /// Learning rate before it is multiplied by the square root of the batch.
+    #[arg(long, default_value_t = 0.075)]
+    learning_rate: f64,
+    /// Temperature of NT-Xent.
+    #[arg(long, default_value_t = 0.2)]
+    temperature: f64,
+    /// Strength of the colour jitter.
+    #[arg(long)]
+    color_jitter_strength: Option<f64>,
+    /// Seed of everything.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum StemName {
+    /// A 7x7 convolution of stride 2 and a max-pool.
+    Imagenet,
+    /// A 3x3 convolution.
+    Cifar,
+}
+
+impl Arguments {
+    pub(crate) fn run(&self, progress: ProgressMode) -> AnyResult {
+        let images = images::unlabelled(&self.images)?;
+        let mut config = PretrainConfig::resnet(self.resnet_depth)
+            .with_image_size(self.image_size)
+            .with_batch_size(self.train_batch_size)
+            .with_seed(Seed(self.seed))
+            .with_linear_classifier(false);
+        config.loss.temperature = self.temperature;
+        config.encoder.stem = match self.stem {
+            StemName::Imagenet => Stem::ImageNet,
+            StemName::Cifar => Stem::Cifar,
+        };
+        if let Some(strength) = self.color_jitter_strength {
+            config.policy = config.policy.clone().with_color_jitter_strength(strength);
+        }
+        let warmup = (self.train_epochs as f64 / 10.0).min(10.0);
+        config.schedule = config
+            .schedule
+            .clone()
+            .with_learning_rate(self.learning_rate)
+            .with_scaling(LearningRateScaling::Sqrt)
+            .with_warmup_epochs(warmup)
+            .with_epochs(self.train_epochs);
+        let run = Pretrain::new(config)
+            .progress(progress)
+            .run(images, &self.model_dir)?;
+        let last = run.result.last_epoch();
+        println!(
+            "pretrain: contrastive loss {:.2}, the other view found in {:.1} % of the cases -> {}",
+            last.contrast_loss,
+            100.0 * last.contrast_accuracy,
+            run.model_file.display()
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,131 @@
+//! `simclr tiles`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use simclr_data::{ImageFolder, decode_file};
+use simclr_drillcore::{
+    ColumnMap, Crop, DepthTable, IntervalTable, Scale, SectionOutcome, TileRun, TileSettings,
+};
+use simclr_progress::{ProgressMode, Stage, StepUpdate};
+
+use crate::AnyResult;
+
+/// Cuts photographs of core sections into square tiles of the core's width.
+///
+/// Writes the tiles, `tiles.csv` (where each is, with its depth and its class), `sections.csv` and a
+/// preview of each section. The core is looked for in each photograph, between liner, tray, ruler and
+/// colour card; gaps between its pieces are left out.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Photographs, or folders of them: upright, top of the core at the top.
+    #[arg(required = true)]
+    sections: Vec<PathBuf>,
+    /// The folder for tiles, tables and previews.
+    #[arg(long)]
+    out: PathBuf,
+    /// Side of the tiles in pixels.
+    #[arg(long, default_value_t = 256)]
+    side: usize,
+    /// The share of its side by which a tile overlaps the one above it.
+    #[arg(long, default_value_t = 0.0)]
+    overlap: f64,
+    /// Leave out tiles with a smaller share of core.
+    #[arg(long, default_value_t = 0.8)]
+    min_core_fraction: f64,
+    /// Where the core is in every photograph: LEFT,TOP,WIDTH,HEIGHT in pixels.
+    #[arg(long)]
+    crop: Option<Crop>,
+    /// Scale of every photograph. Default: by the section's length in the table of depths.
+    #[arg(long, conflicts_with = "core_width_cm")]
+    pixels_per_cm: Option<f64>,
+    /// Width of the core, from which the scale of each photograph follows.
+    #[arg(long)]
+    core_width_cm: Option<f64>,
+    /// A table with the depths of the sections (CSV; IODP's columns, or others by --column).
+    #[arg(long)]
+    depths: Option<PathBuf>,
+    /// A table of intervals with classes (CSV; by offset in sections, or by depth): labels the tiles.
+    #[arg(long)]
+    intervals: Option<PathBuf>,
+    /// The share of a tile that its class has to cover.
+    #[arg(long, default_value_t = 0.75)]
+    min_class_share: f64,
+    /// What a column of the tables is called: COLUMN=HEADER, as in `top=Depth from (m)` (repeatable).
+    #[arg(long)]
+    column: Vec<ColumnMap>,
+}
+
+impl Arguments {
+    pub(crate) fn run(&self, progress: ProgressMode) -> AnyResult {
+        let scale = match (self.pixels_per_cm, self.core_width_cm) {
+            (Some(scale), _) => Scale::PixelsPerCm(scale),
+            (_, Some(width)) => Scale::CoreWidthCm(width),
+            _ => Scale::FromLength,
+        };
+        let columns = self
+            .column
+            .iter()
+            .cloned()
+            .fold(ColumnMap::default(), ColumnMap::and);
+        let settings = TileSettings::default()
+            .with_side(self.side)
+            .with_overlap(self.overlap)
+            .with_min_core_fraction(self.min_core_fraction)
+            .with_crop(self.crop)
+            .with_scale(scale)
+            .with_min_class_share(self.min_class_share);
+        let depths = self
+            .depths
+            .as_ref()
+            .map(|path| DepthTable::read(path, &columns))
+            .transpose()?;
+        let intervals = self
+            .intervals
+            .as_ref()
+            .map(|path| IntervalTable::read(path, &columns))
+            .transpose()?;
+        for warning in depths.iter().flat_map(DepthTable::warnings) {
+            eprintln!("warning: {warning}");
+        }
+        let run = TileRun::default()
+            .with_settings(settings)
+            .with_depths(depths)
+            .with_intervals(intervals);
+        let mut photographs = Vec::new();
+        for path in &self.sections {
+            if path.is_dir() {
+                photographs.extend(ImageFolder::unlabelled(path)?.paths().iter().cloned());
+            } else {
+                photographs.push(path.clone());
+            }
+        }
+        let mut progress = progress.start(Stage::new("tiles", photographs.len() as u64));
+        let done = |outcome: &SectionOutcome| {
+            if !outcome.note.is_empty() {
+                progress.note(&format!("warning: {}: {}", outcome.section, outcome.note));
+            }
+            progress.step(&StepUpdate::default());
+        };
+        let report = run.cut(&photographs, &self.out, |path| decode_file(path), done)?;
+        let left_out: usize = report.sections.iter().map(|section| section.left_out).sum();
+        let without = report
+            .sections
+            .iter()
+            .filter(|section| section.tiles == 0)
+            .count();
+        let labelled = report
+            .tiles
+            .iter()
+            .filter(|tile| tile.class.is_some())
+            .count();
+        println!(
+            "tiles: {} of {} sections ({left_out} squares left out, {without} sections without tiles, {labelled} tiles \
+             with a class) -> {}",
+            report.tiles.len(),
+            report.sections.len(),
+            self.out.join("tiles.csv").display()
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,28 @@
+//! Images that a command is given.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use simclr_data::{Concatenated, Dataset, ImageFolder, ImageTable};
+
+use crate::AnyResult;
+
+/// Images with labels: a folder with a folder per class, or a table of images and classes.
+pub(crate) fn labelled(path: &Path) -> AnyResult<Arc<dyn Dataset>> {
+    if path.is_dir() {
+        return Ok(Arc::new(ImageFolder::labelled(path)?));
+    }
+    Ok(Arc::new(ImageTable::read(path)?.labelled()?))
+}
+
+/// The images of one folder or of several, without labels.
+pub(crate) fn unlabelled(folders: &[PathBuf]) -> AnyResult<Arc<dyn Dataset>> {
+    let opened = folders
+        .iter()
+        .map(|folder| Ok(Arc::new(ImageFolder::unlabelled(folder)?) as Arc<dyn Dataset>))
+        .collect::<AnyResult<Vec<_>>>()?;
+    Ok(match opened.as_slice() {
+        [folder] => folder.clone(),
+        folders => Arc::new(Concatenated::new(folders.to_vec())?),
+    })
+}
