@@ -14,7 +14,7 @@ use crate::table::DEEPEST_M;
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct LogSettings {
-    /// How neighbours influence each other. Default: Viterbi, a class stays for 33 cm on average.
+    /// How neighbours influence each other. Default: not at all.
     pub smoothing: Smoothing,
     /// Thinner beds become part of the neighbour that their tiles look like more, in metres; 0 keeps
     /// all. Default: 0.05.
@@ -91,12 +91,13 @@ impl DepthLog {
     /// stays one.
     ///
     /// ```
-    /// use simclr_drillcore::{DepthLog, LogSettings, TilePrediction};
+    /// use simclr_drillcore::{DepthLog, LogSettings, Smoothing, TilePrediction};
     ///
     /// let tile = |top: f64, soupy: f64| TilePrediction::new(top, top + 0.1, vec![1.0 - soupy, soupy]);
     /// let tiles = [tile(2.0, 0.1), tile(2.1, 0.6), tile(2.2, 0.1), tile(2.5, 0.9), tile(2.6, 0.9)];
     /// let classes = ["none".to_owned(), "soupy".to_owned()];
-    /// let log = DepthLog::new(&tiles, &classes, &LogSettings::default())?;
+    /// let settings = LogSettings::default().with_smoothing(Smoothing::VITERBI);
+    /// let log = DepthLog::new(&tiles, &classes, &settings)?;
     /// let beds: Vec<_> = log.beds().iter().map(|bed| (bed.top, bed.bottom, bed.class)).collect();
     /// assert_eq!(beds.len(), 3);
     /// assert_eq!((beds[0].2, beds[1].2, beds[2].2), (Some(0), None, Some(1)));
@@ -298,7 +299,7 @@ mod tests {
 
     #[test]
     fn thin_beds_go_to_the_likelier_neighbour_but_not_across_gaps() {
-        let plain = LogSettings::default().with_smoothing(Smoothing::None);
+        let plain = LogSettings::default();
         let tiles = [
             (0.0, 0.1, 0.1),
             (0.1, 0.14, 0.9),

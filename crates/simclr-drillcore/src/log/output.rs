@@ -275,7 +275,7 @@ fn against_truth(report: Report, log: &DepthLog, comparison: &LogComparison) -> 
             .iter()
             .zip(&metre.truth)
             .flat_map(|(log, truth)| [*log, *truth]);
-        let cells = [metre.top.into(), metre.known.into()].into_iter();
+        let cells = [Cell::from(metre.top as usize), metre.known.into()].into_iter();
         table = table.row(cells.chain(shares.map(Cell::share)));
     }
     report.section("Against the truth").text(text).table(table)

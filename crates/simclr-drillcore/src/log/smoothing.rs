@@ -10,11 +10,13 @@ use crate::table::IntervalTable;
 const LEAST: f64 = 1e-4;
 
 /// How the classes of neighbours in depth influence each other.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Smoothing {
-    /// Not at all: each place has its most probable class.
+    /// Not at all: each place has its most probable class. The default: a classifier that is wrong
+    /// about an interval is wrong about all of its tiles, and smoothing then costs thin intervals.
+    #[default]
     None,
     /// A hidden Markov model, whose most probable path is taken (Viterbi).
     Viterbi {
@@ -24,14 +26,10 @@ pub enum Smoothing {
     },
 }
 
-impl Default for Smoothing {
-    /// A class stays for 33 centimetres on average.
-    fn default() -> Self {
-        Self::Viterbi { stay: 0.97 }
-    }
-}
-
 impl Smoothing {
+    /// A [`Self::Viterbi`] with which a class stays for 33 centimetres on average.
+    pub const VITERBI: Self = Self::Viterbi { stay: 0.97 };
+
     pub(super) fn validate(self) -> Result<()> {
         let Self::Viterbi { stay } = self else {
             return Ok(());
@@ -210,7 +208,7 @@ mod tests {
                 cell(2, &[0.9, 0.1]),
             ]
         };
-        let smoothing = Smoothing::default();
+        let smoothing = Smoothing::VITERBI;
         assert_eq!(smoothing.classes(&cells(0.7)), [Some(0); 3]);
         assert_eq!(
             smoothing.classes(&cells(0.999)),

@@ -22,6 +22,9 @@ const WALL: f64 = 0.05;
 const ALIKE: f32 = 0.7;
 /// Shorter gaps and pieces than this share of the width do not count.
 const SHORTEST: f64 = 0.06;
+/// Nor do these gaps within the core: slurry between its blocks may have the colours of what lies
+/// outside.
+const SHORTEST_GAP: f64 = 0.25;
 /// A gap that is told by its evenness is at most so many times as long as the core is wide.
 const LONGEST_SHADED: f64 = 1.5;
 /// Pieces that are shorter than this share of the width have to lie between the core's edges.
@@ -82,10 +85,10 @@ fn find(picture: &DecodedImage) -> Result<CoreOutline, String> {
             line.border || sum / count >= CLEAR
         })
     };
-    let pieces: Vec<_> = runs
+    let sure = runs
         .into_iter()
-        .filter(|run| (run.1 - run.0) as f64 >= SURE * band.width || in_edges(run))
-        .collect();
+        .filter(|run| (run.1 - run.0) as f64 >= SURE * band.width || in_edges(run));
+    let pieces = joined(sure, SHORTEST_GAP * band.width);
     let (Some(&(top, _)), Some(&(_, bottom))) = (pieces.first(), pieces.last()) else {
         return Err("what lies between its edges looks like what lies outside".into());
     };
@@ -275,7 +278,7 @@ impl Band {
     fn shaded_gaps(&self, picture: &Reduced, beside: &[Vec<[f32; 3]>]) -> Vec<bool> {
         let across = |row| self.across(picture, row, 0.8).collect();
         let rows: Vec<Vec<_>> = (0..self.rows).map(across).collect();
-        let shortest = (1.5 * SHORTEST * self.width).ceil().max(4.0) as usize;
+        let shortest = (SHORTEST_GAP * self.width).ceil().max(4.0) as usize;
         let lengths = shortest..=(LONGEST_SHADED * self.width) as usize;
         shaded_gaps(&rows, beside, lengths)
     }
@@ -315,6 +318,18 @@ fn row_score(scores: &[f32]) -> f32 {
     let end = scores.len() / 10;
     let inner = &scores[end..scores.len() - end];
     inner.iter().sum::<f32>() / inner.len().max(1) as f32
+}
+
+/// Pieces of core, those with shorter gaps than this between them as one.
+fn joined(runs: impl Iterator<Item = (usize, usize)>, shortest_gap: f64) -> Vec<(usize, usize)> {
+    let mut pieces: Vec<(usize, usize)> = Vec::new();
+    for (top, bottom) in runs {
+        match pieces.last_mut() {
+            Some(before) if ((top - before.1) as f64) < shortest_gap => before.1 = bottom,
+            _ => pieces.push((top, bottom)),
+        }
+    }
+    pieces
 }
 
 /// The runs of rows that look like core, without gaps and runs shorter than `shortest`.
