@@ -14,7 +14,9 @@
 //! | [`checkpoint`] | `simclr-checkpoint` | safetensors, TensorFlow and PyTorch checkpoints |
 //! | [`classifier`] | `simclr-classifier` | a classifier of images as one file |
 //! | [`drillcore`] | `simclr-drillcore` | section photographs to tiles with depths, predictions to logs |
+//! | [`labels`] | `simclr-labels` | labels in the files of labelling programs |
 //! | [`onnx`] | `simclr-onnx` | networks as ONNX files |
+//! | [`selection`] | `simclr-selection` | which images to label next |
 //! | [`train`] | `simclr-train` | optimizers, schedules, loops, probes, run folders, reports |
 
 pub use simclr_augment as augment;
@@ -25,6 +27,7 @@ pub use simclr_data as data;
 pub use simclr_drillcore as drillcore;
 pub use simclr_eval as eval;
 pub use simclr_kernels as kernels;
+pub use simclr_labels as labels;
 pub use simclr_loss as loss;
 pub use simclr_model as model;
 #[cfg(feature = "mpi")]
@@ -33,6 +36,7 @@ pub use simclr_onnx as onnx;
 pub use simclr_optim as optim;
 pub use simclr_progress as progress;
 pub use simclr_report as report;
+pub use simclr_selection as selection;
 pub use simclr_study as study;
 pub use simclr_train as train;
 

@@ -1,0 +1,49 @@
+//! Class folders.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use simclr_data::{Dataset, ImageFolder};
+
+use crate::error::{Error, Result};
+use crate::label::Label;
+
+pub(crate) fn read(path: &Path) -> Result<Vec<Label>> {
+    let images = ImageFolder::labelled(path)?;
+    let label = |index: usize| {
+        let class = images.class_names().get(images.label(index)? as usize)?;
+        Some(Label::new(images.name(index), class))
+    };
+    Ok((0..images.len()).filter_map(label).collect())
+}
+
+/// Copies each image into the folder of its class.
+pub(crate) fn write(path: &Path, labels: &[Label], images: &Path) -> Result<()> {
+    let mut copies: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
+    for label in labels {
+        let from = images.join(&label.image);
+        if !from.is_file() {
+            let reason = format!("there is no image {}", from.display());
+            return Err(Error::unwritable(path)(reason));
+        }
+        if label.class.contains(['/', '\\']) || label.class.starts_with('.') {
+            let reason = format!("`{}` cannot be the name of a folder", label.class);
+            return Err(Error::unwritable(path)(reason));
+        }
+        let to = path.join(&label.class).join(label.file_name());
+        if let Some(other) = copies.insert(to, from) {
+            let reason = format!(
+                "{} and another image of its class have one name",
+                other.display()
+            );
+            return Err(Error::unwritable(path)(reason));
+        }
+    }
+    for (to, from) in &copies {
+        let folder = to.parent().unwrap_or(path);
+        fs::create_dir_all(folder).map_err(simclr_files::Error::io(folder))?;
+        fs::copy(from, to).map_err(simclr_files::Error::io(to))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,140 @@
+//! Labels of every format.
+
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+use crate::label::Label;
+use crate::{class_folders, coco, label_studio, labelme, table};
+
+/// How labels are written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LabelFormat {
+    /// A table (CSV) with the columns `image` (or `tile`) and `class` (or `label`), and
+    /// `confidence` for predictions.
+    Csv,
+    /// A folder with a folder of images per class.
+    Folders,
+    /// Label Studio's JSON, as it exports and imports it, with choices.
+    LabelStudio,
+    /// A folder with a JSON file of LabelMe's per image, with flags.
+    LabelMe,
+    /// COCO's JSON, with one category per image.
+    Coco,
+}
+
+impl LabelFormat {
+    /// All formats.
+    pub const ALL: [Self; 5] = [
+        Self::Csv,
+        Self::Folders,
+        Self::LabelStudio,
+        Self::LabelMe,
+        Self::Coco,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Folders => "folders",
+            Self::LabelStudio => "label-studio",
+            Self::LabelMe => "labelme",
+            Self::Coco => "coco",
+        }
+    }
+}
+
+impl fmt::Display for LabelFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for LabelFormat {
+    type Err = String;
+
+    /// A name such as `label-studio`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|format| format.name() == text);
+        found.ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("expected one of {names}, found {text}")
+        })
+    }
+}
+
+/// The labels in a file or a folder, sorted by image, each image once.
+///
+/// # Errors
+/// A path that cannot be read or is not of the format, an image with two classes, and a file
+/// without any label.
+pub fn read_labels(path: impl AsRef<Path>, format: LabelFormat) -> Result<Vec<Label>> {
+    let path = path.as_ref();
+    let malformed = Error::malformed::<String>(path);
+    let mut labels = match format {
+        LabelFormat::Csv => table::read(path)?,
+        LabelFormat::Folders => class_folders::read(path)?,
+        LabelFormat::LabelStudio => label_studio::read(&read_json(path)?).map_err(&malformed)?,
+        LabelFormat::LabelMe => labelme::read(path)?,
+        LabelFormat::Coco => coco::read(&read_json(path)?).map_err(&malformed)?,
+    };
+    let key = |label: &Label| (label.image.clone(), label.class.clone());
+    labels.sort_by_key(key);
+    labels.dedup_by_key(|label| key(label));
+    if labels.is_empty() {
+        return Err(malformed("no image has a class".into()));
+    }
+    let twice = labels
+        .windows(2)
+        .find(|pair| pair[0].image == pair[1].image);
+    if let Some([first, second]) = twice {
+        let (image, a, b) = (&first.image, &first.class, &second.class);
+        return Err(malformed(format!("{image} has the classes {a} and {b}")));
+    }
+    Ok(labels)
+}
+
+/// Writes labels to a file or a folder that does not exist yet. Class folders get copies of the
+/// images, whose paths are relative to `images`.
+///
+/// # Errors
+/// A path that exists already, and what a format cannot express: two images of one name, a class
+/// that is no name of a folder, class folders without `images`.
+pub fn write_labels(
+    path: impl AsRef<Path>,
+    format: LabelFormat,
+    labels: &[Label],
+    images: Option<&Path>,
+) -> Result<()> {
+    let path = path.as_ref();
+    let unwritable = Error::unwritable(path);
+    if path.exists() {
+        return Err(unwritable("it exists already"));
+    }
+    match format {
+        LabelFormat::Csv => table::write(path, labels),
+        LabelFormat::Folders => {
+            let reason = "class folders need to know where the images are";
+            class_folders::write(path, labels, images.ok_or_else(|| unwritable(reason))?)
+        }
+        LabelFormat::LabelStudio => write_json(path, &label_studio::tasks(labels)),
+        LabelFormat::LabelMe => labelme::write(path, labels),
+        LabelFormat::Coco => write_json(path, &coco::dataset(labels)),
+    }
+}
+
+fn read_json(path: &Path) -> Result<Value> {
+    let bytes = std::fs::read(path).map_err(simclr_files::Error::io(path))?;
+    serde_json::from_slice(&bytes).map_err(Error::malformed(path))
+}
+
+fn write_json(path: &Path, value: &Value) -> Result<()> {
+    Ok(simclr_files::write_bytes(
+        path,
+        format!("{value:#}\n").as_bytes(),
+    )?)
+}

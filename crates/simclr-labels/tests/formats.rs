@@ -1,0 +1,151 @@
+//! Labels through the files of every format.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+
+use proptest::prelude::*;
+use simclr_labels::{Label, LabelFormat, read_labels, write_labels};
+
+fn labels() -> [Label; 3] {
+    [
+        Label::new("a.png", "soupy"),
+        Label::new("b.png", "up, \"arching\""),
+        Label::new("c.png", "none"),
+    ]
+}
+
+#[test]
+fn labels_come_back_from_every_format() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = simclr_data::DecodedImage::new(2, 2, vec![7; 12]).unwrap();
+    for name in ["a.png", "b.png", "c.png"] {
+        simclr_data::save_png(&image, dir.path().join(name)).unwrap();
+    }
+    for format in LabelFormat::ALL {
+        assert_eq!(format.to_string().parse(), Ok(format));
+        let path = dir.path().join(format.to_string());
+        write_labels(&path, format, &labels(), Some(dir.path())).unwrap();
+        let found = read_labels(&path, format).unwrap();
+        if format == LabelFormat::Folders {
+            let expected = [
+                Label::new("none/c.png", "none"),
+                Label::new("soupy/a.png", "soupy"),
+                Label::new("up, \"arching\"/b.png", "up, \"arching\""),
+            ];
+            assert_eq!(found, expected);
+        } else {
+            assert_eq!(found, labels(), "{format}");
+        }
+        let error = write_labels(&path, format, &labels(), None).unwrap_err();
+        assert!(error.to_string().contains("exists already"), "{error}");
+    }
+}
+
+#[test]
+fn predictions_keep_their_confidence_as_pre_annotations() {
+    let dir = tempfile::tempdir().unwrap();
+    let table = dir.path().join("predictions.csv");
+    fs::write(
+        &table,
+        "image,class,confidence,second\na.png,none,0.75,x\nb.png,,0.3,x\n",
+    )
+    .unwrap();
+    let predictions = read_labels(&table, LabelFormat::Csv).unwrap();
+    assert_eq!(predictions[0].confidence, Some(0.75));
+    assert_eq!(predictions.len(), 1);
+    for format in [LabelFormat::LabelStudio, LabelFormat::Csv] {
+        let path = dir.path().join(format.to_string());
+        write_labels(&path, format, &predictions, None).unwrap();
+        assert_eq!(read_labels(&path, format).unwrap(), predictions);
+    }
+    fs::write(&table, "image,class,confidence\na.png,none,75\n").unwrap();
+    let error = read_labels(&table, LabelFormat::Csv)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("line 2: expected a confidence"), "{error}");
+}
+
+#[test]
+fn what_contradicts_itself_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("labels");
+    for (format, content, expected) in [
+        (
+            LabelFormat::Csv,
+            "image,class\na.png,x\na.png,y\n",
+            "a.png has the classes x and y",
+        ),
+        (
+            LabelFormat::Csv,
+            "image,class\na.png,\n",
+            "no image has a class",
+        ),
+        (
+            LabelFormat::Csv,
+            "file,class\na.png,x\n",
+            "no column `image` or `tile`",
+        ),
+        (LabelFormat::LabelStudio, "[", "EOF"),
+        (LabelFormat::Coco, "[]", "there is no list `images`"),
+        (
+            LabelFormat::Coco,
+            r#"{"images": [{"id": 1, "file_name": "a.png"}], "categories": [],
+                "annotations": [{"image_id": 1, "category_id": 7}]}"#,
+            "category 7",
+        ),
+    ] {
+        fs::write(&path, content).unwrap();
+        let error = read_labels(&path, format).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn nothing_is_copied_if_an_image_cannot_be() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("a.png"), "").unwrap();
+    fs::create_dir(dir.path().join("more")).unwrap();
+    fs::write(dir.path().join("more/a.png"), "").unwrap();
+    let path = dir.path().join("folders");
+    for (labels, expected) in [
+        (
+            [Label::new("a.png", "x"), Label::new("b.png", "x")],
+            "there is no image",
+        ),
+        (
+            [Label::new("a.png", "x"), Label::new("more/a.png", "x")],
+            "have one name",
+        ),
+        (
+            [Label::new("a.png", "x"), Label::new("more/a.png", "../y")],
+            "name of a folder",
+        ),
+    ] {
+        let error = write_labels(&path, LabelFormat::Folders, &labels, Some(dir.path()));
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+        assert!(!path.exists());
+    }
+    let labels = [Label::new("a.png", "x"), Label::new("more/a.png", "x")];
+    let error = write_labels(&path, LabelFormat::LabelMe, &labels, None).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("two images would have the file a.json")
+    );
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_labels_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("labels");
+        fs::write(&path, bytes).unwrap();
+        for format in LabelFormat::ALL {
+            // Whatever it says, it says it without a panic.
+            if let Ok(labels) = read_labels(&path, format) {
+                prop_assert!(!labels.is_empty());
+            }
+        }
+    }
+}
