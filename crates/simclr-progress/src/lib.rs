@@ -15,6 +15,7 @@
 //! ```
 
 mod bar;
+mod json;
 mod lines;
 mod meter;
 
@@ -22,6 +23,7 @@ use std::io::{IsTerminal, stderr};
 use std::time::Duration;
 
 use bar::Bar;
+use json::Json;
 use lines::Lines;
 
 /// How a stage of a run (pretraining, a probe, ...) is shown. The library is
@@ -37,6 +39,8 @@ pub enum ProgressMode {
     Bar,
     /// Lines on the standard error stream: often at first, then every minute.
     Lines,
+    /// A JSON object a line on the standard error stream, as often as [`Lines`](Self::Lines).
+    Json,
 }
 
 impl ProgressMode {
@@ -46,6 +50,7 @@ impl ProgressMode {
             Self::Silent => Box::new(Silent),
             Self::Auto if stderr().is_terminal() => Box::new(Bar::new(stage)),
             Self::Bar => Box::new(Bar::new(stage)),
+            Self::Json => Box::new(Lines::new(stage, Json(stderr()))),
             Self::Auto | Self::Lines => Box::new(Lines::new(stage, stderr())),
         }
     }

@@ -1,9 +1,9 @@
-//! Progress for log files: a line now and then.
+//! Progress for log files and programs: a line now and then.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use super::meter::Meter;
+use super::meter::{Meter, Reading};
 use super::{Progress, Stage, StepUpdate};
 
 /// Lines come in intervals of a tenth of the time so far, within these bounds.
@@ -19,7 +19,7 @@ pub(super) struct Lines<W> {
     output: W,
 }
 
-impl<W: Write> Lines<W> {
+impl<W: Output> Lines<W> {
     pub(super) fn new(stage: Stage, output: W) -> Self {
         Self {
             meter: Meter::new(stage.first_step, stage.total_steps),
@@ -38,31 +38,42 @@ impl<W: Write> Lines<W> {
         };
         if due || reading.step == reading.total_steps {
             self.last_line = Some(now);
-            let (step, total) = (reading.step, reading.total_steps);
-            self.line(&format!(
-                "step {step}/{total}, {}",
-                reading.describe(update)
-            ));
+            self.output.step(&self.name, &reading, update);
         }
-    }
-
-    /// A closed error stream is no reason to stop a run of many hours.
-    fn line(&mut self, text: &str) {
-        let _ = writeln!(self.output, "{}: {text}", self.name);
     }
 }
 
-impl<W: Write> Progress for Lines<W> {
+/// Where lines go, and in which form. A closed error stream is no reason to stop a run of many
+/// hours.
+pub(super) trait Output {
+    fn step(&mut self, stage: &str, reading: &Reading, update: &StepUpdate);
+
+    fn text(&mut self, stage: &str, text: &str);
+}
+
+impl<W: Write> Output for W {
+    fn step(&mut self, stage: &str, reading: &Reading, update: &StepUpdate) {
+        let (step, total) = (reading.step, reading.total_steps);
+        let text = format!("step {step}/{total}, {}", reading.describe(update));
+        self.text(stage, &text);
+    }
+
+    fn text(&mut self, stage: &str, text: &str) {
+        let _ = writeln!(self, "{stage}: {text}");
+    }
+}
+
+impl<W: Output> Progress for Lines<W> {
     fn step(&mut self, update: &StepUpdate) {
         self.step_at(update, self.start.elapsed());
     }
 
     fn note(&mut self, text: &str) {
-        self.line(text);
+        self.output.text(&self.name, text);
     }
 
     fn finish(&mut self, summary: &str) {
-        self.line(summary);
+        self.output.text(&self.name, summary);
     }
 }
 
