@@ -11,7 +11,7 @@ use crate::calibration::{conformal_threshold, probabilities};
 use crate::error::{Error, Result};
 use crate::head::{Bank, Head};
 use crate::info::ClassifierInfo;
-use crate::prediction::{Abstain, Prediction};
+use crate::prediction::{Abstain, Description, Prediction};
 
 /// Images per forward pass.
 pub(crate) const BATCH_SIZE: usize = 64;
@@ -88,16 +88,49 @@ impl Classifier {
         progress: &mut dyn Progress,
         mut each: impl FnMut(usize, Prediction) -> Result<(), E>,
     ) -> Result<(), E> {
-        let batch_size = BATCH_SIZE.min(images.len()).max(1);
-        let loader = ViewLoader::evaluation(images, self.info.policy.clone(), batch_size)
-            .map_err(Error::from)?;
         let mut index = 0;
-        for batch in loader.epochs(0..1).map_err(Error::from)? {
-            let batch = batch.map_err(Error::from)?;
-            for prediction in self.predict_batch(&batch.views)? {
+        self.describe_each(images, progress, |_, predictions| {
+            for prediction in predictions {
                 each(index, prediction)?;
                 index += 1;
             }
+            Ok(())
+        })
+    }
+
+    /// What images are, with their features: for those who compare images with each other.
+    ///
+    /// # Errors
+    /// An image that cannot be read.
+    pub fn describe(
+        &self,
+        images: Arc<dyn Dataset>,
+        progress: &mut dyn Progress,
+    ) -> Result<Description> {
+        let mut description = Description::default();
+        self.describe_each(images, progress, |features, predictions| {
+            description.size = features.dim(1)?;
+            let values = features.flatten_all()?.to_vec1::<f32>()?;
+            description.features.extend(values);
+            description.predictions.extend(predictions);
+            Ok::<_, Error>(())
+        })?;
+        Ok(description)
+    }
+
+    fn describe_each<E: From<Error>>(
+        &self,
+        images: Arc<dyn Dataset>,
+        progress: &mut dyn Progress,
+        mut each: impl FnMut(&Tensor, Vec<Prediction>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let batch_size = BATCH_SIZE.min(images.len()).max(1);
+        let loader = ViewLoader::evaluation(images, self.info.policy.clone(), batch_size)
+            .map_err(Error::from)?;
+        for batch in loader.epochs(0..1).map_err(Error::from)? {
+            let batch = batch.map_err(Error::from)?;
+            let (features, predictions) = self.describe_batch(&batch.views)?;
+            each(&features, predictions)?;
             progress.step(&StepUpdate {
                 images: batch.len(),
                 ..StepUpdate::default()
@@ -116,6 +149,10 @@ impl Classifier {
     /// # Errors
     /// Images that are too small for the network.
     pub fn predict_batch(&self, images: &Tensor) -> Result<Vec<Prediction>> {
+        Ok(self.describe_batch(images)?.1)
+    }
+
+    fn describe_batch(&self, images: &Tensor) -> Result<(Tensor, Vec<Prediction>)> {
         let classes = self.info.classes.len();
         let (features, logits) = self.network.run(images)?;
         let logits = match logits {
@@ -128,7 +165,8 @@ impl Classifier {
         let prediction = |(shares, novelty): (&[f64], f64)| {
             Prediction::new(shares.to_vec(), novelty, self.info.novelty_threshold)
         };
-        Ok(rows.map(prediction).collect())
+        let predictions = rows.map(prediction).collect();
+        Ok((features, predictions))
     }
 
     /// The class of a prediction, or nothing where the rule says so.

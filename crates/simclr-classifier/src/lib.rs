@@ -4,6 +4,7 @@
 mod calibration;
 mod classifier;
 mod error;
+mod explain;
 mod file;
 mod fit;
 mod head;
@@ -12,6 +13,7 @@ mod prediction;
 
 pub use classifier::Classifier;
 pub use error::{Error, Result};
+pub use explain::Heatmap;
 pub use fit::{ClassifierConfig, HeadConfig};
 pub use info::{CLASSIFIER_VERSION, ClassifierFigures, ClassifierInfo, HeadKind, SplitSizes};
-pub use prediction::{Abstain, Prediction};
+pub use prediction::{Abstain, Description, Prediction};

@@ -36,6 +36,27 @@ impl Prediction {
     }
 }
 
+/// Features of images, and what a classifier says about them.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
+pub struct Description {
+    /// `[images, size]`, flat.
+    pub features: Vec<f32>,
+    /// Numbers per image.
+    pub size: usize,
+    /// A prediction per image.
+    pub predictions: Vec<Prediction>,
+}
+
+impl Description {
+    /// The class probabilities, `[images, classes]`, flat.
+    pub fn probabilities(&self) -> Vec<f64> {
+        let rows = self.predictions.iter();
+        rows.flat_map(|row| row.probabilities.iter().copied())
+            .collect()
+    }
+}
+
 /// When a classifier had better say nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[non_exhaustive]

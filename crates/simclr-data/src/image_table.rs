@@ -7,8 +7,6 @@ use simclr_augment::DecodedImage;
 use crate::dataset::Dataset;
 use crate::decode::decode_file;
 use crate::error::{Error, Result};
-use crate::extension::DatasetExt;
-use crate::subset::Subset;
 
 /// The image files that a table lists, with a class for those that have one.
 ///
@@ -28,10 +26,9 @@ use crate::subset::Subset;
 /// ```
 #[derive(Debug, Clone)]
 pub struct ImageTable {
-    folder: PathBuf,
     path: PathBuf,
-    files: Vec<String>,
-    labels: Vec<Option<u32>>,
+    /// File and class.
+    rows: Vec<(String, Option<String>)>,
     classes: Vec<String>,
 }
 
@@ -55,7 +52,7 @@ impl ImageTable {
                 .ok_or_else(|| unreadable(format!("no column `{}` or `{}`", names[0], names[1])))
         };
         let (image, class) = (column(["image", "tile"])?, column(["class", "label"])?);
-        let (mut files, mut names) = (Vec::new(), Vec::new());
+        let mut rows = Vec::new();
         for record in reader.records() {
             let record = record.map_err(wrong)?;
             let cell = |column| record.get(column).unwrap_or_default().trim().to_owned();
@@ -63,51 +60,60 @@ impl ImageTable {
                 let line = record.position().map_or(0, csv::Position::line);
                 return Err(unreadable(format!("line {line} names no image")));
             }
-            files.push(cell(image));
-            names.push(cell(class));
+            rows.push((
+                cell(image),
+                Some(cell(class)).filter(|class| !class.is_empty()),
+            ));
         }
-        if files.is_empty() {
+        if rows.is_empty() {
             return Err(unreadable("the table lists no image".into()));
         }
-        let mut classes = names.clone();
+        Ok(Self::of(path, rows))
+    }
+
+    fn of(path: &Path, rows: Vec<(String, Option<String>)>) -> Self {
+        let mut classes: Vec<String> = rows.iter().filter_map(|row| row.1.clone()).collect();
         classes.sort();
         classes.dedup();
-        classes.retain(|class| !class.is_empty());
-        let label = |class: &String| classes.binary_search(class).ok().map(|label| label as u32);
-        Ok(Self {
-            folder: path.parent().unwrap_or(Path::new("")).to_owned(),
+        Self {
             path: path.to_owned(),
-            labels: names.iter().map(label).collect(),
-            files,
+            rows,
             classes,
-        })
+        }
     }
 
     /// The images that have a class.
     ///
     /// # Errors
     /// If none has.
-    pub fn labelled(&self) -> Result<Subset> {
-        let labelled: Vec<usize> = (0..self.len())
-            .filter(|&index| self.label(index).is_some())
-            .collect();
-        if labelled.is_empty() {
-            let reason = "no image has a class";
+    pub fn labelled(&self) -> Result<Self> {
+        self.filtered(|index| self.rows[index].1.is_some())
+    }
+
+    /// The images for whose index `keep` says so, with the classes that they have.
+    ///
+    /// # Errors
+    /// If it says so for none.
+    pub fn filtered(&self, keep: impl Fn(usize) -> bool) -> Result<Self> {
+        let kept = (0..self.len()).filter(|&index| keep(index));
+        let rows: Vec<_> = kept.map(|index| self.rows[index].clone()).collect();
+        if rows.is_empty() {
+            let reason = "no image with a class, or none of those asked for, is in the table";
             return Err(Error::unreadable(self.path.display(), reason));
         }
-        self.clone().subset(labelled)
+        Ok(Self::of(&self.path, rows))
     }
 }
 
 impl Dataset for ImageTable {
     fn len(&self) -> usize {
-        self.files.len()
+        self.rows.len()
     }
 
     fn decode(&self, index: usize) -> Result<DecodedImage> {
         let len = self.len();
-        let file = self.files.get(index).ok_or(Error::Index { index, len })?;
-        decode_file(self.folder.join(file))
+        let (file, _) = self.rows.get(index).ok_or(Error::Index { index, len })?;
+        decode_file(self.path.with_file_name(file))
     }
 
     fn class_names(&self) -> &[String] {
@@ -115,11 +121,15 @@ impl Dataset for ImageTable {
     }
 
     fn label(&self, index: usize) -> Option<u32> {
-        self.labels.get(index).copied().flatten()
+        let class = self.rows.get(index)?.1.as_ref()?;
+        let label = self.classes.binary_search(class).ok()?;
+        Some(label as u32)
     }
 
     fn name(&self, index: usize) -> String {
-        self.files.get(index).cloned().unwrap_or_default()
+        self.rows
+            .get(index)
+            .map_or_else(String::new, |row| row.0.clone())
     }
 }
 
@@ -145,6 +155,11 @@ mod tests {
         let labelled = images.labelled().unwrap();
         assert_eq!(labelled.labels("a test").unwrap(), [1, 0]);
         assert_eq!(labelled.name(1), "b.png");
+        let soupy = labelled.filtered(|index| index == 0).unwrap();
+        assert_eq!(
+            (soupy.len(), soupy.class_names()),
+            (1, &["soupy".to_owned()][..])
+        );
     }
 
     #[test]
@@ -158,7 +173,7 @@ mod tests {
             assert!(message.contains("tiles.csv"), "{message}");
             assert!(message.contains(expected), "{message}");
         };
-        refused("tile,class\na.png,\n", "no image has a class");
+        refused("tile,class\na.png,\n", "no image with a class");
         refused("file,class\na.png,x\n", "no column `image` or `tile`");
         refused("image\na.png\n", "no column `class` or `label`");
         refused("image,class\n", "lists no image");
