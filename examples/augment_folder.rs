@@ -11,14 +11,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 use simclr::data::{OfflineAugmentation, Seed};
-
-#[path = "common/exit.rs"]
-mod exit;
-#[path = "common/images.rs"]
-mod images;
-
-use exit::{complain, exit, say};
-use images::FolderArguments;
+use simclr_cli::options::FolderArguments;
+use simclr_cli::terminal::{complain, exit, say};
 
 /// Writes the images of a folder, and altered copies of them, into a new folder.
 #[derive(Parser)]

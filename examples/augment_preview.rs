@@ -13,14 +13,8 @@ use image::RgbImage;
 use image::imageops::thumbnail;
 use simclr::augment::{DecodedImage, Image, Policy, Stream, View};
 use simclr::data::{Dataset, DatasetExt, Labels, Seed, SyntheticCores, image_grid, save_png};
-
-#[path = "common/exit.rs"]
-mod exit;
-#[path = "common/images.rs"]
-mod images;
-
-use exit::{exit, say};
-use images::FolderArguments;
+use simclr_cli::options::FolderArguments;
+use simclr_cli::terminal::{exit, say};
 
 /// Draws a grid of images and their augmented views.
 #[derive(Parser)]

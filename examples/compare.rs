@@ -8,9 +8,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use simclr::study::StudyComparison;
-
-#[path = "common/exit.rs"]
-mod exit;
+use simclr_cli::terminal::{exit, say};
 
 /// Compares finished studies that have the same images, classes, seeds and folds.
 #[derive(Debug, Parser)]
@@ -24,18 +22,18 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    exit::exit(|| run(&Arguments::parse()))
+    exit(|| run(&Arguments::parse()))
 }
 
 fn run(arguments: &Arguments) -> simclr::study::Result<()> {
     let studies = StudyComparison::read(&arguments.studies)?;
     for finding in studies.comparison().findings()? {
-        exit::say(finding);
+        say(finding);
     }
-    exit::say(studies.comparison().summary_table()?);
+    say(studies.comparison().summary_table()?);
     let report = studies.write_report(&arguments.model_dir)?;
     let count = arguments.studies.len();
-    exit::say(format_args!(
+    say(format_args!(
         "compare: {count} studies, report: {}",
         report.display()
     ));

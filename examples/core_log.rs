@@ -14,28 +14,23 @@ use simclr::data::{
     Disturbance, Groups, ImageTable, SyntheticHole, SyntheticHoleConfig, decode_file, save_png,
 };
 use simclr::drillcore::{
-    ColumnMap, DepthLog, DepthTable, IntervalTable, LogComparison, LogOutput, LogSettings,
-    Smoothing, Tile, TilePrediction, TileRun, TileSettings, intervals_by_depth,
-    stay_from_intervals,
+    ColumnMap, DepthLog, DepthTable, IntervalTable, LogComparison, LogOutput, LogSettings, Tile,
+    TilePrediction, TileRun, TileSettings, intervals_by_depth,
 };
 use simclr::eval::metrics::RocCurve;
 use simclr::model::Stem;
 use simclr::optim::LearningRateScaling;
 use simclr::prelude::*;
 use simclr::progress::Silent;
-
-#[path = "common/exit.rs"]
-mod exit;
-
-use exit::{AnyResult, exit, say};
+use simclr_cli::terminal::{AnyResult, exit, say};
 
 /// The disturbances of the hole.
 const KINDS: [Disturbance; 5] = [
-    Disturbance::None,
-    Disturbance::Brecciated,
-    Disturbance::Soupy,
-    Disturbance::UpArching,
     Disturbance::FlowIn,
+    Disturbance::None,
+    Disturbance::Soupy,
+    Disturbance::Brecciated,
+    Disturbance::UpArching,
 ];
 
 /// Makes a log of a synthetic hole from photographs of its sections.
@@ -47,6 +42,9 @@ pub(crate) struct Arguments {
     /// How many sections of 1.5 m are photographed.
     #[arg(long, default_value_t = 24)]
     pub(crate) sections: usize,
+    /// How many kinds of disturbance there are.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(3..=5))]
+    pub(crate) kinds: u8,
     /// Side of the images that the network sees, in pixels.
     #[arg(long, default_value_t = 48)]
     pub(crate) image_size: usize,
@@ -103,9 +101,10 @@ pub(crate) fn run(arguments: &Arguments) -> AnyResult<LogComparison> {
     for index in (0..hole.len()).step_by(2) {
         labelled_sections.push(hole.truth(index)?.name);
     }
-    let (labelled, others): (Vec<usize>, Vec<usize>) =
-        (0..tiles.len()).partition(|&index| labelled_sections.contains(&tiles[index].section));
-    let split = split(&images, &tiles, &labelled, arguments.seed)?;
+    let is_labelled = |index: usize| labelled_sections.contains(&tiles[index].section);
+    let class = |index: usize| tiles[index].class.as_deref();
+    let labelled = images.filtered(|index| is_labelled(index) && class(index).is_some())?;
+    let split = split(&labelled, arguments.seed)?;
     let config = ClassifierConfig::default().with_policy(Policy::probe(arguments.image_size));
     let classifier = Classifier::fit(&run.encoder, &split, &config, &mut Silent)?;
     classifier.save(dir.join("classifier.safetensors"))?;
@@ -120,28 +119,32 @@ pub(crate) fn run(arguments: &Arguments) -> AnyResult<LogComparison> {
     ));
 
     // A class that no label shows should be novel.
-    let unknown = |index: &usize| tiles[*index].class.as_deref() == Some(KINDS[4].name());
-    let known: Vec<usize> = labelled
-        .into_iter()
-        .filter(|index| !unknown(index))
-        .collect();
-    let known = self::split(&images, &tiles, &known, arguments.seed)?;
+    let unknown = Some(KINDS[0].name());
+    let known = |index: usize| class(index).is_some() && class(index) != unknown;
+    let known = images.filtered(|index| is_labelled(index) && known(index))?;
+    let known = self::split(&known, arguments.seed)?;
     let without = Classifier::fit(&run.encoder, &known, &config, &mut Silent)?;
+    let others: Vec<usize> = (0..tiles.len())
+        .filter(|&index| !is_labelled(index))
+        .collect();
     let classified: Vec<usize> = others
         .iter()
         .copied()
-        .filter(|&index| tiles[index].class.is_some())
+        .filter(|&index| class(index).is_some())
         .collect();
     let novelty: Vec<f64> = without
         .predict(&images.subset(classified.clone())?)?
         .iter()
         .map(|prediction| prediction.novelty)
         .collect();
-    let is_unknown: Vec<bool> = classified.iter().map(unknown).collect();
+    let is_unknown: Vec<bool> = classified
+        .iter()
+        .map(|&index| class(index) == unknown)
+        .collect();
     say(format_args!(
         "novelty: ROC area {:.3} for {}, which this classifier has never seen",
         RocCurve::new(&is_unknown, &novelty)?.area,
-        KINDS[4].name()
+        KINDS[0].name()
     ));
 
     // The log of the sections without labels.
@@ -155,13 +158,10 @@ pub(crate) fn run(arguments: &Arguments) -> AnyResult<LogComparison> {
             Some(TilePrediction::new(top, bottom, prediction.probabilities))
         });
     let by_depth: Option<Vec<TilePrediction>> = by_depth.collect();
-    let smoothing = Smoothing::Viterbi {
-        stay: stay_from_intervals(&truth),
-    };
     let log = DepthLog::new(
         &by_depth.ok_or("a tile has no depth")?,
         classifier.classes(),
-        &LogSettings::default().with_smoothing(smoothing),
+        &LogSettings::default(),
     )?;
     let comparison = LogOutput::default()
         .with_well("U9999A".to_owned())
@@ -180,23 +180,14 @@ pub(crate) fn run(arguments: &Arguments) -> AnyResult<LogComparison> {
     Ok(comparison)
 }
 
-/// A split of those of the tiles that have a class; tiles of a section stay together.
-fn split(
-    images: &ImageTable,
-    tiles: &[Tile],
-    indices: &[usize],
-    seed: u64,
-) -> AnyResult<Split<Subset>> {
-    let has_class = |index: &&usize| tiles[**index].class.is_some();
-    let indices: Vec<usize> = indices.iter().filter(has_class).copied().collect();
-    let groups = Groups::by_key(indices.iter().map(|&index| &tiles[index].section));
+/// A split of tiles that have a class; tiles of a section stay together.
+fn split(tiles: &ImageTable, seed: u64) -> AnyResult<Split<Subset>> {
+    let groups = Groups::by_pattern(tiles, "^(.*)_r")?;
     let fractions = Fractions {
         train: 0.6,
         validation: 0.2,
     };
-    Ok(images
-        .subset(indices)?
-        .split_grouped(&groups, fractions, Seed(seed))?)
+    Ok(tiles.split_grouped(&groups, fractions, Seed(seed))?)
 }
 
 impl Arguments {
@@ -205,7 +196,7 @@ impl Arguments {
         let config = SyntheticHoleConfig::default()
             .with_sections(self.sections)
             .with_pixels_per_cm(12.0)
-            .with_kinds(KINDS.to_vec())
+            .with_kinds(KINDS[..usize::from(self.kinds)].to_vec())
             .with_seed(Seed(self.seed));
         let hole = SyntheticHole::new(config)?;
         let folders = ["sections", "tables"].map(|name| self.model_dir.join(name));

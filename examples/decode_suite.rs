@@ -19,14 +19,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use simclr::augment::DecodedImage;
 use simclr::data::{DecodeOptions, decode_file_with};
-
-#[path = "common/exit.rs"]
-mod exit;
-#[path = "common/images.rs"]
-mod images;
-
-use exit::{AnyResult, complain, say, show_warnings, with_sources};
-use images::DecodeArguments;
+use simclr_cli::options::DecodeArguments;
+use simclr_cli::terminal::{AnyResult, complain, say, show_warnings, with_sources};
 
 /// Differences up to this many levels are those of decoders that round otherwise.
 const TOLERANCE: u8 = 2;

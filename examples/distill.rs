@@ -21,19 +21,12 @@ use simclr::prelude::*;
 use simclr::report::{Cell, Report, Table};
 use simclr::train::run::RunRecord;
 use simclr::train::{Distill, DistillConfig, LoopConfig};
+use simclr_cli::interrupt::{exit_paused, pause_handle};
+use simclr_cli::options::FolderArguments;
+use simclr_cli::terminal::say;
 
-#[path = "common/exit.rs"]
-mod exit;
 #[path = "common/folders.rs"]
 mod folders;
-#[path = "common/images.rs"]
-mod images;
-#[path = "common/interrupt.rs"]
-mod interrupt;
-
-use exit::say;
-use images::FolderArguments;
-use interrupt::{exit_paused, pause_handle};
 
 #[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
 enum Preset {

@@ -15,14 +15,8 @@ use simclr::collective::{Collective, run_threads};
 use simclr::mpi::MpiWorld;
 use simclr::prelude::*;
 use simclr::train::PretrainRun;
-
-#[path = "common/exit.rs"]
-mod exit;
-#[path = "common/interrupt.rs"]
-mod interrupt;
-
-use exit::{AnyResult, say};
-use interrupt::{exit_paused, pause_handle};
+use simclr_cli::interrupt::{exit_paused, pause_handle};
+use simclr_cli::terminal::{AnyResult, say};
 
 /// Pretrains an encoder without labels on all processes of an MPI program.
 #[derive(Debug, Parser)]

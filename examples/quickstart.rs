@@ -17,14 +17,8 @@ use simclr::prelude::*;
 use simclr::report::Report;
 use simclr::study::view_grid;
 use simclr::train::run::RunRecord;
-
-#[path = "common/exit.rs"]
-mod exit;
-#[path = "common/interrupt.rs"]
-mod interrupt;
-
-use exit::{AnyResult, say};
-use interrupt::{exit_paused, pause_handle};
+use simclr_cli::interrupt::{exit_paused, pause_handle};
+use simclr_cli::terminal::{AnyResult, say};
 
 /// Pretrains a small encoder on synthetic sediment cores and probes it.
 #[derive(Debug, Parser)]

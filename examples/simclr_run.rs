@@ -27,21 +27,17 @@ use simclr::data::{Labels, LoaderConfig};
 use simclr::eval::metrics::ClassificationReport;
 use simclr::eval::{NetworkClassifier, classifier_scores};
 use simclr::prelude::*;
+use simclr_cli::interrupt::{exit_paused, pause_handle};
+pub(crate) use simclr_cli::terminal::AnyResult;
+use simclr_cli::terminal::{complain, say};
 
-#[path = "common/exit.rs"]
-mod exit;
 #[path = "common/folders.rs"]
 mod folders;
-#[path = "common/interrupt.rs"]
-mod interrupt;
 #[path = "common/original_flags.rs"]
 mod original_flags;
 #[path = "common/probe_script.rs"]
 mod probe_script;
 
-pub(crate) use exit::AnyResult;
-use exit::{complain, say};
-use interrupt::{exit_paused, pause_handle};
 use original_flags::TrainMode;
 pub(crate) use original_flags::{Flags, arguments};
 use probe_script::ProbeScript;

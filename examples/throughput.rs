@@ -18,11 +18,7 @@ use simclr::optim::{OptimizerConfig, SgdConfig};
 use simclr::optim::{ScheduleConfig, WarmupCosine};
 use simclr::prelude::*;
 use simclr::train::{ContrastiveObjective, Trainer};
-
-#[path = "common/exit.rs"]
-mod exit;
-
-use exit::{AnyResult, exit, say};
+use simclr_cli::terminal::{AnyResult, exit, say};
 
 /// Every figure that can be taken.
 const KEYS: [&str; 13] = [

@@ -21,8 +21,8 @@
 
 pub use simclr_augment as augment;
 pub use simclr_checkpoint as checkpoint;
-pub use simclr_collective as collective;
 pub use simclr_classifier as classifier;
+pub use simclr_collective as collective;
 pub use simclr_data as data;
 pub use simclr_drillcore as drillcore;
 pub use simclr_eval as eval;

@@ -65,14 +65,15 @@ fn the_log_of_sections_without_labels_agrees_with_the_truth() {
     let dir = tempfile::tempdir().unwrap();
     let arguments = core_log::Arguments {
         model_dir: dir.path().to_owned(),
-        sections: 16,
+        sections: 14,
+        kinds: 3,
         image_size: 32,
-        train_epochs: 6,
+        train_epochs: 12,
         seed: 1,
     };
     let comparison = core_log::run(&arguments).unwrap();
-    // By chance one metre in five would be right.
-    assert!(comparison.agreement > 0.6, "{comparison:?}");
+    // By chance one metre in three would be right.
+    assert!(comparison.agreement > 0.5, "{comparison:?}");
     assert!(comparison.known > 8.0, "{comparison:?}");
     for file in ["log.csv", "log.las", "log.svg", "log.html"] {
         assert!(dir.path().join("log").join(file).is_file(), "{file}");

@@ -21,12 +21,9 @@ use simclr::train::{
     Callback, ContrastiveObjective, Control, Error, FineTune, FineTuneConfig, LoopConfig, Loss,
     Objective, OnNan, StepMetrics, TrainingBatch,
 };
+use simclr_cli::interrupt::{exit_paused, pause_handle};
+use simclr_cli::terminal::say;
 use simclr_testkit::{formula_value, seeds};
-
-#[path = "../examples/common/exit.rs"]
-mod exit;
-#[path = "../examples/common/interrupt.rs"]
-mod interrupt;
 
 /// The content of every file of a folder, by its path in there.
 type Files = BTreeMap<PathBuf, Vec<u8>>;
@@ -245,7 +242,7 @@ struct Stuck;
 
 impl Callback for Stuck {
     fn on_step(&mut self, _: &StepMetrics) -> Control {
-        exit::say("stuck");
+        say("stuck");
         std::thread::sleep(Duration::from_secs(600));
         Control::Continue
     }
@@ -264,15 +261,11 @@ fn child() {
             .checkpoint_epochs(NonZeroUsize::MAX),
         "stuck" => pretrain().callback(Stuck),
         _ => {
-            (0..10_000).for_each(exit::say);
+            (0..10_000).for_each(say);
             std::process::exit(0)
         }
     };
-    let status = interrupt::exit_paused(|| {
-        run.callback(interrupt::pause_handle())
-            .run(cores(), dir)
-            .map(drop)
-    });
+    let status = exit_paused(|| run.callback(pause_handle()).run(cores(), dir).map(drop));
     let codes = [0, 1, 129, 130, 143];
     let code = codes
         .into_iter()

@@ -10,25 +10,19 @@ use simclr::prelude::*;
 use simclr::report::Report;
 use simclr::study::paper;
 use simclr::study::{FoldScheme, Part, Protocol, Study, Task};
+pub(crate) use simclr_cli::interrupt::{exit_paused as exit, pause_handle};
+pub(crate) use simclr_cli::terminal::AnyResult;
+use simclr_cli::terminal::say;
 
-#[path = "exit.rs"]
-mod exit;
 #[path = "fine_tune_arguments.rs"]
 mod fine_tune_arguments;
 #[path = "folders.rs"]
 mod folders;
 #[path = "image_arguments.rs"]
 mod image_arguments;
-#[path = "images.rs"]
-mod images;
-#[path = "interrupt.rs"]
-mod interrupt;
 
-pub(crate) use exit::AnyResult;
-use exit::say;
 use fine_tune_arguments::FineTuneArguments;
 use image_arguments::ImageArguments;
-pub(crate) use interrupt::{exit_paused as exit, pause_handle};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Preset {

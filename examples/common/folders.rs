@@ -1,11 +1,10 @@
 //! The folder that an example works in.
 #![allow(dead_code)] // Each example uses a part of it.
 
+use simclr_cli::terminal::{AnyResult, complain};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-
-use super::exit::{AnyResult, complain};
 
 /// Fails if the folder to write to is a folder of images, or lies in one: what is written would be
 /// read as images the next time.

@@ -11,9 +11,8 @@ use simclr::data::{
 };
 use simclr::prelude::*;
 use simclr::study::{Duplicates, Task};
-
-use super::exit::{AnyResult, complain};
-use super::images::FolderArguments;
+use simclr_cli::options::FolderArguments;
+use simclr_cli::terminal::{AnyResult, complain};
 
 /// Side of the synthetic pictures in pixels.
 const SYNTHETIC_SIDE: usize = 64;

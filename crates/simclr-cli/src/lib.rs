@@ -3,16 +3,19 @@
 
 mod commands;
 mod images;
-mod messages;
+pub mod interrupt;
+pub mod options;
+mod predictions_file;
+pub mod terminal;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use simclr_progress::ProgressMode;
 
-/// What commands return.
-type AnyResult<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+use crate::interrupt::exit_paused;
+use crate::terminal::{AnyResult, exit};
 
 /// From photographs of drill core to a log by depth, by self-supervised learning.
 #[derive(Debug, Parser)]
@@ -21,53 +24,94 @@ struct Arguments {
     /// Do not show how far the work is.
     #[arg(long, global = true)]
     quiet: bool,
+    /// How the work is shown on standard error: for people, or a JSON object a line.
+    #[arg(long, global = true, value_enum, default_value = "text")]
+    log_format: LogFormat,
     #[command(subcommand)]
     command: Command,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogFormat {
+    /// A bar on a terminal, lines elsewhere.
+    Text,
+    /// A JSON object a line.
+    Json,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     Tiles(commands::tiles::Arguments),
     Pretrain(commands::pretrain::Arguments),
+    Finetune(commands::finetune::Arguments),
     Probe(commands::probe::Arguments),
     Predict(commands::predict::Arguments),
     Log(commands::log::Arguments),
+    Explain(commands::explain::Arguments),
+    Select(commands::select::Arguments),
+    Labels(commands::labels::Arguments),
     Embed(commands::embed::Arguments),
+    Import(commands::import::Arguments),
+    Export(commands::export::Arguments),
+    Inspect(commands::inspect::Arguments),
     Completions(commands::completions::Arguments),
 }
 
-/// Runs the program with the arguments of a command line, the program's name first. Returns the exit
-/// status: 0, 1 if the command failed (the reason is on the standard error stream), 2 if the command line
-/// is wrong.
+/// Runs the program with the arguments of a command line, the program's name first. Returns the
+/// exit status: 0, 1 if the command failed (the reason is on the standard error stream), 2 if the
+/// command line is wrong, and 128 and the signal's number if the command was interrupted.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    messages::show_warnings();
-    let arguments = match Arguments::try_parse_from(arguments) {
-        Ok(arguments) => arguments,
+    match Arguments::try_parse_from(arguments) {
+        // These go on where they stopped, and are told to stop.
+        Ok(arguments) if arguments.command.is_resumable() => exit_paused(|| arguments.run()),
+        Ok(arguments) => exit(|| arguments.run()),
         Err(error) => {
             // Fails if nobody reads it.
             let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
         }
-    };
-    let progress = if arguments.quiet {
-        ProgressMode::Silent
-    } else {
-        ProgressMode::Auto
-    };
-    let result = match &arguments.command {
-        Command::Tiles(command) => command.run(progress),
-        Command::Pretrain(command) => command.run(progress),
-        Command::Probe(command) => command.run(progress),
-        Command::Predict(command) => command.run(progress),
-        Command::Log(command) => command.run(),
-        Command::Embed(command) => command.run(progress),
-        Command::Completions(command) => command.run(Arguments::command()),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("simclr: {}", messages::with_sources(error.as_ref()));
-            ExitCode::FAILURE
+    }
+}
+
+/// [`run`] with one of the program's commands and this process's arguments: for programs that are
+/// that command.
+pub fn run_command(command: &str) -> ExitCode {
+    let mut arguments = std::env::args_os();
+    let program = arguments.next().unwrap_or_else(|| "simclr".into());
+    run([program, command.into()].into_iter().chain(arguments))
+}
+
+impl Command {
+    fn is_resumable(&self) -> bool {
+        matches!(
+            self,
+            Self::Pretrain(_) | Self::Finetune(_) | Self::Predict(_)
+        )
+    }
+}
+
+impl Arguments {
+    fn run(&self) -> AnyResult {
+        let progress = match (self.quiet, self.log_format) {
+            (true, _) => ProgressMode::Silent,
+            (false, LogFormat::Text) => ProgressMode::Auto,
+            (false, LogFormat::Json) => ProgressMode::Json,
+        };
+        match &self.command {
+            Command::Tiles(command) => command.run(progress),
+            Command::Pretrain(command) => command.run(progress),
+            Command::Finetune(command) => command.run(progress),
+            Command::Probe(command) => command.run(progress),
+            Command::Predict(command) => command.run(progress),
+            Command::Log(command) => command.run(),
+            Command::Explain(command) => command.run(progress),
+            Command::Select(command) => command.run(progress),
+            Command::Labels(command) => command.run(),
+            Command::Embed(command) => command.run(progress),
+            Command::Import(command) => command.run(),
+            Command::Export(command) => command.run(),
+            Command::Inspect(command) => command.run(),
+            Command::Completions(command) => command.run(Self::command()),
         }
     }
 }

@@ -112,6 +112,8 @@ fn photographs_become_a_log() {
         "embed --checkpoint c.safetensors --image-dir cut/tiles --image-size 32 --out f.safetensors --quiet",
     );
 
+    works_with_the_classifier(dir);
+
     // Nothing of what fails is written.
     fs::write(dir.join("empty.csv"), "image,p_none\n").unwrap();
     let said = fails(
@@ -130,6 +132,143 @@ fn photographs_become_a_log() {
     );
     assert!(said.contains("but no classifier"), "{said}");
     assert!(!dir.join("log2").exists() && !dir.join("q.csv").exists());
+}
+
+/// What else is done with tiles and a classifier.
+fn works_with_the_classifier(dir: &Path) {
+    // A table that was not finished is gone on with, and ends the same.
+    let whole = fs::read(dir.join("p.csv")).unwrap();
+    let predict = "predict cut/tiles --classifier c.safetensors --out p.csv --quiet";
+    let killed = format!("{predict} --format csv");
+    fs::remove_file(dir.join("p.csv")).unwrap();
+    let lines: Vec<&[u8]> = whole.split_inclusive(|byte| *byte == b'\n').collect();
+    interrupt(dir, &killed);
+    let part = dir.join("p.csv.part");
+    assert!(part.is_file() && dir.join("p.csv.part.json").is_file());
+    let begun = [lines[..5].concat(), lines[5][..3].to_vec()].concat();
+    fs::write(&part, begun).unwrap();
+    let output = simclr(dir, predict);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("going on after 4 images"), "{error}");
+    let shares = |bytes: &[u8]| -> Vec<Vec<f64>> {
+        let mut reader = csv::Reader::from_reader(bytes);
+        let records = reader.records().map(Result::unwrap);
+        records
+            .map(|row| {
+                row.iter()
+                    .skip(6)
+                    .map(|cell| cell.parse().unwrap())
+                    .collect()
+            })
+            .collect()
+    };
+    let again = shares(&fs::read(dir.join("p.csv")).unwrap());
+    for (before, after) in shares(&whole).iter().flatten().zip(again.iter().flatten()) {
+        // Other batches give other last bits.
+        assert!((before - after).abs() < 1e-4, "{before} {after}");
+    }
+    assert!(!part.exists() && !dir.join("p.csv.part.json").exists());
+
+    let said = succeeds(
+        dir,
+        "select cut/tiles --classifier c.safetensors --count 6 --group-by ^(.*)_r --per-group 1 --out next --quiet",
+    );
+    assert!(said.contains("select: 6 of"), "{said}");
+    let next = fs::read_to_string(dir.join("next/next.csv")).unwrap();
+    let mut reader = csv::Reader::from_reader(next.as_bytes());
+    let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+    let section = |row: &csv::StringRecord| row[1].split("_r").next().unwrap().to_owned();
+    let sections: std::collections::BTreeSet<String> = rows.iter().map(section).collect();
+    assert_eq!((rows.len(), sections.len()), (6, 6));
+    assert!(
+        rows.iter()
+            .all(|row| row[2].is_empty() && row[5].contains("typical of"))
+    );
+    // With these as labels, others are chosen.
+    let labels: String = rows
+        .iter()
+        .map(|row| format!("{},none\n", &row[1]))
+        .collect();
+    fs::write(dir.join("labels.csv"), format!("image,class\n{labels}")).unwrap();
+    succeeds(
+        dir,
+        "select cut/tiles --classifier c.safetensors --count 6 --labels labels.csv --out more --quiet",
+    );
+    let more = fs::read_to_string(dir.join("more/next.csv")).unwrap();
+    assert!(rows.iter().all(|row| !more.contains(&row[1])));
+
+    let said = succeeds(
+        dir,
+        "labels convert p.csv tasks.json --from-format csv --to-format label-studio",
+    );
+    assert!(said.contains("-> tasks.json"), "{said}");
+    let tasks = fs::read_to_string(dir.join("tasks.json")).unwrap();
+    assert!(tasks.contains("predictions"));
+
+    succeeds(
+        dir,
+        "explain cut/tiles.csv --classifier c.safetensors --section 999-U9999A-1H-1-A --cells 3 --most 4 --out why --quiet",
+    );
+    let page = fs::read_to_string(dir.join("why/report.html")).unwrap();
+    assert!(page.contains("999-U9999A-1H-1-A, from the top:"), "{page}");
+
+    succeeds(
+        dir,
+        "finetune --checkpoint run/model.safetensors --labels cut/tiles.csv --image-size 32 --train-epochs 1 --model-dir ft --out ft.safetensors --quiet",
+    );
+    succeeds(
+        dir,
+        "predict cut/tiles --classifier ft.safetensors --out q.csv --quiet",
+    );
+    fs::remove_file(dir.join("q.csv")).unwrap();
+
+    succeeds(
+        dir,
+        "export --checkpoint run/model.safetensors --image-size 32 --out n.onnx",
+    );
+    succeeds(
+        dir,
+        "export --checkpoint run/model.safetensors --format torchvision --out t.safetensors",
+    );
+    let said = succeeds(dir, "import --from t.safetensors --out i.safetensors");
+    assert!(said.contains("wrote i.safetensors"), "{said}");
+    let said = succeeds(dir, "inspect i.safetensors --verify");
+    assert!(said.contains("no damage found"), "{said}");
+    let mut bytes = fs::read(dir.join("i.safetensors")).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(dir.join("broken.safetensors"), bytes).unwrap();
+    let said = fails(dir, "inspect broken.safetensors --verify", 1);
+    assert!(
+        said.contains("the checkpoint is damaged: 1 error"),
+        "{said}"
+    );
+
+    let output = simclr(
+        dir,
+        "--log-format json embed --checkpoint c.safetensors --image-dir cut/tiles --image-size 32 --out g.safetensors",
+    );
+    let lines = String::from_utf8(output.stderr).unwrap();
+    for line in lines.lines() {
+        let object: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(object["stage"], "embedding");
+    }
+    assert!(lines.contains("total_steps"));
+}
+
+/// Runs a command and kills it as soon as it has begun with its file.
+fn interrupt(dir: &Path, arguments: &str) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_simclr"))
+        .current_dir(dir)
+        .args(arguments.split_whitespace())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    while !dir.join("p.csv.part.json").is_file() && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 #[test]

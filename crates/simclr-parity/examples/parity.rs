@@ -12,13 +12,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use simclr_cli::terminal::{show_warnings, with_sources};
 use simclr_parity::CaseReport;
 use simclr_testkit::golden_cases;
-
-#[path = "../../../examples/common/exit.rs"]
-mod exit;
-
-use exit::{show_warnings, with_sources};
 
 /// Compares simclr with tensors recorded from the original TensorFlow code.
 #[derive(Parser)]

@@ -3,7 +3,7 @@
 use clap::{Args, Command};
 use clap_complete::{Shell, generate};
 
-use crate::AnyResult;
+use crate::terminal::AnyResult;
 
 /// Prints the completions of commands and options for a shell.
 #[derive(Debug, Args)]

@@ -7,12 +7,13 @@ use candle_core::{Device, Tensor};
 use clap::Args;
 use simclr_augment::Policy;
 use simclr_checkpoint::LoadNetwork;
-use simclr_data::{Dataset, DatasetExt, ImageFolder};
+use simclr_data::{Dataset, DatasetExt};
 use simclr_eval::Features;
 use simclr_model::Encoder;
 use simclr_progress::{ProgressMode, Stage};
 
-use crate::AnyResult;
+use crate::options::FolderArguments;
+use crate::terminal::{AnyResult, complain, say};
 
 /// Writes an encoder's features of each image, as safetensors.
 ///
@@ -32,19 +33,16 @@ pub(crate) struct Arguments {
     /// The file to write.
     #[arg(long)]
     out: PathBuf,
-    /// Leave out images that cannot be read, and list them.
-    #[arg(long)]
-    skip_unreadable: bool,
+    #[command(flatten)]
+    folder: FolderArguments,
 }
 
 impl Arguments {
     pub(crate) fn run(&self, progress: ProgressMode) -> AnyResult {
         let encoder = Encoder::load(&self.checkpoint, &Device::Cpu)?.frozen();
-        let images = ImageFolder::builder(&self.image_dir)
-            .skip_unreadable(self.skip_unreadable)
-            .open()?;
+        let images = self.folder.builder(&self.image_dir).open()?;
         if !images.report().is_clean() {
-            eprintln!("{}", images.report());
+            complain(images.report());
         }
 
         let stage = Stage::new("embedding", images.len().div_ceil(64) as u64);
@@ -52,6 +50,11 @@ impl Arguments {
         let policy = Policy::probe(self.image_size);
         let features =
             Features::extract_showing(&encoder, images.shared(), &policy, progress.as_mut())?;
+        let mut rows = features.values.chunks(features.size.max(1));
+        if let Some(image) = rows.position(|row| row.iter().any(|value| !value.is_finite())) {
+            let name = images.name(image);
+            return Err(format!("{name}: its features are not finite; nothing was written").into());
+        }
         progress.finish(&format!(
             "{} images, {} numbers each",
             features.len(),
@@ -75,7 +78,11 @@ impl Arguments {
             ("labels", Tensor::new(labels, &Device::Cpu)?),
         ];
         safetensors::serialize_to_file(tensors, Some(metadata), &self.out)?;
-        println!("embed: {} images -> {}", features.len(), self.out.display());
+        say(format_args!(
+            "embed: {} images -> {}",
+            features.len(),
+            self.out.display()
+        ));
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use simclr_drillcore::{
     intervals_by_depth, read_tiles, stay_from_intervals,
 };
 
-use crate::AnyResult;
+use crate::terminal::{AnyResult, complain, say};
 
 /// Makes a log by depth of what a classifier said about tiles.
 ///
@@ -25,9 +25,9 @@ pub(crate) struct Arguments {
     /// The folder for the log.
     #[arg(long)]
     out: PathBuf,
-    /// How neighbours in depth influence each other.
-    #[arg(long, value_enum, default_value = "hmm")]
-    smoothing: SmoothingName,
+    /// How neighbours in depth influence each other [default: none; hmm with --stay or --intervals].
+    #[arg(long, value_enum)]
+    smoothing: Option<SmoothingName>,
     /// The probability that one centimetre further down the class is the same [default: 0.97, or from
     /// --intervals].
     #[arg(long)]
@@ -60,10 +60,10 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum SmoothingName {
-    /// A hidden Markov model.
-    Hmm,
     /// Not at all.
     None,
+    /// A hidden Markov model, for predictions that flicker from tile to tile.
+    Hmm,
 }
 
 /// A length in metres.
@@ -86,10 +86,10 @@ impl Arguments {
         let predictions = Predictions::read(&self.predictions)?;
         let (predicted, without) = predictions.of_tiles(&tiles)?;
         if without > 0 {
-            eprintln!(
+            complain(format_args!(
                 "warning: {without} of {} tiles have no prediction and are gaps in the log",
                 tiles.len()
-            );
+            ));
         }
         let columns = self
             .column
@@ -102,9 +102,12 @@ impl Arguments {
             (None, stay) => stay,
         };
         let smoothing = match (self.smoothing, stay) {
-            (SmoothingName::None, _) => Smoothing::None,
-            (SmoothingName::Hmm, Some(stay)) => Smoothing::Viterbi { stay },
-            (SmoothingName::Hmm, None) => Smoothing::default(),
+            (Some(SmoothingName::None), Some(_)) => {
+                return Err("--stay and --intervals are for --smoothing hmm".into());
+            }
+            (None | Some(SmoothingName::None), None) => Smoothing::None,
+            (_, Some(stay)) => Smoothing::Viterbi { stay },
+            (Some(SmoothingName::Hmm), None) => Smoothing::VITERBI,
         };
         let settings = LogSettings::default()
             .with_smoothing(smoothing)
@@ -122,12 +125,12 @@ impl Arguments {
         let comparison = output.write(&log, &self.out)?;
         let intervals = log.beds().iter().filter(|bed| bed.class.is_some()).count();
         let (top, bottom) = log.range();
-        println!(
+        say(format_args!(
             "log: {intervals} intervals from {top:.2} to {bottom:.2} m -> {}",
             self.out.join("log.html").display()
-        );
+        ));
         if let Some(comparison) = comparison {
-            println!(
+            say(format_args!(
                 "truth: {:.1} % of {:.2} m have the right class; shares by metre are wrong by {:.1} points; boundaries: \
                  median error {}",
                 100.0 * comparison.agreement,
@@ -136,7 +139,7 @@ impl Arguments {
                 comparison
                     .median_boundary_error_cm()
                     .map_or("none".to_owned(), |error| format!("{error:.1} cm"))
-            );
+            ));
         }
         Ok(())
     }

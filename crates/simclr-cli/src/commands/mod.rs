@@ -1,9 +1,16 @@
-//! The program's commands: the options of each, and what it does with the libraries.
+//! One module per command: its options, and what it does.
 
 pub(crate) mod completions;
 pub(crate) mod embed;
+pub(crate) mod explain;
+pub(crate) mod export;
+pub(crate) mod finetune;
+pub(crate) mod import;
+pub(crate) mod inspect;
+pub(crate) mod labels;
 pub(crate) mod log;
 pub(crate) mod predict;
 pub(crate) mod pretrain;
 pub(crate) mod probe;
+pub(crate) mod select;
 pub(crate) mod tiles;

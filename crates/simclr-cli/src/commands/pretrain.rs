@@ -1,15 +1,23 @@
 //! `simclr pretrain`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use candle_core::Device;
 use clap::{Args, ValueEnum};
+use simclr_checkpoint::LoadNetwork;
 use simclr_data::Seed;
-use simclr_model::Stem;
+use simclr_model::{Freeze, GradientCheckpointing, SimClr, Stem};
 use simclr_optim::LearningRateScaling;
 use simclr_progress::ProgressMode;
 use simclr_train::{LoopConfig, Pretrain, PretrainConfig};
 
-use crate::{AnyResult, images};
+use crate::images;
+use crate::interrupt::pause_handle;
+use crate::terminal::{AnyResult, say};
+
+/// Time between checkpoints.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(600);
 
 /// Trains an encoder on images without labels.
 ///
@@ -46,6 +54,19 @@ pub(crate) struct Arguments {
     /// Strength of the colour jitter.
     #[arg(long)]
     color_jitter_strength: Option<f64>,
+    /// Flip and turn views in every direction: for rocks that have no up.
+    #[arg(long)]
+    rock_symmetries: bool,
+    /// Go on from this network, in our format, instead of from random weights; the ResNet is its.
+    #[arg(long, conflicts_with_all = ["resnet_depth", "stem"])]
+    checkpoint: Option<PathBuf>,
+    /// Freeze the stem and the block groups up to this one; -1 freezes nothing.
+    #[arg(long, default_value = "-1", allow_hyphen_values = true)]
+    fine_tune_after_block: Freeze,
+    /// Keep only the inputs of the network's blocks for the backward pass, and compute the rest
+    /// again: less memory, more time, the same results.
+    #[arg(long)]
+    gradient_checkpointing: bool,
     /// Seed of everything.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -62,9 +83,12 @@ enum StemName {
 impl Arguments {
     pub(crate) fn run(&self, progress: ProgressMode) -> AnyResult {
         let images = images::unlabelled(&self.images)?;
+        let load = |path: &PathBuf| SimClr::load(path, &Device::Cpu);
+        let start = self.checkpoint.as_ref().map(load).transpose()?;
         let mut config = PretrainConfig::resnet(self.resnet_depth)
             .with_image_size(self.image_size)
             .with_batch_size(self.train_batch_size)
+            .with_freeze(self.fine_tune_after_block)
             .with_seed(Seed(self.seed))
             .with_linear_classifier(false);
         config.loss.temperature = self.temperature;
@@ -72,6 +96,9 @@ impl Arguments {
             StemName::Imagenet => Stem::ImageNet,
             StemName::Cifar => Stem::Cifar,
         };
+        if let Some(network) = &start {
+            config.encoder = network.encoder().config().clone();
+        }
         if let Some(strength) = self.color_jitter_strength {
             config.policy = config.policy.clone().with_color_jitter_strength(strength);
         }
@@ -83,16 +110,27 @@ impl Arguments {
             .with_scaling(LearningRateScaling::Sqrt)
             .with_warmup_epochs(warmup)
             .with_epochs(self.train_epochs);
-        let run = Pretrain::new(config)
+        if self.rock_symmetries {
+            config.policy = config.policy.clone().with_rock_symmetries();
+        }
+        let mut run = Pretrain::new(config)
             .progress(progress)
-            .run(images, &self.model_dir)?;
+            .callback(pause_handle())
+            .checkpoint_interval(CHECKPOINT_INTERVAL);
+        if self.gradient_checkpointing {
+            run = run.gradient_checkpointing(GradientCheckpointing::PerBlock);
+        }
+        if let Some(network) = &start {
+            run = run.start_from(network.store()?);
+        }
+        let run = run.run(images, &self.model_dir)?;
         let last = run.result.last_epoch();
-        println!(
+        say(format_args!(
             "pretrain: contrastive loss {:.2}, the other view found in {:.1} % of the cases -> {}",
             last.contrast_loss,
             100.0 * last.contrast_accuracy,
             run.model_file.display()
-        );
+        ));
         Ok(())
     }
 }

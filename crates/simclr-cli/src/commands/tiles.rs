@@ -9,7 +9,7 @@ use simclr_drillcore::{
 };
 use simclr_progress::{ProgressMode, Stage, StepUpdate};
 
-use crate::AnyResult;
+use crate::terminal::{AnyResult, complain, say};
 
 /// Cuts photographs of core sections into square tiles of the core's width.
 ///
@@ -86,7 +86,7 @@ impl Arguments {
             .map(|path| IntervalTable::read(path, &columns))
             .transpose()?;
         for warning in depths.iter().flat_map(DepthTable::warnings) {
-            eprintln!("warning: {warning}");
+            complain(format_args!("warning: {warning}"));
         }
         let run = TileRun::default()
             .with_settings(settings)
@@ -119,13 +119,13 @@ impl Arguments {
             .iter()
             .filter(|tile| tile.class.is_some())
             .count();
-        println!(
+        say(format_args!(
             "tiles: {} of {} sections ({left_out} squares left out, {without} sections without tiles, {labelled} tiles \
              with a class) -> {}",
             report.tiles.len(),
             report.sections.len(),
             self.out.join("tiles.csv").display()
-        );
+        ));
         Ok(())
     }
 }

@@ -1,18 +1,18 @@
-//! How examples begin, speak and end.
-#![allow(dead_code)] // Each example uses a part of it.
+//! How programs begin, speak and end.
 
 use std::error::Error;
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use tracing_subscriber::EnvFilter;
 
-/// What the examples return.
-pub(crate) type AnyResult<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
+/// What programs return.
+pub type AnyResult<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// Prints the libraries' warnings on standard error; `RUST_LOG=info` prints more.
-pub(crate) fn show_warnings() {
+pub fn show_warnings() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -25,7 +25,7 @@ pub(crate) fn show_warnings() {
 
 /// Prints a line on standard output. Whoever closed it does not want the line, and that is no
 /// reason to end; what else goes wrong there is said on standard error.
-pub(crate) fn say(text: impl Display) {
+pub fn say(text: impl Display) {
     if let Err(error) = writeln!(io::stdout(), "{text}")
         && error.kind() != ErrorKind::BrokenPipe
     {
@@ -34,13 +34,13 @@ pub(crate) fn say(text: impl Display) {
 }
 
 /// Prints a line on standard error, if that is open.
-pub(crate) fn complain(text: impl Display) {
+pub fn complain(text: impl Display) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// Runs the example, and says in a sentence what went wrong. An error that is returned from
-/// `main` would be shown as the fields of its type.
-pub(crate) fn exit<E: Into<Box<dyn Error + Send + Sync>>>(
+/// Runs a program, and says in a sentence what went wrong, after the program's name. An error that
+/// is returned from `main` would be shown as the fields of its type.
+pub fn exit<E: Into<Box<dyn Error + Send + Sync>>>(
     run: impl FnOnce() -> Result<(), E>,
 ) -> ExitCode {
     show_warnings();
@@ -48,14 +48,21 @@ pub(crate) fn exit<E: Into<Box<dyn Error + Send + Sync>>>(
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let message = with_sources(error.into().as_ref());
-            complain(format_args!("{}: {message}", env!("CARGO_CRATE_NAME")));
+            complain(format_args!("{}: {message}", program()));
             ExitCode::FAILURE
         }
     }
 }
 
+/// The name that the program was called by.
+fn program() -> String {
+    let path = std::env::args_os().next().map(PathBuf::from);
+    let name = path.as_deref().and_then(Path::file_stem);
+    name.map_or("simclr".into(), |name| name.to_string_lossy().into_owned())
+}
+
 /// The error's message and those of its sources that it does not end with.
-pub(crate) fn with_sources(error: &dyn Error) -> String {
+pub fn with_sources(error: &dyn Error) -> String {
     let mut message = error.to_string();
     let mut source = error.source();
     while let Some(inner) = source {

@@ -1,5 +1,4 @@
-//! Examples that save their work when they are interrupted.
-#![allow(dead_code)] // Each example uses a part of it.
+//! Programs that save their work when they are interrupted.
 
 use std::error::Error;
 use std::io;
@@ -9,21 +8,21 @@ use std::sync::{Arc, LazyLock};
 
 use signal_hook::consts::signal;
 use signal_hook::flag;
-use simclr::train::PauseHandle;
+use simclr_train::PauseHandle;
 
-use super::exit::exit;
+use crate::terminal::exit;
 
-/// What Ctrl-C, SIGTERM and SIGHUP pause in an example that [`exit_paused`] runs.
+/// What Ctrl-C, SIGTERM and SIGHUP pause in a program that [`exit_paused`] runs.
 static PAUSE: LazyLock<PauseHandle> = LazyLock::new(PauseHandle::default);
 
-/// The handle that ends training and studies when the example is interrupted.
-pub(crate) fn pause_handle() -> PauseHandle {
+/// The handle that ends training and studies when the program is interrupted.
+pub fn pause_handle() -> PauseHandle {
     PAUSE.clone()
 }
 
-/// [`exit`] for an example that saves its work when it is interrupted: its status says by which
+/// [`exit`] for a program that saves its work when it is interrupted: its status says by which
 /// signal. A second one ends it at once.
-pub(crate) fn exit_paused<E: Into<Box<dyn Error + Send + Sync>>>(
+pub fn exit_paused<E: Into<Box<dyn Error + Send + Sync>>>(
     run: impl FnOnce() -> Result<(), E>,
 ) -> ExitCode {
     let mut received = None;

@@ -1,14 +1,13 @@
-//! The options of examples that read image files.
-#![allow(dead_code)] // Each example uses a part of it.
+//! Options that programs share.
 
 use std::path::Path;
 
 use clap::Args;
-use simclr::data::{DecodeOptions, ImageFolder, ImageFolderBuilder};
+use simclr_data::{DecodeOptions, ImageFolder, ImageFolderBuilder};
 
 /// How image files are decoded.
 #[derive(Args, Debug, Clone, Copy)]
-pub(crate) struct DecodeArguments {
+pub struct DecodeArguments {
     /// The most pixels that a picture may have.
     #[arg(long, default_value_t = DecodeOptions::default().max_pixels)]
     max_pixels: u64,
@@ -19,16 +18,17 @@ pub(crate) struct DecodeArguments {
 
 /// How a folder of image files is read.
 #[derive(Args, Debug, Clone, Copy)]
-pub(crate) struct FolderArguments {
+pub struct FolderArguments {
     /// Leave out images that cannot be read, and list them.
     #[arg(long)]
-    pub(crate) skip_unreadable: bool,
+    pub skip_unreadable: bool,
     #[command(flatten)]
     decode: DecodeArguments,
 }
 
 impl DecodeArguments {
-    pub(crate) fn options(self) -> DecodeOptions {
+    /// The options as the library has them.
+    pub fn options(self) -> DecodeOptions {
         DecodeOptions::default()
             .with_max_pixels(self.max_pixels)
             .with_apply_orientation(self.apply_orientation)
@@ -36,14 +36,15 @@ impl DecodeArguments {
 }
 
 impl FolderArguments {
-    pub(crate) fn builder(self, dir: &Path) -> ImageFolderBuilder {
+    /// The builder of a folder's images.
+    pub fn builder(self, dir: &Path) -> ImageFolderBuilder {
         ImageFolder::builder(dir)
             .skip_unreadable(self.skip_unreadable)
             .decode_options(self.decode.options())
     }
 
     /// The first option that is for image files and was given.
-    pub(crate) fn given(self) -> Option<&'static str> {
+    pub fn given(self) -> Option<&'static str> {
         let DecodeOptions {
             max_pixels,
             apply_orientation,

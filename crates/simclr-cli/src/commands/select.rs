@@ -1,0 +1,204 @@
+//! `simclr select`.
+
+use std::collections::HashSet;
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use image::{DynamicImage, ImageFormat, RgbImage};
+use simclr_classifier::Classifier;
+use simclr_data::{Dataset, DatasetExt, Groups, ImageFolder, Seed, decode_file};
+use simclr_labels::{LabelFormat, read_labels};
+use simclr_progress::{ProgressMode, Stage};
+use simclr_report::{Cell, Report, Table};
+use simclr_selection::{Choice, Pool, SelectionConfig, Strategy};
+
+use crate::terminal::{AnyResult, say};
+
+/// Side of the pictures on the page, in pixels.
+const THUMBNAIL: u32 = 160;
+
+/// Says which images to label next, and why.
+///
+/// Writes `next.csv` (rank, image, the most probable classes, the reason; the column `class` is
+/// empty for the label) and `report.html` with the pictures.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The images: a folder, searched to the bottom.
+    images: PathBuf,
+    /// A classifier, as `simclr probe` makes it: its encoder's features say which images look
+    /// alike, its probabilities about which it is unsure.
+    #[arg(long)]
+    classifier: PathBuf,
+    /// The folder for table and page.
+    #[arg(long)]
+    out: PathBuf,
+    /// How images are chosen: random, uncertainty, coreset, typicality or mixed.
+    #[arg(long, default_value_t = Strategy::Mixed)]
+    strategy: Strategy,
+    /// How many images.
+    #[arg(long, default_value_t = 30)]
+    count: usize,
+    /// At most so many images of each group (see --group-by).
+    #[arg(long, requires = "group_by")]
+    per_group: Option<usize>,
+    /// What a group's file names agree in, captured by this regular expression: `^(.*)_r` for the
+    /// tiles of a section.
+    #[arg(long)]
+    group_by: Option<String>,
+    /// A table (CSV) of the images that have a label already, as `image,class`.
+    #[arg(long)]
+    labels: Option<PathBuf>,
+    /// Seed of clusters and of random choices.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+impl Arguments {
+    pub(crate) fn run(&self, progress: ProgressMode) -> AnyResult {
+        let config = SelectionConfig::default()
+            .with_strategy(self.strategy)
+            .with_count(self.count)
+            .with_per_group(self.per_group)
+            .with_seed(Seed(self.seed));
+        config.validate()?;
+        let classifier = Classifier::load(&self.classifier)?;
+        let images = ImageFolder::unlabelled(&self.images)?;
+        let labelled = self.labelled(&images)?;
+        let stage = Stage::new("select", Classifier::prediction_steps(images.len()) as u64);
+        let mut progress = progress.start(stage);
+        let described = classifier.describe(images.shared(), progress.as_mut())?;
+        progress.finish("done");
+        let classes = classifier.classes();
+        let mut pool = Pool::new(&described.features, described.size)?
+            .with_labelled(&labelled)?
+            .with_probabilities(described.probabilities(), classes.len())?;
+        if let Some(pattern) = &self.group_by {
+            let groups = Groups::by_pattern(&images, pattern)?;
+            pool = pool.with_groups(
+                (0..images.len())
+                    .filter_map(|index| groups.group_of(index))
+                    .collect(),
+            )?;
+        }
+        let row = |choice: &Choice| {
+            let prediction = &described.predictions[choice.index];
+            Row {
+                image: images.name(choice.index),
+                path: images.paths()[choice.index].clone(),
+                first: classes[prediction.class].clone(),
+                second: classes[prediction.second].clone(),
+                reason: choice.reason.clone(),
+            }
+        };
+        let rows: Vec<Row> = pool.select(&config)?.iter().map(row).collect();
+        let page = self.page(&rows, images.len())?.write(&self.out)?;
+        self.table(&rows).save_csv(&self.out.join("next.csv"))?;
+        say(format_args!(
+            "select: {} of {} images by {} -> {}",
+            rows.len(),
+            images.len() - labelled.len(),
+            self.strategy,
+            page.display()
+        ));
+        Ok(())
+    }
+}
+
+/// What is written about an image.
+struct Row {
+    image: String,
+    path: PathBuf,
+    first: String,
+    second: String,
+    reason: String,
+}
+
+impl Arguments {
+    /// The images that have a label already.
+    fn labelled(&self, images: &ImageFolder) -> AnyResult<Vec<usize>> {
+        let Some(table) = &self.labels else {
+            return Ok(Vec::new());
+        };
+        let labels = read_labels(table, LabelFormat::Csv)?;
+        // Paths in the table are relative to the table, or to the images.
+        let folder = table.parent().unwrap_or(Path::new(""));
+        let paths: HashSet<PathBuf> = labels
+            .iter()
+            .filter_map(|label| folder.join(&label.image).canonicalize().ok())
+            .collect();
+        let names: HashSet<&str> = labels.iter().map(|label| label.image.as_str()).collect();
+        let has_label = |&index: &usize| {
+            let path = images.paths()[index].canonicalize();
+            names.contains(images.name(index).as_str())
+                || path.is_ok_and(|path| paths.contains(&path))
+        };
+        let labelled: Vec<usize> = (0..images.len()).filter(has_label).collect();
+        if labelled.is_empty() {
+            return Err(format!(
+                "{}: none of its {} labels is about an image below {}",
+                table.display(),
+                labels.len(),
+                self.images.display()
+            )
+            .into());
+        }
+        Ok(labelled)
+    }
+
+    /// The table with an empty column for the classes.
+    fn table(&self, rows: &[Row]) -> Table {
+        let caption = format!(
+            "{} images to label, chosen by {}.",
+            rows.len(),
+            self.strategy
+        );
+        let columns = [
+            "rank",
+            "image",
+            "class",
+            "most probable",
+            "second",
+            "reason",
+        ];
+        let table = Table::new("next", caption).columns(columns);
+        (1..)
+            .zip(rows)
+            .fold(table, |table, (rank, row): (usize, &Row)| {
+                let [image, first, second, reason] =
+                    [&row.image, &row.first, &row.second, &row.reason]
+                        .map(|text| Cell::Text(text.clone()));
+                let class = Cell::Text(String::new());
+                table.row([rank.into(), image, class, first, second, reason])
+            })
+    }
+
+    fn page(&self, rows: &[Row], images: usize) -> AnyResult<Report> {
+        let finding = format!(
+            "{} of {images} images are worth a label next, by the strategy {}.",
+            rows.len(),
+            self.strategy
+        );
+        let question = "Which images should be labelled next?";
+        let mut report = Report::new("Images to label", question).finding(finding);
+        for (rank, row) in (1..).zip(rows) {
+            let name = format!("image-{rank}");
+            let caption = format!(
+                "{rank}. {}: {} or {}; {}.",
+                row.image, row.first, row.second, row.reason
+            );
+            report = report.image(name, thumbnail(&row.path)?, caption);
+        }
+        Ok(report.section("Table").table(self.table(rows)))
+    }
+}
+
+/// A small picture of an image, as PNG.
+fn thumbnail(path: &Path) -> AnyResult<Vec<u8>> {
+    let image = DynamicImage::ImageRgb8(RgbImage::try_from(decode_file(path)?)?);
+    let mut png = Cursor::new(Vec::new());
+    image
+        .thumbnail(THUMBNAIL, THUMBNAIL)
+        .write_to(&mut png, ImageFormat::Png)?;
+    Ok(png.into_inner())
+}
