@@ -130,6 +130,7 @@ fn pretrain(flags: &Flags, images: &Images, model_dir: &Path) -> AnyResult {
     let config = flags.on_network(flags.pretrain_config(), start.as_ref())?;
     let mut run = flags
         .with_checkpoints(Pretrain::new(config))
+        .gradient_checkpointing(flags.checkpointing())
         .progress(ProgressMode::Auto)
         .callback(pause_handle());
     if let Some(network) = start {
@@ -162,6 +163,7 @@ fn fine_tune(flags: &Flags, images: &Images, model_dir: &Path) -> AnyResult {
     let run = flags
         .with_checkpoints(FineTune::new(config))
         .start_from(start.store()?)
+        .gradient_checkpointing(flags.checkpointing())
         .progress(ProgressMode::Auto)
         .callback(pause_handle())
         .run(&split, model_dir)?;

@@ -5,6 +5,10 @@
 //! Prints a line `KEY value unit` per figure, the median of several repetitions, and a
 //! line `KEY.peak_memory value MB`: by how much the process outgrew its start. Every
 //! figure is taken in a process of its own, so that none inherits another's memory.
+//!
+//! A step of another network, image size or batch is `step.resnet50.224.b32`; its lines
+//! `KEY.resident_memory` and `KEY.estimated_memory` are the process's peak and what was
+//! estimated before.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -17,7 +21,7 @@ use simclr::model::{GradientCheckpointing, Stem};
 use simclr::optim::{OptimizerConfig, SgdConfig};
 use simclr::optim::{ScheduleConfig, WarmupCosine};
 use simclr::prelude::*;
-use simclr::train::{ContrastiveObjective, Trainer};
+use simclr::train::{ContrastiveObjective, MemoryEstimate, Trainer};
 use simclr_cli::terminal::{AnyResult, exit, say};
 
 /// Every figure that can be taken.
@@ -47,8 +51,15 @@ struct Arguments {
     #[arg(long)]
     image_dir: Option<PathBuf>,
     /// Keep only the blocks' inputs for the backward pass of `step`, and compute the rest again.
+    #[arg(long, alias = "recompute-blocks")]
+    gradient_checkpointing: bool,
+    /// Embed so many images of a `step` at a time, as a gradient cache does.
     #[arg(long)]
-    recompute_blocks: bool,
+    gradient_cache: Option<usize>,
+    /// How often a `step` is measured, after two steps that are not; with 0 it is the first step
+    /// that is.
+    #[arg(long, default_value_t = 3)]
+    repetitions: usize,
     /// Measure one key in this process.
     #[arg(long, hide = true)]
     in_process: bool,
@@ -65,13 +76,17 @@ fn run(arguments: &Arguments) -> AnyResult<()> {
     }
     for key in keys {
         let mut command = Command::new(std::env::current_exe()?);
-        command.args([key, "--in-process"]);
+        command.args([key.as_str(), "--in-process"]);
         if let Some(dir) = &arguments.image_dir {
             command.arg("--image-dir").arg(dir);
         }
-        if arguments.recompute_blocks {
-            command.arg("--recompute-blocks");
+        if arguments.gradient_checkpointing {
+            command.arg("--gradient-checkpointing");
         }
+        if let Some(images) = arguments.gradient_cache {
+            command.args(["--gradient-cache", &images.to_string()]);
+        }
+        command.args(["--repetitions", &arguments.repetitions.to_string()]);
         if !command.status()?.success() {
             return Err(format!("measuring {key} failed").into());
         }
@@ -80,16 +95,20 @@ fn run(arguments: &Arguments) -> AnyResult<()> {
 }
 
 impl Arguments {
-    fn keys(&self) -> AnyResult<Vec<&'static str>> {
+    fn keys(&self) -> AnyResult<Vec<String>> {
+        let keys = || KEYS.into_iter().map(str::to_owned);
         if self.what.is_empty() {
-            let needs_files = |key: &&str| *key == "decode" && self.image_dir.is_none();
-            return Ok(KEYS.into_iter().filter(|key| !needs_files(key)).collect());
+            let needs_files = |key: &String| *key == "decode" && self.image_dir.is_none();
+            return Ok(keys().filter(|key| !needs_files(key)).collect());
         }
         let mut chosen = Vec::new();
         for what in &self.what {
-            let of_group = |key: &&str| *key == what || key.split('.').next() == Some(what);
+            let of_group = |key: &String| key == what || key.split('.').next() == Some(what);
             let before = chosen.len();
-            chosen.extend(KEYS.into_iter().filter(of_group));
+            chosen.extend(keys().filter(of_group));
+            if chosen.len() == before && what.starts_with("step.resnet") {
+                chosen.push(what.clone());
+            }
             if chosen.len() == before {
                 return Err(
                     format!("unknown figure `{what}`; there are {}", KEYS.join(", ")).into(),
@@ -103,11 +122,6 @@ impl Arguments {
 /// Takes one figure and prints it.
 fn measure(key: &str, arguments: &Arguments) -> AnyResult<()> {
     let image_dir = arguments.image_dir.as_deref();
-    let checkpointing = if arguments.recompute_blocks {
-        GradientCheckpointing::PerBlock
-    } else {
-        GradientCheckpointing::None
-    };
     let start = Memory::now();
     let parts: Vec<&str> = key.split('.').collect();
     let number = |text: &str| {
@@ -117,10 +131,12 @@ fn measure(key: &str, arguments: &Arguments) -> AnyResult<()> {
     let (value, unit) = match parts.as_slice() {
         ["step", network, size, batch, stem @ ..] => {
             let encoder = network_config(number(network)?, !stem.is_empty());
-            (
-                step(encoder, number(size)?, number(batch)?, checkpointing)?,
-                "views/s",
-            )
+            let config = PretrainConfig::default()
+                .with_view_size(number(size)?)
+                .with_encoder(encoder)
+                .with_batch_size(number(batch)?)
+                .with_gradient_cache(arguments.gradient_cache);
+            (step(key, config, arguments)?, "views/s")
         }
         ["embed", network, size] => {
             let depth = number(network)?;
@@ -168,32 +184,45 @@ fn median_seconds(
 }
 
 /// Forward, NT-Xent, backward and momentum SGD; views per second.
-fn step(
-    encoder: ResNetConfig,
-    size: usize,
-    batch: usize,
-    checkpointing: GradientCheckpointing,
-) -> AnyResult<f64> {
-    let mut model = SimClr::initialize(&SimClrConfig::new(encoder), 1, &Device::Cpu)?;
-    model.set_gradient_checkpointing(checkpointing);
-    let loss = NtXent {
-        temperature: 0.5,
-        ..NtXent::default()
-    };
-    let optimizer = OptimizerConfig::Momentum(SgdConfig::default());
+fn step(key: &str, config: PretrainConfig, arguments: &Arguments) -> AnyResult<f64> {
     let schedule = ScheduleConfig::default()
         .with_learning_rate(0.1)
         .with_warmup_epochs(0.0);
-    let schedule = WarmupCosine::new(&schedule, batch, batch)?;
+    let config = config
+        .with_optimizer(OptimizerConfig::Momentum(SgdConfig::default()))
+        .with_weight_decay(0.0)
+        .with_schedule(schedule);
+    config.validate()?;
+    let checkpointing = if arguments.gradient_checkpointing {
+        GradientCheckpointing::PerBlock
+    } else {
+        GradientCheckpointing::None
+    };
+    let estimate = MemoryEstimate::of_step(&config, 0, checkpointing)?;
+    let batch = config.batch_size;
+    let mut model = SimClr::initialize(&config.network(0), 1, &Device::Cpu)?;
+    model.set_gradient_checkpointing(checkpointing);
     let mut trainer = Trainer::new(
         model,
-        ContrastiveObjective { loss },
-        &optimizer,
-        0.0,
-        schedule,
-    )?;
-    let views = Tensor::rand(0f32, 1f32, (2 * batch, size, size, 3), &Device::Cpu)?;
-    let seconds = median_seconds(2, 3, || Ok(trainer.step(&views, None).map(drop)?))?;
+        ContrastiveObjective { loss: config.loss },
+        &config.optimizer,
+        config.weight_decay,
+        WarmupCosine::new(&config.schedule, batch, batch)?,
+    )?
+    .with_gradient_cache(config.gradient_cache)?;
+    let (height, width) = config.policy.size;
+    let views = Tensor::rand(0f32, 1f32, (2 * batch, height, width, 3), &Device::Cpu)?;
+    let (warm_up, repetitions) = match arguments.repetitions {
+        0 => (0, 1),
+        repetitions => (2, repetitions),
+    };
+    let step = || Ok(trainer.step(&views, None).map(drop)?);
+    let seconds = median_seconds(warm_up, repetitions, step)?;
+    if let Some(memory) = Memory::now() {
+        let (peak, estimated) = (memory.peak / 1024.0, estimate.total() >> 20);
+        say(format_args!("{key}.resident_memory {peak:.0} MB"));
+        say(format_args!("{key}.estimated_memory {estimated} MB"));
+    }
     Ok(2.0 * batch as f64 / seconds)
 }
 

@@ -248,7 +248,14 @@ impl ExperimentArguments {
 
     /// [`study`](Self::study) with self-supervision on its images.
     pub(crate) fn pretraining_study(&self, name: &str, protocol: Protocol) -> AnyResult<Study> {
-        self.checked_study(name, protocol, Protocol::check_pretraining)
+        self.checked_study(name, protocol, |protocol, task| {
+            protocol.check_pretraining(task)?;
+            if self.dir(name).exists() {
+                // It may be finished, and each run is checked when it begins.
+                return Ok(());
+            }
+            protocol.check_memory(task, self.gradient_checkpointing())
+        })
     }
 
     /// Everything is checked before the folder is made, or moved aside.
@@ -298,13 +305,14 @@ impl ExperimentArguments {
 }
 
 /// Options by the ends of the settings that they set.
-const OPTIONS: [(&str, &str); 18] = [
+const OPTIONS: [(&str, &str); 19] = [
     ("pretrain.batch_size", "--train-batch-size"),
     ("pretrain.schedule.epochs", "--train-epochs"),
     ("pretrain.schedule.learning_rate", "--learning-rate"),
     ("pretrain.schedule.scaling", "--learning-rate-scaling"),
     ("pretrain.schedule.warmup_epochs", "--warmup-epochs"),
     ("pretrain.weight_decay", "--weight-decay"),
+    ("pretrain.gradient_cache", "--gradient-cache"),
     ("pretrain.loss.temperature", "--temperature"),
     (
         "pretrain.encoder",

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, ValueEnum};
-use simclr::model::{ProjectionHeadConfig, ProjectionKind};
+use simclr::model::{GradientCheckpointing, ProjectionHeadConfig, ProjectionKind};
 use simclr::optim::ScheduleConfig;
 use simclr::prelude::*;
 use simclr::train::RunSpec;
@@ -93,6 +93,12 @@ pub(crate) struct Flags {
     /// Images per step.
     #[arg(long, default_value_t = 512)]
     train_batch_size: usize,
+    /// Images that self-supervision embeds at a time, in the memory for them, whatever the batch.
+    #[arg(long)]
+    gradient_cache: Option<usize>,
+    /// Keep only the inputs of the network's blocks for the backward pass: less memory, more time.
+    #[arg(long)]
+    gradient_checkpointing: bool,
     /// Epochs of training.
     #[arg(long, default_value_t = 100)]
     train_epochs: usize,
@@ -314,7 +320,18 @@ impl Flags {
             ..config.loss
         };
         let config = config.with_loss(loss).with_policy(policy);
-        config.with_linear_classifier(self.lineareval_while_pretraining)
+        config
+            .with_linear_classifier(self.lineareval_while_pretraining)
+            .with_gradient_cache(self.gradient_cache)
+    }
+
+    /// What training keeps for the backward pass.
+    pub(crate) fn checkpointing(&self) -> GradientCheckpointing {
+        if self.gradient_checkpointing {
+            GradientCheckpointing::PerBlock
+        } else {
+            GradientCheckpointing::None
+        }
     }
 
     /// The settings of training with labels.

@@ -138,6 +138,10 @@ pub(crate) struct PretrainArguments {
     /// Train a linear classifier alongside, where there are labels.
     #[arg(long)]
     lineareval_while_pretraining: Option<bool>,
+    /// Embed so many images at a time, in the memory for them, whatever the batch: exact loss,
+    /// batch norm's statistics over these images, a second forward pass.
+    #[arg(long, value_name = "IMAGES")]
+    gradient_cache: Option<usize>,
     /// Write event files for TensorBoard into the folders of the training runs.
     #[cfg(feature = "tensorboard")]
     #[arg(long)]
@@ -208,6 +212,9 @@ impl PretrainArguments {
             &self.lineareval_while_pretraining,
             &mut config.linear_classifier,
         );
+        if self.gradient_cache.is_some() {
+            config.gradient_cache = self.gradient_cache;
+        }
         let schedule = &mut config.schedule;
         put(&self.train_epochs, &mut schedule.epochs);
         put(&self.learning_rate, &mut schedule.learning_rate);

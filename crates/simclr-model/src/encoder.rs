@@ -87,24 +87,13 @@ impl Encoder {
         builder.batch_norm = config.batch_norm();
         builder.enter(ModelStage::Stem);
         let stem = builder.checkpointable(|builder| Stem::new(builder, config))?;
-        let (kind, counts) = config.structure()?;
         let mut groups = [const { Vec::new() }; 4];
-        let mut input = config.filters(1);
-        for ((group, blocks), count) in (1..).zip(&mut groups).zip(counts) {
+        for ((group, blocks), shapes) in (1..).zip(&mut groups).zip(BlockShape::all(config)?) {
             builder.enter(ModelStage::BlockGroup(group));
-            for index in 0..count {
-                let filters = config.filters(group);
-                let shape = BlockShape {
-                    kind,
-                    input,
-                    filters,
-                    stride: if index == 0 && group > 1 { 2 } else { 1 },
-                    first: index == 0,
-                };
+            for (index, shape) in shapes.into_iter().enumerate() {
                 let path = format!("encoder.block_group{group}.block{index}");
                 let block = |builder: &mut Builder<'_>| Block::new(builder, &path, shape, config);
                 blocks.push(builder.checkpointable(block)?);
-                input = filters * kind.expansion();
             }
         }
         Ok((stem, groups))

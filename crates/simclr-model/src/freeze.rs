@@ -16,6 +16,9 @@ pub enum Mode {
     /// Batch norm uses the batch's statistics and updates its moving ones; gradients reach the
     /// parameters that are not frozen.
     Train,
+    /// The same numbers as in [`Train`](Self::Train), but the moving statistics stay, no
+    /// gradient reaches a parameter, and no activation is saved.
+    TrainNoGrad,
     /// Batch norm uses the moving statistics, nothing changes, and no gradient reaches a
     /// parameter, so no activation is saved.
     Infer,

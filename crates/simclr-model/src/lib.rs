@@ -74,6 +74,7 @@
 //! # Versions
 //! Signatures show types of candle 0.11, re-exported as [`candle_core`] and [`candle_nn`].
 
+mod activation_memory;
 mod batch_norm_calibration;
 mod builder;
 mod checks;

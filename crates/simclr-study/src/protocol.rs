@@ -7,8 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use simclr_augment::Policy;
 use simclr_data::{AugmentedDataset, Dataset, DatasetExt, OfflineAugmentation, Seed};
 use simclr_eval::ProbeSuite;
-use simclr_model::{Freeze, ResNetConfig};
-use simclr_train::{FineTuneConfig, LoopConfig, PretrainConfig};
+use simclr_model::{Freeze, GradientCheckpointing, ResNetConfig};
+use simclr_train::{FineTuneConfig, LoopConfig, Pretrain, PretrainConfig};
 
 use crate::error::{Error, Result};
 use crate::fold_scheme::FoldScheme;
@@ -253,6 +253,23 @@ impl Protocol {
                     return Err(Error::setting("batch size", expected, found));
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Fails if self-supervision on a task's images takes more memory than there is:
+    /// [`RunSpec::check_memory`](simclr_train::RunSpec::check_memory).
+    ///
+    /// # Errors
+    /// What such a run needs, what there is, and what would take less.
+    pub fn check_memory(&self, task: &Task, checkpointing: GradientCheckpointing) -> Result<()> {
+        let Some(&seed) = self.seeds.first() else {
+            return Ok(());
+        };
+        let pretrain = Pretrain::new(self.pretrain.clone()).gradient_checkpointing(checkpointing);
+        for fold in task.folds(&self.folds, seed)?.iter().take(1) {
+            let images = task.unlabelled(fold, 1.0, seed)?;
+            pretrain.check_memory(images.as_ref())?;
         }
         Ok(())
     }

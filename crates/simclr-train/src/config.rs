@@ -98,6 +98,9 @@ pub trait LoopConfig:
     const STAGE: &'static str;
     /// Views of each image in a batch.
     const VIEWS: usize;
+    /// Images that are evaluated at a time after an epoch, if that may take more memory than a
+    /// step.
+    const EVALUATION_BATCH: usize = 0;
 
     /// The network that is trained; `num_classes` is 0 for images without labels.
     fn network(&self, num_classes: usize) -> SimClrConfig;
@@ -111,6 +114,17 @@ pub trait LoopConfig:
     /// Whether a parameter of the network to start from is taken over.
     fn takes_over(&self, _parameter: &str) -> bool {
         true
+    }
+
+    /// How many images at a time a gradient cache embeds; `None` without one.
+    fn gradient_cache(&self) -> Option<usize> {
+        None
+    }
+
+    /// Sets how many images at a time a gradient cache embeds; `None` where the loop cannot have
+    /// one.
+    fn try_gradient_cache(self, _images: usize) -> Option<Self> {
+        None
     }
 
     /// Changes the size of the views, for a network whose stem is given.

@@ -5,7 +5,9 @@ use simclr_loss::{NtXent, NtXentOutput, cross_entropy};
 use simclr_model::{Mode, SimClr};
 
 use crate::error::Result;
-use crate::objective::{Loss, Objective, TrainingBatch, accuracy, scalar};
+use crate::objective::{
+    EmbeddingObjective, Embeddings, Loss, Objective, TrainingBatch, accuracy, scalar,
+};
 
 /// NT-Xent over two views of each image; if there are labels and a supervised head, the
 /// cross-entropy of a linear classifier that learns alongside on stopped gradients is added, as
@@ -28,9 +30,23 @@ impl Objective for ContrastiveObjective {
     }
 
     fn loss(&self, model: &SimClr, batch: &TrainingBatch<'_>) -> Result<Loss> {
-        let output = model.forward(batch.views, Mode::Train)?;
-        let contrast = self.loss.forward(&output.projection)?;
-        with_classifier(contrast, output.logits.as_ref(), batch.all_labels()?)
+        let embeddings = model.forward(batch.views, Mode::Train)?.into();
+        self.loss_of(&embeddings, batch)
+    }
+
+    fn of_embeddings(&self) -> Option<&dyn EmbeddingObjective> {
+        Some(self)
+    }
+}
+
+impl EmbeddingObjective for ContrastiveObjective {
+    fn views(&self) -> usize {
+        2
+    }
+
+    fn loss_of(&self, embeddings: &Embeddings, batch: &TrainingBatch<'_>) -> Result<Loss> {
+        let contrast = self.loss.forward(&embeddings.projection)?;
+        with_classifier(contrast, embeddings.logits.as_ref(), batch.all_labels()?)
     }
 }
 

@@ -58,6 +58,10 @@ impl RunSpec<PretrainConfig> {
             let expected = format!("a multiple of the {ranks} ranks");
             return Err(Error::setting("batch size", expected, batch_size));
         }
+        if let Some(images) = self.config.gradient_cache {
+            let expected = "none on several ranks, whose batch norms and losses go together";
+            return Err(Error::setting("gradient cache", expected, images));
+        }
         match &self.objective {
             None => Ok(()),
             Some(own) => {

@@ -110,6 +110,22 @@ pub enum Error {
         /// The newest checkpoint, whose numbers were finite.
         checkpoint: Option<PathBuf>,
     },
+    /// A run would take more memory than the process can have.
+    #[error(
+        "{stage} would take about {} of memory, and {} are available; {advice}",
+        bytes_in_words(*needed),
+        bytes_in_words(*available)
+    )]
+    Memory {
+        /// What the run is.
+        stage: &'static str,
+        /// The estimated bytes.
+        needed: u64,
+        /// The bytes that the process has or may still have.
+        available: u64,
+        /// What would take less, and how much.
+        advice: String,
+    },
     /// A supervised head, labels or a teacher are not there.
     #[error("{operation} needs {missing}")]
     NoLabels {
@@ -179,6 +195,16 @@ fn listed(images: &[String]) -> String {
         text.push(format!("and {more} more"));
     }
     text.join(", ")
+}
+
+/// `512 MB` or `4.2 GB`.
+pub(crate) fn bytes_in_words(bytes: u64) -> String {
+    let megabytes = bytes as f64 / 1e6;
+    if megabytes < 1000.0 {
+        format!("{megabytes:.0} MB")
+    } else {
+        format!("{:.1} GB", megabytes / 1000.0)
+    }
 }
 
 fn last_good(checkpoint: Option<&Path>) -> String {

@@ -9,6 +9,7 @@ use simclr_optim::{LearningRateScaling, ScheduleConfig};
 
 use crate::config::{LoopConfig, TrainingConfig, check_policy, crop_and_flip, resize};
 use crate::error::Result;
+use crate::validation::EVALUATION_BATCH_SIZE;
 
 /// Images of this size and less are evaluated whole, as in the original.
 const WHOLE_UP_TO: usize = 32;
@@ -117,6 +118,7 @@ impl FineTuneConfig {
 impl LoopConfig for FineTuneConfig {
     const STAGE: &'static str = "fine-tuning";
     const VIEWS: usize = 1;
+    const EVALUATION_BATCH: usize = EVALUATION_BATCH_SIZE;
 
     fn network(&self, num_classes: usize) -> SimClrConfig {
         let supervised_head = SupervisedHeadConfig::classes(num_classes)

@@ -71,11 +71,19 @@ pub(crate) fn is_chance(accuracy: f64, choices: f64, trials: f64) -> bool {
 /// Some images, always the same, whose embeddings are looked at after each epoch.
 pub(crate) struct WatchedImages {
     views: Tensor,
+    /// Views that are embedded at a time.
+    at_once: usize,
 }
 
 impl WatchedImages {
-    /// Up to 64 images from all over the set, squashed to `size` pixels.
-    pub(crate) fn of(images: &Arc<dyn Dataset>, size: usize, device: &Device) -> Result<Self> {
+    /// Up to 64 images from all over the set, squashed to `size` pixels, of which `at_once` are
+    /// embedded at a time.
+    pub(crate) fn of(
+        images: &Arc<dyn Dataset>,
+        size: usize,
+        at_once: usize,
+        device: &Device,
+    ) -> Result<Self> {
         let count = images.len().min(WATCHED);
         let indices: Vec<usize> = (0..count).map(|i| i * images.len() / count).collect();
         let watched = images.subset(indices)?;
@@ -87,13 +95,21 @@ impl WatchedImages {
         let empty = || Tensor::zeros((0, size, size, 3), DType::F32, device);
         Ok(Self {
             views: views.map_or_else(empty, Ok)?,
+            at_once,
         })
     }
 
     /// RankMe of the outputs of the projection head.
     pub(crate) fn effective_rank(&self, model: &SimClr) -> Result<f64> {
-        let output = model.forward(&self.views, Mode::Infer)?;
-        Ok(effective_rank(&output.projection)?)
+        let views = self.views.dim(0)?;
+        let projections = (0..views).step_by(self.at_once.max(1)).map(|first| {
+            let few = self
+                .views
+                .narrow(0, first, self.at_once.min(views - first))?;
+            Ok(model.forward(&few, Mode::Infer)?.projection)
+        });
+        let projections = projections.collect::<Result<Vec<_>>>()?;
+        Ok(effective_rank(&Tensor::cat(&projections, 0)?)?)
     }
 
     /// What is strange about the images themselves, if anything.
@@ -122,7 +138,7 @@ mod tests {
 
     fn oddity(images: Vec<DecodedImage>) -> Option<String> {
         let images = InMemory::unlabelled(images).shared();
-        WatchedImages::of(&images, 8, &Device::Cpu)
+        WatchedImages::of(&images, 8, 2, &Device::Cpu)
             .unwrap()
             .oddity()
             .unwrap()

@@ -82,7 +82,10 @@ mod error;
 mod fine_tune;
 mod fine_tune_config;
 mod fine_tune_result;
+mod gradient_cache;
 mod health;
+mod memory;
+mod memory_check;
 mod objective;
 mod pretrain;
 mod pretrain_config;
@@ -112,7 +115,10 @@ pub use fine_tune::{FineTune, FineTuneRun};
 pub use fine_tune_config::{FineTuneConfig, HeadInit};
 pub use fine_tune_result::{FineTuneEpoch, FineTuneResult};
 pub use health::OnNan;
-pub use objective::{Loss, Metric, Objective, TrainingBatch, accuracy, scalar};
+pub use memory::MemoryEstimate;
+pub use objective::{
+    EmbeddingObjective, Embeddings, Loss, Metric, Objective, TrainingBatch, accuracy, scalar,
+};
 pub use pretrain::{Pretrain, PretrainRun};
 pub use pretrain_config::PretrainConfig;
 pub use pretrain_result::{EpochSummary, PretrainResult};

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use candle_core::{DType, Tensor};
-use simclr_model::SimClr;
+use simclr_model::{SimClr, SimClrOutput};
 
 use crate::error::{Error, Result};
 
@@ -29,10 +29,47 @@ pub trait Objective: fmt::Debug + Send + Sync {
     /// [`Error::Foreign`].
     fn loss(&self, model: &SimClr, batch: &TrainingBatch<'_>) -> Result<Loss>;
 
+    /// The objective as one that sees the network's outputs alone, which a
+    /// [gradient cache](crate::PretrainConfig::gradient_cache) needs. Default: `None`, and a
+    /// gradient cache refuses the objective.
+    fn of_embeddings(&self) -> Option<&dyn EmbeddingObjective> {
+        None
+    }
+
     /// A text that identifies the objective with all its options in the record of a run.
     /// Default: the `Debug` form.
     fn describe(&self) -> String {
         format!("{self:?}")
+    }
+}
+
+/// An [`Objective`] that is a function of what the network makes of the views.
+pub trait EmbeddingObjective {
+    /// Views of each image in a batch.
+    fn views(&self) -> usize;
+
+    /// What [`Objective::loss`] gives for a batch of which these are the embeddings.
+    ///
+    /// # Errors
+    /// As [`Objective::loss`].
+    fn loss_of(&self, embeddings: &Embeddings, batch: &TrainingBatch<'_>) -> Result<Loss>;
+}
+
+/// What [`SimClr::forward`] makes of the views of a batch, in their order.
+#[derive(Debug, Clone)]
+pub struct Embeddings {
+    /// `[views * n, output_size]`: z.
+    pub projection: Tensor,
+    /// `[views * n, num_classes]`: the supervised head's logits, if there is such a head.
+    pub logits: Option<Tensor>,
+}
+
+impl From<SimClrOutput> for Embeddings {
+    fn from(output: SimClrOutput) -> Self {
+        Self {
+            projection: output.projection,
+            logits: output.logits,
+        }
     }
 }
 

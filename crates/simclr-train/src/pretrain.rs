@@ -11,6 +11,7 @@ use simclr_model::FrozenEncoder;
 use crate::config::LoopConfig;
 use crate::contrastive::ContrastiveObjective;
 use crate::error::Result;
+use crate::gradient_cache::largest_chunk;
 use crate::health::{EFFECTIVE_RANK, WatchedImages};
 use crate::pretrain_config::PretrainConfig;
 use crate::pretrain_result::PretrainResult;
@@ -84,7 +85,7 @@ impl Pretrain {
         let objective = ContrastiveObjective {
             loss: self.config.loss,
         };
-        let prepared = self.prepare(self.inputs(&images)?, objective)?;
+        let prepared = self.prepare(&dir, self.inputs(&images)?, objective)?;
         self.lead(prepared, images, dir)
     }
 
@@ -101,7 +102,7 @@ impl Pretrain {
             ranks: Arc::clone(ranks),
             global_batch_norm: self.options.global_batch_norm,
         };
-        let prepared = self.prepare(self.inputs(&images)?, objective)?;
+        let prepared = self.prepare(&dir, self.inputs(&images)?, objective)?;
         if ranks.rank() == 0 {
             let run = self.lead(prepared, images, dir)?;
             share(ranks.as_ref(), Some(&run.result))?;
@@ -144,7 +145,10 @@ impl Pretrain {
         dir: PathBuf,
     ) -> Result<PretrainRun> {
         let size = self.config.policy.size.0;
-        let watched = WatchedImages::of(&images, size, &self.options.device)?;
+        // No more than in a step, so that they do not raise the peak of memory.
+        let chunk = largest_chunk(self.config.gradient_cache, self.config.batch_size);
+        let at_once = PretrainConfig::VIEWS * chunk;
+        let watched = WatchedImages::of(&images, size, at_once, &self.options.device)?;
         let columns = [EFFECTIVE_RANK];
         let mut run = self.open(dir, prepared, &columns, KeptNetwork::Last)?;
         if let Some(oddity) = watched.oddity()? {

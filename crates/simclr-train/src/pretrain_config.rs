@@ -8,6 +8,7 @@ use simclr_model::{ResNetConfig, SimClrConfig};
 
 use crate::config::{LoopConfig, TrainingConfig, above_zero};
 use crate::error::{Error, Result};
+use crate::gradient_cache::check_chunks;
 
 /// The settings of a pretraining run. They are written to `config.json`, and a
 /// run can only be resumed with the same.
@@ -22,6 +23,17 @@ pub struct PretrainConfig {
     /// Whether a linear classifier learns alongside, on stopped gradients, where
     /// the images have labels. Default: true.
     pub linear_classifier: bool,
+    /// How many images at a time a gradient cache embeds, at least 2: memory for so many images
+    /// serves any batch, for a second forward pass. Default: none, the batch is embedded at once.
+    ///
+    /// The gradient is that of the loss over the whole batch (Gao et al., 2021, "Scaling deep
+    /// contrastive learning batch size under memory limited setup"). The batch is divided into
+    /// the fewest chunks of at most so many images, whose sizes differ by one at most; a chunk
+    /// holds all views of its images. Each batch norm takes its statistics over a chunk and
+    /// updates its moving ones after each, so in a step as often as there are chunks. Where one
+    /// chunk suffices, the step is the plain one.
+    #[serde(default)]
+    pub gradient_cache: Option<usize>,
 }
 
 impl Default for PretrainConfig {
@@ -33,6 +45,7 @@ impl Default for PretrainConfig {
                 ..NtXent::default()
             },
             linear_classifier: true,
+            gradient_cache: None,
         }
     }
 }
@@ -68,11 +81,25 @@ impl PretrainConfig {
         self.linear_classifier = linear_classifier;
         self
     }
+
+    /// Sets how many images at a time a gradient cache embeds; `None` goes without one.
+    pub fn with_gradient_cache(mut self, images: impl Into<Option<usize>>) -> Self {
+        self.gradient_cache = images.into();
+        self
+    }
 }
 
 impl LoopConfig for PretrainConfig {
     const STAGE: &'static str = "pretraining";
     const VIEWS: usize = 2;
+
+    fn gradient_cache(&self) -> Option<usize> {
+        self.gradient_cache
+    }
+
+    fn try_gradient_cache(self, images: usize) -> Option<Self> {
+        Some(self.with_gradient_cache(images))
+    }
 
     fn network(&self, num_classes: usize) -> SimClrConfig {
         let model = SimClrConfig::new(self.encoder.clone())
@@ -94,6 +121,7 @@ impl LoopConfig for PretrainConfig {
                 self.batch_size,
             ));
         }
-        Ok(())
+        self.gradient_cache
+            .map_or(Ok(()), |images| check_chunks(images, self.batch_size))
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,10 +22,11 @@ use crate::callback::Callback;
 use crate::config::LoopConfig;
 use crate::error::{Error, Result};
 use crate::health::OnNan;
+use crate::memory::MemoryEstimate;
 use crate::objective::Objective;
 use crate::ranks::agreement::check_agreement;
 use crate::resume::KeptNetwork;
-use crate::run::{RunFacts, RunFolder, arithmetic};
+use crate::run::{RESULT, RunFacts, RunFolder, arithmetic};
 use crate::trainer::Trainer;
 use crate::training_run::{RunOptions, TrainingRun};
 
@@ -63,6 +64,7 @@ pub(crate) struct TrainingInputs {
 pub(crate) struct PreparedRun<'a, C> {
     pub(crate) loader: ViewLoader,
     pub(crate) trainer: Trainer,
+    memory: Option<MemoryEstimate>,
     /// The columns of `metrics.csv` that each step fills.
     columns: Vec<&'static str>,
     total_steps: usize,
@@ -261,14 +263,15 @@ impl<C: LoopConfig> RunSpec<C> {
         extra_columns: &[&'static str],
         kept_network: KeptNetwork,
     ) -> Result<TrainingRun> {
-        let prepared = self.prepare(inputs, objective)?;
+        let prepared = self.prepare(&dir, inputs, objective)?;
         self.open(dir, prepared, extra_columns, kept_network)
     }
 
-    /// Checks everything that can be checked without the run folder. Several ranks compare what
+    /// Checks everything that can be checked without opening the run folder. Several ranks compare what
     /// they are about to do.
     pub(crate) fn prepare(
         &self,
+        dir: &Path,
         inputs: TrainingInputs,
         objective: impl Objective + 'static,
     ) -> Result<PreparedRun<'_, C>> {
@@ -285,6 +288,12 @@ impl<C: LoopConfig> RunSpec<C> {
             return Err(Error::setting("checkpoints to keep", expected, keep));
         }
         let loader = self.loader(&inputs.images)?;
+        // A finished run is read back, whatever it took. What several ranks share is not known.
+        let memory = if dir.join(RESULT).exists() || self.options.ranks.is_some() {
+            None
+        } else {
+            self.check_memory(inputs.images.as_ref())?
+        };
         let trainer = self.trainer(inputs.num_classes, inputs.images.len(), objective)?;
         let schedule = &self.config.schedule;
         let total_steps = schedule
@@ -306,6 +315,7 @@ impl<C: LoopConfig> RunSpec<C> {
         Ok(PreparedRun {
             loader,
             trainer,
+            memory,
             columns,
             total_steps,
             facts,
@@ -359,7 +369,7 @@ impl<C: LoopConfig> RunSpec<C> {
             },
             self.callbacks.clone(),
         )
-        .map(|run| run.with_progress(stage, self.progress.as_ref()))
+        .map(|run| run.with_progress(stage, prepared.memory, self.progress.as_ref()))
     }
 
     /// Own parts are part of the run's identity.
@@ -393,9 +403,13 @@ impl<C: LoopConfig> RunSpec<C> {
                 count: ranks.size(),
             }),
         };
-        let augmentation = self.augmentation.clone();
-        let augmentation = augmentation.unwrap_or_else(|| Arc::new(self.config.policy.clone()));
-        Ok(ViewLoader::new(images.clone(), augmentation, config)?)
+        Ok(ViewLoader::new(images.clone(), self.view_maker(), config)?)
+    }
+
+    /// What makes views: the caller's own augmentation, or the configuration's policy.
+    pub(crate) fn view_maker(&self) -> Arc<dyn Augmentation> {
+        let own = self.augmentation.clone();
+        own.unwrap_or_else(|| Arc::new(self.config.policy.clone()))
     }
 
     fn trainer(
@@ -420,8 +434,9 @@ impl<C: LoopConfig> RunSpec<C> {
                     .build(model.trainable())?
             }
         };
-        let trainer = Trainer::with_parts(model, objective, optimizer, weight_decay, schedule)?;
-        Ok(trainer.with_ranks(self.options.ranks.clone()))
+        let trainer = Trainer::with_parts(model, objective, optimizer, weight_decay, schedule)?
+            .with_ranks(self.options.ranks.clone());
+        trainer.with_gradient_cache(self.config.gradient_cache())
     }
 
     /// The network at its first step: random, or with the weights to start from, whose encoder

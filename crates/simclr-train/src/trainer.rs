@@ -17,6 +17,7 @@ use simclr_optim::{Optimizer, OptimizerConfig, WarmupCosine, weight_decay_term};
 
 use crate::config::at_least;
 use crate::error::{Error, Result};
+use crate::gradient_cache::ChunkedBatch;
 use crate::objective::{Metric, Objective, TrainingBatch, scalar};
 use crate::ranks::reduction::{average, sum_gradients};
 
@@ -59,6 +60,7 @@ pub struct Trainer {
     schedule: WarmupCosine,
     /// Those that each have a part of the batch, if there are several.
     ranks: Option<Arc<dyn Collective>>,
+    gradient_cache: Option<usize>,
     step: u64,
 }
 
@@ -92,6 +94,7 @@ impl fmt::Debug for Trainer {
             .field("objective", &self.objective)
             .field("weight_decay", &self.weight_decay)
             .field("schedule", &self.schedule)
+            .field("gradient_cache", &self.gradient_cache)
             .field("step", &self.step)
             .finish_non_exhaustive()
     }
@@ -141,6 +144,7 @@ impl Trainer {
             weight_decay,
             schedule,
             ranks: None,
+            gradient_cache: None,
             step: 0,
         })
     }
@@ -153,6 +157,29 @@ impl Trainer {
 
     pub(crate) fn ranks(&self) -> Option<&Arc<dyn Collective>> {
         self.ranks.as_ref()
+    }
+
+    /// Embeds so many images at a time, so that memory for them serves any batch: see
+    /// [`PretrainConfig::gradient_cache`](crate::PretrainConfig::gradient_cache). Default:
+    /// `None`, the whole batch at once.
+    ///
+    /// # Errors
+    /// No images; an objective that is [no function of embeddings](Objective::of_embeddings).
+    pub fn with_gradient_cache(mut self, images: impl Into<Option<usize>>) -> Result<Self> {
+        self.gradient_cache = images.into();
+        let Some(images) = self.gradient_cache else {
+            return Ok(self);
+        };
+        if images == 0 {
+            return Err(Error::setting("gradient cache", "at least 1 image", 0));
+        }
+        if self.objective.of_embeddings().is_none() {
+            let expected = "an objective that is a function of embeddings \
+                            (`Objective::of_embeddings`)";
+            let found = self.objective.describe();
+            return Err(Error::setting("gradient cache", expected, found));
+        }
+        Ok(self)
     }
 
     /// The model.
@@ -190,7 +217,18 @@ impl Trainer {
     /// [`Error::NotFinite`] if the loss is no longer finite: then the step is not taken. What
     /// the objective and the optimizer refuse.
     pub fn step_batch(&mut self, batch: &TrainingBatch<'_>) -> Result<StepMetrics> {
-        let loss = self.objective.loss(&self.model, batch)?;
+        let objective = Arc::clone(&self.objective);
+        let chunked = match (self.gradient_cache, objective.of_embeddings()) {
+            (Some(images), Some(objective)) => Some(ChunkedBatch::new(objective, batch, images)?),
+            _ => None,
+        };
+        let (loss, cached) = match chunked.filter(|chunked| chunked.len() > 1) {
+            None => (objective.loss(&self.model, batch)?, None),
+            Some(chunked) => {
+                let (loss, embeddings) = chunked.loss(&self.model)?;
+                (loss, Some((chunked, embeddings)))
+            }
+        };
         let learning_rate = self.schedule.at(self.step as usize);
         let penalty = self.penalty()?;
         let terms: Vec<Tensor> = loss.terms.into_iter().chain(penalty.clone()).collect();
@@ -217,7 +255,10 @@ impl Trainer {
                 loss: metrics.total_loss,
             });
         }
-        let mut gradients = backward(&total)?;
+        let mut gradients = match cached {
+            None => backward(&total)?,
+            Some((chunks, embeddings)) => chunks.gradients(&self.model, &total, &embeddings)?,
+        };
         if let Some(ranks) = &self.ranks {
             sum_gradients(ranks.as_ref(), &mut gradients, &self.optimizer.variables())?;
         }

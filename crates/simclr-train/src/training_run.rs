@@ -20,6 +20,7 @@ use crate::health::{
     COLLAPSED_RANK, EFFECTIVE_RANK, LONG_ENOUGH, MOST_SKIPPED, OnNan, STARVED, has_diverged,
     is_chance, not_finite,
 };
+use crate::memory::MemoryEstimate;
 use crate::objective::{Metric, TrainingBatch};
 use crate::ranks::leader::share_control;
 use crate::ranks::state::{share, share_state};
@@ -213,13 +214,17 @@ impl TrainingRun {
         })
     }
 
-    /// Begins to show progress.
+    /// Begins to show progress, and how much memory the run will take.
     pub(crate) fn with_progress(
         mut self,
         stage: Stage,
+        memory: Option<MemoryEstimate>,
         start: &dyn Fn(Stage) -> Box<dyn Progress>,
     ) -> Self {
         self.progress = start(stage.resumed_after(self.trainer.steps_taken()));
+        if let Some(memory) = memory {
+            self.progress.note(&format!("memory: about {memory}"));
+        }
         self
     }
 

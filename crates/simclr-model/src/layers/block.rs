@@ -32,8 +32,35 @@ pub(crate) struct BlockShape {
 }
 
 impl BlockShape {
-    fn output(self) -> usize {
+    /// The shapes of the blocks in group 1 to 4.
+    pub(crate) fn all(config: &ResNetConfig) -> Result<[Vec<Self>; 4]> {
+        let (kind, counts) = config.structure()?;
+        let mut groups = [const { Vec::new() }; 4];
+        let mut input = config.filters(1);
+        for ((group, shapes), count) in (1..).zip(&mut groups).zip(counts) {
+            for index in 0..count {
+                let shape = Self {
+                    kind,
+                    input,
+                    filters: config.filters(group),
+                    stride: if index == 0 && group > 1 { 2 } else { 1 },
+                    first: index == 0,
+                };
+                shapes.push(shape);
+                input = shape.output();
+            }
+        }
+        Ok(groups)
+    }
+
+    pub(crate) fn output(self) -> usize {
         self.filters * self.kind.expansion()
+    }
+
+    /// Whether the shortcut has a convolution, or else adds the block's input as it is.
+    pub(crate) fn has_projection(self, config: &ResNetConfig) -> bool {
+        let fits = self.stride == 1 && self.input == self.output() && !config.is_resnet_d();
+        self.first && !(fits && config.identity_shortcuts)
     }
 }
 
@@ -150,11 +177,10 @@ impl Shortcut {
         shape: BlockShape,
         config: &ResNetConfig,
     ) -> Result<Option<Self>> {
-        let is_resnet_d = config.is_resnet_d();
-        let fits = shape.stride == 1 && shape.input == shape.output() && !is_resnet_d;
-        if !shape.first || fits && config.identity_shortcuts {
+        if !shape.has_projection(config) {
             return Ok(None);
         }
+        let is_resnet_d = config.is_resnet_d();
         let pooling = is_resnet_d.then_some(match shape.stride {
             1 => Pooling {
                 stride: 1,

@@ -24,8 +24,8 @@ impl Pass {
         let frozen = freeze.freezes(stage);
         let fully_frozen = frozen && matches!(freeze, Freeze::AfterBlock(_));
         Self {
-            batch_statistics: mode == Mode::Train && !fully_frozen,
-            updates_statistics: true,
+            batch_statistics: mode != Mode::Infer && !fully_frozen,
+            updates_statistics: mode == Mode::Train,
             requires_grad: mode == Mode::Train && !frozen,
             backend,
         }

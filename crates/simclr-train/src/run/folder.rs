@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 const CONFIG: &str = "config.json";
 const MANIFEST: &str = "manifest.json";
 const METRICS: &str = "metrics.csv";
-const RESULT: &str = "result.json";
+pub(crate) const RESULT: &str = "result.json";
 const CHECKPOINTS: &str = "checkpoints";
 const NOTICES: &str = "notices.json";
 /// Of a study.

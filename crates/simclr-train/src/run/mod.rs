@@ -16,7 +16,7 @@ mod notices;
 
 pub use checkpoints::{CheckpointFile, Checkpoints};
 pub(crate) use configuration::differences;
-pub(crate) use folder::MODEL;
+pub(crate) use folder::{MODEL, RESULT};
 pub use folder::{RunFolder, RunRecord};
 pub use manifest::{Manifest, RunFacts, Session, arithmetic};
 pub use metrics_log::{MetricsLog, MetricsPosition};
