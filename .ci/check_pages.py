@@ -153,14 +153,17 @@ def check(browser, page, width, scheme, screenshots):
     return not found
 
 
+def find_browser():
+    program = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    return program or sys.exit(f"no browser: none of {', '.join(NAMES)}; name one in CHROMIUM")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("pages", nargs="+", type=pathlib.Path)
     parser.add_argument("--screenshots", type=pathlib.Path, help="a folder for pictures of each")
     arguments = parser.parse_args()
-    program = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
-    if not program:
-        sys.exit(f"no browser: none of {', '.join(NAMES)}; name one in CHROMIUM")
+    program = find_browser()
     if missing := [str(page) for page in arguments.pages if not page.is_file()]:
         sys.exit(f"no such page: {', '.join(missing)}")
     if arguments.screenshots:
@@ -176,4 +179,5 @@ def main():
     sys.exit(not all(good))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -49,6 +49,8 @@ enum Command {
     Log(commands::log::Arguments),
     Explain(commands::explain::Arguments),
     Select(commands::select::Arguments),
+    #[cfg(feature = "label")]
+    Label(commands::label::Arguments),
     Labels(commands::labels::Arguments),
     Embed(commands::embed::Arguments),
     Import(commands::import::Arguments),
@@ -106,6 +108,8 @@ impl Arguments {
             Command::Log(command) => command.run(),
             Command::Explain(command) => command.run(progress),
             Command::Select(command) => command.run(progress),
+            #[cfg(feature = "label")]
+            Command::Label(command) => command.run(),
             Command::Labels(command) => command.run(),
             Command::Embed(command) => command.run(progress),
             Command::Import(command) => command.run(),

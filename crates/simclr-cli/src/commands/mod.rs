@@ -7,6 +7,8 @@ pub(crate) mod export;
 pub(crate) mod finetune;
 pub(crate) mod import;
 pub(crate) mod inspect;
+#[cfg(feature = "label")]
+pub(crate) mod label;
 pub(crate) mod labels;
 pub(crate) mod log;
 pub(crate) mod predict;

@@ -1,0 +1,68 @@
+//! `simclr label`.
+
+mod server;
+mod session;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::Args;
+use simclr_drillcore::read_tiles;
+
+use crate::terminal::{AnyResult, say};
+use session::{Context, Session};
+
+/// Shows images one after the other on a page for the browser, and writes the classes that they
+/// are given.
+///
+/// The page is served to this machine alone. Keys 1 to 9 give a class, u takes the last one back, s
+/// passes an image over. Every label is in the table as soon as it is given; the same command goes
+/// on after them.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The images in their order: the `next.csv` of `simclr select`, or any table (CSV) with a
+    /// column `image` or `tile`.
+    #[arg(long)]
+    queue: PathBuf,
+    /// The folder that the images' paths are relative to [default: the table's].
+    #[arg(long)]
+    images: Option<PathBuf>,
+    /// The classes, separated by commas [default: those in the table].
+    #[arg(long, value_delimiter = ',')]
+    classes: Vec<String>,
+    /// The table (CSV) of labels.
+    #[arg(long)]
+    out: PathBuf,
+    /// The `tiles.csv` of `simclr tiles`, to show a tile in its section.
+    #[arg(long, requires = "sections")]
+    tiles: Option<PathBuf>,
+    /// The folder of the sections' photographs.
+    #[arg(long, requires = "tiles")]
+    sections: Option<PathBuf>,
+    /// The port of the page; 0 takes one that is free.
+    #[arg(long, default_value_t = 0)]
+    port: u16,
+}
+
+impl Arguments {
+    pub(crate) fn run(&self) -> AnyResult {
+        let mut session = Session::open(
+            &self.queue,
+            self.images.as_deref(),
+            &self.classes,
+            &self.out,
+        )?;
+        if let (Some(tiles), Some(sections)) = (&self.tiles, &self.sections) {
+            session.context = Some(Context::new(read_tiles(tiles)?, sections)?);
+        }
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
+        let labelled = server::serve(session, address, |address| {
+            say(format_args!("label: open http://{address}/ in a browser"));
+        })?;
+        say(format_args!(
+            "label: {labelled} images -> {}",
+            self.out.display()
+        ));
+        Ok(())
+    }
+}
