@@ -445,6 +445,32 @@ fn a_training_that_diverges_stops_and_says_where() {
     }
 }
 
+#[test]
+fn a_network_that_is_useless_after_a_single_epoch_has_diverged() {
+    let dir = tempfile::tempdir().unwrap();
+    let cores = SyntheticCores::new(33, 32, Seed(1)).unwrap().shared();
+    let protocol = simclr::study::paper::tiny(simclr::study::paper::experiment_3());
+    let mut config = protocol.pretrain.with_batch_size(16);
+    config.schedule.epochs = 1;
+    config.schedule.learning_rate = 1e6;
+    let error = Pretrain::new(config).run(cores.clone(), dir.path().join("a"));
+    let error = error.unwrap_err().to_string();
+    let expected = "training diverged: after the epoch, effective_rank is not a finite number";
+    assert!(
+        error.starts_with(expected) && error.contains("with a learning rate of"),
+        "{error}"
+    );
+
+    let mut config = FineTuneConfig::supervised(1).with_batch_size(8);
+    config.encoder = ResNetConfig::depth(18);
+    let mut config = config.with_image_size(32);
+    config.schedule.learning_rate = 1e9;
+    let split = cores.split(Fractions::large_train(), Seed(1)).unwrap();
+    let error = FineTune::new(config).run(&split, dir.path().join("b"));
+    let error = error.unwrap_err().to_string();
+    assert!(error.starts_with("training diverged: "), "{error}");
+}
+
 /// An objective without a finite value for some steps.
 #[derive(Debug)]
 struct Spoiled(ContrastiveObjective, Mutex<u64>, std::ops::Range<u64>);

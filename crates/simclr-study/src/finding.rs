@@ -5,12 +5,11 @@ use simclr_report::percent as decimal;
 use crate::comparison::Comparison;
 use crate::error::Result;
 use crate::percent::percent;
-use crate::study::Study;
 
 impl Comparison {
     /// What was found, in a few sentences each: with the fewest and with the most labels, the most
     /// accurate method with its interval, its difference to the next best, and what the
-    /// calibrated untrained network reaches; at last what chance and the majority class reach.
+    /// others reach; at last what chance and the majority class reach.
     ///
     /// # Errors
     /// Figures that are not finite.
@@ -54,9 +53,12 @@ impl Comparison {
         if let [(_, best), (_, second), ..] = ranked.as_slice() {
             text += &self.lead(second, best, fraction)?;
         }
-        let mut rest = ranked.iter().skip(2);
-        if let Some((accuracy, name)) = rest.find(|(_, name)| *name == Study::UNTRAINED) {
-            text += &format!(" \"{name}\" reaches {}.", decimal(accuracy.mean));
+        let others = ranked.iter().skip(2);
+        let others =
+            others.map(|(accuracy, name)| format!("\"{name}\" {}", decimal(accuracy.mean)));
+        let others: Vec<String> = others.collect();
+        if !others.is_empty() {
+            text += &format!(" The others reach: {}.", others.join("; "));
         }
         Ok(text)
     }

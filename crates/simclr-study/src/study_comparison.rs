@@ -251,6 +251,7 @@ mod tests {
         let page = std::fs::read_to_string(page).unwrap();
         for part in [
             "pretrained&quot; is right on",
+            "The others reach: &quot;",
             "<h2 id",
             "pretrained − untrained",
             "label-efficiency",

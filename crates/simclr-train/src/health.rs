@@ -99,7 +99,7 @@ impl WatchedImages {
         })
     }
 
-    /// RankMe of the outputs of the projection head.
+    /// RankMe of the outputs of the projection head, NaN if these are no finite numbers.
     pub(crate) fn effective_rank(&self, model: &SimClr) -> Result<f64> {
         let views = self.views.dim(0)?;
         let projections = (0..views).step_by(self.at_once.max(1)).map(|first| {
@@ -108,8 +108,13 @@ impl WatchedImages {
                 .narrow(0, first, self.at_once.min(views - first))?;
             Ok(model.forward(&few, Mode::Infer)?.projection)
         });
-        let projections = projections.collect::<Result<Vec<_>>>()?;
-        Ok(effective_rank(&Tensor::cat(&projections, 0)?)?)
+        let projections = Tensor::cat(&projections.collect::<Result<Vec<_>>>()?, 0)?;
+        let values = projections.flatten_all()?.to_vec1::<f32>()?;
+        if values.iter().all(|value| value.is_finite()) {
+            Ok(effective_rank(&projections)?)
+        } else {
+            Ok(f64::NAN)
+        }
     }
 
     /// What is strange about the images themselves, if anything.

@@ -28,7 +28,8 @@ use crate::resume::{KeptNetwork, METRICS, Resumption};
 use crate::run::{Checkpoints, MetricsLog, MetricsTable, Notices, RunFolder};
 use crate::trainer::{StepMetrics, Trainer, load_network, steps_of};
 
-/// Gives the values of a run's extra columns after each epoch.
+/// Gives the values of a run's extra columns after each epoch. One that is not finite means that
+/// the training has diverged.
 pub(crate) type EpochHook<'a> = dyn FnMut(&Trainer) -> Result<Vec<Metric>> + 'a;
 
 /// How a run is carried out. Nothing here changes its result but by rounding, if its losses are
@@ -435,7 +436,12 @@ impl TrainingRun {
         let mut state = None;
         if ended.is_some() {
             state = Some(self.finite_state()?);
-            row.extend(after_epoch(&self.trainer)?);
+            let after = after_epoch(&self.trainer)?;
+            if let Some((name, _)) = after.iter().find(|(_, value)| !value.is_finite()) {
+                let reason = format!("after the epoch, {name} is not a finite number");
+                return Err(self.diverged(steps, reason)?);
+            }
+            row.extend(after);
         }
         row.retain(|(_, value)| value.is_finite());
         self.metrics.append(steps, &row)?;

@@ -32,6 +32,7 @@ pub(crate) struct Validation {
 }
 
 impl Validation {
+    /// The columns' values; the loss is NaN if the network's scores are no finite numbers.
     pub(crate) fn after_epoch(&mut self, trainer: &Trainer) -> Result<Vec<Metric>> {
         let Some(images) = &self.images else {
             trainer.save_model(&self.model_file)?;
@@ -40,6 +41,9 @@ impl Validation {
         let classifier = NetworkClassifier::new(trainer.model().clone())?;
         let labels = images.dataset().labels("validation")?;
         let scores = classifier_scores(&classifier, images)?;
+        if !scores.iter().all(|score| score.is_finite()) {
+            return Ok(vec![(LOSS, f64::NAN)]);
+        }
         let validation = SplitMetrics::new(
             &labels,
             &scores,
