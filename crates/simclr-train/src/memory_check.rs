@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(refusal(config.clone(), 24 * GB), None);
         let text = refusal(config.clone(), 4 * GB).unwrap();
         assert!(
-            text.starts_with("pretraining would take about 6."),
+            text.starts_with("pretraining would take about 5.8 GB"),
             "{text}"
         );
         for part in [

@@ -63,6 +63,10 @@ pub(crate) struct Arguments {
     /// Freeze the stem and the block groups up to this one; -1 freezes nothing.
     #[arg(long, default_value = "-1", allow_hyphen_values = true)]
     fine_tune_after_block: Freeze,
+    /// Embed so many images at a time, in the memory for them, whatever the batch: exact loss,
+    /// batch norm's statistics over these images, a second forward pass.
+    #[arg(long, value_name = "IMAGES")]
+    gradient_cache: Option<usize>,
     /// Keep only the inputs of the network's blocks for the backward pass, and compute the rest
     /// again: less memory, more time, the same results.
     #[arg(long)]
@@ -90,7 +94,8 @@ impl Arguments {
             .with_batch_size(self.train_batch_size)
             .with_freeze(self.fine_tune_after_block)
             .with_seed(Seed(self.seed))
-            .with_linear_classifier(false);
+            .with_linear_classifier(false)
+            .with_gradient_cache(self.gradient_cache);
         config.loss.temperature = self.temperature;
         config.encoder.stem = match self.stem {
             StemName::Imagenet => Stem::ImageNet,
