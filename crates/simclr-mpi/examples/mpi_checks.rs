@@ -1,5 +1,5 @@
 //! Checks of the MPI form, to be run by `.ci/mpi_test.sh` on several ranks:
-//! `mpirun -n 2 mpi_checks collectives|golden|truncation|panic|leave`.
+//! `mpirun -n 2 mpi_checks collectives|golden|mismatch|panic|leave`.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -27,10 +27,10 @@ fn run() -> AnyResult {
     let result = match check.as_str() {
         "collectives" => collectives(&ranks),
         "golden" => golden(&ranks),
-        "truncation" => truncation(&ranks),
+        "mismatch" => mismatch(&ranks),
         "panic" => panicking(&ranks),
         "leave" => leave(&ranks),
-        _ => Err("expected one of collectives, golden, truncation, panic, leave".into()),
+        _ => Err("expected one of collectives, golden, mismatch, panic, leave".into()),
     };
     if let Err(error) = &result {
         ranks.abort(&error.to_string());
@@ -53,7 +53,7 @@ fn operations(ranks: &Arc<dyn Collective>) -> simclr_collective::Result<Vec<Vec<
             .collect::<Vec<u8>>()
     };
     let mut results = Vec::new();
-    for len in [0, 1, 7, 1_000_003] {
+    for len in [0, 1, 7, 100_003] {
         let own = terms(ranks.rank(), len);
         results.push(bytes(&ranks.all_gather(&own)?));
         let mut sum = own.clone();
@@ -104,13 +104,40 @@ fn golden(ranks: &Arc<dyn Collective>) -> AnyResult {
     Ok(())
 }
 
-/// Rank 0 sends more than the others have room for: an error of MPI.
-fn truncation(ranks: &Arc<dyn Collective>) -> AnyResult {
-    let mut bytes = vec![0u8; if ranks.rank() == 0 { 4096 } else { 16 }];
-    ranks.broadcast(0, &mut bytes)?;
-    ranks.barrier()?;
-    println!("rank {} came through an error", ranks.rank());
-    Ok(())
+/// Different calls and lengths are refused on all ranks with the words of threads, and operations
+/// go on.
+fn mismatch(ranks: &Arc<dyn Collective>) -> AnyResult {
+    for differ in [different_lengths, different_calls] {
+        let found = differ(ranks);
+        let expected = run_threads(ranks.size(), |ranks| differ(&ranks));
+        if found.is_empty() || expected.first() != Some(&found) {
+            return Err(format!("found `{found}`, expected {expected:?}").into());
+        }
+        say(ranks, &found);
+    }
+    Ok(ranks.barrier()?)
+}
+
+fn different_lengths(ranks: &Arc<dyn Collective>) -> String {
+    let is_last = ranks.rank() + 1 == ranks.size();
+    let mut bytes = vec![0u8; if is_last { 16 } else { 4096 }];
+    message(ranks.broadcast(0, &mut bytes))
+}
+
+fn different_calls(ranks: &Arc<dyn Collective>) -> String {
+    if ranks.rank() == 0 {
+        message(ranks.barrier())
+    } else {
+        message(ranks.all_gather(&[0u8; 5]))
+    }
+}
+
+/// The error's message; empty if there is none.
+fn message<T>(result: simclr_collective::Result<T>) -> String {
+    result
+        .err()
+        .map(|error| error.to_string())
+        .unwrap_or_default()
 }
 
 /// The last rank panics while the others wait for it.

@@ -78,10 +78,54 @@ impl MpiWorld {
         Ok((cores / sharing.max(1)).max(1))
     }
 
-    /// The communicator, as long as the guard is held.
-    fn world(&self) -> (SimpleCommunicator, MutexGuard<'_, ()>) {
+    /// The communicator, as long as the guard is held, once all ranks have made the same call.
+    ///
+    /// Each call begins with a message of always the same length. MPI does not compare what
+    /// follows: a message that is longer than its receiver's buffer may overwrite memory.
+    fn begin(
+        &self,
+        call: Call,
+        length: usize,
+    ) -> simclr_collective::Result<(SimpleCommunicator, MutexGuard<'_, ()>)> {
         let guard = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
-        (SimpleCommunicator::world(), guard)
+        let world = SimpleCommunicator::world();
+        let (kind, root) = match call {
+            Call::AllGather => (0, 0),
+            Call::AllToAll => (1, 0),
+            Call::Broadcast(root) => (2, root as u64),
+            Call::Barrier => (3, 0),
+        };
+        let own = [kind, length as u64, root];
+        let mut all = vec![0; own.len() * self.size];
+        world.all_gather_into(&own, &mut all);
+        let first = &all[..own.len()];
+        match all.chunks_exact(own.len()).position(|other| other != first) {
+            None => Ok((world, guard)),
+            Some(rank) => Err(simclr_collective::Error::Mismatch {
+                rank,
+                found: describe(&all[rank * own.len()..]),
+                expected: describe(first),
+            }),
+        }
+    }
+}
+
+/// What a rank calls.
+#[derive(Debug, Clone, Copy)]
+enum Call {
+    AllGather,
+    AllToAll,
+    Broadcast(usize),
+    Barrier,
+}
+
+/// A call as it is sent to the other ranks.
+fn describe(call: &[u64]) -> String {
+    match *call {
+        [0, length, ..] => format!("all-gather of {length} bytes"),
+        [1, length, ..] => format!("all-to-all of {length} bytes"),
+        [2, length, root, ..] => format!("broadcast of {length} bytes from rank {root}"),
+        _ => "barrier".to_owned(),
     }
 }
 
@@ -104,7 +148,7 @@ impl Collective for MpiWorld {
 
     fn all_gather_bytes(&self, own: &[u8], all: &mut [u8]) -> simclr_collective::Result<()> {
         check_all_gather(self.size, own, all)?;
-        let (world, _guard) = self.world();
+        let (world, _guard) = self.begin(Call::AllGather, own.len())?;
         all_gather(own, all, self.size, LONGEST, |own, all| {
             world.all_gather_into(own, all);
         });
@@ -113,7 +157,7 @@ impl Collective for MpiWorld {
 
     fn all_to_all_bytes(&self, send: &[u8], received: &mut [u8]) -> simclr_collective::Result<()> {
         check_all_to_all(self.size, send, received)?;
-        let (world, _guard) = self.world();
+        let (world, _guard) = self.begin(Call::AllToAll, send.len())?;
         all_to_all(send, received, self.size, LONGEST, |send, received| {
             world.all_to_all_into(send, received);
         });
@@ -122,7 +166,7 @@ impl Collective for MpiWorld {
 
     fn broadcast_bytes(&self, root: usize, bytes: &mut [u8]) -> simclr_collective::Result<()> {
         check_root(self.size, root)?;
-        let (world, _guard) = self.world();
+        let (world, _guard) = self.begin(Call::Broadcast(root), bytes.len())?;
         let root = world.process_at_rank(root as i32);
         for chunk in bytes.chunks_mut(LONGEST) {
             root.broadcast_into(chunk);
@@ -131,9 +175,7 @@ impl Collective for MpiWorld {
     }
 
     fn barrier(&self) -> simclr_collective::Result<()> {
-        let (world, _guard) = self.world();
-        world.barrier();
-        Ok(())
+        self.begin(Call::Barrier, 0).map(drop)
     }
 
     fn abort(&self, message: &str) {
