@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use simclr::data::{PartlyLabelled, SyntheticCores};
-use simclr::eval::{Classifier, NetworkClassifier, evaluate_classifier};
+use simclr::eval::{ImageClassifier, NetworkClassifier, evaluate_classifier};
 use simclr::loss::DistillationLoss;
 use simclr::model::{Parameters, Stem};
 use simclr::optim::ScheduleConfig;
@@ -48,7 +48,7 @@ fn partly_labelled(count: usize) -> Arc<dyn Dataset> {
 /// Says class 3, whatever it sees.
 struct Stubborn;
 
-impl Classifier for Stubborn {
+impl ImageClassifier for Stubborn {
     fn classes(&self) -> usize {
         10
     }
@@ -178,7 +178,7 @@ fn self_training_starts_from_the_given_network() {
 fn distillations_that_cannot_work_are_named_and_leave_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let run = dir.path().join("run");
-    let message = |config, teacher: Option<Arc<dyn Classifier>>, images| {
+    let message = |config, teacher: Option<Arc<dyn ImageClassifier>>, images| {
         let error = Distill::new(config).run(teacher, images, &run).unwrap_err();
         assert!(!run.exists(), "something was left behind: {error}");
         error.to_string()
@@ -213,7 +213,7 @@ fn distillations_that_cannot_work_are_named_and_leave_nothing() {
 #[test]
 fn another_teacher_does_not_touch_a_run() {
     struct Other;
-    impl Classifier for Other {
+    impl ImageClassifier for Other {
         fn classes(&self) -> usize {
             10
         }
@@ -226,8 +226,9 @@ fn another_teacher_does_not_touch_a_run() {
     }
     let dir = tempfile::tempdir().unwrap();
     let distill = Distill::new(config(1, 1.0));
-    let run =
-        |teacher: Arc<dyn Classifier>| distill.run(Some(teacher), partly_labelled(16), dir.path());
+    let run = |teacher: Arc<dyn ImageClassifier>| {
+        distill.run(Some(teacher), partly_labelled(16), dir.path())
+    };
     run(Arc::new(Stubborn)).unwrap();
     let error = run(Arc::new(Other)).unwrap_err().to_string();
     assert!(

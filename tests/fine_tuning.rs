@@ -7,7 +7,7 @@ use std::fs;
 use candle_core::{Device, Tensor};
 use simclr::augment::DecodedImage;
 use simclr::data::{InMemory, SyntheticCores};
-use simclr::eval::{Classifier, NetworkClassifier, evaluate_classifier};
+use simclr::eval::{ImageClassifier, NetworkClassifier, evaluate_classifier};
 use simclr::model::{Parameters, ResNetConfig, Stem};
 use simclr::optim::{LearningRateScaling, ScheduleConfig};
 use simclr::optim::{OptimizerConfig, SgdConfig};

@@ -16,7 +16,7 @@ use crate::probes::LinearHead;
 use crate::{Error, Result};
 
 /// Gives logits for images, as a teacher or a trained student does.
-pub trait Classifier: Send + Sync {
+pub trait ImageClassifier: Send + Sync {
     /// How many classes it tells apart.
     fn classes(&self) -> usize;
 
@@ -75,7 +75,7 @@ impl NetworkClassifier {
     }
 }
 
-impl Classifier for NetworkClassifier {
+impl ImageClassifier for NetworkClassifier {
     fn classes(&self) -> usize {
         self.classes
     }
@@ -104,7 +104,7 @@ pub struct ProbeClassifier {
     pub head: LinearHead,
 }
 
-impl Classifier for ProbeClassifier {
+impl ImageClassifier for ProbeClassifier {
     fn classes(&self) -> usize {
         self.head.classes()
     }
@@ -152,7 +152,7 @@ pub fn values_digest<'a>(named: impl Iterator<Item = (&'a str, &'a Tensor)>) -> 
 /// # Errors
 /// Images without labels, or with other classes; an image that cannot be read.
 pub fn evaluate_classifier(
-    classifier: &dyn Classifier,
+    classifier: &dyn ImageClassifier,
     images: Arc<dyn Dataset>,
     policy: &Policy,
 ) -> Result<ClassificationReport> {
@@ -166,7 +166,10 @@ pub fn evaluate_classifier(
 ///
 /// # Errors
 /// An image that cannot be read, or that the classifier does not take.
-pub fn classifier_scores(classifier: &dyn Classifier, loader: &ViewLoader) -> Result<Vec<f32>> {
+pub fn classifier_scores(
+    classifier: &dyn ImageClassifier,
+    loader: &ViewLoader,
+) -> Result<Vec<f32>> {
     let mut scores = Vec::with_capacity(loader.dataset().len() * classifier.classes());
     for batch in loader.epochs(0..1)? {
         let logits = classifier.logits(&batch?.views)?;

@@ -39,8 +39,8 @@ pub mod report;
 
 pub use candle_core;
 pub use classifier::{
-    Classifier, NetworkClassifier, ProbeClassifier, classifier_scores, digest, evaluate_classifier,
-    values_digest,
+    ImageClassifier, NetworkClassifier, ProbeClassifier, classifier_scores, digest,
+    evaluate_classifier, values_digest,
 };
 pub use error::{Error, Result};
 pub use features::Features;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use simclr_data::{Dataset, IntoDataset, dataset_facts_with_contents};
-use simclr_eval::{Classifier, NetworkClassifier};
+use simclr_eval::{ImageClassifier, NetworkClassifier};
 
 use crate::config::LoopConfig;
 use crate::distill_config::DistillConfig;
@@ -81,7 +81,7 @@ impl Distill {
     /// with another teacher; an image that cannot be read; a loss that is no longer finite.
     pub fn run(
         &self,
-        teacher: Option<Arc<dyn Classifier>>,
+        teacher: Option<Arc<dyn ImageClassifier>>,
         images: impl IntoDataset,
         dir: impl Into<PathBuf>,
     ) -> Result<DistillRun> {
@@ -91,7 +91,7 @@ impl Distill {
         let labelled = (0..images.len())
             .filter(|&i| images.label(i).is_some())
             .count();
-        let identity = teacher.as_deref().map(Classifier::identity);
+        let identity = teacher.as_deref().map(ImageClassifier::identity);
         let identity = identity.transpose()?;
         let inputs = TrainingInputs {
             num_classes: classes,
@@ -122,7 +122,7 @@ impl Distill {
     }
 
     /// The number of classes, on which data and teacher must agree.
-    fn check(&self, teacher: Option<&dyn Classifier>, images: &dyn Dataset) -> Result<usize> {
+    fn check(&self, teacher: Option<&dyn ImageClassifier>, images: &dyn Dataset) -> Result<usize> {
         let classes = images.class_names().len();
         match teacher {
             None if self.config.loss.weight > 0.0 => {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use candle_core::Tensor;
-use simclr_eval::Classifier;
+use simclr_eval::ImageClassifier;
 use simclr_loss::DistillationLoss;
 use simclr_model::{Mode, SimClr};
 
@@ -18,7 +18,7 @@ pub struct DistillationObjective {
     /// Temperature and weight of the teacher.
     pub loss: DistillationLoss,
     /// The teacher; without one the student learns from the labels alone.
-    pub teacher: Option<Arc<dyn Classifier>>,
+    pub teacher: Option<Arc<dyn ImageClassifier>>,
 }
 
 impl fmt::Debug for DistillationObjective {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use simclr_data::ViewLoader;
 use simclr_eval::probes::SplitMetrics;
-use simclr_eval::{Classifier, NetworkClassifier, classifier_scores};
+use simclr_eval::{ImageClassifier, NetworkClassifier, classifier_scores};
 
 use crate::error::Result;
 use crate::objective::Metric;
