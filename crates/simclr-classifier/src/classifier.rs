@@ -40,6 +40,18 @@ impl Network {
     }
 }
 
+/// A head that is one dense layer: `logits = x kernel + bias`.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct DenseHead {
+    /// `[features, classes]`.
+    pub kernel: Tensor,
+    /// `[classes]`.
+    pub bias: Tensor,
+    /// Whether features are divided by their length first.
+    pub unit_length: bool,
+}
+
 /// A classifier of images: encoder, head, class names, preparation of images, calibration and novelty,
 /// in memory as in its file. See [`Self::load`] and [`Self::fit`].
 #[derive(Debug, Clone)]
@@ -61,6 +73,52 @@ impl Classifier {
     /// The names of the classes.
     pub fn classes(&self) -> &[String] {
         &self.info.classes
+    }
+
+    /// The encoder below the head.
+    pub fn encoder(&self) -> FrozenEncoder {
+        match &self.network {
+            Network::Frozen(encoder) => encoder.as_ref().clone(),
+            Network::FineTuned(model) => model.encoder().frozen(),
+        }
+    }
+
+    /// The head, where it is one dense layer on the encoder's features.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for nearest neighbours, and for the supervised head of a network that
+    /// stands on a layer of the projection head.
+    pub fn dense_head(&self) -> Result<DenseHead> {
+        let refused = |found: &str| {
+            let expected = "a dense layer on the encoder's features";
+            Err(Error::setting("head", expected, found))
+        };
+        match (&self.head, &self.network) {
+            (Head::Linear { head, unit_length }, _) => Ok(DenseHead {
+                kernel: head.kernel.as_detached_tensor(),
+                bias: head.bias.as_detached_tensor(),
+                unit_length: *unit_length,
+            }),
+            (Head::FineTuned, Network::FineTuned(model)) => {
+                if model.config().projection_head.selected_level()? > 0 {
+                    return refused("one on a layer of the projection head");
+                }
+                let parameter = |name: &str| {
+                    let parameter = model.parameters().find(|p| p.spec.name == name);
+                    parameter.map(|parameter| parameter.variable.as_detached_tensor())
+                };
+                let names = ["supervised_head.dense.kernel", "supervised_head.dense.bias"];
+                let [Some(kernel), Some(bias)] = names.map(parameter) else {
+                    return refused("a network without a supervised head");
+                };
+                Ok(DenseHead {
+                    kernel,
+                    bias,
+                    unit_length: false,
+                })
+            }
+            _ => refused("the vote of nearest neighbours"),
+        }
     }
 
     /// What images are, in their order.

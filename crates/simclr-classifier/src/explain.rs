@@ -1,11 +1,9 @@
 //! Which parts of an image a class was read from.
 
 use candle_core::{IndexOp, Tensor};
-use simclr_model::Mode;
 
-use crate::classifier::{BATCH_SIZE, Classifier, Network};
+use crate::classifier::{BATCH_SIZE, Classifier};
 use crate::error::{Error, Result};
-use crate::head::Head;
 
 /// How much each place of an image speaks for a class (above 0) or against it (below).
 #[derive(Debug, Clone, PartialEq)]
@@ -52,12 +50,8 @@ impl Classifier {
     /// that are too small for the network.
     pub fn class_activation(&self, image: &Tensor, class: usize) -> Result<Heatmap> {
         self.check_class(class)?;
-        let kernel = self.dense_kernel()?;
-        let images = image.unsqueeze(0)?;
-        let output = match &self.network {
-            Network::Frozen(encoder) => encoder.features(&images)?,
-            Network::FineTuned(model) => model.encoder().forward(&images, Mode::Infer)?,
-        };
+        let kernel = self.dense_head()?.kernel;
+        let output = self.encoder().features(&image.unsqueeze(0)?)?;
         let map = output.block_groups[3]
             .tensor()
             .map_err(simclr_model::Error::from)?
@@ -139,29 +133,5 @@ impl Classifier {
         }
         let expected = format!("the index of one of {classes} classes");
         Err(Error::setting("class", expected, class))
-    }
-
-    /// `[features, classes]`.
-    fn dense_kernel(&self) -> Result<Tensor> {
-        let refused = |found: &str| {
-            let expected = "a dense layer on the encoder's features";
-            Err(Error::setting("head", expected, found))
-        };
-        match (&self.head, &self.network) {
-            (Head::Linear { head, .. }, _) => Ok(head.kernel.as_tensor().clone()),
-            (Head::FineTuned, Network::FineTuned(model)) => {
-                let head = &model.config().projection_head;
-                if head.selected_level()? > 0 {
-                    return refused("one on a layer of the projection head");
-                }
-                let name = "supervised_head.dense.kernel";
-                let kernel = model.parameters().find(|p| p.spec.name == name);
-                match kernel {
-                    Some(kernel) => Ok(kernel.variable.as_tensor().detach()),
-                    None => refused("a network without a supervised head"),
-                }
-            }
-            _ => refused("the vote of nearest neighbours"),
-        }
     }
 }

@@ -11,7 +11,7 @@ mod head;
 mod info;
 mod prediction;
 
-pub use classifier::Classifier;
+pub use classifier::{Classifier, DenseHead};
 pub use error::{Error, Result};
 pub use explain::Heatmap;
 pub use fit::{ClassifierConfig, HeadConfig};

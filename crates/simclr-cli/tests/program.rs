@@ -226,6 +226,8 @@ fn works_with_the_classifier(dir: &Path) {
         dir,
         "export --checkpoint run/model.safetensors --image-size 32 --out n.onnx",
     );
+    succeeds(dir, "export --classifier c.safetensors --out c.onnx");
+    succeeds(dir, "export --classifier ft.safetensors --out ft.onnx");
     succeeds(
         dir,
         "export --checkpoint run/model.safetensors --format torchvision --out t.safetensors",

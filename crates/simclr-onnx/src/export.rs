@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
+use candle_core::Tensor;
 use prost::Message;
 use simclr_files::{Durability, write_atomically};
-use simclr_model::SimClr;
+use simclr_model::{FrozenEncoder, Parameter, ResNetConfig, SimClr};
 
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Layout, integers, value};
+use crate::graph::{Graph, Layout, integer, integers, value};
 use crate::options::{InputLayout, OnnxOptions};
 use crate::proto;
 use crate::resnet::ResNet;
@@ -23,6 +24,7 @@ const IMAGES: &str = "images";
 const REPRESENTATION: &str = "representation";
 const PROJECTION: &str = "projection";
 const LOGITS: &str = "logits";
+const PROBABILITIES: &str = "probabilities";
 
 /// Writes a network as an ONNX file, in inference: `images` in, `representation` and, if it has
 /// such heads and the options keep them, `projection` and `logits` out.
@@ -33,10 +35,50 @@ const LOGITS: &str = "logits";
 /// older file of this name stays as it is.
 pub fn export_onnx(model: &SimClr, path: impl AsRef<Path>, options: &OnnxOptions) -> Result<()> {
     let path = path.as_ref();
-    let encoder = &model.config().encoder;
+    check(&model.config().encoder, model.parameters(), path, options)?;
+    write(network(model, options)?, path, options)
+}
+
+/// Writes an encoder with a dense layer on its representation as an ONNX file: `images` in,
+/// `representation`, `logits` and `probabilities` out.
+///
+/// # Errors
+/// As [`export_onnx`]; [`Error::Candle`] if kernel and bias do not fit the representation.
+pub fn export_classifier_onnx(
+    encoder: &FrozenEncoder,
+    head: &ClassHead,
+    path: impl AsRef<Path>,
+    options: &OnnxOptions,
+) -> Result<()> {
+    let path = path.as_ref();
+    check(encoder.config(), encoder.parameters(), path, options)?;
+    write(classifier(encoder, head, options)?, path, options)
+}
+
+/// A dense layer that gives classes: `probabilities = softmax((x kernel + bias) / temperature)`,
+/// with the representation `x`, scaled to length 1 if that is asked for.
+#[derive(Debug, Clone)]
+pub struct ClassHead {
+    /// `[features, classes]`.
+    pub kernel: Tensor,
+    /// `[classes]`.
+    pub bias: Tensor,
+    /// Whether representations are divided by their length first.
+    pub unit_length: bool,
+    /// What logits are divided by for the probabilities.
+    pub temperature: f64,
+}
+
+/// That the images are large enough, and the file will not be too large.
+fn check<'a>(
+    encoder: &ResNetConfig,
+    parameters: impl IntoIterator<Item = &'a Parameter>,
+    path: &Path,
+    options: &OnnxOptions,
+) -> Result<()> {
     encoder.check_image_size(options.height, options.width)?;
-    let values: usize = model.parameters().map(|p| p.spec.element_count()).sum();
-    let bytes = values as u64 * 4;
+    let counts = parameters.into_iter().map(|p| p.spec.element_count());
+    let bytes = counts.sum::<usize>() as u64 * 4;
     if bytes > MOST_BYTES {
         return Err(Error::TooLarge {
             path: path.to_owned(),
@@ -44,11 +86,15 @@ pub fn export_onnx(model: &SimClr, path: impl AsRef<Path>, options: &OnnxOptions
             most: MOST_BYTES,
         });
     }
+    Ok(())
+}
+
+fn write(graph: proto::Graph, path: &Path, options: &OnnxOptions) -> Result<()> {
     let file = proto::Model {
         ir_version: IR_VERSION,
         producer_name: "simclr".to_owned(),
         producer_version: env!("CARGO_PKG_VERSION").to_owned(),
-        graph: Some(graph(model, options)?),
+        graph: Some(graph),
         opset_import: vec![proto::OperatorSet {
             domain: String::new(),
             version: OPSET,
@@ -72,10 +118,13 @@ fn layout(layout: InputLayout) -> &'static str {
     }
 }
 
-fn graph(model: &SimClr, options: &OnnxOptions) -> Result<proto::Graph> {
+/// The encoder's part of a graph: its input, and the representation.
+fn encoder(
+    graph: &mut Graph<'_>,
+    config: &ResNetConfig,
+    options: &OnnxOptions,
+) -> Result<proto::ValueInfo> {
     let (height, width) = (options.height, options.width);
-    let config = model.config();
-    let mut graph = Graph::new(model);
     let (input, images) = match options.layout {
         InputLayout::Nchw => (value(IMAGES, &[3, height, width]), IMAGES.to_owned()),
         InputLayout::Nhwc => {
@@ -84,12 +133,61 @@ fn graph(model: &SimClr, options: &OnnxOptions) -> Result<proto::Graph> {
             (value(IMAGES, &[height, width, 3]), images)
         }
     };
+    let size = [height, width];
+    ResNet {
+        graph,
+        config,
+        size,
+    }
+    .encoder(images, REPRESENTATION)?;
+    Ok(input)
+}
+
+fn classifier(
+    network: &FrozenEncoder,
+    head: &ClassHead,
+    options: &OnnxOptions,
+) -> Result<proto::Graph> {
+    let config = network.config();
+    let features = config.feature_size()?;
+    let classes = head.bias.elem_count();
+    let mut graph = Graph::new(network.parameters());
+    let input = encoder(&mut graph, config, options)?;
+    let mut x = REPRESENTATION.to_owned();
+    if head.unit_length {
+        let attributes = vec![integer("axis", -1), integer("p", 2)];
+        x = graph.node("LpNormalization", "head.unit_length", &[&x], attributes);
+    }
+    graph.constant("head.kernel", &head.kernel.reshape((features, classes))?)?;
+    graph.constant("head.bias", &head.bias.flatten_all()?)?;
+    let temperature = Tensor::new(&[head.temperature as f32], head.bias.device())?;
+    graph.constant("head.temperature", &temperature)?;
+    graph.node("Gemm", LOGITS, &[&x, "head.kernel", "head.bias"], vec![]);
+    let inputs = [LOGITS, "head.temperature"];
+    let scaled = graph.node("Div", "head.scaled", &inputs, vec![]);
+    graph.node(
+        "Softmax",
+        PROBABILITIES,
+        &[&scaled],
+        vec![integer("axis", -1)],
+    );
+    let outputs = vec![
+        value(REPRESENTATION, &[features]),
+        value(LOGITS, &[classes]),
+        value(PROBABILITIES, &[classes]),
+    ];
+    Ok(graph.finish(&format!("ResNet-{}", config.depth), input, outputs))
+}
+
+fn network(model: &SimClr, options: &OnnxOptions) -> Result<proto::Graph> {
+    let config = model.config();
+    let mut graph = Graph::new(model.parameters());
+    let input = encoder(&mut graph, &config.encoder, options)?;
     let mut network = ResNet {
         graph: &mut graph,
         config: &config.encoder,
-        size: [height, width],
+        size: [options.height, options.width],
     };
-    network.encoder(images, REPRESENTATION)?;
     let features = config.encoder.feature_size()?;
     let mut outputs = vec![value(REPRESENTATION, &[features])];
     if options.heads {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::{DType, Tensor, Var};
-use simclr_model::SimClr;
+use simclr_model::Parameter;
 
 use crate::error::{Error, Result};
 use crate::proto;
@@ -85,10 +85,10 @@ pub(crate) fn value(name: &str, sizes: &[usize]) -> proto::ValueInfo {
 }
 
 impl<'a> Graph<'a> {
-    pub(crate) fn new(model: &'a SimClr) -> Self {
-        let parameters = model.parameters();
+    pub(crate) fn new(parameters: impl IntoIterator<Item = &'a Parameter>) -> Self {
         Self {
             parameters: parameters
+                .into_iter()
                 .map(|parameter| (parameter.spec.name.as_str(), &parameter.variable))
                 .collect(),
             nodes: Vec::new(),

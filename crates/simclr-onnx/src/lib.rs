@@ -9,5 +9,5 @@ mod proto;
 mod resnet;
 
 pub use error::{Error, Result};
-pub use export::export_onnx;
+pub use export::{ClassHead, export_classifier_onnx, export_onnx};
 pub use options::{InputLayout, OnnxOptions};

@@ -15,7 +15,9 @@ use simclr_model::{
     FineTuneFrom, Mode, ProjectionHeadConfig, ResNetConfig, SimClr, SimClrConfig, Stem,
     StridePlacement,
 };
-use simclr_onnx::{Error, InputLayout, OnnxOptions, export_onnx};
+use simclr_onnx::{
+    ClassHead, Error, InputLayout, OnnxOptions, export_classifier_onnx, export_onnx,
+};
 
 /// The attributes of a node.
 struct Attributes<'a>(&'a proto::Node);
@@ -76,6 +78,15 @@ fn evaluate(node: &proto::Node, inputs: &[&Tensor]) -> candle_core::Result<Vec<T
         "Identity" => x.clone(),
         "MatMul" => x.matmul(inputs[1])?,
         "Gemm" => x.matmul(inputs[1])?.broadcast_add(inputs[2])?,
+        "LpNormalization" => {
+            assert_eq!((attributes.int("axis"), attributes.int("p")), (-1, 2));
+            x.broadcast_div(&x.sqr()?.sum_keepdim(D::Minus1)?.sqrt()?)?
+        }
+        "Softmax" => {
+            assert_eq!(attributes.int("axis"), -1);
+            let shares = x.exp()?;
+            shares.broadcast_div(&shares.sum_keepdim(D::Minus1)?)?
+        }
         "Flatten" => x.flatten_from(1)?,
         "GlobalAveragePool" => x.mean_keepdim((2, 3))?,
         "Conv" => {
@@ -267,6 +278,54 @@ fn graphs_compute_what_the_networks_compute() {
             }
         }
     }
+}
+
+#[test]
+fn graphs_of_classifiers_give_probabilities() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("classifier.onnx");
+    let model = network(&SimClrConfig::new(ResNetConfig::depth(18)));
+    let encoder = model.encoder().frozen();
+    let images = Tensor::rand(0f32, 1f32, (2, 32, 32, 3), &Device::Cpu).unwrap();
+    let features = encoder.embed(&images, 2).unwrap();
+    let options = OnnxOptions::default()
+        .with_image_size(32)
+        .with_layout(InputLayout::Nhwc);
+    for unit_length in [false, true] {
+        let head = ClassHead {
+            kernel: Tensor::randn(0f32, 0.1, (512, 3), &Device::Cpu).unwrap(),
+            bias: Tensor::randn(0f32, 1.0, 3, &Device::Cpu).unwrap(),
+            unit_length,
+            temperature: 1.7,
+        };
+        export_classifier_onnx(&encoder, &head, &path, &options).unwrap();
+        let outputs = run(&path, &images);
+        let length = features.sqr().unwrap().sum_keepdim(1).unwrap().sqrt();
+        let rows = if unit_length {
+            features.broadcast_div(&length.unwrap()).unwrap()
+        } else {
+            features.clone()
+        };
+        let logits = rows.matmul(&head.kernel).unwrap();
+        let logits = logits.broadcast_add(&head.bias).unwrap();
+        let shares = (&logits / 1.7).unwrap().exp().unwrap();
+        let shares = shares.broadcast_div(&shares.sum_keepdim(1).unwrap());
+        for (name, expected) in [
+            ("representation", &features),
+            ("logits", &logits),
+            ("probabilities", &shares.unwrap()),
+        ] {
+            let difference = largest_difference(&outputs[name], expected);
+            assert!(difference < 1e-4, "{name} differs by {difference}");
+        }
+    }
+    let wrong = ClassHead {
+        kernel: Tensor::zeros((5, 3), candle_core::DType::F32, &Device::Cpu).unwrap(),
+        bias: Tensor::zeros(3, candle_core::DType::F32, &Device::Cpu).unwrap(),
+        unit_length: false,
+        temperature: 1.0,
+    };
+    assert!(export_classifier_onnx(&encoder, &wrong, &path, &options).is_err());
 }
 
 #[test]

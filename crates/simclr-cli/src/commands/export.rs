@@ -5,20 +5,26 @@ use std::path::PathBuf;
 use candle_core::{DType, Device};
 use clap::{Args, ValueEnum};
 use simclr_checkpoint::{LoadNetwork, SaveOptions, export_torchvision_with};
+use simclr_classifier::Classifier;
 use simclr_model::SimClr;
-use simclr_onnx::{InputLayout, OnnxOptions, export_onnx};
+use simclr_onnx::{ClassHead, InputLayout, OnnxOptions, export_classifier_onnx, export_onnx};
 
 use crate::terminal::{AnyResult, say};
 
-/// Writes a network for other programs: as ONNX, or with torchvision's names.
+/// Writes a network or a classifier for other programs: as ONNX, or with torchvision's names.
 ///
-/// The ONNX graph takes images in [0, 1] of one size, any number at a time, and gives
-/// `representation` and, if the network has such heads, `projection` and `logits`.
+/// The ONNX graph takes images in [0, 1] of one size, any number at a time. Of a network it gives
+/// `representation` and, if it has such heads, `projection` and `logits`; of a classifier
+/// `representation`, `logits` and calibrated `probabilities`, for images as `simclr predict`
+/// prepares them.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// A network in our safetensors format.
-    #[arg(long)]
-    checkpoint: PathBuf,
+    #[arg(long, required_unless_present = "classifier")]
+    checkpoint: Option<PathBuf>,
+    /// A classifier, as `simclr probe` makes it, instead of a network.
+    #[arg(long, conflicts_with_all = ["checkpoint", "image_size", "no_heads"])]
+    classifier: Option<PathBuf>,
     /// The file to write.
     #[arg(long)]
     out: PathBuf,
@@ -57,28 +63,48 @@ enum LayoutChoice {
 
 impl Arguments {
     pub(crate) fn run(&self) -> AnyResult {
-        match self.format {
-            Format::Onnx => self.onnx()?,
-            Format::Torchvision => {
+        match (self.format, &self.classifier, &self.checkpoint) {
+            (Format::Onnx, Some(path), _) => self.classifier(&Classifier::load(path)?)?,
+            (Format::Onnx, None, Some(path)) => {
+                let model = SimClr::load(path, &Device::Cpu)?;
+                let options = self.options().with_image_size(self.image_size);
+                export_onnx(&model, &self.out, &options.with_heads(!self.no_heads))?;
+            }
+            (Format::Torchvision, classifier, network) => {
+                let path = classifier.as_ref().or(network.as_ref());
+                let path = path.ok_or("give --checkpoint FILE")?;
                 let dtype = if self.half { DType::F16 } else { DType::F32 };
                 let save = SaveOptions::default().with_dtype(dtype);
-                export_torchvision_with(&self.checkpoint, &self.out, &save)?;
+                export_torchvision_with(path, &self.out, &save)?;
             }
+            (Format::Onnx, None, None) => return Err("give --checkpoint FILE".into()),
         }
         say(format_args!("wrote {}", self.out.display()));
         Ok(())
     }
 
-    fn onnx(&self) -> AnyResult {
-        let model = SimClr::load(&self.checkpoint, &Device::Cpu)?;
-        let layout = match self.layout {
+    fn options(&self) -> OnnxOptions {
+        OnnxOptions::default().with_layout(match self.layout {
             LayoutChoice::Nchw => InputLayout::Nchw,
             LayoutChoice::Nhwc => InputLayout::Nhwc,
+        })
+    }
+
+    fn classifier(&self, classifier: &Classifier) -> AnyResult {
+        let dense = classifier.dense_head()?;
+        let head = ClassHead {
+            kernel: dense.kernel,
+            bias: dense.bias,
+            unit_length: dense.unit_length,
+            temperature: classifier.info().temperature,
         };
-        let options = OnnxOptions::default()
-            .with_image_size(self.image_size)
-            .with_layout(layout)
-            .with_heads(!self.no_heads);
-        Ok(export_onnx(&model, &self.out, &options)?)
+        let mut options = self.options();
+        (options.height, options.width) = classifier.info().policy.size;
+        Ok(export_classifier_onnx(
+            &classifier.encoder(),
+            &head,
+            &self.out,
+            &options,
+        )?)
     }
 }
