@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::completed_run::CompletedRun;
 use crate::epochs::epoch_means;
 use crate::error::Result;
-use crate::training_run::CompletedRun;
 
 /// The outcome of a distillation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -11,6 +11,7 @@ use simclr_eval::metrics::ClassificationReport;
 use simclr_eval::{NetworkClassifier, classifier_scores};
 use simclr_model::{FineTuneFrom, Freeze, SimClr};
 
+use crate::completed_run::CompletedRun;
 use crate::config::LoopConfig;
 use crate::error::{Error, Result};
 use crate::fine_tune_config::FineTuneConfig;
@@ -19,7 +20,6 @@ use crate::resume::KeptNetwork;
 use crate::run::RunFacts;
 use crate::run_spec::{RunSpec, TrainingInputs};
 use crate::supervised::SupervisedObjective;
-use crate::training_run::CompletedRun;
 use crate::validation::{self, Validation, best_step};
 
 /// Builder for training on labels: of a pretrained network, whole or behind its frozen part,

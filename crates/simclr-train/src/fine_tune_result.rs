@@ -6,9 +6,9 @@ use simclr_data::{Split, Subset};
 use simclr_eval::metrics::ClassificationReport;
 use simclr_report::{Cell, Table, percent};
 
+use crate::completed_run::CompletedRun;
 use crate::error::Result;
 use crate::run::MetricsTable;
-use crate::training_run::CompletedRun;
 use crate::validation::{ACCURACY, LOSS, WEIGHTED_F1};
 
 /// The outcome of a fine-tuning. Prints as a table of epochs and the test figures.

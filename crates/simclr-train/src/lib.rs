@@ -70,6 +70,7 @@
 //! its weights are spoiled. Whole training steps are compared with recorded ones of the original.
 
 mod callback;
+mod completed_run;
 mod config;
 mod contrastive;
 mod distill;

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::completed_run::CompletedRun;
 use crate::epochs::epoch_means;
 use crate::error::Result;
 use crate::pretrain_config::PretrainConfig;
 use crate::run::MetricsTable;
-use crate::training_run::CompletedRun;
 
 /// The outcome of a pretraining run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

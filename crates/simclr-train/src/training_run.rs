@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use candle_core::Device;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use simclr_checkpoint::CheckpointFile;
 use simclr_collective::Collective;
 use simclr_data::{Dataset, ViewLoader};
@@ -15,6 +14,7 @@ use simclr_model::GradientCheckpointing;
 use simclr_progress::{Progress, Silent, Stage, StepUpdate};
 
 use crate::callback::{Callback, Control, EpochMetrics, SessionStart};
+use crate::completed_run::{CompletedRun, Throughput};
 use crate::error::{Error, Result};
 use crate::health::{
     COLLAPSED_RANK, EFFECTIVE_RANK, LONG_ENOUGH, MOST_SKIPPED, OnNan, STARVED, has_diverged,
@@ -26,7 +26,7 @@ use crate::ranks::leader::share_control;
 use crate::ranks::state::{share, share_state};
 use crate::resume::{KeptNetwork, METRICS, Resumption};
 use crate::run::{Checkpoints, MetricsLog, MetricsTable, Notices, RunFolder};
-use crate::trainer::{StepMetrics, Trainer, load_network, steps_of};
+use crate::trainer::{StepMetrics, Trainer};
 
 /// Gives the values of a run's extra columns after each epoch. One that is not finite means that
 /// the training has diverged.
@@ -106,59 +106,6 @@ struct Finished {
     steps: usize,
     #[serde(default)]
     stopped_early: bool,
-}
-
-/// How long the steps of a session took, and how much of it was waiting.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Throughput {
-    images: usize,
-    elapsed: Duration,
-    waited: Duration,
-}
-
-impl Throughput {
-    pub(crate) fn images_per_second(&self) -> f64 {
-        self.images as f64 / self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
-    }
-
-    /// What has come since an earlier moment.
-    fn since(&self, earlier: &Self) -> Self {
-        Self {
-            images: self.images - earlier.images,
-            elapsed: self.elapsed.saturating_sub(earlier.elapsed),
-            waited: self.waited.saturating_sub(earlier.waited),
-        }
-    }
-
-    /// The share of the time in which the network waited for data.
-    pub(crate) fn waiting_share(&self) -> f64 {
-        self.waited.as_secs_f64() / self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
-    }
-}
-
-/// A run whose steps are done.
-pub(crate) struct CompletedRun {
-    folder: RunFolder,
-    pub(crate) trainer: Trainer,
-    progress: Box<dyn Progress>,
-    /// The number of steps after which each epoch is over, ascending.
-    pub(crate) epoch_ends: Vec<usize>,
-    /// All rows of `metrics.csv`, those of earlier sessions too.
-    pub(crate) metrics: MetricsTable,
-    pub(crate) throughput: Throughput,
-    /// Whether a callback stopped it.
-    pub(crate) stopped_early: bool,
-    /// Whether its result was there before.
-    is_finished: bool,
-    device: Device,
-}
-
-/// A run whose result is in its folder.
-pub(crate) struct RecordedRun<R> {
-    pub(crate) result: R,
-    pub(crate) trainer: Trainer,
-    pub(crate) dir: PathBuf,
-    pub(crate) model_file: PathBuf,
 }
 
 impl TrainingRun {
@@ -507,57 +454,6 @@ impl TrainingRun {
             .save(self.trainer.steps_taken(), |path| Ok(file.save(path)?))?;
         self.last_checkpoint = Instant::now();
         Ok(())
-    }
-}
-
-impl CompletedRun {
-    pub(crate) fn model_file(&self) -> PathBuf {
-        self.folder.model_file()
-    }
-
-    /// Sees to it that the network after the last step is in its file.
-    pub(crate) fn save_network(&self) -> Result<()> {
-        let path = self.model_file();
-        if self.is_finished {
-            let found = load_network(&path, &self.trainer, &self.device)
-                .and_then(|saved| steps_of(&path, &saved.metadata));
-            match found {
-                Ok(step) if step == self.trainer.steps_taken() => return Ok(()),
-                Ok(step) => tracing::warn!(
-                    "{} is the network after step {step}; it is written again",
-                    path.display()
-                ),
-                Err(error) => tracing::warn!("{error}; the network is written again"),
-            }
-        }
-        self.trainer.save_model(&path)
-    }
-
-    /// Writes the result and says what it is. A finished run finds it recorded.
-    pub(crate) fn record<R>(
-        mut self,
-        result: impl FnOnce(&Self) -> Result<R>,
-        summary: impl FnOnce(&R) -> String,
-    ) -> Result<RecordedRun<R>>
-    where
-        R: Serialize + DeserializeOwned,
-    {
-        let recorded = self.folder.result()?.filter(|_| self.is_finished);
-        let result = match recorded {
-            Some(recorded) => recorded,
-            None => {
-                let result = result(&self)?;
-                self.folder.write_result(&result)?;
-                result
-            }
-        };
-        self.progress.finish(&summary(&result));
-        Ok(RecordedRun {
-            result,
-            model_file: self.model_file(),
-            dir: self.folder.dir().to_owned(),
-            trainer: self.trainer,
-        })
     }
 }
 
