@@ -91,11 +91,11 @@ fn the_commands_of_the_readme_run() {
     // Checkpoints by steps take the place of those by epochs, which end after 2, 5, 7 and 10 steps.
     let by_steps = PRETRAIN.replace("train_epochs=1", "train_epochs=4");
     let by_steps = format!("{by_steps} --checkpoint_steps=3");
-    let places = [
+    let by_steps_places = [
         ("image_dir", &*images),
         ("model_dir", &dir.path().join("c")),
     ];
-    run(&flags(&by_steps, &places)).unwrap();
+    run(&flags(&by_steps, &by_steps_places)).unwrap();
     let names = fs::read_dir(dir.path().join("c/checkpoints")).unwrap();
     let names = names.map(|file| file.unwrap().file_name().into_string().unwrap());
     let mut steps: Vec<_> = names.filter(|name| name.starts_with("step-")).collect();

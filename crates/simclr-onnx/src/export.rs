@@ -43,7 +43,7 @@ pub fn export_onnx(model: &SimClr, path: impl AsRef<Path>, options: &OnnxOptions
 /// `representation`, `logits` and `probabilities` out.
 ///
 /// # Errors
-/// As [`export_onnx`]; [`Error::Candle`] if kernel and bias do not fit the representation.
+/// As [`export_onnx`]; [`Error::Tensor`] if kernel and bias do not fit the representation.
 pub fn export_classifier_onnx(
     encoder: &FrozenEncoder,
     head: &ClassHead,

@@ -56,7 +56,7 @@ impl SyntheticHoleConfig {
     /// Checks every setting.
     ///
     /// # Errors
-    /// [`Error::Setting`] for one that is out of range.
+    /// [`Error::Setting`](crate::Error::Setting) for one that is out of range.
     pub fn validate(&self) -> Result<()> {
         let range = |name, value: f64, low: f64, high: f64, expected| {
             check((low..=high).contains(&value), name, expected, value)
