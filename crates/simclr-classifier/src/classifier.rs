@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::Tensor;
+use simclr_augment::Policy;
 use simclr_data::{Dataset, DatasetExt, ViewLoader};
 use simclr_model::{FrozenEncoder, Mode, SimClr};
 use simclr_progress::{Progress, Silent, StepUpdate};
@@ -38,6 +39,26 @@ impl Network {
             }
         }
     }
+}
+
+/// Hands images to `each`, batch by batch, prepared as `[n, height, width, 3]`.
+pub(crate) fn each_batch<E: From<Error>>(
+    images: Arc<dyn Dataset>,
+    policy: &Policy,
+    progress: &mut dyn Progress,
+    mut each: impl FnMut(&Tensor) -> Result<(), E>,
+) -> Result<(), E> {
+    let batch_size = BATCH_SIZE.min(images.len()).max(1);
+    let loader = ViewLoader::evaluation(images, policy.clone(), batch_size).map_err(Error::from)?;
+    for batch in loader.epochs(0..1).map_err(Error::from)? {
+        let batch = batch.map_err(Error::from)?;
+        each(&batch.views)?;
+        progress.step(&StepUpdate {
+            images: batch.len(),
+            ..StepUpdate::default()
+        });
+    }
+    Ok(())
 }
 
 /// A head that is one dense layer: `logits = x kernel + bias`.
@@ -182,19 +203,10 @@ impl Classifier {
         progress: &mut dyn Progress,
         mut each: impl FnMut(&Tensor, Vec<Prediction>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let batch_size = BATCH_SIZE.min(images.len()).max(1);
-        let loader = ViewLoader::evaluation(images, self.info.policy.clone(), batch_size)
-            .map_err(Error::from)?;
-        for batch in loader.epochs(0..1).map_err(Error::from)? {
-            let batch = batch.map_err(Error::from)?;
-            let (features, predictions) = self.describe_batch(&batch.views)?;
-            each(&features, predictions)?;
-            progress.step(&StepUpdate {
-                images: batch.len(),
-                ..StepUpdate::default()
-            });
-        }
-        Ok(())
+        each_batch(images, &self.info.policy, progress, |views| {
+            let (features, predictions) = self.describe_batch(views)?;
+            each(&features, predictions)
+        })
     }
 
     /// The steps of progress for this many images.

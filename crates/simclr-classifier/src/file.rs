@@ -120,7 +120,10 @@ impl Classifier {
             HeadKind::NearestNeighbours { k, temperature } => {
                 let settings = KNearest::default().with_k(k).with_temperature(temperature);
                 settings.validate()?;
-                Head::Neighbours(settings)
+                Head::Neighbours {
+                    settings,
+                    features: bank_features.flatten_all()?.to_vec1()?,
+                }
             }
             HeadKind::FineTuned => Head::FineTuned,
         };
@@ -137,7 +140,7 @@ impl Classifier {
             && !labels.is_empty()
             && match &head {
                 Head::Linear { head, .. } => head.kernel.dims() == [size, classes],
-                Head::Neighbours(_) => true,
+                Head::Neighbours { .. } => true,
                 Head::FineTuned => config
                     .supervised_head
                     .as_ref()

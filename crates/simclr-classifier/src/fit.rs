@@ -5,15 +5,15 @@ use std::sync::Arc;
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
 use simclr_augment::Policy;
-use simclr_data::{Dataset, DatasetExt, Split, Subset, ViewLoader};
+use simclr_data::{Dataset, DatasetExt, Split, Subset};
 use simclr_eval::analysis::Calibration;
 use simclr_eval::metrics::ClassificationReport;
 use simclr_eval::probes::{FeatureScaling, KNearest, LinearHead, LinearProbe, LogisticProbe};
 use simclr_model::{FrozenEncoder, SimClr};
-use simclr_progress::{Progress, StepUpdate};
+use simclr_progress::Progress;
 
 use crate::calibration::{probabilities, temperature};
-use crate::classifier::{BATCH_SIZE, Classifier, Network};
+use crate::classifier::{Classifier, Network, each_batch};
 use crate::error::{Error, Result};
 use crate::head::{Bank, Head, matrix};
 use crate::info::{CLASSIFIER_VERSION, ClassifierFigures, ClassifierInfo, HeadKind, SplitSizes};
@@ -142,27 +142,20 @@ impl Outputs {
         progress: &mut dyn Progress,
     ) -> Result<Self> {
         let labels = images.labels("a classifier")?;
-        let batch_size = BATCH_SIZE.min(images.len()).max(1);
-        let loader = ViewLoader::evaluation(images, policy.clone(), batch_size)?;
         let mut outputs = Self {
             features: Vec::new(),
             size: 0,
             logits: Vec::new(),
             labels,
         };
-        for batch in loader.epochs(0..1)? {
-            let batch = batch?;
-            let (features, logits) = network.run(&batch.views)?;
+        each_batch(images, policy, progress, |views| {
+            let (features, logits) = network.run(views)?;
             outputs.size = features.dim(1)?;
-            outputs
-                .features
-                .extend(features.flatten_all()?.to_vec1::<f32>()?);
+            let values = features.flatten_all()?.to_vec1::<f32>()?;
+            outputs.features.extend(values);
             outputs.logits.extend(logits.unwrap_or_default());
-            progress.step(&StepUpdate {
-                images: batch.len(),
-                ..StepUpdate::default()
-            });
-        }
+            Ok::<_, Error>(())
+        })?;
         Ok(outputs)
     }
 
@@ -267,7 +260,7 @@ impl Classifier {
             Network::Frozen(_) => fit_head(&config.head, &train, &validation, &classes)?,
             Network::FineTuned(_) => (HeadKind::FineTuned, Head::FineTuned),
         };
-        let all = matches!(head, Head::Neighbours(_));
+        let all = matches!(head, Head::Neighbours { .. });
         let bank = train.bank(if all { usize::MAX } else { config.bank })?;
         let logits = |part: &Outputs| match &head {
             Head::FineTuned => Ok(part.logits.clone()),
@@ -351,7 +344,10 @@ fn fit_head(
             let (k, temperature) = (settings.k, settings.temperature);
             (
                 HeadKind::NearestNeighbours { k, temperature },
-                Head::Neighbours(settings.clone()),
+                Head::Neighbours {
+                    settings: settings.clone(),
+                    features: train.features.clone(),
+                },
             )
         }
     })

@@ -1,7 +1,7 @@
 //! From features to logits.
 
 use candle_core::{Device, Tensor};
-use simclr_eval::analysis::nearest_neighbours;
+use simclr_eval::analysis::{nearest_neighbours, unit_rows};
 use simclr_eval::probes::{Examples, KNearest, LinearHead};
 
 use crate::error::Result;
@@ -34,8 +34,15 @@ impl Bank {
 /// What turns features into logits; a fine-tuned network has its own.
 #[derive(Debug, Clone)]
 pub(crate) enum Head {
-    Linear { head: LinearHead, unit_length: bool },
-    Neighbours(KNearest),
+    Linear {
+        head: LinearHead,
+        unit_length: bool,
+    },
+    Neighbours {
+        settings: KNearest,
+        /// The bank's features, flat.
+        features: Vec<f32>,
+    },
     FineTuned,
 }
 
@@ -56,13 +63,15 @@ impl Head {
                 };
                 Ok(head.logits(&features)?.detach().flatten_all()?.to_vec1()?)
             }
-            Self::Neighbours(settings) => {
+            Self::Neighbours {
+                settings,
+                features: bank_features,
+            } => {
                 let (rows, size) = features.dims2()?;
                 let queries: Vec<f32> = features.flatten_all()?.to_vec1()?;
-                let bank_features: Vec<f32> = bank.features.flatten_all()?.to_vec1()?;
                 // Labels of queries are not looked at.
                 let none = vec![0; rows];
-                let train = Examples::new(&bank_features, size, &bank.labels)?;
+                let train = Examples::new(bank_features, size, &bank.labels)?;
                 let votes =
                     settings.scores(train, Examples::new(&queries, size, &none)?, classes)?;
                 Ok(votes
@@ -73,12 +82,6 @@ impl Head {
             Self::FineTuned => Ok(Vec::new()),
         }
     }
-}
-
-fn unit_rows(features: &Tensor) -> Result<Tensor> {
-    let length = features.sqr()?.sum_keepdim(1)?.sqrt()?;
-    // A row of zeros stays one.
-    Ok(features.broadcast_div(&length.maximum(f32::MIN_POSITIVE)?)?)
 }
 
 /// A matrix on the CPU.

@@ -1,11 +1,13 @@
-//! Images that a command is given.
+//! Images that a command is given, and pictures that it gives.
 
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use image::{DynamicImage, ImageFormat};
 use simclr_data::{Concatenated, Dataset, ImageFolder, ImageTable};
 
-use crate::AnyResult;
+use crate::terminal::AnyResult;
 
 /// Images with labels: a folder with a folder per class, or a table of images and classes.
 pub(crate) fn labelled(path: &Path) -> AnyResult<Arc<dyn Dataset>> {
@@ -25,4 +27,11 @@ pub(crate) fn unlabelled(folders: &[PathBuf]) -> AnyResult<Arc<dyn Dataset>> {
         [folder] => folder.clone(),
         folders => Arc::new(Concatenated::new(folders.to_vec())?),
     })
+}
+
+/// A picture as the bytes of a PNG file.
+pub(crate) fn png(picture: impl Into<DynamicImage>) -> AnyResult<Vec<u8>> {
+    let mut bytes = Cursor::new(Vec::new());
+    picture.into().write_to(&mut bytes, ImageFormat::Png)?;
+    Ok(bytes.into_inner())
 }

@@ -28,8 +28,8 @@ impl<C: LoopConfig> RunSpec<C> {
 
     /// Fails if a run over these images takes more memory than this process can have, and gives
     /// the estimate; `None` on another device than the CPU. The loops do it by themselves, before
-    /// the run folder is made, unless they are one of several ranks. Where the system does not tell how much memory there is (it does on
-    /// Linux), nothing is refused.
+    /// the run folder is made, unless they are one of several ranks. Where the system does not tell
+    /// how much memory there is (it does on Linux), nothing is refused.
     ///
     /// # Errors
     /// [`Error::Memory`], with what would take less; settings out of range.

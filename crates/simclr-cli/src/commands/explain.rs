@@ -1,19 +1,19 @@
 //! `simclr explain`.
 
 use std::collections::BTreeMap;
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use candle_core::{IndexOp, Tensor};
 use clap::Args;
 use image::imageops::{self, FilterType};
-use image::{ImageFormat, Rgb, RgbImage};
+use image::{Rgb, RgbImage};
 use simclr_classifier::{Classifier, Heatmap};
 use simclr_data::{Dataset, DatasetExt, ImageFolder, ImageTable, ViewLoader, decode_file};
 use simclr_drillcore::{Tile, read_tiles};
 use simclr_progress::{ProgressMode, Stage, StepUpdate};
 use simclr_report::Report;
 
+use crate::images::png;
 use crate::terminal::{AnyResult, complain, say};
 
 /// Width of one of the pictures side by side, in pixels.
@@ -100,7 +100,7 @@ impl Arguments {
         for (index, image) in explained.iter().enumerate() {
             let caption = format!("{}: {} ({:.2})", image.name, image.class, image.confidence);
             let picture = beside(&image.pictures);
-            report = report.image(format!("image-{}", index + 1), png(&picture)?, caption);
+            report = report.image(format!("image-{}", index + 1), png(picture)?, caption);
         }
         Ok(report)
     }
@@ -145,7 +145,7 @@ impl Arguments {
             let classes: Vec<&str> = runs.map(|run| run[0].1.class.as_str()).collect();
             let caption = format!("{section}, from the top: {}", classes.join(", "));
             let name = format!("section-{}", index + 1);
-            report = report.image(name, png(&strip(&tiles))?, caption);
+            report = report.image(name, png(strip(&tiles))?, caption);
         }
         Ok(report)
     }
@@ -259,10 +259,4 @@ fn strip(tiles: &[(&Tile, &Explained)]) -> RgbImage {
 
 fn white(width: u32, height: u32) -> RgbImage {
     RgbImage::from_pixel(width, height, Rgb([255; 3]))
-}
-
-fn png(picture: &RgbImage) -> AnyResult<Vec<u8>> {
-    let mut png = Cursor::new(Vec::new());
-    picture.write_to(&mut png, ImageFormat::Png)?;
-    Ok(png.into_inner())
 }

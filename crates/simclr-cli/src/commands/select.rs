@@ -1,11 +1,10 @@
 //! `simclr select`.
 
 use std::collections::HashSet;
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use image::{DynamicImage, ImageFormat, RgbImage};
+use image::{DynamicImage, RgbImage};
 use simclr_classifier::Classifier;
 use simclr_data::{Dataset, DatasetExt, Groups, ImageFolder, Seed, decode_file};
 use simclr_labels::{LabelFormat, read_labels};
@@ -13,6 +12,7 @@ use simclr_progress::{ProgressMode, Stage};
 use simclr_report::{Cell, Report, Table};
 use simclr_selection::{Choice, Pool, SelectionConfig, Strategy};
 
+use crate::images::png;
 use crate::terminal::{AnyResult, say};
 
 /// Side of the pictures on the page, in pixels.
@@ -196,9 +196,5 @@ impl Arguments {
 /// A small picture of an image, as PNG.
 fn thumbnail(path: &Path) -> AnyResult<Vec<u8>> {
     let image = DynamicImage::ImageRgb8(RgbImage::try_from(decode_file(path)?)?);
-    let mut png = Cursor::new(Vec::new());
-    image
-        .thumbnail(THUMBNAIL, THUMBNAIL)
-        .write_to(&mut png, ImageFormat::Png)?;
-    Ok(png.into_inner())
+    png(image.thumbnail(THUMBNAIL, THUMBNAIL))
 }

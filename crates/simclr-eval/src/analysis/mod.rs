@@ -12,6 +12,6 @@ mod variance;
 pub use calibration::{Calibration, CalibrationBin};
 pub use effective_rank::effective_rank;
 pub use interval::{PairedComparison, Summary};
-pub use neighbours::{Neighbour, nearest_neighbours, neighbours_within};
+pub use neighbours::{Neighbour, nearest_neighbours, neighbours_within, unit_rows};
 pub use principal::PrincipalComponents;
 pub use repeat::Repeat;

@@ -94,8 +94,11 @@ fn best_of<'s>(candidates: impl Iterator<Item = (usize, &'s f32)>, count: usize)
     all
 }
 
-/// The rows divided by their lengths; a row of zeros stays.
-fn unit_rows(features: &Tensor) -> Result<Tensor> {
+/// The rows of a matrix `[n, d]`, each divided by its length; a row of zeros stays one.
+///
+/// # Errors
+/// [`Error::Evaluation`] if a row is not finite; [`Error::Candle`] if the tensor is no matrix.
+pub fn unit_rows(features: &Tensor) -> Result<Tensor> {
     let features = features.detach().to_dtype(DType::F32)?;
     let lengths = features.sqr()?.sum_keepdim(1)?.sqrt()?;
     let unit = features.broadcast_div(&lengths.maximum(f32::MIN_POSITIVE)?)?;

@@ -1,15 +1,15 @@
 //! What has been labelled, and what is next.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use image::{DynamicImage, ImageFormat, Rgb, RgbImage, imageops};
+use image::{DynamicImage, Rgb, RgbImage, imageops};
 use serde::Serialize;
 use simclr_data::{ImageFolder, decode_file};
 use simclr_drillcore::Tile;
 use simclr_labels::{Label, LabelFormat, read_labels};
 
+use crate::images::png;
 use crate::terminal::AnyResult;
 
 /// Pictures are at most so large, in pixels.
@@ -175,14 +175,14 @@ impl Session {
     /// An image as PNG.
     pub(super) fn picture(&self, index: usize) -> AnyResult<Vec<u8>> {
         let image = self.images.get(index).ok_or("there is no such image")?;
-        png(RgbImage::try_from(decode_file(&image.path)?)?)
+        small_png(RgbImage::try_from(decode_file(&image.path)?)?)
     }
 
     /// A tile in its section, as PNG.
     pub(super) fn section(&self, index: usize) -> AnyResult<Vec<u8>> {
         let image = self.images.get(index).ok_or("there is no such image")?;
         let context = self.context.as_ref().ok_or("there are no sections")?;
-        png(context.picture(&image.name)?)
+        small_png(context.picture(&image.name)?)
     }
 }
 
@@ -212,14 +212,12 @@ fn labelled(images: &[Queued], out: &Path) -> AnyResult<BTreeMap<usize, String>>
     Ok(found)
 }
 
-fn png(picture: RgbImage) -> AnyResult<Vec<u8>> {
+fn small_png(picture: RgbImage) -> AnyResult<Vec<u8>> {
     let mut picture = DynamicImage::ImageRgb8(picture);
     if picture.width().max(picture.height()) > LARGEST {
         picture = picture.thumbnail(LARGEST, LARGEST);
     }
-    let mut png = Cursor::new(Vec::new());
-    picture.write_to(&mut png, ImageFormat::Png)?;
-    Ok(png.into_inner())
+    png(picture)
 }
 
 /// Where tiles lie in photographs of sections.
