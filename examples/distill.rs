@@ -25,7 +25,7 @@ use simclr_cli::interrupt::{exit_paused, pause_handle};
 use simclr_cli::options::FolderArguments;
 use simclr_cli::terminal::say;
 
-#[path = "common/folders.rs"]
+#[path = "../crates/simclr-cli/src/folders.rs"]
 mod folders;
 
 #[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]

@@ -10,9 +10,9 @@ use std::process::ExitCode;
 
 use simclr::study::paper;
 
-#[path = "common/experiment.rs"]
+#[path = "../crates/simclr-cli/src/experiments/arguments.rs"]
 mod experiment;
-#[path = "common/networks.rs"]
+#[path = "../crates/simclr-cli/src/experiments/networks.rs"]
 mod networks;
 
 pub(crate) use experiment::ExperimentArguments as Arguments;

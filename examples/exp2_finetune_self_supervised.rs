@@ -14,11 +14,11 @@ use std::process::ExitCode;
 use clap::Parser;
 use simclr::study::{Protocol, paper};
 
-#[path = "common/experiment.rs"]
+#[path = "../crates/simclr-cli/src/experiments/arguments.rs"]
 mod experiment;
-#[path = "common/networks.rs"]
+#[path = "../crates/simclr-cli/src/experiments/networks.rs"]
 mod networks;
-#[path = "common/pretrain_arguments.rs"]
+#[path = "../crates/simclr-cli/src/experiments/pretrain_arguments.rs"]
 mod pretrain_arguments;
 
 use experiment::{AnyResult, ExperimentArguments, Options, Preset, exit, finish, in_parts};

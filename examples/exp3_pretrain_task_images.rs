@@ -10,9 +10,9 @@ use std::process::ExitCode;
 
 use simclr::study::paper;
 
-#[path = "common/experiment.rs"]
+#[path = "../crates/simclr-cli/src/experiments/arguments.rs"]
 mod experiment;
-#[path = "common/pretrain_arguments.rs"]
+#[path = "../crates/simclr-cli/src/experiments/pretrain_arguments.rs"]
 mod pretrain_arguments;
 
 use experiment::{AnyResult, exit, finish, in_parts};

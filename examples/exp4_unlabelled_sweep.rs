@@ -13,9 +13,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use simclr::study::{Study, paper};
 
-#[path = "common/experiment.rs"]
+#[path = "../crates/simclr-cli/src/experiments/arguments.rs"]
 mod experiment;
-#[path = "common/pretrain_arguments.rs"]
+#[path = "../crates/simclr-cli/src/experiments/pretrain_arguments.rs"]
 mod pretrain_arguments;
 
 use experiment::{AnyResult, ExperimentArguments, Options, exit, finish, in_parts};

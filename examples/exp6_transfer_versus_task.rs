@@ -16,11 +16,11 @@ use simclr::data::ClassMap;
 use simclr::study::Study;
 use simclr::study::paper;
 
-#[path = "common/experiment.rs"]
+#[path = "../crates/simclr-cli/src/experiments/arguments.rs"]
 mod experiment;
-#[path = "common/networks.rs"]
+#[path = "../crates/simclr-cli/src/experiments/networks.rs"]
 mod networks;
-#[path = "common/pretrain_arguments.rs"]
+#[path = "../crates/simclr-cli/src/experiments/pretrain_arguments.rs"]
 mod pretrain_arguments;
 
 use experiment::{

@@ -14,9 +14,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use simclr::study::paper;
 
-#[path = "common/experiment.rs"]
+#[path = "../crates/simclr-cli/src/experiments/arguments.rs"]
 mod experiment;
-#[path = "common/networks.rs"]
+#[path = "../crates/simclr-cli/src/experiments/networks.rs"]
 mod networks;
 
 use experiment::{AnyResult, ExperimentArguments, Options, exit, finish, in_parts};

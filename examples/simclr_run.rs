@@ -31,11 +31,11 @@ use simclr_cli::interrupt::{exit_paused, pause_handle};
 pub(crate) use simclr_cli::terminal::AnyResult;
 use simclr_cli::terminal::{complain, say};
 
-#[path = "common/folders.rs"]
+#[path = "../crates/simclr-cli/src/folders.rs"]
 mod folders;
-#[path = "common/original_flags.rs"]
+#[path = "../crates/simclr-cli/src/original/flags.rs"]
 mod original_flags;
-#[path = "common/probe_script.rs"]
+#[path = "../crates/simclr-cli/src/original/probe_script.rs"]
 mod probe_script;
 
 use original_flags::TrainMode;

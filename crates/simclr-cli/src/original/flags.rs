@@ -9,7 +9,7 @@ use simclr::optim::ScheduleConfig;
 use simclr::prelude::*;
 use simclr::train::RunSpec;
 
-#[path = "optimizer_name.rs"]
+#[path = "../experiments/optimizer_name.rs"]
 mod optimizer_name;
 
 use optimizer_name::{OptimizerName, Scaling};

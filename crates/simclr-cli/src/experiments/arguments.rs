@@ -16,7 +16,7 @@ use simclr_cli::terminal::say;
 
 #[path = "fine_tune_arguments.rs"]
 mod fine_tune_arguments;
-#[path = "folders.rs"]
+#[path = "../folders.rs"]
 mod folders;
 #[path = "image_arguments.rs"]
 mod image_arguments;
