@@ -21,12 +21,10 @@ use simclr::prelude::*;
 use simclr::report::{Cell, Report, Table};
 use simclr::train::run::RunRecord;
 use simclr::train::{Distill, DistillConfig, LoopConfig};
+use simclr_cli::folders;
 use simclr_cli::interrupt::{exit_paused, pause_handle};
 use simclr_cli::options::FolderArguments;
 use simclr_cli::terminal::say;
-
-#[path = "../crates/simclr-cli/src/folders.rs"]
-mod folders;
 
 #[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
 enum Preset {

@@ -7,79 +7,12 @@
 //! images, so that what differs is how many images there are and not how long it learns;
 //! `--same-epochs` gives each the same number of epochs instead. `--preset tiny` alone runs
 //! on synthetic cores.
+//!
+//! It is the command `simclr experiment 4`, and composed in
+//! `crates/simclr-cli/src/experiments/exp4.rs`.
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use simclr::study::{Study, paper};
-
-#[path = "../crates/simclr-cli/src/experiments/arguments.rs"]
-mod experiment;
-#[path = "../crates/simclr-cli/src/experiments/pretrain_arguments.rs"]
-mod pretrain_arguments;
-
-use experiment::{AnyResult, ExperimentArguments, Options, exit, finish, in_parts};
-use pretrain_arguments::SelfSupervisionArguments;
-
-/// The options of this experiment.
-#[derive(Debug, Clone, Parser)]
-pub(crate) struct Arguments {
-    /// The same number of epochs for every part, and so fewer steps for a smaller one.
-    #[arg(long)]
-    same_epochs: bool,
-    #[command(flatten)]
-    common: SelfSupervisionArguments,
-}
-
-impl Options for Arguments {
-    fn experiment(&mut self) -> &mut ExperimentArguments {
-        &mut self.common.experiment
-    }
-}
-
 fn main() -> ExitCode {
-    exit(|| {
-        run(experiment::parse(
-            "Pretrains on parts of the task images and probes each encoder.",
-        ))
-    })
-}
-
-pub(crate) fn run(arguments: Arguments) -> AnyResult {
-    in_parts("exp4", arguments, evaluate)
-}
-
-fn evaluate(arguments: Arguments) -> AnyResult {
-    let common = &arguments.common;
-    common.experiment.refuse_checkpoint()?;
-    let protocol = common.experiment.protocol(paper::experiment_4())?;
-    let protocol = common.pretrain.over_one_freeze(protocol)?;
-    let pretrain = common.pretrain(protocol.pretrain.clone());
-    let mut study = common
-        .experiment
-        .pretraining_study("exp4", protocol.clone())?;
-
-    study.probe_untrained(|run| pretrain.clone().seed(run.seed).untrained())?;
-    let mut curve = vec![(0.0, Study::UNTRAINED.to_owned())];
-    for fraction in protocol.unlabelled_fractions {
-        let first = study.seed_runs().first().ok_or("there is no seed")?;
-        let images = first.unlabelled_count(fraction)?;
-        let name = format!("self-supervised on {images} images");
-        let mut epochs = protocol.pretrain.schedule.epochs;
-        if !arguments.same_epochs {
-            epochs = (epochs as f64 / fraction).round() as usize;
-        }
-        let pretrain = pretrain.clone().epochs(epochs);
-        study.pretrain(&name, &pretrain, fraction, &format!("pretrain-{fraction}"))?;
-        curve.push((images as f64, name));
-    }
-    let comparison = study.comparison()?;
-    finish("exp4", &study, |report| {
-        let title = "Accuracy over the number of unlabelled images";
-        let figure = comparison.curve(title, "unlabelled images", &curve)?;
-        let caption = "Mean accuracy of logistic regression over folds and seeds, with its 95 % \
-                       confidence interval; 0 is the untrained network, its batch norm \
-                       calibrated.";
-        Ok(report.figure("unlabelled-images", figure, caption))
-    })
+    simclr_cli::run_command("experiment 4")
 }

@@ -8,11 +8,7 @@ use clap::Parser;
 use simclr::data::save_png;
 use simclr::prelude::*;
 
-#[path = "../examples/simclr_run.rs"]
-#[allow(dead_code)]
-mod simclr_run;
-
-use simclr_run::{Flags, arguments, run, run_words};
+use simclr_cli::original::{Flags, arguments, run, run_words};
 
 /// The README's example of pretraining, with fewer epochs on smaller images and networks.
 const PRETRAIN: &str = "python run.py --mode=train_then_eval --train_mode=pretrain \
@@ -61,7 +57,7 @@ fn the_commands_of_the_readme_run() {
         PRETRAIN,
         &[("image_dir", &images), ("model_dir", &pretrained)],
     );
-    run(&pretrain).unwrap();
+    run(&pretrain, ProgressMode::Silent).unwrap();
     // Without labels there is no head to be evaluated.
     assert!(!pretrained.join("evaluation.json").exists());
 
@@ -71,7 +67,7 @@ fn the_commands_of_the_readme_run() {
         ("model_dir", &tuned),
         ("checkpoint", &network),
     ];
-    run(&flags(FINE_TUNE, &places)).unwrap();
+    run(&flags(FINE_TUNE, &places), ProgressMode::Silent).unwrap();
     let figures = fs::read_to_string(tuned.join("evaluation.json")).unwrap();
     assert!(figures.contains("label_top_1_accuracy") && figures.contains("\"images\": 40"));
 
@@ -85,7 +81,11 @@ fn the_commands_of_the_readme_run() {
     let paths = [&network, &data].map(|path| path.display().to_string());
     let more = format!("10 --image-size 32 --epochs 3 --out {}", out.display());
     let more = more.split_whitespace().map(str::to_owned);
-    run_words(words.into_iter().chain(paths).chain(more).collect()).unwrap();
+    run_words(
+        words.into_iter().chain(paths).chain(more).collect(),
+        ProgressMode::Silent,
+    )
+    .unwrap();
     assert_eq!(fs::read_to_string(&out).unwrap().lines().count(), 4);
 
     // Checkpoints by steps take the place of those by epochs, which end after 2, 5, 7 and 10 steps.
@@ -95,7 +95,7 @@ fn the_commands_of_the_readme_run() {
         ("image_dir", &*images),
         ("model_dir", &dir.path().join("c")),
     ];
-    run(&flags(&by_steps, &by_steps_places)).unwrap();
+    run(&flags(&by_steps, &by_steps_places), ProgressMode::Silent).unwrap();
     let names = fs::read_dir(dir.path().join("c/checkpoints")).unwrap();
     let names = names.map(|file| file.unwrap().file_name().into_string().unwrap());
     let mut steps: Vec<_> = names.filter(|name| name.starts_with("step-")).collect();
@@ -105,10 +105,14 @@ fn the_commands_of_the_readme_run() {
 
     // A network of another form is refused, and so are labels at random.
     let other = FINE_TUNE.replace("resnet_depth=18", "resnet_depth=34");
-    let error = run(&flags(&other, &places)).unwrap_err().to_string();
+    let error = run(&flags(&other, &places), ProgressMode::Silent)
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("found ResNet-18"), "{error}");
     let random = FINE_TUNE.replace(" --labels=yep", "");
-    let error = run(&flags(&random, &places)).unwrap_err().to_string();
+    let error = run(&flags(&random, &places), ProgressMode::Silent)
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("--labels=yep"), "{error}");
 }
 

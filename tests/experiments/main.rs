@@ -1,8 +1,6 @@
 //! The six experiments in a small form, as the examples run them: each ends with a report,
 //! and its figures are what they should be.
 #![allow(clippy::unwrap_used)]
-// Each example brings the modules that it shares with the others.
-#![allow(clippy::duplicate_mod)]
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,28 +12,8 @@ use simclr::data::{SyntheticCores, save_png};
 use simclr::optim::{AdamConfig, OptimizerConfig};
 use simclr::prelude::*;
 use simclr::study::{Study, paper};
+use simclr_cli::experiments::{exp1, exp2, exp3, exp4, exp5, exp6, fine_tune};
 
-#[path = "../../examples/exp1_transfer_self_supervised.rs"]
-#[allow(dead_code)]
-mod exp1;
-#[path = "../../examples/exp2_finetune_self_supervised.rs"]
-#[allow(dead_code)]
-mod exp2;
-#[path = "../../examples/exp3_pretrain_task_images.rs"]
-#[allow(dead_code)]
-mod exp3;
-#[path = "../../examples/exp4_unlabelled_sweep.rs"]
-#[allow(dead_code)]
-mod exp4;
-#[path = "../../examples/exp5_transfer_supervised.rs"]
-#[allow(dead_code)]
-mod exp5;
-#[path = "../../examples/exp6_transfer_versus_task.rs"]
-#[allow(dead_code)]
-mod exp6;
-#[path = "../../examples/fine_tune.rs"]
-#[allow(dead_code)]
-mod fine_tune;
 mod outputs;
 
 use outputs::Outputs;
@@ -44,7 +22,7 @@ use outputs::Outputs;
 fn options(dir: &Path, more: &str) -> Vec<String> {
     let model_dir = dir.display().to_string();
     let fixed = ["experiment", "--preset", "tiny", "--model-dir"].map(str::to_owned);
-    let words = "--quiet".split_whitespace().chain(more.split_whitespace());
+    let words = more.split_whitespace();
     let options = fixed.into_iter().chain([model_dir]);
     options.chain(words.map(str::to_owned)).collect()
 }
@@ -63,7 +41,7 @@ fn experiment_1_probes_a_network_that_learned_elsewhere() {
     let dir = tempfile::tempdir().unwrap();
     let more = format!("{ENOUGH} --label-fraction 1,0.25");
     let arguments = exp1::Arguments::parse_from(options(dir.path(), &more));
-    exp1::run(arguments).unwrap();
+    exp1::run(arguments, ProgressMode::Silent).unwrap();
     let methods = [UNTRAINED, PLAIN, "stand-in, self-supervised"];
     let outputs = Outputs::read(dir.path(), &methods, 2);
     assert!(
@@ -82,7 +60,7 @@ fn experiment_2_goes_on_from_a_network_with_blocks_frozen() {
     let more = "--fine-tune-after-block -1,3 --train-epochs 1 --label-fraction 1";
     let more = format!("{FEW} {more}");
     let arguments = exp2::Arguments::parse_from(options(dir.path(), &more));
-    exp2::run(arguments).unwrap();
+    exp2::run(arguments, ProgressMode::Silent).unwrap();
     let methods = [
         UNTRAINED,
         PLAIN,
@@ -117,7 +95,11 @@ fn experiment_2_starts_from_a_training_checkpoint_whatever_its_optimizer() {
     let more = "--fine-tune-after-block 3 --train-epochs 1 --label-fraction 1";
     let more = format!("{FEW} {more} --checkpoint {}", checkpoint.display());
     let study = dir.path().join("study");
-    exp2::run(exp2::Arguments::parse_from(options(&study, &more))).unwrap();
+    exp2::run(
+        exp2::Arguments::parse_from(options(&study, &more)),
+        ProgressMode::Silent,
+    )
+    .unwrap();
     let methods = [
         UNTRAINED,
         PLAIN,
@@ -133,7 +115,7 @@ fn experiment_3_resumes_and_beats_chance() {
     let run = || {
         let more = format!("{ENOUGH} --train-epochs 2 --label-fraction 1,0.25");
         let arguments = exp3::Arguments::parse_from(options(dir.path(), &more));
-        exp3::run(arguments).unwrap();
+        exp3::run(arguments, ProgressMode::Silent).unwrap();
         let methods = [UNTRAINED, PLAIN, "self-supervised on the task"];
         Outputs::read(dir.path(), &methods, 2)
     };
@@ -156,7 +138,11 @@ fn parts_of_a_study_make_the_whole() {
     let dir = tempfile::tempdir().unwrap();
     let run = |dir: &Path, more: &str| {
         let more = format!("{FEW} --train-epochs 1 --label-fraction 1 {more}");
-        exp3::run(exp3::Arguments::parse_from(options(dir, &more))).unwrap();
+        exp3::run(
+            exp3::Arguments::parse_from(options(dir, &more)),
+            ProgressMode::Silent,
+        )
+        .unwrap();
     };
     let (whole, parts) = (dir.path().join("whole"), dir.path().join("parts"));
     run(&whole, "");
@@ -168,7 +154,7 @@ fn parts_of_a_study_make_the_whole() {
     assert_eq!(whole.results["cells"], together.results["cells"]);
     assert!(!parts.join("part-1-of-2").exists());
     let again = options(&parts, &format!("{FEW} --cell 1/2"));
-    let error = exp3::run(exp3::Arguments::parse_from(again)).unwrap_err();
+    let error = exp3::run(exp3::Arguments::parse_from(again), ProgressMode::Silent).unwrap_err();
     assert!(error.to_string().contains("without part 1/2"), "{error}");
 }
 
@@ -178,7 +164,7 @@ fn experiment_4_draws_a_curve_over_unlabelled_images() {
     let more = "--unlabelled-fraction 0.6,1 --train-epochs 1 --label-fraction 1 --same-epochs";
     let more = format!("{FEW} --enlarge flips --gradient-checkpointing {more}");
     let arguments = exp4::Arguments::parse_from(options(dir.path(), &more));
-    exp4::run(arguments).unwrap();
+    exp4::run(arguments, ProgressMode::Silent).unwrap();
     let methods = [
         UNTRAINED,
         PLAIN,
@@ -201,7 +187,7 @@ fn experiment_5_tells_one_class_from_the_others() {
     let more = "--binary none --split single --label-fraction 1 --seeds 3";
     let more = format!("{ENOUGH} {more}");
     let arguments = exp5::Arguments::parse_from(options(dir.path(), &more));
-    exp5::run(arguments).unwrap();
+    exp5::run(arguments, ProgressMode::Silent).unwrap();
     // Three seeds instead of three folds.
     let methods = [UNTRAINED, PLAIN, "stand-in, supervised"];
     let outputs = Outputs::read(dir.path(), &methods, 1);
@@ -220,7 +206,7 @@ fn experiment_6_compares_all_methods_on_both_tasks() {
     let more = "--train-epochs 1 --supervised-epochs 2 --label-fraction 1,0.25";
     let more = format!("{FEW} {more} --fine-tune 3 --fine-tune-epochs 1");
     let arguments = exp6::Arguments::parse_from(options(dir.path(), &more));
-    exp6::run(arguments).unwrap();
+    exp6::run(arguments, ProgressMode::Silent).unwrap();
     let methods = [
         UNTRAINED,
         PLAIN,
@@ -254,7 +240,7 @@ fn fine_tuning_changes_a_network_that_frozen_features_leave_as_it_is() {
     let more =
         format!("{ENOUGH} --label-fraction 1 --fine-tune -1,4:original --fine-tune-epochs 8");
     let arguments = fine_tune::Arguments::parse_from(options(dir.path(), &more));
-    fine_tune::run(arguments).unwrap();
+    fine_tune::run(arguments, ProgressMode::Silent).unwrap();
     let whole = "stand-in, self-supervised, fine-tuned";
     let methods = [
         UNTRAINED,
@@ -286,7 +272,7 @@ fn experiment_2_has_three_presets() {
         assert_eq!(flags.join(" "), freeze, "{preset}");
     }
     let words = ["experiment", "--preset", "readme", "--model-dir", &dir];
-    let error = exp3::run(exp3::Arguments::parse_from(words)).unwrap_err();
+    let error = exp3::run(exp3::Arguments::parse_from(words), ProgressMode::Silent).unwrap_err();
     assert!(error.to_string().contains("experiment 2's"), "{error}");
 }
 
@@ -294,7 +280,9 @@ fn experiment_2_has_three_presets() {
 fn a_class_that_is_not_there_is_noticed_before_the_work_begins() {
     let dir = tempfile::tempdir().unwrap();
     let arguments = exp6::Arguments::parse_from(options(dir.path(), "--binary nobody"));
-    let error = exp6::run(arguments).unwrap_err().to_string();
+    let error = exp6::run(arguments, ProgressMode::Silent)
+        .unwrap_err()
+        .to_string();
     assert!(
         error.contains("'nobody'") && error.contains("soupy"),
         "{error}"
@@ -326,10 +314,10 @@ fn the_report_says_which_files_and_copies_of_test_images_were_left_out() {
         let more = format!("--image-dir {} --label-fraction 1 {more}", images.display());
         let more = format!("{more} --train-batch-size 45 --train-epochs 1 --unlabelled-dir");
         let more = format!("{more} {}", dir.path().join("more").display());
-        exp3::run(exp3::Arguments::parse_from(options(
-            &dir.path().join("run"),
-            &more,
-        )))
+        exp3::run(
+            exp3::Arguments::parse_from(options(&dir.path().join("run"), &more)),
+            ProgressMode::Silent,
+        )
     };
     let error = run("").unwrap_err().to_string();
     assert!(error.contains("damaged.png"), "{error}");
@@ -368,7 +356,9 @@ fn what_is_missing_is_said_in_one_sentence() {
     let arguments = ["experiment".to_owned(), "--model-dir".into()];
     let dir = dir.path().display().to_string();
     let arguments = exp5::Arguments::parse_from(arguments.into_iter().chain([dir]));
-    let error = exp5::run(arguments).unwrap_err().to_string();
+    let error = exp5::run(arguments, ProgressMode::Silent)
+        .unwrap_err()
+        .to_string();
     assert!(
         error.starts_with("give --image-dir") && error.contains("--preset tiny"),
         "{error}"
@@ -385,7 +375,9 @@ fn options_that_would_not_be_used_are_refused() {
         assert_eq!(left, 0, "{more} left something behind");
         error
     };
-    let exp3 = |options: Vec<String>| exp3::run(exp3::Arguments::parse_from(options));
+    let exp3 = |options: Vec<String>| {
+        exp3::run(exp3::Arguments::parse_from(options), ProgressMode::Silent)
+    };
     let error = refused("--checkpoint net.safetensors", &exp3);
     assert!(error.contains("starts from scratch"), "{error}");
     let error = refused("--fine-tune-after-block 1,2", &exp3);
@@ -410,10 +402,14 @@ fn options_that_would_not_be_used_are_refused() {
             "{error}"
         );
     }
-    let exp2 = |options: Vec<String>| exp2::run(exp2::Arguments::parse_from(options));
+    let exp2 = |options: Vec<String>| {
+        exp2::run(exp2::Arguments::parse_from(options), ProgressMode::Silent)
+    };
     let error = refused("--unlabelled-fraction 0.5,1", &exp2);
     assert!(error.contains("only experiment 4"), "{error}");
-    let exp5 = |options: Vec<String>| exp5::run(exp5::Arguments::parse_from(options));
+    let exp5 = |options: Vec<String>| {
+        exp5::run(exp5::Arguments::parse_from(options), ProgressMode::Silent)
+    };
     let error = refused("--unlabelled-dir more", &exp5);
     assert!(error.contains("--unlabelled-dir"), "{error}");
 }
@@ -426,7 +422,9 @@ fn what_cannot_work_is_refused_before_the_first_folder_is_made() {
         let options = options(dir, &format!("--synthetic-images 120 {more}"));
         let arguments = exp3::Arguments::try_parse_from(options);
         let error = match arguments {
-            Ok(arguments) => exp3::run(arguments).unwrap_err().to_string(),
+            Ok(arguments) => exp3::run(arguments, ProgressMode::Silent)
+                .unwrap_err()
+                .to_string(),
             Err(error) => error.to_string(),
         };
         assert!(!dir.exists(), "{more} left something behind: {error}");
@@ -485,7 +483,7 @@ fn what_cannot_work_is_refused_before_the_first_folder_is_made() {
     ] {
         let place = dir.path().join(place);
         let words = options(&place, &format!("--image-dir {}", images.display()));
-        let error = exp3::run(exp3::Arguments::parse_from(words))
+        let error = exp3::run(exp3::Arguments::parse_from(words), ProgressMode::Silent)
             .unwrap_err()
             .to_string();
         assert!(
@@ -494,7 +492,7 @@ fn what_cannot_work_is_refused_before_the_first_folder_is_made() {
         );
     }
     let words = options(&images, &format!("--image-dir {}", images.display()));
-    let error = exp3::run(exp3::Arguments::parse_from(words))
+    let error = exp3::run(exp3::Arguments::parse_from(words), ProgressMode::Silent)
         .unwrap_err()
         .to_string();
     assert!(error.contains("a folder of images"), "{error}");
@@ -506,7 +504,10 @@ fn another_option_is_named_and_a_fresh_start_moves_the_folder_aside() {
     let folder = dir.path().join("run");
     let run = |more: &str| {
         let more = format!("{FEW} --label-fraction 1 --train-epochs 1 {more}");
-        exp3::run(exp3::Arguments::parse_from(options(&folder, &more)))
+        exp3::run(
+            exp3::Arguments::parse_from(options(&folder, &more)),
+            ProgressMode::Silent,
+        )
     };
     run("").unwrap();
     let error = run("--temperature 0.3").unwrap_err().to_string();

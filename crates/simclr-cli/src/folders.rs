@@ -1,14 +1,13 @@
-//! The folder that an example works in.
-#![allow(dead_code)] // Each example uses a part of it.
+//! The folder that a program works in.
 
-use simclr_cli::terminal::{AnyResult, complain};
+use crate::terminal::{AnyResult, complain};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// Fails if the folder to write to is a folder of images, or lies in one: what is written would be
 /// read as images the next time.
-pub(crate) fn check_outside<'a>(
+pub fn check_outside<'a>(
     dir: &Path,
     image_dirs: impl IntoIterator<Item = &'a PathBuf>,
 ) -> AnyResult {
@@ -46,7 +45,7 @@ fn resolved(path: &Path) -> io::Result<PathBuf> {
 }
 
 /// Moves a folder aside, if it is there, so that the work starts anew. Nothing is deleted.
-pub(crate) fn move_aside(dir: &Path) -> AnyResult {
+pub fn move_aside(dir: &Path) -> AnyResult {
     if !dir.exists() {
         return Ok(());
     }

@@ -2,9 +2,12 @@
 #![warn(missing_debug_implementations)]
 
 mod commands;
+pub mod experiments;
+pub mod folders;
 mod images;
 pub mod interrupt;
 pub mod options;
+pub mod original;
 mod predictions_file;
 pub mod terminal;
 
@@ -56,6 +59,10 @@ enum Command {
     Import(commands::import::Arguments),
     Export(commands::export::Arguments),
     Inspect(commands::inspect::Arguments),
+    #[command(subcommand)]
+    Experiment(Box<commands::experiment::Arguments>),
+    Compare(commands::compare::Arguments),
+    Run(commands::run::Arguments),
     Completions(commands::completions::Arguments),
 }
 
@@ -75,31 +82,34 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// [`run`] with one of the program's commands and this process's arguments: for programs that are
-/// that command.
+/// [`run`] with one of the program's commands, such as `experiment 1`, and this process's
+/// arguments: for programs that are that command.
 pub fn run_command(command: &str) -> ExitCode {
-    let mut arguments = std::env::args_os();
-    let program = arguments.next().unwrap_or_else(|| "simclr".into());
-    run([program, command.into()].into_iter().chain(arguments))
+    let words = ["simclr"].into_iter().chain(command.split_whitespace());
+    run(words.map(OsString::from).chain(std::env::args_os().skip(1)))
 }
 
 impl Command {
     fn is_resumable(&self) -> bool {
         matches!(
             self,
-            Self::Pretrain(_) | Self::Finetune(_) | Self::Predict(_)
+            Self::Pretrain(_)
+                | Self::Finetune(_)
+                | Self::Predict(_)
+                | Self::Experiment(_)
+                | Self::Run(_)
         )
     }
 }
 
 impl Arguments {
-    fn run(&self) -> AnyResult {
+    fn run(self) -> AnyResult {
         let progress = match (self.quiet, self.log_format) {
             (true, _) => ProgressMode::Silent,
             (false, LogFormat::Text) => ProgressMode::Auto,
             (false, LogFormat::Json) => ProgressMode::Json,
         };
-        match &self.command {
+        match self.command {
             Command::Tiles(command) => command.run(progress),
             Command::Pretrain(command) => command.run(progress),
             Command::Finetune(command) => command.run(progress),
@@ -115,6 +125,9 @@ impl Arguments {
             Command::Import(command) => command.run(),
             Command::Export(command) => command.run(),
             Command::Inspect(command) => command.run(),
+            Command::Experiment(command) => command.run(progress),
+            Command::Compare(command) => command.run(),
+            Command::Run(command) => command.run(progress),
             Command::Completions(command) => command.run(Self::command()),
         }
     }

@@ -1,28 +1,18 @@
 //! What the six experiments share: their options, and how they begin and end.
-#![allow(dead_code)] // Each example uses a part of it.
 
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, ValueEnum};
-use simclr::data::OfflineAugmentation;
-use simclr::model::GradientCheckpointing;
-use simclr::prelude::*;
-use simclr::report::Report;
-use simclr::study::paper;
-use simclr::study::{FoldScheme, Part, Protocol, Study, Task};
-pub(crate) use simclr_cli::interrupt::{exit_paused as exit, pause_handle};
-pub(crate) use simclr_cli::terminal::AnyResult;
-use simclr_cli::terminal::say;
+use simclr_data::{Fractions, OfflineAugmentation, Seed};
+use simclr_model::GradientCheckpointing;
+use simclr_progress::ProgressMode;
+use simclr_report::Report;
+use simclr_study::{FoldScheme, Part, Protocol, Study, Task, paper};
 
-#[path = "fine_tune_arguments.rs"]
-mod fine_tune_arguments;
-#[path = "../folders.rs"]
-mod folders;
-#[path = "image_arguments.rs"]
-mod image_arguments;
-
-use fine_tune_arguments::FineTuneArguments;
-use image_arguments::ImageArguments;
+use super::fine_tune_arguments::FineTuneArguments;
+use super::image_arguments::ImageArguments;
+use crate::interrupt::pause_handle;
+use crate::terminal::{AnyResult, say};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Preset {
@@ -63,7 +53,7 @@ pub(crate) enum OfflineAugmentationName {
 
 /// The options of every experiment.
 #[derive(Debug, Clone, Parser)]
-pub(crate) struct ExperimentArguments {
+pub struct ExperimentArguments {
     /// Sizes and lengths. What another option says counts more than the preset.
     #[arg(long, value_enum, default_value = "paper")]
     pub(crate) preset: Preset,
@@ -114,9 +104,9 @@ pub(crate) struct ExperimentArguments {
     /// share.
     #[arg(long, value_name = "I/N")]
     cell: Option<Part>,
-    /// Do not show how far the work is.
-    #[arg(long)]
-    quiet: bool,
+    /// How the work is shown.
+    #[arg(skip)]
+    pub(crate) progress: ProgressMode,
 }
 
 /// Options that an experiment's are a part of.
@@ -136,9 +126,11 @@ impl Options for ExperimentArguments {
 pub(crate) fn in_parts<O: Options>(
     name: &str,
     mut options: O,
+    progress: ProgressMode,
     evaluate: impl Fn(O) -> AnyResult,
 ) -> AnyResult {
     let experiment = options.experiment();
+    experiment.progress = progress;
     let Some(part) = experiment.cell else {
         return evaluate(options);
     };
@@ -158,12 +150,6 @@ pub(crate) fn in_parts<O: Options>(
     experiment.fresh = false;
     experiment.model_dir = Some(whole);
     evaluate(options)
-}
-
-/// The options of the command line; `about` says in the help what the experiment does.
-pub(crate) fn parse<A: Parser>(about: &'static str) -> A {
-    let matches = A::command().about(about).get_matches();
-    A::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
 impl ExperimentArguments {
@@ -263,10 +249,10 @@ impl ExperimentArguments {
         &self,
         name: &str,
         protocol: Protocol,
-        check: impl FnOnce(&Protocol, &Task) -> simclr::study::Result<()>,
+        check: impl FnOnce(&Protocol, &Task) -> simclr_study::Result<()>,
     ) -> AnyResult<Study> {
         let dir = self.dir(name);
-        folders::check_outside(&dir, self.images.dirs())?;
+        crate::folders::check_outside(&dir, self.images.dirs())?;
         protocol.validate()?;
         let by_folder = matches!(self.split, Some(SplitName::LeaveOneGroupOut));
         let synthetic = self.preset == Preset::Tiny;
@@ -275,13 +261,13 @@ impl ExperimentArguments {
         protocol.check_folds(&task)?;
         check(&protocol, &task)?;
         if self.fresh {
-            folders::move_aside(&dir)?;
+            crate::folders::move_aside(&dir)?;
         }
         let study = Study::open(dir, protocol, task).map_err(with_options)?;
         Ok(study
             .with_part(self.cell)
             .with_pause(pause_handle())
-            .with_progress(self.progress())
+            .with_progress(self.progress)
             .with_gradient_checkpointing(self.gradient_checkpointing()))
     }
 
@@ -291,15 +277,6 @@ impl ExperimentArguments {
             GradientCheckpointing::PerBlock
         } else {
             GradientCheckpointing::None
-        }
-    }
-
-    /// How the work is shown.
-    pub(crate) fn progress(&self) -> ProgressMode {
-        if self.quiet {
-            ProgressMode::Silent
-        } else {
-            ProgressMode::Auto
         }
     }
 }
@@ -331,11 +308,11 @@ const OPTIONS: [(&str, &str); 19] = [
 ];
 
 /// Names the options behind the settings in which a study on disk differs.
-fn with_options(error: simclr::study::Error) -> Box<dyn std::error::Error + Send + Sync> {
-    let simclr::study::Error::Train(inner) = &error else {
+fn with_options(error: simclr_study::Error) -> Box<dyn std::error::Error + Send + Sync> {
+    let simclr_study::Error::Train(inner) = &error else {
         return error.into();
     };
-    let simclr::train::Error::RunDiffers { differences, .. } = inner.as_ref() else {
+    let simclr_train::Error::RunDiffers { differences, .. } = inner.as_ref() else {
         return error.into();
     };
     let differs = |setting: &str| differences.iter().any(|line| line.starts_with(setting));
@@ -349,7 +326,7 @@ fn with_options(error: simclr::study::Error) -> Box<dyn std::error::Error + Send
 pub(crate) fn finish(
     name: &str,
     study: &Study,
-    more: impl FnOnce(Report) -> simclr::study::Result<Report>,
+    more: impl FnOnce(Report) -> simclr_study::Result<Report>,
 ) -> AnyResult {
     if study.part().is_some() {
         return Ok(());

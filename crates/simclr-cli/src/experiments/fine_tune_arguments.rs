@@ -1,8 +1,8 @@
 //! The settings of fine-tuning with labels as options.
 
 use clap::Args;
-use simclr::prelude::*;
-use simclr::study::{Protocol, paper};
+use simclr_model::Freeze;
+use simclr_study::{Protocol, paper};
 
 /// Fine-tuning with labels, beside the probes. What is not given is the preset's.
 #[derive(Debug, Clone, Args)]

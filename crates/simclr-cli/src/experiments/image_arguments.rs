@@ -1,18 +1,18 @@
 //! The images of an experiment as options.
-#![allow(dead_code)] // Each example uses a part of it.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use simclr::data::{
-    ClassMap, Concatenated, DuplicateSearch, Groups, Labels, SyntheticCores, SyntheticTextures,
+use simclr_data::{
+    ClassMap, Concatenated, Dataset, DatasetExt, DuplicateSearch, Groups, ImageFolder, Labels,
+    Seed, Split, SyntheticCores, SyntheticTextures,
 };
-use simclr::prelude::*;
-use simclr::study::{Duplicates, Task};
-use simclr_cli::options::FolderArguments;
-use simclr_cli::terminal::{AnyResult, complain};
+use simclr_study::{Duplicates, Task};
+
+use crate::options::FolderArguments;
+use crate::terminal::{AnyResult, complain};
 
 /// Side of the synthetic pictures in pixels.
 const SYNTHETIC_SIDE: usize = 64;

@@ -1,17 +1,20 @@
 //! Networks that were trained on something else: read from a file, or, for the tiny
 //! preset, made on synthetic textures.
-#![allow(dead_code)] // Each example uses a part of it.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use candle_core::Device;
-use simclr::prelude::*;
-use simclr::study::{SeedRun, Study};
-use simclr::train::FineTune;
+use simclr_checkpoint::LoadNetwork;
+use simclr_data::{Dataset, DatasetExt, Fractions, Seed};
+use simclr_model::{Encoder, FrozenEncoder, SimClr};
+use simclr_study::{SeedRun, Study};
+use simclr_train::{FineTune, Pretrain};
 
-use super::experiment::{AnyResult, ExperimentArguments, Preset, pause_handle};
+use super::arguments::{ExperimentArguments, Preset};
+use crate::interrupt::pause_handle;
+use crate::terminal::AnyResult;
 
 /// Epochs between the checkpoints of short trainings, for which writing them takes longer than
 /// the steps.
@@ -47,7 +50,7 @@ pub(crate) struct Start {
 
 impl Start {
     /// The same architecture without any training.
-    pub(crate) fn untrained(&self, seed: Seed) -> simclr::train::Result<FrozenEncoder> {
+    pub(crate) fn untrained(&self, seed: Seed) -> simclr_train::Result<FrozenEncoder> {
         let config = self.network.encoder().config();
         Ok(Encoder::initialize(config, seed.0, &Device::Cpu)?.frozen())
     }
@@ -151,7 +154,7 @@ fn without_labels(
     schedule.warmup_epochs = 1.0;
     schedule.epochs = 6;
     let run = Pretrain::new(config)
-        .progress(arguments.progress())
+        .progress(arguments.progress)
         .checkpoint_epochs(RARELY)
         .callback(pause_handle())
         .run(textures.clone(), study.dir().join("stand-in"))?;
@@ -181,7 +184,7 @@ fn with_labels(
         validation: 0.0,
     };
     let run = FineTune::new(config)
-        .progress(arguments.progress())
+        .progress(arguments.progress)
         .checkpoint_epochs(RARELY)
         .callback(pause_handle())
         .run(

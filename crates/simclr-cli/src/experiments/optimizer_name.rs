@@ -1,7 +1,7 @@
 //! The original's words for optimizers and for the scaling of learning rates.
 
 use clap::ValueEnum;
-use simclr::optim::{AdamConfig, LarsConfig, LearningRateScaling, OptimizerConfig, SgdConfig};
+use simclr_optim::{AdamConfig, LarsConfig, LearningRateScaling, OptimizerConfig, SgdConfig};
 
 /// How the learning rate grows with the batch.
 #[derive(Debug, Clone, Copy, ValueEnum)]

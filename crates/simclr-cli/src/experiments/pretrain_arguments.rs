@@ -1,20 +1,18 @@
 //! The settings of self-supervision as options, named as the original's flags.
-#![allow(dead_code)] // Each example uses a part of it.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use clap::{Args, Parser, ValueEnum};
-use simclr::optim::OptimizerConfig;
-use simclr::prelude::*;
-use simclr::study::Protocol;
-use simclr::train::OnNan;
+use simclr_augment::Policy;
+use simclr_model::Freeze;
+use simclr_optim::OptimizerConfig;
+use simclr_study::Protocol;
+use simclr_train::{OnNan, Pretrain, PretrainConfig};
 
-#[path = "optimizer_name.rs"]
-mod optimizer_name;
-
-use super::experiment::{AnyResult, ExperimentArguments, Options};
-use optimizer_name::{OptimizerName, Scaling};
+use super::arguments::{ExperimentArguments, Options};
+use super::optimizer_name::{OptimizerName, Scaling};
+use crate::terminal::AnyResult;
 
 /// What is done about a step whose loss is not a finite number.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -27,7 +25,7 @@ enum OnNanName {
 
 /// The options of an experiment with self-supervision.
 #[derive(Debug, Clone, Parser)]
-pub(crate) struct SelfSupervisionArguments {
+pub struct SelfSupervisionArguments {
     #[command(flatten)]
     pub(crate) experiment: ExperimentArguments,
     #[command(flatten)]
@@ -54,11 +52,11 @@ impl SelfSupervisionArguments {
                 OnNanName::Stop => OnNan::Stop,
                 OnNanName::Skip => OnNan::Skip,
             })
-            .progress(self.experiment.progress())
+            .progress(self.experiment.progress)
             .gradient_checkpointing(self.experiment.gradient_checkpointing());
         #[cfg(feature = "tensorboard")]
         if self.pretrain.tensorboard {
-            return training.callback(simclr::train::TensorBoard::default());
+            return training.callback(simclr_train::TensorBoard::default());
         }
         training
     }

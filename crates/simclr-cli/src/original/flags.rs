@@ -4,15 +4,15 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, ValueEnum};
-use simclr::model::{GradientCheckpointing, ProjectionHeadConfig, ProjectionKind};
-use simclr::optim::ScheduleConfig;
-use simclr::prelude::*;
-use simclr::train::RunSpec;
+use simclr_augment::Policy;
+use simclr_loss::NtXent;
+use simclr_model::{
+    Freeze, GradientCheckpointing, ProjectionHeadConfig, ProjectionKind, ResNetConfig, SimClr,
+};
+use simclr_optim::ScheduleConfig;
+use simclr_train::{FineTuneConfig, LoopConfig, PretrainConfig, RunSpec};
 
-#[path = "../experiments/optimizer_name.rs"]
-mod optimizer_name;
-
-use optimizer_name::{OptimizerName, Scaling};
+use crate::experiments::optimizer_name::{OptimizerName, Scaling};
 
 /// Flags that are true or false, also written `--use_blur` and `--nouse_blur`.
 const BOOLEAN: [&str; 7] = [
@@ -58,8 +58,8 @@ enum ProjectionHeadMode {
 
 /// The flags, with the original's defaults.
 #[derive(Debug, Parser)]
-#[command(name = "simclr_run", args_override_self = true)]
-pub(crate) struct Flags {
+#[command(name = "simclr run", args_override_self = true)]
+pub struct Flags {
     /// What to do.
     #[arg(long, value_enum, default_value = "train")]
     pub(crate) mode: RunMode,
@@ -219,7 +219,7 @@ struct WithoutMeaning {
 
 /// A command line as clap reads it: without `python` and the script's name in front, with
 /// hyphens in the flags' names, and a value behind each that is true or false.
-pub(crate) fn arguments(words: impl IntoIterator<Item = String>) -> Vec<String> {
+pub fn arguments(words: impl IntoIterator<Item = String>) -> Vec<String> {
     let is_script = |word: &String| word == "python" || word == "python3" || word.ends_with(".py");
     let mut words = words.into_iter();
     let program = words.next().unwrap_or_default();
@@ -305,7 +305,7 @@ impl Flags {
     }
 
     /// The settings of self-supervision.
-    pub(crate) fn pretrain_config(&self) -> PretrainConfig {
+    pub fn pretrain_config(&self) -> PretrainConfig {
         let policy = self.view_policy(Policy::simclr_v2(self.image_size));
         let policy = policy.with_color_jitter_strength(self.color_jitter_strength);
         let policy = if self.use_blur {
@@ -338,9 +338,9 @@ impl Flags {
     pub(crate) fn fine_tune_config(&self) -> FineTuneConfig {
         let evaluation = self.view_policy(Policy::evaluation(self.image_size));
         let head = if self.zero_init_logits_layer {
-            simclr::train::HeadInit::Zero
+            simclr_train::HeadInit::Zero
         } else {
-            simclr::train::HeadInit::Given
+            simclr_train::HeadInit::Given
         };
         let config = self.over(FineTuneConfig::default().with_head(head));
         config

@@ -4,15 +4,17 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use clap::Parser;
-use simclr::data::Concatenated;
-use simclr::eval::probes::LinearProbe;
-use simclr::prelude::*;
+use simclr_augment::Policy;
+use simclr_data::{Concatenated, Dataset, DatasetExt, ImageFolder, Split};
+use simclr_eval::Features;
+use simclr_eval::probes::LinearProbe;
 
-use super::{AnyResult, load, say};
+use super::network::load;
+use crate::terminal::{AnyResult, say};
 
 /// `TF2_finetuning*.py NETWORK DATA`, with the paths that the scripts compose given whole.
 #[derive(Debug, Parser)]
-#[command(name = "simclr_run TF2_finetuning.py")]
+#[command(name = "simclr run TF2_finetuning.py")]
 pub(crate) struct ProbeScript {
     /// The network: ours, TensorFlow's or PyTorch's.
     network: PathBuf,

@@ -1,0 +1,30 @@
+//! Experiment 1: transfer learning from a self-supervised network. A SimCLRv2 network
+//! that was trained on ImageNet is frozen, and a linear head learns on its features.
+//!
+//! `simclr experiment 1 --image-dir cores/ --checkpoint r50_1x_sk0.safetensors`
+//!
+//! Every default is the paper's. `--preset tiny` alone runs on synthetic cores, with a
+//! stand-in for the ImageNet network, in a few minutes.
+
+use simclr_progress::ProgressMode;
+use simclr_study::paper;
+
+pub use super::arguments::ExperimentArguments as Arguments;
+use super::arguments::{finish, in_parts};
+use super::networks::Training;
+use crate::terminal::AnyResult;
+
+/// Evaluates the experiment's methods, and writes its report.
+pub fn run(experiment: Arguments, progress: ProgressMode) -> AnyResult {
+    in_parts("exp1", experiment, progress, evaluate)
+}
+
+fn evaluate(experiment: Arguments) -> AnyResult {
+    experiment.images.refuse_unlabelled()?;
+    let mut study = experiment.study("exp1", experiment.protocol(paper::experiment_1())?)?;
+    let imagenet = super::networks::start(&experiment, &mut study, Training::SelfSupervised)?;
+
+    study.probe_untrained(|run| imagenet.untrained(run.seed))?;
+    imagenet.evaluate(&mut study)?;
+    finish("exp1", &study, Ok)
+}

@@ -1,0 +1,20 @@
+//! The networks that command lines name.
+
+use std::path::Path;
+
+use candle_core::Device;
+use simclr_checkpoint::{LoadNetwork, import};
+use simclr_model::SimClr;
+
+use crate::terminal::{AnyResult, say};
+
+/// A network in our format, or one to be imported.
+pub(super) fn load(path: &Path) -> AnyResult<SimClr> {
+    let is_ours = path.extension().is_some_and(|kind| kind == "safetensors") && path.is_file();
+    if is_ours {
+        return Ok(SimClr::load(path, &Device::Cpu)?);
+    }
+    let imported = import(path)?;
+    say(imported.report.to_string().trim_end());
+    Ok(imported.model(&Device::Cpu)?)
+}
