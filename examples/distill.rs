@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, ValueEnum};
-use simclr::data::{Labels, PartlyLabelled, SyntheticCores};
+use simclr::data::{InMemory, Labels, PartlyLabelled, SyntheticCores};
 use simclr::eval::metrics::ClassificationReport;
 use simclr::eval::{NetworkClassifier, evaluate_classifier};
 use simclr::loss::DistillationLoss;
@@ -84,7 +84,10 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error + Send + Sync>> {
             let folder = arguments.folder.builder(dir).labels(Labels::ClassFolders);
             folder.open()?.shared()
         }
-        None => SyntheticCores::new(arguments.synthetic_images, 64, seed)?.shared(),
+        None => {
+            let cores = SyntheticCores::new(arguments.synthetic_images, 64, seed)?;
+            InMemory::collect(&cores)?.shared()
+        }
     };
     let fractions = Fractions {
         train: 0.7,

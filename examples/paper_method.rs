@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use simclr::data::InMemory;
 use simclr::model::Freeze;
 use simclr::prelude::*;
 use simclr::study::{Study, Task, paper};
@@ -22,7 +23,7 @@ fn run(folder: Option<String>) -> AnyResult {
         Some(folder) => Task::new(folder, ImageFolder::labelled(folder)?.shared())?,
         None => Task::new(
             "synthetic cores",
-            SyntheticCores::new(600, 64, Seed(1))?.shared(),
+            InMemory::collect(&SyntheticCores::new(600, 64, Seed(1))?)?.shared(),
         )?,
     };
 

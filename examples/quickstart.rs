@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use simclr::data::SyntheticCores;
+use simclr::data::{InMemory, SyntheticCores};
 use simclr::eval::analysis::{Repeat, Summary};
 use simclr::eval::probes::LinearProbe;
 use simclr::eval::{ProbeSuite, comparison_table};
@@ -57,6 +57,8 @@ fn run(arguments: &Arguments) -> AnyResult {
         2 * arguments.image_size,
         Seed(arguments.seed),
     )?;
+    // Drawn once, and looked at often.
+    let cores = InMemory::collect(&cores)?;
     let split = cores.split(
         Fractions {
             train: 0.5,

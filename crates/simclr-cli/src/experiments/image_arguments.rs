@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum};
 use simclr_data::{
-    ClassMap, Concatenated, Dataset, DatasetExt, DuplicateSearch, Groups, ImageFolder, Labels,
-    Seed, Split, SyntheticCores, SyntheticTextures,
+    ClassMap, Concatenated, Dataset, DatasetExt, DuplicateSearch, Groups, ImageFolder, InMemory,
+    Labels, Seed, Split, SyntheticCores, SyntheticTextures,
 };
 use simclr_study::{Duplicates, Task};
 
@@ -50,6 +51,7 @@ pub(crate) struct ImageArguments {
     unlabelled_dir: Vec<PathBuf>,
     /// How many synthetic cores are photographed, where no folder is given.
     #[arg(long, default_value_t = 1200, conflicts_with_all = ["image_dir", "train_dir"])]
+    #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(1..=100_000))]
     synthetic_images: usize,
     /// Tell this class from all the others.
     #[arg(long, conflicts_with = "regroup")]
@@ -130,6 +132,8 @@ impl ImageArguments {
     fn synthetic(&self, seed: Seed) -> AnyResult<Task> {
         self.refuse_options_of_folders()?;
         let cores = SyntheticCores::new(self.synthetic_images, SYNTHETIC_SIDE, seed)?;
+        // Each is looked at several times, and drawing takes as long as a training step.
+        let cores = InMemory::collect(&cores)?;
         let source = format!("{} synthetic sediment cores", self.synthetic_images);
         self.labelled(Task::new(source, cores.shared())?)
     }
@@ -225,7 +229,8 @@ impl ImageArguments {
     /// Synthetic pictures that have nothing to do with cores, for networks to start from.
     pub(crate) fn source_domain(&self, seed: Seed) -> AnyResult<Arc<dyn Dataset>> {
         let images = self.synthetic_images;
-        Ok(SyntheticTextures::new(images, SYNTHETIC_SIDE, seed)?.shared())
+        let textures = SyntheticTextures::new(images, SYNTHETIC_SIDE, seed)?;
+        Ok(InMemory::collect(&textures)?.shared())
     }
 }
 
