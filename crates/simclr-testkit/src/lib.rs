@@ -5,6 +5,7 @@ mod error;
 mod formula;
 mod golden;
 mod gradient;
+mod metered_rank;
 pub mod seeds;
 mod tolerance;
 
@@ -14,4 +15,5 @@ pub use error::{Error, Result};
 pub use formula::{formula_range, formula_value, formula_values};
 pub use golden::{GoldenCase, golden_cases};
 pub use gradient::check_gradients;
+pub use metered_rank::{MeteredRank, Traffic};
 pub use tolerance::{Comparison, Tolerance};
