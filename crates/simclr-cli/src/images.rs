@@ -17,15 +17,19 @@ pub(crate) fn labelled(path: &Path) -> AnyResult<Arc<dyn Dataset>> {
     Ok(Arc::new(ImageTable::read(path)?.labelled()?))
 }
 
-/// The images of one folder or of several, without labels.
-pub(crate) fn unlabelled(folders: &[PathBuf]) -> AnyResult<Arc<dyn Dataset>> {
-    let opened = folders
-        .iter()
-        .map(|folder| Ok(Arc::new(ImageFolder::unlabelled(folder)?) as Arc<dyn Dataset>))
-        .collect::<AnyResult<Vec<_>>>()?;
+/// The images of one folder or of several, or of tables of images, without labels.
+pub(crate) fn unlabelled(sources: &[PathBuf]) -> AnyResult<Arc<dyn Dataset>> {
+    let open = |path: &PathBuf| -> AnyResult<Arc<dyn Dataset>> {
+        if path.is_file() {
+            Ok(Arc::new(ImageTable::read(path)?.unlabelled()))
+        } else {
+            Ok(Arc::new(ImageFolder::unlabelled(path)?))
+        }
+    };
+    let opened = sources.iter().map(open).collect::<AnyResult<Vec<_>>>()?;
     Ok(match opened.as_slice() {
-        [folder] => folder.clone(),
-        folders => Arc::new(Concatenated::new(folders.to_vec())?),
+        [source] => source.clone(),
+        sources => Arc::new(Concatenated::new(sources.to_vec())?),
     })
 }
 

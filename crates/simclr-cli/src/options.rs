@@ -64,3 +64,30 @@ impl FolderArguments {
             .map(|(option, _)| *option)
     }
 }
+
+/// A length in metres, from a number with its unit.
+pub(crate) fn metres(text: &str) -> Result<f64, String> {
+    let units = [("cm", 0.01), ("mm", 0.001), ("m", 1.0)];
+    let (number, unit) = units
+        .iter()
+        .find_map(|(unit, metres)| Some((text.strip_suffix(unit)?, metres)))
+        .ok_or_else(|| format!("{text} has no unit: write 5cm, 50mm or 0.05m"))?;
+    let number: f64 = number
+        .trim()
+        .parse()
+        .map_err(|_| format!("{text} is no length; write 5cm, for example"))?;
+    Ok(number * unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_have_units() {
+        assert_eq!(metres("5cm"), Ok(0.05));
+        assert_eq!(metres("50 mm"), Ok(0.05));
+        assert_eq!(metres("10m"), Ok(10.0));
+        assert!(metres("5").is_err() && metres("xcm").is_err());
+    }
+}

@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 use simclr_augment::DecodedImage;
 
 use crate::dataset::{Dataset, IntoDataset, count_labels};
+use crate::depth::DepthPosition;
 use crate::error::{Error, Result};
 use crate::offline_augmentation::OfflineAugmentation;
 
@@ -110,6 +111,10 @@ impl Dataset for AugmentedDataset {
             }
             None => format!("image {index}"),
         }
+    }
+
+    fn position(&self, index: usize) -> Option<DepthPosition> {
+        self.images.position(self.locate(index)?.0)
     }
 
     fn decode(&self, index: usize) -> Result<DecodedImage> {

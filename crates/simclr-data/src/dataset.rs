@@ -4,6 +4,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use simclr_augment::DecodedImage;
 
+use crate::depth::DepthPosition;
 use crate::error::{Error, Result};
 
 /// Images by index, with labels if there are any.
@@ -63,6 +64,12 @@ pub trait Dataset: Send + Sync {
     /// `image 0`, `image 1` and so on.
     fn name(&self, index: usize) -> String {
         format!("image {index}")
+    }
+
+    /// Where an image was taken along a hole, or `None` if that is not known. Default: `None`.
+    fn position(&self, index: usize) -> Option<DepthPosition> {
+        let _ = index;
+        None
     }
 
     /// Whether there is no image at all.
@@ -169,6 +176,7 @@ macro_rules! forward_to_pointee {
                 class_names() -> &[String];
                 label(index: usize) -> Option<u32>;
                 name(index: usize) -> String;
+                position(index: usize) -> Option<DepthPosition>;
                 is_empty() -> bool;
                 content_digest(index: usize) -> Result<[u8; 32]>;
                 labels(operation: &'static str) -> Result<Vec<u32>>;

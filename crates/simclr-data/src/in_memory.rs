@@ -4,6 +4,7 @@ use rayon::prelude::*;
 use simclr_augment::DecodedImage;
 
 use crate::dataset::Dataset;
+use crate::depth::DepthPosition;
 use crate::error::{Error, Result};
 
 /// Decoded images in memory. Cloning is cheap: the clones share the images.
@@ -18,6 +19,8 @@ struct Contents {
     labels: Option<Vec<u32>>,
     /// Default names if there are none.
     names: Option<Vec<String>>,
+    /// None are known if there are none.
+    positions: Vec<Option<DepthPosition>>,
     classes: Vec<String>,
 }
 
@@ -54,7 +57,7 @@ impl InMemory {
         Ok(set)
     }
 
-    /// Decodes a whole set, on all threads, and keeps it with its names and labels.
+    /// Decodes a whole set, on all threads, and keeps it with its names, labels and positions.
     ///
     /// Memory: three bytes per pixel.
     ///
@@ -67,6 +70,7 @@ impl InMemory {
             images: images.collect::<Result<_>>()?,
             labels: (0..count).map(|i| dataset.label(i)).collect(),
             names: Some((0..count).map(|i| dataset.name(i)).collect()),
+            positions: (0..count).map(|i| dataset.position(i)).collect(),
             classes: dataset.class_names().to_vec(),
         }))
     }
@@ -98,6 +102,10 @@ impl Dataset for InMemory {
     fn name(&self, index: usize) -> String {
         let own = self.inner.names.as_ref().and_then(|names| names.get(index));
         own.cloned().unwrap_or_else(|| format!("image {index}"))
+    }
+
+    fn position(&self, index: usize) -> Option<DepthPosition> {
+        self.inner.positions.get(index)?.clone()
     }
 
     fn decode(&self, index: usize) -> Result<DecodedImage> {

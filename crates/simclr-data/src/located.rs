@@ -33,6 +33,11 @@ macro_rules! forward_contents {
                 .ok_or($crate::Error::Index { index, len })?;
             set.content_digest(index)
         }
+
+        fn position(&self, index: usize) -> Option<$crate::DepthPosition> {
+            let (set, index) = self.locate(index)?;
+            set.position(index)
+        }
     };
 }
 

@@ -20,6 +20,12 @@ pub(crate) const GROUPS: Purpose = Purpose::Custom(4);
 /// How a synthetic section looks.
 pub(crate) const SECTION: Purpose = Purpose::Custom(6);
 
+/// How the sediment of a synthetic hole looks at some depth.
+pub(crate) const DRIFT: Purpose = Purpose::Custom(8);
+
+/// Which neighbour a view is of.
+pub(crate) const NEIGHBOUR: Purpose = Purpose::Custom(7);
+
 /// `items` in a random order that depends on (seed, epoch, part, purpose) alone.
 pub(crate) fn shuffled(
     mut items: Vec<usize>,

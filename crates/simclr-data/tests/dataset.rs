@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use image::RgbImage;
 use simclr_data::{
-    AugmentedDataset, ClassMap, Concatenated, Dataset, DatasetExt, DecodedImage, Error, InMemory,
-    IntoDataset, OfflineAugmentation, PartlyLabelled, Result, Seed, Subset, SyntheticCores,
-    ViewLoader, images_to_tensor,
+    AugmentedDataset, ClassMap, Concatenated, Dataset, DatasetExt, DecodedImage, DepthPosition,
+    Error, InMemory, IntoDataset, OfflineAugmentation, PartlyLabelled, Result, Seed, Subset,
+    SyntheticCores, ViewLoader, images_to_tensor,
 };
 
 /// Knows all labels at once but none by itself, as a database may.
@@ -33,6 +33,11 @@ impl Dataset for Database {
     fn name(&self, index: usize) -> String {
         format!("row {index}")
     }
+    fn position(&self, index: usize) -> Option<DepthPosition> {
+        let hole = "database".to_owned();
+        let depth = index as f64;
+        Some(DepthPosition { hole, depth }).filter(|_| index < 4)
+    }
     fn is_empty(&self) -> bool {
         true
     }
@@ -55,6 +60,7 @@ fn check_forwarded(set: &dyn Dataset) {
     assert_eq!(set.class_counts(), [1, 3]);
     assert_eq!(set.name(2), "row 2");
     assert_eq!(set.content_digest(2).unwrap(), [2; 32]);
+    assert_eq!(set.position(2).unwrap().depth, 2.0);
     assert_eq!(
         set.decode(2).unwrap_err().to_string(),
         "row 2 cannot be fetched"
@@ -92,7 +98,12 @@ fn wrappers_use_what_the_set_overrides() {
     for set in [&twice as &dyn Dataset, &mapped, &partly] {
         assert_eq!(set.name(1), "row 1");
         assert_eq!(set.content_digest(1).unwrap(), [1; 32]);
+        assert_eq!(set.position(1).unwrap().depth, 1.0);
+        assert_eq!(set.position(9), None);
     }
+    assert_eq!(subset.position(0).unwrap().depth, 3.0);
+    // The copies of the third image are where that is.
+    assert_eq!(copies.position(5).unwrap().depth, 2.0);
     // Whatever is past the end is an error of the wrapper.
     let error = partly.decode(8).unwrap_err();
     assert!(
@@ -149,6 +160,7 @@ fn two_methods_are_enough() {
         }
     }
     let set = InMemory::collect(&Plain).unwrap();
+    assert_eq!(set.position(1), None);
     assert_eq!((set.len(), set.name(1)), (2, "image 1".to_owned()));
     assert!(!set.is_empty() && set.label(0).is_none() && set.class_names().is_empty());
     assert_eq!(

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use simclr_augment::{DecodedImage, Policy, Stream, View};
 use simclr_data::{
-    Batch, Dataset, Error, ImageFolder, InMemory, LastBatch, LoaderConfig, Result, Seed, Shard,
-    ViewLoader,
+    Batch, Dataset, DepthGuidance, DepthPosition, Error, ImageFolder, InMemory, LastBatch,
+    LoaderConfig, Result, Seed, Shard, ViewLoader,
 };
 use simclr_testkit::seeds;
 
@@ -382,4 +382,125 @@ fn a_cached_image_is_decoded_once() {
     assert!((12..=24).contains(&decoded), "{decoded}");
     assert_eq!(loader.epochs(5..9).unwrap().count(), 4);
     assert_eq!(set.decoded.load(Ordering::SeqCst), decoded);
+}
+
+/// Pictures 10 cm apart in two holes of ten, and three without a position.
+struct Hole(InMemory);
+
+impl Dataset for Hole {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn decode(&self, index: usize) -> Result<DecodedImage> {
+        self.0.decode(index)
+    }
+
+    fn position(&self, index: usize) -> Option<DepthPosition> {
+        let position = DepthPosition {
+            hole: (index / 10).to_string(),
+            depth: 0.1 * (index % 10) as f64,
+        };
+        Some(position).filter(|_| index < 20)
+    }
+}
+
+fn guided(config: LoaderConfig, guidance: DepthGuidance) -> Result<ViewLoader> {
+    let config = config.with_depth_guidance(guidance);
+    ViewLoader::new(Hole(pictures(23)), Policy::paper(8), config)
+}
+
+#[test]
+fn the_second_view_is_of_any_image_within_the_radius() {
+    let guidance = DepthGuidance::default().with_positive_radius(Some(0.2));
+    let loader = guided(config(2, 2, 1 << 20), guidance).unwrap();
+    let (set, policy) = (pictures(23), Policy::paper(8));
+    let mut chosen = vec![[0usize; 23]; 23];
+    for batch in loader.epochs(0..60).unwrap() {
+        let batch = batch.unwrap();
+        let rows: Vec<Vec<f32>> = batch.views.flatten_from(1).unwrap().to_vec2().unwrap();
+        for (n, &index) in batch.indices.iter().enumerate() {
+            let stream = Stream::new(SEED)
+                .epoch(batch.epoch as u64)
+                .sample(index as u64);
+            let is_of = |row: usize, view, image: usize| {
+                let expected = policy.apply(&set.images()[image], stream.view(view));
+                rows[row] == expected.unwrap().data()
+            };
+            assert!(is_of(n, View::First, index));
+            let source = (0..23).find(|&image| is_of(n + 7, View::Second, image));
+            chosen[index][source.unwrap()] += 1;
+        }
+    }
+    for (index, counts) in chosen.iter().enumerate() {
+        let near = |image: usize| {
+            let same_hole = image / 10 == index / 10 && image < 20;
+            image == index || (same_hole && image.abs_diff(index) <= 2)
+        };
+        let draws: usize = counts.iter().sum();
+        let neighbours = (0..23).filter(|&image| near(image)).count();
+        for (image, &count) in counts.iter().enumerate() {
+            let expected = if near(image) {
+                draws as f64 / neighbours as f64
+            } else {
+                0.0
+            };
+            // Five standard deviations of a multinomial count.
+            let slack = 5.0 * expected.sqrt();
+            let off = (count as f64 - expected).abs();
+            assert!(off <= slack, "{image} for {index}: {count} of {draws}");
+        }
+    }
+}
+
+#[test]
+fn guided_batches_depend_on_neither_threads_nor_shards_nor_the_start() {
+    let guidance = DepthGuidance::default()
+        .with_positive_radius(Some(0.2))
+        .with_negative_distance(Some(0.25));
+    let batches = |config: LoaderConfig, steps| -> Vec<_> {
+        let loader = guided(config, guidance).unwrap();
+        let batches = loader.batches(steps).unwrap().map(Result::unwrap);
+        batches
+            .map(|b| (values(&b), b.near_views.unwrap()))
+            .collect()
+    };
+    let whole = LoaderConfig::default()
+        .with_batch_size(8)
+        .with_seed(SEED)
+        .with_last_batch(LastBatch::WrapAcrossEpochs);
+    let expected = batches(whole, 0..6);
+    assert!(batches(whole.with_threads(Some(3)).with_cache_bytes(1 << 20), 0..6) == expected);
+    assert!(batches(whole, 4..6) == expected[4..]);
+    let shards = [0, 1].map(|index| batches(whole.with_shard(Shard { index, count: 2 }), 0..6));
+    for (step, (views, near)) in expected.iter().enumerate() {
+        let [(a, near_a), (b, near_b)] = [&shards[0][step], &shards[1][step]];
+        let half = a.len() / 2;
+        let joined = [&a[..half], &b[..half], &a[half..], &b[half..]].concat();
+        assert!(joined == *views, "step {step}");
+        assert!(near_a == near && near_b == near && !near.is_empty());
+    }
+}
+
+#[test]
+fn depths_that_cannot_guide_are_refused() {
+    let refused = |guidance: DepthGuidance, expected: &str| {
+        let error = guided(config(1, 1, 0), guidance).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    };
+    let guidance = DepthGuidance::default();
+    refused(
+        guidance.with_positive_radius(Some(0.05)),
+        "at least 0.1000 m",
+    );
+    refused(
+        guidance.with_negative_distance(Some(-1.0)),
+        "negative_distance",
+    );
+    let config = config(1, 1, 0).with_depth_guidance(guidance.with_positive_radius(Some(1.0)));
+    let without = ViewLoader::new(pictures(9), Policy::paper(8), config).unwrap_err();
+    assert!(
+        without.to_string().contains("none for 9 images"),
+        "{without}"
+    );
 }

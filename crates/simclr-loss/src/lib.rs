@@ -31,7 +31,7 @@ pub use candle_core;
 pub use cross_entropy::cross_entropy;
 pub use distillation::{DistillationLoss, distillation_loss};
 pub use error::{Error, Result};
-pub use nt_xent::{LossScale, NtXent, NtXentOutput};
+pub use nt_xent::{LossScale, NegativeMask, NtXent, NtXentOutput};
 
 /// The program of the README, compiled.
 #[cfg(doctest)]

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_core::{DType, Device, Tensor};
-use simclr_loss::{DistillationLoss, NtXent, cross_entropy, distillation_loss};
+use simclr_loss::{DistillationLoss, NegativeMask, NtXent, cross_entropy, distillation_loss};
 
 fn zeros(shape: &[usize]) -> Tensor {
     Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap()
@@ -49,11 +49,35 @@ fn replicas_that_do_not_fit() {
     ] {
         assert!(
             nt_xent
-                .forward_replica(&zeros(shape), &all, replica)
+                .forward_replica(&zeros(shape), &all, replica, None)
                 .is_err()
         );
     }
-    assert!(nt_xent.forward_replica(&zeros(&[4, 3]), &all, 2).is_ok());
+    assert!(
+        nt_xent
+            .forward_replica(&zeros(&[4, 3]), &all, 2, None)
+            .is_ok()
+    );
+}
+
+#[test]
+fn masks_of_other_views() {
+    let message = NegativeMask::new(2, [(0, 1), (3, 4)])
+        .unwrap_err()
+        .to_string();
+    assert!(message.contains("(3, 4) of 4 views"), "{message}");
+    let mask = NegativeMask::new(2, [(0, 1), (1, 0), (0, 2), (3, 3)]).unwrap();
+    // Positive pairs and a view with itself are not among them.
+    assert_eq!((mask.views(), mask.pairs()), (4, 1));
+    let all = zeros(&[6, 3]);
+    let nt_xent = NtXent::default();
+    for refused in [
+        nt_xent.forward_masked(&all, &mask),
+        nt_xent.forward_replica(&all, &all, 0, Some(&mask)),
+    ] {
+        let message = refused.unwrap_err().to_string();
+        assert!(message.contains("the 4 views of the mask"), "{message}");
+    }
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn nt_xent_in_half_precision() {
             check_half_types((24, 16), |x| Ok(nt_xent.forward_composite(x)?.loss));
             check_half_types((24, 16), |x| {
                 let local = Tensor::cat(&[x.narrow(0, 4, 4)?, x.narrow(0, 16, 4)?], 0)?;
-                Ok(nt_xent.forward_replica(&local, x, 1)?.loss)
+                Ok(nt_xent.forward_replica(&local, x, 1, None)?.loss)
             });
             check_half_types((24, 16), |x| nt_xent.contrast_logits(x));
         }
@@ -124,7 +124,7 @@ fn other_types_are_refused_by_name() {
         let x = x.to_dtype(dtype).unwrap();
         refused(nt_xent.forward(&x), &["nt-xent", name]);
         refused(nt_xent.forward_composite(&x), &["nt-xent", name]);
-        refused(nt_xent.forward_replica(&x, &x, 0), &["nt-xent", name]);
+        refused(nt_xent.forward_replica(&x, &x, 0, None), &["nt-xent", name]);
         refused(nt_xent.contrast_logits(&x), &["nt-xent", name]);
         refused(cross_entropy(&x, &labels), &["cross-entropy", name]);
         refused(distillation_loss(&x, &x, 1.0), &["distillation", name]);
@@ -137,7 +137,7 @@ fn mixed_types_are_refused() {
     let double = values("input", (4, 2), DType::F64);
     let loss = distillation_loss(&single, &double, 1.0);
     refused(loss, &["distillation", "f32", "f64"]);
-    let loss = NtXent::default().forward_replica(&single, &double, 0);
+    let loss = NtXent::default().forward_replica(&single, &double, 0, None);
     refused(loss, &["nt-xent", "f32", "f64"]);
     // A student in half precision can learn from a teacher in f32.
     let half = values("input", (4, 2), DType::BF16);

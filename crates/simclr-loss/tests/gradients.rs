@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_core::{DType, Device, Tensor};
-use simclr_loss::{DistillationLoss, LossScale, NtXent, cross_entropy, distillation_loss};
+use simclr_loss::{
+    DistillationLoss, LossScale, NegativeMask, NtXent, cross_entropy, distillation_loss,
+};
 use simclr_testkit::{Tolerance, check_gradients, formula_values, seeds};
 
 fn random(shape: (usize, usize), dtype: DType) -> Tensor {
@@ -28,11 +30,42 @@ fn nt_xent_against_finite_differences() {
             normalize,
             scale,
         };
-        check_gradients(&[random((10, 5), DType::F64)], 1e-5, SHARP, |x| {
+        let input = [random((10, 5), DType::F64)];
+        check_gradients(&input, 1e-5, SHARP, |x| {
             candle(nt_xent.forward(&x[0]).map(|output| output.loss))
         })
         .unwrap();
+        let mask = NegativeMask::new(5, [(0, 1), (0, 6), (3, 9), (8, 7)]).unwrap();
+        check_gradients(&input, 1e-5, SHARP, |x| {
+            let output = nt_xent.forward_masked(&x[0], &mask);
+            candle(output.map(|output| output.loss))
+        })
+        .unwrap();
     }
+}
+
+#[test]
+fn masked_replicas_have_the_loss_and_the_gradient_of_the_whole_batch() {
+    let nt_xent = NtXent::default();
+    let mask = NegativeMask::new(6, [(0, 1), (0, 8), (3, 11), (5, 7), (2, 3)]).unwrap();
+    let all = candle_core::Var::from_tensor(&random((12, 5), DType::F64)).unwrap();
+    let whole = nt_xent.forward_masked(&all, &mask).unwrap().loss;
+    let of_replica = |replica: usize| {
+        let views = [2 * replica, 6 + 2 * replica].map(|row| all.narrow(0, row, 2).unwrap());
+        let local = Tensor::cat(&views, 0).unwrap();
+        let output = nt_xent.forward_replica(&local, &all, replica, Some(&mask));
+        output.unwrap().loss
+    };
+    let mean = Tensor::stack(&[0, 1, 2].map(of_replica), 0).unwrap();
+    let mean = mean.mean_all().unwrap();
+    assert!((scalar(&mean) - scalar(&whole)).abs() < 1e-12);
+    let gradient = |loss: &Tensor| flat(loss.backward().unwrap().get(&all).unwrap());
+    let comparison = SHARP.compare(&gradient(&mean), &gradient(&whole));
+    assert!(comparison.passed, "{comparison:?}");
+}
+
+fn scalar(tensor: &Tensor) -> f64 {
+    tensor.to_scalar().unwrap()
 }
 
 #[test]
@@ -47,7 +80,7 @@ fn replica_gradients_reach_both_tensors() {
     check_gradients(&[local, all], 1e-5, SHARP, |x| {
         candle(
             nt_xent
-                .forward_replica(&x[0], &x[1], 1)
+                .forward_replica(&x[0], &x[1], 1, None)
                 .map(|output| output.loss),
         )
     })

@@ -58,7 +58,7 @@ fn nt_xent(checks: &mut CaseChecks<'_>, ranks: &Arc<dyn Collective>) -> Result<(
     let case = checks.case;
     let replica = format!("replica{}", ranks.rank());
     let local = Var::from_tensor(case.tensor(&format!("{replica}/hidden"))?)?;
-    let loss = loss_of(case)?.forward_over_ranks(&local, ranks)?.loss;
+    let loss = loss_of(case)?.forward_over_ranks(&local, ranks, None)?.loss;
 
     let bound = Tolerance::relative_to_max(case.bound("loss_rel")?);
     let recorded = &case.description["result"]["loss_per_replica"][ranks.rank()];

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use simclr_augment::Policy;
-use simclr_data::Seed;
+use simclr_data::{DepthGuidance, Seed};
 use simclr_model::{Freeze, ProjectionHeadConfig, ResNetConfig, SimClrConfig, Stem};
 use simclr_optim::{OptimizerConfig, ScheduleConfig};
 
@@ -125,6 +125,11 @@ pub trait LoopConfig:
     /// one.
     fn try_gradient_cache(self, _images: usize) -> Option<Self> {
         None
+    }
+
+    /// How depths guide the choice of views and negatives. Default: not at all.
+    fn depth_guidance(&self) -> DepthGuidance {
+        DepthGuidance::default()
     }
 
     /// Changes the size of the views, for a network whose stem is given.

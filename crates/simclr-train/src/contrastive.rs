@@ -9,7 +9,7 @@ use crate::objective::{
     EmbeddingObjective, Embeddings, Loss, Objective, TrainingBatch, accuracy, scalar,
 };
 
-/// NT-Xent over two views of each image; if there are labels and a supervised head, the
+/// NT-Xent over two views of each image, without the negatives that the batch's mask leaves out; if there are labels and a supervised head, the
 /// cross-entropy of a linear classifier that learns alongside on stopped gradients is added, as
 /// in the original.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -45,7 +45,11 @@ impl EmbeddingObjective for ContrastiveObjective {
     }
 
     fn loss_of(&self, embeddings: &Embeddings, batch: &TrainingBatch<'_>) -> Result<Loss> {
-        let contrast = self.loss.forward(&embeddings.projection)?;
+        let projection = &embeddings.projection;
+        let contrast = match batch.negative_mask {
+            None => self.loss.forward(projection)?,
+            Some(mask) => self.loss.forward_masked(projection, mask)?,
+        };
         with_classifier(contrast, embeddings.logits.as_ref(), batch.all_labels()?)
     }
 }

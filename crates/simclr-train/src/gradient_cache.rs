@@ -204,9 +204,11 @@ mod tests {
 
     fn with_batch<R>(work: impl FnOnce(&TrainingBatch<'_>) -> R) -> R {
         let (views, labels) = (views(), [0, 1, 2, 1, 0].map(Some));
+        let pairs = [(0, 1), (0, 6), (3, 9), (8, 2)];
+        let mask = simclr_loss::NegativeMask::new(IMAGES, pairs).unwrap();
         work(&TrainingBatch {
-            views: &views,
-            labels: &labels,
+            negative_mask: Some(&mask),
+            ..TrainingBatch::new(&views, &labels)
         })
     }
 
@@ -317,10 +319,7 @@ mod tests {
     #[test]
     fn the_sizes_of_chunks_differ_by_one_at_most_and_none_is_one_image() {
         let views = Tensor::zeros((2 * 10, 1), candle_core::DType::F32, &Device::Cpu).unwrap();
-        let batch = TrainingBatch {
-            views: &views,
-            labels: &[],
-        };
+        let batch = TrainingBatch::new(&views, &[]);
         let sizes = |chunk| {
             let batch = ChunkedBatch::new(&OBJECTIVE, &batch, chunk).unwrap();
             batch.chunks().map(|chunk| chunk.len()).collect::<Vec<_>>()
@@ -336,10 +335,7 @@ mod tests {
             );
         }
         let odd = views.narrow(0, 0, 5).unwrap();
-        let batch = TrainingBatch {
-            views: &odd,
-            labels: &[],
-        };
+        let batch = TrainingBatch::new(&odd, &[]);
         assert!(ChunkedBatch::new(&OBJECTIVE, &batch, 2).is_err());
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 
 use candle_core::{DType, Tensor};
+use simclr_data::Batch;
+use simclr_loss::NegativeMask;
 use simclr_model::{SimClr, SimClrOutput};
 
 use crate::error::{Error, Result};
@@ -79,11 +81,23 @@ pub struct TrainingBatch<'a> {
     /// `[views * n, height, width, 3]` in [0, 1]: the first views of all n images, then the
     /// second ones in the same order.
     pub views: &'a Tensor,
-    /// The labels of the n images, as far as they have any.
+    /// The labels of the n images, as far as they have any. Second views may be of other images
+    /// (see [`DepthGuidance`](simclr_data::DepthGuidance)).
     pub labels: &'a [Option<u32>],
+    /// Which views are no negatives of each other; over several ranks, of the batch of all ranks.
+    pub negative_mask: Option<&'a NegativeMask>,
 }
 
-impl TrainingBatch<'_> {
+impl<'a> TrainingBatch<'a> {
+    /// Views and labels, without a mask.
+    pub fn new(views: &'a Tensor, labels: &'a [Option<u32>]) -> Self {
+        Self {
+            views,
+            labels,
+            negative_mask: None,
+        }
+    }
+
     /// The labels, `[n]` u32, on the views' device; `None` unless every image has one.
     ///
     /// # Errors
@@ -94,6 +108,13 @@ impl TrainingBatch<'_> {
         let tensor = labels.map(|labels| Tensor::new(labels, self.views.device()));
         Ok(tensor.transpose()?)
     }
+}
+
+/// The mask of a loader's batch, which holds `images` images with those of other ranks.
+pub(crate) fn negative_mask(batch: &Batch, images: usize) -> Result<Option<NegativeMask>> {
+    let pairs = batch.near_views.as_ref();
+    let mask = pairs.map(|pairs| NegativeMask::new(images, pairs.iter().copied()));
+    Ok(mask.transpose()?)
 }
 
 /// The loss of a step.

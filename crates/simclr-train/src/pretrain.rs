@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use simclr_collective::Collective;
-use simclr_data::{Dataset, IntoDataset, dataset_facts_with_contents};
+use simclr_data::{Dataset, DepthNeighbours, IntoDataset, dataset_facts_with_contents};
 use simclr_model::FrozenEncoder;
 
 use crate::config::LoopConfig;
 use crate::contrastive::ContrastiveObjective;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gradient_cache::largest_chunk;
 use crate::health::{EFFECTIVE_RANK, WatchedImages};
 use crate::pretrain_config::PretrainConfig;
@@ -126,13 +126,24 @@ impl Pretrain {
 
     fn inputs(&self, images: &Arc<dyn Dataset>) -> Result<TrainingInputs> {
         self.config.validate()?;
+        let num_classes = images.class_names().len();
+        let guidance = self.config.depth_guidance;
+        if guidance.positive_radius.is_some() && self.config.linear_classifier && num_classes > 0 {
+            let expected = "off where second views are of neighbours, whose labels may differ";
+            return Err(Error::setting("linear classifier", expected, "on"));
+        }
+        let mut identity = BTreeMap::new();
+        if guidance.needs_positions() {
+            let positions = DepthNeighbours::new(images.as_ref())?.digest();
+            identity.insert("positions", Some(positions));
+        }
         Ok(TrainingInputs {
-            num_classes: images.class_names().len(),
+            num_classes,
             facts: RunFacts::default().dataset(
                 "unlabelled",
                 dataset_facts_with_contents("images", images.as_ref())?,
             ),
-            identity: BTreeMap::new(),
+            identity,
             images: images.clone(),
         })
     }
@@ -153,6 +164,17 @@ impl Pretrain {
         let mut run = self.open(dir, prepared, &columns, KeptNetwork::Last)?;
         if let Some(oddity) = watched.oddity()? {
             run.notice("images", oddity)?;
+        }
+        if let Some(radius) = self.config.depth_guidance.positive_radius {
+            let alone = DepthNeighbours::new(images.as_ref())?.alone(radius);
+            if alone > 0 {
+                let text = format!(
+                    "{alone} of {} images have no other within {radius} m; both of their views are \
+                     their own",
+                    images.len()
+                );
+                run.notice("positives", text)?;
+            }
         }
         let completed = run.run(&mut |trainer| {
             let rank = watched.effective_rank(trainer.model())?;

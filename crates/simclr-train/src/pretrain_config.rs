@@ -3,6 +3,7 @@
 use std::ops::{Deref, DerefMut};
 
 use serde::{Deserialize, Serialize};
+use simclr_data::DepthGuidance;
 use simclr_loss::NtXent;
 use simclr_model::{ResNetConfig, SimClrConfig};
 
@@ -34,6 +35,10 @@ pub struct PretrainConfig {
     /// chunk suffices, the step is the plain one.
     #[serde(default)]
     pub gradient_cache: Option<usize>,
+    /// Second views of neighbours in depth, and neighbours that are no negatives, for images with
+    /// [positions](simclr_data::Dataset::position). Default: neither.
+    #[serde(default)]
+    pub depth_guidance: DepthGuidance,
 }
 
 impl Default for PretrainConfig {
@@ -46,6 +51,7 @@ impl Default for PretrainConfig {
             },
             linear_classifier: true,
             gradient_cache: None,
+            depth_guidance: DepthGuidance::default(),
         }
     }
 }
@@ -87,6 +93,12 @@ impl PretrainConfig {
         self.gradient_cache = images.into();
         self
     }
+
+    /// Sets how depths guide the choice of views and negatives.
+    pub fn with_depth_guidance(mut self, depth_guidance: DepthGuidance) -> Self {
+        self.depth_guidance = depth_guidance;
+        self
+    }
 }
 
 impl LoopConfig for PretrainConfig {
@@ -99,6 +111,10 @@ impl LoopConfig for PretrainConfig {
 
     fn try_gradient_cache(self, images: usize) -> Option<Self> {
         Some(self.with_gradient_cache(images))
+    }
+
+    fn depth_guidance(&self) -> DepthGuidance {
+        self.depth_guidance
     }
 
     fn network(&self, num_classes: usize) -> SimClrConfig {
@@ -114,6 +130,7 @@ impl LoopConfig for PretrainConfig {
     fn validate(&self) -> Result<()> {
         self.training.validate()?;
         above_zero("temperature", self.loss.temperature)?;
+        self.depth_guidance.validate()?;
         if self.batch_size < 2 {
             return Err(Error::setting(
                 "batch size",

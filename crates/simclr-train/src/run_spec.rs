@@ -395,7 +395,8 @@ impl<C: LoopConfig> RunSpec<C> {
             .with_views(C::VIEWS)
             .with_seed(self.config.seed)
             .with_last_batch(LastBatch::WrapAcrossEpochs)
-            .with_cache_bytes(self.options.cache_bytes);
+            .with_cache_bytes(self.options.cache_bytes)
+            .with_depth_guidance(self.config.depth_guidance());
         let config = match &self.options.ranks {
             None => config,
             Some(ranks) => config.with_shard(Shard {

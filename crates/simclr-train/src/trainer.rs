@@ -205,10 +205,7 @@ impl Trainer {
     pub fn step(&mut self, views: &Tensor, labels: Option<&Tensor>) -> Result<StepMetrics> {
         let labels = labels.map(Tensor::to_vec1::<u32>).transpose()?;
         let labels: Vec<_> = labels.into_iter().flatten().map(Some).collect();
-        self.step_batch(&TrainingBatch {
-            views,
-            labels: &labels,
-        })
+        self.step_batch(&TrainingBatch::new(views, &labels))
     }
 
     /// Takes a step on a batch whose images may have labels or not.

@@ -21,7 +21,7 @@ use crate::health::{
     is_chance, not_finite,
 };
 use crate::memory::MemoryEstimate;
-use crate::objective::{Metric, TrainingBatch};
+use crate::objective::{Metric, TrainingBatch, negative_mask};
 use crate::ranks::leader::share_control;
 use crate::ranks::state::{share, share_state};
 use crate::resume::{KeptNetwork, METRICS, Resumption};
@@ -210,9 +210,10 @@ impl TrainingRun {
             let dataset = self.loader.dataset();
             let labels: Vec<_> = batch.indices.iter().map(|&i| dataset.label(i)).collect();
             self.batch_indices.clone_from(&batch.indices);
+            let mask = negative_mask(&batch, images)?;
             let training_batch = TrainingBatch {
-                views: &batch.views,
-                labels: &labels,
+                negative_mask: mask.as_ref(),
+                ..TrainingBatch::new(&batch.views, &labels)
             };
             self.ask(|callback| callback.on_batch(&training_batch))
                 .for_each(drop);

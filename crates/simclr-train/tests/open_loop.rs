@@ -173,10 +173,7 @@ fn a_loss_without_terms_is_refused() {
     assert!(error.to_string().contains("at least one term"), "{error}");
     // Labels of which some are missing make no tensor.
     let views = Tensor::zeros((1, 1, 1, 3), candle_core::DType::F32, &Device::Cpu).unwrap();
-    let batch = |labels| TrainingBatch {
-        views: &views,
-        labels,
-    };
+    let batch = |labels| TrainingBatch::new(&views, labels);
     assert!(batch(&[Some(1), None]).all_labels().unwrap().is_none());
     let labels = batch(&[Some(1), Some(0)]).all_labels().unwrap().unwrap();
     assert_eq!(labels.to_vec1::<u32>().unwrap(), [1, 0]);

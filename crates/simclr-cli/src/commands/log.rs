@@ -8,6 +8,7 @@ use simclr_drillcore::{
     intervals_by_depth, read_tiles, stay_from_intervals,
 };
 
+use crate::options::metres;
 use crate::terminal::{AnyResult, complain, say};
 
 /// Makes a log by depth of what a classifier said about tiles.
@@ -64,20 +65,6 @@ enum SmoothingName {
     None,
     /// A hidden Markov model, for predictions that flicker from tile to tile.
     Hmm,
-}
-
-/// A length in metres.
-fn metres(text: &str) -> Result<f64, String> {
-    let units = [("cm", 0.01), ("mm", 0.001), ("m", 1.0)];
-    let (number, unit) = units
-        .iter()
-        .find_map(|(unit, metres)| Some((text.strip_suffix(unit)?, metres)))
-        .ok_or_else(|| format!("{text} has no unit: write 5cm, 50mm or 0.05m"))?;
-    let number: f64 = number
-        .trim()
-        .parse()
-        .map_err(|_| format!("{text} is no length; write 5cm, for example"))?;
-    Ok(number * unit)
 }
 
 impl Arguments {
@@ -142,18 +129,5 @@ impl Arguments {
             ));
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lengths_have_units() {
-        assert_eq!(metres("5cm"), Ok(0.05));
-        assert_eq!(metres("50 mm"), Ok(0.05));
-        assert_eq!(metres("10m"), Ok(10.0));
-        assert!(metres("5").is_err() && metres("xcm").is_err());
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use candle_core::Device;
 use clap::{Args, ValueEnum};
 use simclr_checkpoint::LoadNetwork;
-use simclr_data::Seed;
+use simclr_data::{DepthGuidance, Seed};
 use simclr_model::{Freeze, GradientCheckpointing, SimClr, Stem};
 use simclr_optim::LearningRateScaling;
 use simclr_progress::ProgressMode;
@@ -14,6 +14,7 @@ use simclr_train::{LoopConfig, Pretrain, PretrainConfig};
 
 use crate::images;
 use crate::interrupt::pause_handle;
+use crate::options::metres;
 use crate::terminal::{AnyResult, say};
 
 /// Time between checkpoints.
@@ -24,7 +25,8 @@ const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(600);
 /// An interrupted run goes on where it stopped, if it is started again with the same options.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Folders of images; labels are not needed, and not used.
+    /// Folders of images, or tables such as the `tiles.csv` of `simclr tiles`; labels are not needed,
+    /// and not used.
     #[arg(required = true)]
     images: Vec<PathBuf>,
     /// The run's folder; its `model.safetensors` is the encoder.
@@ -57,6 +59,21 @@ pub(crate) struct Arguments {
     /// Flip and turn views in every direction: for rocks that have no up.
     #[arg(long)]
     rock_symmetries: bool,
+    /// What the second view of an image is of: the same image, or one of those within --radius of
+    /// depth, the same included.
+    #[arg(
+        long,
+        value_enum,
+        default_value = "image",
+        requires_if("depth", "radius")
+    )]
+    positives: Positives,
+    /// How far away in depth the second view's image may be: a number with m, cm or mm.
+    #[arg(long, value_parser = metres, value_name = "LENGTH")]
+    radius: Option<f64>,
+    /// Views of images that are nearer in depth are no negatives of each other.
+    #[arg(long, value_parser = metres, value_name = "LENGTH")]
+    mask_negatives: Option<f64>,
     /// Go on from this network, in our format, instead of from random weights; the ResNet is its.
     #[arg(long, conflicts_with_all = ["resnet_depth", "stem"])]
     checkpoint: Option<PathBuf>,
@@ -76,6 +93,14 @@ pub(crate) struct Arguments {
     seed: u64,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Positives {
+    /// Two views of each image.
+    Image,
+    /// A view of an image and one of a neighbour in depth: needs a table with depths.
+    Depth,
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum StemName {
     /// A 7x7 convolution of stride 2 and a max-pool.
@@ -86,6 +111,9 @@ enum StemName {
 
 impl Arguments {
     pub(crate) fn run(&self, progress: ProgressMode) -> AnyResult {
+        if self.radius.is_some() && self.positives == Positives::Image {
+            return Err("--radius is for --positives depth".into());
+        }
         let images = images::unlabelled(&self.images)?;
         let load = |path: &PathBuf| SimClr::load(path, &Device::Cpu);
         let start = self.checkpoint.as_ref().map(load).transpose()?;
@@ -95,7 +123,12 @@ impl Arguments {
             .with_freeze(self.fine_tune_after_block)
             .with_seed(Seed(self.seed))
             .with_linear_classifier(false)
-            .with_gradient_cache(self.gradient_cache);
+            .with_gradient_cache(self.gradient_cache)
+            .with_depth_guidance(
+                DepthGuidance::default()
+                    .with_positive_radius(self.radius)
+                    .with_negative_distance(self.mask_negatives),
+            );
         config.loss.temperature = self.temperature;
         config.encoder.stem = match self.stem {
             StemName::Imagenet => Stem::ImageNet,

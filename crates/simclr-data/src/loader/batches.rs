@@ -61,6 +61,7 @@ pub struct Batches {
 struct PendingBatch {
     step: usize,
     samples: Arc<[Sample]>,
+    near_views: Option<Vec<(usize, usize)>>,
     values: Receiver<Result<Vec<f32>>>,
 }
 
@@ -113,6 +114,8 @@ impl Batches {
                 return;
             };
             let samples: Arc<[Sample]> = self.job.sampler.batch(step, &mut self.epochs).into();
+            let whole = self.job.sampler.whole_batch(step, &mut self.epochs);
+            let near_views = self.job.near_views(&whole);
             let (sender, values) = channel();
             let (job, stopped) = (self.job.clone(), self.stopped.clone());
             let of_batch = samples.clone();
@@ -126,12 +129,19 @@ impl Batches {
             self.queue.push_back(PendingBatch {
                 step,
                 samples,
+                near_views,
                 values,
             });
         }
     }
 
-    fn finish(&mut self, step: usize, samples: &[Sample], values: Vec<f32>) -> Result<Batch> {
+    fn finish(&mut self, pending: PendingBatch, values: Vec<f32>) -> Result<Batch> {
+        let PendingBatch {
+            step,
+            samples,
+            near_views,
+            ..
+        } = pending;
         let job = &self.job;
         let (height, width) = job.size();
         let rows = samples.len() * job.config().views;
@@ -144,6 +154,7 @@ impl Batches {
             views,
             labels: labels.transpose()?,
             indices,
+            near_views,
             step,
             epoch: samples.first().map_or(0, |sample| sample.epoch),
         })
@@ -176,7 +187,7 @@ impl Iterator for Batches {
                     message: "its thread ended early".into(),
                 })
             })
-            .and_then(|values| self.finish(pending.step, &pending.samples, values));
+            .and_then(|values| self.finish(pending, values));
         if batch.is_err() {
             self.stop();
         }

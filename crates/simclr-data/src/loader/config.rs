@@ -3,6 +3,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use crate::Seed;
+use crate::depth::DepthGuidance;
 use crate::error::{Error, Result, check};
 use crate::setters::setters;
 
@@ -61,7 +62,7 @@ impl Shard {
 }
 
 /// The options of a [`ViewLoader`](crate::ViewLoader).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct LoaderConfig {
@@ -89,6 +90,10 @@ pub struct LoaderConfig {
     /// 12 bytes per pixel if the policy squashes first and that is smaller. When the
     /// memory is used up, the images not yet in it are decoded each time.
     pub cache_bytes: u64,
+    /// Whether views after the first come from neighbours in depth, and which pairs of views are
+    /// [listed](crate::Batch::near_views) as near (default: neither). Needs images with
+    /// [positions](crate::Dataset::position).
+    pub depth_guidance: DepthGuidance,
 }
 
 impl Default for LoaderConfig {
@@ -103,6 +108,7 @@ impl Default for LoaderConfig {
             threads: None,
             queue: 2,
             cache_bytes: 0,
+            depth_guidance: DepthGuidance::default(),
         }
     }
 }
@@ -129,6 +135,7 @@ impl LoaderConfig {
         with_threads(threads: Option<usize>);
         with_queue(queue: usize);
         with_cache_bytes(cache_bytes: u64);
+        with_depth_guidance(depth_guidance: DepthGuidance);
     }
 
     /// Fails if an option is out of range.
@@ -144,6 +151,7 @@ impl LoaderConfig {
         ] {
             check(value > 0, name, "at least 1", value)?;
         }
+        self.depth_guidance.validate()?;
         let Shard { index, count } = self.shard;
         if index >= count {
             return Err(Error::setting(

@@ -4,15 +4,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rand::Rng;
 use rayon::prelude::*;
-use simclr_augment::{Augmentation, CHANNELS, Stream};
+use simclr_augment::{Augmentation, CHANNELS, SourceImage, Stream, View};
 
 use super::cache::ImageCache;
 use super::config::LoaderConfig;
 use super::sampler::{Sample, Sampler};
 use crate::dataset::Dataset;
 use crate::decode::{hold_memory, panic_message};
+use crate::depth::DepthNeighbours;
 use crate::error::{Error, Result};
+use crate::streams::NEIGHBOUR;
 
 /// What the threads need to know.
 pub(super) struct Job {
@@ -20,6 +23,8 @@ pub(super) struct Job {
     pub(super) augmentation: Arc<dyn Augmentation>,
     pub(super) sampler: Sampler,
     cache: ImageCache,
+    /// If depth matters.
+    neighbours: Option<DepthNeighbours>,
 }
 
 impl Job {
@@ -30,8 +35,17 @@ impl Job {
     ) -> Result<Self> {
         config.validate_for(dataset.len())?;
         augmentation.validate()?;
+        let guidance = config.depth_guidance;
+        let neighbours = guidance
+            .needs_positions()
+            .then(|| DepthNeighbours::new(dataset.as_ref()))
+            .transpose()?;
+        if let Some(neighbours) = &neighbours {
+            neighbours.check(guidance)?;
+        }
         let images = dataset.len();
         Ok(Self {
+            neighbours,
             sampler: Sampler { images, config },
             cache: ImageCache::new(images, config.cache_bytes),
             dataset,
@@ -76,16 +90,69 @@ impl Job {
         Ok(values)
     }
 
+    /// The address of a sample's random numbers.
+    fn stream(&self, sample: &Sample) -> Stream {
+        Stream::new(self.config().seed)
+            .epoch(sample.epoch as u64)
+            .sample(sample.index as u64)
+    }
+
+    /// The image that a view of a sample is of: its own for the first, and a neighbour in depth
+    /// for the others if so configured.
+    fn source(&self, sample: &Sample, view: usize) -> usize {
+        let radius = self.config().depth_guidance.positive_radius;
+        match (&self.neighbours, radius) {
+            (Some(neighbours), Some(radius)) if view > 0 => {
+                let mut near = neighbours.within(sample.index, radius);
+                let stream = self.stream(sample).view(View::Index(view as u32));
+                let chosen = stream.rng(NEIGHBOUR).random_range(0..near.len().max(1));
+                near.nth(chosen).unwrap_or(sample.index)
+            }
+            _ => sample.index,
+        }
+    }
+
+    /// The pairs of views of a whole batch that are near each other, if they are wanted.
+    pub(super) fn near_views(&self, samples: &[Sample]) -> Option<Vec<(usize, usize)>> {
+        let distance = self.config().depth_guidance.negative_distance?;
+        let views = 0..self.config().views;
+        let sources = views.flat_map(|view| {
+            let of_sample = move |sample| self.source(sample, view);
+            samples.iter().map(of_sample)
+        });
+        let sources: Vec<usize> = sources.collect();
+        Some(self.neighbours.as_ref()?.near_pairs(&sources, distance))
+    }
+
     /// Decodes an image and makes its views.
     fn make_views(&self, sample: &Sample, outputs: &mut [&mut [f32]]) -> Result<()> {
-        let (dataset, index) = (self.dataset.as_ref(), sample.index);
+        let stream = self.stream(sample);
+        if self.config().depth_guidance.positive_radius.is_none() {
+            return self.guarded(sample.index, |source| {
+                self.augmentation.views_into(source, stream, outputs)
+            });
+        }
+        outputs
+            .iter_mut()
+            .enumerate()
+            .try_for_each(|(view, output)| {
+                self.guarded(self.source(sample, view), |source| {
+                    let stream = stream.view(View::Index(view as u32));
+                    self.augmentation.view_into(source, stream, output)
+                })
+            })
+    }
+
+    /// Does something with a decoded image.
+    fn guarded(
+        &self,
+        index: usize,
+        make_views: impl FnOnce(&SourceImage) -> simclr_augment::Result<()>,
+    ) -> Result<()> {
+        let dataset = self.dataset.as_ref();
         let make = || {
             let source = self.cache.get(dataset, index, self.augmentation.as_ref())?;
-            let stream = Stream::new(self.config().seed)
-                .epoch(sample.epoch as u64)
-                .sample(index as u64);
-            let made = self.augmentation.views_into(&source, stream, outputs);
-            made.map_err(|source| {
+            make_views(&source).map_err(|source| {
                 let name = dataset.name(index);
                 Error::Augment { name, source }
             })

@@ -1,5 +1,6 @@
 //! Which images a step's batch holds.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use simclr_augment::Purpose;
@@ -32,11 +33,21 @@ impl Sampler {
         }
     }
 
-    /// The images of a step's batch. `epochs` keeps the orders of recent epochs.
+    /// The images of a step's batch, of this shard alone. `epochs` keeps the orders of recent
+    /// epochs.
     pub(super) fn batch(&self, step: usize, epochs: &mut RecentEpochs) -> Vec<Sample> {
-        // Positions in the endless sequence of epochs.
+        self.samples(self.config.shard.of(self.positions(step)), epochs)
+    }
+
+    /// The images of a step's batch, of all shards.
+    pub(super) fn whole_batch(&self, step: usize, epochs: &mut RecentEpochs) -> Vec<Sample> {
+        self.samples(self.positions(step), epochs)
+    }
+
+    /// Where a step's batch lies in the endless sequence of epochs.
+    fn positions(&self, step: usize) -> Range<usize> {
         let batch_size = self.config.batch_size;
-        let positions = match self.config.last_batch {
+        match self.config.last_batch {
             LastBatch::WrapAcrossEpochs => step * batch_size..(step + 1) * batch_size,
             LastBatch::Drop | LastBatch::Keep => {
                 let per_epoch = self.steps(1);
@@ -44,14 +55,17 @@ impl Sampler {
                 let start = epoch_start + step % per_epoch * batch_size;
                 start..(start + batch_size).min(epoch_start + self.images)
             }
-        };
+        }
+    }
+
+    fn samples(&self, positions: Range<usize>, epochs: &mut RecentEpochs) -> Vec<Sample> {
         let sample = |position| {
             let epoch = position / self.images;
             let order = epochs.get(epoch, self);
             let index = order.get(position % self.images).copied()?;
             Some(Sample { epoch, index })
         };
-        self.config.shard.of(positions).filter_map(sample).collect()
+        positions.filter_map(sample).collect()
     }
 
     fn epoch_order(&self, epoch: usize) -> Vec<usize> {

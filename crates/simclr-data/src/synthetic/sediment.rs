@@ -37,6 +37,35 @@ pub(super) struct Sediment {
     spots: f32,
 }
 
+/// What the beds at some depth have in common.
+#[derive(Clone, Copy)]
+pub(super) struct Look {
+    base: Color,
+    /// How much their colours differ.
+    contrast: f32,
+    thickness: f32,
+}
+
+impl Look {
+    pub(super) fn draw(rng: &mut impl Rng) -> Self {
+        Self {
+            base: base_color(rng),
+            contrast: rng.random_range(0.05..0.2f32),
+            thickness: rng.random_range(0.12..0.45f32),
+        }
+    }
+
+    /// From this look (at 0) to another (at 1).
+    pub(super) fn towards(self, other: Self, t: f32) -> Self {
+        let between = |a: f32, b: f32| a + (b - a) * t;
+        Self {
+            base: [0, 1, 2].map(|c| between(self.base[c], other.base[c])),
+            contrast: between(self.contrast, other.contrast),
+            thickness: between(self.thickness, other.thickness),
+        }
+    }
+}
+
 /// Depths beyond which nothing is looked at, in core half-widths.
 const DEPTH: f32 = 5.0;
 
@@ -48,17 +77,25 @@ impl Sediment {
 
     /// A random column from `-reach` to `reach`, in core half-widths.
     pub(super) fn with_reach(reach: f32, rng: &mut impl Rng) -> Self {
-        let base = base_color(rng);
-        let contrast = rng.random_range(0.05..0.2f32);
-        let thickness = rng.random_range(0.12..0.45f32);
+        let look = Look::draw(rng);
+        Self::with_looks(reach, |_| look, rng)
+    }
+
+    /// A random column from `-reach` to `reach` whose beds look as their depth says.
+    pub(super) fn with_looks(
+        reach: f32,
+        look_at: impl Fn(f32) -> Look,
+        rng: &mut impl Rng,
+    ) -> Self {
         let mut layers = Vec::new();
         let mut bottom = -reach;
         while bottom < reach {
+            let look = look_at(bottom);
             // Thin beds are common and thick ones rare.
-            bottom += thickness * (0.25 - 1.1 * rng.random_range(0.05..1.0f32).ln());
+            bottom += look.thickness * (0.25 - 1.1 * rng.random_range(0.05..1.0f32).ln());
             layers.push(Layer {
                 bottom,
-                color: vary(base, contrast, rng),
+                color: vary(look.base, look.contrast, rng),
                 grain: rng.random_range(0.01..0.09),
                 lamination: rng.random_range(-0.06..0.06f32).max(0.0),
             });

@@ -20,6 +20,8 @@ pub(crate) const DEEPEST_M: f64 = 13_000.0;
 pub struct SectionDepth {
     /// IODP's name without the half, such as `403-U1618A-1H-2`, or the table's own.
     pub name: String,
+    /// The hole, such as `403-U1618A`, if the table has columns for it.
+    pub hole: Option<String>,
     /// Depth of its top in metres.
     pub top: f64,
     /// Its length in metres, if the table has it.
@@ -42,7 +44,6 @@ pub struct DepthTable {
 struct Entry {
     depth: SectionDepth,
     line: u64,
-    hole: String,
     core: String,
     /// Core and section in the order from the top.
     order: (u64, u64),
@@ -80,15 +81,18 @@ impl DepthTable {
                 text.parse().ok().or(catcher.then_some(u64::MAX))
             };
             let order = number("core").zip(number("section"));
+            let part = |column| row.text(column).unwrap_or_default().to_owned();
+            let hole = [part("exp"), part("site") + &part("hole")];
+            let hole: Vec<String> = hole.into_iter().filter(|part| !part.is_empty()).collect();
+            let hole = hole.join("-");
             let depth = SectionDepth {
                 name: row.section()?,
+                hole: Some(hole).filter(|hole| !hole.is_empty()),
                 top,
                 length,
             };
-            let part = |column| row.text(column).unwrap_or_default().to_owned();
             let entry = Entry {
                 line: row.line(),
-                hole: format!("{}-{}{}", part("exp"), part("site"), part("hole")),
                 core: part("core") + &part("type"),
                 order: order.unwrap_or((0, index as u64)),
                 depth,
@@ -106,7 +110,7 @@ impl DepthTable {
             entries.insert(entry.depth.name.clone(), entry);
         }
         let mut entries: Vec<Entry> = entries.into_values().collect();
-        entries.sort_by(|a, b| (&a.hole, a.order).cmp(&(&b.hole, b.order)));
+        entries.sort_by(|a, b| (&a.depth.hole, a.order).cmp(&(&b.depth.hole, b.order)));
         let warnings = check(table.path(), &entries)?;
         Ok(Self {
             path: path.to_owned(),
@@ -163,7 +167,9 @@ pub(crate) fn is_named_after(name: &str, section: &str) -> bool {
 
 fn check(path: &Path, entries: &[Entry]) -> Result<Vec<String>> {
     for entry in entries {
-        let SectionDepth { name, top, length } = &entry.depth;
+        let SectionDepth {
+            name, top, length, ..
+        } = &entry.depth;
         let deep = *top > DEEPEST_M;
         if deep || length.is_some_and(|length| length > LONGEST_M) {
             let what = if deep {
@@ -180,7 +186,7 @@ fn check(path: &Path, entries: &[Entry]) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
     let pairs = entries
         .windows(2)
-        .filter(|pair| pair[0].hole == pair[1].hole);
+        .filter(|pair| pair[0].depth.hole == pair[1].depth.hole);
     for pair in pairs {
         let (above, below) = (&pair[0], &pair[1]);
         let (first, second) = (&above.depth, &below.depth);

@@ -219,6 +219,7 @@ impl TileRun {
             Tile {
                 tile: format!("tiles/{name}/{name}_r{:06}.png", planned.top.round() as u64),
                 section: name.to_owned(),
+                hole: depth.and_then(|depth| depth.hole.clone()),
                 left,
                 top,
                 width,

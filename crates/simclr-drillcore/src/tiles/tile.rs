@@ -14,6 +14,9 @@ pub struct Tile {
     pub tile: String,
     /// The section: the photograph's name without its extension.
     pub section: String,
+    /// The hole, if the table of depths names it.
+    #[serde(default)]
+    pub hole: Option<String>,
     /// Left column of the tile's box in the photograph, in pixels.
     pub left: usize,
     /// Top row of the box.

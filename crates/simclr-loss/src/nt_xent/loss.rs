@@ -6,6 +6,7 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 use simclr_collective::Collective;
 
+use super::mask::NegativeMask;
 use super::output::NtXentOutput;
 use super::ranks::gather;
 use super::similarity::Similarity;
@@ -37,6 +38,9 @@ pub enum LossScale {
 /// loss_b_i = -s(b_i, a_i) + ln( sum_j exp s(b_i, a_j) + sum_{j != i} exp s(b_i, b_j) )
 /// loss     = 1/n sum_i (loss_a_i + loss_b_i)
 /// ```
+///
+/// A [`NegativeMask`] leaves pairs of views, but never a positive one, out of the sums, and out of
+/// accuracy and entropy.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -81,12 +85,32 @@ impl NtXent {
     /// number of rows, fewer than two images, no columns, an element type other than
     /// f16, bf16, f32 and f64.
     pub fn forward(&self, embeddings: &Tensor) -> Result<NtXentOutput> {
-        let embeddings = self.check(embeddings)?;
-        if is_fused(&embeddings) {
-            self.scaled(fused::forward(self.similarity(), &embeddings)?)
-        } else {
-            self.scaled(self.composite(&embeddings, &embeddings, 0)?)
-        }
+        self.forward_among(embeddings, None)
+    }
+
+    /// [`Self::forward`] without the pairs of views that `mask` says are no negatives of each
+    /// other.
+    ///
+    /// ```
+    /// use candle_core::{DType, Device, Tensor};
+    /// use simclr_loss::{NegativeMask, NtXent};
+    ///
+    /// // Of three images the first two show the same. Views 0 to 2 are the first ones, 3 to 5
+    /// // the second ones.
+    /// let alike = [(0, 1), (0, 4), (3, 1), (3, 4)];
+    /// let mask = NegativeMask::new(3, alike)?;
+    /// let embeddings = Tensor::ones((6, 16), DType::F64, &Device::Cpu)?;
+    /// let loss = NtXent::default().forward_masked(&embeddings, &mask)?.loss.to_scalar::<f64>()?;
+    /// // Their views have the positive one and two others, those of the third image four.
+    /// let expected = 2.0 * (2.0 * 3f64.ln() + 5f64.ln()) / 3.0;
+    /// assert!((loss - expected).abs() < 1e-9);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Self::forward`]; a mask for another number of views.
+    pub fn forward_masked(&self, embeddings: &Tensor, mask: &NegativeMask) -> Result<NtXentOutput> {
+        self.forward_among(embeddings, Some(mask))
     }
 
     /// [`Self::forward`] made of stock candle operations only: runs on any device, but holds
@@ -96,7 +120,7 @@ impl NtXent {
     /// As [`Self::forward`].
     pub fn forward_composite(&self, embeddings: &Tensor) -> Result<NtXentOutput> {
         let embeddings = self.check(embeddings)?;
-        self.scaled(self.composite(&embeddings, &embeddings, 0)?)
+        self.scaled(self.composite(&embeddings, &embeddings, 0, None)?)
     }
 
     /// The loss of one replica's `local` embeddings `[2m, d]` among those of all
@@ -105,18 +129,20 @@ impl NtXent {
     ///
     /// Gradients flow to both tensors. If `gathered` is made from the replicas'
     /// tensors, the mean of the replicas' losses is the loss of the whole batch,
-    /// and so is its gradient.
+    /// and so is its gradient. A `mask` is about the views of all replicas.
     ///
     /// # Errors
-    /// As [`Self::forward`]; also if widths or types differ, `n` is no multiple of `m`,
+    /// As [`Self::forward_masked`]; also if widths or types differ, `n` is no multiple of `m`,
     /// or there are no more than `replica` replicas.
     pub fn forward_replica(
         &self,
         local: &Tensor,
         gathered: &Tensor,
         replica: usize,
+        mask: Option<&NegativeMask>,
     ) -> Result<NtXentOutput> {
         let gathered = self.check(gathered)?;
+        check_mask(mask, &gathered)?;
         let (rows, width) = gathered.dims2()?;
         let local_rows = match *local.dims() {
             [local_rows, local_width]
@@ -138,7 +164,7 @@ impl NtXent {
         };
         let local = to_full_precision(LOSS, local)?;
         check_same_type(LOSS, &gathered, &local)?;
-        self.scaled(self.composite(&local, &gathered, replica * local_rows / 2)?)
+        self.scaled(self.composite(&local, &gathered, replica * local_rows / 2, mask)?)
     }
 
     /// The loss of this rank's embeddings `[2m, d]` among those of all ranks, which are gathered:
@@ -155,16 +181,17 @@ impl NtXent {
         &self,
         local: &Tensor,
         ranks: &Arc<dyn Collective>,
+        mask: Option<&NegativeMask>,
     ) -> Result<NtXentOutput> {
         if ranks.size() == 1 {
-            return self.forward(local);
+            return self.forward_among(local, mask);
         }
         let local = to_full_precision(LOSS, local)?;
         let gathered = match *local.dims() {
             [rows, width] if rows > 0 && rows % 2 == 0 && width > 0 => gather(&local, ranks)?,
             _ => return shape_error("embeddings [2 * images, width]".to_owned(), &local),
         };
-        self.forward_replica(&local, &gathered, ranks.rank())
+        self.forward_replica(&local, &gathered, ranks.rank(), mask)
     }
 
     /// The similarities of first views (rows) and second views (columns), divided
@@ -214,8 +241,28 @@ impl NtXent {
         }
     }
 
-    fn composite(&self, local: &Tensor, all: &Tensor, offset: usize) -> Result<NtXentOutput> {
-        Ok(composite::forward(self.similarity(), local, all, offset)?)
+    fn forward_among(
+        &self,
+        embeddings: &Tensor,
+        mask: Option<&NegativeMask>,
+    ) -> Result<NtXentOutput> {
+        let embeddings = self.check(embeddings)?;
+        check_mask(mask, &embeddings)?;
+        if is_fused(&embeddings) {
+            self.scaled(fused::forward(self.similarity(), &embeddings, mask)?)
+        } else {
+            self.scaled(self.composite(&embeddings, &embeddings, 0, mask)?)
+        }
+    }
+
+    fn composite(
+        &self,
+        local: &Tensor,
+        all: &Tensor,
+        offset: usize,
+        mask: Option<&NegativeMask>,
+    ) -> Result<NtXentOutput> {
+        composite::forward(self.similarity(), local, all, offset, mask)
     }
 
     fn scaled(&self, output: NtXentOutput) -> Result<NtXentOutput> {
@@ -240,6 +287,17 @@ impl NtXent {
             _ => "embeddings [2 * images, width]",
         };
         shape_error(expected.to_owned(), embeddings)
+    }
+}
+
+/// Fails unless the mask is about the rows of these embeddings.
+fn check_mask(mask: Option<&NegativeMask>, embeddings: &Tensor) -> Result<()> {
+    match mask {
+        Some(mask) if mask.views() != embeddings.dim(0)? => shape_error(
+            format!("the {} views of the mask", mask.views()),
+            embeddings,
+        ),
+        _ => Ok(()),
     }
 }
 

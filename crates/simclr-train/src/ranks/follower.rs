@@ -12,7 +12,7 @@ use super::state::{share, share_state};
 use crate::callback::Control;
 use crate::error::{Error, Result};
 use crate::health::OnNan;
-use crate::objective::TrainingBatch;
+use crate::objective::{TrainingBatch, negative_mask};
 use crate::trainer::Trainer;
 
 /// A rank that follows rank 0.
@@ -49,9 +49,10 @@ impl Follower<'_> {
     fn step(&mut self, batch: Batch) -> Result<()> {
         let dataset = self.loader.dataset();
         let labels: Vec<_> = batch.indices.iter().map(|&i| dataset.label(i)).collect();
+        let mask = negative_mask(&batch, self.loader.config().batch_size)?;
         let batch = TrainingBatch {
-            views: &batch.views,
-            labels: &labels,
+            negative_mask: mask.as_ref(),
+            ..TrainingBatch::new(&batch.views, &labels)
         };
         let metrics = match self.on_nan {
             OnNan::Stop => self.trainer.step_batch(&batch),

@@ -36,9 +36,9 @@ impl Objective for RankObjective {
             average_moving_statistics(self.ranks.as_ref(), model)?;
             output
         };
-        let contrast = self
-            .loss
-            .forward_over_ranks(&output.projection, &self.ranks)?;
+        let contrast =
+            self.loss
+                .forward_over_ranks(&output.projection, &self.ranks, batch.negative_mask)?;
         // As for one rank, either all images of the batch have labels or none count.
         let labels = batch.all_labels()?;
         let labelled = self.ranks.all_gather(&[u8::from(labels.is_some())])?;

@@ -24,6 +24,9 @@ pub struct SyntheticHoleConfig {
     pub interval_cm: f64,
     /// The largest angle in degrees between core and picture, 0 to 5. Default: 0.8.
     pub tilt: f64,
+    /// Metres of depth within which the sediment's colour, contrast and bedding change from one
+    /// random choice to the next. Default: none, each section has a sediment of its own.
+    pub drift_m: Option<f64>,
     /// Seed of everything. Default: 0.
     pub seed: Seed,
 }
@@ -38,6 +41,7 @@ impl Default for SyntheticHoleConfig {
             kinds: Disturbance::ALL.to_vec(),
             interval_cm: 35.0,
             tilt: 0.8,
+            drift_m: None,
             seed: Seed(0),
         }
     }
@@ -50,6 +54,7 @@ impl SyntheticHoleConfig {
         with_kinds(kinds: Vec<Disturbance>);
         with_interval_cm(interval_cm: f64);
         with_tilt(tilt: f64);
+        with_drift_m(drift_m: Option<f64>);
         with_seed(seed: Seed);
     }
 
@@ -73,6 +78,8 @@ impl SyntheticHoleConfig {
             1e4,
             "at least 12",
         )?;
-        range("tilt", self.tilt, 0.0, 5.0, "0 to 5 degrees")
+        range("tilt", self.tilt, 0.0, 5.0, "0 to 5 degrees")?;
+        let drift = self.drift_m.unwrap_or(1.0);
+        range("drift_m", drift, 0.1, 1e4, "0.1 to 10000 m")
     }
 }

@@ -264,6 +264,37 @@ mod tests {
     }
 
     #[test]
+    fn the_sediment_of_neighbouring_sections_is_alike_if_it_drifts() {
+        // The mean colour of each section's core, but for its light.
+        let colors = |drift_m| -> Vec<f64> {
+            let config = SyntheticHoleConfig::default()
+                .with_sections(60)
+                .with_pixels_per_cm(4.0)
+                .with_kinds(vec![Disturbance::None])
+                .with_drift_m(drift_m);
+            let hole = SyntheticHole::new(config).unwrap();
+            let red_to_blue = |index| {
+                let (picture, truth) =
+                    (hole.photograph(index).unwrap(), hole.truth(index).unwrap());
+                let mut sums = [0.0; 3];
+                for offset in 0..300 {
+                    let (column, row) = truth.locate(0.0, f64::from(offset) / 2.0);
+                    let pixel = picture.pixel(row as usize, column as usize).unwrap();
+                    (0..3).for_each(|c| sums[c] += f64::from(pixel[c]));
+                }
+                sums[0] / sums[2]
+            };
+            (0..hole.len()).map(red_to_blue).collect()
+        };
+        let step = |colors: Vec<f64>| -> f64 {
+            let steps = colors.windows(2).map(|pair| (pair[0] - pair[1]).abs());
+            steps.sum::<f64>() / 59.0
+        };
+        let (of_their_own, drifting) = (step(colors(None)), step(colors(Some(20.0))));
+        assert!(drifting < 0.5 * of_their_own, "{drifting} {of_their_own}");
+    }
+
+    #[test]
     fn the_shortest_sections_have_gaps_within_them() {
         for length_cm in [40.0, 45.0, 48.0, 48.1] {
             let config = SyntheticHoleConfig {
@@ -312,6 +343,7 @@ mod tests {
             config().with_pixels_per_cm(f64::NAN),
             config().with_interval_cm(3.0),
             config().with_tilt(6.0),
+            config().with_drift_m(Some(0.0)),
         ] {
             assert!(SyntheticHole::new(wrong).is_err());
         }

@@ -1,10 +1,13 @@
 use rand::Rng;
+use simclr_augment::Stream;
 
 use super::config::SyntheticHoleConfig;
 use super::truth::SectionTruth;
+use crate::Seed;
+use crate::streams::DRIFT;
 use crate::synthetic::disturbance::{Disturbance, Scene};
 use crate::synthetic::noise::{Point, hash, signed, smooth};
-use crate::synthetic::sediment::{Color, Sediment};
+use crate::synthetic::sediment::{Color, Look, Sediment};
 
 /// Thickness of the liner's wall.
 pub(super) const LINER_CM: f64 = 0.25;
@@ -47,7 +50,17 @@ impl Photograph {
     ) -> Self {
         let half_width = config.core_width_cm / 2.0;
         let reach = (config.length_cm / 2.0 / half_width) as f32 + 3.0;
-        let sediment = Sediment::with_reach(reach, rng);
+        let sediment = match config.drift_m {
+            None => Sediment::with_reach(reach, rng),
+            Some(drift) => {
+                let middle = truth.top_m + config.length_cm / 200.0;
+                let look_at = |depth: f32| {
+                    let metres = middle + f64::from(depth) * half_width / 100.0;
+                    look_at(config.seed, metres / drift)
+                };
+                Sediment::with_looks(reach, look_at, rng)
+            }
+        };
         let depth = |cm: f64| ((cm - config.length_cm / 2.0) / half_width) as f32;
         let mut blocks = Vec::new();
         for part in &truth.intervals {
@@ -183,6 +196,15 @@ impl Photograph {
         let on_it = x >= 0.0 && (0.0..CARD_CM).contains(&y);
         PATCHES.get((x / 1.2) as usize).copied().filter(|_| on_it)
     }
+}
+
+/// How the sediment of a hole looks at a depth in units of its drift.
+fn look_at(seed: Seed, depth: f64) -> Look {
+    // The first beds lie a little above the hole's top.
+    let depth = depth.max(0.0);
+    let knot = |number: f64| Look::draw(&mut Stream::new(seed).sample(number as u64).rng(DRIFT));
+    let above = depth.floor();
+    knot(above).towards(knot(above + 1.0), (depth - above) as f32)
 }
 
 /// The scenes that fill an interval of a disturbance: the bottom of each, and the depth that

@@ -173,12 +173,15 @@ impl Context<'_> {
         });
     }
 
-    /// The two entries of a row that are not like the others.
+    /// The entries of a row that are not like the others.
     #[inline(always)]
     fn correct(&self, i: usize, columns: &Block, row: &mut [f32]) {
         let covered = columns.start..columns.end;
         if covered.contains(&i) {
             row[i - columns.start] = 0.0;
+        }
+        for masked in self.views.masked(i, &covered) {
+            row[masked - columns.start] = 0.0;
         }
         let partner = self.views.partner(i);
         if covered.contains(&partner) {

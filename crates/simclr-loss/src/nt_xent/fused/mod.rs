@@ -10,6 +10,8 @@
 //! n T dloss/dz_i = sum_j (p_ij + p_ji) z_j - 2 z_partner(i),   p_ij = exp(s_ij - m_i) / sum_i
 //! ```
 //!
+//! Pairs that a mask leaves out have `p_ij = 0`, in both passes.
+//!
 //! Work is cut by the number of views alone and summed in a fixed order: the
 //! result does not depend on the number of threads.
 

@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
+use super::super::mask::NegativeMask;
 use super::super::output::NtXentOutput;
 use super::super::similarity::Similarity;
 use super::backward::backward;
@@ -12,9 +13,14 @@ use super::views::Views;
 use crate::tensors::as_f32_slice;
 
 /// The loss of `embeddings` `[2n, d]`, f32 on the CPU.
-pub(crate) fn forward(similarity: Similarity, embeddings: &Tensor) -> Result<NtXentOutput> {
+pub(crate) fn forward(
+    similarity: Similarity,
+    embeddings: &Tensor,
+    mask: Option<&NegativeMask>,
+) -> Result<NtXentOutput> {
     let op = Fused {
         similarity,
+        mask: mask.cloned(),
         saved: OnceLock::new(),
     };
     // A candle op has one output: it holds the loss and, beside it, what carries no gradient.
@@ -28,6 +34,7 @@ pub(crate) fn forward(similarity: Similarity, embeddings: &Tensor) -> Result<NtX
 
 struct Fused {
     similarity: Similarity,
+    mask: Option<NegativeMask>,
     /// Saved by the forward pass for the backward pass.
     saved: OnceLock<(Views, Softmax)>,
 }
@@ -40,7 +47,12 @@ impl CustomOp1 for Fused {
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let embeddings = as_f32_slice(self.name(), storage, layout)?;
         let (rows, width) = layout.shape().dims2()?;
-        let views = Views::new(self.similarity, embeddings, rows, width);
+        let views = Views::new(
+            self.similarity,
+            embeddings,
+            (rows, width),
+            self.mask.clone(),
+        );
         let (softmax, metrics) = forward::forward(&views);
         self.saved.get_or_init(|| (views, softmax));
         let output = metrics.map(|metric| metric as f32).to_vec();

@@ -266,6 +266,9 @@ impl WithSimd for Exponentials<'_> {
             if columns.contains(&i) {
                 row[i - columns.start] = f32::MIN;
             }
+            for masked in stripe.views.masked(i, &columns) {
+                row[masked - columns.start] = f32::MIN;
+            }
             let partner = i + images;
             if i < images && columns.contains(&partner) {
                 sums.positive[i] = row[partner - columns.start] * scale;
@@ -330,6 +333,9 @@ impl WithSimd for Reduce<'_> {
         let images = views.images();
         for (i, row) in stripe.rows(buffer) {
             row[i - start] = f32::MIN;
+            for masked in views.masked(i, &(start..views.count)) {
+                row[masked - start] = f32::MIN;
+            }
             if i < images {
                 sums.positive[i] = row[i + images - start];
             }

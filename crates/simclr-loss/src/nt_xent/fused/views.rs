@@ -1,7 +1,10 @@
 //! The embeddings in the layouts of the matrix products.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
+use super::super::mask::NegativeMask;
 use super::super::similarity::{SQUARED_LENGTH_FLOOR, Similarity};
 use super::product::{pack, pack_transposed, panel_width};
 use crate::vector;
@@ -30,14 +33,15 @@ pub(super) struct Views {
     /// The largest similarity that can occur, if it is small enough to shift every
     /// row by it: with `s >= -bound` nothing underflows.
     pub(super) bound: Option<f32>,
+    mask: Option<NegativeMask>,
 }
 
 impl Views {
     pub(super) fn new(
         similarity: Similarity,
         embeddings: &[f32],
-        count: usize,
-        width: usize,
+        (count, width): (usize, usize),
+        mask: Option<NegativeMask>,
     ) -> Self {
         let arch = pulp::Arch::new();
         let panel_width = panel_width(arch);
@@ -67,6 +71,7 @@ impl Views {
             inverse_lengths,
             panel_width,
             bound: (similarity.normalize && 2.0 * bound <= EXP_RANGE).then_some(bound as f32),
+            mask,
         }
     }
 
@@ -77,6 +82,17 @@ impl Views {
     /// The other view of the same image.
     pub(super) fn partner(&self, view: usize) -> usize {
         (view + self.images()) % self.count
+    }
+
+    /// The views among `range` that are no negatives of `view`.
+    pub(super) fn masked(
+        &self,
+        view: usize,
+        range: &Range<usize>,
+    ) -> impl Iterator<Item = usize> + use<'_> {
+        let mask = self.mask.iter();
+        let range = range.clone();
+        mask.flat_map(move |mask| mask.within(view, &range))
     }
 
     /// The views from `start` to `end`, multiples of the alignment or the end, in panels
