@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use simclr::classifier::{Classifier, ClassifierConfig};
 use simclr::data::{
-    Disturbance, Groups, ImageTable, SyntheticHole, SyntheticHoleConfig, decode_file, save_png,
+    Disturbance, Groups, ImageTable, SyntheticHole, SyntheticHoleConfig, decode_file,
 };
 use simclr::drillcore::{
     ColumnMap, DepthLog, DepthTable, IntervalTable, LogComparison, LogOutput, LogSettings, Tile,
@@ -65,8 +65,8 @@ pub(crate) fn run(arguments: &Arguments) -> AnyResult<LogComparison> {
     let dir = &arguments.model_dir;
     let hole = arguments.photograph()?;
     let columns = ColumnMap::default();
-    let depths = DepthTable::read(&dir.join("tables/sections.csv"), &columns)?;
-    let truth = IntervalTable::read(&dir.join("tables/disturbance.csv"), &columns)?;
+    let depths = DepthTable::read(&dir.join("sections.csv"), &columns)?;
+    let truth = IntervalTable::read(&dir.join("disturbance.csv"), &columns)?;
 
     // Tiles that overlap by half. Their classes come from the table of intervals.
     let cut_dir = dir.join("cut");
@@ -199,17 +199,7 @@ impl Arguments {
             .with_kinds(KINDS[..usize::from(self.kinds)].to_vec())
             .with_seed(Seed(self.seed));
         let hole = SyntheticHole::new(config)?;
-        let folders = ["sections", "tables"].map(|name| self.model_dir.join(name));
-        for folder in &folders {
-            fs::create_dir_all(folder)?;
-        }
-        let [sections, tables] = folders;
-        for index in 0..hole.len() {
-            let path = sections.join(format!("{}.png", hole.truth(index)?.name));
-            save_png(&hole.photograph(index)?, path)?;
-        }
-        fs::write(tables.join("sections.csv"), hole.depth_table())?;
-        fs::write(tables.join("disturbance.csv"), hole.interval_table())?;
+        hole.write(&self.model_dir)?;
         Ok(hole)
     }
 

@@ -12,6 +12,9 @@ struct OwnFolder;
 #[doc = include_str!("../docs/core-log.md")]
 struct CoreLog;
 
+#[doc = include_str!("../docs/depth.md")]
+struct Depth;
+
 #[doc = include_str!("../docs/experiments.md")]
 struct Experiments;
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use simclr_data::{Disturbance, Seed, SyntheticHole, SyntheticHoleConfig, save_png};
+use simclr_data::{Disturbance, Seed, SyntheticHole, SyntheticHoleConfig};
 
 fn simclr(dir: &Path, arguments: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_simclr"));
@@ -41,17 +41,7 @@ fn hole(dir: &Path) -> SyntheticHole {
         ])
         .with_seed(Seed(5));
     let hole = SyntheticHole::new(config).unwrap();
-    fs::create_dir(dir.join("sections")).unwrap();
-    for index in 0..hole.len() {
-        let name = hole.truth(index).unwrap().name;
-        save_png(
-            &hole.photograph(index).unwrap(),
-            dir.join("sections").join(name + ".png"),
-        )
-        .unwrap();
-    }
-    fs::write(dir.join("sections.csv"), hole.depth_table()).unwrap();
-    fs::write(dir.join("disturbance.csv"), hole.interval_table()).unwrap();
+    hole.write(dir).unwrap();
     hole
 }
 
@@ -113,6 +103,7 @@ fn photographs_become_a_log() {
     );
 
     works_with_the_classifier(dir);
+    depths_guide_pretraining(dir);
 
     // Nothing of what fails is written.
     fs::write(dir.join("empty.csv"), "image,p_none\n").unwrap();
@@ -256,6 +247,44 @@ fn works_with_the_classifier(dir: &Path) {
         assert_eq!(object["stage"], "embedding");
     }
     assert!(lines.contains("total_steps"));
+}
+
+/// Positives and masked negatives by the depths of tiles, and what is said where there are none.
+fn depths_guide_pretraining(dir: &Path) {
+    let pretrain = "pretrain cut/tiles.csv --image-size 32 --train-epochs 1 --train-batch-size 64 --quiet --model-dir guided";
+    let guided = format!("{pretrain} --positives depth --radius 10cm --mask-negatives 0.5m");
+    let said = succeeds(dir, &guided);
+    assert!(said.contains("pretrain: contrastive loss"), "{said}");
+    let config = fs::read_to_string(dir.join("guided/config.json")).unwrap();
+    let config: serde_json::Value = serde_json::from_str(&config).unwrap();
+    assert_eq!(config["depth_guidance"]["positive_radius"], 0.1);
+    assert_eq!(config["depth_guidance"]["negative_distance"], 0.5);
+    let said = fails(dir, pretrain, 1);
+    assert!(
+        said.contains("positive_radius was 0.1, is absent"),
+        "{said}"
+    );
+    let elsewhere = guided.replace("--model-dir guided", "--model-dir none");
+    for (from, to, expected) in [
+        (
+            "cut/tiles.csv",
+            "cut/tiles",
+            "such as the tiles.csv of `simclr tiles`",
+        ),
+        ("10cm", "1mm", "positive_radius must be at least 0.0"),
+        ("0.5m", "100m", "negative_distance must be at most"),
+    ] {
+        let said = fails(dir, &elsewhere.replace(from, to), 1);
+        assert!(said.contains(expected), "{said}");
+    }
+    for wrong in [
+        "--positives depth",
+        "--positives depth --radius 10",
+        "--radius 10cm",
+    ] {
+        fails(dir, &format!("{pretrain} {wrong}"), 2);
+    }
+    assert!(!dir.join("none").exists());
 }
 
 /// Runs a command and kills it as soon as it has begun with its file.

@@ -69,7 +69,7 @@ pub(crate) struct Arguments {
     )]
     positives: Positives,
     /// How far away in depth the second view's image may be: a number with m, cm or mm.
-    #[arg(long, value_parser = metres, value_name = "LENGTH")]
+    #[arg(long, value_parser = metres, value_name = "LENGTH", requires = "positives")]
     radius: Option<f64>,
     /// Views of images that are nearer in depth are no negatives of each other.
     #[arg(long, value_parser = metres, value_name = "LENGTH")]

@@ -118,6 +118,27 @@ impl SyntheticHole {
         table
     }
 
+    /// Writes the photographs to `dir/sections`, named after their sections, and the tables as
+    /// `dir/sections.csv` and `dir/disturbance.csv`.
+    ///
+    /// # Errors
+    /// A file or folder that cannot be written.
+    #[cfg(feature = "png")]
+    pub fn write(&self, dir: impl AsRef<std::path::Path>) -> Result<()> {
+        let dir = dir.as_ref();
+        let sections = dir.join("sections");
+        std::fs::create_dir_all(&sections).map_err(|error| Error::io(&sections, error))?;
+        for index in 0..self.len() {
+            let path = sections.join(format!("{}.png", self.truth(index)?.name));
+            crate::save_png(&self.photograph(index)?, path)?;
+        }
+        let write = |name: &str, table: String| {
+            simclr_files::write_bytes(&dir.join(name), table.as_bytes())
+        };
+        write("sections.csv", self.depth_table())?;
+        Ok(write("disturbance.csv", self.interval_table())?)
+    }
+
     fn truths(&self) -> impl Iterator<Item = SectionTruth> {
         (0..self.len()).filter_map(|index| self.truth(index).ok())
     }
