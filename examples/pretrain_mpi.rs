@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 use clap::Parser;
 use simclr::collective::{Collective, run_threads};
-use simclr::mpi::MpiWorld;
 use simclr::prelude::*;
 use simclr::train::PretrainRun;
 use simclr_cli::interrupt::{exit_paused, pause_handle};
@@ -69,14 +68,7 @@ fn run(arguments: &Arguments) -> AnyResult {
         let runs = run_threads(ranks, |ranks| pretrain(arguments, ranks));
         return runs.into_iter().try_for_each(|run| run.map(drop));
     }
-    let world = MpiWorld::initialize()?;
-    if std::env::var_os("RAYON_NUM_THREADS").is_none() {
-        let threads = world.threads_per_rank()?;
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build_global()?;
-    }
-    let ranks: Arc<dyn Collective> = Arc::new(world);
+    let ranks = simclr_cli::ranks::join()?;
     let run = pretrain(arguments, Arc::clone(&ranks))?;
     if ranks.rank() == 0 {
         let threads = rayon::current_num_threads();

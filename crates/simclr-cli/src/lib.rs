@@ -9,6 +9,8 @@ pub mod interrupt;
 pub mod options;
 pub mod original;
 mod predictions_file;
+#[cfg(feature = "mpi")]
+pub mod ranks;
 pub mod terminal;
 
 use std::ffi::OsString;

@@ -1,16 +1,17 @@
 //! `simclr pretrain`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use candle_core::Device;
 use clap::{Args, ValueEnum};
 use simclr_checkpoint::LoadNetwork;
-use simclr_data::{DepthGuidance, Seed};
+use simclr_data::{Dataset, DepthGuidance, Seed};
 use simclr_model::{Freeze, GradientCheckpointing, SimClr, Stem};
 use simclr_optim::LearningRateScaling;
 use simclr_progress::ProgressMode;
-use simclr_train::{LoopConfig, Pretrain, PretrainConfig};
+use simclr_train::{LoopConfig, Pretrain, PretrainConfig, PretrainRun};
 
 use crate::images;
 use crate::interrupt::pause_handle;
@@ -88,6 +89,11 @@ pub(crate) struct Arguments {
     /// again: less memory, more time, the same results.
     #[arg(long)]
     gradient_checkpointing: bool,
+    /// Take the statistics of batch norms over the images of all processes, and not over those of
+    /// each.
+    #[cfg(feature = "mpi")]
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
+    global_bn: bool,
     /// Seed of everything.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -110,7 +116,38 @@ enum StemName {
 }
 
 impl Arguments {
+    #[cfg(not(feature = "mpi"))]
     pub(crate) fn run(&self, progress: ProgressMode) -> AnyResult {
+        let (pretrain, images) = self.prepare()?;
+        describe(&pretrain.progress(progress).run(images, &self.model_dir)?);
+        Ok(())
+    }
+
+    /// On each of the processes that `mpirun` has started.
+    #[cfg(feature = "mpi")]
+    pub(crate) fn run(&self, progress: ProgressMode) -> AnyResult {
+        let ranks = crate::ranks::join()?;
+        // What fails before training has to end the other ranks as well.
+        let prepared = self.prepare();
+        let (pretrain, images) = prepared.inspect_err(|error| ranks.abort(&error.to_string()))?;
+        let is_first = ranks.rank() == 0;
+        let run = pretrain
+            .global_batch_norm(self.global_bn)
+            .ranks(ranks)
+            .progress(if is_first {
+                progress
+            } else {
+                ProgressMode::Silent
+            })
+            .run(images, &self.model_dir)?;
+        if is_first {
+            describe(&run);
+        }
+        Ok(())
+    }
+
+    /// The run, and the images that it is about.
+    fn prepare(&self) -> AnyResult<(Pretrain, Arc<dyn Dataset>)> {
         if self.radius.is_some() && self.positives == Positives::Image {
             return Err("--radius is for --positives depth".into());
         }
@@ -152,7 +189,6 @@ impl Arguments {
             config.policy = config.policy.clone().with_rock_symmetries();
         }
         let mut run = Pretrain::new(config)
-            .progress(progress)
             .callback(pause_handle())
             .checkpoint_interval(CHECKPOINT_INTERVAL);
         if self.gradient_checkpointing {
@@ -161,14 +197,17 @@ impl Arguments {
         if let Some(network) = &start {
             run = run.start_from(network.store()?);
         }
-        let run = run.run(images, &self.model_dir)?;
-        let last = run.result.last_epoch();
-        say(format_args!(
-            "pretrain: contrastive loss {:.2}, the other view found in {:.1} % of the cases -> {}",
-            last.contrast_loss,
-            100.0 * last.contrast_accuracy,
-            run.model_file.display()
-        ));
-        Ok(())
+        Ok((run, images))
     }
+}
+
+/// Prints what came of a run.
+fn describe(run: &PretrainRun) {
+    let last = run.result.last_epoch();
+    say(format_args!(
+        "pretrain: contrastive loss {:.2}, the other view found in {:.1} % of the cases -> {}",
+        last.contrast_loss,
+        100.0 * last.contrast_accuracy,
+        run.model_file.display()
+    ));
 }
