@@ -30,13 +30,13 @@ struct Arguments {
     #[arg(long, default_value_t = 2000)]
     images: usize,
     /// Side of the images in pixels.
-    #[arg(long, default_value_t = 32)]
+    #[arg(long, default_value_t = 48)]
     image_size: usize,
     /// Passes over the images.
-    #[arg(long, default_value_t = 6)]
+    #[arg(long, default_value_t = 20)]
     train_epochs: usize,
     /// Images per step.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 50)]
     train_batch_size: usize,
     /// Write event files for TensorBoard into the run folder.
     #[cfg(feature = "tensorboard")]
