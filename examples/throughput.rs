@@ -3,7 +3,10 @@
 //! `cargo run --release --example throughput -- [step embed ntxent augment decode | KEY ...]`
 //!
 //! Prints a line `KEY value unit` per figure, the median of several repetitions, and a
-//! line `KEY.peak_memory value MB`: by how much the process outgrew its start. Every
+//! line `KEY.peak_memory value MB`: by how much the process outgrew its start. For steps and
+//! embeddings also `KEY.convolutions value GFLOP/s (share % of peak)`: the operations of all
+//! convolutions by the whole time, and their share of what the inner loops of matrix products do
+//! in this precision when nothing else is to be done. Every
 //! figure is taken in a process of its own, so that none inherits another's memory.
 //!
 //! A step of another network, image size or batch is `step.resnet50.224.b32`; its lines
@@ -17,6 +20,7 @@ use std::time::Instant;
 use candle_core::{Device, Tensor, Var};
 use clap::Parser;
 use simclr::data::{SyntheticCores, decode_file};
+use simclr::kernels::{KernelOptions, Precision, convolution_operations, microkernel_gflops};
 use simclr::model::{GradientCheckpointing, Stem};
 use simclr::optim::{OptimizerConfig, SgdConfig};
 use simclr::optim::{ScheduleConfig, WarmupCosine};
@@ -56,6 +60,9 @@ struct Arguments {
     /// Embed so many images of a `step` at a time, as a gradient cache does.
     #[arg(long)]
     gradient_cache: Option<usize>,
+    /// The operand precision of convolutions: single or bfloat16.
+    #[arg(long)]
+    precision: Option<Precision>,
     /// How often a `step` is measured, after two steps that are not; with 0 it is the first step
     /// that is.
     #[arg(long, default_value_t = 3)]
@@ -72,7 +79,10 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> AnyResult<()> {
     let keys = arguments.keys()?;
     if let (true, Some(key)) = (arguments.in_process, keys.first()) {
-        return measure(key, arguments);
+        let mut options = KernelOptions::default();
+        options.precision = arguments.precision;
+        options.validate()?;
+        return options.scope(|| measure(key, arguments));
     }
     for key in keys {
         let mut command = Command::new(std::env::current_exe()?);
@@ -85,6 +95,9 @@ fn run(arguments: &Arguments) -> AnyResult<()> {
         }
         if let Some(images) = arguments.gradient_cache {
             command.args(["--gradient-cache", &images.to_string()]);
+        }
+        if let Some(precision) = arguments.precision {
+            command.args(["--precision", &precision.to_string()]);
         }
         command.args(["--repetitions", &arguments.repetitions.to_string()]);
         if !command.status()?.success() {
@@ -128,7 +141,7 @@ fn measure(key: &str, arguments: &Arguments) -> AnyResult<()> {
         text.trim_start_matches(|c: char| !c.is_ascii_digit())
             .parse::<usize>()
     };
-    let (value, unit) = match parts.as_slice() {
+    let (value, convolutions, unit) = match parts.as_slice() {
         ["step", network, size, batch, stem @ ..] => {
             let encoder = network_config(number(network)?, !stem.is_empty());
             let config = PretrainConfig::default()
@@ -136,21 +149,31 @@ fn measure(key: &str, arguments: &Arguments) -> AnyResult<()> {
                 .with_encoder(encoder)
                 .with_batch_size(number(batch)?)
                 .with_gradient_cache(arguments.gradient_cache);
-            (step(key, config, arguments)?, "views/s")
+            let (value, convolutions) = step(key, config, arguments)?;
+            (value, Some(convolutions), "views/s")
         }
         ["embed", network, size] => {
             let depth = number(network)?;
             let batch = if depth == 18 { 32 } else { 16 };
-            (
-                embed(network_config(depth, false), number(size)?, batch)?,
-                "img/s",
-            )
+            let encoder = network_config(depth, false);
+            let (value, convolutions) = embed(encoder, number(size)?, batch)?;
+            (value, Some(convolutions), "img/s")
         }
-        ["ntxent", images, width] => (nt_xent(number(images)?, number(width)?)?, "ms"),
-        ["augment", blur] => (augment(image_dir, *blur == "blur")?, "views/s/core"),
-        _ => (decode(image_dir)?, "img/s/core"),
+        ["ntxent", images, width] => (nt_xent(number(images)?, number(width)?)?, None, "ms"),
+        ["augment", blur] => {
+            let value = augment(image_dir, *blur == "blur")?;
+            (value, None, "views/s/core")
+        }
+        _ => (decode(image_dir)?, None, "img/s/core"),
     };
     say(format_args!("{key} {value:.2} {unit}"));
+    if let Some(speed) = convolutions {
+        let peak = microkernel_gflops()?;
+        let share = 100.0 * speed / peak;
+        say(format_args!(
+            "{key}.convolutions {speed:.0} GFLOP/s ({share:.0} % of {peak:.0})"
+        ));
+    }
     if let (Some(start), Some(end)) = (start, Memory::now()) {
         say(format_args!(
             "{key}.peak_memory {:.0} MB",
@@ -183,8 +206,24 @@ fn median_seconds(
     Ok(seconds[seconds.len() / 2])
 }
 
-/// Forward, NT-Xent, backward and momentum SGD; views per second.
-fn step(key: &str, config: PretrainConfig, arguments: &Arguments) -> AnyResult<f64> {
+/// [`median_seconds`], and how many thousand million operations of convolutions a second that is.
+fn median_speed(
+    warm_up: usize,
+    repetitions: usize,
+    mut work: impl FnMut() -> AnyResult<()>,
+) -> AnyResult<(f64, f64)> {
+    let mut operations = 0;
+    let seconds = median_seconds(warm_up, repetitions, || {
+        let before = convolution_operations();
+        work()?;
+        operations = convolution_operations() - before;
+        Ok(())
+    })?;
+    Ok((seconds, operations as f64 / seconds / 1e9))
+}
+
+/// Forward, NT-Xent, backward and momentum SGD; views per second, and [`median_speed`].
+fn step(key: &str, config: PretrainConfig, arguments: &Arguments) -> AnyResult<(f64, f64)> {
     let schedule = ScheduleConfig::default()
         .with_learning_rate(0.1)
         .with_warmup_epochs(0.0);
@@ -217,21 +256,21 @@ fn step(key: &str, config: PretrainConfig, arguments: &Arguments) -> AnyResult<f
         repetitions => (2, repetitions),
     };
     let step = || Ok(trainer.step(&views, None).map(drop)?);
-    let seconds = median_seconds(warm_up, repetitions, step)?;
+    let (seconds, speed) = median_speed(warm_up, repetitions, step)?;
     if let Some(memory) = Memory::now() {
         let (peak, estimated) = (memory.peak / 1024.0, estimate.total() >> 20);
         say(format_args!("{key}.resident_memory {peak:.0} MB"));
         say(format_args!("{key}.estimated_memory {estimated} MB"));
     }
-    Ok(2.0 * batch as f64 / seconds)
+    Ok((2.0 * batch as f64 / seconds, speed))
 }
 
-/// Features by a frozen encoder; images per second.
-fn embed(encoder: ResNetConfig, size: usize, batch: usize) -> AnyResult<f64> {
+/// Features by a frozen encoder; images per second, and [`median_speed`].
+fn embed(encoder: ResNetConfig, size: usize, batch: usize) -> AnyResult<(f64, f64)> {
     let encoder = Encoder::initialize(&encoder, 1, &Device::Cpu)?.frozen();
     let images = Tensor::rand(0f32, 1f32, (batch, size, size, 3), &Device::Cpu)?;
-    let seconds = median_seconds(1, 3, || Ok(encoder.embed(&images, batch).map(drop)?))?;
-    Ok(batch as f64 / seconds)
+    let (seconds, speed) = median_speed(1, 3, || Ok(encoder.embed(&images, batch).map(drop)?))?;
+    Ok((batch as f64 / seconds, speed))
 }
 
 /// The loss and its gradient; milliseconds.

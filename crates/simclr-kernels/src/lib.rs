@@ -13,6 +13,7 @@
 mod activation;
 mod backend;
 mod batch_norm;
+mod bfloat16_kernel;
 mod composite;
 mod convolution_method;
 mod error;
@@ -22,15 +23,18 @@ mod global_batch_norm;
 mod gradients;
 mod map;
 mod memory;
+mod operations;
 mod ops;
 mod options;
 mod precision;
 mod setting;
 mod simd;
+mod tuning;
 
 pub use activation::Activation;
 pub use backend::Backend;
 pub use batch_norm::{BatchNormParameters, BatchStats};
+pub use bfloat16_kernel::BFloat16Kernel;
 pub use candle_core;
 pub use convolution_method::ConvolutionMethod;
 pub use error::{Error, Result};
@@ -39,6 +43,7 @@ pub use global_batch_norm::with_global_batch_norm;
 pub use gradients::{backward, recycle};
 pub use map::FeatureMap;
 pub use memory::release_memory;
+pub use operations::convolution_operations;
 pub use ops::{
     average_pool2d, batch_norm_inference, batch_norm_training, conv2d, dense, global_average_pool,
     max_pool2d, relu,
@@ -46,3 +51,4 @@ pub use ops::{
 pub use options::KernelOptions;
 pub use precision::Precision;
 pub use simd::SimdLevel;
+pub use tuning::{MeasuredPrecision, measure_precisions, microkernel_gflops};

@@ -2,10 +2,11 @@
 
 use std::cell::Cell;
 
+use crate::Result;
+use crate::bfloat16_kernel::{BFLOAT16_KERNEL, BFloat16Kernel, warn_if_slow};
 use crate::convolution_method::{ConvolutionMethod, METHOD};
-use crate::precision::{PRECISION, Precision, VARIABLE};
-use crate::simd::{SIMD_LEVEL, SimdLevel};
-use crate::{Error, Result};
+use crate::precision::{PRECISION, Precision};
+use crate::simd::{Operands, SIMD_LEVEL, SimdLevel};
 
 /// How the fused kernels compute, within a [scope](Self::scope).
 ///
@@ -33,6 +34,8 @@ pub struct KernelOptions {
     pub simd_level: Option<SimdLevel>,
     /// The operand precision of convolutions.
     pub precision: Option<Precision>,
+    /// What multiplies bfloat16 numbers.
+    pub bfloat16_kernel: Option<BFloat16Kernel>,
     /// The algorithm of convolutions.
     pub convolution_method: Option<ConvolutionMethod>,
 }
@@ -42,6 +45,7 @@ thread_local! {
         Cell::new(KernelOptions {
             simd_level: None,
             precision: None,
+            bfloat16_kernel: None,
             convolution_method: None,
         })
     };
@@ -71,6 +75,13 @@ impl KernelOptions {
         self
     }
 
+    /// Sets what multiplies bfloat16 numbers.
+    #[must_use]
+    pub fn with_bfloat16_kernel(mut self, kernel: BFloat16Kernel) -> Self {
+        self.bfloat16_kernel = Some(kernel);
+        self
+    }
+
     /// Sets the algorithm of convolutions.
     #[must_use]
     pub fn with_convolution_method(mut self, method: ConvolutionMethod) -> Self {
@@ -90,9 +101,9 @@ impl KernelOptions {
     /// check them too.
     ///
     /// # Errors
-    /// [`Error::Setting`] if the processor lacks the instruction set or the instruction set
-    /// has no products of the precision, or if the environment variable of an option that is
-    /// not given names no value.
+    /// [`Error::Setting`](crate::Error::Setting) if the processor lacks the instruction set, or
+    /// for [`Precision::BFloat16`] what multiplies it, or if the environment variable of an
+    /// option that is not given names no value.
     pub fn validate(self) -> Result<()> {
         self.scope(ResolvedOptions::current).map(|_| ())
     }
@@ -104,6 +115,7 @@ impl KernelOptions {
         SCOPE.set(Self {
             simd_level: self.simd_level.or(outer.simd_level),
             precision: self.precision.or(outer.precision),
+            bfloat16_kernel: self.bfloat16_kernel.or(outer.bfloat16_kernel),
             convolution_method: self.convolution_method.or(outer.convolution_method),
         });
         work()
@@ -115,6 +127,9 @@ impl KernelOptions {
 pub(crate) struct ResolvedOptions {
     pub(crate) level: SimdLevel,
     pub(crate) precision: Precision,
+    pub(crate) bfloat16_kernel: BFloat16Kernel,
+    /// The operands of convolutions.
+    pub(crate) operands: Operands,
     pub(crate) method: ConvolutionMethod,
 }
 
@@ -137,6 +152,12 @@ impl ResolvedOptions {
             Some(precision) => precision,
             None => PRECISION.environment_value()?.unwrap_or(Precision::Single),
         };
+        let bfloat16_kernel = match scope.bfloat16_kernel {
+            Some(kernel) => kernel,
+            None => BFLOAT16_KERNEL
+                .environment_value()?
+                .unwrap_or_else(|| BFloat16Kernel::best(level)),
+        };
         let method = match scope.convolution_method {
             Some(method) => method,
             None => METHOD
@@ -144,13 +165,18 @@ impl ResolvedOptions {
                 .unwrap_or(ConvolutionMethod::Fastest),
         };
         level.check_available()?;
-        if !level.supports(precision) {
-            let expected = format!("`single` with {level} instructions on this processor");
-            return Err(Error::setting(VARIABLE, expected, &precision.to_string()));
-        }
+        let operands = match precision {
+            Precision::Single => Operands::Single,
+            Precision::BFloat16 => {
+                warn_if_slow(bfloat16_kernel);
+                bfloat16_kernel.operands(level)?
+            }
+        };
         Ok(Self {
             level,
             precision,
+            bfloat16_kernel,
+            operands,
             method,
         })
     }
@@ -161,6 +187,7 @@ impl From<ResolvedOptions> for KernelOptions {
         Self {
             simd_level: Some(resolved.level),
             precision: Some(resolved.precision),
+            bfloat16_kernel: Some(resolved.bfloat16_kernel),
             convolution_method: Some(resolved.method),
         }
     }
@@ -173,6 +200,16 @@ impl SimdLevel {
     /// As [`KernelOptions::validate`].
     pub fn current() -> Result<Self> {
         ResolvedOptions::current().map(|options| options.level)
+    }
+}
+
+impl BFloat16Kernel {
+    /// What multiplies bfloat16 numbers on this thread, if the precision in force asks for them.
+    ///
+    /// # Errors
+    /// As [`KernelOptions::validate`].
+    pub fn current() -> Result<Self> {
+        ResolvedOptions::current().map(|options| options.bfloat16_kernel)
     }
 }
 

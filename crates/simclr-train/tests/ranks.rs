@@ -275,7 +275,7 @@ fn ranks_that_are_about_different_runs_are_refused_before_the_first_step() {
             }),
         ),
         (
-            "data and arithmetic.arithmetic (SIMCLR_SIMD, SIMCLR_PRECISION) was",
+            "data and arithmetic.arithmetic (SIMCLR_SIMD, SIMCLR_PRECISION, SIMCLR_BFLOAT16) was",
             refused(2, |ranks, dir| {
                 let level = match ranks.rank() {
                     0 => simclr_kernels::SimdLevel::current().unwrap(),

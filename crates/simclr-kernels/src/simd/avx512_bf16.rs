@@ -5,11 +5,10 @@ use std::arch::x86_64::{__m512, __m512bh, _mm512_dpbf16_ps};
 use pulp::x86::V4;
 
 use super::blocks::BlockMut;
-use super::level::{SimdLevel, unsupported};
+use super::level::{has_avx512_bf16, unsupported};
 use super::microkernel::{Terms, multiply_tiles};
 use super::row_table::RowTable;
 use super::tile_epilogue::TileEpilogue;
-use crate::precision::Precision;
 
 /// Products of pairs, for a function compiled for AVX512-BF16.
 struct DotProducts;
@@ -45,8 +44,7 @@ pub(super) fn multiply<E: TileEpilogue>(
     block: &mut BlockMut<'_>,
     epilogues: &mut [E],
 ) {
-    let supported = SimdLevel::Avx512.supports(Precision::BFloat16);
-    let Some(simd) = V4::try_new().filter(|_| supported) else {
+    let Some(simd) = V4::try_new().filter(|_| has_avx512_bf16()) else {
         unsupported((16, 12, 32))
     };
     // SAFETY: the processor has what the function is compiled for.

@@ -43,21 +43,43 @@ pub(crate) fn pair_rows<const WIDTH: usize>(rows: &mut [[f32; WIDTH]]) {
     }
 }
 
-/// Products of pairs in ordinary arithmetic: the twin of the instruction.
+/// Numbers that lie in pairs in two rows, paired with those of the other row: the first with the
+/// first and so on.
+#[inline(always)]
+pub(crate) fn interleave<const PAIRS: usize, const NUMBERS: usize>(
+    first: [f32; PAIRS],
+    second: [f32; PAIRS],
+) -> [f32; NUMBERS] {
+    let mut paired = [0.0; NUMBERS];
+    for ((paired, first), second) in paired.chunks_exact_mut(2).zip(first).zip(second) {
+        let (first, second) = (first.to_bits(), second.to_bits());
+        paired[0] = f32::from_bits(first & 0xffff | second << 16);
+        paired[1] = f32::from_bits(first >> 16 | second & 0xffff_0000);
+    }
+    paired
+}
+
+/// The first and the second number of each pair.
+#[inline(always)]
+pub(super) fn halves<S: Simd>(simd: S, pairs: S::f32s) -> (S::f32s, S::f32s) {
+    let pairs = simd.transmute_u32s_f32s(pairs);
+    let first = simd.wrapping_dyn_shl_u32s(pairs, simd.splat_u32s(16));
+    let second = simd.and_u32s(pairs, simd.splat_u32s(0xffff_0000));
+    (
+        simd.transmute_f32s_u32s(first),
+        simd.transmute_f32s_u32s(second),
+    )
+}
+
+/// Products of pairs in ordinary arithmetic: the twin of the instruction of AVX512-BF16.
 pub(super) struct Pairs;
 
 impl<S: Simd> Terms<S> for Pairs {
     #[inline(always)]
     fn add(simd: S, left: S::f32s, right: S::f32s, sum: S::f32s) -> S::f32s {
-        let (left, right) = (
-            simd.transmute_u32s_f32s(left),
-            simd.transmute_u32s_f32s(right),
-        );
-        let (mask, shift) = (simd.splat_u32s(0xffff_0000), simd.splat_u32s(16));
-        let upper = |pair| simd.transmute_f32s_u32s(simd.and_u32s(pair, mask));
-        let lower = |pair| simd.transmute_f32s_u32s(simd.wrapping_dyn_shl_u32s(pair, shift));
-        let sum = simd.mul_add_e_f32s(lower(left), lower(right), sum);
-        simd.mul_add_e_f32s(upper(left), upper(right), sum)
+        let (left, right) = (halves(simd, left), halves(simd, right));
+        let sum = simd.mul_add_e_f32s(left.0, right.0, sum);
+        simd.mul_add_e_f32s(left.1, right.1, sum)
     }
 }
 

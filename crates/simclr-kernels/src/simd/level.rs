@@ -2,7 +2,6 @@
 
 use pulp::{Simd, WithSimd};
 
-use crate::precision::Precision;
 use crate::setting::{Setting, impl_names};
 use crate::{Error, Result};
 
@@ -86,19 +85,6 @@ impl SimdLevel {
         Err(Error::setting("SIMCLR_SIMD", expected, &self.to_string()))
     }
 
-    /// Whether operands of this precision can be multiplied: by an instruction, or by its
-    /// portable twin.
-    pub(crate) fn supports(self, precision: Precision) -> bool {
-        match (precision, self) {
-            (Precision::Single, _) | (Precision::BFloat16, Self::Portable) => true,
-            #[cfg(target_arch = "x86_64")]
-            (Precision::BFloat16, Self::Avx512) => {
-                std::arch::is_x86_feature_detected!("avx512bf16")
-            }
-            _ => false,
-        }
-    }
-
     /// What the registers of this level hold of a product: with 16 or 8 numbers a
     /// register two registers per row, with four numbers four; so many rows that
     /// registers are left for one row of the right operand and one number of the left.
@@ -132,6 +118,22 @@ impl SimdLevel {
             _ => work.with_simd(pulp::Scalar256b),
         }
     }
+}
+
+/// Whether the processor multiplies pairs of bfloat16 numbers by AVX512-BF16.
+pub(crate) fn has_avx512_bf16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("avx512bf16");
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
+/// Whether the processor is one of Intel's.
+pub(crate) fn is_intel() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::x86_64::__cpuid(0).ebx.to_le_bytes() == *b"Genu";
+    #[cfg(not(target_arch = "x86_64"))]
+    false
 }
 
 /// Defines a function of a [`SimdLevel`] and the given arguments whose body is compiled for

@@ -90,7 +90,7 @@ pub(super) fn multiply_tiles<
 
 /// Writes the rows of a tile to their places.
 #[inline(always)]
-fn write_tile<S: Simd, const VECTORS: usize>(
+pub(super) fn write_tile<S: Simd, const VECTORS: usize>(
     sums: &[[S::f32s; VECTORS]],
     targets: &[usize],
     block: &mut BlockMut<'_>,

@@ -2,28 +2,39 @@
 //! instruction set and chosen at run time.
 #![allow(unsafe_code)]
 
+mod amx;
 #[cfg(target_arch = "x86_64")]
 mod avx512_bf16;
 mod bfloat16;
+mod bfloat16_tiles;
 mod blocks;
 mod level;
 mod microkernel;
 mod multiply;
+mod operands;
 mod outer_product;
 mod prefetch;
 mod row_table;
 mod scratch;
 mod tile_epilogue;
+mod tile_layout;
+mod tile_unit;
+mod transpose;
 mod vector;
 
-pub(crate) use bfloat16::{pair_rows, round_to_pairs};
+pub(crate) use amx::Amx;
+pub(crate) use bfloat16::{interleave, pair_rows, round_to_pairs};
 pub(crate) use blocks::{BlockMut, fill_beside, fill_blocks, whole};
 pub use level::SimdLevel;
-pub(crate) use level::{SIMD_LEVEL, WIDEST, fn_per_level};
+pub(crate) use level::{SIMD_LEVEL, WIDEST, fn_per_level, has_avx512_bf16, is_intel};
 pub(crate) use multiply::multiply;
+pub(crate) use operands::Operands;
 pub(crate) use outer_product::{FilterTile, OuterProducts, add_outer_products};
 pub(crate) use prefetch::prefetch;
 pub(crate) use row_table::RowTable;
 pub(crate) use scratch::{Scratch, odd_lines};
 pub(crate) use tile_epilogue::TileEpilogue;
+pub(crate) use tile_layout::{BLOCK, OPERAND, PAIRS, SIDE};
+pub(crate) use tile_unit::TileUnit;
+pub(crate) use transpose::transpose;
 pub(crate) use vector::{load_from as load, store_to as store};

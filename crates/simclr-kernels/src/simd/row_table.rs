@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use super::level::{SimdLevel, Tile};
-use crate::precision::Precision;
+use super::operands::Operands;
 
 /// Rows of a left operand that lie anywhere, in tiles of as many rows as the registers
 /// hold. A row consists of `taps` runs of `run` numbers, or pairs of them, one after the other.
@@ -11,7 +11,7 @@ pub(crate) struct RowTable<'a> {
     pub(super) pointers: Vec<*const f32>,
     pub(super) targets: Vec<usize>,
     pub(super) tile: Tile,
-    pub(super) precision: Precision,
+    pub(super) operands: Operands,
     pub(super) taps: usize,
     pub(super) run: usize,
     /// Whether each tile's runs are prefetched while the previous tile is computed.
@@ -60,12 +60,12 @@ impl<'a> RowTable<'a> {
         }
     }
 
-    pub(crate) fn new(level: SimdLevel, precision: Precision, taps: usize, run: usize) -> Self {
+    pub(crate) fn new(level: SimdLevel, operands: Operands, taps: usize, run: usize) -> Self {
         Self {
             pointers: Vec::new(),
             targets: Vec::new(),
-            tile: level.tile(),
-            precision,
+            tile: operands.tile(level),
+            operands,
             taps,
             run,
             prefetches_next: false,

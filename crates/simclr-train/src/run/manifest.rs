@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use simclr_data::DatasetFacts;
-use simclr_kernels::{Precision, SimdLevel};
+use simclr_kernels::{BFloat16Kernel, Precision, SimdLevel};
 
 /// What the caller knows about a run beside its configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,7 +52,7 @@ impl RunFacts {
             "seeds": self.seeds,
             "dataset digest": digests,
             "digest": (!self.digests.is_empty()).then_some(&self.digests),
-            "arithmetic (SIMCLR_SIMD, SIMCLR_PRECISION)": arithmetic,
+            "arithmetic (SIMCLR_SIMD, SIMCLR_PRECISION, SIMCLR_BFLOAT16)": arithmetic,
         })
     }
 }
@@ -109,14 +109,21 @@ impl Session {
     }
 }
 
-/// The instruction set and the precision of the fused kernels, as far as this thread is concerned.
+/// The instruction set and the precision of the fused kernels, and what multiplies bfloat16 numbers
+/// if there are any, as far as this thread is concerned.
 /// Results differ by rounding between them.
 ///
 /// # Errors
 /// A choice, for example by an environment variable, that does not exist or not here.
 pub fn arithmetic() -> simclr_kernels::Result<String> {
     let (level, precision) = (SimdLevel::current()?, Precision::current()?);
-    Ok(format!("{level}, {precision} precision"))
+    Ok(match precision {
+        Precision::Single => format!("{level}, {precision} precision"),
+        Precision::BFloat16 => {
+            let kernel = BFloat16Kernel::current()?;
+            format!("{level}, {precision} precision by {kernel}")
+        }
+    })
 }
 
 /// `manifest.json` of a run folder.

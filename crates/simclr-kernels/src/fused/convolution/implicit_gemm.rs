@@ -14,8 +14,7 @@ use crate::fused::affine::scale_shift_relu_row;
 use crate::fused::chunks::ranges;
 use crate::fused::stats::PartialStats;
 use crate::memory::Buffer;
-use crate::precision::Precision;
-use crate::simd::{BlockMut, RowTable, Scratch, SimdLevel, fill_blocks, multiply};
+use crate::simd::{BlockMut, Operands, RowTable, Scratch, SimdLevel, fill_blocks, multiply};
 
 /// Pixels of a block: enough that a panel of weights is used often, once it is there.
 const BLOCK_PIXELS: usize = 512;
@@ -34,7 +33,7 @@ const LEAST_TASKS: usize = 24;
 /// `target[pixel, n] = Σ over taps and k of source[pixel's input at tap, k] weights[tap, k, n]`.
 pub(super) struct Product<'a> {
     pub(super) level: SimdLevel,
-    pub(super) precision: Precision,
+    pub(super) operands: Operands,
     pub(super) batch: usize,
     pub(super) source: Input<'a>,
     pub(super) source_size: (usize, usize),
@@ -54,16 +53,17 @@ impl Product<'_> {
     pub(super) fn run(&self, epilogue: Epilogue<'_>) -> (Buffer, Vec<PartialStats>) {
         let blocks = self.blocks();
         let columns = self.weights.columns();
-        let groups = column_groups(self.level, columns, blocks.len(), LEAST_TASKS);
+        let width = self.operands.tile(self.level).columns;
+        let groups = column_groups(width, columns, blocks.len(), LEAST_TASKS);
         let zeros = vec![0.0; self.run];
         let taps: Vec<Vec<usize>> = self.grids.iter().map(StridedGrid::kernel_taps).collect();
         let packed = self
             .weights
-            .packed(self.level, self.precision, &taps, self.run);
+            .packed(self.level, self.operands, &taps, self.run);
         // Where each output pixel sees one input pixel alone, blocks prepare their own.
         let prepared = (!self.is_pointwise()).then(|| {
             let channels = self.source_channels;
-            self.source.prepared(self.level, self.precision, channels)
+            self.source.prepared(self.level, self.operands, channels)
         });
         let work = |row: usize, column: usize, block: BlockMut<'_>| {
             self.level.run(Task {
@@ -88,7 +88,7 @@ impl Product<'_> {
 
     /// Whether rows of the left operand are read from the map itself, one after the other.
     fn reads_in_order(&self) -> bool {
-        let as_it_is = self.precision == Precision::Single && self.source.affine.is_none();
+        let as_it_is = self.operands == Operands::Single && self.source.affine.is_none();
         as_it_is && self.is_pointwise()
     }
 
@@ -98,7 +98,7 @@ impl Product<'_> {
         let unit = if self.grids.len() == 1 { 1 } else { image };
         let of_grid = |grid: &StridedGrid| grid.pixels();
         let largest = self.grids.iter().map(of_grid).max().unwrap_or(image);
-        let rows = self.level.tile().rows;
+        let rows = self.operands.tile(self.level).rows;
         let numbers = self.source_channels.max(self.weights.columns());
         let pixels = (BLOCK_NUMBERS / numbers).clamp(4 * rows, BLOCK_PIXELS);
         let least = (pixels * image).div_ceil(largest.max(1));
@@ -135,7 +135,7 @@ impl WithSimd for Task<'_, '_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) -> PartialStats {
-        let width = self.product.level.tile().columns;
+        let width = self.product.operands.tile(self.product.level).columns;
         let columns = self.block.columns();
         let mut own = PREPARED.take();
         let source = self.source(&mut own);
@@ -193,16 +193,18 @@ impl<'t> Task<'t, '_> {
         let channels = product.source_channels;
         let pixels = self.first_pixel..self.first_pixel + self.block.rows();
         let pixels = &values[pixels.start * channels..pixels.end * channels];
-        let own = own.room(product.precision.places(channels) * self.block.rows());
-        match (product.precision, affine) {
-            (Precision::Single, None) => return (values, 0),
-            (Precision::Single, Some((scale, shift))) => {
+        let own = own.room(product.operands.places(channels) * self.block.rows());
+        match (product.operands, affine) {
+            (Operands::Single, None) => return (values, 0),
+            (Operands::Single, Some((scale, shift))) => {
                 let targets = own.chunks_exact_mut(channels);
                 for (target, pixel) in targets.zip(pixels.chunks_exact(channels)) {
                     scale_shift_relu_row(pixel, scale, shift, target);
                 }
             }
-            (Precision::BFloat16, factors) => round_pixels(pixels, factors, channels, own),
+            (Operands::Pairs | Operands::Tiles(_), factors) => {
+                round_pixels(pixels, factors, channels, own)
+            }
         }
         (own, self.first_pixel)
     }
@@ -216,8 +218,8 @@ impl<'t> Task<'t, '_> {
         let product = self.product;
         let (height, width) = product.source_size;
         // From here on, places of numbers or of pairs.
-        let channels = product.precision.places(product.source_channels);
-        let run = product.precision.places(product.run);
+        let channels = product.operands.places(product.source_channels);
+        let run = product.operands.places(product.run);
         let image = product.target_size.0 * product.target_size.1;
         let pixels = match product.grids.len() {
             1 => self.first_pixel..self.first_pixel + self.block.rows(),
@@ -228,7 +230,7 @@ impl<'t> Task<'t, '_> {
             }
         };
         let taps = grid.rows.taps.len() * grid.columns.taps.len();
-        let mut table = RowTable::new(product.level, product.precision, taps, run);
+        let mut table = RowTable::new(product.level, product.operands, taps, run);
         if product.is_pointwise() {
             let first = (self.first_pixel - skipped) * channels;
             table.extend_adjacent(&source[first..][..self.block.rows() * channels]);

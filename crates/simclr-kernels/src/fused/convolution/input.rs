@@ -6,8 +6,7 @@ use super::bfloat16::round_map;
 use crate::activation::Activation;
 use crate::fused::affine::Affine;
 use crate::memory::Buffer;
-use crate::precision::Precision;
-use crate::simd::SimdLevel;
+use crate::simd::{Operands, SimdLevel};
 
 /// What a convolution is applied to.
 #[derive(Debug, Clone, Copy)]
@@ -37,16 +36,16 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// The operands of a product of this precision; as pairs, two take the place of one.
+    /// The operands of a product; as pairs, two take the place of one.
     pub(super) fn prepared(
         &self,
         level: SimdLevel,
-        precision: Precision,
+        operands: Operands,
         channels: usize,
     ) -> Prepared<'a> {
-        match precision {
-            Precision::Single => self.computed(level),
-            Precision::BFloat16 => {
+        match operands {
+            Operands::Single => self.computed(level),
+            Operands::Pairs | Operands::Tiles(_) => {
                 Prepared::Computed(round_map(level, self.values, self.affine, channels))
             }
         }

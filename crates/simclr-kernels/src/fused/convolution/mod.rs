@@ -14,6 +14,7 @@ mod kernel_gradient;
 mod sizes;
 mod small_input;
 mod strided_grid;
+mod tile_kernel_gradient;
 mod weights;
 mod winograd;
 
@@ -21,7 +22,8 @@ use super::affine::Affine;
 use super::stats::PartialStats;
 use crate::geometry::Windows;
 use crate::memory::Buffer;
-use crate::precision::Precision;
+use crate::operations::count_operations;
+use crate::simd::Operands;
 use epilogue::Epilogue;
 use implicit_gemm::Product;
 use strided_grid::StridedGrid;
@@ -62,6 +64,7 @@ impl Convolution {
         kernel: &[f32],
         epilogue: Epilogue<'_>,
     ) -> (Buffer, Vec<PartialStats>) {
+        count_operations(self.operations());
         if self.is_winograd() {
             return winograd::Product::forward(self, x, kernel).run(epilogue);
         }
@@ -81,7 +84,7 @@ impl Convolution {
         let Windows { rows, columns } = &self.windows;
         Product {
             level: self.options.level,
-            precision: self.precision(),
+            operands: self.operands(),
             batch: self.batch,
             source: x,
             source_size: (rows.input, columns.input),
@@ -99,6 +102,7 @@ impl Convolution {
     /// the gradient is a convolution of `dy` with stride 1, so nothing is scattered.
     /// With `sum`, what is there of the gradient already, the result is the new sum.
     pub(super) fn backward_input(&self, kernel: &[f32], dy: &[f32], sum: Option<&[f32]>) -> Buffer {
+        count_operations(self.operations());
         let epilogue = match sum {
             Some(sum) => Epilogue::Add(sum, self.inputs),
             None => Epilogue::Nothing,
@@ -110,7 +114,7 @@ impl Convolution {
         let Windows { rows, columns } = &self.windows;
         Product {
             level: self.options.level,
-            precision: self.precision(),
+            operands: self.operands(),
             batch: self.batch,
             source: Input::plain(dy),
             source_size: (rows.output, columns.output),
@@ -124,24 +128,29 @@ impl Convolution {
         .0
     }
 
-    /// `dkernel[k, o] = Σ over p of columns[p, k] dy[p, o]`, in single precision.
+    /// `dkernel[k, o] = Σ over p of columns[p, k] dy[p, o]`, in single precision unless the
+    /// operands are multiplied in tiles.
     pub(super) fn backward_kernel(&self, x: Input<'_>, dy: &[f32]) -> Vec<f32> {
+        count_operations(self.operations());
         if small_input::is_small(self) {
             let x = x.computed(self.options.level);
             let (padded, convolution) = small_input::padded(self, &x);
             let grid = StridedGrid::merged(&convolution.windows);
             return kernel_gradient::gradient(&convolution, &grid, Input::plain(&padded), dy);
         }
+        let grid = StridedGrid::forward(&self.windows);
+        if let Operands::Tiles(unit) = self.operands() {
+            return tile_kernel_gradient::gradient(self, unit, &grid, x, dy);
+        }
         if self.suits_winograd() {
             return winograd::kernel_gradient(self, x, dy);
         }
-        let grid = StridedGrid::forward(&self.windows);
         kernel_gradient::gradient(self, &grid, x, dy)
     }
 
     /// Whether Winograd's form computes maps.
     fn is_winograd(&self) -> bool {
-        self.precision() == Precision::Single && self.suits_winograd()
+        self.operands() == Operands::Single && self.suits_winograd()
     }
 
     fn suits_winograd(&self) -> bool {

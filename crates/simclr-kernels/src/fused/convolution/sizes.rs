@@ -3,7 +3,7 @@
 use crate::convolution_method::ConvolutionMethod;
 use crate::geometry::{Span, Windows};
 use crate::options::ResolvedOptions;
-use crate::precision::Precision;
+use crate::simd::Operands;
 
 /// The sizes of a convolution, and the options that it runs with.
 #[derive(Debug, Clone, Copy)]
@@ -16,15 +16,15 @@ pub(in crate::fused) struct Convolution {
 }
 
 impl Convolution {
-    /// The precision of products whose result is a map. Images have too few channels to be
+    /// The operands of products. Images have too few channels to be
     /// multiplied in pairs, and no channel may be left alone in either pass.
-    pub(super) fn precision(&self) -> Precision {
+    pub(super) fn operands(&self) -> Operands {
         const FEWEST: usize = 16;
         let paired = self.inputs.is_multiple_of(2) && self.outputs.is_multiple_of(2);
         if paired && self.inputs >= FEWEST {
-            self.options.precision
+            self.options.operands
         } else {
-            Precision::Single
+            Operands::Single
         }
     }
 
@@ -34,6 +34,11 @@ impl Convolution {
 
     pub(super) fn output_pixels(&self) -> usize {
         self.batch * self.windows.rows.output * self.windows.columns.output
+    }
+
+    /// Floating-point operations of the direct sum, or of either gradient.
+    pub(super) fn operations(&self) -> u64 {
+        2 * (self.output_pixels() * self.depth() * self.outputs) as u64
     }
 
     /// Whether each output pixel sees one input pixel, the same.

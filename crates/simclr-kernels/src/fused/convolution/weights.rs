@@ -6,8 +6,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::fused::chunks::ranges;
-use crate::precision::Precision;
-use crate::simd::{Scratch, SimdLevel, WIDEST, fn_per_level, pair_rows};
+use crate::simd::{Operands, Scratch, SimdLevel, WIDEST, fn_per_level, pair_rows};
 
 /// Rows of the matrix that are packed at a time: in transposed order the numbers of a
 /// cache line.
@@ -60,19 +59,21 @@ impl<'a> Weights<'a> {
     pub(super) fn packed(
         &self,
         level: SimdLevel,
-        precision: Precision,
+        operands: Operands,
         taps: &[Vec<usize>],
         run: usize,
     ) -> Packed {
-        let depth = precision.places(run);
-        let width = level.tile().columns;
+        let depth = operands.places(run);
+        let width = operands.tile(level).columns;
         let panels = self.columns().div_ceil(width);
         let mut numbers = WEIGHTS.take();
         let mut lists = Vec::with_capacity(taps.len());
-        let all: usize = taps.iter().map(Vec::len).sum();
-        let mut rest = numbers.room(all * depth * width * panels);
+        let rows = |taps: &Vec<usize>| operands.panel_rows(taps.len() * depth);
+        let all: usize = taps.iter().map(rows).sum();
+        let mut rest = numbers.room(all * width * panels);
         for taps in taps {
-            let panel = taps.len() * depth * width;
+            let rows = rows(taps);
+            let panel = rows * width;
             let (target, others) = rest.split_at_mut(panel * panels);
             let group = (panels / LEAST_TASKS).clamp(1, MOST_PANELS);
             target
@@ -80,7 +81,7 @@ impl<'a> Weights<'a> {
                 .enumerate()
                 .for_each(|(index, target)| {
                     let first = index * group * width;
-                    pack_panels(level, self, precision, taps, run, first, width, target);
+                    pack_panels(level, self, operands, taps, run, first, width, target);
                 });
             let first = lists
                 .last()
@@ -88,7 +89,7 @@ impl<'a> Weights<'a> {
             lists.push(List {
                 first,
                 panel,
-                depth: taps.len() * depth,
+                depth: rows,
             });
             rest = others;
         }
@@ -183,12 +184,11 @@ impl<'a> Weights<'a> {
 /// Ranges of columns, of whole panels: so many that they and `blocks` of rows make
 /// `least_tasks`, if there are enough panels.
 pub(super) fn column_groups(
-    level: SimdLevel,
+    width: usize,
     columns: usize,
     blocks: usize,
     least_tasks: usize,
 ) -> Vec<Range<usize>> {
-    let width = level.tile().columns;
     let panels = columns.div_ceil(width);
     let groups = least_tasks.div_ceil(blocks.max(1)).clamp(1, panels);
     let size = panels.div_ceil(groups) * width;
@@ -238,28 +238,31 @@ fn_per_level! {
     /// Packs panels side by side, from the column `first` on.
     fn pack_panels<'a>(
         weights: &'a Weights<'a>,
-        precision: Precision,
+        operands: Operands,
         taps: &'a [usize],
         run: usize,
         first: usize,
         width: usize,
         target: &'a mut [f32],
     ) -> () {
-        let depth = precision.places(run);
-        let size = taps.len() * depth * width;
+        let depth = operands.places(run);
+        let size = operands.panel_rows(taps.len() * depth) * width;
         let panels = (target.len() / size.max(1)).max(1);
+        for panel in target.chunks_exact_mut(size.max(1)) {
+            panel[taps.len() * depth * width..].fill(0.0);
+        }
         // A few rows of all panels at a time: what is read then lies together.
         for (index, &tap) in taps.iter().enumerate() {
             for start in (0..run).step_by(BLOCK) {
                 let rows = start..run.min(start + BLOCK);
-                let places = precision.places(rows.len());
+                let places = operands.places(rows.len());
                 for panel in 0..panels {
-                    let row = index * depth + precision.places(start);
+                    let row = index * depth + operands.places(start);
                     let target = &mut target[panel * size + row * width..][..places * width];
                     let (column, rows) = (first + panel * width, rows.clone());
-                    match precision {
-                        Precision::Single => weights.pack_rows(tap, rows, column, width, target),
-                        Precision::BFloat16 => weights.pack_pairs(tap, rows, column, target),
+                    match operands {
+                        Operands::Single => weights.pack_rows(tap, rows, column, width, target),
+                        Operands::Pairs | Operands::Tiles(_) => weights.pack_pairs(tap, rows, column, target),
                     }
                 }
             }

@@ -14,7 +14,7 @@ use crate::fused::map::{Gradient, Map, MapOp, SavedForBackward, TensorGradients,
 use crate::fused::stats::ChannelStats;
 use crate::geometry::Windows;
 use crate::memory::Buffer;
-use crate::precision::Precision;
+use crate::simd::Operands;
 use crate::{Error, Result};
 
 /// Convolution of a map.
@@ -104,7 +104,7 @@ fn prepare(x: &Map, kernel: &Tensor, windows: &Windows) -> Result<Conv2d> {
     let mut options = x.options;
     if kernel.rank() == 2 {
         // A dense layer.
-        options.precision = Precision::Single;
+        options.operands = Operands::Single;
     }
     Ok(Conv2d {
         sizes: Convolution {

@@ -13,10 +13,9 @@ use crate::fused::convolution::sizes::Convolution;
 use crate::fused::convolution::weights::{Weights, column_groups};
 use crate::fused::stats::PartialStats;
 use crate::memory::Buffer;
-use crate::precision::Precision;
 use crate::simd::{
-    BlockMut, RowTable, Scratch, SimdLevel, TileEpilogue, fill_blocks, fn_per_level, load,
-    multiply, store, whole,
+    BlockMut, Operands, RowTable, Scratch, SimdLevel, TileEpilogue, fill_blocks, fn_per_level,
+    load, multiply, store, whole,
 };
 
 /// Transformed inputs of a block: what the second-level cache holds beside a panel.
@@ -86,7 +85,12 @@ impl<'a> Product<'a> {
             .iter()
             .map(|rows| self.tiles.first_pixel(rows.start)..self.tiles.first_pixel(rows.end))
             .collect();
-        let columns = column_groups(self.level, self.outputs, blocks.len(), LEAST_TASKS);
+        let columns = column_groups(
+            self.level.tile().columns,
+            self.outputs,
+            blocks.len(),
+            LEAST_TASKS,
+        );
         fill_blocks(self.outputs, &pixels, &columns, |row, column, block| {
             let first_row = blocks[row].start;
             self.level.run(Task {
@@ -183,7 +187,7 @@ impl WithSimd for Task<'_, '_> {
         let tables: Vec<RowTable<'_>> = inputs_of_tiles
             .chunks_exact(input_stride)
             .map(|rows| {
-                let mut table = RowTable::new(self.product.level, Precision::Single, 1, inputs);
+                let mut table = RowTable::new(self.product.level, Operands::Single, 1, inputs);
                 table.extend_adjacent(&rows[..tiles * inputs]);
                 table
             })

@@ -1,0 +1,148 @@
+//! What is fast on this processor.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use candle_core::{Device, Tensor, Var};
+use pulp::{Simd, WithSimd};
+
+use crate::bfloat16_kernel::BFloat16Kernel;
+use crate::operations::convolution_operations;
+use crate::options::{KernelOptions, ResolvedOptions};
+use crate::precision::Precision;
+use crate::simd::{BlockMut, Operands, RowTable, SimdLevel, multiply};
+use crate::{Backend, Conv2dConfig, Result, backward};
+
+/// A precision, what multiplies its numbers, and its speed; see [`measure_precisions`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct MeasuredPrecision {
+    /// The precision, the instruction set and the kernel for bfloat16.
+    pub options: KernelOptions,
+    /// Floating-point operations of convolutions and their gradients per second, in thousand
+    /// millions.
+    pub gflops: f64,
+}
+
+/// Measures every precision that this processor has at the instruction set in force, with
+/// everything that multiplies it, the fastest first: a convolution of 3x3 and one of 1x1 with
+/// their gradients, on all threads of the current pool. Takes about a second; other work on the
+/// machine at the same time blurs it.
+///
+/// ```no_run
+/// let fastest = simclr_kernels::measure_precisions()?[0];
+/// println!("{:?} at {:.0} GFLOP/s", fastest.options.precision, fastest.gflops);
+/// # Ok::<(), simclr_kernels::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`KernelOptions::validate`].
+pub fn measure_precisions() -> Result<Vec<MeasuredPrecision>> {
+    let current = KernelOptions::current()?;
+    let bfloat16 = current.with_precision(Precision::BFloat16);
+    let kernels = [
+        BFloat16Kernel::Amx,
+        BFloat16Kernel::Avx512Bf16,
+        BFloat16Kernel::Portable,
+    ];
+    let all = kernels.map(|kernel| bfloat16.with_bfloat16_kernel(kernel));
+    let available = all.into_iter().filter(|options| options.validate().is_ok());
+    let mut measured = [current.with_precision(Precision::Single)]
+        .into_iter()
+        .chain(available)
+        .map(|options| {
+            let gflops = options.scope(convolution_gflops)?;
+            Ok(MeasuredPrecision { options, gflops })
+        })
+        .collect::<Result<Vec<_>>>()?;
+    measured.sort_by(|a, b| b.gflops.total_cmp(&a.gflops));
+    Ok(measured)
+}
+
+/// The speed of convolutions with the options in force: the best of three, after one that is
+/// not measured.
+fn convolution_gflops() -> Result<f64> {
+    let mut cases = Vec::new();
+    for (side, size, inputs, outputs) in [(28, 3, 64, 64), (14, 1, 256, 256)] {
+        let random = |shape: [usize; 4]| Tensor::rand(-1f32, 1f32, shape.as_slice(), &Device::Cpu);
+        let x = Var::from_tensor(&random([4, side, side, inputs])?)?;
+        let kernel = Var::from_tensor(&random([size, size, inputs, outputs])?)?;
+        cases.push((x, kernel));
+    }
+    let mut best = 0f64;
+    for repetition in 0..4 {
+        let (operations, began) = (convolution_operations(), Instant::now());
+        for (x, kernel) in &cases {
+            let y = Backend::Fused.conv2d(x, kernel, Conv2dConfig::same())?;
+            black_box(backward(&y.sum_all()?)?);
+        }
+        let operations = (convolution_operations() - operations) as f64;
+        if repetition > 0 {
+            best = best.max(operations / began.elapsed().as_secs_f64() / 1e9);
+        }
+    }
+    Ok(best)
+}
+
+/// What the inner loops of matrix products do with the options in force on all threads of the
+/// current pool, with operands in the second-level cache: close to the peak of the
+/// instructions, in thousand millions of operations per second. Takes a fifth of a second.
+///
+/// # Errors
+/// As [`KernelOptions::validate`].
+pub fn microkernel_gflops() -> Result<f64> {
+    let ResolvedOptions {
+        level, operands, ..
+    } = ResolvedOptions::current()?;
+    let threads = rayon::broadcast(|_| level.run(InnerLoop { level, operands }));
+    Ok(threads.iter().sum())
+}
+
+/// One thread of [`microkernel_gflops`].
+struct InnerLoop {
+    level: SimdLevel,
+    operands: Operands,
+}
+
+impl WithSimd for InnerLoop {
+    type Output = f64;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> f64 {
+        const ROWS: usize = 96;
+        const DEPTH: usize = 384;
+        const COLUMNS: usize = 256;
+        const TIME: Duration = Duration::from_millis(200);
+        let places = self.operands.places(DEPTH);
+        let (left, right) = (vec![0f32; ROWS * places], vec![0f32; places * COLUMNS]);
+        let mut product = vec![0f32; ROWS * COLUMNS];
+        let mut table = RowTable::new(self.level, self.operands, 1, places);
+        table.extend_adjacent(&left);
+        let mut epilogues = vec![(); COLUMNS / self.operands.tile(self.level).columns];
+        let began = Instant::now();
+        let mut count = 0;
+        while began.elapsed() < TIME {
+            let mut block = BlockMut::of(&mut product, ROWS, COLUMNS);
+            multiply(simd, &table, black_box(&right), &mut block, &mut epilogues);
+            count += 1;
+        }
+        let operations = (2 * ROWS * DEPTH * COLUMNS * count) as f64;
+        operations / began.elapsed().as_secs_f64() / 1e9
+    }
+}
+
+impl Precision {
+    /// The precision that is fastest on this processor at the instruction set in force, by
+    /// [`BFloat16Kernel::pays`].
+    ///
+    /// # Errors
+    /// As [`KernelOptions::validate`].
+    pub fn fastest() -> Result<Self> {
+        let kernel = BFloat16Kernel::current()?;
+        Ok(if kernel.pays() {
+            Self::BFloat16
+        } else {
+            Self::Single
+        })
+    }
+}
