@@ -65,6 +65,7 @@ enum Command {
     Experiment(Box<commands::experiment::Arguments>),
     Compare(commands::compare::Arguments),
     Run(commands::run::Arguments),
+    Bench(commands::bench::Arguments),
     Completions(commands::completions::Arguments),
 }
 
@@ -130,6 +131,7 @@ impl Arguments {
             Command::Experiment(command) => command.run(progress),
             Command::Compare(command) => command.run(),
             Command::Run(command) => command.run(progress),
+            Command::Bench(command) => command.run(),
             Command::Completions(command) => command.run(Self::command()),
         }
     }

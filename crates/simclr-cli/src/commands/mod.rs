@@ -1,5 +1,6 @@
 //! One module per command: its options, and what it does.
 
+pub(crate) mod bench;
 pub(crate) mod compare;
 pub(crate) mod completions;
 pub(crate) mod embed;
