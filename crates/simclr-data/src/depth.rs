@@ -220,7 +220,9 @@ impl DepthNeighbours {
             && self.alone(radius) == self.places.len()
         {
             let expected = match smallest {
-                Some(metres) => format!("at least {metres:.4} m, where the first two images meet"),
+                Some(metres) => {
+                    format!("at least {metres:.4} m, the smallest distance between two images")
+                }
                 None => "two images in one hole".to_owned(),
             };
             return Err(Error::setting("positive_radius", expected, radius));

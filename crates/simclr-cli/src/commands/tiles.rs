@@ -1,14 +1,15 @@
 //! `simclr tiles`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use simclr_data::{ImageFolder, decode_file};
+use simclr_data::{ImageFolder, decode_file_with};
 use simclr_drillcore::{
     ColumnMap, Crop, DepthTable, IntervalTable, Scale, SectionOutcome, TileRun, TileSettings,
 };
 use simclr_progress::{ProgressMode, Stage, StepUpdate};
 
+use crate::options::DecodeArguments;
 use crate::terminal::{AnyResult, complain, say};
 
 /// Cuts photographs of core sections into square tiles of the core's width.
@@ -54,6 +55,8 @@ pub(crate) struct Arguments {
     /// What a column of the tables is called: COLUMN=HEADER, as in `top=Depth from (m)` (repeatable).
     #[arg(long)]
     column: Vec<ColumnMap>,
+    #[command(flatten)]
+    decode: DecodeArguments,
 }
 
 impl Arguments {
@@ -107,7 +110,9 @@ impl Arguments {
             }
             progress.step(&StepUpdate::default());
         };
-        let report = run.cut(&photographs, &self.out, |path| decode_file(path), done)?;
+        let options = self.decode.options();
+        let read = |path: &Path| decode_file_with(path, &options);
+        let report = run.cut(&photographs, &self.out, read, done)?;
         let left_out: usize = report.sections.iter().map(|section| section.left_out).sum();
         let without = report
             .sections
