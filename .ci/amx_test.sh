@@ -4,7 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-test=(cargo test --release --locked -p simclr-kernels --lib amx)
+# Of the whole workspace, whose features the compiled dependencies have.
+test=(cargo test --release --locked --workspace --lib amx)
 "${test[@]}" --no-run
 if grep -qw amx_bf16 /proc/cpuinfo; then
     "${test[@]}" -- --include-ignored
