@@ -128,14 +128,11 @@ impl Arguments {
 fn tune() -> AnyResult {
     for measured in measure_precisions()? {
         let options = measured.options;
-        let precision = options.precision.map(|precision| precision.to_string());
-        let kernel = options.bfloat16_kernel.map(|kernel| format!("by {kernel}"));
-        let name: Vec<String> = precision.into_iter().chain(kernel).collect();
-        say(format_args!(
-            "{} {:.0} GFLOP/s",
-            name.join(" "),
-            measured.gflops
-        ));
+        let name = match (options.precision, options.bfloat16_kernel) {
+            (Some(Precision::BFloat16), Some(kernel)) => format!("bfloat16 by {kernel}"),
+            _ => Precision::Single.to_string(),
+        };
+        say(format_args!("{name} {:.0} GFLOP/s", measured.gflops));
     }
     Ok(())
 }
