@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 use simclr_augment::DecodedImage;
 
 use crate::dataset::{Dataset, IntoDataset, count_labels};
-use crate::depth::DepthPosition;
+use crate::depth_position::DepthPosition;
 use crate::error::{Error, Result};
 use crate::offline_augmentation::OfflineAugmentation;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use simclr_augment::DecodedImage;
 
-use crate::depth::DepthPosition;
+use crate::depth_position::DepthPosition;
 use crate::error::{Error, Result};
 
 /// Images by index, with labels if there are any.

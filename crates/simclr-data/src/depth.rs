@@ -6,21 +6,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::dataset::Dataset;
+use crate::depth_position::DepthPosition;
 use crate::error::{Error, Result};
 use crate::setters::setters;
 
 /// Depths are rounded in tables and become sums of fractions, so distances may differ by this.
 const ROUNDING_M: f64 = 1e-6;
-
-/// Where an image was taken along a hole, or along another line.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DepthPosition {
-    /// The line: a hole, or a section whose depth is not known. Positions on different lines are
-    /// never near each other.
-    pub hole: String,
-    /// The distance of the image's middle from the top of the line, in metres.
-    pub depth: f64,
-}
 
 /// Use of depth in contrastive learning: images near each other probably show the same.
 ///

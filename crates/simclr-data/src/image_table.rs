@@ -6,7 +6,7 @@ use simclr_augment::DecodedImage;
 
 use crate::dataset::Dataset;
 use crate::decode::decode_file;
-use crate::depth::DepthPosition;
+use crate::depth_position::DepthPosition;
 use crate::error::{Error, Result};
 
 /// The image files that a table lists, with a class and a depth for those that have one.

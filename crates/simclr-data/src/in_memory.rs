@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use simclr_augment::DecodedImage;
 
 use crate::dataset::Dataset;
-use crate::depth::DepthPosition;
+use crate::depth_position::DepthPosition;
 use crate::error::{Error, Result};
 
 /// Decoded images in memory. Cloning is cheap: the clones share the images.

@@ -157,7 +157,7 @@ mod tests {
 
     /// Not part of a plain run, because it is about the processor: `.ci/amx_test.sh`.
     #[test]
-    #[ignore = "whether AMX and its twin agree"]
+    #[ignore = "needs AMX or its emulator; .ci/amx_test.sh runs it"]
     fn amx_and_its_twin_agree() {
         for level in SimdLevel::available() {
             let twin = results(level, BFloat16Kernel::Portable, 1);

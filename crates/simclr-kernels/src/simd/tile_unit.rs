@@ -192,7 +192,7 @@ mod tests {
 
     /// Not part of a plain run, because it is about the processor: `.ci/amx_test.sh`.
     #[test]
-    #[ignore = "whether AMX adds up in the documented order"]
+    #[ignore = "needs AMX or its emulator; .ci/amx_test.sh runs it"]
     fn amx_adds_up_in_the_documented_order() {
         let amx = [TileUnit::Amx(Amx::detect().unwrap())];
         check(&amx, 7, |value| value);
