@@ -1,11 +1,6 @@
 //! Pairs of bfloat16 numbers, each pair in the place of one f32.
-//!
-//! A product of pairs is the sum of both products, so the loops over f32 serve pairs too:
-//! half as many steps, with another instruction in the middle.
 
 use pulp::Simd;
-
-use super::microkernel::Terms;
 
 /// The nearest bfloat16 number, of two equally near the even one: the upper half of the bits
 /// of an f32. What is not a number stays so.
@@ -69,18 +64,6 @@ pub(super) fn halves<S: Simd>(simd: S, pairs: S::f32s) -> (S::f32s, S::f32s) {
         simd.transmute_f32s_u32s(first),
         simd.transmute_f32s_u32s(second),
     )
-}
-
-/// Products of pairs in ordinary arithmetic: the twin of the instruction of AVX512-BF16.
-pub(super) struct Pairs;
-
-impl<S: Simd> Terms<S> for Pairs {
-    #[inline(always)]
-    fn add(simd: S, left: S::f32s, right: S::f32s, sum: S::f32s) -> S::f32s {
-        let (left, right) = (halves(simd, left), halves(simd, right));
-        let sum = simd.mul_add_e_f32s(left.0, right.0, sum);
-        simd.mul_add_e_f32s(left.1, right.1, sum)
-    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod microkernel;
 mod multiply;
 mod operands;
 mod outer_product;
+mod pairs;
 mod prefetch;
 mod row_table;
 mod scratch;

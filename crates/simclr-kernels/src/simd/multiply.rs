@@ -4,12 +4,12 @@ use pulp::Simd;
 
 #[cfg(target_arch = "x86_64")]
 use super::avx512_bf16;
-use super::bfloat16::Pairs;
 use super::bfloat16_tiles;
 use super::blocks::BlockMut;
 use super::level::{Tile, unsupported};
 use super::microkernel::{Numbers, multiply_tiles};
 use super::operands::Operands;
+use super::pairs::Pairs;
 use super::row_table::RowTable;
 use super::tile_epilogue::TileEpilogue;
 
