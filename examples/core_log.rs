@@ -19,7 +19,6 @@ use simclr::drillcore::{
 };
 use simclr::eval::metrics::RocCurve;
 use simclr::model::Stem;
-use simclr::optim::LearningRateScaling;
 use simclr::prelude::*;
 use simclr::progress::Silent;
 use simclr_cli::terminal::{AnyResult, exit, say};
@@ -203,22 +202,15 @@ impl Arguments {
         Ok(hole)
     }
 
-    /// A small network and the authors' advice for small batches.
+    /// A small network.
     fn pretrain(&self) -> Pretrain {
         let mut config = PretrainConfig::resnet(18)
             .with_image_size(self.image_size)
             .with_batch_size(100)
             .with_seed(Seed(self.seed))
+            .with_small_batches(self.train_epochs)
             .with_linear_classifier(false);
-        config.loss.temperature = 0.2;
         config.encoder.stem = Stem::ImageNet;
-        config.schedule = config
-            .schedule
-            .clone()
-            .with_learning_rate(0.075)
-            .with_scaling(LearningRateScaling::Sqrt)
-            .with_warmup_epochs(1.0)
-            .with_epochs(self.train_epochs);
         Pretrain::new(config).progress(ProgressMode::Auto)
     }
 }

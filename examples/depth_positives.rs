@@ -19,7 +19,6 @@ use simclr::data::{
 use simclr::drillcore::{ColumnMap, DepthTable, IntervalTable, Tile, TileRun, TileSettings};
 use simclr::eval::analysis::{PairedComparison, Repeat, Summary};
 use simclr::eval::probes::LogisticProbe;
-use simclr::optim::LearningRateScaling;
 use simclr::prelude::*;
 use simclr::report::{Cell, Table};
 use simclr_cli::terminal::{AnyResult, exit, say};
@@ -177,46 +176,32 @@ impl Arguments {
         })
     }
 
-    /// A small network and the authors' advice for small batches.
+    /// A small network.
     fn pretrain(&self, guidance: DepthGuidance, seed: u64) -> Pretrain {
         let mut config = PretrainConfig::resnet(18)
             .with_image_size(IMAGE_SIZE)
             .with_batch_size(100)
             .with_seed(Seed(seed))
+            .with_small_batches(self.train_epochs)
             .with_linear_classifier(false)
             .with_depth_guidance(guidance);
-        config.loss.temperature = 0.2;
         config.encoder.stem = Stem::ImageNet;
-        config.schedule = config
-            .schedule
-            .clone()
-            .with_learning_rate(0.075)
-            .with_scaling(LearningRateScaling::Sqrt)
-            .with_warmup_epochs(1.0)
-            .with_epochs(self.train_epochs);
         Pretrain::new(config).progress(ProgressMode::Auto)
     }
 
     /// Logistic regression on few labels, tested on other sections.
     fn judge(&self, encoder: &FrozenEncoder, hole: &Hole, seed: u64) -> AnyResult<Outcome> {
         let policy = Policy::probe(IMAGE_SIZE);
-        let mut sections: Vec<&str> = hole
-            .tiles
-            .iter()
-            .map(|tile| tile.section.as_str())
+        // Tiles come section by section.
+        let sections = hole.tiles.chunk_by(|a, b| a.section == b.section);
+        let numbered = sections.enumerate();
+        let section_of: Vec<usize> = numbered
+            .flat_map(|(number, tiles)| vec![number; tiles.len()])
             .collect();
-        sections.dedup();
-        let section_of = |index: usize| {
-            let section = &hole.tiles[index].section;
-            sections
-                .iter()
-                .position(|name| name == section)
-                .unwrap_or_default()
-        };
         let with_class = |odd: usize| {
             let tiles = hole.tiles.iter().enumerate();
             tiles
-                .filter(|(index, tile)| tile.class.is_some() && section_of(*index) % 2 == odd)
+                .filter(|(index, tile)| tile.class.is_some() && section_of[*index] % 2 == odd)
                 .map(|(index, _)| index)
                 .collect::<Vec<_>>()
         };
@@ -238,7 +223,7 @@ impl Arguments {
             &tested.class_names,
         )?;
         // Tiles of a section depend on each other, and each seed has a hole of its own.
-        let unit = |index: &usize| seed as usize * self.sections + section_of(*index);
+        let unit = |index: &usize| seed as usize * self.sections + section_of[*index];
         Ok(Outcome {
             macro_f1: report.test.macro_f1,
             repeat: Repeat {

@@ -12,7 +12,6 @@ use simclr::eval::analysis::{Repeat, Summary};
 use simclr::eval::probes::LinearProbe;
 use simclr::eval::{ProbeSuite, comparison_table};
 use simclr::model::Stem;
-use simclr::optim::LearningRateScaling;
 use simclr::prelude::*;
 use simclr::report::Report;
 use simclr::study::view_grid;
@@ -129,22 +128,14 @@ fn run(arguments: &Arguments) -> AnyResult {
 }
 
 impl Arguments {
-    /// A small network and the authors' advice for small batches: square-root scaling
-    /// of a small rate, and a low temperature.
+    /// A small network.
     fn pretrain(&self) -> Pretrain {
         let mut config = PretrainConfig::resnet(18)
             .with_image_size(self.image_size)
             .with_batch_size(self.train_batch_size)
-            .with_seed(Seed(self.seed));
+            .with_seed(Seed(self.seed))
+            .with_small_batches(self.train_epochs);
         config.policy = config.policy.clone().with_flip_up_down(0.5);
-        config.loss.temperature = 0.2;
-        config.schedule = config
-            .schedule
-            .clone()
-            .with_learning_rate(0.075)
-            .with_scaling(LearningRateScaling::Sqrt)
-            .with_warmup_epochs(1.0)
-            .with_epochs(self.train_epochs);
         // The ImageNet stem is coarser than the CIFAR one, and sixteen times as fast.
         config.encoder.stem = Stem::ImageNet;
         let pretrain = Pretrain::new(config)

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use simclr_data::DepthGuidance;
 use simclr_loss::NtXent;
 use simclr_model::{ResNetConfig, SimClrConfig};
+use simclr_optim::LearningRateScaling;
 
 use crate::config::{LoopConfig, TrainingConfig, above_zero};
 use crate::error::{Error, Result};
@@ -74,6 +75,20 @@ impl PretrainConfig {
     /// The paper's settings with a ResNet of this depth.
     pub fn resnet(depth: usize) -> Self {
         Self::default().with_encoder(ResNetConfig::depth(depth))
+    }
+
+    /// Settings for batches of up to some hundred images, as small data sets have them: the
+    /// learning rate 0.075, scaled with the square root of the batch as SimCLR's authors advise for
+    /// small ones, one epoch of warm-up, and the temperature 0.2.
+    pub fn with_small_batches(mut self, epochs: usize) -> Self {
+        self.loss.temperature = 0.2;
+        let schedule = self.schedule.clone();
+        self.schedule = schedule
+            .with_learning_rate(0.075)
+            .with_scaling(LearningRateScaling::Sqrt)
+            .with_warmup_epochs(1.0)
+            .with_epochs(epochs);
+        self
     }
 
     /// Sets the contrastive loss.
