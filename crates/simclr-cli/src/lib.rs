@@ -8,6 +8,8 @@ mod images;
 pub mod interrupt;
 pub mod options;
 pub mod original;
+#[cfg(feature = "parquet")]
+mod parquet_file;
 mod predictions_file;
 #[cfg(feature = "mpi")]
 pub mod ranks;

@@ -7,8 +7,12 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use serde_json::{Value, json};
 use simclr_classifier::Prediction;
+#[cfg(feature = "parquet")]
+use simclr_files::replace_atomically;
 use simclr_files::{read_json, write_json};
 
+#[cfg(feature = "parquet")]
+use crate::parquet_file;
 use crate::terminal::{AnyResult, complain};
 
 /// The form of a table.
@@ -18,6 +22,9 @@ pub(crate) enum Format {
     Csv,
     /// A JSON object a line.
     Jsonl,
+    /// A Parquet file with the columns of the CSV.
+    #[cfg(feature = "parquet")]
+    Parquet,
 }
 
 /// How many images of each kind there were.
@@ -129,7 +136,8 @@ impl<'a> PredictionsFile<'a> {
                 let shares = shares.map(|share| format!("{share:.6}"));
                 self.csv(&fixed.into_iter().chain(shares).collect::<Vec<_>>())?;
             }
-            Format::Jsonl => {
+            // A Parquet file cannot be appended to: it is made of lines when they are complete.
+            _ => {
                 let shares = classes.iter().cloned().zip(&prediction.probabilities);
                 let shares: serde_json::Map<_, _> =
                     shares.map(|(class, share)| (class, json!(share))).collect();
@@ -162,8 +170,17 @@ impl<'a> PredictionsFile<'a> {
             .into_inner()
             .map_err(std::io::IntoInnerError::into_error)?;
         file.sync_all()?;
-        fs::rename(&self.part, &self.path)
-            .map_err(|error| format!("{}: {error}", self.path.display()))?;
+        match self.format {
+            #[cfg(feature = "parquet")]
+            Format::Parquet => {
+                replace_atomically(&self.path, |temporary| {
+                    parquet_file::write(&self.part, self.classes, File::create(temporary)?)
+                })?;
+                fs::remove_file(&self.part)?;
+            }
+            _ => fs::rename(&self.part, &self.path)
+                .map_err(|error| format!("{}: {error}", self.path.display()))?,
+        }
         fs::remove_file(&self.identity)?;
         Ok(self.counts)
     }
@@ -189,7 +206,7 @@ fn rows(part: &Path, format: Format) -> AnyResult<(Counts, u64)> {
                 length = end;
             }
         }
-        Format::Jsonl => {
+        _ => {
             let mut reader = BufReader::new(File::open(part)?);
             let mut line = Vec::new();
             while reader.read_until(b'\n', &mut line)? > 0 && line.ends_with(b"\n") {

@@ -72,6 +72,15 @@ fn photographs_become_a_log() {
         dir,
         "predict cut/tiles --classifier c.safetensors --format jsonl --abstain 0.9 --out p.jsonl --quiet",
     );
+    #[cfg(feature = "parquet")]
+    {
+        succeeds(
+            dir,
+            "predict cut/tiles --classifier c.safetensors --format parquet --out p.parquet --quiet",
+        );
+        assert!(fs::read(dir.join("p.parquet")).unwrap().ends_with(b"PAR1"));
+        assert!(!dir.join("p.parquet.part").exists());
+    }
     let tiles = fs::read_to_string(dir.join("cut/tiles.csv"))
         .unwrap()
         .lines()
