@@ -1,14 +1,15 @@
 //! Convolutions of ResNet-18 and -50 at 224 px: forward, input's and kernel's gradient.
 //!
 //! Throughput is in floating-point operations: two per multiply-add of the direct sum,
-//! whatever the method. Set `SIMCLR_CONVOLUTION=direct` or `SIMCLR_SIMD=avx2` to compare.
+//! whatever the method. Set `SIMCLR_CONVOLUTION=direct`, `SIMCLR_SIMD=avx2` or
+//! `SIMCLR_BFLOAT16=portable` to compare.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::hint::black_box;
 
 use candle_core::{Device, Tensor, Var};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use simclr_kernels::{Backend, Conv2dConfig, FeatureMap};
+use simclr_kernels::{Backend, Conv2dConfig, FeatureMap, KernelOptions, Precision};
 
 const BATCH: usize = 8;
 
@@ -113,6 +114,15 @@ fn resnet_50(criterion: &mut Criterion) {
     convolutions(criterion, "convolution/resnet50", &RESNET_50);
 }
 
+/// The same in bfloat16, by the first of its kernels that the processor has.
+fn bfloat16(criterion: &mut Criterion) {
+    let options = KernelOptions::default().with_precision(Precision::BFloat16);
+    options.scope(|| {
+        convolutions(criterion, "convolution/bfloat16/resnet18", &RESNET_18);
+        convolutions(criterion, "convolution/bfloat16/resnet50", &RESNET_50);
+    });
+}
+
 /// A pointwise convolution is one matrix product: our inner loops against candle's, which
 /// are those of the `gemm` crate, each on one thread.
 fn against_gemm(criterion: &mut Criterion) {
@@ -144,5 +154,5 @@ fn against_gemm(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, resnet_18, resnet_50, against_gemm);
+criterion_group!(benches, resnet_18, resnet_50, bfloat16, against_gemm);
 criterion_main!(benches);

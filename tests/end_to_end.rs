@@ -6,7 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::Device;
-use simclr::data::{SyntheticCores, save_png};
+use simclr::augment::Crop;
+use simclr::augment::ops::RandomCrop;
+use simclr::data::{InMemory, SyntheticCores, save_png};
 use simclr::model::Stem;
 use simclr::prelude::*;
 use simclr_testkit::seeds;
@@ -67,6 +69,48 @@ fn a_run_leaves_everything_it_promises_and_its_network_can_be_loaded() {
     let kept = Features::extract(&run.encoder, cores(4), &policy).unwrap();
     assert_eq!(loaded, kept);
     assert_eq!((loaded.len(), loaded.size), (4, 512));
+}
+
+/// What all this is for.
+#[test]
+fn features_learned_without_labels_are_ahead_of_the_fair_baseline() {
+    let dir = tempfile::tempdir().unwrap();
+    let cores = SyntheticCores::new(800, 64, Seed(seeds::INPUTS)).unwrap();
+    let cores = InMemory::collect(&cores).unwrap();
+    let fractions = Fractions {
+        train: 0.5,
+        validation: 0.1,
+    };
+    let split = cores.split(fractions, Seed(seeds::INPUTS)).unwrap();
+    let seen = [split.train.indices(), split.validation.indices()].concat();
+    let seen = cores.subset(seen).unwrap();
+    let mut config = PretrainConfig::resnet(18)
+        .with_image_size(32)
+        .with_batch_size(40)
+        .with_seed(Seed(seeds::WEIGHTS))
+        .with_small_batches(8);
+    config.encoder.stem = Stem::ImageNet;
+    config.policy.crop = Crop::Random(RandomCrop::default().with_area((0.3, 1.0)));
+    let pretrain = Pretrain::new(config);
+    let run = pretrain.run(seen.shared(), dir.path().join("run")).unwrap();
+
+    let policy = Policy::probe(40);
+    let untrained = pretrain.untrained().unwrap();
+    let untrained = Features::calibrate(&untrained, seen.shared(), &policy).unwrap();
+    let [untrained, learned] = [&untrained, &run.encoder].map(|encoder| {
+        let features = Features::of_split(encoder, &split, &policy).unwrap();
+        let results = ProbeSuite::default().evaluate(&features).unwrap();
+        let tests = [
+            &results.linear.test,
+            &results.logistic.test,
+            &results.nearest,
+        ];
+        tests.map(|test| test.accuracy)
+    });
+    // By all three probes. Of 320 test images, 3 points are a standard error.
+    for (learned, untrained) in learned.iter().zip(untrained) {
+        assert!(learned - untrained > 0.03, "{learned} after {untrained}");
+    }
 }
 
 #[test]

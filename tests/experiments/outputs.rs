@@ -13,15 +13,15 @@ pub(crate) struct Outputs {
 }
 
 impl Outputs {
-    /// Reads the folder and checks what every study has: `methods` x 3 folds x `labels`.
-    pub(crate) fn read(dir: &Path, methods: &[&str], labels: usize) -> Self {
+    /// Reads the folder and checks what every study has: `methods` x `folds` x `labels`.
+    pub(crate) fn read(dir: &Path, methods: &[&str], folds: usize, labels: usize) -> Self {
         let text = |file: &str| fs::read_to_string(dir.join(file)).unwrap();
         let outputs = Self {
             results: serde_json::from_str(&text("results.json")).unwrap(),
             page: text("report.html"),
         };
         let cells = fs::read_dir(dir.join("cells")).unwrap().count();
-        assert_eq!(cells, methods.len() * 3 * labels, "cells");
+        assert_eq!(cells, methods.len() * folds * labels, "cells");
         for method in methods {
             assert!(
                 outputs.page.contains(&format!("<h3>{method}</h3>")),
@@ -43,13 +43,13 @@ impl Outputs {
         assert!(text("epochs.csv").contains("val_f1_weighted,test_accuracy,test_f1_weighted"));
         let manifest = text("manifest.json");
         assert!(manifest.contains("synthetic sediment cores") && manifest.contains("digest"));
-        outputs.check_summaries();
+        outputs.check_summaries(folds);
         outputs.check_predictions(dir);
         outputs
     }
 
     /// Computes every mean and deviation again from the cells.
-    fn check_summaries(&self) {
+    fn check_summaries(&self, folds: usize) {
         let cells = self.results["cells"].as_array().unwrap();
         for summary in self.results["methods"].as_array().unwrap() {
             let same = |cell: &&Value| {
@@ -63,10 +63,10 @@ impl Outputs {
                 accuracy
             });
             let figures: Vec<f64> = figures.collect();
-            assert_eq!(figures.len(), 3, "{summary}");
-            let mean = figures.iter().sum::<f64>() / 3.0;
+            assert_eq!(figures.len(), folds, "{summary}");
+            let mean = figures.iter().sum::<f64>() / folds as f64;
             let squares = figures.iter().map(|x| (x - mean).powi(2));
-            let deviation = (squares.sum::<f64>() / 2.0).sqrt();
+            let deviation = (squares.sum::<f64>() / (folds - 1) as f64).sqrt();
             let accuracy = &summary["accuracy"];
             for (found, expected) in [
                 (&accuracy["mean"], mean),
