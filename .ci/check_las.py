@@ -3,8 +3,9 @@
 
 usage: check_las.py DIR
 
-DIR holds log.las and log.csv. Every interval of the table has to be among those of the LAS file,
-and every step inside one has to have its class; steps in gaps have none.
+DIR holds log.las, intervals.las and log.csv. Every interval of the table has to be among those of
+the LAS files, and every step inside one has to have its class; steps in gaps have none. Of LAS 3
+lasio reads the header alone: the lines of intervals are read here.
 """
 
 import csv
@@ -26,6 +27,23 @@ def intervals(path):
             (float(row["top_m"]), float(row["bottom_m"]), ascii_name(row["class"]))
             for row in csv.DictReader(file)
         ]
+
+
+def check_intervals(path, expected):
+    """That a file of LAS 3.0 has these intervals."""
+    las = lasio.read(path, ignore_data=True, ignore_header_errors=False)
+    assert float(las.version["VERS"].value) == 3.0, las.version
+    definition = las.sections["Tops_Definition"]
+    assert [item.mnemonic for item in definition] == ["TOPN", "TOPT", "TOPB", "CONF"], definition
+    assert definition["TOPT"].unit == definition["TOPB"].unit == "M", definition
+    data = path.read_text().split("~Tops_Data | Tops_Definition\n")[1]
+    rows = list(csv.reader(data.splitlines()))
+    assert len(rows) == len(expected), (len(rows), len(expected))
+    for row, (top, bottom, name) in zip(rows, expected):
+        assert row[0] == name.replace(",", "_").replace('"', "_"), (row, name)
+        assert abs(float(row[1]) - top) < 1e-3 and abs(float(row[2]) - bottom) < 1e-3, row
+    assert float(las.well["STRT"].value) <= expected[0][0] + 1e-3, las.well
+    assert float(las.well["STOP"].value) >= expected[-1][1] - 1e-3, las.well
 
 
 def main():
@@ -68,6 +86,7 @@ def main():
         first, second, rest = line.split(maxsplit=2)
         assert abs(float(first) - top) < 1e-3 and abs(float(second) - bottom) < 1e-3, line
         assert rest.rsplit(maxsplit=1)[0] == name, line
+    check_intervals(directory / "intervals.las", with_class)
     print(f"{directory}: {len(depths)} steps, {len(beds)} intervals, {len(classes)} classes read back")
 
 

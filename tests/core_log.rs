@@ -75,7 +75,7 @@ fn the_log_of_sections_without_labels_agrees_with_the_truth() {
     // By chance one metre in three would be right.
     assert!(comparison.agreement > 0.5, "{comparison:?}");
     assert!(comparison.known > 8.0, "{comparison:?}");
-    for file in ["log.csv", "log.las", "log.svg", "log.html"] {
+    for file in ["log.csv", "log.las", "intervals.las", "log.svg", "log.html"] {
         assert!(dir.path().join("log").join(file).is_file(), "{file}");
     }
 }

@@ -103,7 +103,7 @@ fn photographs_become_a_log() {
         "log --predictions p.csv --tiles cut/tiles.csv --intervals disturbance.csv --truth disturbance.csv --out log",
     );
     assert!(said.contains("have the right class"), "{said}");
-    for file in ["log.csv", "log.las", "log.svg", "log.html"] {
+    for file in ["log.csv", "log.las", "intervals.las", "log.svg", "log.html"] {
         assert!(dir.join("log").join(file).is_file(), "{file}");
     }
     succeeds(

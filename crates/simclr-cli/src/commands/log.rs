@@ -13,7 +13,8 @@ use crate::terminal::{AnyResult, complain, say};
 
 /// Makes a log by depth of what a classifier said about tiles.
 ///
-/// Writes `log.csv` (intervals), `log.las` (curves), `log.svg` and `log.html` (pictures of the core,
+/// Writes `log.csv` (intervals), `log.las` (curves, LAS 2.0), `intervals.las`
+/// (intervals, LAS 3.0), `log.svg` and `log.html` (pictures of the core,
 /// classes and confidence by depth).
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {

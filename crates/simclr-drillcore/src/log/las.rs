@@ -1,4 +1,5 @@
-//! Logs as LAS 2.0, the format of the Canadian Well Logging Society that well-log software reads.
+//! Logs as LAS 2.0 and 3.0, the formats of the Canadian Well Logging Society that well-log software
+//! reads.
 
 use std::fmt::Write;
 
@@ -24,26 +25,8 @@ pub(super) fn las(log: &DepthLog, well: &str, step: f64) -> String {
         " VERS.   2.0 : CWLS LOG ASCII STANDARD - VERSION 2.0"
     ));
     line(format_args!(" WRAP.    NO : ONE LINE PER DEPTH STEP"));
-    line(format_args!("~Well information"));
-    line(format_args!(" STRT.M {:.4} : FIRST DEPTH", depth(first)));
-    line(format_args!(
-        " STOP.M {:.4} : LAST DEPTH",
-        depth(last.max(first))
-    ));
-    line(format_args!(" STEP.M {step:.4} : STEP"));
-    line(format_args!(" NULL.  {NULL} : NO VALUE"));
-    line(format_args!(" WELL.  {} : WELL", ascii(well)));
-    for (name, what) in [
-        ("COMP", "COMPANY"),
-        ("FLD", "FIELD"),
-        ("LOC", "LOCATION"),
-        ("PROV", "PROVINCE"),
-        ("SRVC", "SERVICE COMPANY"),
-        ("DATE", "DATE"),
-        ("UWI", "UNIQUE WELL ID"),
-    ] {
-        line(format_args!(" {name}.  : {what}"));
-    }
+    let steps = [depth(first), depth(last.max(first)), step];
+    line(format_args!("{}", well_information(well, steps)));
     line(format_args!("~Curve information"));
     line(format_args!(" DEPT.M : DEPTH"));
     line(format_args!(" CLASS. : CLASS, A NUMBER OF THE PARAMETERS"));
@@ -91,6 +74,55 @@ pub(super) fn las(log: &DepthLog, well: &str, step: f64) -> String {
             None => vec![NULL.to_string(); 2 + names.len()],
         };
         line(format_args!("{depth:.4} {}", values.join(" ")));
+    }
+    text
+}
+
+/// The intervals that have a class as LAS 3.0, whose section of tops has a top, a base and a name a line.
+pub(super) fn las_intervals(log: &DepthLog, well: &str) -> String {
+    let (top, bottom) = log.range();
+    // Intervals have no step.
+    let well = well_information(well, [top, bottom, 0.0]);
+    let head = "\
+~Version
+ VERS.   3.0 : CWLS LOG ASCII STANDARD - VERSION 3.0
+ WRAP.    NO : ONE LINE PER INTERVAL
+ DLM.  COMMA : DELIMITING CHARACTER";
+    let definition = "\
+~Tops_Definition
+ TOPN.  : CLASS {S}
+ TOPT.M : TOP DEPTH {F}
+ TOPB.M : BASE DEPTH {F}
+ CONF.  : PROBABILITY OF THE CLASS {F}
+~Tops_Data | Tops_Definition";
+    let mut text = format!("{head}\n{well}\n{definition}\n");
+    for bed in log.beds() {
+        if let Some(name) = bed.class.and_then(|class| log.classes().get(class)) {
+            let name = ascii(name).replace([',', '"'], "_");
+            let (top, bottom, confidence) = (bed.top, bed.bottom, bed.confidence);
+            text += &format!("{name},{top:.4},{bottom:.4},{confidence:.3}\n");
+        }
+    }
+    text
+}
+
+/// The section of the well, whose first depth, last depth and step these are.
+fn well_information(well: &str, [first, last, step]: [f64; 3]) -> String {
+    let mut text = format!(
+        "~Well information\n STRT.M {first:.4} : FIRST DEPTH\n STOP.M {last:.4} : LAST DEPTH\n \
+         STEP.M {step:.4} : STEP\n NULL.  {NULL} : NO VALUE\n WELL.  {} : WELL",
+        ascii(well)
+    );
+    for (name, what) in [
+        ("COMP", "COMPANY"),
+        ("FLD", "FIELD"),
+        ("LOC", "LOCATION"),
+        ("PROV", "PROVINCE"),
+        ("SRVC", "SERVICE COMPANY"),
+        ("DATE", "DATE"),
+        ("UWI", "UNIQUE WELL ID"),
+    ] {
+        text += &format!("\n {name}.  : {what}");
     }
     text
 }
@@ -158,6 +190,17 @@ mod tests {
         ] {
             assert!(text.contains(expected), "{expected} in {text}");
         }
+        let intervals = las_intervals(&log, "U1618A");
+        let (_, beds) = intervals
+            .split_once("~Tops_Data | Tops_Definition\n")
+            .unwrap();
+        let [first, second] = ["10.0050,10.1050", "10.2050,10.3050"];
+        assert_eq!(
+            beds,
+            format!("up arching,{first},0.700\nup arching,{second},0.700\n")
+        );
+        assert!(intervals.contains(" STOP.M 10.3050 :"), "{intervals}");
+
         let rows: Vec<&str> = text
             .lines()
             .skip_while(|line| !line.starts_with("~ASCII"))

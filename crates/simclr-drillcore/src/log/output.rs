@@ -12,7 +12,7 @@ use simclr_report::{Cell, Report, Svg, Table};
 use super::comparison::LogComparison;
 use super::depth_log::{Bed, DepthLog};
 use super::drawing::{Drawing, StripPicture};
-use super::las::las;
+use super::las::{las, las_intervals};
 use crate::error::{Error, Result, check};
 use crate::setters::setters;
 use crate::tiles::{Tile, data_uri, to_csv};
@@ -60,8 +60,9 @@ impl<'a> LogOutput<'a> {
     }
 
     /// Writes `log.csv` (top, bottom, class and confidence of each interval; gaps have no class),
-    /// `log.las`, `log.svg` (the whole hole) and `log.html` (also page by page, with photographs) into
-    /// the folder `dir`. Returns the figures against the truth, if that is known.
+    /// `log.las` (LAS 2.0, a line per step), `intervals.las` (LAS 3.0, a line per interval), `log.svg`
+    /// (the whole hole) and `log.html` (also page by page, with photographs) into the folder `dir`.
+    /// Returns the figures against the truth, if that is known.
     ///
     /// # Errors
     /// A setting out of range, a photograph of a tile that cannot be read, a true class that is none of
@@ -150,6 +151,10 @@ impl<'a> LogOutput<'a> {
         write_bytes(
             &dir.join("log.las"),
             las(log, &self.well, self.step).as_bytes(),
+        )?;
+        write_bytes(
+            &dir.join("intervals.las"),
+            las_intervals(log, &self.well).as_bytes(),
         )?;
         write_bytes(&dir.join("log.svg"), whole.as_bytes())?;
         report.write_page(dir, "log.html")?;
