@@ -27,10 +27,10 @@ fn options(dir: &Path, more: &str) -> Vec<String> {
     options.chain(words.map(str::to_owned)).collect()
 }
 
-/// Enough for the stand-in's batches, and for learning from labels to show.
+/// Where learning from labels has to show.
 const ENOUGH: &str = "--synthetic-images 240";
 /// Where only what comes out is looked at: self-supervision sees 90 images.
-const FEW: &str = "--synthetic-images 120 --train-batch-size 45";
+const FEW: &str = "--synthetic-images 120";
 
 /// How many folds the preset has.
 const FOLDS: usize = 3;
@@ -42,7 +42,7 @@ const PLAIN: &str = Study::UNTRAINED_PLAIN;
 #[test]
 fn experiment_1_probes_a_network_that_learned_elsewhere() {
     let dir = tempfile::tempdir().unwrap();
-    let more = format!("{ENOUGH} --label-fraction 1,0.25");
+    let more = format!("{FEW} --label-fraction 1,0.25");
     let arguments = exp1::Arguments::parse_from(options(dir.path(), &more));
     exp1::run(arguments, ProgressMode::Silent).unwrap();
     let methods = [UNTRAINED, PLAIN, "stand-in, self-supervised"];
@@ -277,7 +277,8 @@ fn experiment_2_has_three_presets() {
 #[test]
 fn a_class_that_is_not_there_is_noticed_before_the_work_begins() {
     let dir = tempfile::tempdir().unwrap();
-    let arguments = exp6::Arguments::parse_from(options(dir.path(), "--binary nobody"));
+    let arguments =
+        exp6::Arguments::parse_from(options(dir.path(), &format!("{FEW} --binary nobody")));
     let error = exp6::run(arguments, ProgressMode::Silent)
         .unwrap_err()
         .to_string();

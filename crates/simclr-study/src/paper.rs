@@ -18,7 +18,8 @@
 //! assert_eq!((quick.image_size(), quick.folds.to_string().starts_with("3 folds")), (32, true));
 //! ```
 
-use simclr_augment::Policy;
+use simclr_augment::ops::RandomCrop;
+use simclr_augment::{Crop, Policy};
 use simclr_eval::ProbeSuite;
 use simclr_eval::probes::{LinearProbe, LogisticProbe};
 use simclr_model::{Freeze, ResNetConfig, Stem};
@@ -183,22 +184,20 @@ pub fn with_adam(config: FineTuneConfig) -> FineTuneConfig {
 /// temperature), and Adam where whole networks learn from labels.
 pub fn tiny(paper: Protocol) -> Protocol {
     let continued = paper.freeze != [Freeze::None];
-    let (learning_rate, epochs) = if continued { (0.02, 2) } else { (0.075, 6) };
-    let schedule = paper.pretrain.schedule.clone();
-    let schedule = schedule
-        .with_learning_rate(learning_rate)
-        .with_scaling(LearningRateScaling::Sqrt)
-        .with_warmup_epochs(if continued { 0.2 } else { 1.0 })
-        .with_epochs(epochs);
-    let policy = paper.pretrain.policy.clone().with_flip_up_down(0.5);
+    let mut policy = paper.pretrain.policy.clone().with_flip_up_down(0.5);
+    // In few steps a network learns more from views that show a third of the picture or more.
+    policy.crop = Crop::Random(RandomCrop::default().with_area((0.3, 1.0)));
     let mut pretrain = paper
         .pretrain
         .with_encoder(ResNetConfig::depth(18))
         .with_policy(policy)
-        .with_schedule(schedule)
-        .with_batch_size(100)
+        .with_small_batches(if continued { 2 } else { 6 })
+        .with_batch_size(50)
         .with_image_size(32);
-    pretrain.loss.temperature = 0.2;
+    if continued {
+        pretrain.schedule.learning_rate = 0.02;
+        pretrain.schedule.warmup_epochs = 0.2;
+    }
     // The ImageNet stem is coarser than the CIFAR one, and sixteen times as fast.
     pretrain.encoder.stem = Stem::ImageNet;
     let mut supervised = with_adam(paper.supervised).with_image_size(32);
