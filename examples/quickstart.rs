@@ -142,9 +142,9 @@ impl Arguments {
             .with_seed(Seed(self.seed))
             .with_small_batches(self.train_epochs);
         // In few steps a network learns more from views that show a third of the core or more.
-        let crop = RandomCrop::default().with_area((0.3, 1.0));
-        config.policy = config.policy.clone().with_flip_up_down(0.5);
-        config.policy.crop = Crop::Random(crop);
+        let crop = Crop::Random(RandomCrop::default().with_area((0.3, 1.0)));
+        let policy = config.policy.clone();
+        config.policy = policy.with_crop(crop).with_flip_up_down(0.5);
         // The ImageNet stem is coarser than the CIFAR one, and sixteen times as fast.
         config.encoder.stem = Stem::ImageNet;
         let pretrain = Pretrain::new(config)

@@ -88,6 +88,7 @@ impl Columns<'_> {
     }
 
     fn numbers<'a>(&mut self, numbers: impl Iterator<Item = &'a Value>) -> AnyResult {
+        // JSON lines hold NaN as null.
         let numbers = numbers.map(|number| number.as_f64().unwrap_or(f64::NAN));
         self.write::<DoubleType>(&Vec::from_iter(numbers), None)
     }

@@ -184,9 +184,10 @@ pub fn with_adam(config: FineTuneConfig) -> FineTuneConfig {
 /// temperature), and Adam where whole networks learn from labels.
 pub fn tiny(paper: Protocol) -> Protocol {
     let continued = paper.freeze != [Freeze::None];
-    let mut policy = paper.pretrain.policy.clone().with_flip_up_down(0.5);
     // In few steps a network learns more from views that show a third of the picture or more.
-    policy.crop = Crop::Random(RandomCrop::default().with_area((0.3, 1.0)));
+    let crop = Crop::Random(RandomCrop::default().with_area((0.3, 1.0)));
+    let policy = paper.pretrain.policy.clone();
+    let policy = policy.with_crop(crop).with_flip_up_down(0.5);
     let mut pretrain = paper
         .pretrain
         .with_encoder(ResNetConfig::depth(18))

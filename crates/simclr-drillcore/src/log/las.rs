@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use super::depth_log::DepthLog;
+use super::depth_log::{Bed, DepthLog};
 
 /// Stands where there is no value.
 const NULL: f64 = -999.25;
@@ -51,14 +51,11 @@ pub(super) fn las(log: &DepthLog, well: &str, step: f64) -> String {
     line(format_args!(
         "Intervals: top (m), bottom (m), class, confidence"
     ));
-    for bed in log.beds() {
-        if let Some(name) = bed.class.and_then(|class| log.classes().get(class)) {
-            let name = ascii(name);
-            line(format_args!(
-                "{:.4} {:.4} {name} {:.3}",
-                bed.top, bed.bottom, bed.confidence
-            ));
-        }
+    for (bed, name) in named_beds(log) {
+        line(format_args!(
+            "{:.4} {:.4} {name} {:.3}",
+            bed.top, bed.bottom, bed.confidence
+        ));
     }
     line(format_args!("~ASCII DEPT CLASS CONF {}", names.join(" ")));
     for index in first..=last.max(first) {
@@ -96,14 +93,18 @@ pub(super) fn las_intervals(log: &DepthLog, well: &str) -> String {
  CONF.  : PROBABILITY OF THE CLASS {F}
 ~Tops_Data | Tops_Definition";
     let mut text = format!("{head}\n{well}\n{definition}\n");
-    for bed in log.beds() {
-        if let Some(name) = bed.class.and_then(|class| log.classes().get(class)) {
-            let name = ascii(name).replace([',', '"'], "_");
-            let (top, bottom, confidence) = (bed.top, bed.bottom, bed.confidence);
-            text += &format!("{name},{top:.4},{bottom:.4},{confidence:.3}\n");
-        }
+    for (bed, name) in named_beds(log) {
+        let name = name.replace([',', '"'], "_");
+        let (top, bottom, confidence) = (bed.top, bed.bottom, bed.confidence);
+        text += &format!("{name},{top:.4},{bottom:.4},{confidence:.3}\n");
     }
     text
+}
+
+/// The intervals that have a class, and its name as [`ascii`].
+fn named_beds(log: &DepthLog) -> impl Iterator<Item = (&Bed, String)> {
+    let beds = log.beds().iter();
+    beds.filter_map(|bed| Some((bed, ascii(log.classes().get(bed.class?)?))))
 }
 
 /// The section of the well, whose first depth, last depth and step these are.
