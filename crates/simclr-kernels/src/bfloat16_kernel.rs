@@ -17,7 +17,7 @@ pub enum BFloat16Kernel {
     /// Tiles of AMX, with Linux on Intel's servers since Sapphire Rapids.
     Amx,
     /// Products of pairs by AVX512-BF16, at [`SimdLevel::Avx512`]; at [`SimdLevel::Portable`]
-    /// their twin in f32 arithmetic. Gradients of kernels stay in single precision.
+    /// their twin in f32 arithmetic.
     Avx512Bf16,
     /// The twin of [`BFloat16Kernel::Amx`] in f32 arithmetic, on any processor: the same sums in
     /// the same order, at about the speed of f32.

@@ -21,9 +21,11 @@ pub enum Precision {
     /// training and embedding, not where results are compared with f32.
     ///
     /// It applies to outputs and gradients of convolutions with at least 16 input channels and
-    /// even numbers of channels, which are then computed directly: of a ResNet all but the first
-    /// one. Dense layers stay in single precision, and so do kernel gradients with
-    /// [`BFloat16Kernel::Avx512Bf16`](crate::BFloat16Kernel::Avx512Bf16).
+    /// even numbers of channels: of a ResNet all but the first one. Dense layers stay in single
+    /// precision. With [`BFloat16Kernel::Avx512Bf16`](crate::BFloat16Kernel::Avx512Bf16) 3x3
+    /// convolutions of stride 1 are computed in Winograd's form, unless the
+    /// [`ConvolutionMethod`](crate::ConvolutionMethod) is the direct one: what is rounded are sums
+    /// of four numbers, and the error is up to 5/3 of that of the direct form.
     BFloat16,
 }
 

@@ -7,6 +7,7 @@ use pulp::x86::V4;
 use super::blocks::BlockMut;
 use super::level::{has_avx512_bf16, unsupported};
 use super::microkernel::{Terms, multiply_tiles};
+use super::outer_product::{OuterProducts, add_tile};
 use super::row_table::RowTable;
 use super::tile_epilogue::TileEpilogue;
 
@@ -49,4 +50,33 @@ pub(super) fn multiply<E: TileEpilogue>(
     };
     // SAFETY: the processor has what the function is compiled for.
     unsafe { multiply_compiled(simd, table, panels, block, epilogues) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx512bf16")]
+fn add_outer_products_compiled(
+    simd: V4,
+    products: OuterProducts<'_>,
+    target: &mut [f32],
+    stride: usize,
+    size: (usize, usize),
+) {
+    match products.tile_rows {
+        12 => add_tile::<V4, DotProducts, 12, 2>(simd, products, target, stride, size),
+        8 => add_tile::<V4, DotProducts, 8, 2>(simd, products, target, stride, size),
+        rows => unsupported((16, rows, 0)),
+    }
+}
+
+/// [`add_outer_products`](super::add_outer_products) for pairs.
+pub(super) fn add_outer_products(
+    products: OuterProducts<'_>,
+    target: &mut [f32],
+    stride: usize,
+    size: (usize, usize),
+) {
+    let Some(simd) = V4::try_new().filter(|_| has_avx512_bf16()) else {
+        unsupported((16, products.tile_rows, 0))
+    };
+    // SAFETY: the processor has what the function is compiled for.
+    unsafe { add_outer_products_compiled(simd, products, target, stride, size) }
 }

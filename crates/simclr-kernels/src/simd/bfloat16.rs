@@ -24,6 +24,34 @@ pub(crate) fn round_to_pairs(values: impl Iterator<Item = f32>, pairs: &mut [f32
     }
 }
 
+/// Rounds the numbers of two rows, and pairs each of the first with the one below it.
+#[inline(always)]
+pub(crate) fn pair(first: &[f32], second: &[f32], pairs: &mut [f32]) {
+    for (pair, (&first, &second)) in pairs.iter_mut().zip(first.iter().zip(second)) {
+        let ([a, b], [c, d]) = (rounded(first).to_ne_bytes(), rounded(second).to_ne_bytes());
+        *pair = f32::from_ne_bytes([a, b, c, d]);
+    }
+}
+
+/// As [`pair`], for vectors.
+#[inline(always)]
+pub(crate) fn pair_vectors<S: Simd>(simd: S, first: S::f32s, second: S::f32s) -> S::f32s {
+    let first = simd.wrapping_dyn_shr_u32s(rounded_vector(simd, first), simd.splat_u32s(16));
+    let second = simd.and_u32s(rounded_vector(simd, second), simd.splat_u32s(0xffff_0000));
+    simd.transmute_f32s_u32s(simd.or_u32s(first, second))
+}
+
+/// [`rounded`] numbers in the upper halves, anything in the lower ones.
+#[inline(always)]
+fn rounded_vector<S: Simd>(simd: S, values: S::f32s) -> S::u32s {
+    let bits = simd.transmute_u32s_f32s(values);
+    let last = simd.wrapping_dyn_shr_u32s(bits, simd.splat_u32s(16));
+    let last = simd.and_u32s(last, simd.splat_u32s(1));
+    let nearest = simd.add_u32s(bits, simd.add_u32s(last, simd.splat_u32s(0x7fff)));
+    let quiet = simd.or_u32s(bits, simd.splat_u32s(0x0040_0000));
+    simd.select_u32s(simd.equal_f32s(values, values), nearest, quiet)
+}
+
 /// Rounds rows and pairs the first with the second, the third with the fourth and so on;
 /// a last one without a partner with zeros. The pairs are in the front half afterwards.
 #[inline(always)]
@@ -31,10 +59,7 @@ pub(crate) fn pair_rows<const WIDTH: usize>(rows: &mut [[f32; WIDTH]]) {
     for index in 0..rows.len().div_ceil(2) {
         let first = rows[2 * index];
         let second = rows.get(2 * index + 1).copied().unwrap_or([0.0; WIDTH]);
-        for (pair, (first, second)) in rows[index].iter_mut().zip(first.into_iter().zip(second)) {
-            let ([a, b], [c, d]) = (rounded(first).to_ne_bytes(), rounded(second).to_ne_bytes());
-            *pair = f32::from_ne_bytes([a, b, c, d]);
-        }
+        pair(&first, &second, &mut rows[index]);
     }
 }
 
@@ -70,6 +95,8 @@ pub(super) fn halves<S: Simd>(simd: S, pairs: S::f32s) -> (S::f32s, S::f32s) {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::level::SimdLevel;
+    use super::super::vector::{load_from, store_to};
     use super::*;
 
     /// By the distance to both neighbours, in f64.
@@ -105,6 +132,35 @@ mod tests {
         assert!(number(rounded(f32::from_bits(0xffff_ffff))).is_nan());
         assert_eq!(number(rounded(f32::NEG_INFINITY)), f32::NEG_INFINITY);
         assert_eq!(number(rounded(f32::MAX)), f32::INFINITY);
+    }
+
+    #[test]
+    fn vectors_are_paired_as_slices_are() {
+        struct Both<'a>(&'a [f32], &'a [f32]);
+
+        impl pulp::WithSimd for Both<'_> {
+            type Output = Vec<f32>;
+
+            fn with_simd<S: Simd>(self, simd: S) -> Vec<f32> {
+                let mut pairs = vec![0.0; self.0.len()];
+                for start in (0..pairs.len()).step_by(S::F32_LANES) {
+                    let [first, second] = [self.0, self.1].map(|x| load_from::<S>(&x[start..]));
+                    store_to::<S>(&mut pairs[start..], pair_vectors(simd, first, second));
+                }
+                pairs
+            }
+        }
+
+        let first: Vec<f32> = (0..64).map(|k| (k as f32 - 30.0) / 77.0).collect();
+        let mut second: Vec<f32> = first.iter().map(|x| x * 1e30).collect();
+        second[..3].copy_from_slice(&[f32::NAN, f32::INFINITY, f32::MAX]);
+        let mut expected = vec![0.0; 64];
+        pair(&first, &second, &mut expected);
+        for level in SimdLevel::available() {
+            let pairs = level.run(Both(&first, &second));
+            let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(&pairs), bits(&expected), "{level}");
+        }
     }
 
     #[test]

@@ -24,7 +24,7 @@ mod transpose;
 mod vector;
 
 pub(crate) use amx::Amx;
-pub(crate) use bfloat16::{interleave, pair_rows, round_to_pairs};
+pub(crate) use bfloat16::{interleave, pair, pair_rows, pair_vectors, round_to_pairs};
 pub(crate) use blocks::{BlockMut, fill_beside, fill_blocks, whole};
 pub use level::SimdLevel;
 pub(crate) use level::{SIMD_LEVEL, WIDEST, fn_per_level, has_avx512_bf16, is_intel};

@@ -27,13 +27,19 @@ impl Operands {
         }
     }
 
+    /// How many numbers take the place of one f32.
+    #[inline(always)]
+    pub(crate) fn numbers(self) -> usize {
+        match self {
+            Self::Single => 1,
+            Self::Pairs | Self::Tiles(_) => 2,
+        }
+    }
+
     /// The places of f32 that so many numbers take.
     #[inline(always)]
     pub(crate) fn places(self, numbers: usize) -> usize {
-        match self {
-            Self::Single => numbers,
-            Self::Pairs | Self::Tiles(_) => numbers.div_ceil(2),
-        }
+        numbers.div_ceil(self.numbers())
     }
 
     /// The rows of a panel for so many places of a row of the left operand: zeros behind the last

@@ -2,7 +2,12 @@
 
 use pulp::Simd;
 
+#[cfg(target_arch = "x86_64")]
+use super::avx512_bf16;
 use super::level::{SimdLevel, WIDEST, unsupported};
+use super::microkernel::{Numbers, Terms};
+use super::operands::Operands;
+use super::pairs::Pairs;
 use super::vector::{load, store};
 
 /// Elements of the largest tile at any level: what partial tiles are computed in.
@@ -26,10 +31,12 @@ impl FilterTile {
     }
 }
 
-/// The operands of a sum of outer products over some pixels.
+/// The operands of a sum of outer products over some pixels, or pairs of pixels.
 #[derive(Clone, Copy)]
 pub(crate) struct OuterProducts<'a> {
-    /// How many pixels.
+    /// What the numbers are; not in tiles.
+    pub(crate) operands: Operands,
+    /// How many pixels or pairs.
     pub(crate) count: usize,
     /// The first pixel's left numbers; those of the next one lie `left_stride` further on.
     pub(crate) left: &'a [f32],
@@ -45,22 +52,35 @@ pub(crate) struct OuterProducts<'a> {
 #[inline(always)]
 pub(crate) fn add_outer_products<S: Simd>(
     simd: S,
-    operands: OuterProducts<'_>,
+    products: OuterProducts<'_>,
     target: &mut [f32],
     stride: usize,
     size: (usize, usize),
 ) {
-    match (S::F32_LANES, operands.tile_rows) {
-        (16, 12) => add_tile::<S, 12, 2>(simd, operands, target, stride, size),
-        (16, 8) => add_tile::<S, 8, 2>(simd, operands, target, stride, size),
-        (8, 6) => add_tile::<S, 6, 2>(simd, operands, target, stride, size),
-        (4, 6) => add_tile::<S, 6, 4>(simd, operands, target, stride, size),
-        (lanes, rows) => unsupported((lanes, rows, 0)),
+    match (S::F32_LANES, products.tile_rows, products.operands) {
+        (16, 12, Operands::Single) => {
+            add_tile::<S, Numbers, 12, 2>(simd, products, target, stride, size)
+        }
+        (16, 8, Operands::Single) => {
+            add_tile::<S, Numbers, 8, 2>(simd, products, target, stride, size)
+        }
+        (8, 6, Operands::Single) => {
+            add_tile::<S, Numbers, 6, 2>(simd, products, target, stride, size)
+        }
+        (4, 6, Operands::Single) => {
+            add_tile::<S, Numbers, 6, 4>(simd, products, target, stride, size)
+        }
+        #[cfg(target_arch = "x86_64")]
+        (16, .., Operands::Pairs) => {
+            avx512_bf16::add_outer_products(products, target, stride, size)
+        }
+        (8, 6, Operands::Pairs) => add_tile::<S, Pairs, 6, 2>(simd, products, target, stride, size),
+        (lanes, rows, _) => unsupported((lanes, rows, 0)),
     }
 }
 
 #[inline(always)]
-fn add_tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
+pub(super) fn add_tile<S: Simd, T: Terms<S>, const ROWS: usize, const VECTORS: usize>(
     simd: S,
     operands: OuterProducts<'_>,
     target: &mut [f32],
@@ -94,7 +114,7 @@ fn add_tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
             for (row, sums) in sums.iter_mut().enumerate() {
                 let factor = simd.splat_f32s(*a.add(row));
                 for (sum, &value) in sums.iter_mut().zip(&values) {
-                    *sum = simd.mul_add_e_f32s(factor, value, *sum);
+                    *sum = T::add(simd, factor, value, *sum);
                 }
             }
             b = b.add(width);

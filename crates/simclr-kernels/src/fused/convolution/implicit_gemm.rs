@@ -229,8 +229,8 @@ impl<'t> Task<'t, '_> {
                 images.start * grid.pixels()..images.end * grid.pixels()
             }
         };
-        let taps = grid.rows.taps.len() * grid.columns.taps.len();
-        let mut table = RowTable::new(product.level, product.operands, taps, run);
+        let taps = grid.taps();
+        let mut table = RowTable::new(product.level, product.operands, taps.len(), run);
         if product.is_pointwise() {
             let first = (self.first_pixel - skipped) * channels;
             table.extend_adjacent(&source[first..][..self.block.rows() * channels]);
@@ -243,7 +243,7 @@ impl<'t> Task<'t, '_> {
         };
         table.extend(positions.iter().map(target), self.zeros, |pixel, tap| {
             let (image, row, column) = positions[pixel];
-            let (row_tap, column_tap) = grid.tap(tap);
+            let (row_tap, column_tap) = taps[tap];
             let row = grid.rows.input(row, row_tap, height)?;
             let column = grid.columns.input(column, column_tap, width)?;
             let pixel = (image * height + row) * width + column - skipped;

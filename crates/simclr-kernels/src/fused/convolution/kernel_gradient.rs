@@ -13,12 +13,13 @@ use crate::fused::affine::scale_shift_relu_row;
 use crate::fused::chunks::ranges;
 use crate::memory::{Buffer, gradient_buffer, zeros};
 use crate::simd::{
-    FilterTile, OuterProducts, Scratch, SimdLevel, add_outer_products, odd_lines, prefetch,
+    FilterTile, Operands, OuterProducts, Scratch, SimdLevel, add_outer_products, odd_lines, pair,
+    prefetch,
 };
 
-/// Pixels that are packed at a time: a panel of them stays in the first-level cache, all
-/// that is packed of them, and the next ones, in the second-level cache.
-const PACKED_PIXELS: usize = 64;
+/// Pixels, or pairs of them, that are packed at a time: a panel of them stays in the first-level
+/// cache, all that is packed of them, and the next ones, in the second-level cache.
+const PACKED_STEPS: usize = 64;
 
 /// Rows and columns of the kernel that a task is about, at most: so many that each packed
 /// number is used often, so few that the sums stay in the second-level cache.
@@ -35,9 +36,11 @@ const SUM_ROWS: usize = 64;
 /// on the number of threads.
 const TASKS: usize = 24;
 
-/// `dkernel[k, o] = Σ over pixels of columns[pixel, k] dy[pixel, o]`.
+/// `dkernel[k, o] = Σ over pixels of columns[pixel, k] dy[pixel, o]`, of numbers or of pairs that
+/// two pixels' numbers are rounded to.
 pub(super) fn gradient(
     convolution: &Convolution,
+    operands: Operands,
     grid: &StridedGrid,
     x: Input<'_>,
     dy: &[f32],
@@ -45,6 +48,7 @@ pub(super) fn gradient(
     let level = convolution.options.level;
     let plan = Plan {
         level,
+        operands,
         grid,
         x,
         dy,
@@ -122,6 +126,7 @@ fn add_up(
 
 struct Plan<'a> {
     level: SimdLevel,
+    operands: Operands,
     grid: &'a StridedGrid,
     x: Input<'a>,
     dy: &'a [f32],
@@ -147,12 +152,15 @@ impl Piece {
 }
 
 impl Plan<'_> {
-    /// Where the run of a pixel begins at a tap; `None` in the padding.
+    /// Where the run of a pixel (image, row, column) begins at a tap (row, column); `None` in the
+    /// padding.
     #[inline(always)]
-    fn run_start(&self, pixel: usize, tap: usize) -> Option<usize> {
+    fn run_start(
+        &self,
+        (image, row, column): (usize, usize, usize),
+        (row_tap, column_tap): (usize, usize),
+    ) -> Option<usize> {
         let (height, width) = self.source_size;
-        let (row_tap, column_tap) = self.grid.tap(tap);
-        let (image, row, column) = self.grid.position(pixel);
         let row = self.grid.rows.input(row, row_tap, height)?;
         let column = self.grid.columns.input(column, column_tap, width)?;
         Some(((image * height + row) * width + column) * self.channels)
@@ -208,9 +216,9 @@ impl WithSimd for Task<'_, '_> {
         // Taken out, because a closure would not be compiled for the level.
         let [mut left, mut right] = PACKED.take();
         let mut starts: Vec<Option<usize>> = Vec::new();
-        for first in self.pixels.clone().step_by(PACKED_PIXELS) {
-            let pixels = first..self.pixels.end.min(first + PACKED_PIXELS);
-            let count = pixels.len();
+        for first in self.pixels.clone().step_by(self.packed_pixels()) {
+            let pixels = self.pixels_from(first);
+            let count = self.plan.operands.places(pixels.len());
             let right = right.room(columns.div_ceil(width) * width * count);
             let left_stride = odd_lines(self.piece.tiles(tile_rows) * tile_rows);
             let left = left.room(left_stride * count);
@@ -218,9 +226,9 @@ impl WithSimd for Task<'_, '_> {
                 32 => self.pack_gradients::<32>(pixels.clone(), right),
                 _ => self.pack_gradients::<16>(pixels.clone(), right),
             }
-            self.pack_inputs(pixels, &mut starts, tile_rows, left_stride, left);
+            self.pack_inputs(pixels.clone(), &mut starts, tile_rows, left_stride, left);
             let panels = right.chunks_exact(count * width);
-            let mut next = self.next_pixels(first, panels.len() * self.piece.tiles(tile_rows));
+            let mut next = self.next_pixels(pixels.end, panels.len() * self.piece.tiles(tile_rows));
             for (panel, column) in panels.zip((0..columns).step_by(width)) {
                 let (mut row, mut place) = (0, 0);
                 for (_, of_tap) in &self.piece.0 {
@@ -228,7 +236,8 @@ impl WithSimd for Task<'_, '_> {
                         if let Some(pixels) = next.next() {
                             self.prefetch(pixels);
                         }
-                        let operands = OuterProducts {
+                        let products = OuterProducts {
+                            operands: self.plan.operands,
                             count,
                             left: &left[place..],
                             left_stride,
@@ -238,7 +247,7 @@ impl WithSimd for Task<'_, '_> {
                         let rows = tile_rows.min(of_tap.end - start);
                         let size = (rows, width.min(columns - column));
                         let target = &mut sums[row * columns + column..];
-                        add_outer_products(simd, operands, target, columns, size);
+                        add_outer_products(simd, products, target, columns, size);
                         row += rows;
                         place += tile_rows;
                     }
@@ -251,11 +260,21 @@ impl WithSimd for Task<'_, '_> {
 }
 
 impl Task<'_, '_> {
-    /// The pixels that are packed after those from `first` on, in `count` ranges.
+    #[inline(always)]
+    fn packed_pixels(&self) -> usize {
+        PACKED_STEPS * self.plan.operands.numbers()
+    }
+
+    /// The pixels that are packed together, from `first` on.
+    #[inline(always)]
+    fn pixels_from(&self, first: usize) -> Range<usize> {
+        first..self.pixels.end.min(first + self.packed_pixels())
+    }
+
+    /// The pixels that are packed from `first` on, in `count` ranges.
     #[inline(always)]
     fn next_pixels(&self, first: usize, count: usize) -> impl Iterator<Item = Range<usize>> {
-        let start = self.pixels.end.min(first + PACKED_PIXELS);
-        let end = self.pixels.end.min(start + PACKED_PIXELS);
+        let Range { start, end } = self.pixels_from(first);
         let step = (end - start).div_ceil(count).max(1);
         (start..end)
             .step_by(step)
@@ -274,27 +293,49 @@ impl Task<'_, '_> {
         let Some((tap, rows)) = self.piece.0.first() else {
             return;
         };
-        for start in pixels.filter_map(|pixel| plan.run_start(pixel, *tap)) {
+        let tap = plan.grid.tap(*tap);
+        let start = |pixel| plan.run_start(plan.grid.position(pixel), tap);
+        for start in pixels.filter_map(start) {
             prefetch(&plan.x.values[start + rows.start..start + rows.end]);
         }
     }
 
-    /// `dy` of some pixels: `[panel, pixel, column of the panel]`.
+    /// `dy` of some pixels: `[panel, pixel or pair, column of the panel]`.
     #[inline(always)]
     fn pack_gradients<const WIDTH: usize>(&self, pixels: Range<usize>, packed: &mut [f32]) {
-        let count = pixels.len();
+        let operands = self.plan.operands;
+        let count = operands.places(pixels.len());
         let (packed, _) = packed.as_chunks_mut::<WIDTH>();
-        for (index, pixel) in pixels.enumerate() {
+        let of_pixel = |pixel: usize| {
             let start = pixel * self.plan.outputs;
-            let source = &self.plan.dy[start + self.columns.start..start + self.columns.end];
-            let (whole, rest) = source.as_chunks::<WIDTH>();
-            for (panel, source) in whole.iter().enumerate() {
-                packed[panel * count + index] = *source;
+            &self.plan.dy[start + self.columns.start..start + self.columns.end]
+        };
+        for (index, pixel) in pixels.clone().step_by(operands.numbers()).enumerate() {
+            let first = of_pixel(pixel);
+            let second = if pixel + 1 < pixels.end {
+                of_pixel(pixel + 1)
+            } else {
+                &[0.0; TASK_COLUMNS]
+            };
+            let (whole, rest) = first.as_chunks::<WIDTH>();
+            let (below, _) = second.as_chunks::<WIDTH>();
+            for (panel, (first, second)) in whole.iter().zip(below).enumerate() {
+                let target = &mut packed[panel * count + index];
+                match operands {
+                    Operands::Single => *target = *first,
+                    Operands::Pairs | Operands::Tiles(_) => pair(first, second, target),
+                }
             }
             if !rest.is_empty() {
                 let target = &mut packed[whole.len() * count + index];
-                target[..rest.len()].copy_from_slice(rest);
                 target[rest.len()..].fill(0.0);
+                let target = &mut target[..rest.len()];
+                match operands {
+                    Operands::Single => target.copy_from_slice(rest),
+                    Operands::Pairs | Operands::Tiles(_) => {
+                        pair(rest, &second[whole.len() * WIDTH..], target);
+                    }
+                }
             }
         }
     }
@@ -311,8 +352,15 @@ impl Task<'_, '_> {
         packed: &mut [f32],
     ) {
         let mut first = 0;
+        let positions = self.plan.grid.positions(pixels);
         for (tap, rows) in &self.piece.0 {
-            self.find_runs(pixels.clone(), *tap, starts);
+            let tap = self.plan.grid.tap(*tap);
+            starts.clear();
+            starts.extend(
+                positions
+                    .iter()
+                    .map(|&pixel| self.plan.run_start(pixel, tap)),
+            );
             let targets = packed.chunks_exact_mut(stride);
             let targets = targets.map(|pixel| &mut pixel[first..first + rows.len()]);
             self.pack_runs(starts, rows.clone(), targets);
@@ -320,14 +368,7 @@ impl Task<'_, '_> {
         }
     }
 
-    /// Where the run of each pixel begins at a tap; `None` in the padding.
-    #[inline(always)]
-    fn find_runs(&self, pixels: Range<usize>, tap: usize, starts: &mut Vec<Option<usize>>) {
-        starts.clear();
-        starts.extend(pixels.map(|pixel| self.plan.run_start(pixel, tap)));
-    }
-
-    /// Some numbers of each pixel's run, after scale, shift and ReLU if there are any. What is padding is zero.
+    /// Some numbers of each pixel's run, or of each pair of pixels.
     #[inline(always)]
     fn pack_runs<'p>(
         &self,
@@ -335,23 +376,38 @@ impl Task<'_, '_> {
         rows: Range<usize>,
         targets: impl Iterator<Item = &'p mut [f32]>,
     ) {
-        let Input { values, affine } = self.plan.x;
-        for (start, target) in starts.iter().zip(targets) {
-            let Some(start) = start else {
-                target.fill(0.0);
-                continue;
-            };
-            let source = &values[start + rows.start..start + rows.end];
-            match affine {
-                None => target.copy_from_slice(source),
-                Some((scale, shift)) => {
-                    scale_shift_relu_row(
-                        source,
-                        &scale[rows.clone()],
-                        &shift[rows.clone()],
-                        target,
-                    );
+        match self.plan.operands {
+            Operands::Single => {
+                for (start, target) in starts.iter().zip(targets) {
+                    self.copy_run(*start, rows.clone(), target);
                 }
+            }
+            Operands::Pairs | Operands::Tiles(_) => {
+                let mut lines = [[0.0; TASK_ROWS]; 2];
+                for (pixels, target) in starts.chunks(2).zip(targets) {
+                    for (index, line) in lines.iter_mut().enumerate() {
+                        let start = pixels.get(index).copied().flatten();
+                        self.copy_run(start, rows.clone(), &mut line[..rows.len()]);
+                    }
+                    pair(&lines[0], &lines[1], target);
+                }
+            }
+        }
+    }
+
+    /// Some numbers of a pixel's run, after scale, shift and ReLU if there are any. What is
+    /// padding is zero.
+    #[inline(always)]
+    fn copy_run(&self, start: Option<usize>, rows: Range<usize>, target: &mut [f32]) {
+        let Input { values, affine } = self.plan.x;
+        let Some(start) = start else {
+            return target.fill(0.0);
+        };
+        let source = &values[start + rows.start..start + rows.end];
+        match affine {
+            None => target.copy_from_slice(source),
+            Some((scale, shift)) => {
+                scale_shift_relu_row(source, &scale[rows.clone()], &shift[rows], target);
             }
         }
     }

@@ -128,29 +128,30 @@ impl Convolution {
         .0
     }
 
-    /// `dkernel[k, o] = Σ over p of columns[p, k] dy[p, o]`, in single precision unless the
-    /// operands are multiplied in tiles.
+    /// `dkernel[k, o] = Σ over p of columns[p, k] dy[p, o]`.
     pub(super) fn backward_kernel(&self, x: Input<'_>, dy: &[f32]) -> Vec<f32> {
         count_operations(self.operations());
         if small_input::is_small(self) {
             let x = x.computed(self.options.level);
             let (padded, convolution) = small_input::padded(self, &x);
             let grid = StridedGrid::merged(&convolution.windows);
-            return kernel_gradient::gradient(&convolution, &grid, Input::plain(&padded), dy);
+            let x = Input::plain(&padded);
+            return kernel_gradient::gradient(&convolution, Operands::Single, &grid, x, dy);
         }
         let grid = StridedGrid::forward(&self.windows);
-        if let Operands::Tiles(unit) = self.operands() {
+        let operands = self.operands();
+        if let Operands::Tiles(unit) = operands {
             return tile_kernel_gradient::gradient(self, unit, &grid, x, dy);
         }
         if self.suits_winograd() {
             return winograd::kernel_gradient(self, x, dy);
         }
-        kernel_gradient::gradient(self, &grid, x, dy)
+        kernel_gradient::gradient(self, operands, &grid, x, dy)
     }
 
     /// Whether Winograd's form computes maps.
     fn is_winograd(&self) -> bool {
-        self.operands() == Operands::Single && self.suits_winograd()
+        !matches!(self.operands(), Operands::Tiles(_)) && self.suits_winograd()
     }
 
     fn suits_winograd(&self) -> bool {

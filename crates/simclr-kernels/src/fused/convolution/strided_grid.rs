@@ -120,6 +120,12 @@ impl StridedGrid {
         (tap / columns, tap % columns)
     }
 
+    /// (row tap, column tap) of all taps of this grid.
+    pub(super) fn taps(&self) -> Vec<(usize, usize)> {
+        let count = self.rows.taps.len() * self.columns.taps.len();
+        (0..count).map(|tap| self.tap(tap)).collect()
+    }
+
     /// The numbers of this grid's taps within the kernel.
     pub(super) fn kernel_taps(&self) -> Vec<usize> {
         let columns = &self.columns.taps;

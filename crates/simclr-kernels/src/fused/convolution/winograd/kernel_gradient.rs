@@ -6,17 +6,18 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::tiles::{POSITIONS, Tiles, stride};
-use super::transform::{self, Places};
+use super::transform::{self, Partner, Places};
 use crate::fused::chunks::ranges;
 use crate::fused::convolution::input::Input;
 use crate::fused::convolution::sizes::Convolution;
 use crate::memory::{Buffer, gradient_buffer, zeros};
 use crate::simd::{
-    FilterTile, OuterProducts, SimdLevel, add_outer_products, fn_per_level, load, odd_lines, store,
+    FilterTile, Operands, OuterProducts, SimdLevel, add_outer_products, fn_per_level, load,
+    odd_lines, store,
 };
 
-/// Tiles that are transformed at a time.
-const BLOCK_TILES: usize = 64;
+/// Tiles, or pairs of them, that are transformed at a time.
+const BLOCK_STEPS: usize = 64;
 
 /// Inputs and outputs of a task: with the tiles, what the second-level cache holds.
 const TASK_INPUTS: usize = 128;
@@ -49,6 +50,7 @@ pub(in crate::fused::convolution) fn kernel_gradient(
             let (piece, part) = (task / part.len(), &part[task % part.len()]);
             level.run(Task {
                 level,
+                operands: convolution.operands(),
                 grid: tiles,
                 x,
                 dy,
@@ -126,6 +128,7 @@ fn line(rows: usize) -> usize {
 
 struct Task<'a> {
     level: SimdLevel,
+    operands: Operands,
     grid: Tiles,
     x: Input<'a>,
     dy: &'a [f32],
@@ -147,10 +150,12 @@ impl WithSimd for Task<'_> {
         let line = line(rows);
         let mut sums = zeros(POSITIONS * rows * columns);
         let (mut inputs, mut gradients) = (Vec::new(), Vec::new());
-        for first in self.tiles.clone().step_by(BLOCK_TILES) {
-            let count = BLOCK_TILES.min(self.tiles.end - first);
-            self.transform_inputs(simd, first, count, &mut inputs);
-            self.transform_gradients(simd, first, count, width, &mut gradients);
+        let block_tiles = BLOCK_STEPS * self.operands.numbers();
+        for first in self.tiles.clone().step_by(block_tiles) {
+            let tiles = first..self.tiles.end.min(first + block_tiles);
+            let count = self.operands.places(tiles.len());
+            self.transform_inputs(simd, tiles.clone(), &mut inputs);
+            self.transform_gradients(simd, tiles, width, &mut gradients);
             let panels = columns.div_ceil(width);
             for position in 0..POSITIONS {
                 let inputs = &inputs[position * stride(count * line)..][..count * line];
@@ -158,7 +163,8 @@ impl WithSimd for Task<'_> {
                 for row in (0..rows).step_by(tile_rows) {
                     let row_count = tile_rows.min(rows - row);
                     for (panel, column) in (0..columns).step_by(width).enumerate() {
-                        let operands = OuterProducts {
+                        let products = OuterProducts {
+                            operands: self.operands,
                             count,
                             left: &inputs[row..],
                             left_stride: line,
@@ -167,7 +173,7 @@ impl WithSimd for Task<'_> {
                         };
                         let size = (row_count, width.min(columns - column));
                         let target = &mut sums[(position * rows + row) * columns + column..];
-                        add_outer_products(simd, operands, target, columns, size);
+                        add_outer_products(simd, products, target, columns, size);
                     }
                 }
             }
@@ -177,65 +183,83 @@ impl WithSimd for Task<'_> {
 }
 
 impl Task<'_> {
-    /// `[position, tile, row]`, a line of them for each tile.
+    /// `[position, tile or pair, row]`, a line of them for each tile or pair.
     #[inline(always)]
-    fn transform_inputs<S: Simd>(
-        &self,
-        simd: S,
-        first: usize,
-        count: usize,
-        target: &mut Vec<f32>,
-    ) {
+    fn transform_inputs<S: Simd>(&self, simd: S, tiles: Range<usize>, target: &mut Vec<f32>) {
         let line = line(self.rows.len());
-        let stride = stride(count * line);
+        let stride = stride(self.operands.places(tiles.len()) * line);
         target.resize(POSITIONS * stride, 0.0);
-        for tile in 0..count {
-            let pixels = self.grid.inputs(self.grid.place(first + tile));
+        for (index, tile) in tiles.clone().step_by(self.operands.numbers()).enumerate() {
+            let next = if tile + 1 < tiles.end {
+                self.grid.inputs(self.grid.place(tile + 1))
+            } else {
+                [None; POSITIONS]
+            };
+            let partner = match self.operands {
+                Operands::Single => Partner::Nobody,
+                Operands::Pairs | Operands::Tiles(_) => Partner::Tile(&next),
+            };
+            let pixels = self.grid.inputs(self.grid.place(tile));
             let places = Places {
-                first: tile * line,
+                first: index * line,
                 stride,
             };
             let source = (self.x, self.sizes.0);
-            transform::inputs_of_tile(simd, source, &pixels, self.rows.clone(), target, places);
+            let rows = self.rows.clone();
+            transform::inputs_of_tile(simd, source, &pixels, partner, rows, target, places);
         }
     }
 
-    /// `[position, panel, tile, column of the panel]`.
+    /// `[position, panel, tile or pair, column of the panel]`.
     #[inline(always)]
     fn transform_gradients<S: Simd>(
         &self,
         simd: S,
-        first: usize,
-        count: usize,
+        tiles: Range<usize>,
         width: usize,
         target: &mut Vec<f32>,
     ) {
         let columns = self.columns.len();
         let panels = columns.div_ceil(width);
+        let count = self.operands.places(tiles.len());
         let stride = stride(panels * count * width);
         target.resize(POSITIONS * stride, 0.0);
-        for tile in 0..count {
-            let pixels = self.grid.outputs(self.grid.place(first + tile));
+        for (index, tile) in tiles.clone().step_by(self.operands.numbers()).enumerate() {
+            let pixels = self.grid.outputs(self.grid.place(tile));
+            let next = if tile + 1 < tiles.end {
+                self.grid.outputs(self.grid.place(tile + 1))
+            } else {
+                [None; 4]
+            };
             for column in (0..columns).step_by(S::F32_LANES) {
-                let mut dy = [[simd.splat_f32s(0.0); 2]; 2];
-                for (row, line) in dy.iter_mut().enumerate() {
-                    for (offset, value) in line.iter_mut().enumerate() {
-                        if let Some(pixel) = pixels[2 * row + offset] {
-                            let at = pixel * self.sizes.1 + self.columns.start + column;
-                            *value = load::<S>(&self.dy[at..]);
-                        }
-                    }
+                let mut m = self.gradient_at(simd, pixels, column);
+                if self.operands == Operands::Pairs {
+                    m = transform::paired(simd, m, self.gradient_at(simd, next, column));
                 }
-                let m = transform::output_gradient(simd, dy);
                 let (panel, offset) = (column / width, column % width);
-                for (row, line) in m.iter().enumerate() {
-                    for (position, &value) in line.iter().enumerate() {
-                        let matrix = (4 * row + position) * stride;
-                        let at = matrix + (panel * count + tile) * width + offset;
-                        store::<S>(&mut target[at..], value);
-                    }
+                let first = (panel * count + index) * width + offset;
+                for (position, &value) in m.as_flattened().iter().enumerate() {
+                    store::<S>(&mut target[position * stride + first..], value);
                 }
             }
         }
+    }
+
+    /// The transformed gradient of a tile's pixels, some of its columns.
+    #[inline(always)]
+    fn gradient_at<S: Simd>(
+        &self,
+        simd: S,
+        pixels: [Option<usize>; 4],
+        column: usize,
+    ) -> transform::Square<S, 4> {
+        let mut dy = [[simd.splat_f32s(0.0); 2]; 2];
+        for (value, pixel) in dy.as_flattened_mut().iter_mut().zip(pixels) {
+            if let Some(pixel) = pixel {
+                let at = pixel * self.sizes.1 + self.columns.start + column;
+                *value = load::<S>(&self.dy[at..]);
+            }
+        }
+        transform::output_gradient(simd, dy)
     }
 }

@@ -24,7 +24,8 @@ pub(super) fn suits(convolution: &Convolution) -> bool {
     const FEWEST: usize = 32;
     let plain =
         |span: &Span| span.window == 3 && span.stride == 1 && span.before == 1 && span.after == 1;
-    let fits = |channels: usize| channels >= FEWEST && channels.is_multiple_of(LANES);
+    let unit = LANES * convolution.operands().numbers();
+    let fits = |channels: usize| channels >= FEWEST && channels.is_multiple_of(unit);
     let Windows { rows, columns } = &convolution.windows;
     // Multiplications per map: those of the direct form at least 3/2 of ours.
     let direct = 9 * rows.output * columns.output;

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use pulp::{Simd, WithSimd};
 
 use super::tiles::{POSITIONS, Tiles, stride};
-use super::transform::{self, Places};
+use super::transform::{self, Partner, Places};
 use crate::fused::chunks::ranges;
 use crate::fused::convolution::epilogue::{Epilogue, PanelEpilogue};
 use crate::fused::convolution::input::Input;
@@ -27,6 +27,7 @@ const LEAST_TASKS: usize = 12;
 /// A convolution with a 3x3 kernel and stride 1.
 pub(in crate::fused::convolution) struct Product<'a> {
     level: SimdLevel,
+    operands: Operands,
     tiles: Tiles,
     inputs: usize,
     outputs: usize,
@@ -50,6 +51,7 @@ impl<'a> Product<'a> {
         let (inputs, outputs) = (convolution.inputs, convolution.outputs);
         Self {
             level: convolution.options.level,
+            operands: convolution.operands(),
             tiles: Tiles::of(convolution),
             inputs,
             outputs,
@@ -110,11 +112,16 @@ impl<'a> Product<'a> {
         (BLOCK_NUMBERS / (POSITIONS * self.inputs)).clamp(24, 192)
     }
 
-    /// `[panel, position, input, column of the panel]`.
+    /// The places that the inputs of a pixel take.
+    fn places(&self) -> usize {
+        self.operands.places(self.inputs)
+    }
+
+    /// `[panel, position, place of an input, column of the panel]`.
     fn transformed_weights(&self) -> Buffer {
         let width = self.level.tile().columns;
         let panels = self.outputs.div_ceil(width);
-        let size = POSITIONS * self.inputs * width;
+        let size = POSITIONS * self.places() * width;
         let rows = ranges(panels, 1);
         let work = |panel: usize, _: usize, mut block: BlockMut<'_>| {
             transform_weights(self.level, self, panel * width, width, block.all_mut());
@@ -137,24 +144,47 @@ fn_per_level! {
         product
             .weights
             .pack_panel(&product.taps, inputs, first_column, width, taps);
-        for input in 0..inputs {
+        let weights = TransformedWeights {
+            taps,
+            inputs,
+            width,
+        };
+        for place in 0..product.places() {
             for column in (0..width).step_by(S::F32_LANES) {
-                let at = |tap: usize| (tap * inputs + input) * width + column;
-                let mut g = [[simd.splat_f32s(0.0); 3]; 3];
-                for (row, line) in g.iter_mut().enumerate() {
-                    for (tap, value) in line.iter_mut().enumerate() {
-                        *value = load::<S>(&taps[at(3 * row + tap)..]);
-                    }
+                let mut u = weights.at(simd, transform::first_channel::<S>(product.operands, place), column);
+                if product.operands == Operands::Pairs {
+                    let below = transform::first_channel::<S>(product.operands, place) + S::F32_LANES;
+                    u = transform::paired(simd, u, weights.at(simd, below, column));
                 }
-                let u = transform::kernel(simd, g);
-                for (row, line) in u.iter().enumerate() {
-                    for (position, &value) in line.iter().enumerate() {
-                        store::<S>(&mut target[at(4 * row + position)..], value);
-                    }
+                for (index, &value) in u.as_flattened().iter().enumerate() {
+                    let row = index * product.places() + place;
+                    store::<S>(&mut target[row * width + column..], value);
                 }
             }
         }
         TAPS.set(scratch);
+    }
+}
+
+/// Weights `[tap, input, column of the panel]` that are transformed.
+struct TransformedWeights<'a> {
+    taps: &'a [f32],
+    inputs: usize,
+    width: usize,
+}
+
+impl TransformedWeights<'_> {
+    /// Those of an input and some columns.
+    #[inline(always)]
+    fn at<S: Simd>(&self, simd: S, input: usize, column: usize) -> transform::Square<S, 4> {
+        let mut g = [[simd.splat_f32s(0.0); 3]; 3];
+        for (row, line) in g.iter_mut().enumerate() {
+            for (tap, value) in line.iter_mut().enumerate() {
+                let row = (3 * row + tap) * self.inputs + input;
+                *value = load::<S>(&self.taps[row * self.width + column..]);
+            }
+        }
+        transform::kernel(simd, g)
     }
 }
 
@@ -175,20 +205,20 @@ impl WithSimd for Task<'_, '_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) -> PartialStats {
-        let (tiles, inputs) = (self.tiles, self.product.inputs);
+        let (tiles, places) = (self.tiles, self.product.places());
         let width = self.product.level.tile().columns;
         let columns = self.block.columns();
         // Taken out, because a closure would not be compiled for the level.
         let [mut transformed, mut products] = SCRATCH.take();
-        let (input_stride, product_stride) = (stride(tiles * inputs), stride(tiles * width));
+        let (input_stride, product_stride) = (stride(tiles * places), stride(tiles * width));
         let inputs_of_tiles = transformed.room(POSITIONS * input_stride);
         self.transform_inputs(simd, inputs_of_tiles);
         let products_of_tiles = products.room(POSITIONS * product_stride);
         let tables: Vec<RowTable<'_>> = inputs_of_tiles
             .chunks_exact(input_stride)
             .map(|rows| {
-                let mut table = RowTable::new(self.product.level, Operands::Single, 1, inputs);
-                table.extend_adjacent(&rows[..tiles * inputs]);
+                let mut table = RowTable::new(self.product.level, self.product.operands, 1, places);
+                table.extend_adjacent(&rows[..tiles * places]);
                 table
             })
             .collect();
@@ -201,7 +231,7 @@ impl WithSimd for Task<'_, '_> {
             let panel = (self.first_column + start) / width * POSITIONS;
             for (position, table) in tables.iter().enumerate() {
                 let weights =
-                    &self.weights[(panel + position) * inputs * width..][..inputs * width];
+                    &self.weights[(panel + position) * places * width..][..places * width];
                 let target = &mut products_of_tiles[position * product_stride..][..tiles * width];
                 multiply(
                     simd,
@@ -224,20 +254,24 @@ impl WithSimd for Task<'_, '_> {
 }
 
 impl Task<'_, '_> {
-    /// `[position, tile, input]`.
+    /// `[position, tile, place of an input]`.
     #[inline(always)]
     fn transform_inputs<S: Simd>(&self, simd: S, target: &mut [f32]) {
         let (tiles, inputs) = (self.tiles, self.product.inputs);
-        let stride = stride(tiles * inputs);
+        let stride = stride(tiles * self.product.places());
+        let partner = match self.product.operands {
+            Operands::Single => Partner::Nobody,
+            Operands::Pairs | Operands::Tiles(_) => Partner::Channels,
+        };
         for tile in 0..tiles {
             let grid = &self.product.tiles;
             let pixels = grid.inputs(grid.place(self.first_tile + tile));
             let places = Places {
-                first: tile * inputs,
+                first: tile * self.product.places(),
                 stride,
             };
             let source = (self.product.source, inputs);
-            transform::inputs_of_tile(simd, source, &pixels, 0..inputs, target, places);
+            transform::inputs_of_tile(simd, source, &pixels, partner, 0..inputs, target, places);
         }
     }
 

@@ -6,10 +6,10 @@ use pulp::Simd;
 
 use super::tiles::POSITIONS;
 use crate::fused::convolution::input::Input;
-use crate::simd::{load, store};
+use crate::simd::{Operands, load, pair_vectors, store};
 
 /// One number of as many channels as fit.
-type Square<S, const N: usize> = [[<S as Simd>::f32s; N]; N];
+pub(super) type Square<S, const N: usize> = [[<S as Simd>::f32s; N]; N];
 
 /// `Bᵀ d B`.
 #[inline(always)]
@@ -124,6 +124,28 @@ fn transposed<S: Simd>([a, b, c, d]: Square<S, 4>) -> Square<S, 4> {
     ]
 }
 
+/// The numbers of one vector rounded and paired with those of the other, at each position.
+#[inline(always)]
+pub(super) fn paired<S: Simd>(simd: S, first: Square<S, 4>, second: Square<S, 4>) -> Square<S, 4> {
+    let mut pairs = first;
+    for (pairs, second) in pairs.iter_mut().zip(&second) {
+        for (pair, &second) in pairs.iter_mut().zip(second) {
+            *pair = pair_vectors(simd, *pair, second);
+        }
+    }
+    pairs
+}
+
+/// The channel in a place, or the first one of the pair in it: channels are paired with those of
+/// the next vector, so that no number changes its place within one.
+#[inline(always)]
+pub(super) fn first_channel<S: Simd>(operands: Operands, place: usize) -> usize {
+    match operands {
+        Operands::Single => place,
+        Operands::Pairs | Operands::Tiles(_) => place + place / S::F32_LANES * S::F32_LANES,
+    }
+}
+
 /// Where [`inputs_of_tile`] writes: the first position's numbers, and the distance between
 /// positions.
 #[derive(Debug, Clone, Copy)]
@@ -132,37 +154,74 @@ pub(super) struct Places {
     pub(super) stride: usize,
 }
 
+/// What is rounded and paired with the numbers of a tile.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Partner<'a> {
+    /// Nothing: they stay as they are.
+    Nobody,
+    /// Those of other channels of the same tile, see [`first_channel`].
+    Channels,
+    /// Those of the same channels of another tile, which sees these pixels.
+    Tile(&'a [Option<usize>; POSITIONS]),
+}
+
 /// Transforms some channels of what a tile sees, and writes them to their sixteen places.
 #[inline(always)]
 pub(super) fn inputs_of_tile<S: Simd>(
     simd: S,
     source: (Input<'_>, usize),
-    pixels: &[Option<usize>; 16],
+    pixels: &[Option<usize>; POSITIONS],
+    partner: Partner<'_>,
     channels: Range<usize>,
     target: &mut [f32],
     places: Places,
 ) {
-    let tile = TileInputs {
+    let tile = Pixels::of(pixels);
+    let next = match partner {
+        Partner::Tile(pixels) => Pixels::of(pixels),
+        Partner::Nobody | Partner::Channels => tile,
+    };
+    let are_inside = tile.inside == [true; POSITIONS] && next.inside == [true; POSITIONS];
+    let inputs = TileInputs {
         source,
-        pixels: pixels.map(|pixel| pixel.unwrap_or(0)),
-        inside: pixels.map(|pixel| pixel.is_some()),
+        tile,
+        next,
+        partner,
         channels,
         places,
     };
     // Most tiles lie inside of the map, and need not ask sixteen times.
-    match (tile.inside == [true; 16], source.0.affine.is_some()) {
-        (true, false) => tile.transform::<S, true, false>(simd, target),
-        (true, true) => tile.transform::<S, true, true>(simd, target),
-        (false, false) => tile.transform::<S, false, false>(simd, target),
-        (false, true) => tile.transform::<S, false, true>(simd, target),
+    match (are_inside, source.0.affine.is_some()) {
+        (true, false) => inputs.transform::<S, true, false>(simd, target),
+        (true, true) => inputs.transform::<S, true, true>(simd, target),
+        (false, false) => inputs.transform::<S, false, false>(simd, target),
+        (false, true) => inputs.transform::<S, false, true>(simd, target),
+    }
+}
+
+/// The pixels that a tile sees, and which of them lie inside of the map.
+#[derive(Debug, Clone, Copy)]
+struct Pixels {
+    numbers: [usize; POSITIONS],
+    inside: [bool; POSITIONS],
+}
+
+impl Pixels {
+    #[inline(always)]
+    fn of(pixels: &[Option<usize>; POSITIONS]) -> Self {
+        Self {
+            numbers: pixels.map(|pixel| pixel.unwrap_or(0)),
+            inside: pixels.map(|pixel| pixel.is_some()),
+        }
     }
 }
 
 /// What [`inputs_of_tile`] works on.
 struct TileInputs<'a> {
     source: (Input<'a>, usize),
-    pixels: [usize; 16],
-    inside: [bool; 16],
+    tile: Pixels,
+    next: Pixels,
+    partner: Partner<'a>,
     channels: Range<usize>,
     places: Places,
 }
@@ -174,35 +233,64 @@ impl TileInputs<'_> {
         simd: S,
         target: &mut [f32],
     ) {
-        let (Input { values, affine }, all_channels) = self.source;
-        let (scales, shifts) = affine.unwrap_or_default();
-        let rows = self
-            .pixels
-            .map(|pixel| &values[pixel * all_channels..][..all_channels]);
-        let channels = self.channels.clone();
-        for (index, channel) in channels.step_by(S::F32_LANES).enumerate() {
-            let mut d = [[simd.splat_f32s(0.0); 4]; 4];
-            for i in 0..POSITIONS {
-                if INSIDE || self.inside[i] {
-                    d[i / 4][i % 4] = load::<S>(&rows[i][channel..]);
+        let (Input { values, .. }, all_channels) = self.source;
+        let of_pixel = |pixel: usize| &values[pixel * all_channels..][..all_channels];
+        let (tile, next) = (
+            self.tile.numbers.map(of_pixel),
+            self.next.numbers.map(of_pixel),
+        );
+        let step = match self.partner {
+            Partner::Channels => 2 * S::F32_LANES,
+            Partner::Nobody | Partner::Tile(_) => S::F32_LANES,
+        };
+        for (index, channel) in self.channels.clone().step_by(step).enumerate() {
+            let inside = &self.tile.inside;
+            let mut v = self.at::<S, INSIDE, ACTIVATED>(simd, (&tile, inside), channel);
+            match self.partner {
+                Partner::Nobody => {}
+                Partner::Channels => {
+                    let channel = channel + S::F32_LANES;
+                    let next = self.at::<S, INSIDE, ACTIVATED>(simd, (&tile, inside), channel);
+                    v = paired(simd, v, next);
+                }
+                Partner::Tile(_) => {
+                    let inside = &self.next.inside;
+                    let next = self.at::<S, INSIDE, ACTIVATED>(simd, (&next, inside), channel);
+                    v = paired(simd, v, next);
                 }
             }
-            if ACTIVATED {
-                let scale = load::<S>(&scales[channel..]);
-                let shift = load::<S>(&shifts[channel..]);
-                for i in 0..POSITIONS {
-                    if INSIDE || self.inside[i] {
-                        let value = &mut d[i / 4][i % 4];
-                        *value = scale_shift_relu(simd, *value, scale, shift);
-                    }
-                }
-            }
-            let v = input(simd, d);
-            for i in 0..POSITIONS {
-                let at = self.places.first + i * self.places.stride + index * S::F32_LANES;
-                store::<S>(&mut target[at..], v[i / 4][i % 4]);
+            for (position, &value) in v.as_flattened().iter().enumerate() {
+                let at = self.places.first + position * self.places.stride;
+                store::<S>(&mut target[at + index * S::F32_LANES..], value);
             }
         }
+    }
+
+    /// Some channels of the pixels that are inside, of no others.
+    #[inline(always)]
+    fn at<S: Simd, const INSIDE: bool, const ACTIVATED: bool>(
+        &self,
+        simd: S,
+        (pixels, inside): (&[&[f32]; POSITIONS], &[bool; POSITIONS]),
+        channel: usize,
+    ) -> Square<S, 4> {
+        let mut d = [[simd.splat_f32s(0.0); 4]; 4];
+        for i in 0..POSITIONS {
+            if INSIDE || inside[i] {
+                d[i / 4][i % 4] = load::<S>(&pixels[i][channel..]);
+            }
+        }
+        if ACTIVATED {
+            let (scales, shifts) = self.source.0.affine.unwrap_or_default();
+            let (scale, shift) = (load::<S>(&scales[channel..]), load::<S>(&shifts[channel..]));
+            for i in 0..POSITIONS {
+                if INSIDE || inside[i] {
+                    let value = &mut d[i / 4][i % 4];
+                    *value = scale_shift_relu(simd, *value, scale, shift);
+                }
+            }
+        }
+        input(simd, d)
     }
 }
 
