@@ -24,6 +24,13 @@ pub enum Error {
         /// The value it has.
         found: String,
     },
+    /// Features that nothing can be computed with: the network is damaged, or its training came to
+    /// nothing.
+    #[error("{image}: the network's features are not finite, or too large to compute with")]
+    NotFinite {
+        /// The first image with such features.
+        image: String,
+    },
     /// A network without a supervised head cannot tell classes.
     #[error("{}: the network has no supervised head, so it cannot tell classes", path.as_ref().map_or("classifier".into(), |path| path.display().to_string()))]
     NoSupervisedHead {

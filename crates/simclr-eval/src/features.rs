@@ -38,7 +38,8 @@ impl Features {
     /// output of its global average pool.
     ///
     /// # Errors
-    /// An image that cannot be read; a policy whose images are too small for the encoder.
+    /// An image that cannot be read; a policy whose images are too small for the encoder;
+    /// [`Error::NotFinite`] for a row of features without a finite length.
     pub fn extract(
         encoder: &FrozenEncoder,
         images: Arc<dyn Dataset>,
@@ -69,6 +70,12 @@ impl Features {
                 images: batch.len(),
                 ..StepUpdate::default()
             });
+        }
+        let length = |row: &[f32]| row.iter().map(|x| x * x).sum::<f32>();
+        let mut rows = values.chunks_exact(size.max(1));
+        if let Some(row) = rows.position(|row| !length(row).is_finite()) {
+            let image = images.name(row);
+            return Err(Error::NotFinite { image });
         }
         Self::new(values, size, images.as_ref())
     }

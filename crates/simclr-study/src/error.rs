@@ -24,6 +24,20 @@ pub enum Error {
         /// The value it has.
         found: String,
     },
+    /// Features of a network that nothing can be computed with.
+    #[error(
+        "the features of \"{method}\" for {image} are not finite, or too large to compute with; if \
+         it was trained here, its training diverged: try a smaller learning rate than \
+         {learning_rate}, more epochs of warm-up or a higher temperature"
+    )]
+    NotFinite {
+        /// The method whose network it is.
+        method: String,
+        /// The first image with such features.
+        image: String,
+        /// Of self-supervision, before it is scaled with the batch.
+        learning_rate: f64,
+    },
     /// The study was paused between two cells; running it again goes on from there.
     #[error("the study in {} was paused; the same command goes on from there", dir.display())]
     Paused {

@@ -159,9 +159,17 @@ impl Study {
         let batches = Features::extraction_steps(images.len()) as u64;
         let stage = Stage::new(format!("features of \"{method}\""), batches);
         let mut progress = self.progress.start(stage);
-        let (features, was_there) =
-            self.features
-                .get_or_extract(encoder, images, policy, progress.as_mut())?;
+        let extracted = self
+            .features
+            .get_or_extract(encoder, images, policy, progress.as_mut());
+        let (features, was_there) = extracted.map_err(|error| match error {
+            Error::Eval(simclr_eval::Error::NotFinite { image }) => Error::NotFinite {
+                method: method.to_owned(),
+                image,
+                learning_rate: self.protocol.pretrain.schedule.learning_rate,
+            },
+            error => error,
+        })?;
         let how = if was_there { "read" } else { "computed" };
         progress.finish(&format!(
             "{} images x {} {how}",

@@ -7,7 +7,7 @@ use std::path::Path;
 use candle_core::Device;
 use simclr_data::{Dataset, DatasetExt, Groups, Seed, SyntheticCores};
 use simclr_eval::metrics::{ClassificationReport, RocCurve};
-use simclr_model::{SimClr, SimClrConfig};
+use simclr_model::{Encoder, SimClr, SimClrConfig};
 use simclr_study::{
     Error, FoldScheme, NetworkEvaluation, Protocol, Result, SeedRun, Study, Task, TrainingJob,
     paper,
@@ -245,5 +245,26 @@ fn trained_cells_belong_to_their_settings_and_their_start() {
         !dir.path()
             .join("seed-1/fine-tuned/fold-1_labels-1")
             .exists()
+    );
+}
+
+#[test]
+fn a_network_without_finite_features_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut study = study(dir.path(), &[Seed(1)], None);
+    let config = study.protocol().encoder().clone();
+    let overgrown = |_: &SeedRun| -> Result<_> {
+        let encoder = Encoder::initialize(&config, 1, &Device::Cpu)?;
+        for parameter in encoder.parameters() {
+            let grown = (parameter.variable.as_tensor() * 1e10)?;
+            parameter.variable.set(&grown)?;
+        }
+        Ok(encoder.frozen())
+    };
+    let error = study.probe("overgrown", overgrown).unwrap_err().to_string();
+    assert!(
+        error.contains("the features of \"overgrown\" for ")
+            && error.contains("learning rate than"),
+        "{error}"
     );
 }

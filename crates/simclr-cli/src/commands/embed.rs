@@ -50,11 +50,6 @@ impl Arguments {
         let policy = Policy::probe(self.image_size);
         let features =
             Features::extract_showing(&encoder, images.shared(), &policy, progress.as_mut())?;
-        let mut rows = features.values.chunks(features.size.max(1));
-        if let Some(image) = rows.position(|row| row.iter().any(|value| !value.is_finite())) {
-            let name = images.name(image);
-            return Err(format!("{name}: its features are not finite; nothing was written").into());
-        }
         progress.finish(&format!(
             "{} images, {} numbers each",
             features.len(),
