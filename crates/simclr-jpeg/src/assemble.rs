@@ -29,9 +29,13 @@ impl std::fmt::Debug for Decoded {
     }
 }
 
-/// Makes the image of a frame whose coefficients have all been decoded.
-pub(crate) fn assemble(frame: &Frame) -> Result<Decoded> {
-    let mut assembler = Assembler::new(frame)?;
+/// Takes rows of pixels as soon as they are decoded.
+pub(crate) type RowHandler<'r> = &'r mut dyn FnMut(&[u8]);
+
+/// Makes the image of a frame whose coefficients have all been decoded; without pixels if its
+/// rows were handed out.
+pub(crate) fn assemble(frame: &Frame, handler: Option<RowHandler<'_>>) -> Result<Decoded> {
+    let mut assembler = Assembler::new(frame, handler)?;
     for y in 0..frame.mcu_rows() {
         for (index, component) in frame.components.iter().enumerate() {
             let blocks = component.stride * component.vertical;
@@ -43,17 +47,19 @@ pub(crate) fn assemble(frame: &Frame) -> Result<Decoded> {
 }
 
 /// An image that is filled from the top.
-pub(crate) struct Assembler<'a> {
+pub(crate) struct Assembler<'a, 'r> {
     frame: &'a Frame,
     planes: Vec<Plane>,
+    /// The whole picture, or the rows that are handed out next.
     pixels: Vec<u8>,
+    handler: Option<RowHandler<'r>>,
     /// Rows of pixels written so far.
     drawn: usize,
     scratch: [Scratch; 4],
 }
 
-impl<'a> Assembler<'a> {
-    pub(crate) fn new(frame: &'a Frame) -> Result<Self> {
+impl<'a, 'r> Assembler<'a, 'r> {
+    pub(crate) fn new(frame: &'a Frame, handler: Option<RowHandler<'r>>) -> Result<Self> {
         let mut planes = Vec::new();
         for component in &frame.components {
             let Some(quantization) = &component.quantization else {
@@ -72,10 +78,16 @@ impl<'a> Assembler<'a> {
                 multipliers: Multipliers::new(quantization),
             });
         }
+        // An MCU row gives the last row of pixels of the one above it, too.
+        let kept = match handler {
+            Some(_) => frame.height.min(8 * frame.vertical + 1),
+            None => frame.height,
+        };
         Ok(Self {
             frame,
             planes,
-            pixels: vec![0; frame.height * frame.width * 3],
+            pixels: vec![0; kept * frame.width * 3],
+            handler,
             drawn: 0,
             scratch: Default::default(),
         })
@@ -98,8 +110,13 @@ impl<'a> Assembler<'a> {
         // The last row of pixels may need samples of the next MCU row.
         let bottom = 8 * self.frame.vertical * (y + 1);
         let end = if bottom < height { bottom - 1 } else { height };
-        let rows = self.pixels.chunks_exact_mut(width * 3).enumerate();
-        for (y, row) in rows.take(end).skip(self.drawn) {
+        let first = if self.handler.is_some() {
+            self.drawn
+        } else {
+            0
+        };
+        let rows = (first..end).zip(self.pixels.chunks_exact_mut(width * 3));
+        for (y, row) in rows.skip(self.drawn - first) {
             match self.planes.as_slice() {
                 [gray] => gray_to_rgb(gray.row(y), row),
                 [first, second, third] => {
@@ -125,6 +142,9 @@ impl<'a> Assembler<'a> {
                 _ => {}
             }
         }
+        if let Some(handler) = &mut self.handler {
+            handler(&self.pixels[..(end - first) * width * 3]);
+        }
         self.drawn = end;
     }
 
@@ -132,7 +152,10 @@ impl<'a> Assembler<'a> {
         Decoded {
             height: self.frame.height,
             width: self.frame.width,
-            pixels: self.pixels,
+            pixels: match self.handler {
+                Some(_) => Vec::new(),
+                None => self.pixels,
+            },
         }
     }
 }

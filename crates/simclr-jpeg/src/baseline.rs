@@ -1,24 +1,37 @@
 //! Images that one sequential scan holds: decoded one MCU row at a time, so that
 //! coefficients and samples stay in the cache.
 
-use crate::assemble::{Assembler, Decoded};
-use crate::bits::{Bits, Entropy};
+use crate::assemble::{Assembler, Decoded, RowHandler};
+use crate::bits::{BitPosition, Bits, Entropy};
 use crate::coefficients::{Band, Block, ac, dc};
 use crate::error::{Result, damaged, ends_early};
 use crate::frame::Frame;
 use crate::scan::{Scan, ScanComponent};
 
-/// Decodes a scan of all components.
-pub(crate) fn decode(scan: &Scan<'_>, frame: &Frame, entropy: &mut Entropy<'_>) -> Result<Decoded> {
-    let mut assembler = Assembler::new(frame)?;
+/// The most bytes of a block: 64 coefficients, each a code of 16 bits and a number of 15.
+const BLOCK_BYTES: usize = 256;
+
+/// Decodes a scan of all components, whose data begin at `start`; gives the position behind it, too.
+pub(crate) fn decode(
+    scan: &Scan<'_>,
+    frame: &Frame,
+    bytes: &[u8],
+    start: usize,
+    handler: Option<RowHandler<'_>>,
+) -> Result<(Decoded, usize)> {
+    let mut assembler = Assembler::new(frame, handler)?;
     let components = frame.components.iter();
     let mut rows: Vec<Vec<Block>> = components
         .map(|component| vec![[0; 64]; component.stride * component.vertical])
         .collect();
-    let mut bits = entropy.bits();
+    let blocks: usize = rows.iter().map(Vec::len).sum();
+    let row_bytes = blocks * BLOCK_BYTES;
+    let mut entropy = Entropy::windowed(bytes, start, 2 * row_bytes)?;
+    let mut position = BitPosition::default();
     let mut dc = [0; 4];
     let mut until_restart = scan.restart_interval;
     for y in 0..frame.mcu_rows() {
+        let mut bits = entropy.bits_from(position, row_bytes)?;
         rows.iter_mut().for_each(|blocks| blocks.fill([0; 64]));
         for x in 0..frame.mcus_per_row() {
             if scan.restart_interval > 0 {
@@ -46,12 +59,13 @@ pub(crate) fn decode(scan: &Scan<'_>, frame: &Frame, entropy: &mut Entropy<'_>) 
         if bits.overran() {
             return Err(ends_early());
         }
+        position = bits.position();
         for (component, blocks) in rows.iter().enumerate() {
             assembler.add_row(component, y, blocks);
         }
         assembler.draw(y);
     }
-    Ok(assembler.finish())
+    Ok((assembler.finish(), entropy.end()?))
 }
 
 /// One block; the scan has all tables.

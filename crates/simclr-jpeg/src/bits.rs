@@ -7,14 +7,21 @@ use crate::error::{Result, damaged, truncated};
 /// Bytes behind the last one that are readable, and zero.
 const PADDING: usize = 8;
 
+/// Bytes behind the next bit that a reader may have taken already.
+const LOOKAHEAD: usize = 8;
+
 /// The entropy-coded data of a scan, one stretch between two markers at a time, byte
 /// stuffing undone.
 pub(crate) struct Entropy<'a> {
     data: &'a [u8],
-    /// Of the marker that ends the stretch.
+    /// Of the first byte that was not copied; in the end that of the stretch's marker.
     position: usize,
-    /// The stretch and its padding.
+    /// The stretch, or the part of it that fits into the window, and its padding.
     clean: Vec<u8>,
+    /// The most bytes that are copied at a time.
+    window: usize,
+    /// Whether all of the stretch was copied.
+    is_complete: bool,
     /// The number of the next restart marker, from 0 to 7.
     next_restart: u8,
 }
@@ -22,34 +29,48 @@ pub(crate) struct Entropy<'a> {
 impl<'a> Entropy<'a> {
     /// The stretch that begins at `position`.
     pub(crate) fn new(data: &'a [u8], position: usize) -> Result<Self> {
+        Self::windowed(data, position, usize::MAX)
+    }
+
+    /// The stretch that begins at `position`, of which up to `window` bytes are there at a time.
+    pub(crate) fn windowed(data: &'a [u8], position: usize, window: usize) -> Result<Self> {
         let mut entropy = Self {
             data,
             position,
             clean: Vec::new(),
+            window,
+            is_complete: false,
             next_restart: 0,
         };
-        entropy.read_stretch()?;
+        entropy.fill_window()?;
         Ok(entropy)
     }
 
-    /// Copies up to the next marker. `FF 00` is a byte `FF`; further `FF` before the
-    /// zero, or before a marker, are filling.
-    fn read_stretch(&mut self) -> Result<()> {
-        self.clean.clear();
-        loop {
+    /// Copies up to the next marker, as far as the window goes. `FF 00` is a byte `FF`; further
+    /// `FF` before the zero, or before a marker, are filling.
+    fn fill_window(&mut self) -> Result<()> {
+        self.is_complete = false;
+        while self.clean.len() < self.window {
             let rest = self.data.get(self.position..).unwrap_or_default();
-            let plain = memchr(0xFF, rest).unwrap_or(rest.len());
-            self.clean.extend_from_slice(&rest[..plain]);
-            let filling = rest[plain..].iter().take_while(|&&byte| byte == 0xFF);
-            let next = plain + filling.count();
-            match rest.get(next) {
+            let room = self.window - self.clean.len();
+            let near = &rest[..rest.len().min(room)];
+            let plain = memchr(0xFF, near).unwrap_or(near.len());
+            self.clean.extend_from_slice(&near[..plain]);
+            self.position += plain;
+            if plain == room {
+                break;
+            }
+            let rest = &rest[plain..];
+            let filling = rest.iter().take_while(|&&byte| byte == 0xFF).count();
+            match rest.get(filling) {
                 Some(0) => {
                     self.clean.push(0xFF);
-                    self.position += next + 1;
+                    self.position += filling + 1;
                 }
                 // The last `FF` belongs to the marker.
                 Some(_) => {
-                    self.position += next - 1;
+                    self.position += filling - 1;
+                    self.is_complete = true;
                     break;
                 }
                 None => return Err(truncated()),
@@ -59,14 +80,48 @@ impl<'a> Entropy<'a> {
         Ok(())
     }
 
+    /// Goes on to the marker that ends the stretch.
+    fn skip_stretch(&mut self) -> Result<()> {
+        while !self.is_complete {
+            self.clean.clear();
+            self.fill_window()?;
+        }
+        Ok(())
+    }
+
     /// The bits of the stretch, from its beginning.
     pub(crate) fn bits(&self) -> Bits<'_> {
+        self.bits_at(BitPosition::default())
+    }
+
+    fn bits_at(
+        &self,
+        BitPosition {
+            next,
+            buffer,
+            count,
+        }: BitPosition,
+    ) -> Bits<'_> {
         Bits {
             clean: &self.clean,
-            next: 0,
-            buffer: 0,
-            count: 0,
+            next,
+            buffer,
+            count,
         }
+    }
+
+    /// The bits from a position on: the next `needed` bytes, for which the window has to have room,
+    /// or all that is left of the stretch.
+    pub(crate) fn bits_from(&mut self, mut from: BitPosition, needed: usize) -> Result<Bits<'_>> {
+        let there = self.clean.len() - PADDING;
+        if !self.is_complete && there < from.next.saturating_add(needed + LOOKAHEAD) {
+            let used = from.next.min(there);
+            self.clean.truncate(there);
+            self.clean.drain(..used);
+            from.next -= used;
+            self.fill_window()?;
+        }
+        Ok(self.bits_at(from))
     }
 
     /// The bytes of the stretch.
@@ -75,12 +130,14 @@ impl<'a> Entropy<'a> {
     }
 
     /// The position of the marker that ends the stretch.
-    pub(crate) fn end(&self) -> usize {
-        self.position
+    pub(crate) fn end(&mut self) -> Result<usize> {
+        self.skip_stretch()?;
+        Ok(self.position)
     }
 
     /// Goes on behind the next restart marker, which has to end the stretch.
     pub(crate) fn restart(&mut self) -> Result<()> {
+        self.skip_stretch()?;
         let expected = 0xD0 + self.next_restart;
         match self.data.get(self.position + 1) {
             Some(&marker) if marker == expected => {}
@@ -92,8 +149,17 @@ impl<'a> Entropy<'a> {
         }
         self.next_restart = (self.next_restart + 1) % 8;
         self.position += 2;
-        self.read_stretch()
+        self.clean.clear();
+        self.fill_window()
     }
+}
+
+/// Where a reader of bits is, while more bytes are copied.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct BitPosition {
+    next: usize,
+    buffer: u64,
+    count: u32,
 }
 
 /// Reads the bits of one stretch; after it there are only zeros.
@@ -153,7 +219,16 @@ impl Bits<'_> {
         value
     }
 
-    /// Whether more bits were consumed than the stretch has.
+    /// The place of the next bit.
+    pub(crate) fn position(&self) -> BitPosition {
+        BitPosition {
+            next: self.next,
+            buffer: self.buffer,
+            count: self.count,
+        }
+    }
+
+    /// Whether more bits were consumed than there are.
     pub(crate) fn overran(&self) -> bool {
         let real = 8 * (self.clean.len() - PADDING);
         8 * self.next > real + self.count as usize
@@ -196,9 +271,9 @@ mod tests {
                 }
             }
             stuffed.extend([0xFF, 0xFF, 0xD9]);
-            let entropy = Entropy::new(&stuffed, 0).unwrap();
+            let mut entropy = Entropy::new(&stuffed, 0).unwrap();
             prop_assert_eq!(entropy.stretch(), &data[..]);
-            prop_assert_eq!(entropy.end(), stuffed.len() - 2);
+            prop_assert_eq!(entropy.end(), Ok(stuffed.len() - 2));
             let mut bits = entropy.bits();
             let mut slow = slow_bits(&data);
             let mut consumed = 0;
@@ -214,6 +289,35 @@ mod tests {
                 consumed += size as usize;
                 prop_assert_eq!(bits.overran(), consumed > 8 * data.len());
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_window_gives_the_bits_of_the_whole(
+            data in prop::collection::vec(prop_oneof![any::<u8>(), Just(0xFF)], 0..200),
+            sizes in prop::collection::vec(1u32..=16, 1..150),
+            window in 10usize..60,
+        ) {
+            let mut stuffed: Vec<u8> = Vec::new();
+            for &byte in &data {
+                stuffed.push(byte);
+                if byte == 0xFF {
+                    stuffed.push(0);
+                }
+            }
+            stuffed.extend([0xFF, 0xD9]);
+            let whole = Entropy::new(&stuffed, 0).unwrap();
+            let mut all = whole.bits();
+            let mut windowed = Entropy::windowed(&stuffed, 0, window).unwrap();
+            let mut position = BitPosition::default();
+            for size in sizes {
+                let mut bits = windowed.bits_from(position, 2).unwrap();
+                prop_assert_eq!(bits.take(size), all.take(size));
+                prop_assert_eq!(bits.overran(), all.overran());
+                position = bits.position();
+            }
+            prop_assert_eq!(windowed.end(), Ok(stuffed.len() - 2));
         }
     }
 
@@ -234,7 +338,7 @@ mod tests {
             "{error}"
         );
         let mut entropy = Entropy::new(&[5, 0xFF, 0xD9], 0).unwrap();
-        assert_eq!(entropy.end(), 1);
+        assert_eq!(entropy.end(), Ok(1));
         let error = entropy.restart().unwrap_err().to_string();
         assert!(error.contains("a restart marker is missing"), "{error}");
         let error = Entropy::new(&[5, 0xFF], 0).err().unwrap().to_string();

@@ -1,6 +1,6 @@
 //! The marker segments of a file.
 
-use crate::assemble::{Decoded, assemble};
+use crate::assemble::{Decoded, RowHandler, assemble};
 use crate::baseline;
 use crate::bits::Entropy;
 use crate::color::ColorSpace;
@@ -11,7 +11,7 @@ use crate::tables::Tables;
 
 /// What segments define for the scans after them.
 #[derive(Default)]
-struct State {
+struct State<'r> {
     tables: Tables,
     restart_interval: usize,
     /// The transform that an Adobe segment names.
@@ -21,6 +21,8 @@ struct State {
     frame: Option<Frame>,
     /// The image, if one scan held all of it.
     image: Option<Decoded>,
+    /// What takes the rows of the one image, if it is not kept.
+    handler: Option<RowHandler<'r>>,
 }
 
 /// Decodes a whole JPEG file.
@@ -30,7 +32,32 @@ struct State {
 /// not decode either, [`Error::Damaged`](crate::Error::Damaged) for a file that is truncated
 /// or breaks the format's rules.
 pub fn decode(bytes: &[u8]) -> Result<Decoded> {
+    decode_to(bytes, None)
+}
+
+/// Decodes a whole JPEG file and hands out its rows of pixels from the top, at least one at a
+/// time, as [`Decoded::pixels`] would hold them.
+///
+/// The picture is never held as a whole. A sequential file in one scan, which most are, takes
+/// memory for some of its rows; a progressive one, or one in several scans, for all of its coefficients.
+///
+/// ```
+/// let file = std::fs::read("tests/data/rgb420.jpg")?;
+/// let mut pixels = Vec::new();
+/// simclr_jpeg::decode_rows(&file, &mut |rows| pixels.extend_from_slice(rows))?;
+/// assert_eq!(pixels, simclr_jpeg::decode(&file)?.pixels);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// As [`decode`]. What was handed out before belongs to a damaged file.
+pub fn decode_rows(bytes: &[u8], rows: &mut dyn FnMut(&[u8])) -> Result<()> {
+    decode_to(bytes, Some(rows)).map(drop)
+}
+
+fn decode_to(bytes: &[u8], handler: Option<RowHandler<'_>>) -> Result<Decoded> {
     let mut file = File::new(bytes)?;
+    file.state.handler = handler;
     while !file.read_segment()? {}
     file.state.finish()
 }
@@ -67,13 +94,13 @@ pub fn is_complete(bytes: &[u8]) -> bool {
 }
 
 /// A file that is read segment by segment.
-struct File<'a> {
+struct File<'a, 'r> {
     bytes: &'a [u8],
     position: usize,
-    state: State,
+    state: State<'r>,
 }
 
-impl<'a> File<'a> {
+impl<'a> File<'a, '_> {
     fn new(bytes: &'a [u8]) -> Result<Self> {
         if !bytes.starts_with(&[0xFF, 0xD8]) {
             return damaged("the start marker is missing");
@@ -129,7 +156,7 @@ fn segment(bytes: &[u8], position: usize) -> Result<&[u8]> {
     )
 }
 
-impl State {
+impl State<'_> {
     fn define(&mut self, marker: u8, segment: &[u8], file_bytes: usize) -> Result<()> {
         match marker {
             0xC4 => self.tables.read_huffman(segment)?,
@@ -174,13 +201,14 @@ impl State {
         let scan = Scan::read(segment, frame, &self.tables, self.restart_interval)?;
         frame.settle_quantization(scan.component_indices(), &self.tables.quantization)?;
         frame.advance(scan.component_indices(), scan.band())?;
-        let mut entropy = Entropy::new(bytes, start)?;
         if scan.is_whole_baseline(frame) {
-            self.image = Some(baseline::decode(&scan, frame, &mut entropy)?);
-        } else {
-            scan.decode(frame, &mut entropy)?;
+            let (image, end) = baseline::decode(&scan, frame, bytes, start, self.handler.take())?;
+            self.image = Some(image);
+            return Ok(end);
         }
-        Ok(entropy.end())
+        let mut entropy = Entropy::new(bytes, start)?;
+        scan.decode(frame, &mut entropy)?;
+        entropy.end()
     }
 
     /// What the components are: libjpeg's guesses, in its order.
@@ -205,6 +233,6 @@ impl State {
             return damaged("there is no picture");
         };
         frame.check_complete()?;
-        assemble(&frame)
+        assemble(&frame, self.handler)
     }
 }

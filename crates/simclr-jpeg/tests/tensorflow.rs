@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
-use simclr_jpeg::{Error, decode, dimensions, is_complete};
+use simclr_jpeg::{Error, decode, decode_rows, dimensions, is_complete};
 
 fn file(name: &str) -> Vec<u8> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/");
@@ -37,6 +37,16 @@ fn every_byte_is_tensorflows() {
         assert_eq!([image.height, image.width], size, "{name}");
         assert_eq!(dimensions(&file(name)), Ok((size[0], size[1])), "{name}");
         assert_eq!(hex::encode(Sha256::digest(&image.pixels)), digest, "{name}");
+        let mut rows = Vec::new();
+        let take = &mut |new: &[u8]| {
+            assert!(
+                !new.is_empty() && new.len() % (3 * image.width) == 0,
+                "{name}"
+            );
+            rows.extend_from_slice(new);
+        };
+        decode_rows(&file(name), take).unwrap();
+        assert!(rows == image.pixels, "{name}");
     }
 }
 
@@ -275,7 +285,12 @@ proptest! {
                 break;
             }
         }
-        // Either outcome is fine; it only must be one.
-        let _ = decode(&bytes);
+        // Either outcome is fine; it only must be one, and the same both ways.
+        let mut rows = Vec::new();
+        let by_rows = decode_rows(&bytes, &mut |new| rows.extend_from_slice(new));
+        match decode(&bytes) {
+            Ok(image) => assert!(by_rows.is_ok() && rows == image.pixels),
+            Err(error) => assert_eq!(by_rows, Err(error)),
+        }
     }
 }
