@@ -45,7 +45,9 @@ pub use class_map::ClassMap;
 pub use concatenated::Concatenated;
 pub use convert::images_to_tensor;
 pub use dataset::{Dataset, IntoDataset};
-pub use decode::{DecodeOptions, decode_bytes, decode_bytes_with, decode_file, decode_file_with};
+pub use decode::{
+    DecodeOptions, RowReader, decode_bytes, decode_bytes_with, decode_file, decode_file_with,
+};
 pub use dedup::{DuplicateGroup, DuplicateImage, DuplicateKind, DuplicateReport, DuplicateSearch};
 pub use depth::{DepthGuidance, DepthNeighbours};
 pub use depth_position::DepthPosition;

@@ -4,7 +4,11 @@
 use std::io::Cursor;
 
 use image::{DynamicImage, ImageBuffer, ImageFormat, Rgb, RgbImage};
-use simclr_data::{DecodeOptions, decode_bytes, decode_bytes_with};
+use simclr_data::DecodeOptions;
+
+use both_ways::{decode_bytes, decode_bytes_with};
+
+mod both_ways;
 
 fn encoded(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());

@@ -13,6 +13,7 @@ pub(super) const FORMAT: Format = Format {
     recognizes: |bytes| bytes.starts_with(b"BM"),
     decode,
     orientation: |_| None,
+    read_rows: None,
 };
 
 /// Bytes before the header that tells a bitmap's size.

@@ -6,6 +6,8 @@ use std::path::Path;
 
 use simclr_augment::DecodedImage;
 
+use super::content::Content;
+use super::format::Format;
 use super::guard::catch_panic;
 use super::memory::hold_memory;
 use super::options::DecodeOptions;
@@ -44,8 +46,9 @@ pub(crate) fn asks_to_be_turned(path: &Path) -> bool {
     let Ok(head) = read_head(path) else {
         return false;
     };
-    let format = FORMATS.iter().find(|format| (format.recognizes)(&head));
-    let orientation = format.and_then(|format| (format.orientation)(&head));
+    let content = Content::of_bytes(&head);
+    let format = format_of(content).ok();
+    let orientation = format.and_then(|format| (format.orientation)(content));
     orientation.is_some_and(|orientation| (2..=8).contains(&orientation))
 }
 
@@ -69,12 +72,22 @@ const HEAD: u64 = 72 << 10;
 
 /// Reads a file. What is not one, such as a named pipe, is an error: reading it may never end.
 pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
-    let io = |source| Error::io(path, source);
-    if std::fs::metadata(path).map_err(io)?.is_file() {
-        std::fs::read(path).map_err(io)
-    } else {
-        Err(Error::unreadable(path.display(), "not a regular file"))
+    check_regular(path)?;
+    std::fs::read(path).map_err(|source| Error::io(path, source))
+}
+
+/// Opens a file; one that is not regular is an error.
+pub(super) fn open_file(path: &Path) -> Result<File> {
+    check_regular(path)?;
+    File::open(path).map_err(|source| Error::io(path, source))
+}
+
+fn check_regular(path: &Path) -> Result<()> {
+    let metadata = std::fs::metadata(path).map_err(|source| Error::io(path, source))?;
+    if metadata.is_file() {
+        return Ok(());
     }
+    Err(Error::unreadable(path.display(), "not a regular file"))
 }
 
 /// Decodes the content of an image file; see [`decode_file`]. The `name` is for messages.
@@ -110,19 +123,29 @@ pub fn decode_bytes_with(
 }
 
 fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<DecodedImage, String> {
-    if bytes.is_empty() {
-        return Err("the file is empty".into());
-    }
-    let mut formats = FORMATS.iter();
-    let format = formats
-        .find(|format| (format.recognizes)(bytes))
-        .ok_or_else(|| format!("not an image that can be read ({})", readable_formats()))?;
+    let content = Content::of_bytes(bytes);
+    let format = format_of(content)?;
     let decode = || {
         let image = (format.decode)(bytes, options)?;
-        match (format.orientation)(bytes) {
+        match (format.orientation)(content) {
             Some(orientation) if options.apply_orientation => turned(image, orientation),
             _ => Ok(image),
         }
     };
     hold_memory(|| catch_panic(decode))
 }
+
+/// The format that a file's content begins like.
+pub(super) fn format_of(content: Content<'_>) -> Result<&'static Format, String> {
+    let head = content.part(0, LONGEST_SIGNATURE).bytes()?;
+    if head.is_empty() {
+        return Err("the file is empty".into());
+    }
+    let mut formats = FORMATS.iter();
+    formats
+        .find(|format| (format.recognizes)(&head))
+        .ok_or_else(|| format!("not an image that can be read ({})", readable_formats()))
+}
+
+/// Bytes by which formats are told.
+const LONGEST_SIGNATURE: u64 = 16;

@@ -1,6 +1,10 @@
-use simclr_augment::DecodedImage;
+use simclr_augment::{DecodedImage, RowSink};
 
+use super::content::Content;
 use super::options::DecodeOptions;
+
+/// Reads the rows of a picture from the top; the error is a reason to be shown after the file's name.
+pub(super) type ReadRows = fn(Content<'_>, &DecodeOptions, &mut dyn RowSink) -> Result<(), String>;
 
 /// How files of one format are recognised and decoded.
 pub(super) struct Format {
@@ -13,5 +17,7 @@ pub(super) struct Format {
     /// Decodes a file's content; the error is a reason to be shown after the file's name.
     pub(super) decode: fn(&[u8], &DecodeOptions) -> Result<DecodedImage, String>,
     /// How a file asks to turn its picture, as EXIF numbers it; found near its beginning.
-    pub(super) orientation: fn(&[u8]) -> Option<u8>,
+    pub(super) orientation: fn(Content<'_>) -> Option<u8>,
+    /// Reads the rows that `decode` gives, where that takes less memory.
+    pub(super) read_rows: Option<ReadRows>,
 }

@@ -13,6 +13,7 @@ pub(super) const FORMAT: Format = Format {
     },
     decode,
     orientation: |_| None,
+    read_rows: None,
 };
 
 fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<DecodedImage, String> {

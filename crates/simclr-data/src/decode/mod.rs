@@ -4,6 +4,9 @@
 mod bmp;
 #[cfg(any(feature = "jpeg2000", feature = "png", feature = "tiff"))]
 mod channels;
+#[cfg(feature = "tiff")]
+mod collector;
+mod content;
 mod file;
 mod format;
 mod guard;
@@ -17,6 +20,7 @@ mod options;
 mod orientation;
 #[cfg(feature = "png")]
 mod png;
+mod row_reader;
 mod table;
 #[cfg(feature = "tiff")]
 mod tiff;
@@ -28,4 +32,5 @@ pub use file::{decode_bytes, decode_bytes_with, decode_file, decode_file_with};
 pub(crate) use guard::panic_message;
 pub(crate) use memory::hold_memory;
 pub use options::DecodeOptions;
+pub use row_reader::RowReader;
 pub(crate) use table::{has_image_extension, readable_formats};

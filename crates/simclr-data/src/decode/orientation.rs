@@ -1,15 +1,13 @@
-use std::io::Cursor;
-
 use exif::{In, Reader, Tag};
 use image::metadata::Orientation;
 use image::{DynamicImage, RgbImage};
 use simclr_augment::DecodedImage;
 
+use super::content::Content;
+
 /// How a file's EXIF data ask to turn its picture, as EXIF numbers it.
-pub(super) fn of_exif(file: &[u8]) -> Option<u8> {
-    let exif = Reader::new()
-        .read_from_container(&mut Cursor::new(file))
-        .ok()?;
+pub(super) fn of_exif(file: Content<'_>) -> Option<u8> {
+    let exif = Reader::new().read_from_container(&mut file.reader()).ok()?;
     let field = exif.get_field(Tag::Orientation, In::PRIMARY)?;
     field.value.get_uint(0)?.try_into().ok()
 }

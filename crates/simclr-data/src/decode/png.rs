@@ -1,9 +1,10 @@
-use std::io::Cursor;
+use std::io::{BufRead, Cursor, Seek};
 
-use png::{ColorType, Decoder, DecodingError, Limits, Transformations};
-use simclr_augment::DecodedImage;
+use png::{ColorType, Decoder, DecodingError, Limits, Reader, Transformations};
+use simclr_augment::{DecodedImage, RowSink};
 
 use super::channels::keep_first;
+use super::content::Content;
 use super::format::Format;
 use super::options::DecodeOptions;
 use super::orientation::of_exif;
@@ -14,21 +15,14 @@ pub(super) const FORMAT: Format = Format {
     recognizes: |bytes| bytes.starts_with(b"\x89PNG\r\n\x1a\n"),
     decode,
     orientation: of_exif,
+    read_rows: Some(read_rows),
 };
 
 /// As TensorFlow's `decode_png`: palettes are resolved, of 16 bits the upper eight count, and
 /// alpha is dropped and not blended. Of an animation, the default picture.
 fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<DecodedImage, String> {
-    // The limit is on what the decoder holds beside the picture, such as rows.
-    let limits = Limits { bytes: usize::MAX };
-    let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), limits);
-    decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
-    decoder.set_ignore_text_chunk(true);
-    decoder.set_ignore_iccp_chunk(true);
-    let header = decoder.read_header_info().map_err(reason)?;
-    let (width, height) = (header.width as usize, header.height as usize);
-    options.admit(width, height)?;
-    let mut reader = decoder.read_info().map_err(reason)?;
+    let mut reader = open(Cursor::new(bytes), options)?;
+    let (height, width) = size(&reader);
     let size = reader
         .output_buffer_size()
         .ok_or("the picture is too large")?;
@@ -50,6 +44,63 @@ fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<DecodedImage, String>
         ColorType::Rgb | ColorType::Indexed => DecodedImage::new(height, width, pixels),
     };
     image.map_err(|error| error.to_string())
+}
+
+/// The rows that [`decode`] gives. An interlaced picture has none before its end.
+fn read_rows(
+    content: Content<'_>,
+    options: &DecodeOptions,
+    sink: &mut dyn RowSink,
+) -> Result<(), String> {
+    let mut reader = open(content.reader(), options)?;
+    if reader.info().interlaced {
+        let image = decode(&content.bytes()?, options)?;
+        sink.begin(image.height(), image.width());
+        sink.rows(image.data());
+        return Ok(());
+    }
+    let (height, width) = size(&reader);
+    sink.begin(height, width);
+    let channels = reader.output_color_type().0.samples();
+    let mut rgb = vec![0; width * 3];
+    let mut count = 0;
+    while let Some(row) = reader.next_row().map_err(reason)? {
+        let pixels = row.data().chunks_exact(channels);
+        for (pixel, rgb) in pixels.zip(rgb.chunks_exact_mut(3)) {
+            match pixel {
+                &[value] | &[value, _] => rgb.fill(value),
+                _ => rgb.copy_from_slice(&pixel[..3]),
+            }
+        }
+        sink.rows(&rgb);
+        count += 1;
+    }
+    reader.finish().map_err(reason)?;
+    if count == height {
+        Ok(())
+    } else {
+        Err(format!(
+            "the PNG file is damaged: it has {count} rows of {height}"
+        ))
+    }
+}
+
+/// Reads what comes before the pixels, which become bytes of grey or red, green and blue, and alpha.
+fn open<R: BufRead + Seek>(input: R, options: &DecodeOptions) -> Result<Reader<R>, String> {
+    // The limit is on what the decoder holds beside the picture, such as rows.
+    let limits = Limits { bytes: usize::MAX };
+    let mut decoder = Decoder::new_with_limits(input, limits);
+    decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
+    decoder.set_ignore_text_chunk(true);
+    decoder.set_ignore_iccp_chunk(true);
+    let header = decoder.read_header_info().map_err(reason)?;
+    options.admit(header.width as usize, header.height as usize)?;
+    decoder.read_info().map_err(reason)
+}
+
+fn size<R: BufRead + Seek>(reader: &Reader<R>) -> (usize, usize) {
+    let info = reader.info();
+    (info.height as usize, info.width as usize)
 }
 
 fn reason(error: DecodingError) -> String {

@@ -12,6 +12,7 @@ pub(super) const FORMAT: Format = Format {
     recognizes: |bytes| bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WEBP"),
     decode,
     orientation: of_exif,
+    read_rows: None,
 };
 
 fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<DecodedImage, String> {

@@ -1,6 +1,6 @@
 //! Codes with tests of their own: those of fax machines, and JPEG.
 
-use simclr_data::decode_bytes;
+use crate::both_ways::decode_bytes;
 
 use crate::file::{HEIGHT, Tiff, WIDTH, interleaved};
 

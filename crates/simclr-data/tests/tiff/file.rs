@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use simclr_data::decode_bytes;
+use crate::both_ways::decode_bytes;
 
 pub(crate) const WIDTH: usize = 19;
 pub(crate) const HEIGHT: usize = 17;

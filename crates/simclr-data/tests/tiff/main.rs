@@ -2,6 +2,8 @@
 #![cfg(feature = "tiff")]
 #![allow(clippy::unwrap_used)]
 
+#[path = "../both_ways/mod.rs"]
+mod both_ways;
 mod compression;
 mod file;
 mod refused;

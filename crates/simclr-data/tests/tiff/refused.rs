@@ -1,7 +1,9 @@
 //! What is refused, and why.
 
 use proptest::prelude::*;
-use simclr_data::{DecodeOptions, decode_bytes, decode_bytes_with};
+use simclr_data::DecodeOptions;
+
+use crate::both_ways::{decode_bytes, decode_bytes_with};
 
 use crate::compression::CCITT;
 use crate::file::{HEIGHT, Tiff, WIDTH, interleaved, lzw, pack_bits, planar, zstandard};

@@ -1,5 +1,4 @@
-use std::borrow::Cow;
-use std::io::{self, Cursor, Read};
+use std::io::{self, BufRead, Cursor, Read};
 
 use super::compression::decompress;
 use super::directory::{Directory, tag};
@@ -32,7 +31,7 @@ impl<'a> ChunkReader<'a> {
             (tag::STRIP_OFFSETS, tag::STRIP_BYTE_COUNTS),
         ];
         // Some writers of tiles use the tags of strips.
-        let first = usize::from(!layout.chunks.are_tiles || directory.bytes(tags[0].0).is_none());
+        let first = usize::from(!layout.chunks.are_tiles || !directory.has(tags[0].0));
         let (offsets, byte_counts) = tags[first];
         let chunks = Self {
             directory,
@@ -79,21 +78,23 @@ impl<'a> ChunkReader<'a> {
             Some(0) => return Err(unsupported(format!("{name} has no data (a sparse file)"))),
             Some(count) => *count,
         };
-        let bytes = self.directory.file_bytes(self.offsets[number], count);
+        let content = self.directory.file.part(self.offsets[number], count);
         let reader = if layout.compression == compression::JPEG {
-            let tables = self.directory.bytes(tag::JPEG_TABLES).unwrap_or_default();
+            let tables = self.directory.bytes(tag::JPEG_TABLES)?.unwrap_or_default();
             // A strip's last rows are not there; a tile is whole.
             let top = index / across * layout.chunks.height;
             let rows = layout.chunks.height.min(layout.height - top);
-            let pixels = jpeg::decode(bytes, tables, layout, rows);
+            let pixels = jpeg::decode(&content.bytes()?, &tables, layout, rows);
             Box::new(Cursor::new(
                 pixels.map_err(|reason| format!("{reason} ({name})"))?,
             )) as Box<_>
         } else {
-            let bytes = if self.is_bit_reversed {
-                bytes.iter().map(|byte| byte.reverse_bits()).collect()
+            let bytes: Box<dyn BufRead + 'a> = if self.is_bit_reversed {
+                let bytes = content.bytes()?;
+                let reversed: Vec<u8> = bytes.iter().map(|byte| byte.reverse_bits()).collect();
+                Box::new(Cursor::new(reversed))
             } else {
-                Cow::Borrowed(bytes)
+                content.reader()
             };
             decompress(
                 layout.compression,

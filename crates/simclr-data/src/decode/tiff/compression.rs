@@ -1,7 +1,6 @@
-use std::borrow::Cow;
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
-use flate2::read::ZlibDecoder;
+use flate2::bufread::ZlibDecoder;
 use ruzstd::decoding::StreamingDecoder;
 use weezl::BitOrder;
 use weezl::decode::{Configuration, Decoder};
@@ -16,28 +15,30 @@ const ZSTANDARD_WINDOW: u64 = 1 << 27;
 /// The decompressed bytes of a strip or tile, whose rows have `width` pixels.
 pub(super) fn decompress<'a>(
     compression: u64,
-    bytes: Cow<'a, [u8]>,
+    mut bytes: Box<dyn BufRead + 'a>,
     width: usize,
     t4_options: u64,
 ) -> Result<Box<dyn Read + 'a>, String> {
     Ok(match compression {
-        kind::NONE => Box::new(io::Cursor::new(bytes)),
+        kind::NONE => Box::new(bytes),
         kind::LZW => {
             // The form of TIFF 5, with the other order of bits, begins with its clear code so.
-            if bytes.first() == Some(&0) && bytes.get(1).is_some_and(|byte| byte & 1 == 1) {
+            let head = bytes.fill_buf().map_err(damaged)?;
+            if head.first() == Some(&0) && head.get(1).is_some_and(|byte| byte & 1 == 1) {
                 return Err(unsupported("LZW with the order of bits of old writers"));
             }
             Box::new(Lzw::new(bytes))
         }
-        kind::DEFLATE | kind::OLD_DEFLATE => Box::new(ZlibDecoder::new(io::Cursor::new(bytes))),
+        kind::DEFLATE | kind::OLD_DEFLATE => Box::new(ZlibDecoder::new(bytes)),
         kind::PACK_BITS => Box::new(PackBits::new(bytes)),
         kind::ZSTANDARD => {
-            let bytes = io::Cursor::new(bytes);
             let decoder = StreamingDecoder::new_with_max_window_size(bytes, ZSTANDARD_WINDOW);
             Box::new(decoder.map_err(damaged)?)
         }
         kind::CCITT_RLE | kind::CCITT_T4 | kind::CCITT_T6 => {
-            Box::new(Fax::new(compression, t4_options, bytes, width))
+            let mut all = Vec::new();
+            bytes.read_to_end(&mut all).map_err(damaged)?;
+            Box::new(Fax::new(compression, t4_options, all, width))
         }
         other => return Err(unsupported(name(other))),
     })
@@ -63,14 +64,14 @@ fn name(compression: u64) -> String {
 /// LZW as TIFF has it, with or without an end code.
 struct Lzw<'a> {
     decoder: Decoder,
-    bytes: io::Cursor<Cow<'a, [u8]>>,
+    bytes: Box<dyn BufRead + 'a>,
 }
 
 impl<'a> Lzw<'a> {
-    fn new(bytes: Cow<'a, [u8]>) -> Self {
+    fn new(bytes: Box<dyn BufRead + 'a>) -> Self {
         Self {
             decoder: Configuration::with_tiff_size_switch(BitOrder::Msb, 8).build(),
-            bytes: io::Cursor::new(bytes),
+            bytes,
         }
     }
 }
@@ -78,11 +79,8 @@ impl<'a> Lzw<'a> {
 impl Read for Lzw<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         loop {
-            let start = self.bytes.position() as usize;
-            let rest = self.bytes.get_ref().get(start..).unwrap_or_default();
-            let decoded = self.decoder.decode_bytes(rest, out);
-            self.bytes
-                .set_position((start + decoded.consumed_in) as u64);
+            let decoded = self.decoder.decode_bytes(self.bytes.fill_buf()?, out);
+            self.bytes.consume(decoded.consumed_in);
             decoded.status.map_err(io::Error::other)?;
             if decoded.consumed_out > 0 || decoded.consumed_in == 0 {
                 return Ok(decoded.consumed_out);
@@ -93,15 +91,15 @@ impl Read for Lzw<'_> {
 
 /// Runs of a byte and of different ones, after a byte that says which and how many.
 struct PackBits<'a> {
-    bytes: io::Cursor<Cow<'a, [u8]>>,
+    bytes: Box<dyn BufRead + 'a>,
     left: usize,
     repeated: Option<u8>,
 }
 
 impl<'a> PackBits<'a> {
-    fn new(bytes: Cow<'a, [u8]>) -> Self {
+    fn new(bytes: Box<dyn BufRead + 'a>) -> Self {
         Self {
-            bytes: io::Cursor::new(bytes),
+            bytes,
             left: 0,
             repeated: None,
         }

@@ -1,4 +1,8 @@
+use std::borrow::Cow;
+use std::io::Read;
+
 use super::reason::{damaged, unsupported};
+use crate::decode::content::Content;
 
 /// The tags that say where and how the pixels are stored.
 pub(super) mod tag {
@@ -30,11 +34,14 @@ pub(super) mod tag {
 /// The first directory of a TIFF or BigTIFF file: what is said of its first page. Nothing is
 /// taken from outside of the file, whatever its lengths and offsets say.
 pub(super) struct Directory<'a> {
-    file: &'a [u8],
+    pub(super) file: Content<'a>,
     /// Whether numbers begin with their least significant byte.
     pub(super) is_little_endian: bool,
-    entries: Vec<Entry<'a>>,
+    entries: Vec<Entry>,
 }
+
+/// Bytes of the longest header.
+const HEADER: usize = 16;
 
 struct Header {
     is_little_endian: bool,
@@ -43,16 +50,22 @@ struct Header {
     start: u64,
 }
 
-struct Entry<'a> {
+struct Entry {
     tag: u16,
     kind: u16,
-    value: &'a [u8],
+    /// Where its value is, and how many bytes that has.
+    start: u64,
+    length: u64,
 }
 
 impl Header {
     fn read(file: &[u8]) -> Result<Self, String> {
         let is_little_endian = file.starts_with(b"II");
-        let number = |position, size| number(file, position, size, is_little_endian);
+        let number = |position: usize, size: usize| {
+            let bytes = file.get(position..position + size);
+            let bytes = bytes.ok_or_else(|| damaged("a part lies outside of it"))?;
+            Ok::<_, String>(unsigned(bytes, is_little_endian))
+        };
         let is_big = number(2, 2)? == 43;
         if is_big && number(4, 2)? != 8 {
             return Err(unsupported("BigTIFF whose offsets have other than 8 bytes"));
@@ -83,7 +96,6 @@ pub(in crate::decode) fn directory_start(head: &[u8]) -> Option<u64> {
 
 /// Leaves a header behind which the first directory follows at once.
 pub(in crate::decode) fn move_directory(head: &mut Vec<u8>) {
-    const HEADER: usize = 16;
     let is_little_endian = head.starts_with(b"II");
     let is_big = head[2..4].contains(&b'+');
     head.resize(HEADER, 0);
@@ -98,31 +110,43 @@ pub(in crate::decode) fn move_directory(head: &mut Vec<u8>) {
 }
 
 impl<'a> Directory<'a> {
-    pub(super) fn read(file: &'a [u8]) -> Result<Self, String> {
+    pub(super) fn read(file: Content<'a>) -> Result<Self, String> {
+        let head = file.part(0, HEADER as u64).bytes()?;
         let Header {
             is_little_endian,
             is_big,
             start,
-        } = Header::read(file)?;
-        let number = |position, size| number(file, position, size, is_little_endian);
+        } = Header::read(&head)?;
         // Bytes of an offset, of the number of entries, and of an entry.
         let (word, count_size, entry_size) = if is_big { (8, 8, 20) } else { (4, 2, 12) };
-        let count = number(start, count_size)?;
+        let count = slice(file, start, count_size)?.bytes()?;
+        let mut position = start + count_size;
+        let mut rest = file.part(position, u64::MAX).reader();
         let mut entries = Vec::new();
-        for index in 0..count {
-            let position = offset(start, count_size + index.saturating_mul(entry_size))?;
-            let (tag, kind) = (number(position, 2)? as u16, number(position + 2, 2)? as u16);
-            let length = number(position + 4, word)?.saturating_mul(size_of_kind(kind));
-            let field = position + 4 + word;
-            let at = if length <= word {
+        for _ in 0..unsigned(&count, is_little_endian) {
+            let mut entry = [0; 20];
+            let entry = &mut entry[..entry_size];
+            let read = rest.read_exact(entry);
+            read.map_err(|_| damaged("a part lies outside of it"))?;
+            let number = |at: usize, size: usize| unsigned(&entry[at..at + size], is_little_endian);
+            let (tag, kind) = (number(0, 2) as u16, number(2, 2) as u16);
+            let length = number(4, word).saturating_mul(size_of_kind(kind));
+            let field = position + (4 + word) as u64;
+            let start = if length <= word as u64 {
                 field
             } else {
-                number(field, word)?
+                number(4 + word, word)
             };
             // A damaged entry matters if its tag does.
-            if let Ok(value) = slice(file, at, length) {
-                entries.push(Entry { tag, kind, value });
+            if slice(file, start, length).is_ok() {
+                entries.push(Entry {
+                    tag,
+                    kind,
+                    start,
+                    length,
+                });
             }
+            position += entry_size as u64;
         }
         Ok(Self {
             file,
@@ -131,10 +155,16 @@ impl<'a> Directory<'a> {
         })
     }
 
+    /// Whether there is a tag.
+    pub(super) fn has(&self, tag: u16) -> bool {
+        self.entries.iter().any(|entry| entry.tag == tag)
+    }
+
     /// A tag's value as bytes.
-    pub(super) fn bytes(&self, tag: u16) -> Option<&'a [u8]> {
+    pub(super) fn bytes(&self, tag: u16) -> Result<Option<Cow<'a, [u8]>>, String> {
         let entry = self.entries.iter().find(|entry| entry.tag == tag);
-        entry.map(|entry| entry.value)
+        let value = entry.map(|entry| self.file.part(entry.start, entry.length).bytes());
+        value.transpose()
     }
 
     /// A tag's numbers, which are unsigned integers of any size.
@@ -146,9 +176,10 @@ impl<'a> Directory<'a> {
             return Err(damaged(format!("tag {tag} has no whole numbers")));
         }
         let size = size_of_kind(entry.kind) as usize;
-        let values = entry.value.chunks_exact(size);
+        let value = self.file.part(entry.start, entry.length).bytes()?;
+        let numbers = value.chunks_exact(size);
         Ok(Some(
-            values
+            numbers
                 .map(|bytes| unsigned(bytes, self.is_little_endian))
                 .collect(),
         ))
@@ -160,13 +191,6 @@ impl<'a> Directory<'a> {
         Ok(numbers
             .and_then(|numbers| numbers.first().copied())
             .unwrap_or(default))
-    }
-
-    /// Bytes of the file, up to its end at most.
-    pub(super) fn file_bytes(&self, start: u64, length: u64) -> &'a [u8] {
-        let end = self.file.len() as u64;
-        let (from, to) = (start.min(end), start.saturating_add(length).min(end));
-        &self.file[from as usize..to as usize]
     }
 }
 
@@ -180,21 +204,13 @@ fn size_of_kind(kind: u16) -> u64 {
     }
 }
 
-fn offset(start: u64, by: u64) -> Result<u64, String> {
-    let sum = start.checked_add(by).filter(|sum| *sum < u64::MAX / 2);
-    sum.ok_or_else(|| damaged("an offset lies outside of it"))
-}
-
-fn slice(file: &[u8], start: u64, length: u64) -> Result<&[u8], String> {
-    let end = offset(start, length)?;
-    let (start, end) = (usize::try_from(start), usize::try_from(end));
-    let range = start.ok().zip(end.ok());
-    let bytes = range.and_then(|(start, end)| file.get(start..end));
-    bytes.ok_or_else(|| damaged("a part lies outside of it"))
-}
-
-fn number(file: &[u8], position: u64, size: u64, is_little_endian: bool) -> Result<u64, String> {
-    Ok(unsigned(slice(file, position, size)?, is_little_endian))
+/// A part of a file that has to be there.
+fn slice(file: Content<'_>, start: u64, length: u64) -> Result<Content<'_>, String> {
+    let part = file.part(start, length);
+    if part.len() == length && start <= file.len() {
+        return Ok(part);
+    }
+    Err(damaged("a part lies outside of it"))
 }
 
 /// The unsigned integer in up to 8 bytes.

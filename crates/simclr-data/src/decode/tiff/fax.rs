@@ -1,4 +1,3 @@
-use std::borrow::Cow;
 use std::convert::Infallible;
 use std::io::{self, Read};
 
@@ -9,8 +8,8 @@ use super::layout::compression;
 
 /// Rows that are compressed as CCITT's recommendations T.4 (group 3) and T.6 (group 4) say.
 /// Their bytes hold eight pixels each; 1 is black.
-pub(super) struct Fax<'a> {
-    bits: Bits<'a>,
+pub(super) struct Fax {
+    bits: Bits,
     compression: u64,
     /// Whether T.4's rows may be coded by the row above.
     is_two_dimensional: bool,
@@ -20,22 +19,15 @@ pub(super) struct Fax<'a> {
     row: io::Cursor<Vec<u8>>,
 }
 
-type Bits<'a> = ByteReader<Box<dyn Iterator<Item = Result<u8, Infallible>> + 'a>>;
+type Bits = ByteReader<Box<dyn Iterator<Item = Result<u8, Infallible>>>>;
 
 /// A row ends where its data do, or is not as they say.
 struct Broken;
 
-impl<'a> Fax<'a> {
-    pub(super) fn new(
-        compression: u64,
-        t4_options: u64,
-        bytes: Cow<'a, [u8]>,
-        width: usize,
-    ) -> Self {
+impl Fax {
+    pub(super) fn new(compression: u64, t4_options: u64, bytes: Vec<u8>, width: usize) -> Self {
         // Codes are looked up by more bits than the last of them has.
-        let padded = (0..bytes.len())
-            .map(move |index| bytes[index])
-            .chain([0; 4]);
+        let padded = bytes.into_iter().chain([0; 4]);
         let bytes: Box<dyn Iterator<Item = _>> = Box::new(padded.map(Ok));
         let Ok(bits) = ByteReader::new(bytes);
         Self {
@@ -174,7 +166,7 @@ impl<'a> Fax<'a> {
     }
 }
 
-impl Read for Fax<'_> {
+impl Read for Fax {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         if self.row.position() as usize == self.row.get_ref().len() {
             let broken =

@@ -1,11 +1,13 @@
-use simclr_augment::DecodedImage;
+use simclr_augment::{DecodedImage, RowSink};
 
-use super::chunk::ChunkReader;
+use super::chunk::{ChunkReader, Rows};
 use super::color::to_rgb;
 use super::directory::{Directory, is_tiff, tag};
 use super::layout::Layout;
 use super::reason::damaged;
 use super::samples::{to_bytes, undo_predictor};
+use crate::decode::collector::Collector;
+use crate::decode::content::Content;
 use crate::decode::format::Format;
 use crate::decode::options::DecodeOptions;
 
@@ -15,79 +17,113 @@ pub(in crate::decode) const FORMAT: Format = Format {
     recognizes: is_tiff,
     decode,
     orientation,
+    read_rows: Some(read_rows),
 };
 
 /// The longest row of a strip or tile, in bytes.
 const MAX_ROW_BYTES: usize = 1 << 30;
 
-/// Decodes the first page. Strips and tiles are read row by row, so that memory is needed for
-/// the picture alone, and none before the file has shown its data.
+/// Rows that are decoded at a time where a strip or tile is as wide as the picture.
+const BAND_HEIGHT: usize = 64;
+
 fn decode(file: &[u8], options: &DecodeOptions) -> Result<DecodedImage, String> {
+    let mut image = Collector::default();
+    read_rows(Content::of_bytes(file), options, &mut image)?;
+    image.finish()
+}
+
+/// Reads the first page. Strips and tiles are read row by row, so that memory is needed for
+/// rows alone, and none before the file has shown its data.
+fn read_rows(
+    file: Content<'_>,
+    options: &DecodeOptions,
+    sink: &mut dyn RowSink,
+) -> Result<(), String> {
     let directory = Directory::read(file)?;
     let layout = Layout::of(&directory, options)?;
     let chunks = ChunkReader::new(&directory, &layout)?;
-    let mut rgb = Vec::new();
+    sink.begin(layout.height, layout.width);
     let row_bytes = layout.width * 3;
-    let reserved = rgb.try_reserve_exact(row_bytes.saturating_mul(layout.height));
-    reserved.map_err(|error| format!("the picture is too large for the memory: {error}"))?;
     let (across, down) = chunks.grid();
-    for band in 0..down {
-        let top = band * layout.chunks.height;
-        let rows = layout.chunks.height.min(layout.height - top);
-        rgb.resize(rgb.len() + rows * row_bytes, 0);
+    let mut rgb = Vec::new();
+    for index in 0..down {
+        let height = layout.chunks.height;
+        let rows = height.min(layout.height - index * height);
+        if across == 1 {
+            let mut chunk = Chunk::open(&chunks, &layout, index)?;
+            for top in (0..rows).step_by(BAND_HEIGHT) {
+                rgb.resize(BAND_HEIGHT.min(rows - top) * row_bytes, 0);
+                chunk.read(&mut rgb)?;
+                sink.rows(&rgb);
+            }
+            continue;
+        }
+        rgb.resize(rows * row_bytes, 0);
         for column in 0..across {
-            let band_pixels = &mut rgb[top * row_bytes..];
-            read_chunk(&chunks, &layout, band * across + column, band_pixels)?;
+            Chunk::open(&chunks, &layout, index * across + column)?.read(&mut rgb)?;
         }
-    }
-    let image = DecodedImage::new(layout.height, layout.width, rgb);
-    image.map_err(|error| error.to_string())
-}
-
-/// Reads a strip or tile, with those of the other planes, into the rows that it lies in.
-fn read_chunk(
-    chunks: &ChunkReader<'_>,
-    layout: &Layout,
-    index: usize,
-    band: &mut [u8],
-) -> Result<(), String> {
-    let channels = layout.color.channels();
-    let (planes, per_plane) = if layout.is_planar {
-        (channels, 1)
-    } else {
-        (1, channels)
-    };
-    let row_len = layout
-        .chunks
-        .width
-        .saturating_mul(layout.samples_in_chunk());
-    let row_len = row_len
-        .saturating_mul(layout.sample_type.bits())
-        .div_ceil(8);
-    if row_len > MAX_ROW_BYTES {
-        return Err(damaged(format!("a row of it has {row_len} bytes")));
-    }
-    let open = |plane| chunks.open(plane, index);
-    let mut readers = (0..planes).map(open).collect::<Result<Vec<_>, _>>()?;
-    let left = index % chunks.grid().0 * layout.chunks.width;
-    let visible = layout.chunks.width.min(layout.width - left);
-    let (mut row, mut pixels) = (Vec::new(), vec![0; visible * channels]);
-    for rgb in band.chunks_exact_mut(layout.width * 3) {
-        for (plane, reader) in readers.iter_mut().enumerate() {
-            reader.read_row(&mut row, row_len)?;
-            undo_predictor(&mut row, layout);
-            to_bytes(&row, layout, per_plane, &mut pixels[plane..], channels)?;
-        }
-        to_rgb(
-            &pixels,
-            layout.decompressed_color(),
-            &mut rgb[left * 3..(left + visible) * 3],
-        );
+        sink.rows(&rgb);
     }
     Ok(())
 }
 
-fn orientation(file: &[u8]) -> Option<u8> {
+/// A strip or tile, with those of the other planes.
+struct Chunk<'a> {
+    layout: &'a Layout,
+    planes: Vec<Rows<'a>>,
+    /// Bytes of a row of it.
+    row_len: usize,
+    /// Columns left of it, and those of it that belong to the picture.
+    left: usize,
+    visible: usize,
+    row: Vec<u8>,
+    pixels: Vec<u8>,
+}
+
+impl<'a> Chunk<'a> {
+    fn open(chunks: &ChunkReader<'a>, layout: &'a Layout, index: usize) -> Result<Self, String> {
+        let (width, channels) = (layout.chunks.width, layout.color.channels());
+        let samples = width.saturating_mul(layout.samples_in_chunk());
+        let bits = samples.saturating_mul(layout.sample_type.bits());
+        let row_len = bits.div_ceil(8);
+        if row_len > MAX_ROW_BYTES {
+            return Err(damaged(format!("a row of it has {row_len} bytes")));
+        }
+        let planes = if layout.is_planar { channels } else { 1 };
+        let open = |plane| chunks.open(plane, index);
+        let left = index % chunks.grid().0 * width;
+        let visible = width.min(layout.width - left);
+        Ok(Self {
+            layout,
+            planes: (0..planes).map(open).collect::<Result<_, _>>()?,
+            row_len,
+            left,
+            visible,
+            row: Vec::new(),
+            pixels: vec![0; visible * channels],
+        })
+    }
+
+    /// Reads its next rows into those of the picture.
+    fn read(&mut self, rgb: &mut [u8]) -> Result<(), String> {
+        let layout = self.layout;
+        let channels = layout.color.channels();
+        let per_plane = if layout.is_planar { 1 } else { channels };
+        for rgb in rgb.chunks_exact_mut(layout.width * 3) {
+            for (plane, reader) in self.planes.iter_mut().enumerate() {
+                reader.read_row(&mut self.row, self.row_len)?;
+                undo_predictor(&mut self.row, layout);
+                let pixels = &mut self.pixels[plane..];
+                to_bytes(&self.row, layout, per_plane, pixels, channels)?;
+            }
+            let visible = &mut rgb[self.left * 3..(self.left + self.visible) * 3];
+            to_rgb(&self.pixels, layout.decompressed_color(), visible);
+        }
+        Ok(())
+    }
+}
+
+fn orientation(file: Content<'_>) -> Option<u8> {
     let orientation = Directory::read(file)
         .ok()?
         .number_or(tag::ORIENTATION, 1)
