@@ -8,3 +8,4 @@ mod compression;
 mod file;
 mod refused;
 mod samples;
+mod tall;
