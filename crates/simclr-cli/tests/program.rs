@@ -5,7 +5,11 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use simclr_data::{Disturbance, Seed, SyntheticHole, SyntheticHoleConfig};
+use image::{DynamicImage, RgbImage};
+use simclr_data::{
+    Disturbance, ImageFolder, Seed, SyntheticHole, SyntheticHoleConfig, decode_file,
+};
+use simclr_drillcore::{TileRun, TileSettings};
 
 fn simclr(dir: &Path, arguments: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_simclr"));
@@ -360,4 +364,74 @@ fn wrong_tables_and_options_are_refused_before_anything_is_written() {
     fails(dir, "cut sections", 2);
     assert!(succeeds(dir, "--help").contains("tiles"));
     assert!(succeeds(dir, "completions bash").contains("_simclr"));
+}
+
+/// Photographs are read by rows, which must not be seen in what is written.
+#[test]
+fn tiles_are_those_of_the_decoded_photograph() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let hole = hole(dir);
+    let sections = dir.join("sections");
+    for (index, extension) in [(1, "jpg"), (2, "bmp"), (3, "png")] {
+        let path = sections.join(format!("other-{index}.{extension}"));
+        let photograph = RgbImage::try_from(hole.photograph(index).unwrap()).unwrap();
+        if extension == "png" {
+            DynamicImage::from(photograph)
+                .to_luma16()
+                .save(path)
+                .unwrap();
+        } else {
+            photograph.save(path).unwrap();
+        }
+    }
+    succeeds(
+        dir,
+        "tiles sections --side 40 --overlap 0.3 --out rows --quiet",
+    );
+
+    let photographs = ImageFolder::unlabelled(&sections).unwrap();
+    let settings = TileSettings::default().with_side(40).with_overlap(0.3);
+    let run = TileRun::default().with_settings(settings);
+    let whole = dir.join("whole");
+    let report = run
+        .cut(
+            photographs.paths(),
+            &whole,
+            |path| decode_file(path),
+            |_| (),
+        )
+        .unwrap();
+    let mut files = vec!["tiles.csv".to_owned(), "sections.csv".to_owned()];
+    files.extend(report.tiles.iter().map(|tile| tile.tile.clone()));
+    files.extend(
+        report
+            .sections
+            .iter()
+            .map(|section| format!("previews/{}.svg", section.section)),
+    );
+    assert!(files.len() > 200);
+    for file in files {
+        let [rows, whole] =
+            ["rows", "whole"].map(|out| fs::read(dir.join(out).join(&file)).unwrap());
+        assert!(rows == whole, "{file}");
+    }
+
+    // Of a photograph that ends early, nothing is written.
+    for extension in ["jpg", "bmp", "png"] {
+        let path = fs::read_dir(&sections)
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        let path = path
+            .filter(|path| path.extension().is_some_and(|e| e == extension))
+            .min()
+            .unwrap();
+        let bytes = fs::read(&path).unwrap();
+        let cut = dir.join(format!("cut.{extension}"));
+        fs::write(&cut, &bytes[..bytes.len() * 9 / 10]).unwrap();
+        let said = fails(dir, &format!("tiles cut.{extension} --out none --quiet"), 1);
+        let expected = format!("cut.{extension}: the photograph cannot be read");
+        assert!(said.contains(&expected), "{said}");
+        assert!(!dir.join("none").exists());
+    }
 }

@@ -1,11 +1,13 @@
 //! Photographs with known cores, to tiles.
 #![allow(clippy::unwrap_used)]
 
+use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use simclr_augment::DecodedImage;
+use simclr_augment::{DecodedImage, RowSink, RowSource};
 use simclr_drillcore::{
-    CoreOutline, Crop, Error, Scale, TileRun, TileSettings, cut_section, read_tiles,
+    CoreOutline, Crop, Error, Scale, TileRun, TileSettings, cut_section, preview, read_tiles,
 };
 
 /// A core of beds on a dark tray, turned by `tilt` degrees, with a gap, beside a white ruler.
@@ -245,4 +247,155 @@ fn a_folder_gets_tables_previews_and_no_halves() {
         "{none}"
     );
     assert!(!other.exists());
+}
+
+/// A picture that is read by so many rows at a time, up to a row that is damaged.
+struct Banded {
+    picture: DecodedImage,
+    rows: usize,
+    damaged: Option<usize>,
+}
+
+impl RowSource for Banded {
+    type Error = std::io::Error;
+
+    fn read_rows(&self, sink: &mut dyn RowSink) -> std::io::Result<()> {
+        let (height, width) = (self.picture.height(), self.picture.width());
+        sink.begin(height, width);
+        let good = self.damaged.unwrap_or(height) * width * 3;
+        for rows in self.picture.data()[..good].chunks(self.rows * width * 3) {
+            sink.rows(rows);
+        }
+        if self.damaged.is_some() {
+            return Err(std::io::Error::other("the rest is damaged"));
+        }
+        Ok(())
+    }
+}
+
+/// All files below a folder, by their path in it.
+fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let inside = path.strip_prefix(folder).unwrap().to_owned();
+                files.insert(inside, std::fs::read(&path).unwrap());
+            }
+        }
+    }
+    files
+}
+
+#[test]
+fn reading_by_rows_gives_the_files_that_the_whole_gives() {
+    let dir = tempfile::tempdir().unwrap();
+    let plain = TileSettings::default().with_side(40);
+    let crop = "30,50,130,1600".parse().unwrap();
+    let cases = [
+        (0.0, plain.clone()),
+        (0.8, plain.clone().with_overlap(0.75)),
+        (-1.5, plain.clone().with_min_core_fraction(0.0)),
+        (2.5, plain.clone().with_side(500)),
+        (0.3, plain.with_crop(Some(crop)).with_overlap(0.5)),
+    ];
+    for (case, (tilt, settings)) in cases.into_iter().enumerate() {
+        let scene = Scene {
+            tilt,
+            top: (104.0 + 750.0 * f64::to_radians(tilt).sin(), 60.0),
+            ..Scene::default()
+        };
+        let picture = scene.picture();
+        let whole = dir.path().join(format!("{case}"));
+        let photographs = [PathBuf::from("core.png")];
+        let run = TileRun::default().with_settings(settings.clone());
+        let open = |_: &Path| Ok::<_, std::io::Error>(picture.clone());
+        let report = run.cut(&photographs, &whole, open, |_| ()).unwrap();
+
+        // Those that are cut while the whole picture is there.
+        let cut = cut_section("core", &picture, &settings).unwrap();
+        assert_eq!(cut.tiles.len(), report.tiles.len());
+        for (tile, expected) in report.tiles.iter().zip(&cut.tiles) {
+            let written = image::open(whole.join(&tile.tile)).unwrap().into_rgb8();
+            assert!(&written == expected, "{tile:?}");
+        }
+        let shown = preview("core", &picture, &cut).unwrap();
+        let files = contents(&whole);
+        assert!(files[Path::new("previews/core.svg")] == shown.into_bytes());
+
+        for rows in [1, 16, 611] {
+            let out = dir.path().join(format!("{case}_{rows}"));
+            let banded = |_: &Path| {
+                Ok::<_, std::io::Error>(Banded {
+                    picture: picture.clone(),
+                    rows,
+                    damaged: None,
+                })
+            };
+            assert_eq!(
+                run.cut(&photographs, &out, banded, |_| ()).unwrap().tiles,
+                report.tiles
+            );
+            assert!(contents(&out) == files, "{case}: {rows} rows at a time");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_written_of_a_photograph_that_is_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let damaged = |_: &Path| {
+        Ok::<_, std::io::Error>(Banded {
+            picture: Scene::default().picture(),
+            rows: 16,
+            damaged: Some(1690),
+        })
+    };
+    let run = TileRun::default();
+    let error = run
+        .cut(&[PathBuf::from("core.png")], &out, damaged, |_| ())
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("core.png: the photograph cannot be read"),
+        "{error}"
+    );
+    assert!(!out.exists());
+}
+
+/// A photograph that has other rows when it is read again.
+struct Replaced(Cell<usize>);
+
+impl RowSource for Replaced {
+    type Error = std::convert::Infallible;
+
+    fn read_rows(&self, sink: &mut dyn RowSink) -> Result<(), Self::Error> {
+        let size = (1700 - self.0.replace(700), 240);
+        let scene = Scene {
+            size,
+            ..Scene::default()
+        };
+        scene.picture().read_rows(sink)
+    }
+}
+
+#[test]
+fn a_photograph_that_changes_meanwhile_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let replaced = |_: &Path| Ok::<_, std::io::Error>(Replaced(Cell::new(0)));
+    let photographs = [PathBuf::from("core.png")];
+    let error = TileRun::default()
+        .cut(&photographs, dir.path(), replaced, |_| ())
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("core: the photograph changed"),
+        "{error}"
+    );
+    assert!(!dir.path().join("tiles.csv").exists());
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use simclr_data::{ImageFolder, decode_file_with};
+use simclr_data::{ImageFolder, RowReader};
 use simclr_drillcore::{
     ColumnMap, Crop, DepthTable, IntervalTable, Scale, SectionOutcome, TileRun, TileSettings,
 };
@@ -111,8 +111,8 @@ impl Arguments {
             progress.step(&StepUpdate::default());
         };
         let options = self.decode.options();
-        let read = |path: &Path| decode_file_with(path, &options);
-        let report = run.cut(&photographs, &self.out, read, done)?;
+        let open = |path: &Path| RowReader::open(path, &options);
+        let report = run.cut(&photographs, &self.out, open, done)?;
         let left_out: usize = report.sections.iter().map(|section| section.left_out).sum();
         let without = report
             .sections

@@ -34,16 +34,17 @@ impl CoreOutline {
     /// # Errors
     /// [`Error::Setting`](crate::Error::Setting) if the crop is empty or not within the picture.
     pub fn of_crop(crop: Crop, picture: &DecodedImage) -> Result<Self> {
+        Self::of_crop_in(crop, (picture.height(), picture.width()))
+    }
+
+    /// [`of_crop`](Self::of_crop) in a picture of so many rows and columns.
+    pub(crate) fn of_crop_in(crop: Crop, (height, width): (usize, usize)) -> Result<Self> {
         let right = crop.left.saturating_add(crop.width);
         let bottom = crop.top.saturating_add(crop.height);
         let inside = crop.width > 0 && crop.height > 0;
-        let expected = format!(
-            "a part of {} x {} pixels",
-            picture.width(),
-            picture.height()
-        );
+        let expected = format!("a part of {width} x {height} pixels");
         check(
-            inside && right <= picture.width() && bottom <= picture.height(),
+            inside && right <= width && bottom <= height,
             "crop",
             &expected,
             format!("{},{},{},{}", crop.left, crop.top, crop.width, crop.height),

@@ -46,6 +46,11 @@ impl CoreOutline {
     /// [`Error::NoCore`] if there are no such edges (in a picture less than three times as high
     /// as it is wide; a long one may be cut to the core), or nothing between them.
     pub fn find(section: &str, picture: &DecodedImage) -> Result<Self> {
+        Self::find_in(section, Reduced::of(picture))
+    }
+
+    /// [`find`](Self::find) in a photograph that was made smaller.
+    pub(crate) fn find_in(section: &str, picture: Reduced) -> Result<Self> {
         find(picture).map_err(|reason| Error::NoCore {
             section: section.to_owned(),
             reason,
@@ -53,14 +58,12 @@ impl CoreOutline {
     }
 }
 
-fn find(picture: &DecodedImage) -> Result<CoreOutline, String> {
-    let reduced = Reduced::of(picture);
+fn find(reduced: Reduced) -> Result<CoreOutline, String> {
     let (width, height) = (reduced.width as f64, reduced.height as f64);
     if width < 16.0 || height < width {
         return Err(format!(
             "{} x {} pixels are not the upright picture of a section (a lying one has to be turned)",
-            picture.width(),
-            picture.height()
+            reduced.full.1, reduced.full.0
         ));
     }
     let strips = Strips::of(&reduced);
@@ -70,9 +73,8 @@ fn find(picture: &DecodedImage) -> Result<CoreOutline, String> {
         return Err("it has no two long parallel edges".into());
     }
     let band = Band::between(&left, &right, &reduced);
-    let beside = band.beside(&reduced);
-    let scores = band.scores(&reduced, &beside);
-    let shaded = band.shaded_gaps(&reduced, &beside);
+    let scores = band.scores(&reduced);
+    let shaded = band.shaded_gaps(&reduced);
     let runs = runs(&scores, &shaded, SHORTEST * band.width);
     let in_edges = |&(top, bottom): &(usize, usize)| {
         let strips_of = strips.of_rows(band.row(top), band.row(bottom));
@@ -229,7 +231,7 @@ impl Band {
 
     /// The logarithm of how much more each pixel looks like core than like what is outside, row
     /// by row.
-    fn scores(&self, picture: &Reduced, beside: &[Vec<[f32; 3]>]) -> Vec<Vec<f32>> {
+    fn scores(&self, picture: &Reduced) -> Vec<Vec<f32>> {
         let mut is_core = vec![true; self.rows];
         let mut scores = Vec::new();
         // Gaps are taken for core at first, and then for what they look like.
@@ -242,15 +244,14 @@ impl Band {
                 rows.flat_map(move |(row, _)| self.across(picture, row, 0.9))
             };
             let core = Histogram::of(rows(true));
-            let outside = beside.iter().flatten().copied().chain(rows(false));
+            let outside = self.beside(picture).flatten().chain(rows(false));
             let outside = Histogram::of(outside).with_shadows();
-            scores = (0..self.rows)
-                .map(|row| {
-                    let pixels = self.across(picture, row, 1.0);
-                    let score = |color| core.against(&outside, color).clamp(-MOST, MOST);
-                    pixels.map(score).collect::<Vec<_>>()
-                })
-                .collect();
+            scores.clear();
+            scores.extend((0..self.rows).map(|row| {
+                let pixels = self.across(picture, row, 1.0);
+                let score = |color| core.against(&outside, color).clamp(-MOST, MOST);
+                pixels.map(score).collect::<Vec<_>>()
+            }));
             is_core = scores.iter().map(|row| row_score(row) > 0.0).collect();
             if !is_core.contains(&true) {
                 break;
@@ -259,11 +260,13 @@ impl Band {
         scores
     }
 
-    /// The colours of what lies beside the band, row by row.
-    fn beside(&self, picture: &Reduced) -> Vec<Vec<[f32; 3]>> {
-        (0..picture.height)
-            .map(|row| self.beside_row(picture, row))
-            .collect()
+    /// The colours of what lies beside the band, row by row; not kept, since a long photograph has
+    /// many.
+    fn beside<'a>(
+        &'a self,
+        picture: &'a Reduced,
+    ) -> impl Iterator<Item = Vec<[f32; 3]>> + Clone + 'a {
+        (0..picture.height).map(move |row| self.beside_row(picture, row))
     }
 
     fn beside_row(&self, picture: &Reduced, row: usize) -> Vec<[f32; 3]> {
@@ -275,12 +278,12 @@ impl Band {
     }
 
     /// Which rows show what lies outside in the shadow of the core.
-    fn shaded_gaps(&self, picture: &Reduced, beside: &[Vec<[f32; 3]>]) -> Vec<bool> {
+    fn shaded_gaps(&self, picture: &Reduced) -> Vec<bool> {
         let across = |row| self.across(picture, row, 0.8).collect();
-        let rows: Vec<Vec<_>> = (0..self.rows).map(across).collect();
+        let rows = (0..self.rows).map(across);
         let shortest = (SHORTEST_GAP * self.width).ceil().max(4.0) as usize;
         let lengths = shortest..=(LONGEST_SHADED * self.width) as usize;
-        shaded_gaps(&rows, beside, lengths)
+        shaded_gaps(rows, self.beside(picture), lengths)
     }
 
     /// The share of core in each row, where its surroundings say so on average.

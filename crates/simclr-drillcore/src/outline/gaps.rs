@@ -19,7 +19,7 @@ const JUMP: f32 = 10.0;
 const APART: usize = 2;
 
 /// How even rows are: the median difference of pixels near each other.
-fn unevenness(rows: &[Vec<[f32; 3]>]) -> f32 {
+fn unevenness(rows: impl Iterator<Item = Vec<[f32; 3]>>) -> f32 {
     let mut differences: Vec<f32> = Vec::new();
     for row in rows {
         let pairs = row.iter().zip(row.iter().skip(APART));
@@ -40,24 +40,22 @@ fn median(values: &mut [f32]) -> f32 {
 /// and of its hue, with a jump of colour at their ends. `rows` are colours across the core, `outside` those of
 /// what surrounds it.
 pub(super) fn shaded_gaps(
-    rows: &[Vec<[f32; 3]>],
-    outside: &[Vec<[f32; 3]>],
+    rows: impl Iterator<Item = Vec<[f32; 3]>>,
+    outside: impl Iterator<Item = Vec<[f32; 3]>> + Clone,
     lengths: RangeInclusive<usize>,
 ) -> Vec<bool> {
-    let mut gap = vec![false; rows.len()];
-    if outside.iter().all(Vec::is_empty) {
+    let (colors, by_row): (Vec<[f32; 3]>, Vec<f32>) = rows
+        .map(|row| (mean(&row), unevenness(std::iter::once(row))))
+        .unzip();
+    let mut gap = vec![false; colors.len()];
+    if outside.clone().all(|row| row.is_empty()) {
         return gap;
     }
     let typical = [0, 1, 2].map(|channel| {
-        let colors = outside.iter().flatten();
+        let colors = outside.clone().flatten();
         let mut values: Vec<f32> = colors.map(|color| color[channel]).collect();
         median(&mut values)
     });
-    let colors: Vec<[f32; 3]> = rows.iter().map(|row| mean(row)).collect();
-    let by_row: Vec<f32> = rows
-        .iter()
-        .map(|row| unevenness(std::slice::from_ref(row)))
-        .collect();
     let even = EVEN.0 * unevenness(outside) + EVEN.1;
     let most = even.min(EVENER * median(&mut by_row.clone()));
     let looks_alike = |index: usize| {
@@ -65,9 +63,9 @@ pub(super) fn shaded_gaps(
             && SHADED.contains(&(sum(colors[index]) / sum(typical)))
             && hue_distance(colors[index], typical) <= SAME_HUE
     };
-    let alike: Vec<bool> = (0..rows.len()).map(looks_alike).collect();
+    let alike: Vec<bool> = (0..colors.len()).map(looks_alike).collect();
     let mut start = 0;
-    while start < rows.len() {
+    while start < colors.len() {
         let length = alike[start..].iter().take_while(|alike| **alike).count();
         let end = start + length;
         let color = mean(&colors[start..end.max(start + 1)]);
@@ -77,7 +75,7 @@ pub(super) fn shaded_gaps(
         };
         let above = start.checked_sub(3).and_then(|row| colors.get(row));
         if lengths.contains(&length) && jumps(above) && jumps(colors.get(end + 2)) {
-            gap[start.saturating_sub(1)..(end + 1).min(rows.len())].fill(true);
+            gap[start.saturating_sub(1)..(end + 1).min(colors.len())].fill(true);
         }
         start = end + 1;
     }

@@ -9,3 +9,4 @@ mod mask;
 mod reduced;
 
 pub use core_outline::{CoreOutline, Crop};
+pub(crate) use reduced::Reduced;

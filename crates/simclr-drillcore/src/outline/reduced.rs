@@ -1,43 +1,45 @@
 //! A photograph at the size at which the core is looked for.
 
-use simclr_augment::DecodedImage;
+use simclr_augment::{DecodedImage, RowSink, RowSource};
 
 /// Columns at most.
 const WIDEST: usize = 400;
 
-/// A photograph whose pixels are means of `factor` x `factor` pixels.
-pub(super) struct Reduced {
+/// A photograph whose pixels are means of `factor` x `factor` pixels; made row by row.
+#[derive(Default)]
+pub(crate) struct Reduced {
     pub(super) width: usize,
     pub(super) height: usize,
     pub(super) factor: usize,
+    /// Rows and columns of the photograph.
+    pub(super) full: (usize, usize),
+    /// Rows of the photograph so far.
+    rows: usize,
     pixels: Vec<[f32; 3]>,
 }
 
 impl Reduced {
     pub(super) fn of(picture: &DecodedImage) -> Self {
-        let factor = picture.width().div_ceil(WIDEST).max(1);
-        let (width, height) = (picture.width() / factor, picture.height() / factor);
-        let mut pixels = vec![[0.0; 3]; width * height];
-        let line = picture.width() * 3;
-        let rows = picture.data().chunks_exact(line).take(height * factor);
-        for (row, values) in rows.enumerate() {
-            let into = &mut pixels[row / factor * width..][..width];
-            for (pixel, block) in into.iter_mut().zip(values.chunks_exact(3 * factor)) {
-                for value in block.chunks_exact(3) {
-                    (0..3).for_each(|channel| pixel[channel] += f32::from(value[channel]));
-                }
+        let mut reduced = Self::default();
+        let Ok(()) = picture.read_rows(&mut reduced);
+        reduced
+    }
+
+    fn add_row(&mut self, row: &[u8]) {
+        let (factor, top) = (self.factor, self.rows / self.factor);
+        self.rows += 1;
+        if top >= self.height {
+            return;
+        }
+        let into = &mut self.pixels[top * self.width..][..self.width];
+        for (pixel, block) in into.iter_mut().zip(row.chunks_exact(3 * factor)) {
+            for value in block.chunks_exact(3) {
+                (0..3).for_each(|channel| pixel[channel] += f32::from(value[channel]));
             }
         }
-        let share = 1.0 / (factor * factor) as f32;
-        pixels
-            .iter_mut()
-            .flatten()
-            .for_each(|value| *value *= share);
-        Self {
-            width,
-            height,
-            factor,
-            pixels,
+        if self.rows.is_multiple_of(factor) {
+            let share = 1.0 / (factor * factor) as f32;
+            into.iter_mut().flatten().for_each(|value| *value *= share);
         }
     }
 
@@ -49,6 +51,26 @@ impl Reduced {
 
     pub(super) fn row(&self, row: usize) -> &[[f32; 3]] {
         &self.pixels[row * self.width..][..self.width]
+    }
+}
+
+impl RowSink for Reduced {
+    fn begin(&mut self, height: usize, width: usize) {
+        let factor = width.div_ceil(WIDEST).max(1);
+        *self = Self {
+            width: width / factor,
+            height: height / factor,
+            factor,
+            full: (height, width),
+            rows: 0,
+            pixels: vec![[0.0; 3]; (width / factor) * (height / factor)],
+        };
+    }
+
+    fn rows(&mut self, rgb: &[u8]) {
+        for row in rgb.chunks_exact(self.full.1 * 3) {
+            self.add_row(row);
+        }
     }
 }
 

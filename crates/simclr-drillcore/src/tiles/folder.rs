@@ -1,17 +1,15 @@
 //! A folder of section photographs to a folder of tiles.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use image::ImageFormat;
-use rayon::prelude::*;
 use serde::Serialize;
-use simclr_augment::DecodedImage;
-use simclr_files::{Durability, write_atomically, write_bytes};
+use simclr_augment::{RowSink, RowSource};
+use simclr_files::write_bytes;
 
-use super::cut::{CutSection, cut_section};
-use super::preview::preview;
+use super::output::{Section, write_preview, write_section};
+use super::overview::Overview;
+use super::plan::plan_tiles;
 use super::settings::{Scale, TileSettings};
 use super::tile::{Tile, to_csv};
 use crate::error::{Error, Result};
@@ -65,6 +63,21 @@ pub struct TilesReport {
     pub sections: Vec<SectionOutcome>,
 }
 
+impl SectionOutcome {
+    fn without_tiles(section: &str, reason: &Error) -> Self {
+        Self {
+            section: section.to_owned(),
+            tiles: 0,
+            left_out: 0,
+            width: None,
+            length: None,
+            tilt: None,
+            pixels_per_cm: None,
+            note: reason.to_string(),
+        }
+    }
+}
+
 impl TileRun {
     setters! {
         with_settings(settings: TileSettings);
@@ -73,25 +86,29 @@ impl TileRun {
     }
 
     /// Cuts photographs, one at a time, into `out`: a folder of tiles per section in `tiles/`, a
-    /// preview of each in `previews/`, `tiles.csv` and `sections.csv`. `read` reads a photograph,
+    /// preview of each in `previews/`, `tiles.csv` and `sections.csv`. `open` opens a photograph,
     /// `done` is told about each section.
     ///
-    /// A section in which no core is found has a note in `sections.csv` and no tiles. A
-    /// photograph of 1500 x 30000 pixels takes 280 MB while it is cut, as TIFF.
+    /// A photograph is read twice: to find the core, and to cut the tiles. Of its rows, only those
+    /// are held that the next tiles need, so one that need not be in memory to be read (a
+    /// [`RowSource`] other than a decoded image) is never there as a whole.
+    ///
+    /// A section in which no core is found has a note in `sections.csv` and no tiles.
     ///
     /// # Errors
     /// Before anything is written: two photographs of one name, a section that the table of depths
     /// lacks, a setting out of range, a folder that holds tiles already. Later:
     /// [`Error::Photograph`] if one cannot be read, [`Error::File`], and [`Error::NoCore`] if there
     /// is no tile at all.
-    pub fn cut<E>(
+    pub fn cut<P, E>(
         &self,
         photographs: &[PathBuf],
         out: &Path,
-        read: impl Fn(&Path) -> Result<DecodedImage, E>,
+        open: impl Fn(&Path) -> Result<P, E>,
         mut done: impl FnMut(&SectionOutcome),
     ) -> Result<TilesReport>
     where
+        P: RowSource<Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         self.settings.validate()?;
@@ -107,27 +124,30 @@ impl TileRun {
             sections: Vec::new(),
         };
         for ((name, path), depth) in sections.iter().zip(&depths) {
-            let photograph = read(path).map_err(|source| Error::Photograph {
-                path: (*path).clone(),
-                source: source.into(),
-            })?;
-            let outcome = match cut_section(name, &photograph, &self.settings) {
-                Ok(cut) => {
-                    let (outcome, tiles) = self.describe(name, &cut, depth.as_ref(), &photograph);
-                    write_section(out, name, &photograph, &cut, &tiles)?;
+            let photograph = open(path).map_err(unreadable(path))?;
+            let read = |sink: &mut dyn RowSink| {
+                let read = photograph.read_rows(sink);
+                read.map_err(unreadable(path))
+            };
+            let mut overview = Overview::new(self.settings.crop);
+            // To the end: nothing is written of a file that is damaged anywhere.
+            read(&mut overview)?;
+            let outcome = match overview.outline(name, self.settings.crop) {
+                Ok(outline) => {
+                    let section = Section {
+                        planned: plan_tiles(&outline, &self.settings),
+                        outline,
+                        size: overview.size,
+                    };
+                    let (outcome, tiles) = self.describe(name, &section, depth.as_ref());
+                    write_section(out, name, &section, &tiles, self.settings.side, read)?;
+                    write_preview(out, name, overview, &section)?;
                     report.tiles.extend(tiles);
                     outcome
                 }
-                Err(error @ (Error::NoCore { .. } | Error::Setting { .. })) => SectionOutcome {
-                    section: name.clone(),
-                    tiles: 0,
-                    left_out: 0,
-                    width: None,
-                    length: None,
-                    tilt: None,
-                    pixels_per_cm: None,
-                    note: error.to_string(),
-                },
+                Err(error @ (Error::NoCore { .. } | Error::Setting { .. })) => {
+                    SectionOutcome::without_tiles(name, &error)
+                }
                 Err(error) => return Err(error),
             };
             done(&outcome);
@@ -165,11 +185,10 @@ impl TileRun {
     fn describe(
         &self,
         name: &str,
-        cut: &CutSection,
+        section: &Section,
         depth: Option<&SectionDepth>,
-        photograph: &DecodedImage,
     ) -> (SectionOutcome, Vec<Tile>) {
-        let outline = &cut.outline;
+        let outline = &section.outline;
         let length_m = depth.and_then(|depth| depth.length);
         let scale = match self.settings.scale {
             Scale::PixelsPerCm(scale) => Some(scale),
@@ -196,7 +215,7 @@ impl TileRun {
                     .to_owned(),
             );
         }
-        let kept = cut.planned.iter().filter(|tile| tile.kept);
+        let kept = section.planned.iter().filter(|tile| tile.kept);
         let tiles = kept.map(|planned| {
             let ends = (planned.top, planned.top + planned.side);
             let offset = scale.map(|scale| (ends.0 / scale, ends.1 / scale));
@@ -210,7 +229,7 @@ impl TileRun {
                     let class = table.class_of(name, metres, top_m);
                     class.filter(|(_, share)| *share >= self.settings.min_class_share)
                 });
-            let [left, top, width, height] = bounds(cut, ends, photograph);
+            let [left, top, width, height] = bounds(section, ends);
             let at = |metres: Option<f64>| {
                 top_m
                     .zip(metres)
@@ -237,7 +256,7 @@ impl TileRun {
         let outcome = SectionOutcome {
             section: name.to_owned(),
             tiles: tiles.len(),
-            left_out: cut.planned.len() - tiles.len(),
+            left_out: section.planned.len() - tiles.len(),
             width: Some(rounded(outline.width, 10.0)),
             length: Some(rounded(outline.length, 10.0)),
             tilt: Some(rounded(outline.tilt, 1e3)),
@@ -253,18 +272,18 @@ fn rounded(value: f64, steps: f64) -> f64 {
 }
 
 /// The box of pixels that a square of the core lies in: left, top, width and height.
-fn bounds(cut: &CutSection, (top, bottom): (f64, f64), photograph: &DecodedImage) -> [usize; 4] {
-    let half = cut.outline.width / 2.0;
+fn bounds(section: &Section, (top, bottom): (f64, f64)) -> [usize; 4] {
+    let half = section.outline.width / 2.0;
     let corners = [(-half, top), (half, top), (-half, bottom), (half, bottom)];
-    let corners = corners.map(|(across, along)| cut.outline.locate(across, along));
+    let corners = corners.map(|(across, along)| section.outline.locate(across, along));
     let range = |values: [f64; 4], size: usize| {
         let low = values.iter().copied().fold(f64::INFINITY, f64::min);
         let high = values.iter().copied().fold(0.0, f64::max);
         let low = (low.round().max(0.0) as usize).min(size - 1);
         (low, (high.round() as usize).clamp(low + 1, size) - low)
     };
-    let (left, width) = range(corners.map(|corner| corner.0), photograph.width());
-    let (top, height) = range(corners.map(|corner| corner.1), photograph.height());
+    let (left, width) = range(corners.map(|corner| corner.0), section.size.1);
+    let (top, height) = range(corners.map(|corner| corner.1), section.size.0);
     [left, top, width, height]
 }
 
@@ -289,34 +308,12 @@ fn names(photographs: &[PathBuf]) -> Result<BTreeMap<String, &PathBuf>> {
     Ok(names)
 }
 
-fn write_section(
-    out: &Path,
-    name: &str,
-    photograph: &DecodedImage,
-    cut: &CutSection,
-    tiles: &[Tile],
-) -> Result<()> {
-    let previews = out.join("previews");
-    for folder in [&out.join("tiles").join(name), &previews] {
-        fs::create_dir_all(folder).map_err(simclr_files::Error::io(folder))?;
+fn unreadable<E>(path: &Path) -> impl Fn(E) -> Error
+where
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    move |source| Error::Photograph {
+        path: path.to_owned(),
+        source: source.into(),
     }
-    cut.tiles
-        .par_iter()
-        .zip(tiles)
-        .try_for_each(|(picture, tile)| {
-            let mut bytes = std::io::Cursor::new(Vec::new());
-            picture
-                .write_to(&mut bytes, ImageFormat::Png)
-                .map_err(|error| Error::picture(&tile.tile, error))?;
-            let path = out.join(&tile.tile);
-            write_atomically(&path, Durability::Buffered, |file| {
-                let written = file.write_all(bytes.get_ref());
-                written.map_err(|error| Error::from(simclr_files::Error::io(&path)(error)))
-            })
-        })?;
-    let svg = preview(name, photograph, cut)?;
-    Ok(write_bytes(
-        &previews.join(format!("{name}.svg")),
-        svg.as_bytes(),
-    )?)
 }

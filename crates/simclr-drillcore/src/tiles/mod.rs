@@ -1,10 +1,14 @@
 //! Section photographs to square tiles of the core's width.
 
 mod cut;
+mod cutter;
 mod folder;
+mod output;
+mod overview;
 mod plan;
 mod preview;
 mod settings;
+mod thumbnail;
 mod tile;
 
 pub use cut::{CutSection, cut_section};
