@@ -31,7 +31,7 @@ fn sums(criterion: &mut Criterion) {
 }
 
 /// Four steps of two ranks: what an operation takes longer, the step takes longer as often as it
-/// has operations.
+/// has operations that nothing hides. Gradients are sent while the backward pass runs, or after it.
 fn latency(criterion: &mut Criterion) {
     let cores = SyntheticCores::new(32, 32, Seed(1)).unwrap();
     let cores = InMemory::collect(&cores).unwrap();
@@ -42,13 +42,19 @@ fn latency(criterion: &mut Criterion) {
     let pretrain = Pretrain::new(config.with_encoder(encoder)).steps(4);
     let mut group = criterion.benchmark_group("latency");
     group.sample_size(10);
-    for milliseconds in [0, 1, 4] {
+    for (name, milliseconds) in [("during", 0), ("during", 4), ("during", 50), ("after", 50)] {
         let latency = Duration::from_millis(milliseconds);
-        group.bench_function(BenchmarkId::from_parameter(milliseconds), |bencher| {
+        group.bench_function(BenchmarkId::new(name, milliseconds), |bencher| {
             bencher.iter(|| {
                 let dir = tempfile::tempdir().unwrap();
                 run_threads(2, |ranks| {
-                    let ranks = Arc::new(MeteredRank::new(ranks, latency));
+                    let ranks = MeteredRank::new(ranks, latency);
+                    let ranks = if name == "after" {
+                        ranks.alone()
+                    } else {
+                        ranks
+                    };
+                    let ranks = Arc::new(ranks);
                     let pretrain = pretrain.clone().ranks(ranks.clone());
                     pretrain.run(cores.clone(), dir.path().join("run")).unwrap();
                     let of_kinds = ranks.traffic();

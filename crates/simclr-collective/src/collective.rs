@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::AddAssign;
+use std::sync::Arc;
 
 use bytemuck::{Pod, cast_slice, cast_slice_mut};
 
@@ -55,6 +56,12 @@ pub trait Collective: fmt::Debug + Send + Sync {
     /// # Errors
     /// If not every rank takes part.
     fn barrier(&self) -> Result<()>;
+
+    /// The same ranks for another thread: operations on what is returned go on beside those on
+    /// `self`, and have an order of their own. `None` where this is not possible, the default.
+    fn beside(&self) -> Option<Arc<dyn Collective>> {
+        None
+    }
 
     /// Ends the work of all ranks: operations under way and later ones fail with `message`.
     /// Where ranks are processes, it ends these with an exit status other than 0, prints `message`

@@ -21,25 +21,20 @@ pub fn run_threads<R: Send>(
     ranks: usize,
     work: impl Fn(Arc<dyn Collective>) -> R + Sync,
 ) -> Vec<R> {
-    let group = Arc::new(Group {
-        size: ranks,
-        state: Mutex::new(State {
-            calls: vec![None; ranks],
-            ..State::default()
-        }),
-        changed: Condvar::new(),
-    });
+    let groups = [Group::new(ranks), Group::new(ranks)];
     let rank = |rank| {
-        let group = Arc::clone(&group);
+        let groups = groups.clone();
         let work = &work;
         move || {
             let _leaving = Leaving {
                 rank,
-                group: &group,
+                groups: &groups,
             };
+            let groups = groups.clone();
             work(Arc::new(ThreadRank {
                 rank,
-                group: Arc::clone(&group),
+                groups,
+                own: 0,
             }))
         }
     };
@@ -74,16 +69,29 @@ struct State {
 /// Tells the others that a rank takes no part any more.
 struct Leaving<'a> {
     rank: usize,
-    group: &'a Group,
+    groups: &'a [Arc<Group>; 2],
 }
 
 impl Drop for Leaving<'_> {
     fn drop(&mut self) {
-        self.group.fail(Error::Left { rank: self.rank });
+        for group in self.groups {
+            group.fail(Error::Left { rank: self.rank });
+        }
     }
 }
 
 impl Group {
+    fn new(size: usize) -> Arc<Self> {
+        Arc::new(Self {
+            size,
+            state: Mutex::new(State {
+                calls: vec![None; size],
+                ..State::default()
+            }),
+            changed: Condvar::new(),
+        })
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -141,12 +149,21 @@ fn mismatch(calls: &[(String, Vec<u8>)]) -> Option<Error> {
 
 struct ThreadRank {
     rank: usize,
-    group: Arc<Group>,
+    /// That of the ranks' own threads, and the one beside it.
+    groups: [Arc<Group>; 2],
+    /// Which of them this is about.
+    own: usize,
+}
+
+impl ThreadRank {
+    fn group(&self) -> &Group {
+        &self.groups[self.own]
+    }
 }
 
 impl fmt::Debug for ThreadRank {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ThreadRank({} of {})", self.rank, self.group.size)
+        write!(f, "ThreadRank({} of {})", self.rank, self.group().size)
     }
 }
 
@@ -156,13 +173,13 @@ impl Collective for ThreadRank {
     }
 
     fn size(&self) -> usize {
-        self.group.size
+        self.group().size
     }
 
     fn all_gather_bytes(&self, own: &[u8], all: &mut [u8]) -> Result<()> {
         check_all_gather(self.size(), own, all)?;
         let call = format!("all-gather of {} bytes", own.len());
-        let parts = self.group.exchange(self.rank, call, own.to_vec())?;
+        let parts = self.group().exchange(self.rank, call, own.to_vec())?;
         for (to, part) in all.chunks_exact_mut(own.len().max(1)).zip(parts.iter()) {
             to.copy_from_slice(part);
         }
@@ -172,7 +189,7 @@ impl Collective for ThreadRank {
     fn all_to_all_bytes(&self, send: &[u8], received: &mut [u8]) -> Result<()> {
         check_all_to_all(self.size(), send, received)?;
         let call = format!("all-to-all of {} bytes", send.len());
-        let parts = self.group.exchange(self.rank, call, send.to_vec())?;
+        let parts = self.group().exchange(self.rank, call, send.to_vec())?;
         let len = send.len() / self.size();
         let own = self.rank * len..(self.rank + 1) * len;
         for (to, part) in received.chunks_exact_mut(len.max(1)).zip(parts.iter()) {
@@ -189,21 +206,33 @@ impl Collective for ThreadRank {
         } else {
             Vec::new()
         };
-        let parts = self.group.exchange(self.rank, call, own)?;
+        let parts = self.group().exchange(self.rank, call, own)?;
         bytes.copy_from_slice(&parts[root]);
         Ok(())
     }
 
     fn barrier(&self) -> Result<()> {
-        self.group
+        self.group()
             .exchange(self.rank, "barrier".to_owned(), Vec::new())
             .map(drop)
     }
 
+    fn beside(&self) -> Option<Arc<dyn Collective>> {
+        (self.own == 0).then(|| {
+            Arc::new(Self {
+                rank: self.rank,
+                groups: self.groups.clone(),
+                own: 1,
+            }) as Arc<dyn Collective>
+        })
+    }
+
     fn abort(&self, message: &str) {
-        self.group.fail(Error::Aborted {
-            rank: self.rank,
-            message: message.to_owned(),
-        });
+        for group in &self.groups {
+            group.fail(Error::Aborted {
+                rank: self.rank,
+                message: message.to_owned(),
+            });
+        }
     }
 }

@@ -137,6 +137,38 @@ fn ranks_do_not_wait_for_one_that_has_returned_or_panicked() {
 }
 
 #[test]
+fn ranks_can_be_used_by_two_threads_each_in_an_order_of_their_own() {
+    let sums = run_threads(3, |ranks| {
+        let beside = ranks.beside().unwrap();
+        assert!(beside.beside().is_none());
+        std::thread::scope(|scope| {
+            let gathered = scope.spawn(|| {
+                let numbers = (0..20).map(|i| beside.all_gather(&[i + ranks.rank() as u64]));
+                numbers.collect::<Result<Vec<_>, _>>().unwrap()
+            });
+            let mut sum = [ranks.rank() as f64];
+            for _ in 0..ranks.rank() {
+                std::thread::sleep(Duration::from_millis(3));
+            }
+            ranks.barrier().unwrap();
+            ranks.all_reduce(&mut sum).unwrap();
+            (sum, gathered.join().unwrap())
+        })
+    });
+    let gathered: Vec<Vec<u64>> = (0..20).map(|i| vec![i, i + 1, i + 2]).collect();
+    assert_eq!(sums, vec![([3.0], gathered); 3]);
+
+    let errors = run_threads(2, |ranks| {
+        let beside = ranks.beside().unwrap();
+        if ranks.rank() == 0 {
+            ranks.abort("stop");
+        }
+        beside.barrier().unwrap_err().to_string()
+    });
+    assert_eq!(errors, ["rank 0 ended all ranks: stop"; 2]);
+}
+
+#[test]
 fn different_calls_at_the_same_time_are_refused_by_name() {
     let errors = run_threads(3, |ranks| {
         let len = if ranks.rank() == 2 { 3 } else { 2 };

@@ -1,6 +1,7 @@
 //! candle's backward pass without its detours for parameters.
 
 use std::cell::RefCell;
+use std::sync::mpsc::Sender;
 use std::sync::{Mutex, PoisonError};
 
 use candle_core::backprop::GradStore;
@@ -10,8 +11,14 @@ use crate::Result;
 use crate::memory::recycle_gradients;
 
 thread_local! {
-    /// Variables and parts of their gradients, while a [`backward`] is under way.
-    static PARTS: RefCell<Option<Vec<(Tensor, Tensor)>>> = const { RefCell::new(None) };
+    /// While a [`backward`] is under way.
+    static PARTS: RefCell<Option<Parts>> = const { RefCell::new(None) };
+}
+
+/// Variables and parts of their gradients.
+enum Parts {
+    Kept(Vec<(Tensor, Tensor)>),
+    Sent(Sender<(Tensor, Tensor)>),
 }
 
 /// The gradients of `loss`, as `loss.backward()` computes them, in less time and memory.
@@ -46,18 +53,35 @@ thread_local! {
 /// # Errors
 /// Those of the graph's ops; a graph that this function has walked before.
 pub fn backward(loss: &Tensor) -> Result<GradStore> {
-    let outer = PARTS.replace(Some(Vec::new()));
-    let gradients = loss.backward();
-    let parts = PARTS.replace(outer).unwrap_or_default();
-    let mut gradients = gradients?;
-    for (variable, part) in parts {
-        let sum = match gradients.get(&variable) {
-            Some(sum) => (sum + part)?,
-            None => part,
-        };
-        gradients.insert(&variable, sum);
+    let (mut gradients, parts) = walk(loss, Parts::Kept(Vec::new()))?;
+    if let Some(Parts::Kept(parts)) = parts {
+        for (variable, part) in parts {
+            let sum = match gradients.get(&variable) {
+                Some(sum) => (sum + part)?,
+                None => part,
+            };
+            gradients.insert(&variable, sum);
+        }
     }
     Ok(gradients)
+}
+
+/// [`backward`] for those who use gradients while the pass goes on: what an op of this crate
+/// computes of a variable's gradient goes to `parts` at once, as (variable, part), and is not in
+/// the result. A variable that several ops use has several parts. If nobody receives them, they
+/// are dropped.
+///
+/// # Errors
+/// As [`backward`].
+pub fn backward_sending(loss: &Tensor, parts: &Sender<(Tensor, Tensor)>) -> Result<GradStore> {
+    Ok(walk(loss, Parts::Sent(parts.clone()))?.0)
+}
+
+fn walk(loss: &Tensor, parts: Parts) -> Result<(GradStore, Option<Parts>)> {
+    let outer = PARTS.replace(Some(parts));
+    let gradients = loss.backward();
+    let parts = PARTS.replace(outer);
+    Ok((gradients?, parts))
 }
 
 /// Gives the memory of used gradients to the next [`backward`], whose gradients have the same
@@ -113,8 +137,13 @@ pub(crate) fn hand_over(input: &Tensor, gradient: Tensor) -> Option<Tensor> {
         return Some(gradient);
     }
     PARTS.with_borrow_mut(|parts| match parts {
-        Some(parts) => {
+        Some(Parts::Kept(parts)) => {
             parts.push((input.clone(), gradient));
+            None
+        }
+        Some(Parts::Sent(parts)) => {
+            // Whoever has stopped to receive them says why.
+            let _ = parts.send((input.clone(), gradient));
             None
         }
         None => Some(gradient),

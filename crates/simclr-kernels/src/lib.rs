@@ -40,7 +40,7 @@ pub use convolution_method::ConvolutionMethod;
 pub use error::{Error, Result};
 pub use geometry::{Conv2dConfig, DivisorRule, Padding};
 pub use global_batch_norm::with_global_batch_norm;
-pub use gradients::{backward, recycle};
+pub use gradients::{backward, backward_sending, recycle};
 pub use map::FeatureMap;
 pub use memory::release_memory;
 pub use operations::convolution_operations;

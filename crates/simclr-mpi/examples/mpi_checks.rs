@@ -71,10 +71,22 @@ fn operations(ranks: &Arc<dyn Collective>) -> simclr_collective::Result<Vec<Vec<
 
 fn collectives(ranks: &Arc<dyn Collective>) -> AnyResult {
     let expected = run_threads(ranks.size(), |ranks| operations(&ranks));
-    if operations(ranks)? != expected.into_iter().next().ok_or("no ranks")?? {
+    let expected = expected.into_iter().next().ok_or("no ranks")??;
+    let beside = ranks
+        .beside()
+        .ok_or("MPI cannot be called by two threads")?;
+    let (own, others) = std::thread::scope(|scope| {
+        let others = scope.spawn(|| operations(&beside));
+        (operations(ranks), others.join())
+    });
+    let others = others.map_err(|_| "the thread beside panicked")?;
+    if own? != expected || others? != expected {
         return Err("the operations over MPI differ from those of threads".into());
     }
-    say(ranks, "operations equal those of threads to the bit");
+    say(
+        ranks,
+        "operations of two threads equal those of threads as ranks to the bit",
+    );
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(feature = "mpi")]
+mod beside;
 #[cfg(any(feature = "mpi", test))]
 mod chunks;
 #[cfg(feature = "mpi")]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use mpi::Threading;
@@ -11,11 +11,12 @@ use mpi::topology::SimpleCommunicator;
 use mpi::traits::{Communicator, CommunicatorCollectives, Root};
 use simclr_collective::{Collective, check_all_gather, check_all_to_all, check_root};
 
+use crate::beside::Beside;
 use crate::chunks::{all_gather, all_to_all};
 use crate::error::{Error, Result};
 
 /// The longest buffer that MPI is given, in bytes: its counts are 32-bit.
-const LONGEST: usize = i32::MAX as usize;
+pub(crate) const LONGEST: usize = i32::MAX as usize;
 
 /// All processes of an MPI program. A process that no launcher has started is the only one.
 ///
@@ -24,8 +25,10 @@ const LONGEST: usize = i32::MAX as usize;
 pub struct MpiWorld {
     rank: usize,
     size: usize,
-    /// MPI is called from one thread at a time.
+    /// Collective operations are called from one thread at a time.
     calls: Mutex<()>,
+    /// Whether other threads may call MPI meanwhile.
+    is_concurrent: bool,
     _universe: Universe,
 }
 
@@ -41,7 +44,7 @@ impl MpiWorld {
     /// # Errors
     /// If it is initialized already, or its library allows calls from one thread alone.
     pub fn initialize() -> Result<Self> {
-        let initialized = initialize_with_threading(Threading::Serialized);
+        let initialized = initialize_with_threading(Threading::Multiple);
         let (universe, threads) = initialized.ok_or(Error::Initialized)?;
         if threads < Threading::Serialized {
             let found = format!("{threads:?}");
@@ -53,6 +56,7 @@ impl MpiWorld {
             rank: world.rank() as usize,
             size: world.size() as usize,
             calls: Mutex::default(),
+            is_concurrent: threads == Threading::Multiple,
             _universe: universe,
         })
     }
@@ -176,6 +180,10 @@ impl Collective for MpiWorld {
 
     fn barrier(&self) -> simclr_collective::Result<()> {
         self.begin(Call::Barrier, 0).map(drop)
+    }
+
+    fn beside(&self) -> Option<Arc<dyn Collective>> {
+        self.is_concurrent.then(|| Beside::of(self))
     }
 
     fn abort(&self, message: &str) {

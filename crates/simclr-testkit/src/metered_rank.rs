@@ -21,7 +21,8 @@ pub struct Traffic {
 pub struct MeteredRank {
     inner: Arc<dyn Collective>,
     latency: Duration,
-    traffic: Mutex<BTreeMap<&'static str, Traffic>>,
+    traffic: Arc<Mutex<BTreeMap<&'static str, Traffic>>>,
+    has_beside: bool,
 }
 
 impl MeteredRank {
@@ -30,7 +31,16 @@ impl MeteredRank {
         Self {
             inner,
             latency,
-            traffic: Mutex::default(),
+            traffic: Arc::default(),
+            has_beside: true,
+        }
+    }
+
+    /// The same rank for one thread alone: with nothing [beside](Collective::beside) it.
+    pub fn alone(self) -> Self {
+        Self {
+            has_beside: false,
+            ..self
         }
     }
 
@@ -78,6 +88,16 @@ impl Collective for MeteredRank {
     fn barrier(&self) -> Result<()> {
         self.count("barrier", 0);
         self.inner.barrier()
+    }
+
+    fn beside(&self) -> Option<Arc<dyn Collective>> {
+        let inner = self.inner.beside().filter(|_| self.has_beside)?;
+        Some(Arc::new(Self {
+            inner,
+            latency: self.latency,
+            traffic: Arc::clone(&self.traffic),
+            has_beside: false,
+        }))
     }
 
     fn abort(&self, message: &str) {

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor};
 use simclr_checkpoint::{
     CheckpointFile, LoadedModel, Metadata, Source, check_architecture, load_model,
@@ -19,7 +20,7 @@ use crate::config::at_least;
 use crate::error::{Error, Result};
 use crate::gradient_cache::ChunkedBatch;
 use crate::objective::{Metric, Objective, TrainingBatch, scalar};
-use crate::ranks::reduction::{average, sum_gradients};
+use crate::ranks::reduction::{average, summed_gradients};
 
 /// A model, an objective and an optimizer, stepped by hand.
 ///
@@ -228,11 +229,11 @@ impl Trainer {
         };
         let learning_rate = self.schedule.at(self.step as usize);
         let penalty = self.penalty()?;
-        let terms: Vec<Tensor> = loss.terms.into_iter().chain(penalty.clone()).collect();
+        let terms: Vec<Tensor> = loss.terms.iter().cloned().chain(penalty.clone()).collect();
         if terms.is_empty() {
             return Err(Error::setting("objective", "at least one term", "none"));
         }
-        let mut total = Tensor::stack(&terms, 0)?.sum_all()?;
+        let total = Tensor::stack(&terms, 0)?.sum_all()?;
         let mut metrics = StepMetrics {
             step: self.step,
             learning_rate,
@@ -243,8 +244,6 @@ impl Trainer {
         if let Some(ranks) = &self.ranks {
             let values = metrics.values.iter_mut().map(|(_, value)| value);
             average(ranks.as_ref(), values.chain([&mut metrics.total_loss]))?;
-            // So that the sums of gradients are those of the mean loss.
-            total = (total / ranks.size() as f64)?;
         }
         if !metrics.total_loss.is_finite() {
             return Err(Error::NotFinite {
@@ -252,17 +251,46 @@ impl Trainer {
                 loss: metrics.total_loss,
             });
         }
-        let mut gradients = match cached {
-            None => backward(&total)?,
-            Some((chunks, embeddings)) => chunks.gradients(&self.model, &total, &embeddings)?,
+        let gradients = match (cached, &self.ranks) {
+            (Some((chunks, embeddings)), _) => {
+                chunks.gradients(&self.model, &total, &embeddings)?
+            }
+            (None, None) => backward(&total)?,
+            (None, Some(ranks)) => {
+                self.gradients_over_ranks(ranks.as_ref(), &loss.terms, penalty.as_ref())?
+            }
         };
-        if let Some(ranks) = &self.ranks {
-            sum_gradients(ranks.as_ref(), &mut gradients, &self.optimizer.variables())?;
-        }
         self.optimizer.step(&gradients, learning_rate)?;
         recycle(gradients)?;
         self.step += 1;
         Ok(metrics)
+    }
+
+    /// The gradients of the mean of all ranks' losses and of the weight-decay term.
+    fn gradients_over_ranks(
+        &self,
+        ranks: &dyn Collective,
+        terms: &[Tensor],
+        penalty: Option<&Tensor>,
+    ) -> Result<GradStore> {
+        let loss = (Tensor::stack(terms, 0)?.sum_all()? / ranks.size() as f64)?;
+        let variables = self.optimizer.variables();
+        let mut gradients = summed_gradients(ranks, &loss, &variables)?;
+        // Every rank has the same variables, so none needs to be told of this part.
+        let Some(penalty) = penalty.map(backward).transpose()? else {
+            return Ok(gradients);
+        };
+        for named in variables {
+            let Some(part) = penalty.get(&named.variable) else {
+                continue;
+            };
+            let sum = match gradients.get(&named.variable) {
+                Some(sum) => (sum + part)?,
+                None => part.clone(),
+            };
+            gradients.insert(&named.variable, sum);
+        }
+        Ok(gradients)
     }
 
     /// Takes a step, unless its loss is not finite: then the step is left out, and so is what the

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use candle_core::{Device, Var};
 use simclr_augment::{Augmentation, DecodedImage, Policy, SourceImage, Stream};
@@ -11,7 +12,7 @@ use simclr_collective::{Collective, run_threads};
 use simclr_data::{Dataset, Seed, SyntheticCores};
 use simclr_model::{FrozenEncoder, Stem};
 use simclr_optim::{OptimizerConfig, SgdConfig};
-use simclr_testkit::Tolerance;
+use simclr_testkit::{MeteredRank, Tolerance};
 use simclr_train::run::RunRecord;
 use simclr_train::{
     Callback, Control, Error, LoopConfig, OnNan, Pretrain, PretrainConfig, PretrainRun, Result,
@@ -71,6 +72,32 @@ fn network(dir: &Path) -> Vec<f32> {
         .iter()
         .flat_map(|(_, variable)| flat(variable))
         .collect()
+}
+
+#[test]
+fn sending_gradients_while_the_backward_pass_runs_changes_no_bit() {
+    let optimizers = [
+        OptimizerConfig::default(),
+        OptimizerConfig::Momentum(SgdConfig::default()),
+    ];
+    for optimizer in optimizers {
+        let dirs = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        for (dir, is_alone) in dirs.iter().zip([false, true]) {
+            let runs = train(2, dir.path(), |ranks, folder| {
+                let ranks = MeteredRank::new(ranks, Duration::ZERO);
+                let ranks = if is_alone { ranks.alone() } else { ranks };
+                let mut config = pretrain().config().clone();
+                config.optimizer = optimizer.clone();
+                let pretrain = Pretrain::new(config).steps(STEPS).seed(Seed(3));
+                pretrain.ranks(Arc::new(ranks)).run(cores(), folder)
+            });
+            for run in runs {
+                run.unwrap();
+            }
+        }
+        let [beside, after] = dirs.each_ref().map(|dir| network(&dir.path().join("0")));
+        assert_eq!(beside, after);
+    }
 }
 
 /// All numbers of a rank's encoder.

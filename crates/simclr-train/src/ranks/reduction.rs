@@ -1,8 +1,14 @@
 //! Means and sums over ranks within a step.
 
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+
 use candle_core::Tensor;
 use candle_core::backprop::GradStore;
 use simclr_collective::Collective;
+use simclr_kernels::backward_sending;
 use simclr_model::SimClr;
 use simclr_optim::NamedVariable;
 
@@ -25,37 +31,98 @@ pub(crate) fn average<'a>(
     Ok(())
 }
 
-/// Replaces the gradients of the variables by their sums over all ranks.
-pub(crate) fn sum_gradients(
+/// The gradients of `loss`, those of the variables summed over all ranks. They go from rank to
+/// rank in buckets; if the ranks can be used [beside](Collective::beside) the backward pass, each
+/// bucket as soon as the pass has filled it.
+pub(crate) fn summed_gradients(
     ranks: &dyn Collective,
-    gradients: &mut GradStore,
+    loss: &Tensor,
     variables: &[&NamedVariable],
-) -> Result<()> {
-    let mut bucket = Vec::new();
-    let mut values = Vec::new();
-    for (index, named) in variables.iter().enumerate() {
-        if let Some(gradient) = gradients.get(&named.variable) {
-            values.extend(gradient.flatten_all()?.to_vec1::<f32>()?);
-            bucket.push(*named);
-        }
-        if values.len() >= BUCKET || index + 1 == variables.len() {
-            ranks.all_reduce(&mut values)?;
-            let mut rest = values.as_slice();
-            for named in bucket.drain(..) {
-                let (variable, of_variable) = (
-                    &named.variable,
-                    rest.split_off(..named.variable.elem_count()),
-                );
-                let sum = Tensor::from_slice(
-                    of_variable.unwrap_or_default(),
-                    variable.shape(),
-                    variable.device(),
-                )?;
-                gradients.insert(variable, sum);
-            }
-            values.clear();
+) -> Result<GradStore> {
+    let (sender, parts) = channel();
+    let has_failed = AtomicBool::new(false);
+    let pass = || {
+        let rest = send_all(loss, variables, &sender);
+        has_failed.store(rest.is_err(), Ordering::Release);
+        drop(sender);
+        rest
+    };
+    let (rest, sums) = match ranks.beside() {
+        None => (pass(), sum_parts(ranks, parts, &has_failed)),
+        Some(beside) => thread::scope(|scope| {
+            let sums = scope.spawn(|| sum_parts(beside.as_ref(), parts, &has_failed));
+            let rest = pass();
+            (
+                rest,
+                sums.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            )
+        }),
+    };
+    let mut gradients = rest?;
+    for (variable, sum) in sums? {
+        let sum = match gradients.get(&variable) {
+            Some(others) => (others + sum)?,
+            None => sum,
+        };
+        gradients.insert(&variable, sum);
+    }
+    Ok(gradients)
+}
+
+/// The backward pass, which sends all parts of the variables' gradients.
+fn send_all(
+    loss: &Tensor,
+    variables: &[&NamedVariable],
+    parts: &Sender<(Tensor, Tensor)>,
+) -> Result<GradStore> {
+    let mut rest = backward_sending(loss, parts)?;
+    for named in variables {
+        // What ops of candle have computed.
+        if let Some(part) = rest.remove(&named.variable) {
+            // Whoever has stopped to receive them says why.
+            let _ = parts.send((named.variable.as_tensor().clone(), part));
         }
     }
+    Ok(rest)
+}
+
+/// Adds up the parts over all ranks, which have them in the same order.
+fn sum_parts(
+    ranks: &dyn Collective,
+    parts: Receiver<(Tensor, Tensor)>,
+    has_failed: &AtomicBool,
+) -> Result<Vec<(Tensor, Tensor)>> {
+    let mut sums = Vec::new();
+    let (mut bucket, mut values) = (Vec::new(), Vec::new());
+    for (variable, part) in parts {
+        values.extend(part.flatten_all()?.to_vec1::<f32>()?);
+        bucket.push(variable);
+        if values.len() >= BUCKET {
+            sum_bucket(ranks, &mut bucket, &mut values, &mut sums)?;
+        }
+    }
+    // The other ranks wait for a last bucket that this one will not have: the error ends them.
+    if !has_failed.load(Ordering::Acquire) {
+        sum_bucket(ranks, &mut bucket, &mut values, &mut sums)?;
+    }
+    Ok(sums)
+}
+
+/// Adds up and empties a bucket with numbers of these variables.
+fn sum_bucket(
+    ranks: &dyn Collective,
+    variables: &mut Vec<Tensor>,
+    values: &mut Vec<f32>,
+    sums: &mut Vec<(Tensor, Tensor)>,
+) -> Result<()> {
+    ranks.all_reduce(values)?;
+    let mut rest = values.as_slice();
+    for variable in variables.drain(..) {
+        let sum = rest.split_off(..variable.elem_count()).unwrap_or_default();
+        let sum = Tensor::from_slice(sum, variable.shape(), variable.device())?;
+        sums.push((variable, sum));
+    }
+    values.clear();
     Ok(())
 }
 

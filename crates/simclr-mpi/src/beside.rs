@@ -1,0 +1,98 @@
+//! The processes of the world, for a second thread of each.
+
+use std::sync::Arc;
+
+use mpi::Tag;
+use mpi::point_to_point::send_receive_into_with_tags;
+use mpi::topology::SimpleCommunicator;
+use mpi::traits::Communicator;
+use simclr_collective::{Collective, Result, check_all_gather, check_all_to_all, check_root};
+
+use crate::world::{LONGEST, MpiWorld};
+
+/// What tells these messages from others.
+const TAG: Tag = 1;
+
+/// Operations made of messages from one rank to another, which MPI keeps apart from the
+/// collective operations of the world. It may be called while another thread is in one of those.
+///
+/// A message that is longer than its receiver expects ends all processes.
+#[derive(Debug)]
+pub(crate) struct Beside {
+    rank: usize,
+    size: usize,
+}
+
+impl Beside {
+    pub(crate) fn of(world: &MpiWorld) -> Arc<dyn Collective> {
+        Arc::new(Self {
+            rank: world.rank(),
+            size: world.size(),
+        })
+    }
+
+    /// Sends to the rank `distance` behind this one, and receives as much from the one as far
+    /// before it.
+    fn shift(&self, distance: usize, sent: &[u8], received: &mut [u8]) {
+        let world = SimpleCommunicator::world();
+        let at = |rank: usize| world.process_at_rank((rank % self.size) as i32);
+        let (to, from) = (self.rank + distance, self.rank + self.size - distance);
+        let (to, from) = (at(to), at(from));
+        let pieces = sent.chunks(LONGEST).zip(received.chunks_mut(LONGEST));
+        for (sent, received) in pieces {
+            send_receive_into_with_tags(sent, &to, TAG, received, &from, TAG);
+        }
+    }
+
+    /// Sends the part that `of` gives for each rank, and writes what each rank sends here.
+    fn exchange<'a>(&self, of: impl Fn(usize) -> &'a [u8], received: &mut [u8]) {
+        let part = received.len() / self.size;
+        let place = |rank: usize| rank * part..(rank + 1) * part;
+        received[place(self.rank)].copy_from_slice(of(self.rank));
+        for distance in 1..self.size {
+            let to = (self.rank + distance) % self.size;
+            let from = (self.rank + self.size - distance) % self.size;
+            self.shift(distance, of(to), &mut received[place(from)]);
+        }
+    }
+}
+
+impl Collective for Beside {
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn size(&self) -> usize {
+        self.size
+    }
+
+    fn all_gather_bytes(&self, own: &[u8], all: &mut [u8]) -> Result<()> {
+        check_all_gather(self.size, own, all)?;
+        self.exchange(|_| own, all);
+        Ok(())
+    }
+
+    fn all_to_all_bytes(&self, send: &[u8], received: &mut [u8]) -> Result<()> {
+        check_all_to_all(self.size, send, received)?;
+        let part = send.len() / self.size;
+        self.exchange(|rank| &send[rank * part..(rank + 1) * part], received);
+        Ok(())
+    }
+
+    fn broadcast_bytes(&self, root: usize, bytes: &mut [u8]) -> Result<()> {
+        check_root(self.size, root)?;
+        let mut all = vec![0; self.size * bytes.len()];
+        self.exchange(|_| bytes, &mut all);
+        bytes.copy_from_slice(&all[root * bytes.len()..][..bytes.len()]);
+        Ok(())
+    }
+
+    fn barrier(&self) -> Result<()> {
+        self.all_gather_bytes(&[0], &mut vec![0; self.size])
+    }
+
+    fn abort(&self, message: &str) {
+        eprintln!("rank {}: {message}", self.rank);
+        SimpleCommunicator::world().abort(1);
+    }
+}
