@@ -226,7 +226,8 @@ fn beds_csv(log: &DepthLog, path: &Path) -> Result<Vec<u8>> {
 fn class_table(log: &DepthLog) -> Table {
     let length = |class: Option<usize>| -> f64 {
         let beds = log.beds().iter().filter(|bed| bed.class == class);
-        beds.map(|bed| bed.bottom - bed.top).sum()
+        // The sum of nothing would be minus zero.
+        beds.fold(0.0, |sum, bed| sum + (bed.bottom - bed.top))
     };
     let gaps = length(None);
     let (top, bottom) = log.range();
