@@ -1,14 +1,12 @@
 //! The processes of the world, for a second thread of each.
 
-use std::sync::Arc;
-
 use mpi::Tag;
 use mpi::point_to_point::send_receive_into_with_tags;
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::Communicator;
 use simclr_collective::{Collective, Result, check_all_gather, check_all_to_all, check_root};
 
-use crate::world::{LONGEST, MpiWorld};
+use crate::chunks::LONGEST;
 
 /// What tells these messages from others.
 const TAG: Tag = 1;
@@ -19,18 +17,17 @@ const TAG: Tag = 1;
 /// A message that is longer than its receiver expects ends all processes.
 #[derive(Debug)]
 pub(crate) struct Beside {
-    rank: usize,
-    size: usize,
+    pub(crate) rank: usize,
+    pub(crate) size: usize,
+}
+
+/// Ends all processes, with `message` of a rank.
+pub(crate) fn end_all(rank: usize, message: &str) {
+    eprintln!("rank {rank}: {message}");
+    SimpleCommunicator::world().abort(1);
 }
 
 impl Beside {
-    pub(crate) fn of(world: &MpiWorld) -> Arc<dyn Collective> {
-        Arc::new(Self {
-            rank: world.rank(),
-            size: world.size(),
-        })
-    }
-
     /// Sends to the rank `distance` behind this one, and receives as much from the one as far
     /// before it.
     fn shift(&self, distance: usize, sent: &[u8], received: &mut [u8]) {
@@ -92,7 +89,6 @@ impl Collective for Beside {
     }
 
     fn abort(&self, message: &str) {
-        eprintln!("rank {}: {message}", self.rank);
-        SimpleCommunicator::world().abort(1);
+        end_all(self.rank, message);
     }
 }

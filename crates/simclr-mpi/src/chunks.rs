@@ -2,6 +2,10 @@
 
 use std::ops::Range;
 
+/// The longest buffer that MPI is given, in bytes: its counts are 32-bit.
+#[cfg(feature = "mpi")]
+pub(crate) const LONGEST: usize = i32::MAX as usize;
+
 /// Calls `exchange` until each of `ranks` parts of a message of `part` bytes has gone to, or come
 /// from, its rank; it gets the bytes of each part that are to go at once. No more than `largest`
 /// bytes go at once in all.

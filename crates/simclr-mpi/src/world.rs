@@ -11,12 +11,9 @@ use mpi::topology::SimpleCommunicator;
 use mpi::traits::{Communicator, CommunicatorCollectives, Root};
 use simclr_collective::{Collective, check_all_gather, check_all_to_all, check_root};
 
-use crate::beside::Beside;
-use crate::chunks::{all_gather, all_to_all};
+use crate::beside::{Beside, end_all};
+use crate::chunks::{LONGEST, all_gather, all_to_all};
 use crate::error::{Error, Result};
-
-/// The longest buffer that MPI is given, in bytes: its counts are 32-bit.
-pub(crate) const LONGEST: usize = i32::MAX as usize;
 
 /// All processes of an MPI program. A process that no launcher has started is the only one.
 ///
@@ -183,12 +180,17 @@ impl Collective for MpiWorld {
     }
 
     fn beside(&self) -> Option<Arc<dyn Collective>> {
-        self.is_concurrent.then(|| Beside::of(self))
+        if !self.is_concurrent {
+            return None;
+        }
+        Some(Arc::new(Beside {
+            rank: self.rank,
+            size: self.size,
+        }))
     }
 
     fn abort(&self, message: &str) {
-        eprintln!("rank {}: {message}", self.rank);
         // Not under the lock: another thread may wait within MPI for a rank that never comes.
-        SimpleCommunicator::world().abort(1);
+        end_all(self.rank, message);
     }
 }

@@ -28,9 +28,9 @@ pub(crate) use bfloat16::{interleave, pair, pair_rows, pair_vectors, round_to_pa
 pub(crate) use blocks::{BlockMut, fill_beside, fill_blocks, whole};
 pub use level::SimdLevel;
 pub(crate) use level::{SIMD_LEVEL, WIDEST, fn_per_level, has_avx512_bf16, is_intel};
-pub(crate) use multiply::multiply;
+pub(crate) use multiply::{add_outer_products, multiply};
 pub(crate) use operands::Operands;
-pub(crate) use outer_product::{FilterTile, OuterProducts, add_outer_products};
+pub(crate) use outer_product::{FilterTile, OuterProducts};
 pub(crate) use prefetch::prefetch;
 pub(crate) use row_table::RowTable;
 pub(crate) use scratch::{Scratch, odd_lines};

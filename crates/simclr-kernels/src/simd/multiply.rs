@@ -1,4 +1,4 @@
-//! Matrix products on every level, of all kinds of operands.
+//! Matrix products and sums of outer products on every level, of all kinds of operands.
 
 use pulp::Simd;
 
@@ -9,6 +9,7 @@ use super::blocks::BlockMut;
 use super::level::{Tile, unsupported};
 use super::microkernel::{Numbers, multiply_tiles};
 use super::operands::Operands;
+use super::outer_product::{OuterProducts, add_tile};
 use super::pairs::Pairs;
 use super::row_table::RowTable;
 use super::tile_epilogue::TileEpilogue;
@@ -49,5 +50,37 @@ pub(crate) fn multiply<S: Simd, E: TileEpilogue>(
             multiply_tiles::<S, Pairs, 6, 2, E>(simd, table, panels, block, epilogues)
         }
         (lanes, rows, columns, _) => unsupported((lanes, rows, columns)),
+    }
+}
+
+/// `target[r, 0..columns] += Σ over p of left[p][r] right[p]`, for the first `rows` rows of
+/// the tile; `size` is (rows, columns), `target` has rows of `stride` elements.
+#[inline(always)]
+pub(crate) fn add_outer_products<S: Simd>(
+    simd: S,
+    products: OuterProducts<'_>,
+    target: &mut [f32],
+    stride: usize,
+    size: (usize, usize),
+) {
+    match (S::F32_LANES, products.tile_rows, products.operands) {
+        (16, 12, Operands::Single) => {
+            add_tile::<S, Numbers, 12, 2>(simd, products, target, stride, size)
+        }
+        (16, 8, Operands::Single) => {
+            add_tile::<S, Numbers, 8, 2>(simd, products, target, stride, size)
+        }
+        (8, 6, Operands::Single) => {
+            add_tile::<S, Numbers, 6, 2>(simd, products, target, stride, size)
+        }
+        (4, 6, Operands::Single) => {
+            add_tile::<S, Numbers, 6, 4>(simd, products, target, stride, size)
+        }
+        #[cfg(target_arch = "x86_64")]
+        (16, .., Operands::Pairs) => {
+            avx512_bf16::add_outer_products(products, target, stride, size)
+        }
+        (8, 6, Operands::Pairs) => add_tile::<S, Pairs, 6, 2>(simd, products, target, stride, size),
+        (lanes, rows, _) => unsupported((lanes, rows, 0)),
     }
 }

@@ -2,12 +2,9 @@
 
 use pulp::Simd;
 
-#[cfg(target_arch = "x86_64")]
-use super::avx512_bf16;
-use super::level::{SimdLevel, WIDEST, unsupported};
-use super::microkernel::{Numbers, Terms};
+use super::level::{SimdLevel, WIDEST};
+use super::microkernel::Terms;
 use super::operands::Operands;
-use super::pairs::Pairs;
 use super::vector::{load, store};
 
 /// Elements of the largest tile at any level: what partial tiles are computed in.
@@ -20,7 +17,7 @@ impl FilterTile {
     /// The rows of the largest tile.
     pub(crate) const MOST_ROWS: usize = 12;
 
-    /// How many rows the left panels of [`add_outer_products`] have, if about `size` rows
+    /// How many rows the left panels of [`add_outer_products`](super::add_outer_products) have, if about `size` rows
     /// are to be cut into panels: the most, unless too much of the last one stays empty.
     pub(crate) fn rows(level: SimdLevel, size: usize) -> usize {
         match level {
@@ -47,38 +44,7 @@ pub(crate) struct OuterProducts<'a> {
     pub(crate) right: &'a [f32],
 }
 
-/// `target[r, 0..columns] += Σ over p of left[p][r] right[p]`, for the first `rows` rows of
-/// the tile; `size` is (rows, columns), `target` has rows of `stride` elements.
-#[inline(always)]
-pub(crate) fn add_outer_products<S: Simd>(
-    simd: S,
-    products: OuterProducts<'_>,
-    target: &mut [f32],
-    stride: usize,
-    size: (usize, usize),
-) {
-    match (S::F32_LANES, products.tile_rows, products.operands) {
-        (16, 12, Operands::Single) => {
-            add_tile::<S, Numbers, 12, 2>(simd, products, target, stride, size)
-        }
-        (16, 8, Operands::Single) => {
-            add_tile::<S, Numbers, 8, 2>(simd, products, target, stride, size)
-        }
-        (8, 6, Operands::Single) => {
-            add_tile::<S, Numbers, 6, 2>(simd, products, target, stride, size)
-        }
-        (4, 6, Operands::Single) => {
-            add_tile::<S, Numbers, 6, 4>(simd, products, target, stride, size)
-        }
-        #[cfg(target_arch = "x86_64")]
-        (16, .., Operands::Pairs) => {
-            avx512_bf16::add_outer_products(products, target, stride, size)
-        }
-        (8, 6, Operands::Pairs) => add_tile::<S, Pairs, 6, 2>(simd, products, target, stride, size),
-        (lanes, rows, _) => unsupported((lanes, rows, 0)),
-    }
-}
-
+/// As [`add_outer_products`](super::add_outer_products), for one size of tiles.
 #[inline(always)]
 pub(super) fn add_tile<S: Simd, T: Terms<S>, const ROWS: usize, const VECTORS: usize>(
     simd: S,

@@ -150,11 +150,11 @@ fn_per_level! {
             width,
         };
         for place in 0..product.places() {
+            let input = transform::first_channel::<S>(product.operands, place);
             for column in (0..width).step_by(S::F32_LANES) {
-                let mut u = weights.at(simd, transform::first_channel::<S>(product.operands, place), column);
+                let mut u = weights.at(simd, input, column);
                 if product.operands == Operands::Pairs {
-                    let below = transform::first_channel::<S>(product.operands, place) + S::F32_LANES;
-                    u = transform::paired(simd, u, weights.at(simd, below, column));
+                    u = transform::paired(simd, u, weights.at(simd, input + S::F32_LANES, column));
                 }
                 for (index, &value) in u.as_flattened().iter().enumerate() {
                     let row = index * product.places() + place;
