@@ -71,7 +71,11 @@ impl Axis {
         });
         let range = match (low, high) {
             _ if low > high => (0.0, 1.0),
-            _ if low == high => (low - 0.5, high + 0.5),
+            _ if low == high => {
+                // More than the distance to the next number, also where that is above a half.
+                let margin = (1e-6 * low.abs()).max(0.5);
+                (low - margin, high + margin)
+            }
             // Data that end at a round number, as shares do, need no margin.
             _ if at_least.is_some() => (low, high),
             _ => (low - 0.03 * (high - low), high + 0.03 * (high - low)),
@@ -121,7 +125,7 @@ impl Ranged for Axis {
 
     fn map(&self, position: &f64, (first, last): (i32, i32)) -> i32 {
         let share = (position - self.range.0) / (self.range.1 - self.range.0);
-        first + (share * f64::from(last - first)).round() as i32
+        first.saturating_add((share * f64::from(last - first)).round() as i32)
     }
 
     fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
@@ -309,6 +313,11 @@ mod tests {
         let values = [f64::NAN, 2.0, f64::INFINITY, -1.0];
         let axis = Axis::around("", Scale::Linear, values.into_iter(), None);
         assert!(axis.range.0 < -1.0 && axis.range.1 > 2.0);
+        // A half more or less is no other number than this one.
+        let huge = Axis::around("", Scale::Linear, [1e33].into_iter(), None);
+        assert_eq!(huge.map(&1e33, (0, 100)), 50);
+        let ticks = huge.ticks.iter().map(|(at, _)| huge.map(at, (0, 100)));
+        assert!(huge.ticks.len() > 2 && ticks.clone().all(|at| (0..=100).contains(&at)));
         let shares = Axis::around("", Scale::Linear, [0.5].into_iter(), Some((0.0, 1.0)));
         assert_eq!(shares.range, (0.0, 1.0));
         let log = Axis::around("", Scale::Log10, [0.0, 0.1, 10.0].into_iter(), None);
