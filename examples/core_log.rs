@@ -21,6 +21,7 @@ use simclr::eval::metrics::RocCurve;
 use simclr::model::Stem;
 use simclr::prelude::*;
 use simclr::progress::Silent;
+use simclr_cli::device::DeviceArgument;
 use simclr_cli::terminal::{AnyResult, exit, say};
 
 /// The disturbances of the hole.
@@ -53,6 +54,8 @@ pub(crate) struct Arguments {
     /// Seed of everything.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgument,
 }
 
 fn main() -> ExitCode {
@@ -93,6 +96,7 @@ pub(crate) fn run(arguments: &Arguments) -> AnyResult<LogComparison> {
     let images = ImageTable::read(cut_dir.join("tiles.csv"))?;
     let run = arguments
         .pretrain()
+        .device(arguments.device.open()?)
         .run(images.clone(), dir.join("pretrain"))?;
 
     // The classes of every other section are known.

@@ -21,6 +21,7 @@ use simclr::eval::analysis::{PairedComparison, Repeat, Summary};
 use simclr::eval::probes::LogisticProbe;
 use simclr::prelude::*;
 use simclr::report::{Cell, Table};
+use simclr_cli::device::DeviceArgument;
 use simclr_cli::terminal::{AnyResult, exit, say};
 
 /// Compares pretraining that knows depths with pretraining that does not.
@@ -53,6 +54,8 @@ pub(crate) struct Arguments {
     /// Passes over the tiles.
     #[arg(long, default_value_t = 20)]
     pub(crate) train_epochs: usize,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgument,
 }
 
 /// Side of the images that the network sees, in pixels.
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> AnyResult {
+    let device = arguments.device.open()?;
     let plain = DepthGuidance::default();
     let positives = plain.with_positive_radius(Some(arguments.radius));
     let mask = Some(arguments.mask_negatives);
@@ -91,6 +95,7 @@ pub(crate) fn run(arguments: &Arguments) -> AnyResult {
         for ((name, guidance), outcomes) in methods.iter().zip(&mut outcomes) {
             let run = arguments
                 .pretrain(*guidance, seed)
+                .device(device.clone())
                 .run(hole.images.unlabelled(), dir.join(name))?;
             outcomes.push(arguments.judge(&run.encoder, &hole, seed)?);
         }

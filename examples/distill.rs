@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use candle_core::Device;
 use clap::{Parser, ValueEnum};
 use simclr::data::{InMemory, Labels, PartlyLabelled, SyntheticCores};
 use simclr::eval::metrics::ClassificationReport;
@@ -21,6 +22,7 @@ use simclr::prelude::*;
 use simclr::report::{Cell, Report, Table};
 use simclr::train::run::RunRecord;
 use simclr::train::{Distill, DistillConfig, LoopConfig};
+use simclr_cli::device::DeviceArgument;
 use simclr_cli::folders;
 use simclr_cli::interrupt::{exit_paused, pause_handle};
 use simclr_cli::options::FolderArguments;
@@ -70,6 +72,8 @@ struct Arguments {
     /// Seed of everything.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    #[command(flatten)]
+    device: DeviceArgument,
 }
 
 fn main() -> ExitCode {
@@ -99,13 +103,15 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error + Send + Sync>> {
     let hidden: Vec<usize> = (0..split.train.len()).filter(is_hidden).collect();
     let all = PartlyLabelled::new(labelled.shared(), split.train.subset(hidden)?.shared());
 
-    let teacher = arguments.teacher(&labelled, &all)?;
+    let device = arguments.device.open()?;
+    let teacher = arguments.teacher(&labelled, &all, &device)?;
     let student = arguments.training(18);
     let loss = DistillationLoss {
         temperature: arguments.temperature,
         weight: arguments.weight,
     };
     let distilled = Distill::new(student.clone().with_loss(loss))
+        .device(device.clone())
         .progress(ProgressMode::Auto)
         .callback(pause_handle())
         .run(
@@ -115,7 +121,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error + Send + Sync>> {
         )?;
     // As many steps as the distilled student has had.
     let epochs = (student.schedule.epochs * all.len()).div_ceil(labelled.len());
-    let alone = on_labels(&student, epochs, &labelled).run(
+    let alone = on_labels(&student, epochs, &labelled, &device).run(
         None,
         labelled.shared(),
         arguments.model_dir.join("labels-only"),
@@ -175,9 +181,10 @@ impl Arguments {
         &self,
         labelled: &Subset,
         all: &PartlyLabelled,
+        device: &Device,
     ) -> Result<NetworkClassifier, Box<dyn Error + Send + Sync>> {
         if let Some(file) = &self.teacher {
-            return Ok(NetworkClassifier::load(file, &candle_core::Device::Cpu)?);
+            return Ok(NetworkClassifier::load(file, device)?);
         }
         let training = self.training(if self.preset == Preset::Tiny { 34 } else { 50 });
         let policy = Policy::paper(training.policy.size.0);
@@ -193,13 +200,13 @@ impl Arguments {
             config.loss.temperature = 0.2;
         }
         let pretrained = Pretrain::new(config)
+            .device(device.clone())
             .progress(ProgressMode::Auto)
             .callback(pause_handle())
             .run(all.shared(), self.model_dir.join("teacher-pretrained"))?;
-        let network =
-            simclr::checkpoint::load_model(pretrained.model_file, &candle_core::Device::Cpu)?;
+        let network = simclr::checkpoint::load_model(pretrained.model_file, device)?;
         let epochs = 3 * training.schedule.epochs;
-        let fine_tuned = on_labels(&training, epochs, labelled)
+        let fine_tuned = on_labels(&training, epochs, labelled, device)
             .start_from(network.model.store()?)
             .run(None, labelled.shared(), self.model_dir.join("teacher"))?;
         Ok(fine_tuned.student)
@@ -228,12 +235,18 @@ impl Arguments {
 }
 
 /// The same training on labels alone, without a teacher.
-fn on_labels(training: &DistillConfig, epochs: usize, labelled: &Subset) -> Distill {
+fn on_labels(
+    training: &DistillConfig,
+    epochs: usize,
+    labelled: &Subset,
+    device: &Device,
+) -> Distill {
     let mut config = training.clone();
     config.loss.weight = 0.0;
     config.batch_size = config.batch_size.min(labelled.len());
     config.schedule.epochs = epochs;
     Distill::new(config)
+        .device(device.clone())
         .progress(ProgressMode::Auto)
         .callback(pause_handle())
 }

@@ -14,6 +14,7 @@ use clap::Parser;
 use simclr::collective::{Collective, run_threads};
 use simclr::prelude::*;
 use simclr::train::PretrainRun;
+use simclr_cli::device::DeviceArgument;
 use simclr_cli::interrupt::{exit_paused, pause_handle};
 use simclr_cli::terminal::{AnyResult, say};
 
@@ -57,6 +58,8 @@ struct Arguments {
     /// So many ranks as threads of one process, for comparison, in place of MPI's.
     #[arg(long)]
     threads_as_ranks: Option<usize>,
+    #[command(flatten)]
+    device: DeviceArgument,
 }
 
 fn main() -> ExitCode {
@@ -112,6 +115,7 @@ fn prepare(
         }
     };
     let mut pretrain = Pretrain::new(config)
+        .device(arguments.device.open()?)
         .image_size(arguments.image_size)
         .global_batch_norm(arguments.global_bn)
         .callback(pause_handle());

@@ -18,6 +18,7 @@ use simclr::prelude::*;
 use simclr::report::Report;
 use simclr::study::view_grid;
 use simclr::train::run::RunRecord;
+use simclr_cli::device::DeviceArgument;
 use simclr_cli::interrupt::{exit_paused, pause_handle};
 use simclr_cli::terminal::{AnyResult, say};
 
@@ -46,6 +47,8 @@ struct Arguments {
     /// Seed of everything.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    #[command(flatten)]
+    device: DeviceArgument,
 }
 
 fn main() -> ExitCode {
@@ -70,7 +73,7 @@ fn run(arguments: &Arguments) -> AnyResult {
     let (train, validation) = (split.train.indices(), split.validation.indices());
     let unlabelled = cores.subset([train, validation].concat())?;
 
-    let pretrain = arguments.pretrain();
+    let pretrain = arguments.pretrain().device(arguments.device.open()?);
     let run = pretrain.run(unlabelled.shared(), &arguments.model_dir)?;
     let probes = ProbeSuite::default().with_linear(LinearProbe::paper().with_epochs(100));
     // Views are enlarged crops. Whole images are looked at a quarter larger, so that the network

@@ -64,6 +64,7 @@ fn the_core_is_found_in_photographs_of_sections() {
 fn the_log_of_sections_without_labels_agrees_with_the_truth() {
     let dir = tempfile::tempdir().unwrap();
     let arguments = core_log::Arguments {
+        device: Default::default(),
         model_dir: dir.path().to_owned(),
         sections: 14,
         kinds: 3,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use simclr_augment::Policy;
 use simclr_data::{Dataset, DatasetExt, ViewLoader};
 use simclr_model::{FrozenEncoder, Mode, SimClr};
@@ -25,17 +25,24 @@ pub(crate) enum Network {
 }
 
 impl Network {
-    /// Features, and the logits of a fine-tuned network, flat.
+    /// Features on the CPU, and the logits of a fine-tuned network, flat.
     pub(crate) fn run(&self, images: &Tensor) -> Result<(Tensor, Option<Vec<f32>>)> {
         match self {
-            Self::Frozen(encoder) => Ok((encoder.embed(images, BATCH_SIZE)?, None)),
+            Self::Frozen(encoder) => {
+                let features = encoder.embed(images, BATCH_SIZE)?;
+                Ok((features.to_device(&Device::Cpu)?, None))
+            }
             Self::FineTuned(model) => {
-                let output = model.forward(images, Mode::Infer)?;
+                let images = images.to_device(model.device())?;
+                let output = model.forward(&images, Mode::Infer)?;
                 let logits = output
                     .logits
                     .as_ref()
                     .map(|logits| logits.detach().flatten_all()?.to_vec1());
-                Ok((output.h().detach(), logits.transpose()?))
+                Ok((
+                    output.h().detach().to_device(&Device::Cpu)?,
+                    logits.transpose()?,
+                ))
             }
         }
     }

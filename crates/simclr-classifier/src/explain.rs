@@ -56,6 +56,7 @@ impl Classifier {
             .tensor()
             .map_err(simclr_model::Error::from)?
             .detach()
+            .to_device(kernel.device())?
             .i(0)?;
         let (height, width, channels) = map.dims3()?;
         let weights = kernel.i((.., class))?.broadcast_sub(&kernel.mean(1)?)?;

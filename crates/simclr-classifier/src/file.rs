@@ -72,12 +72,21 @@ impl Classifier {
         Ok(file.save(path)?)
     }
 
-    /// Reads a classifier.
+    /// Reads a classifier, whose network computes on the CPU.
+    ///
+    /// # Errors
+    /// As [`Self::load_on`].
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        Self::load_on(path, &Device::Cpu)
+    }
+
+    /// Reads a classifier whose network computes on `device`. What follows the network, the head
+    /// and novelty, is computed on the CPU.
     ///
     /// # Errors
     /// [`Error::Malformed`] if the file is no classifier, one of a later version, or lacks a tensor, or
     /// has one that does not belong to it or is of another shape.
-    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+    pub fn load_on(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
         let path = path.as_ref();
         let malformed = |reason: String| Error::Malformed {
             path: path.to_owned(),
@@ -134,7 +143,7 @@ impl Classifier {
         let labels = labels.filter(|labels| labels.iter().all(|label| (*label as usize) < classes));
         let labels =
             labels.ok_or_else(|| malformed(format!("`{LABELS}` has a label without a class")))?;
-        let network = network(&config, info.head, &file.tensors)?;
+        let network = network(&config, info.head, &file.tensors, device)?;
         let size = config.encoder.feature_size()?;
         let fits = bank_features.dims() == [labels.len(), size]
             && !labels.is_empty()
@@ -185,6 +194,7 @@ fn network(
     config: &SimClrConfig,
     head: HeadKind,
     tensors: &BTreeMap<String, Tensor>,
+    device: &Device,
 ) -> Result<Network> {
     let is_fine_tuned = head == HeadKind::FineTuned;
     let specs = if is_fine_tuned {
@@ -192,7 +202,7 @@ fn network(
     } else {
         config.encoder.parameter_specs()?
     };
-    let parameters = Parameters::initialize(&specs, 0, &Device::Cpu)?;
+    let parameters = Parameters::initialize(&specs, 0, device)?;
     parameters.load(tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)))?;
     let variables = parameters.var_builder();
     Ok(if is_fine_tuned {

@@ -2,6 +2,7 @@
 #![warn(missing_debug_implementations)]
 
 mod commands;
+pub mod device;
 pub mod experiments;
 pub mod folders;
 mod images;

@@ -81,8 +81,7 @@ impl ImageClassifier for NetworkClassifier {
     }
 
     fn logits(&self, images: &Tensor) -> Result<Tensor> {
-        let device = self.model.parameters().next().map(|p| p.variable.device());
-        let images = images.to_device(device.unwrap_or(&Device::Cpu))?;
+        let images = images.to_device(self.model.device())?;
         let output = self.model.forward(&images, Mode::Infer)?;
         let logits = output
             .logits
@@ -111,6 +110,7 @@ impl ImageClassifier for ProbeClassifier {
 
     fn logits(&self, images: &Tensor) -> Result<Tensor> {
         let features = self.encoder.embed(images, BATCH_SIZE)?;
+        let features = features.to_device(self.head.kernel.device())?;
         Ok(self.head.logits(&features)?.detach())
     }
 

@@ -30,7 +30,8 @@ impl FrozenEncoder {
         let mut sums = None;
         let mut count = 0;
         for batch in batches {
-            encoder.forward(&batch?, Mode::Train)?;
+            let batch = batch?.to_device(self.device());
+            encoder.forward(&batch.map_err(Error::from)?, Mode::Train)?;
             sums = Some(add_statistics(sums, &encoder)?);
             count += 1;
         }

@@ -114,6 +114,13 @@ impl Encoder {
         &self.parameters
     }
 
+    /// Where its parameters are, and so where it computes.
+    pub fn device(&self) -> &Device {
+        static CPU: Device = Device::Cpu;
+        let first = self.parameters.first();
+        first.map_or(&CPU, |parameter| parameter.variable.device())
+    }
+
     /// Names and variables of what is to be trained: neither frozen nor a moving statistic.
     pub fn trainable(&self) -> Vec<(String, Var)> {
         trainable(&self.parameters, self.freeze)

@@ -1,6 +1,6 @@
 //! An encoder for inference only.
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 
 use crate::builder::Parameter;
 use crate::checks::check;
@@ -34,20 +34,27 @@ impl FrozenEncoder {
         self.0.parameters()
     }
 
+    /// Where its parameters are, and so where it computes.
+    pub fn device(&self) -> &Device {
+        self.0.device()
+    }
+
     /// All results for images `[n, height, width, 3]` in [0, 1]; the representation is
-    /// [`EncoderOutput::final_avg_pool`].
+    /// [`EncoderOutput::final_avg_pool`]. Images on another device are copied to the encoder's.
     ///
     /// # Errors
     /// As [`Encoder::forward`].
     pub fn features(&self, images: &Tensor) -> Result<EncoderOutput> {
-        self.0.forward(images, Mode::Infer)
+        self.0
+            .forward(&images.to_device(self.device())?, Mode::Infer)
     }
 
     /// Only the representations `[n, d]`, computed `batch_size` images at a time so that the
     /// memory needed does not grow with n.
     ///
     /// Kernels cut their work by the size of the batch, so another `batch_size` may change the
-    /// last bits of a representation. The same `batch_size` gives the same bits.
+    /// last bits of a representation. The same `batch_size` gives the same bits. Images on another
+    /// device are copied to the encoder's, batch by batch.
     ///
     /// # Errors
     /// [`crate::Error::Setting`] for a batch size of 0; as [`Encoder::forward`] otherwise.
@@ -57,7 +64,7 @@ impl FrozenEncoder {
         let count = images.dim(0)?;
         let batches = (0..count).step_by(batch_size).map(|start| {
             let images = images.narrow(0, start, batch_size.min(count - start))?;
-            self.0.representations(&images)
+            self.0.representations(&images.to_device(self.device())?)
         });
         Ok(Tensor::cat(&batches.collect::<Result<Vec<_>>>()?, 0)?)
     }

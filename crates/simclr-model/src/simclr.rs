@@ -210,6 +210,11 @@ impl SimClr {
         }
     }
 
+    /// Where its parameters are, and so where it computes.
+    pub fn device(&self) -> &Device {
+        self.encoder.device()
+    }
+
     /// All parameters in the original's order of calls.
     pub fn parameters(&self) -> impl Iterator<Item = &Parameter> {
         let supervised = self

@@ -1,6 +1,6 @@
 //! Layer-wise adaptive rate scaling.
 
-use candle_core::{Tensor, Var};
+use candle_core::{DType, Device, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
 use crate::elementwise::{for_each_element, in_place};
@@ -321,9 +321,7 @@ impl<'a> Rule<'a> {
 }
 
 fn norm(tensor: &Tensor) -> Result<f64> {
-    let squares = tensor.sqr()?.sum_all()?;
-    Ok(squares
-        .to_dtype(candle_core::DType::F64)?
-        .to_scalar::<f64>()?
-        .sqrt())
+    // On the CPU, since not every device has f64.
+    let squares = tensor.sqr()?.sum_all()?.to_device(&Device::Cpu)?;
+    Ok(squares.to_dtype(DType::F64)?.to_scalar::<f64>()?.sqrt())
 }

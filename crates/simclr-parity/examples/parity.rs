@@ -12,8 +12,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use simclr_cli::device::DeviceArgument;
 use simclr_cli::terminal::{show_warnings, with_sources};
-use simclr_parity::CaseReport;
+use simclr_parity::{CaseReport, TENSOR_KINDS};
 use simclr_testkit::golden_cases;
 
 /// Compares simclr with tensors recorded from the original TensorFlow code.
@@ -31,6 +32,10 @@ struct Arguments {
     /// Its input and what PyTorch makes of it, as safetensors.
     #[arg(long, requires = "weights")]
     check: Option<PathBuf>,
+    /// Where to compute. On a GPU only the kinds that are computed by tensors are compared, if none
+    /// are named.
+    #[command(flatten)]
+    device: DeviceArgument,
     /// Also print every compared quantity that is out of tolerance.
     #[arg(long)]
     verbose: bool,
@@ -63,6 +68,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<Counts, Box<dyn std::error::Error + Send + Sync>> {
+    let device = arguments.device.open()?;
     let cases = golden_cases(&arguments.golden)?;
     if let Some(kind) = arguments
         .kinds
@@ -73,9 +79,14 @@ fn run(arguments: &Arguments) -> Result<Counts, Box<dyn std::error::Error + Send
     }
     let mut counts = Counts::default();
     for case in cases {
-        if arguments.kinds.is_empty() || arguments.kinds.contains(&case.kind) {
+        let is_chosen = if arguments.kinds.is_empty() {
+            device.is_cpu() || TENSOR_KINDS.contains(&case.kind.as_str())
+        } else {
+            arguments.kinds.contains(&case.kind)
+        };
+        if is_chosen {
             let title = format!("{}/{}", case.kind, case.name);
-            let outcome = simclr_parity::check(&case);
+            let outcome = simclr_parity::check(&case.to_device(&device)?);
             record(&title, outcome, arguments.verbose, &mut counts);
         }
     }

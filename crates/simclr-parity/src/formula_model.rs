@@ -37,9 +37,13 @@ pub(crate) fn with_heads(case: &GoldenCase, encoder: ResNetConfig) -> Result<Sim
 }
 
 /// The model with every parameter from the formula, by its original name.
-pub(crate) fn formula_model(config: &SimClrConfig, dtype: DType) -> Result<SimClr> {
+pub(crate) fn formula_model(
+    config: &SimClrConfig,
+    dtype: DType,
+    device: &Device,
+) -> Result<SimClr> {
     let variable = |spec: ParameterSpec| {
-        let tensor = formula_tensor(&spec.original_name, &spec.shape)?;
+        let tensor = formula_tensor(&spec.original_name, &spec.shape, device)?;
         Ok((spec.name, Var::from_tensor(&tensor.to_dtype(dtype)?)?))
     };
     let specs = config.parameter_specs()?.into_iter();
@@ -48,8 +52,8 @@ pub(crate) fn formula_model(config: &SimClrConfig, dtype: DType) -> Result<SimCl
 }
 
 /// What the formula gives a variable, by its original name.
-pub(crate) fn formula_tensor(name: &str, shape: &[usize]) -> Result<Tensor> {
+pub(crate) fn formula_tensor(name: &str, shape: &[usize], device: &Device) -> Result<Tensor> {
     let (low, high) = formula_range(name, shape);
     let values = formula_values(name, shape.iter().product(), low, high);
-    Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
+    Ok(Tensor::from_vec(values, shape, device)?)
 }

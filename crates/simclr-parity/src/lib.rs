@@ -14,6 +14,7 @@
 mod checkpoints;
 mod crop_distribution;
 mod distill;
+mod forms;
 mod formula_model;
 mod image_ops;
 mod lars;
@@ -60,6 +61,16 @@ const KINDS: &[(&str, Checker)] = &[
     ("pretrain_step", training_step::check),
     ("resnet", resnet::check),
     ("schedule", schedule::check),
+];
+
+/// The kinds that are computed by tensors alone, and so on any device.
+pub const TENSOR_KINDS: [&str; 6] = [
+    "distill",
+    "finetune_step",
+    "lars",
+    "nt_xent",
+    "pretrain_step",
+    "resnet",
 ];
 
 /// The names of all kinds that can be judged.

@@ -71,8 +71,8 @@ fn rows(case: &GoldenCase, name: &str) -> Result<Vec<usize>> {
 fn initial_head(case: &GoldenCase, width: usize) -> Result<LinearHead> {
     let classes = case.count("num_classes")?;
     let scope = "head_supervised/linear_layer/dense";
-    let kernel = formula_tensor(&format!("{scope}/kernel"), &[width, classes])?;
-    let bias = formula_tensor(&format!("{scope}/bias"), &[classes])?;
+    let kernel = formula_tensor(&format!("{scope}/kernel"), &[width, classes], case.device())?;
+    let bias = formula_tensor(&format!("{scope}/bias"), &[classes], case.device())?;
     Ok(LinearHead::new(&kernel, &bias)?)
 }
 

@@ -8,6 +8,7 @@ use simclr_collective::{Collective, run_threads};
 use simclr_kernels::{Activation, Backend, BatchNormParameters, with_global_batch_norm};
 use simclr_testkit::{GoldenCase, Tolerance};
 
+use crate::forms::backends;
 use crate::formula_model::formula_tensor;
 use crate::report::CaseReport;
 use crate::settings::loss_of;
@@ -35,7 +36,11 @@ pub fn check_rank(case: &GoldenCase, ranks: &Arc<dyn Collective>) -> Result<Case
     }
     let mut checks = CaseChecks::new(case);
     if case.has("input") {
-        for (form, backend) in [("", Backend::Fused), ("composite ", Backend::Composite)] {
+        for &backend in backends(case) {
+            let form = match backend {
+                Backend::Composite => "composite ",
+                _ => "",
+            };
             checks.report.prefix = format!("{form}rank {}: ", ranks.rank());
             batch_norm(&mut checks, ranks, backend)?;
         }
@@ -92,6 +97,7 @@ fn batch_norm(
         formula_tensor(
             &format!("base_model/batch_normalization/{variable}"),
             &[channels],
+            case.device(),
         )
     };
     let norm = BatchNormParameters {

@@ -7,6 +7,7 @@ use simclr_kernels::Backend;
 use simclr_model::{Mode, SimClr, SimClrOutput};
 use simclr_testkit::{GoldenCase, Tolerance};
 
+use crate::forms::backends;
 use crate::formula_model::{config_of, formula_model};
 use crate::recorded::{compare_activation, compare_norms};
 use crate::{CaseChecks, Result};
@@ -23,11 +24,11 @@ use crate::{CaseChecks, Result};
 pub(crate) fn check(checks: &mut CaseChecks<'_>) -> Result<()> {
     let training = checks.case.flag("training")?;
     let mode = if training { Mode::Train } else { Mode::Infer };
-    for (label, backend) in [
-        ("fused/", Backend::Fused),
-        ("composite/", Backend::Composite),
-    ] {
-        checks.report.prefix = label.into();
+    for &backend in backends(checks.case) {
+        checks.report.prefix = match backend {
+            Backend::Composite => "composite/".into(),
+            _ => "fused/".into(),
+        };
         let run = Run::new(checks.case, mode, DType::F32, backend)?;
         check_activations(checks, &run.output)?;
         if training {
@@ -54,7 +55,7 @@ struct Run {
 
 impl Run {
     fn new(case: &GoldenCase, mode: Mode, dtype: DType, backend: Backend) -> Result<Self> {
-        let mut model = formula_model(&config_of(case)?, dtype)?;
+        let mut model = formula_model(&config_of(case)?, dtype, case.device())?;
         model.set_backend(backend);
         let images = Var::from_tensor(&case.tensor("input")?.to_dtype(dtype)?)?;
         Ok(Self {

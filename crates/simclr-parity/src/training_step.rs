@@ -81,7 +81,7 @@ fn check_form(checks: &mut CaseChecks<'_>, backend: Backend) -> Result<()> {
 }
 
 fn trainer(case: &GoldenCase, backend: Backend) -> Result<Trainer> {
-    let mut model = formula_model(&model_config(case)?, DType::F32)?;
+    let mut model = formula_model(&model_config(case)?, DType::F32, case.device())?;
     model.set_backend(backend);
     let pretraining = case.text("train_mode")? == "pretrain";
     // Only the fork freezes while it pretrains.

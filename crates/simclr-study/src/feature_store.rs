@@ -14,7 +14,7 @@ use simclr_eval::Features;
 use simclr_files::remove_leftovers;
 use simclr_model::FrozenEncoder;
 use simclr_progress::Progress;
-use simclr_train::run::arithmetic;
+use simclr_train::run::{RunFacts, arithmetic};
 
 use crate::error::{Error, Result};
 
@@ -96,8 +96,14 @@ impl FeatureStore {
             digest.update(input);
             digest.update([0]);
         }
-        // Features of another instruction set or precision are others.
+        // Features of another instruction set, precision or kind of device are others.
         digest.update(arithmetic()?);
+        digest.update(
+            RunFacts::default()
+                .device(encoder.device())
+                .device
+                .unwrap_or_default(),
+        );
         let name = hex::encode(digest.finalize());
         Ok(self.dir.join(format!("{}.safetensors", &name[..32])))
     }

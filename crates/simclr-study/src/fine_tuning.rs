@@ -119,6 +119,7 @@ impl Study {
             let fingerprint = |job: &TrainingJob| fingerprint(&config(job), &digest);
             self.train_cells(run, fingerprint, &mut results, |job| {
                 let mut training = FineTune::new(config(job))
+                    .device(self.device.clone())
                     .progress(self.progress)
                     .gradient_checkpointing(self.gradient_checkpointing)
                     .checkpoint_epochs(CHECKPOINT_EPOCHS)

@@ -1,6 +1,5 @@
 //! Methods that are encoders: probes on frozen features.
 
-use candle_core::Device;
 use simclr_augment::Policy;
 use simclr_checkpoint::LoadNetwork;
 use simclr_data::Split;
@@ -122,7 +121,8 @@ impl Study {
     }
 
     /// Evaluates self-supervision on the task's own images: for each seed, `pretrain` runs on
-    /// a fraction of the unlabelled images, in the folder `folder` of [`SeedRun::dir`], and
+    /// a fraction of the unlabelled images, on the study's device and in the folder `folder` of
+    /// [`SeedRun::dir`], and
     /// its network is [evaluated](Self::evaluate_network). The report shows the training
     /// curves of the first seed.
     ///
@@ -136,12 +136,13 @@ impl Study {
         fraction: f64,
         folder: &str,
     ) -> Result<()> {
-        let pause = self.pause.clone();
+        let (pause, device) = (self.pause.clone(), self.device.clone());
         let image_size = self.protocol.image_size();
         self.evaluate_network(name, image_size, |run| -> Result<_> {
             let training = pretrain.clone().seed(run.seed).callback(pause.clone());
+            let training = training.device(device.clone());
             let run = training.run(run.unlabelled(fraction)?, run.dir.join(folder))?;
-            Ok(SimClr::load(run.model_file, &Device::Cpu)?)
+            Ok(SimClr::load(run.model_file, &device)?)
         })?;
         if let Some(dir) = self.seed_runs.first().map(|run| run.dir.join(folder)) {
             self.show_run(name, dir);

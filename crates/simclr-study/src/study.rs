@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use candle_core::Device;
 use serde_json::Value;
 use simclr_data::{
     AugmentedDataset, Dataset, DatasetExt, OfflineAugmentation, Split, dataset_facts_with_contents,
@@ -35,6 +36,7 @@ pub struct Study {
     pub(crate) folder: RunFolder,
     pub(crate) protocol: Protocol,
     pub(crate) task: Arc<Task>,
+    pub(crate) device: Device,
     /// The labelled images and copies of those that some fold trains on.
     augmented: Option<AugmentedDataset>,
     pub(crate) seed_runs: Vec<SeedRun>,
@@ -81,6 +83,20 @@ impl Study {
     /// Settings out of range; a class too small for the folds; a folder that holds another
     /// study; an image that cannot be read.
     pub fn open(dir: impl Into<PathBuf>, protocol: Protocol, task: Task) -> Result<Self> {
+        Self::open_on(dir, protocol, task, Device::Cpu)
+    }
+
+    /// [`open`](Self::open) for a study whose networks compute on `device`: those that it trains,
+    /// and those that it is given, which must be there already.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_on(
+        dir: impl Into<PathBuf>,
+        protocol: Protocol,
+        task: Task,
+        device: Device,
+    ) -> Result<Self> {
         protocol.validate()?;
         let dir = dir.into();
         protocol.check_folds(&task)?;
@@ -90,7 +106,7 @@ impl Study {
         let seed_runs = seed_runs.collect::<Result<Vec<_>>>()?.concat();
         let augmented = protocol.offline_augmentation.clone();
         let augmented = augmented.map(|how| with_training_copies(&task, &seed_runs, how));
-        let facts = facts(&protocol, &task)?;
+        let facts = facts(&protocol, &task)?.device(&device);
         update_recorded_protocol(&dir, &protocol, &facts)?;
         let folder = RunFolder::open(&dir, &protocol, &facts)?;
         if let Some(record) = &task.duplicates {
@@ -102,6 +118,7 @@ impl Study {
             folder,
             protocol,
             task,
+            device,
             augmented: augmented.transpose()?,
             seed_runs,
             methods: Vec::new(),
@@ -221,6 +238,11 @@ impl Study {
     /// The images.
     pub fn task(&self) -> &Task {
         &self.task
+    }
+
+    /// Where networks compute.
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 
     /// The seeds with their folds.

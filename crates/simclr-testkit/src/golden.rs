@@ -22,6 +22,7 @@ pub struct GoldenCase {
     /// The whole of `case.json`; null where the case has none.
     pub description: Value,
     tensors: HashMap<String, Tensor>,
+    device: Device,
 }
 
 /// All cases that `root/manifest.json` lists, with their tensors read.
@@ -61,7 +62,22 @@ impl GoldenCase {
                 HashMap::new()
             },
             directory,
+            device: Device::Cpu,
         })
+    }
+
+    /// The case with its tensors on a device, and so what is computed from them.
+    pub fn to_device(mut self, device: &Device) -> Result<Self> {
+        for tensor in self.tensors.values_mut() {
+            *tensor = tensor.to_device(device)?;
+        }
+        self.device = device.clone();
+        Ok(self)
+    }
+
+    /// Where the tensors are.
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 
     /// The case's parameters.

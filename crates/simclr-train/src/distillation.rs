@@ -43,7 +43,7 @@ impl Objective for DistillationObjective {
     fn loss(&self, model: &SimClr, batch: &TrainingBatch<'_>) -> Result<Loss> {
         let teacher = self.teacher.as_ref();
         let teacher = teacher
-            .map(|teacher| teacher.logits(batch.views))
+            .map(|teacher| Ok::<_, Error>(teacher.logits(batch.views)?.to_device(model.device())?))
             .transpose()?;
         let output = model.forward_fine_tuning(batch.views, Mode::Train)?;
         let logits = logits_of(output.logits, "distillation")?;

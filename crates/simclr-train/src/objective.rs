@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use simclr_data::Batch;
 use simclr_loss::NegativeMask;
 use simclr_model::{SimClr, SimClrOutput};
@@ -145,7 +145,11 @@ impl Loss {
 /// # Errors
 /// A tensor of more than one number.
 pub fn scalar(tensor: &Tensor) -> Result<f64> {
-    Ok(tensor.to_dtype(DType::F64)?.to_scalar()?)
+    // On the CPU, since not every device has f64.
+    Ok(tensor
+        .to_device(&Device::Cpu)?
+        .to_dtype(DType::F64)?
+        .to_scalar()?)
 }
 
 /// The share of rows of `logits` `[n, classes]` whose largest number is that of the label.

@@ -300,6 +300,7 @@ impl<C: LoopConfig> RunSpec<C> {
             .steps
             .unwrap_or_else(|| loader.steps(schedule.epochs));
         let facts = inputs.facts.seed("run", self.config.seed.0);
+        let facts = facts.device(&self.options.device);
         let mut identity = inputs.identity;
         let start = self.initial_weights.as_ref();
         identity.insert("start", start.map(parameters_digest).transpose()?);

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use crate::terminal::{AnyResult, say};
 use candle_core::{Device, Tensor, Var};
 use clap::Args;
 use simclr_augment::{DecodedImage, Policy, Stream, View};
@@ -20,6 +19,9 @@ use simclr_optim::{OptimizerConfig, SgdConfig};
 use simclr_optim::{ScheduleConfig, WarmupCosine};
 use simclr_train::{ContrastiveObjective, MemoryEstimate, Trainer};
 use simclr_train::{LoopConfig, PretrainConfig};
+
+use crate::device::DeviceArgument;
+use crate::terminal::{AnyResult, say};
 
 /// Every figure that can be taken.
 const KEYS: [&str; 13] = [
@@ -44,7 +46,7 @@ const KEYS: [&str; 13] = [
 /// `KEY.peak_memory value MB`: by how much the process outgrew its start. For steps and embeddings
 /// also `KEY.convolutions value GFLOP/s (share % of peak)`: the operations of all convolutions by
 /// the whole time, and their share of what the inner loops of matrix products do in this precision
-/// when nothing else is to be done. Every figure is taken in a process of its own, so that none
+/// when nothing else is to be done. On a GPU there are neither of these lines. Every figure is taken in a process of its own, so that none
 /// inherits another's memory.
 ///
 /// A step of another network, image size or batch is `step.resnet50.224.b32`; its lines
@@ -70,6 +72,12 @@ pub(crate) struct Arguments {
     /// The operand precision of convolutions: single or bfloat16.
     #[arg(long)]
     precision: Option<Precision>,
+    /// Images per step or pass of `step` and `embed` in place of the key's, which are those of a
+    /// processor.
+    #[arg(long)]
+    batch: Option<usize>,
+    #[command(flatten)]
+    device: DeviceArgument,
     /// How often a `step` is measured, after two steps that are not; with 0 it is the first step
     /// that is.
     #[arg(long, default_value_t = 3)]
@@ -88,7 +96,8 @@ impl Arguments {
             let mut options = KernelOptions::default();
             options.precision = self.precision;
             options.validate()?;
-            return options.scope(|| measure(key, self));
+            let device = self.device.open()?;
+            return options.scope(|| measure(key, self, &device));
         }
         for key in self.keys()? {
             let mut command = Command::new(std::env::current_exe()?);
@@ -138,7 +147,7 @@ fn tune() -> AnyResult {
 }
 
 /// Takes one figure and prints it.
-fn measure(key: &str, arguments: &Arguments) -> AnyResult {
+fn measure(key: &str, arguments: &Arguments, device: &Device) -> AnyResult {
     let image_dir = arguments.image_dir.as_deref();
     let start = Memory::now();
     let parts: Vec<&str> = key.split('.').collect();
@@ -146,42 +155,52 @@ fn measure(key: &str, arguments: &Arguments) -> AnyResult {
         text.trim_start_matches(|c: char| !c.is_ascii_digit())
             .parse::<usize>()
     };
+    let mut name = key.to_owned();
     let (value, convolutions, unit) = match parts.as_slice() {
         ["step", network, size, batch, stem @ ..] => {
+            if let Some(images) = arguments.batch {
+                name = name.replace(&format!(".{batch}"), &format!(".b{images}"));
+            }
             let encoder = network_config(number(network)?, !stem.is_empty());
             let config = PretrainConfig::default()
                 .with_view_size(number(size)?)
                 .with_encoder(encoder)
-                .with_batch_size(number(batch)?)
+                .with_batch_size(arguments.batch.map_or_else(|| number(batch), Ok)?)
                 .with_gradient_cache(arguments.gradient_cache);
-            let (value, convolutions) = step(key, config, arguments)?;
+            let (value, convolutions) = step(&name, config, arguments, device)?;
             (value, Some(convolutions), "views/s")
         }
         ["embed", network, size] => {
             let depth = number(network)?;
-            let batch = if depth == 18 { 32 } else { 16 };
+            let batch = arguments.batch.unwrap_or(if depth == 18 { 32 } else { 16 });
             let encoder = network_config(depth, false);
-            let (value, convolutions) = embed(encoder, number(size)?, batch)?;
+            let (value, convolutions) = embed(encoder, number(size)?, batch, device)?;
             (value, Some(convolutions), "img/s")
         }
-        ["ntxent", images, width] => (nt_xent(number(images)?, number(width)?)?, None, "ms"),
+        ["ntxent", images, width] => {
+            let value = nt_xent(number(images)?, number(width)?, device)?;
+            (value, None, "ms")
+        }
         ["augment", blur] => {
             let value = augment(image_dir, *blur == "blur")?;
             (value, None, "views/s/core")
         }
         _ => (decode(image_dir)?, None, "img/s/core"),
     };
-    say(format_args!("{key} {value:.2} {unit}"));
+    say(format_args!("{name} {value:.2} {unit}"));
+    if !device.is_cpu() {
+        return Ok(());
+    }
     if let Some(speed) = convolutions {
         let peak = microkernel_gflops()?;
         let share = 100.0 * speed / peak;
         say(format_args!(
-            "{key}.convolutions {speed:.0} GFLOP/s ({share:.0} % of {peak:.0})"
+            "{name}.convolutions {speed:.0} GFLOP/s ({share:.0} % of {peak:.0})"
         ));
     }
     if let (Some(start), Some(end)) = (start, Memory::now()) {
         say(format_args!(
-            "{key}.peak_memory {:.0} MB",
+            "{name}.peak_memory {:.0} MB",
             (end.peak - start.now) / 1024.0
         ));
     }
@@ -228,7 +247,12 @@ fn median_speed(
 }
 
 /// Forward, NT-Xent, backward and momentum SGD; views per second, and [`median_speed`].
-fn step(key: &str, config: PretrainConfig, arguments: &Arguments) -> AnyResult<(f64, f64)> {
+fn step(
+    key: &str,
+    config: PretrainConfig,
+    arguments: &Arguments,
+    device: &Device,
+) -> AnyResult<(f64, f64)> {
     let schedule = ScheduleConfig::default()
         .with_learning_rate(0.1)
         .with_warmup_epochs(0.0);
@@ -244,7 +268,7 @@ fn step(key: &str, config: PretrainConfig, arguments: &Arguments) -> AnyResult<(
     };
     let estimate = MemoryEstimate::of_step(&config, 0, checkpointing)?;
     let batch = config.batch_size;
-    let mut model = SimClr::initialize(&config.network(0), 1, &Device::Cpu)?;
+    let mut model = SimClr::initialize(&config.network(0), 1, device)?;
     model.set_gradient_checkpointing(checkpointing);
     let mut trainer = Trainer::new(
         model,
@@ -255,14 +279,17 @@ fn step(key: &str, config: PretrainConfig, arguments: &Arguments) -> AnyResult<(
     )?
     .with_gradient_cache(config.gradient_cache)?;
     let (height, width) = config.policy.size;
-    let views = Tensor::rand(0f32, 1f32, (2 * batch, height, width, 3), &Device::Cpu)?;
+    let views = Tensor::rand(0f32, 1f32, (2 * batch, height, width, 3), device)?;
     let (warm_up, repetitions) = match arguments.repetitions {
         0 => (0, 1),
         repetitions => (2, repetitions),
     };
-    let step = || Ok(trainer.step(&views, None).map(drop)?);
+    let step = || {
+        trainer.step(&views, None)?;
+        Ok(device.synchronize()?)
+    };
     let (seconds, speed) = median_speed(warm_up, repetitions, step)?;
-    if let Some(memory) = Memory::now() {
+    if let Some(memory) = Memory::now().filter(|_| device.is_cpu()) {
         let (peak, estimated) = (memory.peak / 1024.0, estimate.total() >> 20);
         say(format_args!("{key}.resident_memory {peak:.0} MB"));
         say(format_args!("{key}.estimated_memory {estimated} MB"));
@@ -271,31 +298,31 @@ fn step(key: &str, config: PretrainConfig, arguments: &Arguments) -> AnyResult<(
 }
 
 /// Features by a frozen encoder; images per second, and [`median_speed`].
-fn embed(encoder: ResNetConfig, size: usize, batch: usize) -> AnyResult<(f64, f64)> {
-    let encoder = Encoder::initialize(&encoder, 1, &Device::Cpu)?.frozen();
-    let images = Tensor::rand(0f32, 1f32, (batch, size, size, 3), &Device::Cpu)?;
-    let (seconds, speed) = median_speed(1, 3, || Ok(encoder.embed(&images, batch).map(drop)?))?;
+fn embed(
+    encoder: ResNetConfig,
+    size: usize,
+    batch: usize,
+    device: &Device,
+) -> AnyResult<(f64, f64)> {
+    let encoder = Encoder::initialize(&encoder, 1, device)?.frozen();
+    let images = Tensor::rand(0f32, 1f32, (batch, size, size, 3), device)?;
+    let (seconds, speed) = median_speed(1, 3, || {
+        encoder.embed(&images, batch)?;
+        Ok(device.synchronize()?)
+    })?;
     Ok((batch as f64 / seconds, speed))
 }
 
 /// The loss and its gradient; milliseconds.
-fn nt_xent(images: usize, width: usize) -> AnyResult<f64> {
-    let embeddings = Var::from_tensor(&Tensor::randn(
-        0f32,
-        1f32,
-        (2 * images, width),
-        &Device::Cpu,
-    )?)?;
+fn nt_xent(images: usize, width: usize, device: &Device) -> AnyResult<f64> {
+    let embeddings = Var::from_tensor(&Tensor::randn(0f32, 1f32, (2 * images, width), device)?)?;
     let loss = NtXent {
         temperature: 0.1,
         ..NtXent::default()
     };
     let seconds = median_seconds(1, 5, || {
-        Ok(loss
-            .forward(embeddings.as_tensor())?
-            .loss
-            .backward()
-            .map(drop)?)
+        loss.forward(embeddings.as_tensor())?.loss.backward()?;
+        Ok(device.synchronize()?)
     })?;
     Ok(1000.0 * seconds)
 }

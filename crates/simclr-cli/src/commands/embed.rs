@@ -12,6 +12,7 @@ use simclr_eval::Features;
 use simclr_model::Encoder;
 use simclr_progress::{ProgressMode, Stage};
 
+use crate::device::DeviceArgument;
 use crate::options::FolderArguments;
 use crate::terminal::{AnyResult, complain, say};
 
@@ -35,11 +36,13 @@ pub(crate) struct Arguments {
     out: PathBuf,
     #[command(flatten)]
     folder: FolderArguments,
+    #[command(flatten)]
+    device: DeviceArgument,
 }
 
 impl Arguments {
     pub(crate) fn run(&self, progress: ProgressMode) -> AnyResult {
-        let encoder = Encoder::load(&self.checkpoint, &Device::Cpu)?.frozen();
+        let encoder = Encoder::load(&self.checkpoint, &self.device.open()?)?.frozen();
         let images = self.folder.builder(&self.image_dir).open()?;
         if !images.report().is_clean() {
             complain(images.report());

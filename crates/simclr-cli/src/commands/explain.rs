@@ -13,6 +13,7 @@ use simclr_drillcore::{Tile, read_tiles};
 use simclr_progress::{ProgressMode, Stage, StepUpdate};
 use simclr_report::Report;
 
+use crate::device::DeviceArgument;
 use crate::images::png;
 use crate::terminal::{AnyResult, complain, say};
 
@@ -45,6 +46,8 @@ pub(crate) struct Arguments {
     /// At most so many images.
     #[arg(long, default_value_t = 100)]
     most: usize,
+    #[command(flatten)]
+    device: DeviceArgument,
 }
 
 /// An image with its maps.
@@ -58,7 +61,7 @@ struct Explained {
 
 impl Arguments {
     pub(crate) fn run(&self, progress: ProgressMode) -> AnyResult {
-        let classifier = Classifier::load(&self.classifier)?;
+        let classifier = Classifier::load_on(&self.classifier, &self.device.open()?)?;
         let report = if self.images.is_dir() {
             if !self.section.is_empty() {
                 return Err(

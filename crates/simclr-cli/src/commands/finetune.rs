@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use candle_core::Device;
 use clap::Args;
 use simclr_checkpoint::LoadNetwork;
 use simclr_classifier::{Classifier, ClassifierConfig};
@@ -12,6 +11,7 @@ use simclr_progress::{ProgressMode, Stage};
 use simclr_train::{FineTune, LoopConfig};
 
 use super::probe::{SplitArguments, describe};
+use crate::device::DeviceArgument;
 use crate::interrupt::pause_handle;
 use crate::terminal::{AnyResult, say};
 
@@ -49,12 +49,15 @@ pub(crate) struct Arguments {
     /// The level of the projection head that the classes are read from; 0 is the encoder.
     #[arg(long, default_value_t = 0, allow_hyphen_values = true)]
     ft_proj_selector: i64,
+    #[command(flatten)]
+    device: DeviceArgument,
 }
 
 impl Arguments {
     pub(crate) fn run(&self, progress: ProgressMode) -> AnyResult {
         let (split, note) = self.split.split()?;
-        let start = SimClr::load(&self.checkpoint, &Device::Cpu)?;
+        let device = self.device.open()?;
+        let start = SimClr::load(&self.checkpoint, &device)?;
         let schedule = ScheduleConfig::default()
             .with_learning_rate(self.learning_rate)
             .with_scaling(LearningRateScaling::None)
@@ -75,11 +78,12 @@ impl Arguments {
         let run = FineTune::new(config)
             .start_from(start.store()?)
             .projection_layer(self.ft_proj_selector)
+            .device(device.clone())
             .progress(progress)
             .callback(pause_handle())
             .run(&split, &self.model_dir)?;
         say(run.result.summary());
-        let model = SimClr::load(&run.model_file, &Device::Cpu)?;
+        let model = SimClr::load(&run.model_file, &device)?;
         let config = ClassifierConfig::default()
             .with_policy(policy)
             .with_split_note(note);

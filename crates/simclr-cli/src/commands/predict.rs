@@ -11,6 +11,7 @@ use simclr_classifier::{Abstain, Classifier};
 use simclr_data::{Dataset, DatasetExt, ImageFolder, Labels, dataset_facts};
 use simclr_progress::{ProgressMode, Stage};
 
+use crate::device::DeviceArgument;
 use crate::interrupt::pause_handle;
 use crate::predictions_file::{Format, PredictionsFile};
 use crate::terminal::{AnyResult, complain, say};
@@ -40,11 +41,13 @@ pub(crate) struct Arguments {
     /// Leave out images that cannot be read, and list them.
     #[arg(long)]
     skip_unreadable: bool,
+    #[command(flatten)]
+    device: DeviceArgument,
 }
 
 impl Arguments {
     pub(crate) fn run(&self, progress: ProgressMode) -> AnyResult {
-        let classifier = Classifier::load(&self.classifier)?;
+        let classifier = Classifier::load_on(&self.classifier, &self.device.open()?)?;
         let images = ImageFolder::builder(&self.images)
             .labels(Labels::Ignored)
             .skip_unreadable(self.skip_unreadable)
@@ -57,6 +60,7 @@ impl Arguments {
             "classifier": file_digest(&self.classifier)?,
             "images": dataset_facts("images", &images).digest,
             "abstain": format!("{abstain:?}"),
+            "device": self.device.name().to_string(),
         });
         let classes = classifier.classes();
         let mut file = PredictionsFile::open(&self.out, self.format, classes, &identity)?;

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use candle_core::Device;
 use clap::{Args, ValueEnum};
 use simclr_checkpoint::LoadNetwork;
 use simclr_data::{Dataset, DepthGuidance, Seed};
@@ -13,6 +12,7 @@ use simclr_optim::LearningRateScaling;
 use simclr_progress::ProgressMode;
 use simclr_train::{LoopConfig, Pretrain, PretrainConfig, PretrainRun};
 
+use crate::device::DeviceArgument;
 use crate::images;
 use crate::interrupt::pause_handle;
 use crate::options::metres;
@@ -97,6 +97,8 @@ pub(crate) struct Arguments {
     /// Seed of everything.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    #[command(flatten)]
+    device: DeviceArgument,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -152,7 +154,8 @@ impl Arguments {
             return Err("--radius is for --positives depth".into());
         }
         let images = images::unlabelled(&self.images)?;
-        let load = |path: &PathBuf| SimClr::load(path, &Device::Cpu);
+        let device = self.device.open()?;
+        let load = |path: &PathBuf| SimClr::load(path, &device);
         let start = self.checkpoint.as_ref().map(load).transpose()?;
         let mut config = PretrainConfig::resnet(self.resnet_depth)
             .with_image_size(self.image_size)
@@ -189,6 +192,7 @@ impl Arguments {
             config.policy = config.policy.clone().with_rock_symmetries();
         }
         let mut run = Pretrain::new(config)
+            .device(device.clone())
             .callback(pause_handle())
             .checkpoint_interval(CHECKPOINT_INTERVAL);
         if self.gradient_checkpointing {

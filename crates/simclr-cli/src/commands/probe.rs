@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use candle_core::Device;
 use clap::{Args, ValueEnum};
 use simclr_augment::Policy;
 use simclr_checkpoint::LoadNetwork;
@@ -12,6 +11,7 @@ use simclr_eval::probes::{KNearest, LinearProbe, LogisticProbe};
 use simclr_model::{Encoder, SimClr};
 use simclr_progress::{ProgressMode, Stage};
 
+use crate::device::DeviceArgument;
 use crate::images;
 use crate::terminal::{AnyResult, say};
 
@@ -35,6 +35,8 @@ pub(crate) struct Arguments {
     /// Side of the images that the encoder sees, in pixels.
     #[arg(long, default_value_t = 96)]
     image_size: usize,
+    #[command(flatten)]
+    device: DeviceArgument,
 }
 
 /// Images with labels, and how they are split.
@@ -107,13 +109,14 @@ impl Arguments {
             .with_head(self.head())
             .with_policy(Policy::probe(self.image_size))
             .with_split_note(note);
+        let device = self.device.open()?;
         let stage = Stage::new("features", Classifier::fitting_steps(&split) as u64);
         let start = || progress.start(stage);
         let classifier = if let HeadName::FineTuned = self.head {
-            let model = SimClr::load(&self.encoder, &Device::Cpu)?;
+            let model = SimClr::load(&self.encoder, &device)?;
             Classifier::of_network(model, &split, &config, start().as_mut())?
         } else {
-            let encoder = Encoder::load(&self.encoder, &Device::Cpu)?.frozen();
+            let encoder = Encoder::load(&self.encoder, &device)?.frozen();
             Classifier::fit(&encoder, &split, &config, start().as_mut())?
         };
         classifier.save(&self.out)?;

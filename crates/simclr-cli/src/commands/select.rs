@@ -12,6 +12,7 @@ use simclr_progress::{ProgressMode, Stage};
 use simclr_report::{Cell, Report, Table};
 use simclr_selection::{Choice, Pool, SelectionConfig, Strategy};
 
+use crate::device::DeviceArgument;
 use crate::images::png;
 use crate::terminal::{AnyResult, say};
 
@@ -52,6 +53,8 @@ pub(crate) struct Arguments {
     /// Seed of clusters and of random choices.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    #[command(flatten)]
+    device: DeviceArgument,
 }
 
 impl Arguments {
@@ -62,7 +65,7 @@ impl Arguments {
             .with_per_group(self.per_group)
             .with_seed(Seed(self.seed));
         config.validate()?;
-        let classifier = Classifier::load(&self.classifier)?;
+        let classifier = Classifier::load_on(&self.classifier, &self.device.open()?)?;
         let images = ImageFolder::unlabelled(&self.images)?;
         let labelled = self.labelled(&images)?;
         let stage = Stage::new("select", Classifier::prediction_steps(images.len()) as u64);

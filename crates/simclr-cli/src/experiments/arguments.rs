@@ -11,6 +11,7 @@ use simclr_study::{FoldScheme, Part, Protocol, Study, Task, paper};
 
 use super::fine_tune_arguments::FineTuneArguments;
 use super::image_arguments::ImageArguments;
+use crate::device::DeviceArgument;
 use crate::interrupt::pause_handle;
 use crate::terminal::{AnyResult, say};
 
@@ -99,6 +100,8 @@ pub struct ExperimentArguments {
     gradient_checkpointing: bool,
     #[command(flatten)]
     fine_tuning: FineTuneArguments,
+    #[command(flatten)]
+    device: DeviceArgument,
     /// Compute the I-th of N parts of the study, written I/N; the last one that is finished
     /// writes the report. For the tasks of a cluster's job array, on a file system that they
     /// share.
@@ -236,8 +239,9 @@ impl ExperimentArguments {
     pub(crate) fn pretraining_study(&self, name: &str, protocol: Protocol) -> AnyResult<Study> {
         self.checked_study(name, protocol, |protocol, task| {
             protocol.check_pretraining(task)?;
-            if self.dir(name).exists() {
-                // It may be finished, and each run is checked when it begins.
+            if self.dir(name).exists() || !self.device.is_cpu() {
+                // It may be finished, and each run is checked when it begins; what a GPU has is
+                // not known.
                 return Ok(());
             }
             protocol.check_memory(task, self.gradient_checkpointing())
@@ -260,10 +264,11 @@ impl ExperimentArguments {
         let task = self.images.task(&dir, seed, by_folder, synthetic)?;
         protocol.check_folds(&task)?;
         check(&protocol, &task)?;
+        let device = self.device.open()?;
         if self.fresh {
             crate::folders::move_aside(&dir)?;
         }
-        let study = Study::open(dir, protocol, task).map_err(with_options)?;
+        let study = Study::open_on(dir, protocol, task, device).map_err(with_options)?;
         Ok(study
             .with_part(self.cell)
             .with_pause(pause_handle())
@@ -282,7 +287,7 @@ impl ExperimentArguments {
 }
 
 /// Options by the ends of the settings that they set.
-const OPTIONS: [(&str, &str); 19] = [
+const OPTIONS: [(&str, &str); 20] = [
     ("pretrain.batch_size", "--train-batch-size"),
     ("pretrain.schedule.epochs", "--train-epochs"),
     ("pretrain.schedule.learning_rate", "--learning-rate"),
@@ -303,6 +308,7 @@ const OPTIONS: [(&str, &str); 19] = [
     ("freeze", "--fine-tune-after-block"),
     ("seeds", "--seed, --seeds"),
     ("offline_augmentation", "--offline-augmentation"),
+    ("device", "--device"),
     ("digest.groups", "--group-by, --duplicates"),
     ("digest.duplicates", "--duplicates"),
 ];

@@ -25,6 +25,7 @@ fn evaluate(arguments: Arguments) -> AnyResult {
     let pretrain = arguments.pretrain(protocol.pretrain.clone());
     let fraction = protocol.largest_unlabelled_fraction();
     let mut study = arguments.experiment.pretraining_study("exp3", protocol)?;
+    let pretrain = pretrain.device(study.device().clone());
 
     study.probe_untrained(|run| pretrain.clone().seed(run.seed).untrained())?;
     study.pretrain(

@@ -46,6 +46,7 @@ fn evaluate(arguments: Arguments) -> AnyResult {
     let mut study = common
         .experiment
         .pretraining_study("exp4", protocol.clone())?;
+    let pretrain = pretrain.device(study.device().clone());
 
     study.probe_untrained(|run| pretrain.clone().seed(run.seed).untrained())?;
     let mut curve = vec![(0.0, Study::UNTRAINED.to_owned())];

@@ -106,6 +106,7 @@ impl Arguments {
     fn evaluate(&self, study: &mut Study, imagenet: &Start) -> AnyResult {
         let protocol = study.protocol().clone();
         let pretrain = self.common.pretrain(protocol.pretrain.clone());
+        let pretrain = pretrain.device(study.device().clone());
         study.probe_untrained(|run| pretrain.clone().seed(run.seed).untrained())?;
         let size = self.transfer_image_size.unwrap_or(protocol.image_size());
         imagenet.evaluate_at(study, size)?;

@@ -5,7 +5,6 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use candle_core::Device;
 use simclr_checkpoint::LoadNetwork;
 use simclr_data::{Dataset, DatasetExt, Fractions, Seed};
 use simclr_model::{Encoder, FrozenEncoder, SimClr};
@@ -52,7 +51,7 @@ impl Start {
     /// The same architecture without any training.
     pub(crate) fn untrained(&self, seed: Seed) -> simclr_train::Result<FrozenEncoder> {
         let config = self.network.encoder().config();
-        Ok(Encoder::initialize(config, seed.0, &Device::Cpu)?.frozen())
+        Ok(Encoder::initialize(config, seed.0, self.network.device())?.frozen())
     }
 
     /// Probes it, and fine-tunes it as far as the protocol says.
@@ -81,7 +80,7 @@ pub(crate) fn start(
                 Training::SelfSupervised => "transfer, self-supervised",
                 Training::Supervised => "transfer, supervised",
             },
-            network: SimClr::load(path, &Device::Cpu)?,
+            network: SimClr::load(path, study.device())?,
         },
         (None, Preset::Tiny) => stand_in(arguments, study, training)?,
         (None, _) => return Err(missing(training).into()),
@@ -135,7 +134,7 @@ fn stand_in(
     );
     Ok(Start {
         name,
-        network: SimClr::load(file, &Device::Cpu)?,
+        network: SimClr::load(file, study.device())?,
         note,
     })
 }
@@ -154,6 +153,7 @@ fn without_labels(
     schedule.warmup_epochs = 1.0;
     schedule.epochs = 6;
     let run = Pretrain::new(config)
+        .device(study.device().clone())
         .progress(arguments.progress)
         .checkpoint_epochs(RARELY)
         .callback(pause_handle())
@@ -184,6 +184,7 @@ fn with_labels(
         validation: 0.0,
     };
     let run = FineTune::new(config)
+        .device(study.device().clone())
         .progress(arguments.progress)
         .checkpoint_epochs(RARELY)
         .callback(pause_handle())

@@ -12,6 +12,7 @@ use simclr_model::{
 use simclr_optim::ScheduleConfig;
 use simclr_train::{FineTuneConfig, LoopConfig, PretrainConfig, RunSpec};
 
+use crate::device::DeviceArgument;
 use crate::experiments::optimizer_name::{OptimizerName, Scaling};
 
 /// Flags that are true or false, also written `--use_blur` and `--nouse_blur`.
@@ -183,6 +184,8 @@ pub struct Flags {
     /// Begin with a head of zeros in place of the checkpoint's.
     #[arg(long, action = ArgAction::Set, value_parser = boolean, default_value = "false")]
     zero_init_logits_layer: bool,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgument,
     #[command(flatten)]
     without_meaning: WithoutMeaning,
 }

@@ -9,12 +9,12 @@ use simclr_model::SimClr;
 use crate::terminal::{AnyResult, say};
 
 /// A network in our format, or one to be imported.
-pub(super) fn load(path: &Path) -> AnyResult<SimClr> {
+pub(super) fn load(path: &Path, device: &Device) -> AnyResult<SimClr> {
     let is_ours = path.extension().is_some_and(|kind| kind == "safetensors") && path.is_file();
     if is_ours {
-        return Ok(SimClr::load(path, &Device::Cpu)?);
+        return Ok(SimClr::load(path, device)?);
     }
     let imported = import(path)?;
     say(imported.report.to_string().trim_end());
-    Ok(imported.model(&Device::Cpu)?)
+    Ok(imported.model(device)?)
 }

@@ -10,6 +10,7 @@ use simclr_eval::Features;
 use simclr_eval::probes::LinearProbe;
 
 use super::network::load;
+use crate::device::DeviceArgument;
 use crate::terminal::{AnyResult, say};
 
 /// `TF2_finetuning*.py NETWORK DATA`, with the paths that the scripts compose given whole.
@@ -31,6 +32,8 @@ pub(crate) struct ProbeScript {
     /// Where the figures of each epoch are written.
     #[arg(long, default_value = "probe.csv")]
     out: PathBuf,
+    #[command(flatten)]
+    device: DeviceArgument,
 }
 
 /// The words behind a `TF2_finetuning*.py`, with the program in front, if there is one.
@@ -56,7 +59,9 @@ pub(crate) fn run(script: &ProbeScript) -> AnyResult {
         validation: next()?,
         test: next()?,
     };
-    let encoder = load(&script.network)?.encoder().frozen();
+    let encoder = load(&script.network, &script.device.open()?)?
+        .encoder()
+        .frozen();
     let features = Features::of_split(&encoder, &split, &Policy::probe(script.image_size))?;
     let report = probe.fit(
         features.train.examples()?,

@@ -27,15 +27,16 @@ pub fn run(flags: &Flags, progress: ProgressMode) -> AnyResult {
     }
     let model_dir = flags.model_dir.as_deref().ok_or("give --model_dir DIR")?;
     folders::check_outside(model_dir, &flags.image_dir)?;
+    let device = flags.device.open()?;
     let images = Images::open(flags)?;
     if flags.mode.trains() {
         match flags.train_mode {
-            TrainMode::Pretrain => pretrain(flags, &images, model_dir, progress)?,
-            TrainMode::Finetune => fine_tune(flags, &images, model_dir, progress)?,
+            TrainMode::Pretrain => pretrain(flags, &images, model_dir, &device, progress)?,
+            TrainMode::Finetune => fine_tune(flags, &images, model_dir, &device, progress)?,
         }
     }
     if flags.mode.evaluates() {
-        evaluate(flags, &images, model_dir)?;
+        evaluate(flags, &images, model_dir, &device)?;
     }
     Ok(())
 }
@@ -91,11 +92,19 @@ impl Images {
     }
 }
 
-fn pretrain(flags: &Flags, images: &Images, model_dir: &Path, progress: ProgressMode) -> AnyResult {
+fn pretrain(
+    flags: &Flags,
+    images: &Images,
+    model_dir: &Path,
+    device: &Device,
+    progress: ProgressMode,
+) -> AnyResult {
+    let load = |path| load(path, device);
     let start = flags.checkpoint.as_deref().map(load).transpose()?;
     let config = flags.on_network(flags.pretrain_config(), start.as_ref())?;
     let mut run = flags
         .with_checkpoints(Pretrain::new(config))
+        .device(device.clone())
         .gradient_checkpointing(flags.checkpointing())
         .progress(progress)
         .callback(pause_handle());
@@ -111,6 +120,7 @@ fn fine_tune(
     flags: &Flags,
     images: &Images,
     model_dir: &Path,
+    device: &Device,
     progress: ProgressMode,
 ) -> AnyResult {
     let checkpoint = flags.checkpoint.as_ref();
@@ -129,10 +139,11 @@ fn fine_tune(
         validation: none.clone(),
         test: none,
     };
-    let start = load(checkpoint)?;
+    let start = load(checkpoint, device)?;
     let config = flags.on_network(flags.fine_tune_config(), Some(&start))?;
     let run = flags
         .with_checkpoints(FineTune::new(config))
+        .device(device.clone())
         .start_from(start.store()?)
         .gradient_checkpointing(flags.checkpointing())
         .progress(progress)
@@ -143,9 +154,9 @@ fn fine_tune(
 }
 
 /// Evaluates the supervised head of the run's network.
-fn evaluate(flags: &Flags, images: &Images, model_dir: &Path) -> AnyResult {
+fn evaluate(flags: &Flags, images: &Images, model_dir: &Path, device: &Device) -> AnyResult {
     let file: PathBuf = model_dir.join("model.safetensors");
-    let network = SimClr::load(&file, &Device::Cpu)?;
+    let network = SimClr::load(&file, device)?;
     if network.config().supervised_head.is_none() {
         say("no evaluation: the network has no supervised head, as there were no labels");
         return Ok(());

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
+use candle_core::Device;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use simclr_data::DatasetFacts;
@@ -19,6 +20,9 @@ pub struct RunFacts {
     /// say.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub digests: BTreeMap<String, String>,
+    /// The kind of device that computes, unless it is the CPU: results differ by rounding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
 }
 
 impl RunFacts {
@@ -40,6 +44,16 @@ impl RunFacts {
         self
     }
 
+    /// Sets the device that computes. Only its kind is kept.
+    pub fn device(mut self, device: &Device) -> Self {
+        self.device = match device {
+            Device::Cpu => None,
+            Device::Cuda(_) => Some("cuda".to_owned()),
+            Device::Metal(_) => Some("metal".to_owned()),
+        };
+        self
+    }
+
     /// What must be the same in every session of a run. The data may move, so
     /// their place is not in it.
     pub(crate) fn identity(&self, arithmetic: &str) -> Value {
@@ -52,6 +66,7 @@ impl RunFacts {
             "seeds": self.seeds,
             "dataset digest": digests,
             "digest": (!self.digests.is_empty()).then_some(&self.digests),
+            "device": self.device.as_deref().unwrap_or("cpu"),
             "arithmetic (SIMCLR_SIMD, SIMCLR_PRECISION, SIMCLR_BFLOAT16)": arithmetic,
         })
     }
