@@ -94,8 +94,12 @@ fn run(arguments: &Arguments) -> AnyResult {
         ("pretrained", &pretrained),
     ]);
     say(&table);
-    let views = &pretrain.config().policy;
-    let views = view_grid(&split.train, views, Seed(arguments.seed))?;
+    // As the network sees them, but large enough for people.
+    let size = 128;
+    let policy = pretrain.config().policy.clone();
+    let policy = policy.with_size(size, size).with_squash(size, size);
+    let large = SyntheticCores::new(arguments.images, size, Seed(arguments.seed))?;
+    let views = view_grid(&large, &policy, Seed(arguments.seed))?;
     let question = "Do features learned without labels tell drilling disturbances apart?";
     let (name, what) = ("logistic", "logistic regression, test images");
     let test = &pretrained.logistic.test;
@@ -117,10 +121,10 @@ fn run(arguments: &Arguments) -> AnyResult {
         .section("Result")
         .table(table)
         .section("Views")
-        .image(
+        .figure(
             "views",
             views,
-            "Each row: a picture, then five of its views.",
+            "Each row: a core of a class, then five views of it as the network sees them, but larger.",
         )
         .section("Logistic regression on the pretrained encoder")
         .classification(name, what, test)?

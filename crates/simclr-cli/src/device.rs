@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use candle_core::Device;
+use candle_core::utils::{cuda_is_available, metal_is_available};
 use clap::Args;
 
 use crate::terminal::AnyResult;
@@ -31,33 +32,19 @@ impl DeviceArgument {
     /// # Errors
     /// A program without the feature of its name; a device that is not there.
     pub fn open(self) -> AnyResult<Device> {
-        let (feature, is_built_in, device) = match self.device {
-            DeviceName::Cpu => return Ok(Device::Cpu),
-            DeviceName::Cuda(number) => {
-                let open: fn(usize) -> _ = Device::new_cuda;
-                (
-                    "cuda",
-                    candle_core::utils::cuda_is_available(),
-                    (open, number),
-                )
-            }
-            DeviceName::Metal(number) => {
-                let open: fn(usize) -> _ = Device::new_metal;
-                (
-                    "metal",
-                    candle_core::utils::metal_is_available(),
-                    (open, number),
-                )
-            }
-        };
         let name = self.device;
-        if !is_built_in {
-            return Err(
-                format!("--device {name} needs a program with the feature `{feature}`").into(),
-            );
-        }
-        let (open, number) = device;
-        open(number).map_err(|error| format!("--device {name}: {error}").into())
+        let missing = |feature: &str| {
+            let reason = format!("--device {name} needs a program with the feature `{feature}`");
+            Err(reason.into())
+        };
+        let device = match name {
+            DeviceName::Cpu => Ok(Device::Cpu),
+            DeviceName::Cuda(_) if !cuda_is_available() => return missing("cuda"),
+            DeviceName::Cuda(number) => Device::new_cuda(number),
+            DeviceName::Metal(_) if !metal_is_available() => return missing("metal"),
+            DeviceName::Metal(number) => Device::new_metal(number),
+        };
+        device.map_err(|error| format!("--device {name}: {error}").into())
     }
 
     /// Whether it is the processor.

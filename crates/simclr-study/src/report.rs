@@ -115,7 +115,7 @@ impl Study {
         let train = self.subsets(fold)?.train;
         let views = pictures::view_grid(&train, policy, run.seed)?;
         let caption = "Left: training images. Right: views of each, as self-supervision sees them.";
-        Ok(report.section("Views").image("views", views, caption))
+        Ok(report.section("Views").figure("views", views, caption))
     }
 
     /// A method with the most labels in detail, the predictions of all folds and seeds together,
@@ -174,21 +174,17 @@ impl Study {
         let test = features.select(&fold.test)?;
         let map = embedding_plot(format!("Features of the test images: {method}"), &test)?;
         let images = self.task.labelled().as_ref();
-        let (strips, classes) =
-            pictures::nearest_neighbours_grid(images, features, &fold.train, &fold.test)?;
-        let strips_caption = format!(
-            "Nearest neighbours in feature space. Left: test images ({}). Right: the training \
-             images of highest cosine similarity, best first. Blue frames: the same class; \
-             orange frames: another.",
-            classes.join(", ")
-        );
+        let strips = pictures::nearest_neighbours_grid(images, features, &fold.train, &fold.test)?;
+        let strips_caption = "Nearest neighbours in feature space. Left: test images with their \
+                              classes. Right: the training images of highest cosine similarity, best \
+                              first. Blue frames: the same class; orange frames: another.";
         Ok(report
             .figure(
                 format!("{file}-map"),
                 map.render()?,
                 "The first two principal components of the features, by class.",
             )
-            .image(format!("{file}-neighbours"), strips, strips_caption))
+            .figure(format!("{file}-neighbours"), strips, strips_caption))
     }
 
     fn add_training(&self, report: Report) -> Result<Report> {

@@ -27,6 +27,8 @@ mod confusion;
 mod curves;
 mod legend;
 mod line_chart;
+#[cfg(feature = "html")]
+mod named_rows;
 mod scatter;
 mod style;
 
@@ -38,6 +40,8 @@ pub use curves::{
     reliability, roc,
 };
 pub use line_chart::{LineChart, Series, small_multiples};
+#[cfg(feature = "html")]
+pub use named_rows::named_rows;
 pub use scatter::{ScatterGroup, ScatterPlot};
 pub use style::OKABE_ITO;
 
