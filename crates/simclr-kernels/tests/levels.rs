@@ -4,9 +4,10 @@
 mod support;
 
 use simclr_kernels::{
-    Activation, BatchNormParameters, Conv2dConfig, DivisorRule, KernelOptions, Padding, SimdLevel,
+    Activation, Backend, BatchNormParameters, BatchStats, Conv2dConfig, DivisorRule, FeatureMap,
+    KernelOptions, Padding, SimdLevel,
 };
-use support::{compare_forms, values};
+use support::{FORMS, compare_forms, flat, values};
 
 #[test]
 fn every_level_agrees_with_the_composite_form() {
@@ -14,6 +15,7 @@ fn every_level_agrees_with_the_composite_form() {
         KernelOptions::default().with_simd_level(level).scope(|| {
             assert_eq!(SimdLevel::current().unwrap(), level);
             convolutions(level);
+            inference(level);
             passes(level);
         });
     }
@@ -45,6 +47,45 @@ fn convolutions(level: SimdLevel) {
     compare_forms(&format!("{level}: dense"), &tensors, |backend, x| {
         backend.dense(&x[0], &x[1], None)
     });
+}
+
+/// Convolution and batch norm in one pass, in Winograd's form of larger tiles: maps that are cut into
+/// whole tiles and not, partial panels.
+fn inference(level: SimdLevel) {
+    for (height, width, inputs, outputs) in [(16, 16, 64, 64), (15, 13, 32, 80), (9, 30, 256, 32)] {
+        let x = values("x", &[6, height, width, inputs]);
+        let kernel = values("kernel", &[3, 3, inputs, outputs]);
+        let residual = values("residual", &[6, height, width, outputs]);
+        let of_channels = |name| values(name, &[outputs]);
+        let (gamma, beta) = (of_channels("gamma"), of_channels("beta"));
+        let norm = BatchNormParameters {
+            gamma: &gamma,
+            beta: &beta,
+            epsilon: 1e-5,
+        };
+        let moving = BatchStats {
+            mean: of_channels("mean"),
+            variance: (of_channels("variance") + 1.5).unwrap(),
+        };
+        let run = |backend| {
+            let map = |x| FeatureMap::new(x, backend).unwrap();
+            let (config, relu) = (Conv2dConfig::original(3, 1), Activation::Relu);
+            let y = map(&x).conv2d_batch_norm_inference(
+                &kernel,
+                config,
+                norm,
+                &moving,
+                relu,
+                Some(&map(&residual)),
+            );
+            flat(&y.unwrap().tensor().unwrap())
+        };
+        let comparison = FORMS.compare(&run(Backend::Fused), &run(Backend::Composite));
+        assert!(
+            comparison.passed,
+            "{level}, {inputs}-{outputs}: {comparison:?}"
+        );
+    }
 }
 
 fn passes(level: SimdLevel) {

@@ -3,8 +3,10 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
+use pulp::Simd;
 use rayon::prelude::*;
 
+use super::vector::store;
 use crate::memory::{Buffer, buffer};
 
 /// Rows and columns of a row-major matrix that one thread has to itself.
@@ -46,6 +48,20 @@ impl BlockMut<'_> {
         // SAFETY: the row has `columns` initialised elements that belong to this block alone,
         // and `self` is borrowed mutably for as long as the row.
         unsafe { std::slice::from_raw_parts_mut(start, self.columns) }
+    }
+
+    /// Writes vectors to a column of as many rows from `first` on.
+    ///
+    /// # Panics
+    /// If the block has no room for them.
+    #[inline(always)]
+    pub(crate) fn store_rows<S: Simd>(&mut self, first: usize, column: usize, vectors: &[S::f32s]) {
+        let fits = |start: usize, count, size| start <= size && count <= size - start;
+        assert!(fits(first, vectors.len(), self.rows) && fits(column, S::F32_LANES, self.columns));
+        for (row, &vector) in vectors.iter().enumerate() {
+            // SAFETY: the row and as many of its columns as a vector has lie in this block.
+            unsafe { store::<S>(self.start.add((first + row) * self.stride + column), vector) };
+        }
     }
 
     /// All elements, if the block has all columns of its matrix.

@@ -38,4 +38,4 @@ pub(crate) use tile_epilogue::TileEpilogue;
 pub(crate) use tile_layout::{BLOCK, OPERAND, PAIRS, SIDE};
 pub(crate) use tile_unit::TileUnit;
 pub(crate) use transpose::transpose;
-pub(crate) use vector::{load_from as load, store_to as store};
+pub(crate) use vector::{load_from as load, load_strided, store_strided, store_to as store};

@@ -66,7 +66,11 @@ impl Convolution {
     ) -> (Buffer, Vec<PartialStats>) {
         count_operations(self.operations());
         if self.is_winograd() {
-            return winograd::Product::forward(self, x, kernel).run(epilogue);
+            let side = match epilogue {
+                Epilogue::Affine(_) => winograd::side_for_inference(self),
+                _ => 2,
+            };
+            return winograd::Product::forward(self, side, x, kernel).run(epilogue);
         }
         if small_input::is_small(self) {
             let x = x.computed(self.options.level);

@@ -5,7 +5,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::tiles::{POSITIONS, Tiles, stride};
+use super::tiles::{Tiles, Window, stride};
 use super::transform::{self, Partner, Places};
 use crate::fused::chunks::ranges;
 use crate::fused::convolution::input::Input;
@@ -13,8 +13,11 @@ use crate::fused::convolution::sizes::Convolution;
 use crate::memory::{Buffer, gradient_buffer, zeros};
 use crate::simd::{
     FilterTile, Operands, OuterProducts, SimdLevel, add_outer_products, fn_per_level, load,
-    odd_lines, store,
+    odd_lines, store, store_strided,
 };
+
+/// Products of a tile of two rows and columns.
+const POSITIONS: usize = 16;
 
 /// Tiles, or pairs of them, that are transformed at a time.
 const BLOCK_STEPS: usize = 64;
@@ -37,7 +40,7 @@ pub(in crate::fused::convolution) fn kernel_gradient(
 ) -> Vec<f32> {
     let level = convolution.options.level;
     let (inputs, outputs) = (convolution.inputs, convolution.outputs);
-    let tiles = Tiles::of(convolution);
+    let tiles = Tiles::of(convolution, 2);
     let count = tiles.rows() * tiles.columns();
     let (rows, columns) = (ranges(inputs, TASK_INPUTS), ranges(outputs, TASK_OUTPUTS));
     let pieces = rows.len() * columns.len();
@@ -193,7 +196,7 @@ impl Task<'_> {
             let next = if tile + 1 < tiles.end {
                 self.grid.inputs(self.grid.place(tile + 1))
             } else {
-                [None; POSITIONS]
+                Window::OUTSIDE
             };
             let partner = match self.operands {
                 Operands::Single => Partner::Nobody,
@@ -206,7 +209,9 @@ impl Task<'_> {
             };
             let source = (self.x, self.sizes.0);
             let rows = self.rows.clone();
-            transform::inputs_of_tile(simd, source, &pixels, partner, rows, target, places);
+            transform::inputs_of_tile::<_, 4, 2>(
+                simd, source, &pixels, partner, rows, target, places,
+            );
         }
     }
 
@@ -229,7 +234,7 @@ impl Task<'_> {
             let next = if tile + 1 < tiles.end {
                 self.grid.outputs(self.grid.place(tile + 1))
             } else {
-                [None; 4]
+                Window::OUTSIDE
             };
             for column in (0..columns).step_by(S::F32_LANES) {
                 let mut m = self.gradient_at(simd, pixels, column);
@@ -238,9 +243,7 @@ impl Task<'_> {
                 }
                 let (panel, offset) = (column / width, column % width);
                 let first = (panel * count + index) * width + offset;
-                for (position, &value) in m.as_flattened().iter().enumerate() {
-                    store::<S>(&mut target[position * stride + first..], value);
-                }
+                store_strided::<S>(target, first, stride, m.as_flattened());
             }
         }
     }
@@ -250,14 +253,16 @@ impl Task<'_> {
     fn gradient_at<S: Simd>(
         &self,
         simd: S,
-        pixels: [Option<usize>; 4],
+        pixels: Window<2>,
         column: usize,
     ) -> transform::Square<S, 4> {
         let mut dy = [[simd.splat_f32s(0.0); 2]; 2];
-        for (value, pixel) in dy.as_flattened_mut().iter_mut().zip(pixels) {
-            if let Some(pixel) = pixel {
-                let at = pixel * self.sizes.1 + self.columns.start + column;
-                *value = load::<S>(&self.dy[at..]);
+        for (row, line) in dy.iter_mut().enumerate() {
+            for (place, value) in line.iter_mut().enumerate() {
+                if let Some(pixel) = pixels.pixel(row, place) {
+                    let at = pixel * self.sizes.1 + self.columns.start + column;
+                    *value = load::<S>(&self.dy[at..]);
+                }
             }
         }
         transform::output_gradient(simd, dy)

@@ -1,5 +1,6 @@
 //! Winograd's minimal filtering F(2x2, 3x3) (Lavin and Gray, 2015) for 3x3 kernels with
-//! stride 1: 16 multiplications for four outputs, where the direct form needs 36.
+//! stride 1: 16 multiplications for four outputs, where the direct form needs 36. In inference
+//! also F(4x4, 3x3): 36 for sixteen, where the direct form needs 144.
 //!
 //! `y = Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)] A` for tiles of 2x2 outputs that see 4x4 inputs. Summed over
 //! channels, the middle is 16 matrix products. The gradients are the same products with the
@@ -7,12 +8,14 @@
 
 mod kernel_gradient;
 mod output;
+mod six;
 mod tiles;
 mod transform;
 
 use super::sizes::Convolution;
 use crate::geometry::{Span, Windows};
-use tiles::{LANES, POSITIONS};
+use crate::simd::Operands;
+use tiles::LANES;
 
 pub(super) use kernel_gradient::kernel_gradient;
 pub(super) use output::Product;
@@ -21,6 +24,17 @@ pub(super) use output::Product;
 /// transforms weigh too much, with few tiles that of the kernel does, and on the smallest
 /// maps much of a tile lies outside. The limits were measured.
 pub(super) fn suits(convolution: &Convolution) -> bool {
+    suits_tiles(convolution, 2)
+}
+
+/// Rows and columns of the tiles of a map for inference, where rounding errors do not grow from step
+/// to step: 4 if they suit, with 36 multiplications for sixteen outputs, else 2.
+pub(super) fn side_for_inference(convolution: &Convolution) -> usize {
+    let suits = convolution.operands() == Operands::Single && suits_tiles(convolution, 4);
+    if suits { 4 } else { 2 }
+}
+
+fn suits_tiles(convolution: &Convolution, side: usize) -> bool {
     const FEWEST: usize = 32;
     let plain =
         |span: &Span| span.window == 3 && span.stride == 1 && span.before == 1 && span.after == 1;
@@ -29,11 +43,12 @@ pub(super) fn suits(convolution: &Convolution) -> bool {
     let Windows { rows, columns } = &convolution.windows;
     // Multiplications per map: those of the direct form at least 3/2 of ours.
     let direct = 9 * rows.output * columns.output;
-    let ours = POSITIONS * rows.output.div_ceil(2) * columns.output.div_ceil(2);
+    let tiles = rows.output.div_ceil(side) * columns.output.div_ceil(side);
+    let ours = (side + 2).pow(2) * tiles;
     plain(rows)
         && plain(columns)
         && fits(convolution.inputs)
         && fits(convolution.outputs)
         && 2 * direct >= 3 * ours
-        && 2 * convolution.batch * ours / POSITIONS >= convolution.inputs.max(convolution.outputs)
+        && 2 * convolution.batch * tiles >= convolution.inputs.max(convolution.outputs)
 }

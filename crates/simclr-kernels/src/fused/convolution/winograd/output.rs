@@ -4,8 +4,8 @@ use std::cell::RefCell;
 
 use pulp::{Simd, WithSimd};
 
-use super::tiles::{POSITIONS, Tiles, stride};
-use super::transform::{self, Partner, Places};
+use super::tiles::{Tiles, Window, stride};
+use super::transform::{self, Minimal, Partner, Places, Transforms};
 use crate::fused::chunks::ranges;
 use crate::fused::convolution::epilogue::{Epilogue, PanelEpilogue};
 use crate::fused::convolution::input::Input;
@@ -15,7 +15,7 @@ use crate::fused::stats::PartialStats;
 use crate::memory::Buffer;
 use crate::simd::{
     BlockMut, Operands, RowTable, Scratch, SimdLevel, TileEpilogue, fill_blocks, fn_per_level,
-    load, multiply, store, whole,
+    load, load_strided, multiply, store_strided, whole,
 };
 
 /// Transformed inputs of a block: what the second-level cache holds beside a panel.
@@ -43,8 +43,10 @@ thread_local! {
 }
 
 impl<'a> Product<'a> {
+    /// In tiles of `side` rows and columns: 2 or 4.
     pub(in crate::fused::convolution) fn forward(
         convolution: &Convolution,
+        side: usize,
         x: Input<'a>,
         kernel: &'a [f32],
     ) -> Self {
@@ -52,7 +54,7 @@ impl<'a> Product<'a> {
         Self {
             level: convolution.options.level,
             operands: convolution.operands(),
-            tiles: Tiles::of(convolution),
+            tiles: Tiles::of(convolution, side),
             inputs,
             outputs,
             source: x,
@@ -73,7 +75,7 @@ impl<'a> Product<'a> {
             outputs: inputs,
             weights: Weights::backward(kernel, inputs, outputs),
             taps: std::array::from_fn(|tap| 8 - tap),
-            ..Self::forward(convolution, Input::plain(dy), kernel)
+            ..Self::forward(convolution, 2, Input::plain(dy), kernel)
         }
     }
 
@@ -81,6 +83,19 @@ impl<'a> Product<'a> {
         &self,
         epilogue: Epilogue<'_>,
     ) -> (Buffer, Vec<PartialStats>) {
+        match self.tiles.side() {
+            2 => self.run_tiles::<4, 2>(epilogue),
+            _ => self.run_tiles::<6, 4>(epilogue),
+        }
+    }
+
+    fn run_tiles<const M: usize, const T: usize>(
+        &self,
+        epilogue: Epilogue<'_>,
+    ) -> (Buffer, Vec<PartialStats>)
+    where
+        Minimal: Transforms<M, T>,
+    {
         let weights = self.transformed_weights();
         let blocks = self.tiles.blocks(self.tiles_of_block());
         let pixels: Vec<_> = blocks
@@ -95,7 +110,7 @@ impl<'a> Product<'a> {
         );
         fill_blocks(self.outputs, &pixels, &columns, |row, column, block| {
             let first_row = blocks[row].start;
-            self.level.run(Task {
+            self.level.run(Task::<M, T> {
                 product: self,
                 weights: &weights,
                 first_tile: first_row * self.tiles.columns(),
@@ -109,7 +124,7 @@ impl<'a> Product<'a> {
     }
 
     fn tiles_of_block(&self) -> usize {
-        (BLOCK_NUMBERS / (POSITIONS * self.inputs)).clamp(24, 192)
+        (BLOCK_NUMBERS / (self.tiles.positions() * self.inputs)).clamp(24, 192)
     }
 
     /// The places that the inputs of a pixel take.
@@ -121,7 +136,7 @@ impl<'a> Product<'a> {
     fn transformed_weights(&self) -> Buffer {
         let width = self.level.tile().columns;
         let panels = self.outputs.div_ceil(width);
-        let size = POSITIONS * self.places() * width;
+        let size = self.tiles.positions() * self.places() * width;
         let rows = ranges(panels, 1);
         let work = |panel: usize, _: usize, mut block: BlockMut<'_>| {
             transform_weights(self.level, self, panel * width, width, block.all_mut());
@@ -149,18 +164,9 @@ fn_per_level! {
             inputs,
             width,
         };
-        for place in 0..product.places() {
-            let input = transform::first_channel::<S>(product.operands, place);
-            for column in (0..width).step_by(S::F32_LANES) {
-                let mut u = weights.at(simd, input, column);
-                if product.operands == Operands::Pairs {
-                    u = transform::paired(simd, u, weights.at(simd, input + S::F32_LANES, column));
-                }
-                for (index, &value) in u.as_flattened().iter().enumerate() {
-                    let row = index * product.places() + place;
-                    store::<S>(&mut target[row * width + column..], value);
-                }
-            }
+        match product.tiles.side() {
+            2 => weights.transform::<S, 4, 2>(simd, product, target),
+            _ => weights.transform::<S, 6, 4>(simd, product, target),
         }
         TAPS.set(scratch);
     }
@@ -174,9 +180,41 @@ struct TransformedWeights<'a> {
 }
 
 impl TransformedWeights<'_> {
+    /// `[position, place of an input, column of the panel]`.
+    #[inline(always)]
+    fn transform<S: Simd, const M: usize, const T: usize>(
+        &self,
+        simd: S,
+        product: &Product<'_>,
+        target: &mut [f32],
+    ) where
+        Minimal: Transforms<M, T>,
+    {
+        for place in 0..product.places() {
+            let input = transform::first_channel::<S>(product.operands, place);
+            for column in (0..self.width).step_by(S::F32_LANES) {
+                let mut u = self.at(simd, input, column);
+                if product.operands == Operands::Pairs {
+                    u = transform::paired(simd, u, self.at(simd, input + S::F32_LANES, column));
+                }
+                let first = place * self.width + column;
+                let stride = product.places() * self.width;
+                store_strided::<S>(target, first, stride, u.as_flattened());
+            }
+        }
+    }
+
     /// Those of an input and some columns.
     #[inline(always)]
-    fn at<S: Simd>(&self, simd: S, input: usize, column: usize) -> transform::Square<S, 4> {
+    fn at<S: Simd, const M: usize, const T: usize>(
+        &self,
+        simd: S,
+        input: usize,
+        column: usize,
+    ) -> transform::Square<S, M>
+    where
+        Minimal: Transforms<M, T>,
+    {
         let mut g = [[simd.splat_f32s(0.0); 3]; 3];
         for (row, line) in g.iter_mut().enumerate() {
             for (tap, value) in line.iter_mut().enumerate() {
@@ -184,12 +222,12 @@ impl TransformedWeights<'_> {
                 *value = load::<S>(&self.taps[row * self.width + column..]);
             }
         }
-        transform::kernel(simd, g)
+        Minimal::kernel(simd, g)
     }
 }
 
 /// Some rows of tiles and some columns.
-struct Task<'t, 'a> {
+struct Task<'t, 'a, const M: usize, const T: usize> {
     product: &'t Product<'a>,
     weights: &'t [f32],
     first_tile: usize,
@@ -200,7 +238,10 @@ struct Task<'t, 'a> {
     epilogue: Epilogue<'t>,
 }
 
-impl WithSimd for Task<'_, '_> {
+impl<const M: usize, const T: usize> WithSimd for Task<'_, '_, M, T>
+where
+    Minimal: Transforms<M, T>,
+{
     type Output = PartialStats;
 
     #[inline(always)]
@@ -211,9 +252,9 @@ impl WithSimd for Task<'_, '_> {
         // Taken out, because a closure would not be compiled for the level.
         let [mut transformed, mut products] = SCRATCH.take();
         let (input_stride, product_stride) = (stride(tiles * places), stride(tiles * width));
-        let inputs_of_tiles = transformed.room(POSITIONS * input_stride);
+        let inputs_of_tiles = transformed.room(M * M * input_stride);
         self.transform_inputs(simd, inputs_of_tiles);
-        let products_of_tiles = products.room(POSITIONS * product_stride);
+        let products_of_tiles = products.room(M * M * product_stride);
         let tables: Vec<RowTable<'_>> = inputs_of_tiles
             .chunks_exact(input_stride)
             .map(|rows| {
@@ -228,7 +269,7 @@ impl WithSimd for Task<'_, '_> {
         );
         for start in (0..columns).step_by(width) {
             let count = width.min(columns - start);
-            let panel = (self.first_column + start) / width * POSITIONS;
+            let panel = (self.first_column + start) / width * M * M;
             for (position, table) in tables.iter().enumerate() {
                 let weights =
                     &self.weights[(panel + position) * places * width..][..places * width];
@@ -253,7 +294,10 @@ impl WithSimd for Task<'_, '_> {
     }
 }
 
-impl Task<'_, '_> {
+impl<const M: usize, const T: usize> Task<'_, '_, M, T>
+where
+    Minimal: Transforms<M, T>,
+{
     /// `[position, tile, place of an input]`.
     #[inline(always)]
     fn transform_inputs<S: Simd>(&self, simd: S, target: &mut [f32]) {
@@ -271,7 +315,15 @@ impl Task<'_, '_> {
                 stride,
             };
             let source = (self.product.source, inputs);
-            transform::inputs_of_tile(simd, source, &pixels, partner, 0..inputs, target, places);
+            transform::inputs_of_tile::<S, M, T>(
+                simd,
+                source,
+                &pixels,
+                partner,
+                0..inputs,
+                target,
+                places,
+            );
         }
     }
 
@@ -290,43 +342,57 @@ impl Task<'_, '_> {
             let grid = &self.product.tiles;
             let pixels = grid.outputs(grid.place(self.first_tile + tile));
             for column in (0..count).step_by(S::F32_LANES) {
-                let mut m = [[simd.splat_f32s(0.0); 4]; 4];
+                let mut m = [[simd.splat_f32s(0.0); M]; M];
                 for (row, line) in m.iter_mut().enumerate() {
-                    for (position, value) in line.iter_mut().enumerate() {
-                        let at = (4 * row + position) * stride + tile * width + column;
-                        *value = load::<S>(&products[at..]);
-                    }
+                    let first = M * row * stride + tile * width + column;
+                    *line = load_strided::<S, M>(products, first, stride);
                 }
-                let [[a, b], [c, d]] = transform::output(simd, m);
-                let first = self.first_pixel;
-                if let [Some(i), Some(j), Some(k), Some(l)] = pixels {
-                    let rows = [i - first, j - first, k - first, l - first];
-                    self.write(simd, (start, column), epilogue, [a, b, c, d], rows);
-                    continue;
-                }
-                for (pixel, value) in pixels.into_iter().zip([a, b, c, d]) {
-                    if let Some(pixel) = pixel {
-                        self.write(simd, (start, column), epilogue, [value], [pixel - first]);
-                    }
-                }
+                let y = Minimal::output(simd, m);
+                self.write_tile(simd, (start, column), epilogue, y, &pixels);
             }
         }
     }
 
-    /// Writes vectors of some rows of the block, a column of the panel that begins at `start`.
+    /// Writes vectors of those of a tile's pixels that lie inside of the map, in the panel that
+    /// begins at `start` to the column `column`.
     #[inline(always)]
-    fn write<S: Simd, const ROWS: usize>(
+    fn write_tile<S: Simd>(
         &mut self,
         simd: S,
         (start, column): (usize, usize),
         epilogue: &mut PanelEpilogue<'_>,
-        values: [S::f32s; ROWS],
-        rows: [usize; ROWS],
+        values: transform::Square<S, T>,
+        pixels: &Window<T>,
     ) {
-        let mut values = values.map(|value| [value]);
-        epilogue.tile(simd, column, &mut values, &rows);
-        for ([value], row) in values.into_iter().zip(rows) {
-            store::<S>(&mut self.block.row_mut(row)[start + column..], value);
+        let mut vectors = [[[simd.splat_f32s(0.0)]; T]; T];
+        for (vectors, values) in vectors.iter_mut().zip(values) {
+            for (vector, value) in vectors.iter_mut().zip(values) {
+                *vector = [value];
+            }
+        }
+        if let Some(first) = pixels.inside() {
+            let mut rows = [[0; T]; T];
+            for (rows, first) in rows.iter_mut().zip(first) {
+                for (index, row) in rows.iter_mut().enumerate() {
+                    *row = first - self.first_pixel + index;
+                }
+            }
+            let all = vectors.as_flattened_mut();
+            epilogue.tile(simd, column, all, rows.as_flattened());
+            for (vectors, rows) in vectors.iter().zip(rows) {
+                let vectors = vectors.as_flattened();
+                self.block.store_rows::<S>(rows[0], start + column, vectors);
+            }
+            return;
+        }
+        for (row, vectors) in vectors.iter_mut().enumerate() {
+            for (index, vector) in vectors.iter_mut().enumerate() {
+                if let Some(pixel) = pixels.pixel(row, index) {
+                    let row = pixel - self.first_pixel;
+                    epilogue.tile(simd, column, std::slice::from_mut(vector), &[row]);
+                    self.block.store_rows::<S>(row, start + column, vector);
+                }
+            }
         }
     }
 }

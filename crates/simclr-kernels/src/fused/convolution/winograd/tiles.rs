@@ -5,13 +5,10 @@ use std::ops::Range;
 use crate::fused::chunks::ranges;
 use crate::fused::convolution::sizes::Convolution;
 
-/// Products per tile.
-pub(super) const POSITIONS: usize = 16;
-
 /// What the channels have to be a multiple of: a whole number of registers at any level.
 pub(super) const LANES: usize = 16;
 
-/// The distance of two positions' matrices of `size` numbers: such that the sixteen places
+/// The distance of two positions' matrices of `size` numbers: such that the places
 /// that a tile is written to do not fall on one another in the caches.
 pub(super) fn stride(size: usize) -> usize {
     size.next_multiple_of(LANES) + LANES
@@ -20,9 +17,45 @@ pub(super) fn stride(size: usize) -> usize {
 /// The tiles of a batch of maps: rows of tiles, image after image.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tiles {
+    /// Rows and columns of outputs of a tile: 2 or 4.
+    side: usize,
     batch: usize,
     height: usize,
     width: usize,
+}
+
+/// A square of pixels, in part perhaps outside of the map.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Window<const N: usize> {
+    /// The number of the pixel in each row's first column, wherever that lies; `None` where the
+    /// row lies outside.
+    rows: [Option<usize>; N],
+    /// Whether each column lies inside.
+    columns: [bool; N],
+}
+
+impl<const N: usize> Window<N> {
+    pub(super) const OUTSIDE: Self = Self {
+        rows: [None; N],
+        columns: [false; N],
+    };
+
+    /// The first pixels of all rows, if all pixels lie inside.
+    #[inline(always)]
+    pub(super) fn inside(&self) -> Option<[usize; N]> {
+        let mut first = [0; N];
+        for (first, row) in first.iter_mut().zip(self.rows) {
+            *first = row?;
+        }
+        (self.columns == [true; N]).then_some(first)
+    }
+
+    /// A pixel's number, if it lies inside.
+    #[inline(always)]
+    pub(super) fn pixel(&self, row: usize, column: usize) -> Option<usize> {
+        let first = self.rows[row].filter(|_| self.columns[column]);
+        first.map(|first| first.wrapping_add(column))
+    }
 }
 
 /// Where a tile begins.
@@ -34,20 +67,30 @@ pub(super) struct Place {
 }
 
 impl Tiles {
-    pub(super) fn of(convolution: &Convolution) -> Self {
+    pub(super) fn of(convolution: &Convolution, side: usize) -> Self {
         Self {
+            side,
             batch: convolution.batch,
             height: convolution.windows.rows.input,
             width: convolution.windows.columns.input,
         }
     }
 
+    pub(super) fn side(&self) -> usize {
+        self.side
+    }
+
+    /// Products per tile.
+    pub(super) fn positions(&self) -> usize {
+        (self.side + 2).pow(2)
+    }
+
     pub(super) fn columns(&self) -> usize {
-        self.width.div_ceil(2)
+        self.width.div_ceil(self.side)
     }
 
     pub(super) fn rows_of_image(&self) -> usize {
-        self.height.div_ceil(2)
+        self.height.div_ceil(self.side)
     }
 
     pub(super) fn rows(&self) -> usize {
@@ -57,44 +100,41 @@ impl Tiles {
     /// The first pixel of a row of tiles; for the number of rows, that of pixels.
     pub(super) fn first_pixel(&self, row: usize) -> usize {
         let (image, row) = (row / self.rows_of_image(), row % self.rows_of_image());
-        (image * self.height + 2 * row) * self.width
+        (image * self.height + self.side * row) * self.width
     }
 
     pub(super) fn place(&self, tile: usize) -> Place {
         let (row, column) = (tile / self.columns(), tile % self.columns());
         Place {
             image: row / self.rows_of_image(),
-            row: 2 * (row % self.rows_of_image()),
-            column: 2 * column,
+            row: self.side * (row % self.rows_of_image()),
+            column: self.side * column,
         }
     }
 
-    /// The 4x4 pixels that the tile sees, row by row; `None` outside of the map.
+    /// The pixels that the tile sees, `M` being two more than its side.
     #[inline(always)]
-    pub(super) fn inputs(&self, place: Place) -> [Option<usize>; 16] {
-        let mut pixels = [None; 16];
-        for (index, pixel) in pixels.iter_mut().enumerate() {
-            *pixel = self.pixel(place, index / 4, index % 4, 1);
-        }
-        pixels
+    pub(super) fn inputs<const M: usize>(&self, place: Place) -> Window<M> {
+        self.window(place, 1)
     }
 
-    /// The 2x2 pixels of the tile, row by row; `None` outside of the map.
+    /// The pixels of the tile, `T` being its side.
     #[inline(always)]
-    pub(super) fn outputs(&self, place: Place) -> [Option<usize>; 4] {
-        let mut pixels = [None; 4];
-        for (index, pixel) in pixels.iter_mut().enumerate() {
-            *pixel = self.pixel(place, index / 2, index % 2, 0);
-        }
-        pixels
+    pub(super) fn outputs<const T: usize>(&self, place: Place) -> Window<T> {
+        self.window(place, 0)
     }
 
     #[inline(always)]
-    fn pixel(&self, place: Place, row: usize, column: usize, border: usize) -> Option<usize> {
-        let row = (place.row + row).wrapping_sub(border);
-        let column = (place.column + column).wrapping_sub(border);
-        let inside = row < self.height && column < self.width;
-        inside.then(|| (place.image * self.height + row) * self.width + column)
+    fn window<const N: usize>(&self, place: Place, border: usize) -> Window<N> {
+        let mut window = Window::OUTSIDE;
+        let left = place.column.wrapping_sub(border);
+        for (index, (row, column)) in window.rows.iter_mut().zip(&mut window.columns).enumerate() {
+            let number = (place.row + index).wrapping_sub(border);
+            let first = (place.image * self.height + number).wrapping_mul(self.width);
+            *row = (number < self.height).then(|| first.wrapping_add(left));
+            *column = left.wrapping_add(index) < self.width;
+        }
+        window
     }
 
     /// Ranges of rows of tiles, of about `tiles` tiles each.

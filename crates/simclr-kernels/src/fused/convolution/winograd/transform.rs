@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use pulp::Simd;
 
-use super::tiles::POSITIONS;
+use super::six;
+use super::tiles::Window;
 use crate::fused::convolution::input::Input;
-use crate::simd::{Operands, load, pair_vectors, store};
+use crate::simd::{Operands, load, load_strided, pair_vectors, store_strided};
 
 /// One number of as many channels as fit.
 pub(super) type Square<S, const N: usize> = [[<S as Simd>::f32s; N]; N];
@@ -114,6 +115,75 @@ pub(super) fn kernel_gradient<S: Simd>(simd: S, du: Square<S, 4>) -> Square<S, 3
     [[x[0], y[0], z[0]], [x[1], y[1], z[1]], [x[2], y[2], z[2]]]
 }
 
+/// The transforms of tiles of `T` x `T` outputs, with `M` x `M` products.
+pub(super) trait Transforms<const M: usize, const T: usize> {
+    /// `Bᵀ d B`.
+    fn input<S: Simd>(simd: S, d: Square<S, M>) -> Square<S, M>;
+    /// `G g Gᵀ`.
+    fn kernel<S: Simd>(simd: S, g: Square<S, 3>) -> Square<S, M>;
+    /// `Aᵀ m A`.
+    fn output<S: Simd>(simd: S, m: Square<S, M>) -> Square<S, T>;
+}
+
+/// Those that there are.
+pub(super) struct Minimal;
+
+impl Transforms<4, 2> for Minimal {
+    #[inline(always)]
+    fn input<S: Simd>(simd: S, d: Square<S, 4>) -> Square<S, 4> {
+        input(simd, d)
+    }
+
+    #[inline(always)]
+    fn kernel<S: Simd>(simd: S, g: Square<S, 3>) -> Square<S, 4> {
+        kernel(simd, g)
+    }
+
+    #[inline(always)]
+    fn output<S: Simd>(simd: S, m: Square<S, 4>) -> Square<S, 2> {
+        output(simd, m)
+    }
+}
+
+/// A linear map of rows, applied to rows and columns.
+macro_rules! both_ways {
+    ($simd:ident, $square:ident, $line:path, $from:literal to $to:literal) => {{
+        let zero = $simd.splat_f32s(0.0);
+        let mut rows = [[zero; $to]; $from];
+        for (row, line) in rows.iter_mut().zip($square) {
+            *row = $line($simd, line);
+        }
+        let mut result = [[zero; $to]; $to];
+        for column in 0..$to {
+            let mut line = [zero; $from];
+            for (value, row) in line.iter_mut().zip(&rows) {
+                *value = row[column];
+            }
+            for (row, value) in result.iter_mut().zip($line($simd, line)) {
+                row[column] = value;
+            }
+        }
+        result
+    }};
+}
+
+impl Transforms<6, 4> for Minimal {
+    #[inline(always)]
+    fn input<S: Simd>(simd: S, d: Square<S, 6>) -> Square<S, 6> {
+        both_ways!(simd, d, six::input, 6 to 6)
+    }
+
+    #[inline(always)]
+    fn kernel<S: Simd>(simd: S, g: Square<S, 3>) -> Square<S, 6> {
+        both_ways!(simd, g, six::kernel, 3 to 6)
+    }
+
+    #[inline(always)]
+    fn output<S: Simd>(simd: S, m: Square<S, 6>) -> Square<S, 4> {
+        both_ways!(simd, m, six::output, 6 to 4)
+    }
+}
+
 #[inline(always)]
 fn transposed<S: Simd>([a, b, c, d]: Square<S, 4>) -> Square<S, 4> {
     [
@@ -126,7 +196,11 @@ fn transposed<S: Simd>([a, b, c, d]: Square<S, 4>) -> Square<S, 4> {
 
 /// The numbers of one vector rounded and paired with those of the other, at each position.
 #[inline(always)]
-pub(super) fn paired<S: Simd>(simd: S, first: Square<S, 4>, second: Square<S, 4>) -> Square<S, 4> {
+pub(super) fn paired<S: Simd, const M: usize>(
+    simd: S,
+    first: Square<S, M>,
+    second: Square<S, M>,
+) -> Square<S, M> {
     let mut pairs = first;
     for (pairs, second) in pairs.iter_mut().zip(&second) {
         for (pair, &second) in pairs.iter_mut().zip(second) {
@@ -156,141 +230,126 @@ pub(super) struct Places {
 
 /// What is rounded and paired with the numbers of a tile.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Partner<'a> {
+pub(super) enum Partner<'a, const M: usize> {
     /// Nothing: they stay as they are.
     Nobody,
     /// Those of other channels of the same tile, see [`first_channel`].
     Channels,
     /// Those of the same channels of another tile, which sees these pixels.
-    Tile(&'a [Option<usize>; POSITIONS]),
+    Tile(&'a Window<M>),
 }
 
-/// Transforms some channels of what a tile sees, and writes them to their sixteen places.
+/// Transforms some channels of what a tile sees, and writes them to their places.
 #[inline(always)]
-pub(super) fn inputs_of_tile<S: Simd>(
+pub(super) fn inputs_of_tile<S: Simd, const M: usize, const T: usize>(
     simd: S,
     source: (Input<'_>, usize),
-    pixels: &[Option<usize>; POSITIONS],
-    partner: Partner<'_>,
+    window: &Window<M>,
+    partner: Partner<'_, M>,
     channels: Range<usize>,
     target: &mut [f32],
     places: Places,
-) {
-    let tile = Pixels::of(pixels);
+) where
+    Minimal: Transforms<M, T>,
+{
     let next = match partner {
-        Partner::Tile(pixels) => Pixels::of(pixels),
-        Partner::Nobody | Partner::Channels => tile,
+        Partner::Tile(window) => window,
+        Partner::Nobody | Partner::Channels => window,
     };
-    let are_inside = tile.inside == [true; POSITIONS] && next.inside == [true; POSITIONS];
     let inputs = TileInputs {
         source,
-        tile,
-        next,
-        partner,
+        is_paired: !matches!(partner, Partner::Nobody),
+        // Where the vector of a pair's other half begins.
+        next: match partner {
+            Partner::Channels => S::F32_LANES,
+            Partner::Nobody | Partner::Tile(_) => 0,
+        },
         channels,
         places,
     };
-    // Most tiles lie inside of the map, and need not ask sixteen times.
-    match (are_inside, source.0.affine.is_some()) {
-        (true, false) => inputs.transform::<S, true, false>(simd, target),
-        (true, true) => inputs.transform::<S, true, true>(simd, target),
-        (false, false) => inputs.transform::<S, false, false>(simd, target),
-        (false, true) => inputs.transform::<S, false, true>(simd, target),
-    }
-}
-
-/// The pixels that a tile sees, and which of them lie inside of the map.
-#[derive(Debug, Clone, Copy)]
-struct Pixels {
-    numbers: [usize; POSITIONS],
-    inside: [bool; POSITIONS],
-}
-
-impl Pixels {
-    #[inline(always)]
-    fn of(pixels: &[Option<usize>; POSITIONS]) -> Self {
-        Self {
-            numbers: pixels.map(|pixel| pixel.unwrap_or(0)),
-            inside: pixels.map(|pixel| pixel.is_some()),
-        }
+    // Most tiles lie inside of the map, and need not ask at each pixel.
+    match (window.inside(), next.inside()) {
+        (Some(tile), Some(next)) => inputs.transform::<S, _, M, T>(simd, [&tile, &next], target),
+        _ => inputs.transform::<S, _, M, T>(simd, [window, next], target),
     }
 }
 
 /// What [`inputs_of_tile`] works on.
 struct TileInputs<'a> {
     source: (Input<'a>, usize),
-    tile: Pixels,
-    next: Pixels,
-    partner: Partner<'a>,
+    is_paired: bool,
+    next: usize,
     channels: Range<usize>,
     places: Places,
 }
 
 impl TileInputs<'_> {
     #[inline(always)]
-    fn transform<S: Simd, const INSIDE: bool, const ACTIVATED: bool>(
+    fn transform<S: Simd, P: Pixels<M>, const M: usize, const T: usize>(
         &self,
         simd: S,
+        [tile, next]: [&P; 2],
         target: &mut [f32],
-    ) {
-        let (Input { values, .. }, all_channels) = self.source;
-        let of_pixel = |pixel: usize| &values[pixel * all_channels..][..all_channels];
-        let (tile, next) = (
-            self.tile.numbers.map(of_pixel),
-            self.next.numbers.map(of_pixel),
-        );
-        let step = match self.partner {
-            Partner::Channels => 2 * S::F32_LANES,
-            Partner::Nobody | Partner::Tile(_) => S::F32_LANES,
-        };
+    ) where
+        Minimal: Transforms<M, T>,
+    {
+        let step = S::F32_LANES + self.next;
         for (index, channel) in self.channels.clone().step_by(step).enumerate() {
-            let inside = &self.tile.inside;
-            let mut v = self.at::<S, INSIDE, ACTIVATED>(simd, (&tile, inside), channel);
-            match self.partner {
-                Partner::Nobody => {}
-                Partner::Channels => {
-                    let channel = channel + S::F32_LANES;
-                    let next = self.at::<S, INSIDE, ACTIVATED>(simd, (&tile, inside), channel);
-                    v = paired(simd, v, next);
-                }
-                Partner::Tile(_) => {
-                    let inside = &self.next.inside;
-                    let next = self.at::<S, INSIDE, ACTIVATED>(simd, (&next, inside), channel);
-                    v = paired(simd, v, next);
-                }
+            let mut v = Minimal::input(simd, tile.load(simd, self.source, channel));
+            if self.is_paired {
+                let next = next.load(simd, self.source, channel + self.next);
+                v = paired(simd, v, Minimal::input(simd, next));
             }
-            for (position, &value) in v.as_flattened().iter().enumerate() {
-                let at = self.places.first + position * self.places.stride;
-                store::<S>(&mut target[at + index * S::F32_LANES..], value);
-            }
+            let first = self.places.first + index * S::F32_LANES;
+            store_strided::<S>(target, first, self.places.stride, v.as_flattened());
         }
     }
+}
 
-    /// Some channels of the pixels that are inside, of no others.
+/// Pixels that a tile sees.
+trait Pixels<const M: usize> {
+    /// Some channels of each, through the affine map and ReLU if there are; zeros outside of the
+    /// map.
+    fn load<S: Simd>(&self, simd: S, source: (Input<'_>, usize), channel: usize) -> Square<S, M>;
+}
+
+/// The first pixels of rows that lie inside.
+impl<const M: usize> Pixels<M> for [usize; M] {
     #[inline(always)]
-    fn at<S: Simd, const INSIDE: bool, const ACTIVATED: bool>(
-        &self,
-        simd: S,
-        (pixels, inside): (&[&[f32]; POSITIONS], &[bool; POSITIONS]),
-        channel: usize,
-    ) -> Square<S, 4> {
-        let mut d = [[simd.splat_f32s(0.0); 4]; 4];
-        for i in 0..POSITIONS {
-            if INSIDE || inside[i] {
-                d[i / 4][i % 4] = load::<S>(&pixels[i][channel..]);
+    fn load<S: Simd>(&self, simd: S, source: (Input<'_>, usize), channel: usize) -> Square<S, M> {
+        let (input, channels) = source;
+        let mut d = [[simd.splat_f32s(0.0); M]; M];
+        for (line, first) in d.iter_mut().zip(self) {
+            *line = load_strided::<S, M>(input.values, first * channels + channel, channels);
+        }
+        if let Some((scales, shifts)) = input.affine {
+            let (scale, shift) = (load::<S>(&scales[channel..]), load::<S>(&shifts[channel..]));
+            for value in d.as_flattened_mut() {
+                *value = scale_shift_relu(simd, *value, scale, shift);
             }
         }
-        if ACTIVATED {
-            let (scales, shifts) = self.source.0.affine.unwrap_or_default();
-            let (scale, shift) = (load::<S>(&scales[channel..]), load::<S>(&shifts[channel..]));
-            for i in 0..POSITIONS {
-                if INSIDE || inside[i] {
-                    let value = &mut d[i / 4][i % 4];
-                    *value = scale_shift_relu(simd, *value, scale, shift);
+        d
+    }
+}
+
+impl<const M: usize> Pixels<M> for Window<M> {
+    #[inline(always)]
+    fn load<S: Simd>(&self, simd: S, source: (Input<'_>, usize), channel: usize) -> Square<S, M> {
+        let (input, channels) = source;
+        let mut d = [[simd.splat_f32s(0.0); M]; M];
+        for (row, line) in d.iter_mut().enumerate() {
+            for (column, value) in line.iter_mut().enumerate() {
+                if let Some(pixel) = self.pixel(row, column) {
+                    *value = load::<S>(&input.values[pixel * channels + channel..]);
+                    if let Some((scales, shifts)) = input.affine {
+                        let scale = load::<S>(&scales[channel..]);
+                        let shift = load::<S>(&shifts[channel..]);
+                        *value = scale_shift_relu(simd, *value, scale, shift);
+                    }
                 }
             }
         }
-        input(simd, d)
+        d
     }
 }
 
@@ -314,14 +373,16 @@ mod tests {
     }
 
     /// One channel: the transforms against the sum that they stand for.
-    #[test]
-    fn it_is_a_convolution() {
-        let (d, g) = (square::<4>(1), square::<3>(100));
-        let (v, u) = (input(Scalar, d), kernel(Scalar, g));
+    fn check_convolution<const M: usize, const T: usize>()
+    where
+        Minimal: Transforms<M, T>,
+    {
+        let (d, g) = (square::<M>(1), square::<3>(100));
+        let (v, u) = (Minimal::input(Scalar, d), Minimal::kernel(Scalar, g));
         let m = std::array::from_fn(|i| std::array::from_fn(|j| v[i][j] * u[i][j]));
-        let y = output(Scalar, m);
-        for i in 0..2 {
-            for j in 0..2 {
+        let y: [[f32; T]; T] = Minimal::output(Scalar, m);
+        for i in 0..T {
+            for j in 0..T {
                 let mut sum = 0.0;
                 for a in 0..3 {
                     for b in 0..3 {
@@ -331,6 +392,12 @@ mod tests {
                 assert!((y[i][j] - sum).abs() < 1e-5, "{} against {sum}", y[i][j]);
             }
         }
+    }
+
+    #[test]
+    fn it_is_a_convolution() {
+        check_convolution::<4, 2>();
+        check_convolution::<6, 4>();
     }
 
     fn inner<const N: usize>(a: [[f32; N]; N], b: [[f32; N]; N]) -> f32 {
