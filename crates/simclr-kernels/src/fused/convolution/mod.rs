@@ -66,11 +66,7 @@ impl Convolution {
     ) -> (Buffer, Vec<PartialStats>) {
         count_operations(self.operations());
         if self.is_winograd() {
-            let side = match epilogue {
-                Epilogue::Affine(_) => winograd::side_for_inference(self),
-                _ => 2,
-            };
-            return winograd::Product::forward(self, side, x, kernel).run(epilogue);
+            return winograd::Product::forward(self, x, kernel).run(epilogue);
         }
         if small_input::is_small(self) {
             let x = x.computed(self.options.level);

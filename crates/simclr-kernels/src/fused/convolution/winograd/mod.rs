@@ -1,9 +1,9 @@
 //! Winograd's minimal filtering F(2x2, 3x3) (Lavin and Gray, 2015) for 3x3 kernels with
-//! stride 1: 16 multiplications for four outputs, where the direct form needs 36. In inference
-//! also F(4x4, 3x3): 36 for sixteen, where the direct form needs 144.
+//! stride 1: 16 multiplications for four outputs, where the direct form needs 36. For maps and
+//! gradients of maps also F(4x4, 3x3): 36 for sixteen, where the direct form needs 144.
 //!
 //! `y = Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)] A` for tiles of 2x2 outputs that see 4x4 inputs. Summed over
-//! channels, the middle is 16 matrix products. The gradients are the same products with the
+//! channels, the middle is 16 matrix products. The kernel's gradient is the same products with the
 //! transforms transposed.
 
 mod kernel_gradient;
@@ -27,11 +27,20 @@ pub(super) fn suits(convolution: &Convolution) -> bool {
     suits_tiles(convolution, 2)
 }
 
-/// Rows and columns of the tiles of a map for inference, where rounding errors do not grow from step
-/// to step: 4 if they suit, with 36 multiplications for sixteen outputs, else 2.
-pub(super) fn side_for_inference(convolution: &Convolution) -> usize {
+/// Rows and columns of the tiles whose map is computed sooner: 4, with 36 multiplications for
+/// sixteen outputs, or 2. Numbers that are rounded to bfloat16 would lose too much by the former's
+/// transforms.
+pub(super) fn side(convolution: &Convolution) -> usize {
+    // In the time in which the weights of a position are transformed, so many tiles are multiplied.
+    const WEIGHTS: usize = 50;
+    let cost = |side: usize| (side + 2).pow(2) * (tiles_of_batch(convolution, side) + WEIGHTS);
     let suits = convolution.operands() == Operands::Single && suits_tiles(convolution, 4);
-    if suits { 4 } else { 2 }
+    if suits && cost(4) < cost(2) { 4 } else { 2 }
+}
+
+fn tiles_of_batch(convolution: &Convolution, side: usize) -> usize {
+    let Windows { rows, columns } = &convolution.windows;
+    convolution.batch * rows.output.div_ceil(side) * columns.output.div_ceil(side)
 }
 
 fn suits_tiles(convolution: &Convolution, side: usize) -> bool {
@@ -41,14 +50,14 @@ fn suits_tiles(convolution: &Convolution, side: usize) -> bool {
     let unit = LANES * convolution.operands().numbers();
     let fits = |channels: usize| channels >= FEWEST && channels.is_multiple_of(unit);
     let Windows { rows, columns } = &convolution.windows;
-    // Multiplications per map: those of the direct form at least 3/2 of ours.
-    let direct = 9 * rows.output * columns.output;
-    let tiles = rows.output.div_ceil(side) * columns.output.div_ceil(side);
+    // Multiplications: those of the direct form at least 3/2 of ours.
+    let direct = 9 * convolution.batch * rows.output * columns.output;
+    let tiles = tiles_of_batch(convolution, side);
     let ours = (side + 2).pow(2) * tiles;
     plain(rows)
         && plain(columns)
         && fits(convolution.inputs)
         && fits(convolution.outputs)
         && 2 * direct >= 3 * ours
-        && 2 * convolution.batch * tiles >= convolution.inputs.max(convolution.outputs)
+        && 2 * tiles >= convolution.inputs.max(convolution.outputs)
 }

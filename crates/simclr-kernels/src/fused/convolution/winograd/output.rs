@@ -43,10 +43,8 @@ thread_local! {
 }
 
 impl<'a> Product<'a> {
-    /// In tiles of `side` rows and columns: 2 or 4.
     pub(in crate::fused::convolution) fn forward(
         convolution: &Convolution,
-        side: usize,
         x: Input<'a>,
         kernel: &'a [f32],
     ) -> Self {
@@ -54,7 +52,7 @@ impl<'a> Product<'a> {
         Self {
             level: convolution.options.level,
             operands: convolution.operands(),
-            tiles: Tiles::of(convolution, side),
+            tiles: Tiles::of(convolution, super::side(convolution)),
             inputs,
             outputs,
             source: x,
@@ -75,7 +73,7 @@ impl<'a> Product<'a> {
             outputs: inputs,
             weights: Weights::backward(kernel, inputs, outputs),
             taps: std::array::from_fn(|tap| 8 - tap),
-            ..Self::forward(convolution, 2, Input::plain(dy), kernel)
+            ..Self::forward(convolution, Input::plain(dy), kernel)
         }
     }
 
