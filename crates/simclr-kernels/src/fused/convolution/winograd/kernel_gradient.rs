@@ -6,7 +6,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::tiles::{Tiles, Window, stride};
-use super::transform::{self, Partner, Places};
+use super::transform::{self, Minimal, Partner, Places, Transforms};
 use crate::fused::chunks::ranges;
 use crate::fused::convolution::input::Input;
 use crate::fused::convolution::sizes::Convolution;
@@ -16,18 +16,16 @@ use crate::simd::{
     odd_lines, store, store_strided,
 };
 
-/// Products of a tile of two rows and columns.
-const POSITIONS: usize = 16;
-
 /// Tiles, or pairs of them, that are transformed at a time.
 const BLOCK_STEPS: usize = 64;
 
-/// Inputs and outputs of a task: with the tiles, what the second-level cache holds.
+/// Inputs and outputs of a task, half as many inputs if tiles have four rows: with the tiles, what
+/// the second-level cache holds.
 const TASK_INPUTS: usize = 128;
 const TASK_OUTPUTS: usize = 128;
 
-/// The sum over tiles is cut into parts of at least so many.
-const PART_TILES: usize = 512;
+/// The sum over tiles is cut into parts of at least so many pixels.
+const PART_PIXELS: usize = 2048;
 
 /// Tasks that the work is cut into, if it can be: a constant, so that sums do not depend
 /// on the number of threads.
@@ -38,20 +36,38 @@ pub(in crate::fused::convolution) fn kernel_gradient(
     x: Input<'_>,
     dy: &[f32],
 ) -> Vec<f32> {
+    match super::side(convolution) {
+        2 => kernel_gradient_in_tiles::<4, 2>(convolution, x, dy),
+        _ => kernel_gradient_in_tiles::<6, 4>(convolution, x, dy),
+    }
+}
+
+fn kernel_gradient_in_tiles<const M: usize, const T: usize>(
+    convolution: &Convolution,
+    x: Input<'_>,
+    dy: &[f32],
+) -> Vec<f32>
+where
+    Minimal: Transforms<M, T>,
+{
     let level = convolution.options.level;
     let (inputs, outputs) = (convolution.inputs, convolution.outputs);
-    let tiles = Tiles::of(convolution, 2);
+    let tiles = Tiles::of(convolution, T);
     let count = tiles.rows() * tiles.columns();
-    let (rows, columns) = (ranges(inputs, TASK_INPUTS), ranges(outputs, TASK_OUTPUTS));
+    let task_inputs = TASK_INPUTS * 2 / T;
+    let (rows, columns) = (ranges(inputs, task_inputs), ranges(outputs, TASK_OUTPUTS));
     let pieces = rows.len() * columns.len();
-    let parts = TASKS.div_ceil(pieces).min(count / PART_TILES).max(1);
+    let parts = TASKS
+        .div_ceil(pieces)
+        .min(count * T * T / PART_PIXELS)
+        .max(1);
     let part = ranges(count, count.div_ceil(parts));
     let sums: Vec<Buffer> = (0..pieces * part.len())
         .into_par_iter()
         .with_max_len(1)
         .map(|task| {
             let (piece, part) = (task / part.len(), &part[task % part.len()]);
-            level.run(Task {
+            level.run(Task::<M, T> {
                 level,
                 operands: convolution.operands(),
                 grid: tiles,
@@ -78,20 +94,21 @@ pub(in crate::fused::convolution) fn kernel_gradient(
         .par_iter_mut()
         .enumerate()
         .for_each(|(input, targets)| {
-            let (piece, row) = (input / TASK_INPUTS, input % TASK_INPUTS);
+            let (piece, row) = (input / task_inputs, input % task_inputs);
             let first = piece * columns.len() * part.len();
             let sums = &sums[first..first + columns.len() * part.len()];
             let rows = rows[piece].len();
-            write_row(level, sums, part.len(), rows, row, columns, targets);
+            write_row(level, T, sums, part.len(), rows, row, columns, targets);
         });
     dkernel
 }
 
 fn_per_level! {
-    /// Adds up the parts of the sums `[position, row, column]` in their order, and transforms
-    /// one row of them into that of each tap.
+    /// Adds up the parts of the sums `[position, row, column]` of tiles of `side` rows in their
+    /// order, and transforms one row of them into that of each tap.
     fn write_row<'t, 'k; S>(
         simd,
+        side: usize,
         sums: &'t [Buffer],
         parts: usize,
         rows: usize,
@@ -100,24 +117,42 @@ fn_per_level! {
         targets: &'t mut [&'k mut [f32]],
     ) -> () {
         for (parts, columns) in sums.chunks_exact(parts).zip(columns) {
-            for column in (0..columns.len()).step_by(S::F32_LANES) {
-                let mut du = [[simd.splat_f32s(0.0); 4]; 4];
-                for (du_row, line) in du.iter_mut().enumerate() {
-                    for (position, value) in line.iter_mut().enumerate() {
-                        let matrix = (4 * du_row + position) * rows + row;
-                        for part in parts {
-                            let sums = &part[matrix * columns.len() + column..];
-                            *value = simd.add_f32s(*value, load::<S>(sums));
-                        }
-                    }
+            let sums = Sums { parts, rows, row, columns };
+            match side {
+                2 => sums.write::<S, 4, 2>(simd, targets),
+                _ => sums.write::<S, 6, 4>(simd, targets),
+            }
+        }
+    }
+}
+
+/// A row of sums, and the columns of the kernel that they belong to.
+struct Sums<'a> {
+    parts: &'a [Buffer],
+    rows: usize,
+    row: usize,
+    columns: &'a Range<usize>,
+}
+
+impl Sums<'_> {
+    #[inline(always)]
+    fn write<S: Simd, const M: usize, const T: usize>(&self, simd: S, targets: &mut [&mut [f32]])
+    where
+        Minimal: Transforms<M, T>,
+    {
+        let columns = self.columns.len();
+        for column in (0..columns).step_by(S::F32_LANES) {
+            let mut du = [[simd.splat_f32s(0.0); M]; M];
+            for (index, value) in du.as_flattened_mut().iter_mut().enumerate() {
+                let matrix = index * self.rows + self.row;
+                for part in self.parts {
+                    let sums = &part[matrix * columns + column..];
+                    *value = simd.add_f32s(*value, load::<S>(sums));
                 }
-                let g = transform::kernel_gradient(simd, du);
-                for (tap_row, line) in g.iter().enumerate() {
-                    for (tap, &value) in line.iter().enumerate() {
-                        let target = &mut targets[3 * tap_row + tap];
-                        store::<S>(&mut target[columns.start + column..], value);
-                    }
-                }
+            }
+            let g = Minimal::kernel_gradient(simd, du);
+            for (target, &value) in targets.iter_mut().zip(g.as_flattened()) {
+                store::<S>(&mut target[self.columns.start + column..], value);
             }
         }
     }
@@ -129,7 +164,7 @@ fn line(rows: usize) -> usize {
     odd_lines(rows.next_multiple_of(FilterTile::MOST_ROWS))
 }
 
-struct Task<'a> {
+struct Task<'a, const M: usize, const T: usize> {
     level: SimdLevel,
     operands: Operands,
     grid: Tiles,
@@ -141,7 +176,10 @@ struct Task<'a> {
     columns: Range<usize>,
 }
 
-impl WithSimd for Task<'_> {
+impl<const M: usize, const T: usize> WithSimd for Task<'_, M, T>
+where
+    Minimal: Transforms<M, T>,
+{
     /// `[position, row, column]`.
     type Output = Buffer;
 
@@ -151,7 +189,7 @@ impl WithSimd for Task<'_> {
         let width = self.level.tile().columns;
         let tile_rows = FilterTile::rows(self.level, rows);
         let line = line(rows);
-        let mut sums = zeros(POSITIONS * rows * columns);
+        let mut sums = zeros(M * M * rows * columns);
         let (mut inputs, mut gradients) = (Vec::new(), Vec::new());
         let block_tiles = BLOCK_STEPS * self.operands.numbers();
         for first in self.tiles.clone().step_by(block_tiles) {
@@ -160,7 +198,7 @@ impl WithSimd for Task<'_> {
             self.transform_inputs(simd, tiles.clone(), &mut inputs);
             self.transform_gradients(simd, tiles, width, &mut gradients);
             let panels = columns.div_ceil(width);
-            for position in 0..POSITIONS {
+            for position in 0..M * M {
                 let inputs = &inputs[position * stride(count * line)..][..count * line];
                 let gradients = &gradients[position * stride(panels * count * width)..];
                 for row in (0..rows).step_by(tile_rows) {
@@ -185,13 +223,16 @@ impl WithSimd for Task<'_> {
     }
 }
 
-impl Task<'_> {
+impl<const M: usize, const T: usize> Task<'_, M, T>
+where
+    Minimal: Transforms<M, T>,
+{
     /// `[position, tile or pair, row]`, a line of them for each tile or pair.
     #[inline(always)]
     fn transform_inputs<S: Simd>(&self, simd: S, tiles: Range<usize>, target: &mut Vec<f32>) {
         let line = line(self.rows.len());
         let stride = stride(self.operands.places(tiles.len()) * line);
-        target.resize(POSITIONS * stride, 0.0);
+        target.resize(M * M * stride, 0.0);
         for (index, tile) in tiles.clone().step_by(self.operands.numbers()).enumerate() {
             let next = if tile + 1 < tiles.end {
                 self.grid.inputs(self.grid.place(tile + 1))
@@ -209,7 +250,7 @@ impl Task<'_> {
             };
             let source = (self.x, self.sizes.0);
             let rows = self.rows.clone();
-            transform::inputs_of_tile::<_, 4, 2>(
+            transform::inputs_of_tile::<S, M, T>(
                 simd, source, &pixels, partner, rows, target, places,
             );
         }
@@ -228,7 +269,7 @@ impl Task<'_> {
         let panels = columns.div_ceil(width);
         let count = self.operands.places(tiles.len());
         let stride = stride(panels * count * width);
-        target.resize(POSITIONS * stride, 0.0);
+        target.resize(M * M * stride, 0.0);
         for (index, tile) in tiles.clone().step_by(self.operands.numbers()).enumerate() {
             let pixels = self.grid.outputs(self.grid.place(tile));
             let next = if tile + 1 < tiles.end {
@@ -253,10 +294,10 @@ impl Task<'_> {
     fn gradient_at<S: Simd>(
         &self,
         simd: S,
-        pixels: Window<2>,
+        pixels: Window<T>,
         column: usize,
-    ) -> transform::Square<S, 4> {
-        let mut dy = [[simd.splat_f32s(0.0); 2]; 2];
+    ) -> transform::Square<S, M> {
+        let mut dy = [[simd.splat_f32s(0.0); T]; T];
         for (row, line) in dy.iter_mut().enumerate() {
             for (place, value) in line.iter_mut().enumerate() {
                 if let Some(pixel) = pixels.pixel(row, place) {
@@ -265,6 +306,6 @@ impl Task<'_> {
                 }
             }
         }
-        transform::output_gradient(simd, dy)
+        Minimal::output_gradient(simd, dy)
     }
 }

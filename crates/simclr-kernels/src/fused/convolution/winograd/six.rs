@@ -88,3 +88,37 @@ pub(super) fn output<S: Simd>(simd: S, m: [S::f32s; 6]) -> [S::f32s; 4] {
         add_product(simd, A3, odd_a, add_product(simd, B3, odd_b, m[5])),
     ]
 }
+
+/// `A dy`: the transpose of [`output`].
+#[inline(always)]
+pub(super) fn output_gradient<S: Simd>(simd: S, dy: [S::f32s; 4]) -> [S::f32s; 6] {
+    let (even_a, even_b) = (
+        add_product(simd, A2, dy[2], dy[0]),
+        add_product(simd, B2, dy[2], dy[0]),
+    );
+    let (odd_a, odd_b) = (
+        add_product(simd, A, dy[1], product(simd, A3, dy[3])),
+        add_product(simd, B, dy[1], product(simd, B3, dy[3])),
+    );
+    [
+        dy[0],
+        simd.add_f32s(even_a, odd_a),
+        simd.sub_f32s(even_a, odd_a),
+        simd.add_f32s(even_b, odd_b),
+        simd.sub_f32s(even_b, odd_b),
+        dy[3],
+    ]
+}
+
+/// `Gᵀ du`: the transpose of [`kernel`].
+#[inline(always)]
+pub(super) fn kernel_gradient<S: Simd>(simd: S, du: [S::f32s; 6]) -> [S::f32s; 3] {
+    let (even_a, odd_a) = (simd.add_f32s(du[1], du[2]), simd.sub_f32s(du[1], du[2]));
+    let (even_b, odd_b) = (simd.add_f32s(du[3], du[4]), simd.sub_f32s(du[3], du[4]));
+    let (even_a, even_b) = (product(simd, AT_A, even_a), product(simd, AT_B, even_b));
+    [
+        add_product(simd, AT_0, du[0], simd.add_f32s(even_a, even_b)),
+        add_product(simd, AT_A * A, odd_a, product(simd, AT_B * B, odd_b)),
+        add_product(simd, A2, even_a, add_product(simd, B2, even_b, du[5])),
+    ]
+}

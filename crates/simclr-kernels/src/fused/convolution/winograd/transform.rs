@@ -14,7 +14,7 @@ pub(super) type Square<S, const N: usize> = [[<S as Simd>::f32s; N]; N];
 
 /// `Bᵀ d B`.
 #[inline(always)]
-pub(super) fn input<S: Simd>(simd: S, d: Square<S, 4>) -> Square<S, 4> {
+fn input<S: Simd>(simd: S, d: Square<S, 4>) -> Square<S, 4> {
     #[inline(always)]
     fn line<S: Simd>(simd: S, [a, b, c, d]: [S::f32s; 4]) -> [S::f32s; 4] {
         [
@@ -32,7 +32,7 @@ pub(super) fn input<S: Simd>(simd: S, d: Square<S, 4>) -> Square<S, 4> {
 
 /// `Aᵀ m A`.
 #[inline(always)]
-pub(super) fn output<S: Simd>(simd: S, m: Square<S, 4>) -> Square<S, 2> {
+fn output<S: Simd>(simd: S, m: Square<S, 4>) -> Square<S, 2> {
     #[inline(always)]
     fn line<S: Simd>(simd: S, [a, b, c, d]: [S::f32s; 4]) -> [S::f32s; 2] {
         [
@@ -49,7 +49,7 @@ pub(super) fn output<S: Simd>(simd: S, m: Square<S, 4>) -> Square<S, 2> {
 
 /// `A dy Aᵀ`: the transpose of [`output`].
 #[inline(always)]
-pub(super) fn output_gradient<S: Simd>(simd: S, dy: Square<S, 2>) -> Square<S, 4> {
+fn output_gradient<S: Simd>(simd: S, dy: Square<S, 2>) -> Square<S, 4> {
     #[inline(always)]
     fn line<S: Simd>(simd: S, [a, b]: [S::f32s; 2]) -> [S::f32s; 4] {
         let zero = simd.splat_f32s(0.0);
@@ -72,7 +72,7 @@ pub(super) fn output_gradient<S: Simd>(simd: S, dy: Square<S, 2>) -> Square<S, 4
 
 /// `G g Gᵀ`.
 #[inline(always)]
-pub(super) fn kernel<S: Simd>(simd: S, g: Square<S, 3>) -> Square<S, 4> {
+fn kernel<S: Simd>(simd: S, g: Square<S, 3>) -> Square<S, 4> {
     #[inline(always)]
     fn line<S: Simd>(simd: S, [a, b, c]: [S::f32s; 3]) -> [S::f32s; 4] {
         let half = simd.splat_f32s(0.5);
@@ -96,7 +96,7 @@ pub(super) fn kernel<S: Simd>(simd: S, g: Square<S, 3>) -> Square<S, 4> {
 
 /// `Gᵀ du G`: the transpose of [`kernel`].
 #[inline(always)]
-pub(super) fn kernel_gradient<S: Simd>(simd: S, du: Square<S, 4>) -> Square<S, 3> {
+fn kernel_gradient<S: Simd>(simd: S, du: Square<S, 4>) -> Square<S, 3> {
     #[inline(always)]
     fn line<S: Simd>(simd: S, [a, b, c, d]: [S::f32s; 4]) -> [S::f32s; 3] {
         let half = simd.splat_f32s(0.5);
@@ -123,6 +123,10 @@ pub(super) trait Transforms<const M: usize, const T: usize> {
     fn kernel<S: Simd>(simd: S, g: Square<S, 3>) -> Square<S, M>;
     /// `Aᵀ m A`.
     fn output<S: Simd>(simd: S, m: Square<S, M>) -> Square<S, T>;
+    /// `A dy Aᵀ`: the transpose of [`output`](Self::output).
+    fn output_gradient<S: Simd>(simd: S, dy: Square<S, T>) -> Square<S, M>;
+    /// `Gᵀ du G`: the transpose of [`kernel`](Self::kernel).
+    fn kernel_gradient<S: Simd>(simd: S, du: Square<S, M>) -> Square<S, 3>;
 }
 
 /// Those that there are.
@@ -142,6 +146,16 @@ impl Transforms<4, 2> for Minimal {
     #[inline(always)]
     fn output<S: Simd>(simd: S, m: Square<S, 4>) -> Square<S, 2> {
         output(simd, m)
+    }
+
+    #[inline(always)]
+    fn output_gradient<S: Simd>(simd: S, dy: Square<S, 2>) -> Square<S, 4> {
+        output_gradient(simd, dy)
+    }
+
+    #[inline(always)]
+    fn kernel_gradient<S: Simd>(simd: S, du: Square<S, 4>) -> Square<S, 3> {
+        kernel_gradient(simd, du)
     }
 }
 
@@ -181,6 +195,16 @@ impl Transforms<6, 4> for Minimal {
     #[inline(always)]
     fn output<S: Simd>(simd: S, m: Square<S, 6>) -> Square<S, 4> {
         both_ways!(simd, m, six::output, 6 to 4)
+    }
+
+    #[inline(always)]
+    fn output_gradient<S: Simd>(simd: S, dy: Square<S, 4>) -> Square<S, 6> {
+        both_ways!(simd, dy, six::output_gradient, 4 to 6)
+    }
+
+    #[inline(always)]
+    fn kernel_gradient<S: Simd>(simd: S, du: Square<S, 6>) -> Square<S, 3> {
+        both_ways!(simd, du, six::kernel_gradient, 6 to 3)
     }
 }
 
@@ -406,15 +430,24 @@ mod tests {
     }
 
     /// `<f(a), b> = <a, fᵀ(b)>`.
-    #[test]
-    fn gradients_are_the_transposes() {
-        let (four, two, three) = (square::<4>(7), square::<2>(50), square::<3>(90));
-        let outputs = inner(output(Scalar, four), two) - inner(four, output_gradient(Scalar, two));
-        let kernels =
-            inner(kernel(Scalar, three), four) - inner(three, kernel_gradient(Scalar, four));
+    fn check_transposes<const M: usize, const T: usize>()
+    where
+        Minimal: Transforms<M, T>,
+    {
+        let (products, results, kernel) = (square::<M>(7), square::<T>(50), square::<3>(90));
+        let outputs = inner(Minimal::output(Scalar, products), results)
+            - inner(products, Minimal::output_gradient(Scalar, results));
+        let kernels = inner(Minimal::kernel(Scalar, kernel), products)
+            - inner(kernel, Minimal::kernel_gradient(Scalar, products));
         assert!(
             outputs.abs() < 1e-5 && kernels.abs() < 1e-5,
             "{outputs} {kernels}"
         );
+    }
+
+    #[test]
+    fn gradients_are_the_transposes() {
+        check_transposes::<4, 2>();
+        check_transposes::<6, 4>();
     }
 }
