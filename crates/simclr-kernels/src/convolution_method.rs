@@ -9,11 +9,12 @@ use crate::setting::{Setting, impl_names};
 /// [`KernelOptions`](crate::KernelOptions) says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ConvolutionMethod {
-    /// Winograd's F(2x2, 3x3) for kernels of 3x3 with stride 1, where there are enough
-    /// channels to gain by it; directly otherwise.
+    /// Winograd's F(4x4, 3x3) or F(2x2, 3x3) for kernels of 3x3 with stride 1, where there are enough
+    /// channels to gain by it; directly otherwise. Which one depends on the shapes, the batch
+    /// included, and on nothing else.
     ///
     /// Its rounding errors are somewhat larger than those of the direct sum; the tests hold
-    /// outputs and gradients of both to 2e-5 of their largest value.
+    /// outputs and gradients of all of them to 2e-5 of their largest value.
     Fastest,
     /// As the sum that defines the convolution.
     Direct,

@@ -54,10 +54,10 @@ fn contents(blocks: &[Block]) -> Markup {
 
 fn show(index: usize, block: &Block) -> Result<Markup> {
     Ok(match block {
-        Block::Finding(text) => html! { p.finding { (text) } },
+        Block::Finding(text) => html! { p.finding { (unbroken(text)) } },
         Block::Section(heading) => html! { h2 id=(format!("section-{index}")) { (heading) } },
         Block::Subsection(heading) => html! { h3 { (heading) } },
-        Block::Text(paragraph) => html! { p { (paragraph) } },
+        Block::Text(paragraph) => html! { p { (unbroken(paragraph)) } },
         Block::Code(code) => html! { pre { (code) } },
         Block::Table(table) => show_table(table)?,
         Block::Folded(summary, table) => html! {
@@ -90,7 +90,7 @@ fn captioned(kind: &str, name: &str, caption: &str, content: Markup, link: Marku
     html! {
         figure aria-labelledby=(id) {
             (content)
-            figcaption { span id=(id) { (caption) } " " (link) }
+            figcaption { span id=(id) { (unbroken(caption)) } " " (link) }
         }
     }
 }
@@ -139,9 +139,12 @@ fn show_table(table: &Table) -> Result<Markup> {
 
 fn show_cell(cell: &Cell) -> Markup {
     let (first, second) = cell.lines();
-    // A percent sign does not begin a line of its own.
-    let first = first.replace(" %", "\u{a0}%");
-    html! { (first) @if let Some(second) = second { small { (second) } } }
+    html! { (unbroken(&first)) @if let Some(second) = second { small { (second) } } }
+}
+
+/// The text with percent signs that do not begin a line.
+fn unbroken(text: &str) -> String {
+    text.replace(" %", "\u{a0}%")
 }
 
 /// A link to a file that is inside the page.
