@@ -122,9 +122,8 @@ impl Study {
 
     /// Evaluates self-supervision on the task's own images: for each seed, `pretrain` runs on
     /// a fraction of the unlabelled images, on the study's device and in the folder `folder` of
-    /// [`SeedRun::dir`], and
-    /// its network is [evaluated](Self::evaluate_network). The report shows the training
-    /// curves of the first seed.
+    /// [`SeedRun::dir`], and its network is [evaluated](Self::evaluate_network). The report shows
+    /// the training curves of the first seed.
     ///
     /// # Errors
     /// Those of [`Pretrain::run`], [`SeedRun::unlabelled`] and

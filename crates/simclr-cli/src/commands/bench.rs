@@ -46,8 +46,8 @@ const KEYS: [&str; 13] = [
 /// `KEY.peak_memory value MB`: by how much the process outgrew its start. For steps and embeddings
 /// also `KEY.convolutions value GFLOP/s (share % of peak)`: the operations of all convolutions by
 /// the whole time, and their share of what the inner loops of matrix products do in this precision
-/// when nothing else is to be done. On a GPU there are neither of these lines. Every figure is taken in a process of its own, so that none
-/// inherits another's memory.
+/// when nothing else is to be done. On a GPU there are neither of these lines. Every figure is taken
+/// in a process of its own, so that none inherits another's memory.
 ///
 /// A step of another network, image size or batch is `step.resnet50.224.b32`; its lines
 /// `KEY.resident_memory` and `KEY.estimated_memory` are the process's peak and what was estimated

@@ -1,10 +1,10 @@
 //! Winograd's minimal filtering F(2x2, 3x3) (Lavin and Gray, 2015) for 3x3 kernels with
-//! stride 1: 16 multiplications for four outputs, where the direct form needs 36. For maps and
-//! gradients of maps also F(4x4, 3x3): 36 for sixteen, where the direct form needs 144.
+//! stride 1: 16 multiplications for four outputs, where the direct form needs 36. Also F(4x4, 3x3):
+//! 36 for sixteen, where the direct form needs 144.
 //!
-//! `y = Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)] A` for tiles of 2x2 outputs that see 4x4 inputs. Summed over
-//! channels, the middle is 16 matrix products. The kernel's gradient is the same products with the
-//! transforms transposed.
+//! `y = Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)] A` for tiles of 2x2 or 4x4 outputs that see 4x4 or 6x6 inputs. Summed
+//! over channels, the middle is 16 or 36 matrix products. The gradients are the same products, for the
+//! kernel with the transforms transposed.
 
 mod kernel_gradient;
 mod output;
@@ -27,7 +27,7 @@ pub(super) fn suits(convolution: &Convolution) -> bool {
     suits_tiles(convolution, 2)
 }
 
-/// Rows and columns of the tiles whose map is computed sooner: 4, with 36 multiplications for
+/// Rows and columns of the tiles by which map or gradient are computed sooner: 4, with 36 multiplications for
 /// sixteen outputs, or 2. Numbers that are rounded to bfloat16 would lose too much by the former's
 /// transforms.
 pub(super) fn side(convolution: &Convolution) -> usize {

@@ -12,109 +12,6 @@ use crate::simd::{Operands, load, load_strided, pair_vectors, store_strided};
 /// One number of as many channels as fit.
 pub(super) type Square<S, const N: usize> = [[<S as Simd>::f32s; N]; N];
 
-/// `Bᵀ d B`.
-#[inline(always)]
-fn input<S: Simd>(simd: S, d: Square<S, 4>) -> Square<S, 4> {
-    #[inline(always)]
-    fn line<S: Simd>(simd: S, [a, b, c, d]: [S::f32s; 4]) -> [S::f32s; 4] {
-        [
-            simd.sub_f32s(a, c),
-            simd.add_f32s(b, c),
-            simd.sub_f32s(c, b),
-            simd.sub_f32s(b, d),
-        ]
-    }
-    let [a, b, c, d] = d;
-    let rows = [line(simd, a), line(simd, b), line(simd, c), line(simd, d)];
-    let [a, b, c, d] = transposed::<S>(rows);
-    transposed::<S>([line(simd, a), line(simd, b), line(simd, c), line(simd, d)])
-}
-
-/// `Aᵀ m A`.
-#[inline(always)]
-fn output<S: Simd>(simd: S, m: Square<S, 4>) -> Square<S, 2> {
-    #[inline(always)]
-    fn line<S: Simd>(simd: S, [a, b, c, d]: [S::f32s; 4]) -> [S::f32s; 2] {
-        [
-            simd.add_f32s(simd.add_f32s(a, b), c),
-            simd.sub_f32s(simd.sub_f32s(b, c), d),
-        ]
-    }
-    let [a, b, c, d] = m;
-    let [a, b, c, d] = [line(simd, a), line(simd, b), line(simd, c), line(simd, d)];
-    let left = line(simd, [a[0], b[0], c[0], d[0]]);
-    let right = line(simd, [a[1], b[1], c[1], d[1]]);
-    [[left[0], right[0]], [left[1], right[1]]]
-}
-
-/// `A dy Aᵀ`: the transpose of [`output`].
-#[inline(always)]
-fn output_gradient<S: Simd>(simd: S, dy: Square<S, 2>) -> Square<S, 4> {
-    #[inline(always)]
-    fn line<S: Simd>(simd: S, [a, b]: [S::f32s; 2]) -> [S::f32s; 4] {
-        let zero = simd.splat_f32s(0.0);
-        [
-            a,
-            simd.add_f32s(a, b),
-            simd.sub_f32s(a, b),
-            simd.sub_f32s(zero, b),
-        ]
-    }
-    let [a, b] = dy;
-    let [a, b] = [line(simd, a), line(simd, b)];
-    transposed::<S>([
-        line(simd, [a[0], b[0]]),
-        line(simd, [a[1], b[1]]),
-        line(simd, [a[2], b[2]]),
-        line(simd, [a[3], b[3]]),
-    ])
-}
-
-/// `G g Gᵀ`.
-#[inline(always)]
-fn kernel<S: Simd>(simd: S, g: Square<S, 3>) -> Square<S, 4> {
-    #[inline(always)]
-    fn line<S: Simd>(simd: S, [a, b, c]: [S::f32s; 3]) -> [S::f32s; 4] {
-        let half = simd.splat_f32s(0.5);
-        let ends = simd.add_f32s(a, c);
-        [
-            a,
-            simd.mul_f32s(half, simd.add_f32s(ends, b)),
-            simd.mul_f32s(half, simd.sub_f32s(ends, b)),
-            c,
-        ]
-    }
-    let [a, b, c] = g;
-    let [a, b, c] = [line(simd, a), line(simd, b), line(simd, c)];
-    transposed::<S>([
-        line(simd, [a[0], b[0], c[0]]),
-        line(simd, [a[1], b[1], c[1]]),
-        line(simd, [a[2], b[2], c[2]]),
-        line(simd, [a[3], b[3], c[3]]),
-    ])
-}
-
-/// `Gᵀ du G`: the transpose of [`kernel`].
-#[inline(always)]
-fn kernel_gradient<S: Simd>(simd: S, du: Square<S, 4>) -> Square<S, 3> {
-    #[inline(always)]
-    fn line<S: Simd>(simd: S, [a, b, c, d]: [S::f32s; 4]) -> [S::f32s; 3] {
-        let half = simd.splat_f32s(0.5);
-        let sum = simd.mul_f32s(half, simd.add_f32s(b, c));
-        let difference = simd.mul_f32s(half, simd.sub_f32s(b, c));
-        [simd.add_f32s(a, sum), difference, simd.add_f32s(sum, d)]
-    }
-    let [a, b, c, d] = du;
-    let [a, b, c, d] = [line(simd, a), line(simd, b), line(simd, c), line(simd, d)];
-    let columns = [
-        line(simd, [a[0], b[0], c[0], d[0]]),
-        line(simd, [a[1], b[1], c[1], d[1]]),
-        line(simd, [a[2], b[2], c[2], d[2]]),
-    ];
-    let [x, y, z] = columns;
-    [[x[0], y[0], z[0]], [x[1], y[1], z[1]], [x[2], y[2], z[2]]]
-}
-
 /// The transforms of tiles of `T` x `T` outputs, with `M` x `M` products.
 pub(super) trait Transforms<const M: usize, const T: usize> {
     /// `Bᵀ d B`.
@@ -135,27 +32,100 @@ pub(super) struct Minimal;
 impl Transforms<4, 2> for Minimal {
     #[inline(always)]
     fn input<S: Simd>(simd: S, d: Square<S, 4>) -> Square<S, 4> {
-        input(simd, d)
-    }
-
-    #[inline(always)]
-    fn kernel<S: Simd>(simd: S, g: Square<S, 3>) -> Square<S, 4> {
-        kernel(simd, g)
+        #[inline(always)]
+        fn line<S: Simd>(simd: S, [a, b, c, d]: [S::f32s; 4]) -> [S::f32s; 4] {
+            [
+                simd.sub_f32s(a, c),
+                simd.add_f32s(b, c),
+                simd.sub_f32s(c, b),
+                simd.sub_f32s(b, d),
+            ]
+        }
+        let [a, b, c, d] = d;
+        let rows = [line(simd, a), line(simd, b), line(simd, c), line(simd, d)];
+        let [a, b, c, d] = transposed::<S>(rows);
+        transposed::<S>([line(simd, a), line(simd, b), line(simd, c), line(simd, d)])
     }
 
     #[inline(always)]
     fn output<S: Simd>(simd: S, m: Square<S, 4>) -> Square<S, 2> {
-        output(simd, m)
+        #[inline(always)]
+        fn line<S: Simd>(simd: S, [a, b, c, d]: [S::f32s; 4]) -> [S::f32s; 2] {
+            [
+                simd.add_f32s(simd.add_f32s(a, b), c),
+                simd.sub_f32s(simd.sub_f32s(b, c), d),
+            ]
+        }
+        let [a, b, c, d] = m;
+        let [a, b, c, d] = [line(simd, a), line(simd, b), line(simd, c), line(simd, d)];
+        let left = line(simd, [a[0], b[0], c[0], d[0]]);
+        let right = line(simd, [a[1], b[1], c[1], d[1]]);
+        [[left[0], right[0]], [left[1], right[1]]]
     }
 
     #[inline(always)]
     fn output_gradient<S: Simd>(simd: S, dy: Square<S, 2>) -> Square<S, 4> {
-        output_gradient(simd, dy)
+        #[inline(always)]
+        fn line<S: Simd>(simd: S, [a, b]: [S::f32s; 2]) -> [S::f32s; 4] {
+            let zero = simd.splat_f32s(0.0);
+            [
+                a,
+                simd.add_f32s(a, b),
+                simd.sub_f32s(a, b),
+                simd.sub_f32s(zero, b),
+            ]
+        }
+        let [a, b] = dy;
+        let [a, b] = [line(simd, a), line(simd, b)];
+        transposed::<S>([
+            line(simd, [a[0], b[0]]),
+            line(simd, [a[1], b[1]]),
+            line(simd, [a[2], b[2]]),
+            line(simd, [a[3], b[3]]),
+        ])
+    }
+
+    #[inline(always)]
+    fn kernel<S: Simd>(simd: S, g: Square<S, 3>) -> Square<S, 4> {
+        #[inline(always)]
+        fn line<S: Simd>(simd: S, [a, b, c]: [S::f32s; 3]) -> [S::f32s; 4] {
+            let half = simd.splat_f32s(0.5);
+            let ends = simd.add_f32s(a, c);
+            [
+                a,
+                simd.mul_f32s(half, simd.add_f32s(ends, b)),
+                simd.mul_f32s(half, simd.sub_f32s(ends, b)),
+                c,
+            ]
+        }
+        let [a, b, c] = g;
+        let [a, b, c] = [line(simd, a), line(simd, b), line(simd, c)];
+        transposed::<S>([
+            line(simd, [a[0], b[0], c[0]]),
+            line(simd, [a[1], b[1], c[1]]),
+            line(simd, [a[2], b[2], c[2]]),
+            line(simd, [a[3], b[3], c[3]]),
+        ])
     }
 
     #[inline(always)]
     fn kernel_gradient<S: Simd>(simd: S, du: Square<S, 4>) -> Square<S, 3> {
-        kernel_gradient(simd, du)
+        #[inline(always)]
+        fn line<S: Simd>(simd: S, [a, b, c, d]: [S::f32s; 4]) -> [S::f32s; 3] {
+            let half = simd.splat_f32s(0.5);
+            let sum = simd.mul_f32s(half, simd.add_f32s(b, c));
+            let difference = simd.mul_f32s(half, simd.sub_f32s(b, c));
+            [simd.add_f32s(a, sum), difference, simd.add_f32s(sum, d)]
+        }
+        let [a, b, c, d] = du;
+        let [a, b, c, d] = [line(simd, a), line(simd, b), line(simd, c), line(simd, d)];
+        let columns = [
+            line(simd, [a[0], b[0], c[0], d[0]]),
+            line(simd, [a[1], b[1], c[1], d[1]]),
+            line(simd, [a[2], b[2], c[2], d[2]]),
+        ];
+        let [x, y, z] = columns;
+        [[x[0], y[0], z[0]], [x[1], y[1], z[1]], [x[2], y[2], z[2]]]
     }
 }
 
