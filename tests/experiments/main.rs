@@ -193,7 +193,7 @@ fn experiment_5_tells_one_class_from_the_others() {
     assert!(outputs.page.contains("It tells their 10 kinds apart in"));
     // One class in ten is `none`.
     assert!(outputs.accuracies(UNTRAINED)[0] > 0.7);
-    let baselines = "chance 50.0 %, majority class (always &quot;other&quot;) 90.0 %.";
+    let baselines = "chance 50.0\u{a0}%, majority class (always &quot;other&quot;) 90.0\u{a0}%.";
     assert!(outputs.page.contains(baselines));
     assert!(outputs.page.contains("none: AP "));
 }
