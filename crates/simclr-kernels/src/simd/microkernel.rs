@@ -16,10 +16,10 @@ pub(super) trait Terms<S: Simd> {
     fn add(simd: S, left: S::f32s, right: S::f32s, sum: S::f32s) -> S::f32s;
 }
 
-/// One f32.
-pub(super) struct Numbers;
+/// Products of f32.
+pub(super) struct Products;
 
-impl<S: Simd> Terms<S> for Numbers {
+impl<S: Simd> Terms<S> for Products {
     #[inline(always)]
     fn add(simd: S, left: S::f32s, right: S::f32s, sum: S::f32s) -> S::f32s {
         simd.mul_add_e_f32s(left, right, sum)

@@ -7,10 +7,10 @@ use super::avx512_bf16;
 use super::bfloat16_tiles;
 use super::blocks::BlockMut;
 use super::level::{Tile, unsupported};
-use super::microkernel::{Numbers, multiply_tiles};
+use super::microkernel::{Products, multiply_tiles};
 use super::operands::Operands;
 use super::outer_product::{OuterProducts, add_tile};
-use super::pairs::Pairs;
+use super::pairs::PairProducts;
 use super::row_table::RowTable;
 use super::tile_epilogue::TileEpilogue;
 
@@ -36,18 +36,18 @@ pub(crate) fn multiply<S: Simd, E: TileEpilogue>(
             bfloat16_tiles::multiply(simd, unit, table, panels, block, epilogues)
         }
         (16, 12, 32, Operands::Single) => {
-            multiply_tiles::<S, Numbers, 12, 2, E>(simd, table, panels, block, epilogues)
+            multiply_tiles::<S, Products, 12, 2, E>(simd, table, panels, block, epilogues)
         }
         (8, 6, 16, Operands::Single) => {
-            multiply_tiles::<S, Numbers, 6, 2, E>(simd, table, panels, block, epilogues)
+            multiply_tiles::<S, Products, 6, 2, E>(simd, table, panels, block, epilogues)
         }
         (4, 6, 16, Operands::Single) => {
-            multiply_tiles::<S, Numbers, 6, 4, E>(simd, table, panels, block, epilogues)
+            multiply_tiles::<S, Products, 6, 4, E>(simd, table, panels, block, epilogues)
         }
         #[cfg(target_arch = "x86_64")]
         (16, 12, 32, Operands::Pairs) => avx512_bf16::multiply(table, panels, block, epilogues),
         (8, 6, 16, Operands::Pairs) => {
-            multiply_tiles::<S, Pairs, 6, 2, E>(simd, table, panels, block, epilogues)
+            multiply_tiles::<S, PairProducts, 6, 2, E>(simd, table, panels, block, epilogues)
         }
         (lanes, rows, columns, _) => unsupported((lanes, rows, columns)),
     }
@@ -65,22 +65,24 @@ pub(crate) fn add_outer_products<S: Simd>(
 ) {
     match (S::F32_LANES, products.tile_rows, products.operands) {
         (16, 12, Operands::Single) => {
-            add_tile::<S, Numbers, 12, 2>(simd, products, target, stride, size)
+            add_tile::<S, Products, 12, 2>(simd, products, target, stride, size)
         }
         (16, 8, Operands::Single) => {
-            add_tile::<S, Numbers, 8, 2>(simd, products, target, stride, size)
+            add_tile::<S, Products, 8, 2>(simd, products, target, stride, size)
         }
         (8, 6, Operands::Single) => {
-            add_tile::<S, Numbers, 6, 2>(simd, products, target, stride, size)
+            add_tile::<S, Products, 6, 2>(simd, products, target, stride, size)
         }
         (4, 6, Operands::Single) => {
-            add_tile::<S, Numbers, 6, 4>(simd, products, target, stride, size)
+            add_tile::<S, Products, 6, 4>(simd, products, target, stride, size)
         }
         #[cfg(target_arch = "x86_64")]
         (16, .., Operands::Pairs) => {
             avx512_bf16::add_outer_products(products, target, stride, size)
         }
-        (8, 6, Operands::Pairs) => add_tile::<S, Pairs, 6, 2>(simd, products, target, stride, size),
+        (8, 6, Operands::Pairs) => {
+            add_tile::<S, PairProducts, 6, 2>(simd, products, target, stride, size)
+        }
         (lanes, rows, _) => unsupported((lanes, rows, 0)),
     }
 }

@@ -9,9 +9,9 @@ use super::bfloat16::halves;
 use super::microkernel::Terms;
 
 /// Products of pairs in ordinary arithmetic: the twin of the instruction of AVX512-BF16.
-pub(super) struct Pairs;
+pub(super) struct PairProducts;
 
-impl<S: Simd> Terms<S> for Pairs {
+impl<S: Simd> Terms<S> for PairProducts {
     #[inline(always)]
     fn add(simd: S, left: S::f32s, right: S::f32s, sum: S::f32s) -> S::f32s {
         let (left, right) = (halves(simd, left), halves(simd, right));
