@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use candle_core::Device;
 use clap::{ArgAction, Args, Parser, ValueEnum};
 use simclr_augment::Policy;
 use simclr_loss::NtXent;
@@ -10,10 +11,12 @@ use simclr_model::{
     Freeze, GradientCheckpointing, ProjectionHeadConfig, ProjectionKind, ResNetConfig, SimClr,
 };
 use simclr_optim::ScheduleConfig;
+use simclr_progress::ProgressMode;
 use simclr_train::{FineTuneConfig, LoopConfig, PretrainConfig, RunSpec};
 
 use crate::device::DeviceArgument;
 use crate::experiments::optimizer_name::{OptimizerName, Scaling};
+use crate::interrupt::pause_handle;
 
 /// Flags that are true or false, also written `--use_blur` and `--nouse_blur`.
 const BOOLEAN: [&str; 7] = [
@@ -329,7 +332,7 @@ impl Flags {
     }
 
     /// What training keeps for the backward pass.
-    pub(crate) fn checkpointing(&self) -> GradientCheckpointing {
+    fn checkpointing(&self) -> GradientCheckpointing {
         if self.gradient_checkpointing {
             GradientCheckpointing::PerBlock
         } else {
@@ -351,13 +354,23 @@ impl Flags {
             .with_view_size(self.image_size)
     }
 
-    /// The run with a checkpoint wherever the flags want one. The last step always has one.
-    pub(crate) fn with_checkpoints<C: LoopConfig>(&self, run: RunSpec<C>) -> RunSpec<C> {
+    /// The run as the flags want it, with a checkpoint wherever they want one (the last step always
+    /// has one), which a signal pauses.
+    pub(crate) fn set_up<C: LoopConfig>(
+        &self,
+        run: RunSpec<C>,
+        device: &Device,
+        progress: ProgressMode,
+    ) -> RunSpec<C> {
         let steps = NonZeroUsize::new(self.checkpoint_steps);
         let epochs = steps.map_or(self.checkpoint_epochs, |_| NonZeroUsize::MAX);
         run.checkpoint_epochs(epochs)
             .checkpoint_steps(steps)
             .keep_checkpoints(self.keep_checkpoint_max)
+            .device(device.clone())
+            .gradient_checkpointing(self.checkpointing())
+            .progress(progress)
+            .callback(pause_handle())
     }
 
     /// The settings with the encoder of the network to start from, which must be the one that

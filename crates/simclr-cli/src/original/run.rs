@@ -16,7 +16,6 @@ use simclr_train::{FineTune, Pretrain};
 use super::flags::{Flags, TrainMode};
 use super::network::load;
 use crate::folders;
-use crate::interrupt::pause_handle;
 use crate::terminal::{AnyResult, complain, say};
 
 /// Trains and evaluates as the flags of `run.py` say.
@@ -102,12 +101,7 @@ fn pretrain(
     let load = |path| load(path, device);
     let start = flags.checkpoint.as_deref().map(load).transpose()?;
     let config = flags.on_network(flags.pretrain_config(), start.as_ref())?;
-    let mut run = flags
-        .with_checkpoints(Pretrain::new(config))
-        .device(device.clone())
-        .gradient_checkpointing(flags.checkpointing())
-        .progress(progress)
-        .callback(pause_handle());
+    let mut run = flags.set_up(Pretrain::new(config), device, progress);
     if let Some(network) = start {
         run = run.start_from(network.store()?);
     }
@@ -142,12 +136,8 @@ fn fine_tune(
     let start = load(checkpoint, device)?;
     let config = flags.on_network(flags.fine_tune_config(), Some(&start))?;
     let run = flags
-        .with_checkpoints(FineTune::new(config))
-        .device(device.clone())
+        .set_up(FineTune::new(config), device, progress)
         .start_from(start.store()?)
-        .gradient_checkpointing(flags.checkpointing())
-        .progress(progress)
-        .callback(pause_handle())
         .run(&split, model_dir)?;
     say(run.result.summary());
     Ok(())
