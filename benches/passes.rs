@@ -5,10 +5,11 @@
 
 use std::hint::black_box;
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor, Var};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use simclr_kernels::{
-    Activation, Backend, BatchNormParameters, BatchStats, DivisorRule, FeatureMap, Padding, dense,
+    Activation, Backend, BatchNormParameters, BatchStats, Conv2dConfig, DivisorRule, FeatureMap,
+    KernelOptions, Padding, Precision, dense,
 };
 
 const SHAPE: (usize, usize, usize, usize) = (8, 56, 56, 64);
@@ -27,6 +28,18 @@ fn both(criterion: &mut Criterion, name: &str, op: impl Fn(&FeatureMap) -> Featu
     let x = Var::from_tensor(&random(SHAPE)).unwrap();
     let map = FeatureMap::new(&x.as_detached_tensor(), Backend::Fused).unwrap();
     group.bench_function("forward", |b| b.iter(|| black_box(op(&map))));
+    let mixed = KernelOptions::default().with_precision(Precision::Mixed);
+    if mixed.validate().is_ok() {
+        // Maps in bfloat16 are results of convolutions; this one changes nothing else.
+        let identity = Tensor::eye(64, DType::F32, &Device::Cpu).unwrap();
+        let identity = identity.reshape((1, 1, 64, 64)).unwrap();
+        let map = mixed.scope(|| FeatureMap::new(&x.as_detached_tensor(), Backend::Fused));
+        let map = map
+            .unwrap()
+            .conv2d(&identity, Conv2dConfig::same())
+            .unwrap();
+        group.bench_function("forward, mixed", |b| b.iter(|| black_box(op(&map))));
+    }
     let tracked = FeatureMap::new(x.as_tensor(), Backend::Fused).unwrap();
     let loss = op(&tracked).global_average_pool().unwrap();
     group.bench_function("backward", |b| {

@@ -67,7 +67,7 @@ impl FeatureMap {
         }))
     }
 
-    /// The element type.
+    /// The element type of the tensors that it comes from and becomes.
     pub fn dtype(&self) -> DType {
         match &self.0 {
             Form::Fused(_) => DType::F32,

@@ -6,7 +6,7 @@ use crate::Result;
 use crate::bfloat16_kernel::{BFLOAT16_KERNEL, BFloat16Kernel, warn_if_slow};
 use crate::convolution_method::{ConvolutionMethod, METHOD};
 use crate::precision::{PRECISION, Precision};
-use crate::simd::{Operands, SIMD_LEVEL, SimdLevel};
+use crate::simd::{Format, Operands, SIMD_LEVEL, SimdLevel};
 
 /// How the fused kernels compute, within a [scope](Self::scope).
 ///
@@ -32,7 +32,7 @@ use crate::simd::{Operands, SIMD_LEVEL, SimdLevel};
 pub struct KernelOptions {
     /// The instruction set.
     pub simd_level: Option<SimdLevel>,
-    /// The operand precision of convolutions.
+    /// The precision of convolutions and feature maps.
     pub precision: Option<Precision>,
     /// What multiplies bfloat16 numbers.
     pub bfloat16_kernel: Option<BFloat16Kernel>,
@@ -68,7 +68,7 @@ impl KernelOptions {
         self
     }
 
-    /// Sets the operand precision of convolutions.
+    /// Sets the precision of convolutions and feature maps.
     #[must_use]
     pub fn with_precision(mut self, precision: Precision) -> Self {
         self.precision = Some(precision);
@@ -102,7 +102,7 @@ impl KernelOptions {
     ///
     /// # Errors
     /// [`Error::Setting`](crate::Error::Setting) if the processor lacks the instruction set, or
-    /// for [`Precision::BFloat16`] what multiplies it, or if the environment variable of an
+    /// for bfloat16 numbers what multiplies them, or if the environment variable of an
     /// option that is not given names no value.
     pub fn validate(self) -> Result<()> {
         self.scope(ResolvedOptions::current).map(|_| ())
@@ -130,6 +130,8 @@ pub(crate) struct ResolvedOptions {
     pub(crate) bfloat16_kernel: BFloat16Kernel,
     /// The operands of convolutions.
     pub(crate) operands: Operands,
+    /// Their results, where the number of channels is even.
+    pub(crate) maps: Format,
     pub(crate) method: ConvolutionMethod,
 }
 
@@ -167,13 +169,18 @@ impl ResolvedOptions {
         level.check_available()?;
         let operands = match precision {
             Precision::Single => Operands::Single,
-            Precision::BFloat16 => {
+            Precision::BFloat16 | Precision::Mixed => {
                 warn_if_slow(bfloat16_kernel);
                 bfloat16_kernel.operands(level)?
             }
         };
+        let maps = match precision {
+            Precision::Single | Precision::BFloat16 => Format::Single,
+            Precision::Mixed => Format::Pairs,
+        };
         Ok(Self {
             level,
+            maps,
             precision,
             bfloat16_kernel,
             operands,

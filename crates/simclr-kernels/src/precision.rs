@@ -1,12 +1,12 @@
-//! The operand precision of convolutions.
+//! The precision of convolutions and feature maps.
 
 use crate::setting::{Setting, impl_names};
 
-/// Operand precision of the fused form's convolutions. Feature maps, gradients and sums are
-/// f32 in either case.
+/// Precision of the fused form: of the factors of convolutions, and of feature maps. Sums are
+/// always f32.
 ///
 /// The default is [`Precision::Single`], unless the environment variable `SIMCLR_PRECISION`
-/// (`single` or `bfloat16`) or [`KernelOptions`](crate::KernelOptions) says otherwise.
+/// (`single`, `bfloat16` or `mixed`) or [`KernelOptions`](crate::KernelOptions) says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Precision {
     /// f32, 24 binary digits.
@@ -27,6 +27,12 @@ pub enum Precision {
     /// [`ConvolutionMethod`](crate::ConvolutionMethod) is the direct one: what is rounded are sums
     /// of four numbers, and the error is up to 5/3 of that of the direct form.
     BFloat16,
+    /// As `BFloat16`, and the results of convolutions with an even number of output channels are
+    /// rounded to bfloat16, and so is what is computed from them channel by channel, and the
+    /// gradients of all of these: half the memory, and half of what passes through it. Statistics
+    /// of batch norm (of what was not rounded yet), sums, parameters and their gradients are f32, and
+    /// so are means over whole maps and dense layers.
+    Mixed,
 }
 
 pub(crate) static PRECISION: Setting<Precision> = Setting::new(
@@ -34,7 +40,18 @@ pub(crate) static PRECISION: Setting<Precision> = Setting::new(
     &[
         ("single", Precision::Single),
         ("bfloat16", Precision::BFloat16),
+        ("mixed", Precision::Mixed),
     ],
 );
+
+impl Precision {
+    /// The bytes that a number of a feature map takes.
+    pub fn map_number_size(self) -> usize {
+        match self {
+            Self::Single | Self::BFloat16 => size_of::<f32>(),
+            Self::Mixed => size_of::<f32>() / 2,
+        }
+    }
+}
 
 impl_names!(Precision, PRECISION);

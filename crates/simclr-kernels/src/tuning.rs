@@ -11,7 +11,7 @@ use crate::operations::convolution_operations;
 use crate::options::{KernelOptions, ResolvedOptions};
 use crate::precision::Precision;
 use crate::simd::{BlockMut, Operands, RowTable, SimdLevel, multiply};
-use crate::{Backend, Conv2dConfig, Result, backward};
+use crate::{Backend, Conv2dConfig, FeatureMap, Result, backward};
 
 /// A precision, what multiplies its numbers, and its speed; see [`measure_precisions`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,10 +24,10 @@ pub struct MeasuredPrecision {
     pub gflops: f64,
 }
 
-/// Measures every precision that this processor has at the instruction set in force, with
-/// everything that multiplies it, the fastest first: a convolution of 3x3 and one of 1x1 with
-/// their gradients, on all threads of the current pool. Takes about a second; other work on the
-/// machine at the same time blurs it.
+/// Measures single precision, and mixed precision with everything on this processor that multiplies
+/// it, at the instruction set in force, the fastest first: convolutions of 3x3 and of 1x1 after
+/// one another with their gradients, on all threads of the current pool. Takes about a second;
+/// other work on the machine at the same time blurs it.
 ///
 /// ```no_run
 /// let fastest = simclr_kernels::measure_precisions()?[0];
@@ -39,13 +39,13 @@ pub struct MeasuredPrecision {
 /// As [`KernelOptions::validate`].
 pub fn measure_precisions() -> Result<Vec<MeasuredPrecision>> {
     let current = KernelOptions::current()?;
-    let bfloat16 = current.with_precision(Precision::BFloat16);
+    let mixed = current.with_precision(Precision::Mixed);
     let kernels = [
         BFloat16Kernel::Amx,
         BFloat16Kernel::Avx512Bf16,
         BFloat16Kernel::Portable,
     ];
-    let all = kernels.map(|kernel| bfloat16.with_bfloat16_kernel(kernel));
+    let all = kernels.map(|kernel| mixed.with_bfloat16_kernel(kernel));
     let available = all.into_iter().filter(|options| options.validate().is_ok());
     let mut measured = [current.with_precision(Precision::Single)]
         .into_iter()
@@ -62,19 +62,24 @@ pub fn measure_precisions() -> Result<Vec<MeasuredPrecision>> {
 /// The speed of convolutions with the options in force: the best of three, after one that is
 /// not measured.
 fn convolution_gflops() -> Result<f64> {
+    let random = |shape: [usize; 4]| Tensor::rand(-1f32, 1f32, shape.as_slice(), &Device::Cpu);
+    let variable = |shape| Var::from_tensor(&random(shape)?);
     let mut cases = Vec::new();
-    for (side, size, inputs, outputs) in [(28, 3, 64, 64), (14, 1, 256, 256)] {
-        let random = |shape: [usize; 4]| Tensor::rand(-1f32, 1f32, shape.as_slice(), &Device::Cpu);
-        let x = Var::from_tensor(&random([4, side, side, inputs])?)?;
-        let kernel = Var::from_tensor(&random([size, size, inputs, outputs])?)?;
-        cases.push((x, kernel));
+    for (side, size, channels) in [(28, 3, 64), (14, 1, 256)] {
+        let x = random([4, side, side, channels])?;
+        let shape = [size, size, channels, channels];
+        let kernels = [variable(shape)?, variable(shape)?, variable(shape)?];
+        cases.push((x, kernels));
     }
     let mut best = 0f64;
     for repetition in 0..4 {
         let (operations, began) = (convolution_operations(), Instant::now());
-        for (x, kernel) in &cases {
-            let y = Backend::Fused.conv2d(x, kernel, Conv2dConfig::same())?;
-            black_box(backward(&y.sum_all()?)?);
+        for (x, kernels) in &cases {
+            let mut map = FeatureMap::new(x, Backend::Fused)?;
+            for kernel in kernels {
+                map = map.conv2d(kernel, Conv2dConfig::same())?;
+            }
+            black_box(backward(&map.global_average_pool()?.sum_all()?)?);
         }
         let operations = (convolution_operations() - operations) as f64;
         if repetition > 0 {
@@ -142,7 +147,7 @@ impl Precision {
     pub fn fastest() -> Result<Self> {
         let kernel = BFloat16Kernel::current()?;
         Ok(if kernel.pays() {
-            Self::BFloat16
+            Self::Mixed
         } else {
             Self::Single
         })

@@ -7,6 +7,14 @@ use std::ops::Range;
 /// it is worked on.
 const CHUNK: usize = 1 << 15;
 
+/// Numbers of rows that are brought to f32 at a time: they stay in the first-level cache.
+const STAGED: usize = 1 << 12;
+
+/// How many rows are brought to f32 at a time.
+pub(super) fn staged_rows(channels: usize) -> usize {
+    (STAGED / channels).max(1)
+}
+
 /// Rows that are added up in one go: a sum of short sums loses less to rounding, and near
 /// zero that decides what a ReLU lets through.
 pub(super) const SHORT_SUM: usize = 32;

@@ -15,12 +15,12 @@ use candle_core::{
 };
 
 use super::elementwise::accumulate;
+use super::map_buffer::{MapBuffer, unpacked};
 use super::stats::ChannelStats;
 use crate::Result;
 use crate::gradients::{hand_over, is_last_pass};
-use crate::memory::{self, Buffer};
 use crate::options::ResolvedOptions;
-use crate::simd::SimdLevel;
+use crate::simd::{Format, Numbers, SimdLevel};
 
 /// A feature map `[n, h, w, c]` and its place in the graph.
 #[derive(Debug, Clone)]
@@ -38,43 +38,45 @@ pub(crate) struct Map {
 /// Where a map's numbers are.
 #[derive(Debug, Clone)]
 pub(crate) enum Values {
-    Buffer(Arc<Buffer>),
-    /// Contiguous.
+    Buffer(Arc<MapBuffer>),
+    /// Contiguous, f32.
     Tensor(Tensor),
 }
 
-/// What has been added up of a map's gradient.
+/// What has been added up of a map's gradient, in the map's format.
 #[derive(Debug, Clone)]
 pub(crate) struct Gradient {
     pub(super) level: SimdLevel,
-    sum: Arc<Mutex<Option<Buffer>>>,
+    pub(super) format: Format,
+    sum: Arc<Mutex<Option<MapBuffer>>>,
 }
 
 impl Gradient {
-    fn new(options: ResolvedOptions) -> Self {
+    fn new(options: ResolvedOptions, format: Format) -> Self {
         Self {
             level: options.level,
+            format,
             sum: Arc::default(),
         }
     }
 
     /// Adds a part.
-    pub(super) fn add(&self, part: Buffer) {
+    pub(super) fn add(&self, part: MapBuffer) {
         let mut sum = self.sum.lock().unwrap_or_else(PoisonError::into_inner);
         match sum.as_mut() {
-            Some(sum) => accumulate(self.level, sum, &part),
-            None => *sum = Some(part),
+            Some(sum) => accumulate(self.level, sum, part.numbers()),
+            None => *sum = Some(part.into_format(self.level, self.format)),
         }
     }
 
     /// What has been added up so far, for an op that adds its part to it by itself.
-    pub(super) fn take_sum(&self) -> Option<Buffer> {
+    pub(super) fn take_sum(&self) -> Option<MapBuffer> {
         let mut sum = self.sum.lock().unwrap_or_else(PoisonError::into_inner);
         sum.take()
     }
 
     /// The sum, once all parts are there.
-    pub(super) fn take(&self) -> CandleResult<Buffer> {
+    pub(super) fn take(&self) -> CandleResult<MapBuffer> {
         self.take_sum()
             .ok_or_else(|| CandleError::msg("a feature map without a gradient"))
     }
@@ -106,18 +108,25 @@ impl From<Values> for SavedForBackward {
     }
 }
 
-impl From<Buffer> for Values {
-    fn from(values: Buffer) -> Self {
+impl From<MapBuffer> for Values {
+    fn from(values: MapBuffer) -> Self {
         Self::Buffer(Arc::new(values))
     }
 }
 
 impl Values {
     /// Lends the numbers to `work`.
-    pub(super) fn lend<R>(&self, work: impl FnOnce(&[f32]) -> R) -> CandleResult<R> {
+    pub(super) fn lend<R>(&self, work: impl FnOnce(Numbers<'_>) -> R) -> CandleResult<R> {
         match self {
-            Self::Buffer(buffer) => Ok(work(buffer)),
-            Self::Tensor(tensor) => lend(tensor, work),
+            Self::Buffer(buffer) => Ok(work(buffer.numbers())),
+            Self::Tensor(tensor) => lend(tensor, |values| work(Numbers::Single(values))),
+        }
+    }
+
+    fn format(&self) -> Format {
+        match self {
+            Self::Buffer(buffer) => buffer.format(),
+            Self::Tensor(_) => Format::Single,
         }
     }
 }
@@ -135,11 +144,6 @@ pub(super) fn lend<R>(tensor: &Tensor, work: impl FnOnce(&[f32]) -> R) -> Candle
     Ok(work(&storage.as_slice::<f32>()?[start..end]))
 }
 
-/// A copy of a tensor's elements.
-fn copy(tensor: &Tensor) -> CandleResult<Buffer> {
-    lend(tensor, memory::copy)
-}
-
 /// The gradients of an op's inputs that are tensors, in the inputs' order.
 pub(super) type TensorGradients = [Option<Vec<f32>>; 3];
 
@@ -150,7 +154,7 @@ pub(super) trait MapOp: Send + Sync + 'static {
 
     /// `requires_grad` tells which of the op's inputs (node or tensor, in order) need a gradient;
     /// the result has the gradients of the op's tensors in the places of its inputs.
-    fn backward(&self, dy: Buffer, requires_grad: [bool; 3]) -> CandleResult<TensorGradients>;
+    fn backward(&self, dy: MapBuffer, requires_grad: [bool; 3]) -> CandleResult<TensorGradients>;
 }
 
 /// An op in the graph of nodes.
@@ -238,14 +242,14 @@ impl Map {
     fn new(
         options: ResolvedOptions,
         dims: [usize; 4],
-        values: impl Into<Values>,
+        values: Values,
         node: Tensor,
         gradient: Gradient,
     ) -> Self {
         Self {
             dims,
             options,
-            values: values.into(),
+            values,
             stats: None,
             node,
             gradient,
@@ -255,7 +259,7 @@ impl Map {
     /// The map that a tensor of this shape is; its gradient becomes the tensor's.
     pub(crate) fn of_tensor(x: &Tensor, dims: [usize; 4]) -> Result<Self> {
         let options = ResolvedOptions::current()?;
-        let gradient = Gradient::new(options);
+        let gradient = Gradient::new(options, Format::Single);
         let values = x.contiguous()?;
         let entrance = Entrance {
             gradient: gradient.clone(),
@@ -277,7 +281,8 @@ impl Map {
         dims: [usize; 4],
         values: impl Into<Values>,
     ) -> Result<Self> {
-        let gradient = Gradient::new(self.options);
+        let values = values.into();
+        let gradient = Gradient::new(self.options, values.format());
         let op = Node {
             op,
             gradient: gradient.clone(),
@@ -297,18 +302,14 @@ impl Map {
         values: impl Into<Values>,
         requires_grad: bool,
     ) -> CandleResult<Self> {
+        let values = values.into();
+        let gradient = Gradient::new(options, values.format());
         let node = if requires_grad {
             Var::from_tensor(&new_node()?)?.into_inner()
         } else {
             new_node()?
         };
-        Ok(Self::new(
-            options,
-            dims,
-            values,
-            node,
-            Gradient::new(options),
-        ))
+        Ok(Self::new(options, dims, values, node, gradient))
     }
 
     pub(super) fn with_stats(self, stats: Option<Arc<ChannelStats>>) -> Self {
@@ -323,11 +324,16 @@ impl Map {
         self.gradient.clone()
     }
 
+    /// That of maps that are computed from this one, channel by channel.
+    pub(super) fn format(&self) -> Format {
+        self.values.format()
+    }
+
     /// The same numbers without a past.
     pub(crate) fn detach(&self) -> Self {
         Self {
             node: self.node.detach(),
-            gradient: Gradient::new(self.options),
+            gradient: Gradient::new(self.options, self.format()),
             ..self.clone()
         }
     }
@@ -335,16 +341,17 @@ impl Map {
     /// The map as a tensor of this shape in candle's graph; without a copy if nobody else
     /// needs the numbers.
     pub(crate) fn into_tensor(self, shape: impl Into<Shape>) -> Result<Tensor> {
+        let level = self.options.level;
         let values = match self.values {
-            Values::Tensor(tensor) => copy(&tensor)?.into_vec(),
             Values::Buffer(buffer) => match Arc::try_unwrap(buffer) {
-                Ok(buffer) => buffer.into_vec(),
-                Err(shared) => shared.to_vec(),
+                Ok(buffer) => buffer.into_single(level),
+                Err(shared) => unpacked(level, shared.numbers()),
             },
+            values @ Values::Tensor(_) => values.lend(|values| unpacked(level, values))?,
         };
         let exit = Exit {
             shape: shape.into(),
-            values: Mutex::new(Some(values)),
+            values: Mutex::new(Some(values.into_vec())),
             gradient: self.gradient,
         };
         Ok(self.node.apply_op1(exit)?)
@@ -366,7 +373,8 @@ impl CustomOp1 for Entrance {
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, _: &Tensor) -> CandleResult<Option<Tensor>> {
-        let gradient = self.gradient.take()?.into_vec();
+        let gradient = self.gradient.take()?.into_single(self.gradient.level);
+        let gradient = gradient.into_vec();
         Ok(Some(Tensor::from_vec(gradient, x.shape(), &Device::Cpu)?))
     }
 }
@@ -393,7 +401,9 @@ impl CustomOp1 for Exit {
     }
 
     fn bwd(&self, _: &Tensor, _: &Tensor, dy: &Tensor) -> CandleResult<Option<Tensor>> {
-        self.gradient.add(copy(dy)?);
+        let Gradient { level, format, .. } = self.gradient;
+        let part = lend(dy, |dy| MapBuffer::of(level, format, dy))?;
+        self.gradient.add(part);
         Ok(Some(new_node()?))
     }
 }

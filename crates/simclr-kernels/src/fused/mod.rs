@@ -1,4 +1,5 @@
-//! Every op with its own forward and backward pass on feature maps: f32 on the CPU.
+//! Every op with its own forward and backward pass on feature maps: f32, or bfloat16 in mixed
+//! precision, on the CPU.
 
 mod affine;
 mod affine_gradient;
@@ -6,6 +7,7 @@ mod chunks;
 mod convolution;
 mod elementwise;
 mod map;
+mod map_buffer;
 mod ops;
 mod pooling;
 mod stats;

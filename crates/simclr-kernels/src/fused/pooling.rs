@@ -3,9 +3,12 @@
 use rayon::prelude::*;
 
 use super::chunks::ranges;
+use super::map_buffer::MapBuffer;
 use crate::geometry::{Span, Windows};
 use crate::memory::{Buffer, zeros};
-use crate::simd::{BlockMut, SimdLevel, fill_blocks, fn_per_level, whole};
+use crate::simd::{
+    BlockMut, Format, Numbers, SimdLevel, fill_map_blocks, fn_per_level, round_to_pairs, whole,
+};
 
 /// The sizes of a pooling op.
 #[derive(Debug, Clone, Copy)]
@@ -29,36 +32,48 @@ impl Pooling {
     }
 
     /// The maximum of each window; padding counts as minus infinity.
-    pub(super) fn max_forward(&self, x: &[f32]) -> Buffer {
-        let pooling = self;
-        self.each_output_row(x, |x, oh, y| max_row(self.level, pooling, x, oh, y))
+    pub(super) fn max_forward(&self, x: Numbers<'_>, format: Format) -> MapBuffer {
+        self.each_output_row(x, format, |x, oh, y| max_row(self.level, self, x, oh, y))
     }
 
     /// The gradient goes to the first of several equal maxima, as in TensorFlow.
-    pub(super) fn max_backward(&self, x: &[f32], dy: &[f32]) -> Buffer {
-        let y = &self.max_forward(x);
+    pub(super) fn max_backward(&self, x: Numbers<'_>, dy: &MapBuffer, format: Format) -> MapBuffer {
+        // A maximum is one of the numbers, which no format rounds.
+        let y = &self.max_forward(x, dy.format());
         let (input, output) = (self.input_image(), self.output_image());
-        self.each_input_image(x.len() / input, |image, dx| {
+        self.each_input_image(x.len() / input, format, |image, dx| {
             let of_output = image * output..(image + 1) * output;
-            let x = &x[image * input..(image + 1) * input];
-            let (y, dy) = (&y[of_output.clone()], &dy[of_output]);
+            let x = x.slice(image * input..(image + 1) * input);
+            let (y, dy) = (
+                y.numbers().slice(of_output.clone()),
+                dy.numbers().slice(of_output),
+            );
             max_gradient(self.level, self, x, y, dy, dx);
         })
     }
 
     /// The sum over each window times the window's weight.
-    pub(super) fn average_forward(&self, x: &[f32], weights: &[f32]) -> Buffer {
-        let pooling = self;
-        self.each_output_row(x, |x, oh, y| {
-            average_row(self.level, pooling, x, weights, oh, y);
+    pub(super) fn average_forward(
+        &self,
+        x: Numbers<'_>,
+        weights: &[f32],
+        format: Format,
+    ) -> MapBuffer {
+        self.each_output_row(x, format, |x, oh, y| {
+            average_row(self.level, self, x, weights, oh, y);
         })
     }
 
-    pub(super) fn average_backward(&self, weights: &[f32], dy: &[f32]) -> Buffer {
-        let (pooling, output) = (self, self.output_image());
-        self.each_input_image(dy.len() / output, |image, dx| {
-            let dy = &dy[image * output..(image + 1) * output];
-            average_gradient(self.level, pooling, dy, weights, dx);
+    pub(super) fn average_backward(
+        &self,
+        weights: &[f32],
+        dy: &MapBuffer,
+        format: Format,
+    ) -> MapBuffer {
+        let (dy, output) = (dy.numbers(), self.output_image());
+        self.each_input_image(dy.len() / output, format, |image, dx| {
+            let dy = dy.slice(image * output..(image + 1) * output);
+            average_gradient(self.level, self, dy, weights, dx);
         })
     }
 
@@ -83,27 +98,51 @@ impl Pooling {
             .collect()
     }
 
-    /// Computes each row of the result from its image.
+    /// Computes each row of the result from the rows of its image that it sees.
     fn each_output_row(
         &self,
-        x: &[f32],
-        work: impl Fn(&[f32], usize, BlockMut<'_>) + Sync,
-    ) -> Buffer {
+        x: Numbers<'_>,
+        format: Format,
+        work: impl Fn(Numbers<'_>, usize, BlockMut<'_>) + Sync,
+    ) -> MapBuffer {
         let (input, rows) = (self.input_image(), self.windows.rows.output);
         let row = self.windows.columns.output * self.channels;
         let blocks = ranges(x.len() / input * rows, 1);
         let compute = |index: usize, _: usize, y: BlockMut<'_>| {
             let (image, oh) = (index / rows, index % rows);
-            work(&x[image * input..(image + 1) * input], oh, y);
+            work(x.slice(image * input..(image + 1) * input), oh, y);
         };
-        fill_blocks(row, &blocks, &whole(row), compute).0
+        let (y, _) = fill_map_blocks(format, row, &blocks, &whole(row), compute);
+        MapBuffer::new(format, y)
     }
 
     /// Computes each image of the input's gradient.
-    fn each_input_image(&self, images: usize, work: impl Fn(usize, BlockMut<'_>) + Sync) -> Buffer {
+    fn each_input_image(
+        &self,
+        images: usize,
+        format: Format,
+        work: impl Fn(usize, BlockMut<'_>) + Sync,
+    ) -> MapBuffer {
         let size = self.input_image();
         let compute = |image: usize, _: usize, dx: BlockMut<'_>| work(image, dx);
-        fill_blocks(size, &ranges(images, 1), &whole(size), compute).0
+        let (dx, _) = fill_map_blocks(format, size, &ranges(images, 1), &whole(size), compute);
+        MapBuffer::new(format, dx)
+    }
+
+    /// The rows of the input that an output row sees, as f32, and where they begin.
+    #[inline(always)]
+    fn read_rows<'s>(
+        &self,
+        x: Numbers<'s>,
+        oh: usize,
+        stage: &'s mut Vec<f32>,
+    ) -> (usize, &'s [f32]) {
+        let rows = &self.windows.rows;
+        let seen = (0..rows.window).filter_map(|tap| rows.position(oh, tap));
+        let (first, last) = (seen.clone().min(), seen.max());
+        let start = self.offset(first.unwrap_or(0), 0);
+        let end = self.offset(last.map_or(0, |last| last + 1), 0);
+        (start, x.slice(start..end.max(start)).read(stage))
     }
 
     /// Visits the elements of the windows of one output row that lie in the map,
@@ -126,44 +165,93 @@ impl Pooling {
     }
 }
 
+/// A block that is computed in f32: in its own places, or in others, to be rounded at the end.
+enum Target<'t> {
+    Own(&'t mut [f32]),
+    Staged(&'t mut [f32], &'t mut Vec<f32>),
+}
+
+impl<'t> Target<'t> {
+    #[inline(always)]
+    fn of(block: &'t mut BlockMut<'_>, stage: &'t mut Vec<f32>) -> Self {
+        let format = block.format();
+        let places = block.all_mut();
+        match format {
+            Format::Single => Self::Own(places),
+            Format::Pairs => {
+                stage.resize(2 * places.len(), 0.0);
+                Self::Staged(places, stage)
+            }
+        }
+    }
+
+    fn numbers(&mut self) -> &mut [f32] {
+        match self {
+            Self::Own(numbers) => numbers,
+            Self::Staged(_, numbers) => numbers,
+        }
+    }
+
+    #[inline(always)]
+    fn end(self) {
+        if let Self::Staged(places, numbers) = self {
+            round_to_pairs(numbers.iter().copied(), places);
+        }
+    }
+}
+
 fn_per_level! {
-    fn max_row<'a, 'b>(pooling: &'a Pooling, x: &'a [f32], oh: usize, y: BlockMut<'b>) -> () {
+    fn max_row<'a, 'b>(
+        pooling: &'a Pooling,
+        x: Numbers<'a>,
+        oh: usize,
+        y: BlockMut<'b>,
+    ) -> () {
         let mut y = y;
         let channels = pooling.channels;
-        let y = y.all_mut();
+        let (mut stage, mut stage_y) = (Vec::new(), Vec::new());
+        let (first, x) = pooling.read_rows(x, oh, &mut stage);
+        let mut target = Target::of(&mut y, &mut stage_y);
+        let y = target.numbers();
         y.fill(f32::NEG_INFINITY);
         pooling.each_tap(oh, |ow, offset| {
             let target = &mut y[ow * channels..(ow + 1) * channels];
-            for (best, &value) in target.iter_mut().zip(&x[offset..offset + channels]) {
+            let x = &x[offset - first..][..channels];
+            for (best, &value) in target.iter_mut().zip(x) {
                 // NaN replaces any number, and no number replaces NaN.
                 *best = if value > *best || value.is_nan() { value } else { *best };
             }
         });
+        target.end();
     }
 }
 
 fn_per_level! {
     fn max_gradient<'a, 'b>(
         pooling: &'a Pooling,
-        x: &'a [f32],
-        y: &'a [f32],
-        dy: &'a [f32],
+        x: Numbers<'a>,
+        y: Numbers<'a>,
+        dy: Numbers<'a>,
         dx: BlockMut<'b>,
     ) -> () {
         let mut dx = dx;
         let channels = pooling.channels;
-        let dx = dx.all_mut();
+        let (mut stages, mut stage_dx) = (<[Vec<f32>; 2]>::default(), Vec::new());
+        let [stage_x, stage_y] = &mut stages;
+        let mut target = Target::of(&mut dx, &mut stage_dx);
+        let dx = target.numbers();
         dx.fill(0.0);
         let row = pooling.windows.columns.output * channels;
         // What has not found its maximum yet.
         let mut left = vec![0.0; row];
         for oh in 0..pooling.windows.rows.output {
-            left.copy_from_slice(&dy[oh * row..(oh + 1) * row]);
-            let y = &y[oh * row..(oh + 1) * row];
+            dy.slice(oh * row..(oh + 1) * row).copy_to(&mut left);
+            let y = y.slice(oh * row..(oh + 1) * row).read(stage_y);
+            let (first, x) = pooling.read_rows(x, oh, stage_x);
             pooling.each_tap(oh, |ow, offset| {
                 let at = ow * channels..(ow + 1) * channels;
                 let (left, y) = (&mut left[at.clone()], &y[at]);
-                let x = &x[offset..offset + channels];
+                let x = &x[offset - first..][..channels];
                 let dx = &mut dx[offset..offset + channels];
                 for c in 0..channels {
                     let here = if x[c] == y[c] { left[c] } else { 0.0 };
@@ -172,13 +260,14 @@ fn_per_level! {
                 }
             });
         }
+        target.end();
     }
 }
 
 fn_per_level! {
     fn average_row<'a, 'b>(
         pooling: &'a Pooling,
-        x: &'a [f32],
+        x: Numbers<'a>,
         weights: &'a [f32],
         oh: usize,
         y: BlockMut<'b>,
@@ -186,27 +275,34 @@ fn_per_level! {
         let mut y = y;
         let channels = pooling.channels;
         let weights = &weights[oh * pooling.windows.columns.output..];
-        let y = y.all_mut();
+        let (mut stage, mut stage_y) = (Vec::new(), Vec::new());
+        let (first, x) = pooling.read_rows(x, oh, &mut stage);
+        let mut target = Target::of(&mut y, &mut stage_y);
+        let y = target.numbers();
         y.fill(0.0);
         pooling.each_tap(oh, |ow, offset| {
             let target = &mut y[ow * channels..(ow + 1) * channels];
-            for (sum, &value) in target.iter_mut().zip(&x[offset..offset + channels]) {
+            for (sum, &value) in target.iter_mut().zip(&x[offset - first..][..channels]) {
                 *sum += weights[ow] * value;
             }
         });
+        target.end();
     }
 }
 
 fn_per_level! {
     fn average_gradient<'a, 'b>(
         pooling: &'a Pooling,
-        dy: &'a [f32],
+        dy: Numbers<'a>,
         weights: &'a [f32],
         dx: BlockMut<'b>,
     ) -> () {
         let mut dx = dx;
         let (channels, columns) = (pooling.channels, pooling.windows.columns.output);
-        let dx = dx.all_mut();
+        let (mut stage, mut stage_dx) = (Vec::new(), Vec::new());
+        let dy = dy.read(&mut stage);
+        let mut target = Target::of(&mut dx, &mut stage_dx);
+        let dx = target.numbers();
         dx.fill(0.0);
         for oh in 0..pooling.windows.rows.output {
             pooling.each_tap(oh, |ow, offset| {
@@ -217,27 +313,34 @@ fn_per_level! {
                 }
             });
         }
+        target.end();
     }
 }
 
 /// The mean over the pixels of each map.
 pub(super) fn global_average(
     level: SimdLevel,
-    x: &[f32],
+    x: Numbers<'_>,
     pixels: usize,
     channels: usize,
 ) -> Buffer {
     let scale = 1.0 / pixels as f32;
+    let image = pixels * channels;
     let mut y = zeros(x.len() / pixels);
     y.par_chunks_mut(channels)
-        .zip(x.par_chunks(pixels * channels))
-        .for_each(|(y, x)| average_pixels(level, x, scale, y));
+        .enumerate()
+        .for_each(|(index, y)| {
+            let x = x.slice(index * image..(index + 1) * image);
+            average_pixels(level, x, scale, y);
+        });
     y
 }
 
 fn_per_level! {
-    fn average_pixels<'a>(x: &'a [f32], scale: f32, y: &'a mut [f32]) -> () {
-        for pixel in x.chunks_exact(y.len()) {
+    fn average_pixels<'a>(x: Numbers<'a>, scale: f32, y: &'a mut [f32]) -> () {
+        let mut stage = Vec::new();
+        for start in (0..x.len()).step_by(y.len()) {
+            let pixel = x.slice(start..start + y.len()).read(&mut stage);
             for (sum, &value) in y.iter_mut().zip(pixel) {
                 *sum += value;
             }
@@ -247,17 +350,30 @@ fn_per_level! {
 }
 
 /// Its gradient: each pixel gets an equal share.
-pub(super) fn global_average_backward(dy: &[f32], pixels: usize, channels: usize) -> Buffer {
+pub(super) fn global_average_backward(
+    dy: &[f32],
+    pixels: usize,
+    channels: usize,
+    format: Format,
+) -> MapBuffer {
     let scale = 1.0 / pixels as f32;
-    let mut dx = zeros(dy.len() * pixels);
-    dx.par_chunks_mut(pixels * channels)
-        .zip(dy.par_chunks(channels))
-        .for_each(|(dx, dy)| {
-            for pixel in dx.chunks_exact_mut(channels) {
-                for (share, &value) in pixel.iter_mut().zip(dy) {
-                    *share = scale * value;
-                }
-            }
-        });
-    dx
+    let images = ranges(dy.len() / channels, 1);
+    let image = pixels * channels;
+    let work = |index: usize, _: usize, mut dx: BlockMut<'_>| {
+        let shares = dy[index * channels..(index + 1) * channels].iter();
+        let shares = shares.map(|&value| scale * value);
+        let mut pixel = vec![0.0; format.places(channels)];
+        match format {
+            Format::Single => pixel
+                .iter_mut()
+                .zip(shares)
+                .for_each(|(to, share)| *to = share),
+            Format::Pairs => round_to_pairs(shares, &mut pixel),
+        }
+        for target in dx.all_mut().chunks_exact_mut(pixel.len()) {
+            target.copy_from_slice(&pixel);
+        }
+    };
+    let (dx, _) = fill_map_blocks(format, image, &images, &whole(image), work);
+    MapBuffer::new(format, dx)
 }

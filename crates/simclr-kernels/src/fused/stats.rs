@@ -8,7 +8,7 @@ use simclr_collective::Collective;
 
 use super::chunks::{SHORT_SUM, chunk_len, move_into};
 use crate::batch_norm::BatchStats;
-use crate::simd::{SimdLevel, fn_per_level};
+use crate::simd::{Numbers, SimdLevel, fn_per_level};
 
 /// Statistics of some channels over the pixels of a block.
 #[derive(Debug, Clone)]
@@ -109,16 +109,22 @@ impl ChannelStats {
 
 /// Each chunk is centred on its own mean while it is in cache. So data far from zero
 /// lose no digits, unlike with E[x²] − E[x]².
-pub(super) fn stats(level: SimdLevel, x: &[f32], channels: usize) -> ChannelStats {
-    let partials: Vec<PartialStats> = x
-        .par_chunks(chunk_len(channels))
-        .map(|chunk| chunk_stats(level, chunk, channels))
+pub(super) fn stats(level: SimdLevel, x: Numbers<'_>, channels: usize) -> ChannelStats {
+    let size = chunk_len(channels);
+    let partials: Vec<PartialStats> = (0..x.len().div_ceil(size))
+        .into_par_iter()
+        .map(|chunk| {
+            let numbers = chunk * size..x.len().min((chunk + 1) * size);
+            chunk_stats(level, x.slice(numbers), channels)
+        })
         .collect();
     ChannelStats::combine(&partials, channels)
 }
 
 fn_per_level! {
-    fn chunk_stats<'a>(chunk: &'a [f32], channels: usize) -> PartialStats {
+    fn chunk_stats<'a>(chunk: Numbers<'a>, channels: usize) -> PartialStats {
+        let mut stage = Vec::new();
+        let chunk = chunk.read(&mut stage);
         let count = chunk.len() / channels;
         let mut mean = vec![0.0; channels];
         let mut squares = vec![0.0; channels];

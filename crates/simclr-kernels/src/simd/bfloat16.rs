@@ -2,6 +2,9 @@
 
 use pulp::Simd;
 
+use super::level::WIDEST;
+use super::vector::{load_from, store_to};
+
 /// The nearest bfloat16 number, of two equally near the even one: the upper half of the bits
 /// of an f32. What is not a number stays so.
 #[inline(always)]
@@ -21,6 +24,42 @@ pub(crate) fn round_to_pairs(values: impl Iterator<Item = f32>, pairs: &mut [f32
     };
     for (half, value) in halves.iter_mut().zip(values) {
         *half = rounded(value);
+    }
+}
+
+/// The numbers of pairs that lie side by side.
+#[inline(always)]
+pub(crate) fn unpack(pairs: &[f32], numbers: &mut [f32]) {
+    // SAFETY: an f32 has room for two u16, which any bits are.
+    let halves =
+        unsafe { std::slice::from_raw_parts(pairs.as_ptr().cast::<u16>(), 2 * pairs.len()) };
+    for (number, &half) in numbers.iter_mut().zip(halves) {
+        *number = f32::from_bits(u32::from(half) << 16);
+    }
+}
+
+/// The numbers of the pairs at the front of a slice, as many as a vector has.
+#[inline(always)]
+pub(super) fn load_pairs<S: Simd>(pairs: &[f32]) -> S::f32s {
+    let mut numbers = [0.0; WIDEST];
+    let numbers = &mut numbers[..S::F32_LANES];
+    unpack(&pairs[..S::F32_LANES / 2], numbers);
+    load_from::<S>(numbers)
+}
+
+/// Rounds a vector to pairs of neighbours.
+///
+/// # Safety
+/// `to` points to room for half as many places as a vector has numbers.
+#[inline(always)]
+pub(super) unsafe fn store_rounded<S: Simd>(simd: S, to: *mut f32, values: S::f32s) {
+    let mut bits = [0.0; WIDEST];
+    let rounded = simd.transmute_f32s_u32s(rounded_vector(simd, values));
+    store_to::<S>(&mut bits, rounded);
+    // SAFETY: the room of so many f32 is that of twice as many u16, which any bits are.
+    let halves = unsafe { std::slice::from_raw_parts_mut(to.cast::<u16>(), S::F32_LANES) };
+    for (half, bits) in halves.iter_mut().zip(bits) {
+        *half = (bits.to_bits() >> 16) as u16;
     }
 }
 
@@ -63,6 +102,14 @@ pub(crate) fn pair_rows<const WIDTH: usize>(rows: &mut [[f32; WIDTH]]) {
     }
 }
 
+/// As [`interleave`], for rows of any length.
+#[inline(always)]
+pub(crate) fn interleave_rows(first: &[f32], second: &[f32], paired: &mut [f32]) {
+    for ((paired, &first), &second) in paired.chunks_exact_mut(2).zip(first).zip(second) {
+        paired.copy_from_slice(&interleave::<1, 2>([first], [second]));
+    }
+}
+
 /// Numbers that lie in pairs in two rows, paired with those of the other row: the first with the
 /// first and so on.
 #[inline(always)]
@@ -96,7 +143,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::level::SimdLevel;
-    use super::super::vector::{load_from, store_to};
     use super::*;
 
     /// By the distance to both neighbours, in f64.

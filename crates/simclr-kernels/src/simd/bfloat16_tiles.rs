@@ -115,7 +115,7 @@ fn finish<S: Simd, const VECTORS: usize, E: TileEpilogue>(
         }
         let values = &mut values[..targets.len()];
         epilogue.tile(simd, 0, values, targets);
-        write_tile::<S, VECTORS>(values, targets, block);
+        write_tile(simd, values, targets, block);
     }
 }
 

@@ -6,12 +6,17 @@ use std::ops::Range;
 use pulp::Simd;
 use rayon::prelude::*;
 
-use super::vector::store;
+use super::bfloat16::{round_to_pairs, store_rounded};
+use super::level::WIDEST;
+use super::numbers::Format;
+use super::vector::{store, store_to};
 use crate::memory::{Buffer, buffer};
 
-/// Rows and columns of a row-major matrix that one thread has to itself.
+/// Rows and columns of a row-major matrix that one thread has to itself. Columns are counted in
+/// numbers, whatever places they take; of pairs, a block has whole ones.
 pub(crate) struct BlockMut<'a> {
     start: *mut f32,
+    format: Format,
     rows: usize,
     columns: usize,
     stride: usize,
@@ -19,11 +24,12 @@ pub(crate) struct BlockMut<'a> {
 }
 
 impl<'a> BlockMut<'a> {
-    /// A whole matrix.
+    /// A whole matrix of f32.
     pub(crate) fn of(matrix: &'a mut [f32], rows: usize, columns: usize) -> Self {
         assert_eq!(matrix.len(), rows * columns, "a {rows} x {columns} matrix");
         Self {
             start: matrix.as_mut_ptr(),
+            format: Format::Single,
             rows,
             columns,
             stride: columns,
@@ -41,13 +47,8 @@ impl BlockMut<'_> {
         self.columns
     }
 
-    /// A row.
-    #[inline(always)]
-    pub(crate) fn row_mut(&mut self, index: usize) -> &mut [f32] {
-        let start = self.row_pointer(index);
-        // SAFETY: the row has `columns` initialised elements that belong to this block alone,
-        // and `self` is borrowed mutably for as long as the row.
-        unsafe { std::slice::from_raw_parts_mut(start, self.columns) }
+    pub(crate) fn format(&self) -> Format {
+        self.format
     }
 
     /// Writes vectors to a column of as many rows from `first` on.
@@ -55,20 +56,66 @@ impl BlockMut<'_> {
     /// # Panics
     /// If the block has no room for them.
     #[inline(always)]
-    pub(crate) fn store_rows<S: Simd>(&mut self, first: usize, column: usize, vectors: &[S::f32s]) {
+    pub(crate) fn store_rows<S: Simd>(
+        &mut self,
+        simd: S,
+        first: usize,
+        column: usize,
+        vectors: &[S::f32s],
+    ) {
         let fits = |start: usize, count, size| start <= size && count <= size - start;
         assert!(fits(first, vectors.len(), self.rows) && fits(column, S::F32_LANES, self.columns));
         for (row, &vector) in vectors.iter().enumerate() {
+            let offset = self.format.places((first + row) * self.stride + column);
             // SAFETY: the row and as many of its columns as a vector has lie in this block.
-            unsafe { store::<S>(self.start.add((first + row) * self.stride + column), vector) };
+            unsafe {
+                match self.format {
+                    Format::Single => store::<S>(self.start.add(offset), vector),
+                    Format::Pairs => store_rounded(simd, self.start.add(offset), vector),
+                }
+            }
         }
     }
 
-    /// All elements, if the block has all columns of its matrix.
+    /// Writes a whole row, of which the last vector may have numbers too many.
+    #[inline(always)]
+    pub(super) fn store_row<S: Simd>(&mut self, simd: S, row: usize, vectors: &[S::f32s]) {
+        if self.columns == vectors.len() * S::F32_LANES {
+            for (index, vector) in vectors.iter().enumerate() {
+                self.store_rows(
+                    simd,
+                    row,
+                    index * S::F32_LANES,
+                    std::slice::from_ref(vector),
+                );
+            }
+            return;
+        }
+        let mut numbers = [0f32; WIDEST];
+        for (numbers, &vector) in numbers.chunks_mut(S::F32_LANES).zip(vectors) {
+            store_to::<S>(numbers, vector);
+        }
+        let (numbers, format) = (&numbers[..self.columns], self.format);
+        assert!(row < self.rows);
+        // SAFETY: the row has the places of `columns` numbers, initialised ones that belong to this
+        // block alone.
+        let places = unsafe {
+            let start = self.start.add(format.places(row * self.stride));
+            std::slice::from_raw_parts_mut(start, format.places(self.columns))
+        };
+        match format {
+            Format::Single => places.copy_from_slice(numbers),
+            Format::Pairs => round_to_pairs(numbers.iter().copied(), places),
+        }
+    }
+
+    /// The places of all elements, if the block has all columns of its matrix.
     pub(crate) fn all_mut(&mut self) -> &mut [f32] {
         assert!(self.columns == self.stride, "a block of whole rows");
-        // SAFETY: as in `row_mut`; whole rows lie one after the other.
-        unsafe { std::slice::from_raw_parts_mut(self.start, self.rows * self.columns) }
+        let places = self.format.places(self.rows * self.columns);
+        // SAFETY: they are initialised and belong to this block alone, whole rows lie one after the
+        // other, and `self` is borrowed mutably for as long as they are.
+        unsafe { std::slice::from_raw_parts_mut(self.start, places) }
     }
 
     /// Some of the columns.
@@ -76,20 +123,13 @@ impl BlockMut<'_> {
         assert!(columns.start <= columns.end && columns.end <= self.columns);
         BlockMut {
             // SAFETY: the columns lie in this block.
-            start: unsafe { self.start.add(columns.start) },
+            start: unsafe { self.start.add(self.format.places(columns.start)) },
+            format: self.format,
             rows: self.rows,
             columns: columns.len(),
             stride: self.stride,
             borrow: PhantomData,
         }
-    }
-
-    /// The first element of a row, for kernels that write it whole.
-    #[inline(always)]
-    pub(super) fn row_pointer(&mut self, row: usize) -> *mut f32 {
-        assert!(row < self.rows);
-        // SAFETY: the row lies in this block.
-        unsafe { self.start.add(row * self.stride) }
     }
 }
 
@@ -115,9 +155,25 @@ pub(crate) fn fill_blocks<R: Send>(
     columns: &[Range<usize>],
     work: impl Fn(usize, usize, BlockMut<'_>) -> R + Sync,
 ) -> (Buffer, Vec<R>) {
+    fill_map_blocks(Format::Single, stride, rows, columns, work)
+}
+
+/// As [`fill_blocks`], for numbers of any format.
+pub(crate) fn fill_map_blocks<R: Send>(
+    format: Format,
+    stride: usize,
+    rows: &[Range<usize>],
+    columns: &[Range<usize>],
+    work: impl Fn(usize, usize, BlockMut<'_>) -> R + Sync,
+) -> (Buffer, Vec<R>) {
     let (height, width) = (covered(rows), covered(columns));
     assert_eq!(width, stride, "blocks have to cover all columns");
-    let mut matrix = buffer(height * stride);
+    let whole_pairs = columns.iter().all(|range| range.end.is_multiple_of(2));
+    assert!(
+        format == Format::Single || whole_pairs,
+        "blocks have to have whole pairs"
+    );
+    let mut matrix = buffer(format.places(height * stride));
     if cfg!(debug_assertions) {
         matrix.fill(f32::NAN);
     }
@@ -132,7 +188,8 @@ pub(crate) fn fill_blocks<R: Send>(
             let block = BlockMut {
                 // SAFETY: `covered` has checked that the ranges lie within the matrix and do
                 // not overlap; the matrix is not used otherwise until all tasks have ended.
-                start: unsafe { shared.get().add(offset) },
+                start: unsafe { shared.get().add(format.places(offset)) },
+                format,
                 rows: of_rows.len(),
                 columns: of_columns.len(),
                 stride,
@@ -182,8 +239,9 @@ mod tests {
     fn blocks_cover_the_matrix() {
         let (matrix, results) =
             fill_blocks(5, &[0..2, 2..3], &[0..3, 3..5], |row, column, mut block| {
+                let numbers = [(10 * row + column) as f32; 3];
                 for index in 0..block.rows() {
-                    block.row_mut(index).fill((10 * row + column) as f32);
+                    block.store_row(pulp::Scalar, index, &numbers[..block.columns()]);
                 }
                 block.columns()
             });

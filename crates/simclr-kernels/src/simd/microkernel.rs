@@ -4,11 +4,10 @@
 use pulp::Simd;
 
 use super::blocks::BlockMut;
-use super::level::WIDEST;
 use super::prefetch::prefetch;
 use super::row_table::{Piece, RowTable};
 use super::tile_epilogue::TileEpilogue;
-use super::vector::{load, store};
+use super::vector::load;
 
 /// What a number of an operand stands for, and how products of them are added up.
 pub(super) trait Terms<S: Simd> {
@@ -83,7 +82,7 @@ pub(super) fn multiply_tiles<
             epilogue.tile(simd, 0, sums, targets);
             let first = index * width;
             let columns = first..block.columns().min(first + width);
-            write_tile::<S, VECTORS>(sums, targets, &mut block.narrow(columns));
+            write_tile(simd, sums, targets, &mut block.narrow(columns));
         }
     }
 }
@@ -91,31 +90,13 @@ pub(super) fn multiply_tiles<
 /// Writes the rows of a tile to their places.
 #[inline(always)]
 pub(super) fn write_tile<S: Simd, const VECTORS: usize>(
+    simd: S,
     sums: &[[S::f32s; VECTORS]],
     targets: &[usize],
     block: &mut BlockMut<'_>,
 ) {
-    let width = VECTORS * S::F32_LANES;
-    let columns = block.columns();
     for (sums, &target) in sums.iter().zip(targets) {
-        let start = block.row_pointer(target);
-        if columns == width {
-            for (vector, &sum) in sums.iter().enumerate() {
-                // SAFETY: the row has `columns == VECTORS * LANES` elements.
-                unsafe { store::<S>(start.add(vector * S::F32_LANES), sum) };
-            }
-            continue;
-        }
-        let mut row = [0f32; WIDEST];
-        for (vector, &sum) in sums.iter().enumerate() {
-            let place = &mut row[vector * S::F32_LANES..][..S::F32_LANES];
-            // SAFETY: the place was just cut to LANES elements.
-            unsafe { store::<S>(place.as_mut_ptr(), sum) };
-        }
-        for (column, &value) in row[..columns].iter().enumerate() {
-            // SAFETY: the row has `columns` elements.
-            unsafe { start.add(column).write(value) };
-        }
+        block.store_row(simd, target, sums);
     }
 }
 

@@ -11,6 +11,7 @@ mod blocks;
 mod level;
 mod microkernel;
 mod multiply;
+mod numbers;
 mod operands;
 mod outer_product;
 mod pairs;
@@ -24,14 +25,16 @@ mod transpose;
 mod vector;
 
 pub(crate) use amx::Amx;
-pub(crate) use bfloat16::{interleave, pair, pair_rows, pair_vectors, round_to_pairs};
-pub(crate) use blocks::{BlockMut, fill_beside, fill_blocks, whole};
+pub(crate) use bfloat16::{
+    interleave, interleave_rows, pair, pair_rows, pair_vectors, round_to_pairs, unpack,
+};
+pub(crate) use blocks::{BlockMut, fill_beside, fill_blocks, fill_map_blocks, whole};
 pub use level::SimdLevel;
 pub(crate) use level::{SIMD_LEVEL, WIDEST, fn_per_level, has_avx512_bf16, is_intel};
 pub(crate) use multiply::{add_outer_products, multiply};
+pub(crate) use numbers::{Format, Numbers, Pairs, Vectors};
 pub(crate) use operands::Operands;
 pub(crate) use outer_product::{FilterTile, OuterProducts};
-pub(crate) use prefetch::prefetch;
 pub(crate) use row_table::RowTable;
 pub(crate) use scratch::{Scratch, odd_lines};
 pub(crate) use tile_epilogue::TileEpilogue;

@@ -40,9 +40,15 @@ pub(crate) fn load_strided<S: Simd, const N: usize>(
     first: usize,
     stride: usize,
 ) -> [S::f32s; N] {
-    assert!(end_of::<S>(N, first, stride) <= values.len());
+    assert!(N > 0 && end_of::<S>(N, first, stride) <= values.len());
+    // A closure, as `std::array::from_fn` takes one, is not always inlined.
     // SAFETY: all of them end where the last one does, or before.
-    std::array::from_fn(|index| unsafe { load::<S>(values.as_ptr().add(first + index * stride)) })
+    let at = |index: usize| unsafe { load::<S>(values.as_ptr().add(first + index * stride)) };
+    let mut vectors = [at(0); N];
+    for (index, vector) in vectors.iter_mut().enumerate().skip(1) {
+        *vector = at(index);
+    }
+    vectors
 }
 
 /// Writes vectors to `first`, `first + stride` and so on.

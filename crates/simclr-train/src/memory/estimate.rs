@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use simclr_kernels::Precision;
 use simclr_model::{Freeze, GradientCheckpointing, SimClrConfig};
 use simclr_optim::OptimizerConfig;
 
@@ -13,7 +14,7 @@ use crate::gradient_cache::largest_chunk;
 const PROCESS: u64 = 32 << 20;
 
 /// Buffers that lie idle between those in use take this part of them, or so many bytes if that is
-/// more, but no more than those in use.
+/// more, but no more than half of those in use.
 const IDLE_PART: u64 = 8;
 const LEAST_IDLE: u64 = 96 << 20;
 
@@ -112,7 +113,8 @@ impl MemoryEstimate {
         let frozen = Freeze::AfterBlock(4);
         let none = GradientCheckpointing::None;
         let evaluated = network.encoder.activation_memory(load.view, frozen, none)?;
-        let evaluated = with_idle(product(&[C::EVALUATION_BATCH, evaluated, size_of::<f32>()]));
+        let number = Precision::current()?.map_number_size();
+        let evaluated = with_idle(product(&[C::EVALUATION_BATCH, evaluated, number]));
         estimate.feature_maps = estimate.feature_maps.max(evaluated);
         let ahead = view_bytes(config.batch_size, C::VIEWS, load.view);
         let evaluated = view_bytes(C::EVALUATION_BATCH, 1, load.view);
@@ -135,7 +137,8 @@ impl MemoryEstimate {
         let encoder = &network.encoder;
         let images = largest_chunk(config.gradient_cache(), config.batch_size);
         let maps = encoder.activation_memory(view, config.freeze, checkpointing)?;
-        let maps = product(&[images, C::VIEWS, maps, size_of::<f32>()]);
+        let number = Precision::current()?.map_number_size();
+        let maps = product(&[images, C::VIEWS, maps, number]);
         let levels = network.projection_head.level_sizes(encoder.feature_size()?);
         let heads = product(&[images, C::VIEWS, levels.iter().sum(), size_of::<f32>()]);
         let mut views = view_bytes(config.batch_size, C::VIEWS, view);
@@ -232,7 +235,7 @@ fn view_bytes(images: usize, views: usize, (height, width): (usize, usize)) -> u
 }
 
 fn with_idle(maps: u64) -> u64 {
-    maps.saturating_add((maps / IDLE_PART).max(LEAST_IDLE.min(maps)))
+    maps.saturating_add((maps / IDLE_PART).max(LEAST_IDLE.min(maps / 2)))
 }
 
 fn product(numbers: &[usize]) -> u64 {

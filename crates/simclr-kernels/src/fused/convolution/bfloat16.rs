@@ -1,9 +1,9 @@
 //! Maps whose numbers are rounded to bfloat16, two in the place of one.
 
 use crate::fused::affine::scale_shift_relu;
-use crate::fused::chunks::chunks;
+use crate::fused::chunks::{chunks, staged_rows};
 use crate::memory::Buffer;
-use crate::simd::{BlockMut, SimdLevel, fill_blocks, fn_per_level, round_to_pairs, whole};
+use crate::simd::{BlockMut, Numbers, SimdLevel, fill_blocks, fn_per_level, round_to_pairs, whole};
 
 /// Scale and shift per channel, followed by ReLU, if there are any.
 type Factors<'a> = Option<(&'a [f32], &'a [f32])>;
@@ -11,14 +11,14 @@ type Factors<'a> = Option<(&'a [f32], &'a [f32])>;
 /// A whole map of so many channels, an even number.
 pub(super) fn round_map(
     level: SimdLevel,
-    x: &[f32],
+    x: Numbers<'_>,
     factors: Factors<'_>,
     channels: usize,
 ) -> Buffer {
     let chunks = chunks(x.len() / channels, channels);
     let places = channels / 2;
     let work = |chunk: usize, _: usize, mut target: BlockMut<'_>| {
-        let x = &x[chunks[chunk].start * channels..chunks[chunk].end * channels];
+        let x = x.slice(chunks[chunk].start * channels..chunks[chunk].end * channels);
         round_chunk(level, x, factors, channels, target.all_mut());
     };
     fill_blocks(places, &chunks, &whole(places), work).0
@@ -26,7 +26,7 @@ pub(super) fn round_map(
 
 fn_per_level! {
     fn round_chunk<'a>(
-        x: &'a [f32],
+        x: Numbers<'a>,
         factors: Factors<'a>,
         channels: usize,
         target: &'a mut [f32],
@@ -37,7 +37,23 @@ fn_per_level! {
 
 /// Some pixels.
 #[inline(always)]
-pub(super) fn round_pixels(x: &[f32], factors: Factors<'_>, channels: usize, target: &mut [f32]) {
+pub(super) fn round_pixels(
+    x: Numbers<'_>,
+    factors: Factors<'_>,
+    channels: usize,
+    target: &mut [f32],
+) {
+    let mut stage = Vec::new();
+    let size = staged_rows(channels) * channels;
+    for (group, target) in target.chunks_mut(size / 2).enumerate() {
+        let first = group * size;
+        let x = x.slice(first..first + 2 * target.len()).read(&mut stage);
+        round_numbers(x, factors, channels, target);
+    }
+}
+
+#[inline(always)]
+fn round_numbers(x: &[f32], factors: Factors<'_>, channels: usize, target: &mut [f32]) {
     let Some((scale, shift)) = factors else {
         return round_to_pairs(x.iter().copied(), target);
     };

@@ -6,7 +6,7 @@ use pulp::Simd;
 
 use crate::fused::affine::Affine;
 use crate::fused::stats::PartialStats;
-use crate::simd::{TileEpilogue, WIDEST, load, prefetch, store};
+use crate::simd::{Numbers, TileEpilogue, WIDEST, load, load_strided, store};
 
 /// What follows a product.
 #[derive(Debug, Clone, Copy)]
@@ -17,7 +17,7 @@ pub(super) enum Epilogue<'a> {
     /// `act(y scale + shift + residual)`.
     Affine(&'a Affine<'a>),
     /// `y + sum`, for a map `sum` with so many channels.
-    Add(&'a [f32], usize),
+    Add(Numbers<'a>, usize),
 }
 
 impl<'a> Epilogue<'a> {
@@ -165,7 +165,7 @@ impl PanelStats {
 
 /// Some channels of another map, of the rows from `first_row` on.
 pub(super) struct PanelRows<'a> {
-    map: &'a [f32],
+    map: Numbers<'a>,
     all_channels: usize,
     first_row: usize,
     channels: Range<usize>,
@@ -176,7 +176,7 @@ impl PanelRows<'_> {
     fn prefetch(&self, rows: &[usize]) {
         for row in rows {
             let at = (self.first_row + row) * self.all_channels + self.channels.start;
-            prefetch(&self.map[at..at + self.channels.len()]);
+            self.map.prefetch(at..at + self.channels.len());
         }
     }
 
@@ -202,11 +202,11 @@ impl PanelRows<'_> {
         let at = (self.first_row + row) * self.all_channels + self.channels.start + column;
         let left = self.channels.len().saturating_sub(column);
         if left >= S::F32_LANES {
-            return load::<S>(&self.map[at..]);
+            return self.map.load::<S>(at);
         }
         let mut some = [0.0; WIDEST];
         if left > 0 {
-            some[..left].copy_from_slice(&self.map[at..at + left]);
+            self.map.slice(at..at + left).copy_to(&mut some[..left]);
         }
         load::<S>(&some)
     }
@@ -266,7 +266,7 @@ impl<'a> PanelAffine<'a> {
 
 #[inline(always)]
 fn load_all<S: Simd, const VECTORS: usize>(values: &[f32]) -> [S::f32s; VECTORS] {
-    std::array::from_fn(|v| load::<S>(&values[v * S::F32_LANES..]))
+    load_strided::<S, VECTORS>(values, 0, S::F32_LANES)
 }
 
 #[inline(always)]

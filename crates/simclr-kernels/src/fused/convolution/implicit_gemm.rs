@@ -12,9 +12,11 @@ use super::strided_grid::StridedGrid;
 use super::weights::{Packed, Weights, column_groups};
 use crate::fused::affine::scale_shift_relu_row;
 use crate::fused::chunks::ranges;
+use crate::fused::map_buffer::MapBuffer;
 use crate::fused::stats::PartialStats;
-use crate::memory::Buffer;
-use crate::simd::{BlockMut, Operands, RowTable, Scratch, SimdLevel, fill_blocks, multiply};
+use crate::simd::{
+    BlockMut, Format, Numbers, Operands, RowTable, Scratch, SimdLevel, fill_map_blocks, multiply,
+};
 
 /// Pixels of a block: enough that a panel of weights is used often, once it is there.
 const BLOCK_PIXELS: usize = 512;
@@ -41,6 +43,7 @@ pub(super) struct Product<'a> {
     /// Numbers per tap.
     pub(super) run: usize,
     pub(super) target_size: (usize, usize),
+    pub(super) target_format: Format,
     pub(super) weights: Weights<'a>,
     pub(super) grids: Vec<StridedGrid>,
 }
@@ -50,7 +53,7 @@ thread_local! {
 }
 
 impl Product<'_> {
-    pub(super) fn run(&self, epilogue: Epilogue<'_>) -> (Buffer, Vec<PartialStats>) {
+    pub(super) fn run(&self, epilogue: Epilogue<'_>) -> (MapBuffer, Vec<PartialStats>) {
         let blocks = self.blocks();
         let columns = self.weights.columns();
         let width = self.operands.tile(self.level).columns;
@@ -77,7 +80,8 @@ impl Product<'_> {
                 epilogue,
             })
         };
-        fill_blocks(columns, &blocks, &groups, work)
+        let (map, partials) = fill_map_blocks(self.target_format, columns, &blocks, &groups, work);
+        (MapBuffer::new(self.target_format, map), partials)
     }
 
     /// Whether rows of the left operand lie one after the other.
@@ -88,8 +92,9 @@ impl Product<'_> {
 
     /// Whether rows of the left operand are read from the map itself, one after the other.
     fn reads_in_order(&self) -> bool {
-        let as_it_is = self.operands == Operands::Single && self.source.affine.is_none();
-        as_it_is && self.is_pointwise()
+        let is_paired = matches!(self.source.values, Numbers::Pairs(_));
+        let as_it_is = is_paired == (self.operands != Operands::Single);
+        as_it_is && self.source.affine.is_none() && self.is_pointwise()
     }
 
     /// Ranges of output pixels; whole images where several grids share the pixels.
@@ -192,17 +197,23 @@ impl<'t> Task<'t, '_> {
         let Input { values, affine } = product.source;
         let channels = product.source_channels;
         let pixels = self.first_pixel..self.first_pixel + self.block.rows();
-        let pixels = &values[pixels.start * channels..pixels.end * channels];
+        let pixels = values.slice(pixels.start * channels..pixels.end * channels);
         let own = own.room(product.operands.places(channels) * self.block.rows());
-        match (product.operands, affine) {
-            (Operands::Single, None) => return (values, 0),
-            (Operands::Single, Some((scale, shift))) => {
-                let targets = own.chunks_exact_mut(channels);
-                for (target, pixel) in targets.zip(pixels.chunks_exact(channels)) {
+        match (product.operands, values, affine) {
+            (Operands::Single, Numbers::Single(values), None) => return (values, 0),
+            (Operands::Pairs | Operands::Tiles(_), Numbers::Pairs(pairs), None) => {
+                return (pairs, 0);
+            }
+            (Operands::Single, _, None) => pixels.copy_to(own),
+            (Operands::Single, _, Some((scale, shift))) => {
+                let mut stage = Vec::new();
+                for (index, target) in own.chunks_exact_mut(channels).enumerate() {
+                    let pixel = index * channels..(index + 1) * channels;
+                    let pixel = pixels.slice(pixel).read(&mut stage);
                     scale_shift_relu_row(pixel, scale, shift, target);
                 }
             }
-            (Operands::Pairs | Operands::Tiles(_), factors) => {
+            (Operands::Pairs | Operands::Tiles(_), _, factors) => {
                 round_pixels(pixels, factors, channels, own)
             }
         }

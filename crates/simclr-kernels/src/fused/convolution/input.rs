@@ -5,19 +5,20 @@ use std::ops::Deref;
 use super::bfloat16::round_map;
 use crate::activation::Activation;
 use crate::fused::affine::Affine;
+use crate::fused::map_buffer::unpacked;
 use crate::memory::Buffer;
-use crate::simd::{Operands, SimdLevel};
+use crate::simd::{Format, Numbers, Operands, SimdLevel};
 
 /// What a convolution is applied to.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::fused) struct Input<'a> {
-    pub(super) values: &'a [f32],
+    pub(super) values: Numbers<'a>,
     /// Scale and shift per channel, if the input is `max(values scale + shift, 0)`.
     pub(super) affine: Option<(&'a [f32], &'a [f32])>,
 }
 
 impl<'a> Input<'a> {
-    pub(in crate::fused) fn plain(values: &'a [f32]) -> Self {
+    pub(in crate::fused) fn plain(values: Numbers<'a>) -> Self {
         Self {
             values,
             affine: None,
@@ -26,7 +27,7 @@ impl<'a> Input<'a> {
 
     /// `max(values scale + shift, 0)`, computed where it is needed.
     pub(in crate::fused) fn scale_shift_relu(
-        values: &'a [f32],
+        values: Numbers<'a>,
         scale: &'a [f32],
         shift: &'a [f32],
     ) -> Self {
@@ -43,18 +44,30 @@ impl<'a> Input<'a> {
         operands: Operands,
         channels: usize,
     ) -> Prepared<'a> {
-        match operands {
-            Operands::Single => self.computed(level),
-            Operands::Pairs | Operands::Tiles(_) => {
+        match (operands, self.as_pairs()) {
+            (Operands::Single, _) => self.computed(level),
+            (Operands::Pairs | Operands::Tiles(_), Some(pairs)) => Prepared::Borrowed(pairs),
+            (Operands::Pairs | Operands::Tiles(_), None) => {
                 Prepared::Computed(round_map(level, self.values, self.affine, channels))
             }
         }
     }
 
-    /// The input itself.
+    /// The pairs that it is, if it is.
+    pub(super) fn as_pairs(&self) -> Option<&'a [f32]> {
+        match (self.values, self.affine) {
+            (Numbers::Pairs(pairs), None) => Some(pairs),
+            _ => None,
+        }
+    }
+
+    /// The input itself, as f32.
     pub(super) fn computed(&self, level: SimdLevel) -> Prepared<'a> {
         let Some((scale, shift)) = self.affine else {
-            return Prepared::Borrowed(self.values);
+            return match self.values {
+                Numbers::Single(values) => Prepared::Borrowed(values),
+                pairs => Prepared::Computed(unpacked(level, pairs)),
+            };
         };
         let affine = Affine {
             scale,
@@ -62,7 +75,8 @@ impl<'a> Input<'a> {
             residual: None,
             activation: Activation::Relu,
         };
-        Prepared::Computed(affine.apply(level, self.values))
+        let computed = affine.apply(level, self.values, Format::Single);
+        Prepared::Computed(computed.into_single(level))
     }
 }
 

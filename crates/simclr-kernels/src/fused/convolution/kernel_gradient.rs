@@ -13,8 +13,8 @@ use crate::fused::affine::scale_shift_relu_row;
 use crate::fused::chunks::ranges;
 use crate::memory::{Buffer, gradient_buffer, zeros};
 use crate::simd::{
-    FilterTile, Operands, OuterProducts, Scratch, SimdLevel, add_outer_products, odd_lines, pair,
-    prefetch,
+    FilterTile, Format, Numbers, Operands, OuterProducts, Scratch, SimdLevel, add_outer_products,
+    interleave_rows, odd_lines, pair,
 };
 
 /// Pixels, or pairs of them, that are packed at a time: a panel of them stays in the first-level
@@ -43,7 +43,7 @@ pub(super) fn gradient(
     operands: Operands,
     grid: &StridedGrid,
     x: Input<'_>,
-    dy: &[f32],
+    dy: Numbers<'_>,
 ) -> Vec<f32> {
     let level = convolution.options.level;
     let plan = Plan {
@@ -129,7 +129,7 @@ struct Plan<'a> {
     operands: Operands,
     grid: &'a StridedGrid,
     x: Input<'a>,
-    dy: &'a [f32],
+    dy: Numbers<'a>,
     source_size: (usize, usize),
     channels: usize,
     run: usize,
@@ -288,7 +288,8 @@ impl Task<'_, '_> {
         let plan = self.plan;
         for pixel in pixels.clone() {
             let start = pixel * plan.outputs;
-            prefetch(&plan.dy[start + self.columns.start..start + self.columns.end]);
+            plan.dy
+                .prefetch(start + self.columns.start..start + self.columns.end);
         }
         let Some((tap, rows)) = self.piece.0.first() else {
             return;
@@ -296,45 +297,43 @@ impl Task<'_, '_> {
         let tap = plan.grid.tap(*tap);
         let start = |pixel| plan.run_start(plan.grid.position(pixel), tap);
         for start in pixels.filter_map(start) {
-            prefetch(&plan.x.values[start + rows.start..start + rows.end]);
+            plan.x.values.prefetch(start + rows.start..start + rows.end);
         }
     }
 
     /// `dy` of some pixels: `[panel, pixel or pair, column of the panel]`.
     #[inline(always)]
     fn pack_gradients<const WIDTH: usize>(&self, pixels: Range<usize>, packed: &mut [f32]) {
-        let operands = self.plan.operands;
+        let (operands, columns) = (self.plan.operands, &self.columns);
         let count = operands.places(pixels.len());
         let (packed, _) = packed.as_chunks_mut::<WIDTH>();
-        let of_pixel = |pixel: usize| {
+        let zeros = [0.0; TASK_COLUMNS];
+        let format = self.plan.dy.format();
+        let of_pixel = |pixel: usize, columns: Range<usize>| {
             let start = pixel * self.plan.outputs;
-            &self.plan.dy[start + self.columns.start..start + self.columns.end]
+            let numbers = start + columns.start..start + columns.end;
+            self.plan.dy.slice(numbers).places()
         };
         for (index, pixel) in pixels.clone().step_by(operands.numbers()).enumerate() {
-            let first = of_pixel(pixel);
-            let second = if pixel + 1 < pixels.end {
-                of_pixel(pixel + 1)
-            } else {
-                &[0.0; TASK_COLUMNS]
-            };
-            let (whole, rest) = first.as_chunks::<WIDTH>();
-            let (below, _) = second.as_chunks::<WIDTH>();
-            for (panel, (first, second)) in whole.iter().zip(below).enumerate() {
+            for (panel, start) in columns.clone().step_by(WIDTH).enumerate() {
+                let end = columns.end.min(start + WIDTH);
+                let first = of_pixel(pixel, start..end);
+                let second = if pixel + 1 < pixels.end {
+                    of_pixel(pixel + 1, start..end)
+                } else {
+                    &zeros[..first.len()]
+                };
                 let target = &mut packed[panel * count + index];
-                match operands {
-                    Operands::Single => *target = *first,
-                    Operands::Pairs | Operands::Tiles(_) => pair(first, second, target),
-                }
-            }
-            if !rest.is_empty() {
-                let target = &mut packed[whole.len() * count + index];
-                target[rest.len()..].fill(0.0);
-                let target = &mut target[..rest.len()];
-                match operands {
-                    Operands::Single => target.copy_from_slice(rest),
-                    Operands::Pairs | Operands::Tiles(_) => {
-                        pair(rest, &second[whole.len() * WIDTH..], target);
-                    }
+                if end - start == WIDTH {
+                    join(operands, format, [first, second], target);
+                } else {
+                    target[end - start..].fill(0.0);
+                    join(
+                        operands,
+                        format,
+                        [first, second],
+                        &mut target[..end - start],
+                    );
                 }
             }
         }
@@ -352,6 +351,7 @@ impl Task<'_, '_> {
         packed: &mut [f32],
     ) {
         let mut first = 0;
+        let mut stage = Vec::new();
         let positions = self.plan.grid.positions(pixels);
         for (tap, rows) in &self.piece.0 {
             let tap = self.plan.grid.tap(*tap);
@@ -363,7 +363,7 @@ impl Task<'_, '_> {
             );
             let targets = packed.chunks_exact_mut(stride);
             let targets = targets.map(|pixel| &mut pixel[first..first + rows.len()]);
-            self.pack_runs(starts, rows.clone(), targets);
+            self.pack_runs(starts, rows.clone(), &mut stage, targets);
             first += rows.len().next_multiple_of(tile_rows);
         }
     }
@@ -374,41 +374,74 @@ impl Task<'_, '_> {
         &self,
         starts: &[Option<usize>],
         rows: Range<usize>,
+        stage: &mut Vec<f32>,
         targets: impl Iterator<Item = &'p mut [f32]>,
     ) {
         match self.plan.operands {
             Operands::Single => {
                 for (start, target) in starts.iter().zip(targets) {
-                    self.copy_run(*start, rows.clone(), target);
+                    self.copy_run(*start, rows.clone(), stage, target);
                 }
             }
-            Operands::Pairs | Operands::Tiles(_) => {
-                let mut lines = [[0.0; TASK_ROWS]; 2];
-                for (pixels, target) in starts.chunks(2).zip(targets) {
-                    for (index, line) in lines.iter_mut().enumerate() {
-                        let start = pixels.get(index).copied().flatten();
-                        self.copy_run(start, rows.clone(), &mut line[..rows.len()]);
+            Operands::Pairs | Operands::Tiles(_) => match self.plan.x.as_pairs() {
+                Some(places) => {
+                    let zeros = [0.0; TASK_ROWS / 2];
+                    let of_pixel = |start: Option<usize>| match start {
+                        Some(start) => &places[(start + rows.start) / 2..][..rows.len() / 2],
+                        None => &zeros[..rows.len() / 2],
+                    };
+                    for (pixels, target) in starts.chunks(2).zip(targets) {
+                        let second = pixels.get(1).copied().flatten();
+                        interleave_rows(of_pixel(pixels[0]), of_pixel(second), target);
                     }
-                    pair(&lines[0], &lines[1], target);
                 }
-            }
+                None => {
+                    let mut lines = [[0.0; TASK_ROWS]; 2];
+                    for (pixels, target) in starts.chunks(2).zip(targets) {
+                        for (index, line) in lines.iter_mut().enumerate() {
+                            let start = pixels.get(index).copied().flatten();
+                            self.copy_run(start, rows.clone(), stage, &mut line[..rows.len()]);
+                        }
+                        pair(&lines[0], &lines[1], target);
+                    }
+                }
+            },
         }
     }
 
     /// Some numbers of a pixel's run, after scale, shift and ReLU if there are any. What is
     /// padding is zero.
     #[inline(always)]
-    fn copy_run(&self, start: Option<usize>, rows: Range<usize>, target: &mut [f32]) {
+    fn copy_run(
+        &self,
+        start: Option<usize>,
+        rows: Range<usize>,
+        stage: &mut Vec<f32>,
+        target: &mut [f32],
+    ) {
         let Input { values, affine } = self.plan.x;
         let Some(start) = start else {
             return target.fill(0.0);
         };
-        let source = &values[start + rows.start..start + rows.end];
+        let source = values.slice(start + rows.start..start + rows.end);
         match affine {
-            None => target.copy_from_slice(source),
+            None => source.copy_to(target),
             Some((scale, shift)) => {
-                scale_shift_relu_row(source, &scale[rows.clone()], &shift[rows], target);
+                let (scale, shift) = (&scale[rows.clone()], &shift[rows]);
+                scale_shift_relu_row(source.read(stage), scale, shift, target);
             }
+        }
+    }
+}
+
+/// What is multiplied of a pixel, or of a pair of them, whose numbers have a format.
+#[inline(always)]
+fn join(operands: Operands, format: Format, [first, second]: [&[f32]; 2], target: &mut [f32]) {
+    match (operands, format) {
+        (Operands::Single, format) => Numbers::new(format, first).copy_to(target),
+        (Operands::Pairs | Operands::Tiles(_), Format::Single) => pair(first, second, target),
+        (Operands::Pairs | Operands::Tiles(_), Format::Pairs) => {
+            interleave_rows(first, second, target);
         }
     }
 }

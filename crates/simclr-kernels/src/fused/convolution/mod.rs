@@ -20,10 +20,10 @@ mod winograd;
 
 use super::affine::Affine;
 use super::stats::PartialStats;
+use crate::fused::map_buffer::MapBuffer;
 use crate::geometry::Windows;
-use crate::memory::Buffer;
 use crate::operations::count_operations;
-use crate::simd::Operands;
+use crate::simd::{Format, Numbers, Operands};
 use epilogue::Epilogue;
 use implicit_gemm::Product;
 use strided_grid::StridedGrid;
@@ -34,7 +34,7 @@ pub(super) use sizes::Convolution;
 
 impl Convolution {
     /// `y[p, o] = Σ over k of columns[p, k] kernel[k, o]`.
-    pub(super) fn forward(&self, x: Input<'_>, kernel: &[f32]) -> Buffer {
+    pub(super) fn forward(&self, x: Input<'_>, kernel: &[f32]) -> MapBuffer {
         self.forward_with(x, kernel, Epilogue::Nothing).0
     }
 
@@ -44,7 +44,7 @@ impl Convolution {
         &self,
         x: Input<'_>,
         kernel: &[f32],
-    ) -> (Buffer, Vec<PartialStats>) {
+    ) -> (MapBuffer, Vec<PartialStats>) {
         self.forward_with(x, kernel, Epilogue::Stats)
     }
 
@@ -54,7 +54,7 @@ impl Convolution {
         x: Input<'_>,
         kernel: &[f32],
         affine: &Affine<'_>,
-    ) -> Buffer {
+    ) -> MapBuffer {
         self.forward_with(x, kernel, Epilogue::Affine(affine)).0
     }
 
@@ -63,7 +63,7 @@ impl Convolution {
         x: Input<'_>,
         kernel: &[f32],
         epilogue: Epilogue<'_>,
-    ) -> (Buffer, Vec<PartialStats>) {
+    ) -> (MapBuffer, Vec<PartialStats>) {
         count_operations(self.operations());
         if self.is_winograd() {
             return winograd::Product::forward(self, x, kernel).run(epilogue);
@@ -72,9 +72,8 @@ impl Convolution {
             let x = x.computed(self.options.level);
             let (padded, convolution) = small_input::padded(self, &x);
             let grid = StridedGrid::merged(&convolution.windows);
-            return convolution
-                .product(Input::plain(&padded), kernel, grid)
-                .run(epilogue);
+            let padded = Input::plain(Numbers::Single(&padded));
+            return convolution.product(padded, kernel, grid).run(epilogue);
         }
         let grid = StridedGrid::forward(&self.windows);
         self.product(x, kernel, grid).run(epilogue)
@@ -91,6 +90,7 @@ impl Convolution {
             source_channels: self.inputs,
             run: grid.merged_columns * self.inputs,
             target_size: (rows.output, columns.output),
+            target_format: self.output_format(),
             weights: Weights::forward(kernel, self.inputs, self.outputs),
             grids: vec![grid],
         }
@@ -101,14 +101,20 @@ impl Convolution {
     /// Each residue of a position modulo the stride sees taps of its own; for one residue
     /// the gradient is a convolution of `dy` with stride 1, so nothing is scattered.
     /// With `sum`, what is there of the gradient already, the result is the new sum.
-    pub(super) fn backward_input(&self, kernel: &[f32], dy: &[f32], sum: Option<&[f32]>) -> Buffer {
+    pub(super) fn backward_input(
+        &self,
+        kernel: &[f32],
+        dy: Numbers<'_>,
+        sum: Option<Numbers<'_>>,
+        format: Format,
+    ) -> MapBuffer {
         count_operations(self.operations());
         let epilogue = match sum {
             Some(sum) => Epilogue::Add(sum, self.inputs),
             None => Epilogue::Nothing,
         };
         if self.is_winograd() {
-            let product = winograd::Product::backward(self, kernel, dy);
+            let product = winograd::Product::backward(self, kernel, dy, format);
             return product.run(epilogue).0;
         }
         let Windows { rows, columns } = &self.windows;
@@ -121,6 +127,7 @@ impl Convolution {
             source_channels: self.outputs,
             run: self.outputs,
             target_size: (rows.input, columns.input),
+            target_format: format,
             weights: Weights::backward(kernel, self.inputs, self.outputs),
             grids: StridedGrid::backward(&self.windows),
         }
@@ -129,13 +136,13 @@ impl Convolution {
     }
 
     /// `dkernel[k, o] = Σ over p of columns[p, k] dy[p, o]`.
-    pub(super) fn backward_kernel(&self, x: Input<'_>, dy: &[f32]) -> Vec<f32> {
+    pub(super) fn backward_kernel(&self, x: Input<'_>, dy: Numbers<'_>) -> Vec<f32> {
         count_operations(self.operations());
         if small_input::is_small(self) {
             let x = x.computed(self.options.level);
             let (padded, convolution) = small_input::padded(self, &x);
             let grid = StridedGrid::merged(&convolution.windows);
-            let x = Input::plain(&padded);
+            let x = Input::plain(Numbers::Single(&padded));
             return kernel_gradient::gradient(&convolution, Operands::Single, &grid, x, dy);
         }
         let grid = StridedGrid::forward(&self.windows);

@@ -3,7 +3,7 @@
 use crate::convolution_method::ConvolutionMethod;
 use crate::geometry::{Span, Windows};
 use crate::options::ResolvedOptions;
-use crate::simd::Operands;
+use crate::simd::{Format, Operands};
 
 /// The sizes of a convolution, and the options that it runs with.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +25,15 @@ impl Convolution {
             self.options.operands
         } else {
             Operands::Single
+        }
+    }
+
+    /// The format of the result.
+    pub(super) fn output_format(&self) -> Format {
+        if self.outputs.is_multiple_of(2) {
+            self.options.maps
+        } else {
+            Format::Single
         }
     }
 

@@ -18,8 +18,8 @@ use super::strided_grid::StridedGrid;
 use crate::fused::chunks::ranges;
 use crate::memory::{Buffer, buffer, gradient_buffer};
 use crate::simd::{
-    BLOCK, OPERAND, Operands, PAIRS, SIDE, Scratch, TileUnit, fn_per_level, interleave, pair_rows,
-    transpose,
+    BLOCK, Numbers, OPERAND, Operands, PAIRS, SIDE, Scratch, TileUnit, fn_per_level, interleave,
+    pair_rows, transpose,
 };
 
 /// Steps of 32 pixels that are packed at a time. An operand's blocks of so many steps are 16 KiB:
@@ -48,7 +48,7 @@ pub(super) fn gradient(
     unit: TileUnit,
     grid: &StridedGrid,
     x: Input<'_>,
-    dy: &[f32],
+    dy: Numbers<'_>,
 ) -> Vec<f32> {
     let level = convolution.options.level;
     let (inputs, outputs) = (convolution.inputs, convolution.outputs);
@@ -153,23 +153,30 @@ struct Plan<'a> {
 }
 
 /// `dy` as left operands: `[chunk, block of outputs, step of the chunk]`.
-fn transposed(convolution: &Convolution, dy: &[f32]) -> Buffer {
+fn transposed(convolution: &Convolution, dy: Numbers<'_>) -> Buffer {
     let (level, outputs) = (convolution.options.level, convolution.outputs);
     let blocks = outputs.div_ceil(SIDE);
     let steps = convolution.output_pixels().div_ceil(SIDE);
     let mut operands = buffer(steps * blocks * OPERAND);
     operands
         .par_chunks_mut(CHUNK_STEPS * blocks * OPERAND)
-        .zip(dy.par_chunks(CHUNK * outputs))
-        .for_each(|(operands, dy)| transpose_chunk(level, dy, outputs, operands));
+        .enumerate()
+        .for_each(|(chunk, operands)| {
+            let first = chunk * CHUNK * outputs;
+            let dy = dy.slice(first..dy.len().min(first + CHUNK * outputs));
+            transpose_chunk(level, dy, outputs, operands);
+        });
     operands
 }
 
 fn_per_level! {
-    fn transpose_chunk<'a>(dy: &'a [f32], outputs: usize, operands: &'a mut [f32]) -> () {
+    fn transpose_chunk<'a>(dy: Numbers<'a>, outputs: usize, operands: &'a mut [f32]) -> () {
+        let mut stage = Vec::new();
         let steps = (dy.len() / outputs).div_ceil(SIDE);
         let (operands, _) = operands.as_chunks_mut::<OPERAND>();
-        for (step, pixels) in dy.chunks(SIDE * outputs).enumerate() {
+        for step in 0..steps {
+            let first = step * SIDE * outputs;
+            let pixels = dy.slice(first..dy.len().min(first + SIDE * outputs)).read(&mut stage);
             for (block, column) in (0..outputs).step_by(SIDE).enumerate() {
                 let columns = column..outputs.min(column + SIDE);
                 let mut lines = [[0.0; SIDE]; SIDE];

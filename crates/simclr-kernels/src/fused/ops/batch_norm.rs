@@ -11,10 +11,10 @@ use crate::batch_norm::BatchNormParameters;
 use crate::fused::affine::Affine;
 use crate::fused::affine_gradient::{AffineGradient, Gate};
 use crate::fused::map::{Gradient, Map, MapOp, SavedForBackward, TensorGradients, Values};
+use crate::fused::map_buffer::MapBuffer;
 use crate::fused::stats::{ChannelStats, stats};
 use crate::global_batch_norm::ranks_in_force;
-use crate::memory::Buffer;
-use crate::simd::SimdLevel;
+use crate::simd::{Numbers, SimdLevel};
 
 /// The factors of `y = act(x scale + shift)`, and where they come from.
 #[derive(Debug, Clone)]
@@ -111,9 +111,9 @@ impl Factors {
     pub(super) fn backward(
         &self,
         level: SimdLevel,
-        x: &[f32],
-        mut dy: Buffer,
-        gate: Gate<'_>,
+        x: Numbers<'_>,
+        mut dy: MapBuffer,
+        gate: Gate<Numbers<'_>>,
         required: Required,
     ) -> CandleResult<FactorGradients> {
         let channels = self.scale.len();
@@ -124,7 +124,7 @@ impl Factors {
             centre: &self.centre,
             gate,
         };
-        let (mut sums, mut weighted) = gradient.sums(level, &dy);
+        let (mut sums, mut weighted) = gradient.sums(level, dy.numbers());
         let (mut b, mut c) = (vec![0.0; channels], vec![0.0; channels]);
         // Of this rank's batch alone: the gradients of parameters are added up later.
         let mut packed: Vec<f32> = weighted.iter().map(|&w| w as f32).collect();
@@ -178,8 +178,8 @@ pub(super) enum Required {
 }
 
 pub(super) struct FactorGradients {
-    pub(super) dx: Option<Buffer>,
-    pub(super) dresidual: Option<Buffer>,
+    pub(super) dx: Option<MapBuffer>,
+    pub(super) dresidual: Option<MapBuffer>,
     pub(super) packed: Vec<f32>,
 }
 
@@ -197,7 +197,7 @@ struct AffineOp {
 impl MapOp for AffineOp {
     const NAME: &'static str = "batch-norm";
 
-    fn backward(&self, dy: Buffer, requires_grad: [bool; 3]) -> CandleResult<TensorGradients> {
+    fn backward(&self, dy: MapBuffer, requires_grad: [bool; 3]) -> CandleResult<TensorGradients> {
         let [input, parameters, residual] = requires_grad;
         let required = match (residual, input) {
             (true, _) => Required::InputAndResidual,
@@ -206,7 +206,7 @@ impl MapOp for AffineOp {
         };
         let (x, y) = (self.x.get()?, self.residual.as_ref());
         let y = y.map(|(y, _)| y.get()).transpose()?;
-        let backward = |gate: Gate<'_>| {
+        let backward = |gate: Gate<Numbers<'_>>| {
             x.lend(|x| self.factors.backward(self.dx.level, x, dy, gate, required))?
         };
         let gradients = match (self.activation, &y) {
@@ -231,7 +231,7 @@ fn apply(
     activation: Activation,
     residual: Option<&Map>,
 ) -> Result<Map> {
-    let compute = |residual: Option<&[f32]>| {
+    let compute = |residual: Option<Numbers<'_>>| {
         let affine = Affine {
             scale: &factors.scale,
             shift: &factors.shift,
@@ -239,7 +239,7 @@ fn apply(
             activation,
         };
         x.values
-            .lend(|x_values| affine.apply(x.options.level, x_values))
+            .lend(|x_values| affine.apply(x.options.level, x_values, x.format()))
     };
     let y = match residual {
         None => compute(None)?,

@@ -7,9 +7,9 @@ use simclr_collective::Collective;
 
 use crate::Result;
 use crate::fused::map::{Gradient, Map, MapOp, SavedForBackward, TensorGradients};
+use crate::fused::map_buffer::MapBuffer;
 use crate::global_batch_norm::{as_in_force, ranks_in_force};
 use crate::gradients::{backward, hand_over, is_last_pass};
-use crate::memory::Buffer;
 use crate::options::ResolvedOptions;
 
 /// The forward pass of the part, from its input.
@@ -30,7 +30,7 @@ struct Checkpoint {
 impl MapOp for Checkpoint {
     const NAME: &'static str = "checkpoint";
 
-    fn backward(&self, dy: Buffer, requires_grad: [bool; 3]) -> CandleResult<TensorGradients> {
+    fn backward(&self, dy: MapBuffer, requires_grad: [bool; 3]) -> CandleResult<TensorGradients> {
         if !is_last_pass() {
             return Err(CandleError::msg(
                 "gradient checkpointing needs simclr_kernels::backward",

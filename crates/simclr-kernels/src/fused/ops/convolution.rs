@@ -11,10 +11,10 @@ use crate::fused::affine::Affine;
 use crate::fused::affine_gradient::Gate;
 use crate::fused::convolution::{Convolution, Input};
 use crate::fused::map::{Gradient, Map, MapOp, SavedForBackward, TensorGradients, lend};
+use crate::fused::map_buffer::MapBuffer;
 use crate::fused::stats::ChannelStats;
 use crate::geometry::Windows;
-use crate::memory::Buffer;
-use crate::simd::Operands;
+use crate::simd::{Format, Numbers, Operands};
 use crate::{Error, Result};
 
 /// Convolution of a map.
@@ -29,19 +29,20 @@ struct Conv2d {
 impl MapOp for Conv2d {
     const NAME: &'static str = "conv2d";
 
-    fn backward(&self, dy: Buffer, requires_grad: [bool; 3]) -> CandleResult<TensorGradients> {
+    fn backward(&self, dy: MapBuffer, requires_grad: [bool; 3]) -> CandleResult<TensorGradients> {
         let sizes = &self.sizes;
         // First, because afterwards the input's memory may serve its gradient.
         let dkernel = if requires_grad[1] {
             let x = self.x.get()?;
-            Some(x.lend(|x| sizes.backward_kernel(Input::plain(x), &dy))?)
+            Some(x.lend(|x| sizes.backward_kernel(Input::plain(x), dy.numbers()))?)
         } else {
             None
         };
         if requires_grad[0] {
             let sum = self.dx.take_sum();
             let dx = lend(&self.kernel, |kernel| {
-                sizes.backward_input(kernel, &dy, sum.as_deref())
+                let sum = sum.as_ref().map(MapBuffer::numbers);
+                sizes.backward_input(kernel, dy.numbers(), sum, self.dx.format)
             })?;
             self.dx.add(dx);
         }
@@ -59,7 +60,7 @@ struct NormalizedConv2d {
 impl MapOp for NormalizedConv2d {
     const NAME: &'static str = "batch-norm-relu-conv2d";
 
-    fn backward(&self, dy: Buffer, requires_grad: [bool; 3]) -> CandleResult<TensorGradients> {
+    fn backward(&self, dy: MapBuffer, requires_grad: [bool; 3]) -> CandleResult<TensorGradients> {
         let Conv2d {
             sizes,
             x,
@@ -71,7 +72,7 @@ impl MapOp for NormalizedConv2d {
         let dkernel = if requires_grad[2] {
             Some(x.lend(|x| {
                 let input = Input::scale_shift_relu(x, &factors.scale, &factors.shift);
-                sizes.backward_kernel(input, &dy)
+                sizes.backward_kernel(input, dy.numbers())
             })?)
         } else {
             None
@@ -84,7 +85,9 @@ impl MapOp for NormalizedConv2d {
         } else {
             Required::Parameters
         };
-        let dnormalized = lend(kernel, |kernel| sizes.backward_input(kernel, &dy, None))?;
+        let dnormalized = lend(kernel, |kernel| {
+            sizes.backward_input(kernel, dy.numbers(), None, dx.format)
+        })?;
         drop(dy);
         let gradients =
             x.lend(|x| factors.backward(dx.level, x, dnormalized, Gate::Input, required))??;
@@ -105,6 +108,7 @@ fn prepare(x: &Map, kernel: &Tensor, windows: &Windows) -> Result<Conv2d> {
     if kernel.rank() == 2 {
         // A dense layer.
         options.operands = Operands::Single;
+        options.maps = Format::Single;
     }
     Ok(Conv2d {
         sizes: Convolution {
@@ -136,7 +140,7 @@ impl Conv2d {
         &self,
         x: Input<'_>,
         with_stats: bool,
-    ) -> CandleResult<(Buffer, Option<Arc<ChannelStats>>)> {
+    ) -> CandleResult<(MapBuffer, Option<Arc<ChannelStats>>)> {
         lend(&self.kernel, |kernel| {
             if !with_stats {
                 return (self.sizes.forward(x, kernel), None);
@@ -193,7 +197,7 @@ pub(crate) fn conv2d_affine(
 ) -> Result<Map> {
     let op = prepare(x, kernel, windows)?;
     let (scale, shift): (Vec<f32>, Vec<f32>) = (scale.to_vec1()?, shift.to_vec1()?);
-    let compute = |residual: Option<&[f32]>| {
+    let compute = |residual: Option<Numbers<'_>>| {
         let affine = Affine {
             scale: &scale,
             shift: &shift,

@@ -4,9 +4,10 @@ use candle_core::{Result as CandleResult, Tensor};
 
 use crate::Result;
 use crate::fused::map::{Gradient, Map, MapOp, SavedForBackward, TensorGradients};
+use crate::fused::map_buffer::MapBuffer;
 use crate::fused::pooling::{self, Pooling};
 use crate::geometry::{DivisorRule, Windows};
-use crate::memory::Buffer;
+use crate::simd::Format;
 
 /// The maximum of each window.
 struct MaxPool2d {
@@ -18,9 +19,9 @@ struct MaxPool2d {
 impl MapOp for MaxPool2d {
     const NAME: &'static str = "max-pool2d";
 
-    fn backward(&self, dy: Buffer, _: [bool; 3]) -> CandleResult<TensorGradients> {
+    fn backward(&self, dy: MapBuffer, _: [bool; 3]) -> CandleResult<TensorGradients> {
         let x = self.x.get()?;
-        let dx = x.lend(|x| self.pooling.max_backward(x, &dy))?;
+        let dx = x.lend(|x| self.pooling.max_backward(x, &dy, self.dx.format))?;
         self.dx.add(dx);
         Ok(TensorGradients::default())
     }
@@ -41,7 +42,9 @@ fn pooled(x: &Map, windows: &Windows) -> [usize; 4] {
 
 pub(crate) fn max_pool2d(x: &Map, windows: &Windows) -> Result<Map> {
     let pooling = pooling(x, windows);
-    let y = x.values.lend(|x| pooling.max_forward(x))?;
+    let y = x
+        .values
+        .lend(|values| pooling.max_forward(values, x.format()))?;
     let op = MaxPool2d {
         pooling,
         x: x.values.clone().into(),
@@ -60,8 +63,10 @@ struct AveragePool2d {
 impl MapOp for AveragePool2d {
     const NAME: &'static str = "average-pool2d";
 
-    fn backward(&self, dy: Buffer, _: [bool; 3]) -> CandleResult<TensorGradients> {
-        let dx = self.pooling.average_backward(&self.weights, &dy);
+    fn backward(&self, dy: MapBuffer, _: [bool; 3]) -> CandleResult<TensorGradients> {
+        let dx = self
+            .pooling
+            .average_backward(&self.weights, &dy, self.dx.format);
         self.dx.add(dx);
         Ok(TensorGradients::default())
     }
@@ -70,7 +75,9 @@ impl MapOp for AveragePool2d {
 pub(crate) fn average_pool2d(x: &Map, windows: &Windows, divisor: DivisorRule) -> Result<Map> {
     let pooling = pooling(x, windows);
     let weights = pooling.average_weights(divisor == DivisorRule::CountPadding);
-    let y = x.values.lend(|x| pooling.average_forward(x, &weights))?;
+    let y = x
+        .values
+        .lend(|values| pooling.average_forward(values, &weights, x.format()))?;
     let op = AveragePool2d {
         pooling,
         weights,
@@ -89,8 +96,10 @@ struct GlobalAveragePool {
 impl MapOp for GlobalAveragePool {
     const NAME: &'static str = "global-average-pool";
 
-    fn backward(&self, dy: Buffer, _: [bool; 3]) -> CandleResult<TensorGradients> {
-        let dx = pooling::global_average_backward(&dy, self.pixels, self.channels);
+    fn backward(&self, dy: MapBuffer, _: [bool; 3]) -> CandleResult<TensorGradients> {
+        let dy = dy.into_single(self.dx.level);
+        let format = self.dx.format;
+        let dx = pooling::global_average_backward(&dy, self.pixels, self.channels, format);
         self.dx.add(dx);
         Ok(TensorGradients::default())
     }
@@ -107,6 +116,6 @@ pub(crate) fn global_average_pool(x: &Map) -> Result<Tensor> {
         dx: x.gradient(),
     };
     let dims = [batch, 1, 1, channels];
-    x.result_of(op, &[], dims, y)?
+    x.result_of(op, &[], dims, MapBuffer::new(Format::Single, y))?
         .into_tensor((batch, channels))
 }

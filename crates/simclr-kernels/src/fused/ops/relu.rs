@@ -5,7 +5,7 @@ use candle_core::Result as CandleResult;
 use crate::Result;
 use crate::fused::elementwise;
 use crate::fused::map::{Gradient, Map, MapOp, SavedForBackward, TensorGradients};
-use crate::memory::Buffer;
+use crate::fused::map_buffer::MapBuffer;
 
 /// `max(x, 0)` with gradient 0 at 0.
 struct Relu {
@@ -16,7 +16,7 @@ struct Relu {
 impl MapOp for Relu {
     const NAME: &'static str = "relu";
 
-    fn backward(&self, dy: Buffer, _: [bool; 3]) -> CandleResult<TensorGradients> {
+    fn backward(&self, dy: MapBuffer, _: [bool; 3]) -> CandleResult<TensorGradients> {
         let x = self.x.get()?;
         self.dx
             .add(x.lend(|x| elementwise::relu_backward(self.dx.level, x, &dy))?);
@@ -27,7 +27,7 @@ impl MapOp for Relu {
 pub(crate) fn relu(x: &Map) -> Result<Map> {
     let y = x
         .values
-        .lend(|values| elementwise::relu(x.options.level, values))?;
+        .lend(|values| elementwise::relu(x.options.level, values, x.format()))?;
     let op = Relu {
         x: x.values.clone().into(),
         dx: x.gradient(),

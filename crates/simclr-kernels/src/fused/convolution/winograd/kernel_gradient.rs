@@ -12,8 +12,8 @@ use crate::fused::convolution::input::Input;
 use crate::fused::convolution::sizes::Convolution;
 use crate::memory::{Buffer, gradient_buffer, zeros};
 use crate::simd::{
-    FilterTile, Operands, OuterProducts, SimdLevel, add_outer_products, fn_per_level, load,
-    odd_lines, store, store_strided,
+    FilterTile, Numbers, Operands, OuterProducts, Pairs, SimdLevel, Vectors, add_outer_products,
+    fn_per_level, load, odd_lines, store, store_strided,
 };
 
 /// Tiles, or pairs of them, that are transformed at a time.
@@ -34,7 +34,7 @@ const TASKS: usize = 16;
 pub(in crate::fused::convolution) fn kernel_gradient(
     convolution: &Convolution,
     x: Input<'_>,
-    dy: &[f32],
+    dy: Numbers<'_>,
 ) -> Vec<f32> {
     match super::side(convolution) {
         2 => kernel_gradient_in_tiles::<4, 2>(convolution, x, dy),
@@ -45,7 +45,7 @@ pub(in crate::fused::convolution) fn kernel_gradient(
 fn kernel_gradient_in_tiles<const M: usize, const T: usize>(
     convolution: &Convolution,
     x: Input<'_>,
-    dy: &[f32],
+    dy: Numbers<'_>,
 ) -> Vec<f32>
 where
     Minimal: Transforms<M, T>,
@@ -169,7 +169,7 @@ struct Task<'a, const M: usize, const T: usize> {
     operands: Operands,
     grid: Tiles,
     x: Input<'a>,
-    dy: &'a [f32],
+    dy: Numbers<'a>,
     sizes: (usize, usize),
     tiles: Range<usize>,
     rows: Range<usize>,
@@ -297,15 +297,30 @@ where
         pixels: Window<T>,
         column: usize,
     ) -> transform::Square<S, M> {
-        let mut dy = [[simd.splat_f32s(0.0); T]; T];
-        for (row, line) in dy.iter_mut().enumerate() {
-            for (place, value) in line.iter_mut().enumerate() {
-                if let Some(pixel) = pixels.pixel(row, place) {
-                    let at = pixel * self.sizes.1 + self.columns.start + column;
-                    *value = load::<S>(&self.dy[at..]);
-                }
-            }
-        }
+        let at = |pixel: usize| pixel * self.sizes.1 + self.columns.start + column;
+        let dy = match self.dy {
+            Numbers::Single(dy) => window(simd, dy, pixels, at),
+            Numbers::Pairs(dy) => window(simd, Pairs(dy), pixels, at),
+        };
         Minimal::output_gradient(simd, dy)
     }
+}
+
+/// The vectors of a window's pixels, zeros outside of the map.
+#[inline(always)]
+fn window<S: Simd, const T: usize>(
+    simd: S,
+    numbers: impl Vectors,
+    pixels: Window<T>,
+    at: impl Fn(usize) -> usize,
+) -> transform::Square<S, T> {
+    let mut vectors = [[simd.splat_f32s(0.0); T]; T];
+    for (row, line) in vectors.iter_mut().enumerate() {
+        for (place, value) in line.iter_mut().enumerate() {
+            if let Some(pixel) = pixels.pixel(row, place) {
+                *value = numbers.vector::<S>(at(pixel));
+            }
+        }
+    }
+    vectors
 }

@@ -11,11 +11,12 @@ use crate::fused::convolution::epilogue::{Epilogue, PanelEpilogue};
 use crate::fused::convolution::input::Input;
 use crate::fused::convolution::sizes::Convolution;
 use crate::fused::convolution::weights::{Weights, column_groups};
+use crate::fused::map_buffer::MapBuffer;
 use crate::fused::stats::PartialStats;
 use crate::memory::Buffer;
 use crate::simd::{
-    BlockMut, Operands, RowTable, Scratch, SimdLevel, TileEpilogue, fill_blocks, fn_per_level,
-    load, load_strided, multiply, store_strided, whole,
+    BlockMut, Format, Numbers, Operands, RowTable, Scratch, SimdLevel, TileEpilogue, fill_blocks,
+    fill_map_blocks, fn_per_level, load, load_strided, multiply, store_strided, whole,
 };
 
 /// Transformed inputs of a block: what the second-level cache holds beside a panel.
@@ -32,6 +33,8 @@ pub(in crate::fused::convolution) struct Product<'a> {
     inputs: usize,
     outputs: usize,
     source: Input<'a>,
+    /// Of the result.
+    format: Format,
     weights: Weights<'a>,
     /// In which order the kernel's taps are met.
     taps: [usize; 9],
@@ -56,6 +59,7 @@ impl<'a> Product<'a> {
             inputs,
             outputs,
             source: x,
+            format: convolution.output_format(),
             weights: Weights::forward(kernel, inputs, outputs),
             taps: std::array::from_fn(|tap| tap),
         }
@@ -65,12 +69,14 @@ impl<'a> Product<'a> {
     pub(in crate::fused::convolution) fn backward(
         convolution: &Convolution,
         kernel: &'a [f32],
-        dy: &'a [f32],
+        dy: Numbers<'a>,
+        format: Format,
     ) -> Self {
         let (inputs, outputs) = (convolution.inputs, convolution.outputs);
         Self {
             inputs: outputs,
             outputs: inputs,
+            format,
             weights: Weights::backward(kernel, inputs, outputs),
             taps: std::array::from_fn(|tap| 8 - tap),
             ..Self::forward(convolution, Input::plain(dy), kernel)
@@ -80,7 +86,7 @@ impl<'a> Product<'a> {
     pub(in crate::fused::convolution) fn run(
         &self,
         epilogue: Epilogue<'_>,
-    ) -> (Buffer, Vec<PartialStats>) {
+    ) -> (MapBuffer, Vec<PartialStats>) {
         match self.tiles.side() {
             2 => self.run_tiles::<4, 2>(epilogue),
             _ => self.run_tiles::<6, 4>(epilogue),
@@ -90,7 +96,7 @@ impl<'a> Product<'a> {
     fn run_tiles<const M: usize, const T: usize>(
         &self,
         epilogue: Epilogue<'_>,
-    ) -> (Buffer, Vec<PartialStats>)
+    ) -> (MapBuffer, Vec<PartialStats>)
     where
         Minimal: Transforms<M, T>,
     {
@@ -106,7 +112,7 @@ impl<'a> Product<'a> {
             blocks.len(),
             LEAST_TASKS,
         );
-        fill_blocks(self.outputs, &pixels, &columns, |row, column, block| {
+        let work = |row: usize, column: usize, block: BlockMut<'_>| {
             let first_row = blocks[row].start;
             self.level.run(Task::<M, T> {
                 product: self,
@@ -118,7 +124,9 @@ impl<'a> Product<'a> {
                 block,
                 epilogue,
             })
-        })
+        };
+        let (map, partials) = fill_map_blocks(self.format, self.outputs, &pixels, &columns, work);
+        (MapBuffer::new(self.format, map), partials)
     }
 
     fn tiles_of_block(&self) -> usize {
@@ -339,6 +347,12 @@ where
         for tile in 0..self.tiles {
             let grid = &self.product.tiles;
             let pixels = grid.outputs(grid.place(self.first_tile + tile));
+            if tile + 1 < self.tiles {
+                self.prefetch(
+                    epilogue,
+                    &grid.outputs(grid.place(self.first_tile + tile + 1)),
+                );
+            }
             for column in (0..count).step_by(S::F32_LANES) {
                 let mut m = [[simd.splat_f32s(0.0); M]; M];
                 for (row, line) in m.iter_mut().enumerate() {
@@ -348,6 +362,18 @@ where
                 let y = Minimal::output(simd, m);
                 self.write_tile(simd, (start, column), epilogue, y, &pixels);
             }
+        }
+    }
+
+    /// Prefetches what the epilogue will read for a tile that lies inside of the map.
+    #[inline(always)]
+    fn prefetch(&self, epilogue: &PanelEpilogue<'_>, pixels: &Window<T>) {
+        for first in pixels.inside().into_iter().flatten() {
+            let mut rows = [first - self.first_pixel; T];
+            for (index, row) in rows.iter_mut().enumerate() {
+                *row += index;
+            }
+            epilogue.prefetch(&rows);
         }
     }
 
@@ -379,7 +405,8 @@ where
             epilogue.tile(simd, column, all, rows.as_flattened());
             for (vectors, rows) in vectors.iter().zip(rows) {
                 let vectors = vectors.as_flattened();
-                self.block.store_rows::<S>(rows[0], start + column, vectors);
+                self.block
+                    .store_rows(simd, rows[0], start + column, vectors);
             }
             return;
         }
@@ -388,7 +415,7 @@ where
                 if let Some(pixel) = pixels.pixel(row, index) {
                     let row = pixel - self.first_pixel;
                     epilogue.tile(simd, column, std::slice::from_mut(vector), &[row]);
-                    self.block.store_rows::<S>(row, start + column, vector);
+                    self.block.store_rows(simd, row, start + column, vector);
                 }
             }
         }

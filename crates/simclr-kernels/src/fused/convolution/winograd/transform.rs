@@ -7,7 +7,7 @@ use pulp::Simd;
 use super::six;
 use super::tiles::Window;
 use crate::fused::convolution::input::Input;
-use crate::simd::{Operands, load, load_strided, pair_vectors, store_strided};
+use crate::simd::{Numbers, Operands, Pairs, Vectors, load, pair_vectors, store_strided};
 
 /// One number of as many channels as fit.
 pub(super) type Square<S, const N: usize> = [[<S as Simd>::f32s; N]; N];
@@ -261,10 +261,13 @@ pub(super) fn inputs_of_tile<S: Simd, const M: usize, const T: usize>(
         channels,
         places,
     };
-    // Most tiles lie inside of the map, and need not ask at each pixel.
-    match (window.inside(), next.inside()) {
-        (Some(tile), Some(next)) => inputs.transform::<S, _, M, T>(simd, [&tile, &next], target),
-        _ => inputs.transform::<S, _, M, T>(simd, [window, next], target),
+    match source.0.values {
+        Numbers::Single(numbers) => {
+            inputs.transform_windows::<S, _, M, T>(simd, numbers, [window, next], target);
+        }
+        Numbers::Pairs(pairs) => {
+            inputs.transform_windows::<S, _, M, T>(simd, Pairs(pairs), [window, next], target);
+        }
     }
 }
 
@@ -279,9 +282,29 @@ struct TileInputs<'a> {
 
 impl TileInputs<'_> {
     #[inline(always)]
-    fn transform<S: Simd, P: Pixels<M>, const M: usize, const T: usize>(
+    fn transform_windows<S: Simd, V: Vectors, const M: usize, const T: usize>(
         &self,
         simd: S,
+        numbers: V,
+        [window, next]: [&Window<M>; 2],
+        target: &mut [f32],
+    ) where
+        Minimal: Transforms<M, T>,
+    {
+        // Most tiles lie inside of the map, and need not ask at each pixel.
+        match (window.inside(), next.inside()) {
+            (Some(window), Some(next)) => {
+                self.transform::<S, V, _, M, T>(simd, numbers, [&window, &next], target);
+            }
+            _ => self.transform::<S, V, _, M, T>(simd, numbers, [window, next], target),
+        }
+    }
+
+    #[inline(always)]
+    fn transform<S: Simd, V: Vectors, P: Pixels<M>, const M: usize, const T: usize>(
+        &self,
+        simd: S,
+        numbers: V,
         [tile, next]: [&P; 2],
         target: &mut [f32],
     ) where
@@ -289,9 +312,9 @@ impl TileInputs<'_> {
     {
         let step = S::F32_LANES + self.next;
         for (index, channel) in self.channels.clone().step_by(step).enumerate() {
-            let mut v = Minimal::input(simd, tile.load(simd, self.source, channel));
+            let mut v = Minimal::input(simd, tile.load(simd, numbers, self.source, channel));
             if self.is_paired {
-                let next = next.load(simd, self.source, channel + self.next);
+                let next = next.load(simd, numbers, self.source, channel + self.next);
                 v = paired(simd, v, Minimal::input(simd, next));
             }
             let first = self.places.first + index * S::F32_LANES;
@@ -304,17 +327,28 @@ impl TileInputs<'_> {
 trait Pixels<const M: usize> {
     /// Some channels of each, through the affine map and ReLU if there are; zeros outside of the
     /// map.
-    fn load<S: Simd>(&self, simd: S, source: (Input<'_>, usize), channel: usize) -> Square<S, M>;
+    fn load<S: Simd, V: Vectors>(
+        &self,
+        simd: S,
+        numbers: V,
+        source: (Input<'_>, usize),
+        channel: usize,
+    ) -> Square<S, M>;
 }
 
 /// The first pixels of rows that lie inside.
 impl<const M: usize> Pixels<M> for [usize; M] {
     #[inline(always)]
-    fn load<S: Simd>(&self, simd: S, source: (Input<'_>, usize), channel: usize) -> Square<S, M> {
-        let (input, channels) = source;
+    fn load<S: Simd, V: Vectors>(
+        &self,
+        simd: S,
+        numbers: V,
+        (input, channels): (Input<'_>, usize),
+        channel: usize,
+    ) -> Square<S, M> {
         let mut d = [[simd.splat_f32s(0.0); M]; M];
         for (line, first) in d.iter_mut().zip(self) {
-            *line = load_strided::<S, M>(input.values, first * channels + channel, channels);
+            *line = numbers.vectors::<S, M>(first * channels + channel, channels);
         }
         if let Some((scales, shifts)) = input.affine {
             let (scale, shift) = (load::<S>(&scales[channel..]), load::<S>(&shifts[channel..]));
@@ -328,13 +362,18 @@ impl<const M: usize> Pixels<M> for [usize; M] {
 
 impl<const M: usize> Pixels<M> for Window<M> {
     #[inline(always)]
-    fn load<S: Simd>(&self, simd: S, source: (Input<'_>, usize), channel: usize) -> Square<S, M> {
-        let (input, channels) = source;
+    fn load<S: Simd, V: Vectors>(
+        &self,
+        simd: S,
+        numbers: V,
+        (input, channels): (Input<'_>, usize),
+        channel: usize,
+    ) -> Square<S, M> {
         let mut d = [[simd.splat_f32s(0.0); M]; M];
         for (row, line) in d.iter_mut().enumerate() {
             for (column, value) in line.iter_mut().enumerate() {
                 if let Some(pixel) = self.pixel(row, column) {
-                    *value = load::<S>(&input.values[pixel * channels + channel..]);
+                    *value = numbers.vector::<S>(pixel * channels + channel);
                     if let Some((scales, shifts)) = input.affine {
                         let scale = load::<S>(&scales[channel..]);
                         let shift = load::<S>(&shifts[channel..]);
