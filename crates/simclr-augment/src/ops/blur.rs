@@ -201,7 +201,10 @@ fn weigh<'r, const CLIP: bool>(
                 sums[lane] += (before[lane] + after[lane]) * weight;
             }
         }
-        *chunk = sums.map(finish);
+        // `array::map` would not be inlined here, and not be compiled for the level.
+        for (target, sum) in chunk.iter_mut().zip(sums) {
+            *target = finish(sum);
+        }
     }
     for (index, target) in (whole..).zip(rest) {
         let mut sum = row(0)[index] * middle;

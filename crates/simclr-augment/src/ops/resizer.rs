@@ -3,7 +3,7 @@
 use crate::crop_box::CropBox;
 use crate::error::Result;
 use crate::image::{CHANNELS, ImageBuffer, value_count};
-use crate::ops::color::planes::{BLOCK, Planes};
+use crate::ops::color::planes::{BLOCK, LANES, Planes};
 use crate::ops::crop::check_inside;
 use crate::ops::taps::{Resampling, Taps};
 use crate::sample::Sample;
@@ -83,7 +83,7 @@ impl<'a, S: Sample> Resizer<'a, S> {
 
     pub(crate) fn scratch(&self) -> Scratch {
         let source_stride = (self.crop_box.width + MARGIN).next_multiple_of(CACHE_LINE);
-        let stride = self.columns.len().next_multiple_of(CACHE_LINE);
+        let stride = self.columns.len().next_multiple_of(LANES);
         Scratch {
             groups: self.columns.chunks(GROUP).map(group).collect(),
             narrow: self.columns.iter().all(Taps::is_narrow),
@@ -156,16 +156,16 @@ impl<'a, S: Sample> Resizer<'a, S> {
         for (channel, plane) in planes.begin(count).into_iter().enumerate() {
             let row = |k: usize| {
                 let place = self.source_row(taps, k) % CACHED_ROWS * CHANNELS + channel;
-                &resized[place * scratch.stride + column..][..count]
+                &resized[place * scratch.stride + column..][..plane.len()]
             };
             if taps.is_narrow() {
                 let (a, b) = (row(0), row(1));
-                for i in 0..count {
+                for i in 0..plane.len() {
                     plane[i] = a[i] * wa + b[i] * wb;
                 }
             } else {
                 let (a, b, c, d) = (row(0), row(1), row(2), row(3));
-                for i in 0..count {
+                for i in 0..plane.len() {
                     plane[i] = (a[i] * wa + b[i] * wb) + (c[i] * wc + d[i] * wd);
                 }
             }

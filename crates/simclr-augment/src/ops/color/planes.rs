@@ -32,6 +32,9 @@ pub(crate) const LUMA: [f32; CHANNELS] = [0.2989, 0.587, 0.114];
 /// Pixels that are handled at a time: three planes of them stay in the first cache.
 pub(crate) const BLOCK: usize = 256;
 
+/// Pixels that loops go on by at a time; what is left they would take one by one.
+pub(crate) const LANES: usize = 64;
+
 /// A block of at most [`BLOCK`] pixels as one array per channel.
 #[repr(align(64))]
 pub(crate) struct Planes {
@@ -47,13 +50,18 @@ impl Planes {
         }
     }
 
-    /// The planes, to be filled with `count` (at most [`BLOCK`]) pixels.
+    /// The planes, to be filled with `count` (at most [`BLOCK`]) pixels, and with anything behind
+    /// them.
     #[inline(always)]
     pub(crate) fn begin(&mut self, count: usize) -> [&mut [f32]; CHANNELS] {
         self.count = count.min(BLOCK);
-        let count = self.count;
+        let padded = self.count.next_multiple_of(LANES);
         let [red, green, blue] = &mut self.values;
-        [&mut red[..count], &mut green[..count], &mut blue[..count]]
+        [
+            &mut red[..padded],
+            &mut green[..padded],
+            &mut blue[..padded],
+        ]
     }
 
     /// Takes pixels in.
@@ -148,8 +156,8 @@ impl Planes {
         constants: [f32; CHANNELS],
         operation: impl Fn(f32, f32) -> f32,
     ) {
-        for (plane, constant) in self.values.iter_mut().zip(constants) {
-            for value in &mut plane[..self.count] {
+        for (plane, constant) in self.begin(self.count).into_iter().zip(constants) {
+            for value in plane {
                 *value = clip_if::<CLIP>(operation(*value, constant));
             }
         }
