@@ -1,5 +1,7 @@
 //! The marker segments of a file.
 
+use memchr::memmem;
+
 use crate::assemble::{Decoded, RowHandler, assemble};
 use crate::baseline;
 use crate::bits::Entropy;
@@ -78,13 +80,16 @@ pub fn dimensions(bytes: &[u8]) -> Result<(usize, usize)> {
     }
 }
 
+/// The end marker.
+const END: [u8; 2] = [0xFF, 0xD9];
+
 /// Whether the end marker of a JPEG file follows its first scan. [`decode`] does not need it:
 /// it refuses truncated files.
 pub fn is_complete(bytes: &[u8]) -> bool {
     let mut position = 2;
     while let Some((marker, content)) = next_marker(bytes, position) {
         match (marker, segment(bytes, content)) {
-            (0xDA, _) => return bytes[content..].windows(2).any(|pair| pair == [0xFF, 0xD9]),
+            (0xDA, _) => return memmem::find(&bytes[content..], &END).is_some(),
             (0x01 | 0xD0..=0xD8, _) => position = content,
             (_, Ok(segment)) => position = content + 2 + segment.len(),
             _ => return false,

@@ -127,9 +127,12 @@ fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<DecodedImage, String>
     let format = format_of(content)?;
     let decode = || {
         let image = (format.decode)(bytes, options)?;
+        if !options.apply_orientation {
+            return Ok(image);
+        }
         match (format.orientation)(content) {
-            Some(orientation) if options.apply_orientation => turned(image, orientation),
-            _ => Ok(image),
+            Some(orientation) => turned(image, orientation),
+            None => Ok(image),
         }
     };
     hold_memory(|| catch_panic(decode))
