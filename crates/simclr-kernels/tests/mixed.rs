@@ -3,15 +3,14 @@
 
 mod support;
 
-use candle_core::{DType, Tensor, Var};
+use candle_core::{DType, Tensor};
 use rayon::ThreadPoolBuilder;
 use simclr_kernels::{
-    Activation, BFloat16Kernel, Backend, BatchNormParameters, BatchStats, Conv2dConfig,
-    ConvolutionMethod, DivisorRule, FeatureMap, KernelOptions, Padding, Precision, Result,
-    SimdLevel,
+    Activation, Backend, BatchNormParameters, BatchStats, Conv2dConfig, ConvolutionMethod,
+    DivisorRule, FeatureMap, KernelOptions, Padding, Precision, Result,
 };
 use simclr_testkit::Tolerance;
-use support::{flat, values};
+use support::{flat, options_of, values};
 
 const EPSILON: f64 = 1e-5;
 
@@ -23,38 +22,13 @@ const ROUNDED: Tolerance = Tolerance::relative_l2(6e-3);
 /// 0.077.
 const GATED: Tolerance = Tolerance::relative_l2(8e-2);
 
-/// Every kernel at every level of this processor, in mixed precision.
 fn all_options() -> Vec<KernelOptions> {
-    let kernels = [
-        BFloat16Kernel::Amx,
-        BFloat16Kernel::Avx512Bf16,
-        BFloat16Kernel::Portable,
-    ];
-    let of_level = |level| {
-        kernels.map(|kernel| {
-            KernelOptions::default()
-                .with_simd_level(level)
-                .with_bfloat16_kernel(kernel)
-                .with_precision(Precision::Mixed)
-        })
-    };
-    let all = SimdLevel::available().into_iter().flat_map(of_level);
-    all.filter(|options| options.validate().is_ok()).collect()
+    options_of(Precision::Mixed)
 }
 
 /// The output and the gradients of all inputs.
 fn results(inputs: &[Tensor], op: impl Fn(&[Tensor]) -> Result<Tensor>) -> Vec<Vec<f32>> {
-    let variables: Vec<Var> = inputs
-        .iter()
-        .map(|x| Var::from_tensor(x).unwrap())
-        .collect();
-    let tracked: Vec<Tensor> = variables.iter().map(|v| v.as_tensor().clone()).collect();
-    let y = op(&tracked).unwrap();
-    let loss = (&y * values("dy", y.dims())).unwrap().sum_all().unwrap();
-    let gradients = simclr_kernels::backward(&loss).unwrap();
-    let mut results = vec![flat(&y)];
-    results.extend(tracked.iter().map(|x| flat(gradients.get(x).unwrap())));
-    results
+    support::run(inputs, |shape| values("dy", shape), op)
 }
 
 /// Mixed precision against single precision, with everything that this processor has.

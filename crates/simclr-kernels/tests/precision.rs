@@ -6,20 +6,14 @@ mod support;
 use candle_core::{Tensor, Var};
 use simclr_kernels::{
     BFloat16Kernel, Backend, BatchNormParameters, Conv2dConfig, ConvolutionMethod, FeatureMap,
-    KernelOptions, Precision, Result, SimdLevel,
+    KernelOptions, Precision, SimdLevel,
 };
 use simclr_testkit::Tolerance;
-use support::{FORMS, flat, values};
+use support::{FORMS, KERNELS, flat, options_of, run, values};
 
 /// Two orders of magnitude above the rounding of the factors, which is 2⁻⁹ of each, divided
 /// by the square root of the number of terms.
 const ROUNDED: Tolerance = Tolerance::relative_l2(4e-3);
-
-const KERNELS: [BFloat16Kernel; 3] = [
-    BFloat16Kernel::Amx,
-    BFloat16Kernel::Avx512Bf16,
-    BFloat16Kernel::Portable,
-];
 
 fn options(level: SimdLevel, kernel: BFloat16Kernel) -> KernelOptions {
     KernelOptions::default()
@@ -30,9 +24,7 @@ fn options(level: SimdLevel, kernel: BFloat16Kernel) -> KernelOptions {
 
 /// All that multiplies bfloat16 numbers on this processor.
 fn all_options() -> Vec<KernelOptions> {
-    let levels = SimdLevel::available().into_iter();
-    let all = levels.flat_map(|level| KERNELS.map(|kernel| options(level, kernel)));
-    all.filter(|options| options.validate().is_ok()).collect()
+    options_of(Precision::BFloat16)
 }
 
 fn name_of(options: KernelOptions) -> String {
@@ -47,25 +39,6 @@ fn name_of(options: KernelOptions) -> String {
 fn coarse(name: &str, shape: &[usize]) -> Tensor {
     let steps = (values(name, shape) * 64.0).unwrap().round().unwrap();
     (steps / 64.0).unwrap()
-}
-
-/// The output and the gradients of the inputs, whose own gradient is `dy`.
-fn run(
-    inputs: &[Tensor],
-    dy: impl Fn(&[usize]) -> Tensor,
-    op: impl Fn(&[Tensor]) -> Result<Tensor>,
-) -> Vec<Vec<f32>> {
-    let variables: Vec<Var> = inputs
-        .iter()
-        .map(|x| Var::from_tensor(x).unwrap())
-        .collect();
-    let tracked: Vec<Tensor> = variables.iter().map(|v| v.as_tensor().clone()).collect();
-    let y = op(&tracked).unwrap();
-    let loss = (&y * dy(y.dims())).unwrap().sum_all().unwrap();
-    let gradients = loss.backward().unwrap();
-    let mut results = vec![flat(&y)];
-    results.extend(tracked.iter().map(|x| flat(gradients.get(x).unwrap())));
-    results
 }
 
 fn compare(name: &str, tolerance: Tolerance, results: &[Vec<f32>], references: &[Vec<f32>]) {

@@ -2,7 +2,7 @@
 #![allow(dead_code)]
 
 use candle_core::{Device, Tensor, Var};
-use simclr_kernels::{Backend, Result};
+use simclr_kernels::{BFloat16Kernel, Backend, KernelOptions, Precision, Result, SimdLevel};
 use simclr_testkit::{Tolerance, check_gradients, formula_values};
 
 /// f32 forward passes limit a central difference to about three digits.
@@ -18,6 +18,45 @@ pub(crate) fn values(name: &str, shape: &[usize]) -> Tensor {
 
 pub(crate) fn flat(tensor: &Tensor) -> Vec<f32> {
     tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+pub(crate) const KERNELS: [BFloat16Kernel; 3] = [
+    BFloat16Kernel::Amx,
+    BFloat16Kernel::Avx512Bf16,
+    BFloat16Kernel::Portable,
+];
+
+/// Every level of this processor with everything that multiplies bfloat16 numbers there.
+pub(crate) fn options_of(precision: Precision) -> Vec<KernelOptions> {
+    let of_level = |level| {
+        KERNELS.map(|kernel| {
+            KernelOptions::default()
+                .with_simd_level(level)
+                .with_bfloat16_kernel(kernel)
+                .with_precision(precision)
+        })
+    };
+    let all = SimdLevel::available().into_iter().flat_map(of_level);
+    all.filter(|options| options.validate().is_ok()).collect()
+}
+
+/// The output and the gradients of the inputs, whose own gradient is `dy`.
+pub(crate) fn run(
+    inputs: &[Tensor],
+    dy: impl Fn(&[usize]) -> Tensor,
+    op: impl Fn(&[Tensor]) -> Result<Tensor>,
+) -> Vec<Vec<f32>> {
+    let variables: Vec<Var> = inputs
+        .iter()
+        .map(|x| Var::from_tensor(x).unwrap())
+        .collect();
+    let tracked: Vec<Tensor> = variables.iter().map(|v| v.as_tensor().clone()).collect();
+    let y = op(&tracked).unwrap();
+    let loss = (&y * dy(y.dims())).unwrap().sum_all().unwrap();
+    let gradients = simclr_kernels::backward(&loss).unwrap();
+    let mut results = vec![flat(&y)];
+    results.extend(tracked.iter().map(|x| flat(gradients.get(x).unwrap())));
+    results
 }
 
 /// Outputs and gradients of both forms.
