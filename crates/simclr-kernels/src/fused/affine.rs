@@ -3,9 +3,7 @@
 use super::chunks::{chunks, staged_rows};
 use super::map_buffer::MapBuffer;
 use crate::activation::Activation;
-use crate::simd::{
-    BlockMut, Format, Numbers, SimdLevel, fill_map_blocks, fn_per_level, round_to_pairs, whole,
-};
+use crate::simd::{BlockMut, Format, Numbers, SimdLevel, fn_per_level, round_to_pairs, whole};
 
 /// `y = act(x scale + shift + residual)`, a scale and a shift per channel.
 #[derive(Debug, Clone, Copy)]
@@ -23,8 +21,7 @@ impl Affine<'_> {
         let work = |chunk: usize, _: usize, block: BlockMut<'_>| {
             apply_to_rows(level, self, x, rows[chunk].start, block);
         };
-        let (y, _) = fill_map_blocks(format, channels, &rows, &whole(channels), work);
-        MapBuffer::new(format, y)
+        MapBuffer::fill(format, channels, &rows, &whole(channels), work).0
     }
 
     pub(super) fn floor(&self) -> f32 {

@@ -6,7 +6,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::chunks::{SHORT_SUM, chunk_len, move_into, staged_rows};
-use super::map_buffer::{MapBuffer, chunk_places};
+use super::map_buffer::MapBuffer;
 use crate::simd::{Format, Numbers, SimdLevel, fill_beside, fn_per_level, round_to_pairs};
 
 /// What the gradient of `act(x scale + shift + residual)` is computed from: of whole maps, or of
@@ -65,7 +65,7 @@ impl AffineGradient<'_> {
     pub(super) fn input(&self, level: SimdLevel, factors: [&[f32]; 3], dy: &mut MapBuffer) {
         let (channels, format) = (self.channels(), dy.format());
         dy.places_mut()
-            .par_chunks_mut(chunk_places(format, channels))
+            .par_chunks_mut(format.places(chunk_len(channels)))
             .enumerate()
             .for_each(|(chunk, dy)| {
                 let first = chunk * chunk_len(channels);
@@ -81,7 +81,7 @@ impl AffineGradient<'_> {
         dy: &mut MapBuffer,
     ) -> MapBuffer {
         let (channels, format) = (self.channels(), dy.format());
-        let size = chunk_places(format, channels);
+        let size = format.places(chunk_len(channels));
         let dx = fill_beside(dy.places_mut(), size, |chunk, dy, dx| {
             let first = chunk * chunk_len(channels);
             input_and_residual_chunk(level, self, factors, first, format, dy, dx);

@@ -5,9 +5,7 @@ use rayon::prelude::*;
 
 use super::chunks::{chunk_len, chunks, staged_rows};
 use super::map_buffer::MapBuffer;
-use crate::simd::{
-    BlockMut, Format, Numbers, SimdLevel, fill_map_blocks, fn_per_level, round_to_pairs, whole,
-};
+use crate::simd::{BlockMut, Format, Numbers, SimdLevel, fn_per_level, round_to_pairs, whole};
 
 /// Elements that are taken for one row: whole pairs.
 const ROW: usize = 2;
@@ -42,8 +40,7 @@ fn map(
             function,
         });
     };
-    let (mapped, _) = fill_map_blocks(format, row, &rows, &whole(row), work);
-    MapBuffer::new(format, mapped)
+    MapBuffer::fill(format, row, &rows, &whole(row), work).0
 }
 
 struct MapChunk<'a, F> {

@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 
-use super::chunks::{chunk_len, chunks};
+use super::chunks::chunks;
 use crate::memory::{self, Buffer};
 use crate::simd::{
-    BlockMut, Format, Numbers, SimdLevel, fill_blocks, fn_per_level, round_to_pairs, unpack, whole,
+    BlockMut, Format, Numbers, SimdLevel, fill_blocks, fill_map_blocks, fn_per_level,
+    round_to_pairs, unpack, whole,
 };
 
 /// The numbers of a whole map, or of its gradient.
@@ -18,6 +19,18 @@ pub(crate) struct MapBuffer {
 impl MapBuffer {
     pub(super) fn new(format: Format, places: Buffer) -> Self {
         Self { format, places }
+    }
+
+    /// A map of so many columns whose blocks are written in parallel, see [`fill_map_blocks`].
+    pub(super) fn fill<R: Send>(
+        format: Format,
+        columns: usize,
+        row_blocks: &[Range<usize>],
+        column_blocks: &[Range<usize>],
+        work: impl Fn(usize, usize, BlockMut<'_>) -> R + Sync,
+    ) -> (Self, Vec<R>) {
+        let (places, results) = fill_map_blocks(format, columns, row_blocks, column_blocks, work);
+        (Self { format, places }, results)
     }
 
     /// Those numbers, rounded if the format asks for it.
@@ -90,9 +103,4 @@ fn_per_level! {
     fn unpack_chunk<'a>(pairs: &'a [f32], numbers: &'a mut [f32]) -> () {
         unpack(pairs, numbers);
     }
-}
-
-/// The places of a chunk of so many channels.
-pub(super) fn chunk_places(format: Format, channels: usize) -> usize {
-    format.places(chunk_len(channels))
 }

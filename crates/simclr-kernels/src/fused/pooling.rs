@@ -6,9 +6,7 @@ use super::chunks::ranges;
 use super::map_buffer::MapBuffer;
 use crate::geometry::{Span, Windows};
 use crate::memory::{Buffer, zeros};
-use crate::simd::{
-    BlockMut, Format, Numbers, SimdLevel, fill_map_blocks, fn_per_level, round_to_pairs, whole,
-};
+use crate::simd::{BlockMut, Format, Numbers, SimdLevel, fn_per_level, round_to_pairs, whole};
 
 /// The sizes of a pooling op.
 #[derive(Debug, Clone, Copy)]
@@ -112,8 +110,7 @@ impl Pooling {
             let (image, oh) = (index / rows, index % rows);
             work(x.slice(image * input..(image + 1) * input), oh, y);
         };
-        let (y, _) = fill_map_blocks(format, row, &blocks, &whole(row), compute);
-        MapBuffer::new(format, y)
+        MapBuffer::fill(format, row, &blocks, &whole(row), compute).0
     }
 
     /// Computes each image of the input's gradient.
@@ -125,8 +122,7 @@ impl Pooling {
     ) -> MapBuffer {
         let size = self.input_image();
         let compute = |image: usize, _: usize, dx: BlockMut<'_>| work(image, dx);
-        let (dx, _) = fill_map_blocks(format, size, &ranges(images, 1), &whole(size), compute);
-        MapBuffer::new(format, dx)
+        MapBuffer::fill(format, size, &ranges(images, 1), &whole(size), compute).0
     }
 
     /// The rows of the input that an output row sees, as f32, and where they begin.
@@ -374,6 +370,5 @@ pub(super) fn global_average_backward(
             target.copy_from_slice(&pixel);
         }
     };
-    let (dx, _) = fill_map_blocks(format, image, &images, &whole(image), work);
-    MapBuffer::new(format, dx)
+    MapBuffer::fill(format, image, &images, &whole(image), work).0
 }

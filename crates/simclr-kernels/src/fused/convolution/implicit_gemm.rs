@@ -14,9 +14,7 @@ use crate::fused::affine::scale_shift_relu_row;
 use crate::fused::chunks::ranges;
 use crate::fused::map_buffer::MapBuffer;
 use crate::fused::stats::PartialStats;
-use crate::simd::{
-    BlockMut, Format, Numbers, Operands, RowTable, Scratch, SimdLevel, fill_map_blocks, multiply,
-};
+use crate::simd::{BlockMut, Format, Numbers, Operands, RowTable, Scratch, SimdLevel, multiply};
 
 /// Pixels of a block: enough that a panel of weights is used often, once it is there.
 const BLOCK_PIXELS: usize = 512;
@@ -80,8 +78,7 @@ impl Product<'_> {
                 epilogue,
             })
         };
-        let (map, partials) = fill_map_blocks(self.target_format, columns, &blocks, &groups, work);
-        (MapBuffer::new(self.target_format, map), partials)
+        MapBuffer::fill(self.target_format, columns, &blocks, &groups, work)
     }
 
     /// Whether rows of the left operand lie one after the other.

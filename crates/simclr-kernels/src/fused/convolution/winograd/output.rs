@@ -16,7 +16,7 @@ use crate::fused::stats::PartialStats;
 use crate::memory::Buffer;
 use crate::simd::{
     BlockMut, Format, Numbers, Operands, RowTable, Scratch, SimdLevel, TileEpilogue, fill_blocks,
-    fill_map_blocks, fn_per_level, load, load_strided, multiply, store_strided, whole,
+    fn_per_level, load, load_strided, multiply, store_strided, whole,
 };
 
 /// Transformed inputs of a block: what the second-level cache holds beside a panel.
@@ -125,8 +125,7 @@ impl<'a> Product<'a> {
                 epilogue,
             })
         };
-        let (map, partials) = fill_map_blocks(self.format, self.outputs, &pixels, &columns, work);
-        (MapBuffer::new(self.format, map), partials)
+        MapBuffer::fill(self.format, self.outputs, &pixels, &columns, work)
     }
 
     fn tiles_of_block(&self) -> usize {
@@ -344,14 +343,13 @@ where
     ) {
         let count = width.min(self.block.columns() - start);
         let stride = stride(self.tiles * width);
+        let grid = self.product.tiles;
+        let mut next = grid.outputs(grid.place(self.first_tile));
         for tile in 0..self.tiles {
-            let grid = &self.product.tiles;
-            let pixels = grid.outputs(grid.place(self.first_tile + tile));
+            let pixels = next;
             if tile + 1 < self.tiles {
-                self.prefetch(
-                    epilogue,
-                    &grid.outputs(grid.place(self.first_tile + tile + 1)),
-                );
+                next = grid.outputs(grid.place(self.first_tile + tile + 1));
+                self.prefetch(epilogue, &next);
             }
             for column in (0..count).step_by(S::F32_LANES) {
                 let mut m = [[simd.splat_f32s(0.0); M]; M];
