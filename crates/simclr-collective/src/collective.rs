@@ -109,23 +109,39 @@ impl dyn Collective + '_ {
     /// # Errors
     /// If not every rank takes part.
     pub fn all_reduce<T: Pod + AddAssign>(&self, values: &mut [T]) -> Result<()> {
-        let size = self.size();
-        if size == 1 || values.is_empty() {
+        let mut sums = values.to_vec();
+        self.all_reduce_in(&mut sums, &mut Vec::new())?;
+        values.copy_from_slice(&sums);
+        Ok(())
+    }
+
+    /// [`all_reduce`](Self::all_reduce) for those who call it again and again: `received` is
+    /// working memory, which grows to the length of `values` and is overwritten. New memory for
+    /// every sum costs more than adding up.
+    ///
+    /// # Errors
+    /// If not every rank takes part.
+    pub fn all_reduce_in<T: Pod + AddAssign>(
+        &self,
+        values: &mut Vec<T>,
+        received: &mut Vec<T>,
+    ) -> Result<()> {
+        let (size, len) = (self.size(), values.len());
+        if size == 1 || len == 0 {
             return Ok(());
         }
-        let part = values.len().div_ceil(size);
-        let mut padded = vec![T::zeroed(); part * size];
-        padded[..values.len()].copy_from_slice(values);
-        let mut received = vec![T::zeroed(); part * size];
-        self.all_to_all_bytes(cast_slice(&padded), cast_slice_mut(&mut received))?;
+        let part = len.div_ceil(size);
+        values.resize(part * size, T::zeroed());
+        received.resize(part * size, T::zeroed());
+        self.all_to_all_bytes(cast_slice(values), cast_slice_mut(received))?;
         let (sum, others) = received.split_at_mut(part);
         for other in others.chunks_exact(part) {
             for (sum, &term) in sum.iter_mut().zip(other) {
                 *sum += term;
             }
         }
-        self.all_gather_bytes(cast_slice(sum), cast_slice_mut(&mut padded))?;
-        values.copy_from_slice(&padded[..values.len()]);
+        self.all_gather_bytes(cast_slice(sum), cast_slice_mut(values))?;
+        values.truncate(len);
         Ok(())
     }
 

@@ -39,6 +39,22 @@ fn bytes_of_different_lengths_are_gathered_whole() {
 }
 
 #[test]
+fn working_memory_of_other_sums_does_not_count() {
+    let sums = run_threads(3, |ranks| {
+        let mut received = Vec::new();
+        [1003, 4, 0, 7, 500].map(|len: u32| {
+            let own = 1 + ranks.rank() as u32;
+            let mut values: Vec<u32> = (0..len).map(|i| own * (i + len)).collect();
+            ranks.all_reduce_in(&mut values, &mut received).unwrap();
+            let expected: Vec<u32> = (0..len).map(|i| (1 + 2 + 3) * (i + len)).collect();
+            assert_eq!(values, expected);
+            values.len()
+        })
+    });
+    assert_eq!(sums, [[1003, 4, 0, 7, 500]; 3]);
+}
+
+#[test]
 fn sums_are_formed_in_rank_order_to_the_bit() {
     // Added up in another order, these give other numbers.
     let term = |rank: usize, i: usize| (0.1 + i as f32 * 0.7).powi(rank as i32 * 3 - 4) * 1e3;

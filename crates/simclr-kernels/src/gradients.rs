@@ -68,8 +68,8 @@ pub fn backward(loss: &Tensor) -> Result<GradStore> {
 
 /// [`backward`] for those who use gradients while the pass goes on: what an op of this crate
 /// computes of a variable's gradient goes to `parts` at once, as (variable, part), and is not in
-/// the result. A variable that several ops use has several parts. If nobody receives them, they
-/// are dropped.
+/// the result. A variable that several ops use has several parts; nobody else uses their memory. If
+/// nobody receives them, they are dropped.
 ///
 /// # Errors
 /// As [`backward`].

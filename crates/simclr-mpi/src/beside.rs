@@ -1,15 +1,22 @@
 //! The processes of the world, for a second thread of each.
 
+use std::thread;
+use std::time::Duration;
+
 use mpi::Tag;
-use mpi::point_to_point::send_receive_into_with_tags;
+use mpi::request::{Request, Scope, scope};
 use mpi::topology::SimpleCommunicator;
-use mpi::traits::Communicator;
+use mpi::traits::{Communicator, Destination, Source};
 use simclr_collective::{Collective, Result, check_all_gather, check_all_to_all, check_root};
 
 use crate::chunks::LONGEST;
 
 /// What tells these messages from others.
 const TAG: Tag = 1;
+
+/// How long a message is left alone between two looks at it. MPI waits by looking without a pause, on
+/// a core that another thread computes with.
+const PAUSE: Duration = Duration::from_micros(50);
 
 /// Operations made of messages from one rank to another, which MPI keeps apart from the
 /// collective operations of the world. It may be called while another thread is in one of those.
@@ -27,6 +34,14 @@ pub(crate) fn end_all(rank: usize, message: &str) {
     SimpleCommunicator::world().abort(1);
 }
 
+/// Waits until a message has gone or come.
+fn wait<'a, D: ?Sized, S: Scope<'a>>(mut request: Request<'a, D, S>) {
+    while let Err(pending) = request.test() {
+        thread::sleep(PAUSE);
+        request = pending;
+    }
+}
+
 impl Beside {
     /// Sends to the rank `distance` behind this one, and receives as much from the one as far
     /// before it.
@@ -37,7 +52,12 @@ impl Beside {
         let (to, from) = (at(to), at(from));
         let pieces = sent.chunks(LONGEST).zip(received.chunks_mut(LONGEST));
         for (sent, received) in pieces {
-            send_receive_into_with_tags(sent, &to, TAG, received, &from, TAG);
+            scope(|scope| {
+                let receiving = from.immediate_receive_into_with_tag(scope, received, TAG);
+                let sending = to.immediate_send_with_tag(scope, sent, TAG);
+                wait(receiving);
+                wait(sending);
+            });
         }
     }
 

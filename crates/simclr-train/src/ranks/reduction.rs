@@ -1,12 +1,13 @@
 //! Means and sums over ranks within a step.
 
+use std::cell::RefCell;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
-use candle_core::Tensor;
 use candle_core::backprop::GradStore;
+use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Tensor};
 use simclr_collective::Collective;
 use simclr_kernels::backward_sending;
 use simclr_model::SimClr;
@@ -93,37 +94,85 @@ fn sum_parts(
     has_failed: &AtomicBool,
 ) -> Result<Vec<(Tensor, Tensor)>> {
     let mut sums = Vec::new();
-    let (mut bucket, mut values) = (Vec::new(), Vec::new());
+    let mut bucket = Bucket::default();
     for (variable, part) in parts {
-        values.extend(part.flatten_all()?.to_vec1::<f32>()?);
-        bucket.push(variable);
-        if values.len() >= BUCKET {
-            sum_bucket(ranks, &mut bucket, &mut values, &mut sums)?;
+        bucket.push(variable, part)?;
+        if bucket.values.len() >= BUCKET {
+            bucket.sum(ranks, &mut sums)?;
         }
     }
     // The other ranks wait for a last bucket that this one will not have: the error ends them.
     if !has_failed.load(Ordering::Acquire) {
-        sum_bucket(ranks, &mut bucket, &mut values, &mut sums)?;
+        bucket.sum(ranks, &mut sums)?;
     }
     Ok(sums)
 }
 
-/// Adds up and empties a bucket with numbers of these variables.
-fn sum_bucket(
-    ranks: &dyn Collective,
-    variables: &mut Vec<Tensor>,
-    values: &mut Vec<f32>,
-    sums: &mut Vec<(Tensor, Tensor)>,
-) -> Result<()> {
-    ranks.all_reduce(values)?;
-    let mut rest = values.as_slice();
-    for variable in variables.drain(..) {
-        let sum = rest.split_off(..variable.elem_count()).unwrap_or_default();
-        let sum = Tensor::from_slice(sum, variable.shape(), variable.device())?;
-        sums.push((variable, sum));
+/// Parts that go from rank to rank at once. Its memory serves the next ones.
+#[derive(Default)]
+struct Bucket {
+    parts: Vec<(Tensor, Tensor)>,
+    /// The numbers of `parts`, one after the other.
+    values: Vec<f32>,
+    received: Vec<f32>,
+}
+
+impl Bucket {
+    fn push(&mut self, variable: Tensor, part: Tensor) -> Result<()> {
+        if is_in_place(&part) {
+            part.inplace_op1(&Access(RefCell::new(|numbers: &mut [f32]| {
+                self.values.extend_from_slice(numbers);
+            })))?;
+        } else {
+            self.values.extend(part.flatten_all()?.to_vec1::<f32>()?);
+        }
+        self.parts.push((variable, part));
+        Ok(())
     }
-    values.clear();
-    Ok(())
+
+    /// Adds up the parts over all ranks, moves them to `sums`, and leaves the bucket empty.
+    fn sum(&mut self, ranks: &dyn Collective, sums: &mut Vec<(Tensor, Tensor)>) -> Result<()> {
+        ranks.all_reduce_in(&mut self.values, &mut self.received)?;
+        let mut rest = self.values.as_slice();
+        for (variable, part) in self.parts.drain(..) {
+            let sum = rest.split_off(..part.elem_count()).unwrap_or_default();
+            let part = if is_in_place(&part) {
+                part.inplace_op1(&Access(RefCell::new(|numbers: &mut [f32]| {
+                    numbers.copy_from_slice(sum);
+                })))?;
+                part
+            } else {
+                Tensor::from_slice(sum, part.shape(), part.device())?
+            };
+            sums.push((variable, part));
+        }
+        self.values.clear();
+        Ok(())
+    }
+}
+
+/// Whether [`Access`] gives the numbers of a tensor.
+fn is_in_place(tensor: &Tensor) -> bool {
+    tensor.device().is_cpu() && tensor.dtype() == DType::F32 && tensor.is_contiguous()
+}
+
+/// Calls a function with the numbers of a tensor: f32 on the CPU, one after the other.
+struct Access<F>(RefCell<F>);
+
+impl<F: FnMut(&mut [f32])> InplaceOp1 for Access<F> {
+    fn name(&self) -> &'static str {
+        "sum over ranks"
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
+        match (storage, layout.contiguous_offsets()) {
+            (CpuStorage::F32(values), Some((start, end))) => {
+                (self.0.borrow_mut())(&mut values[start..end]);
+                Ok(())
+            }
+            _ => candle_core::bail!("{}: expected contiguous f32 numbers", self.name()),
+        }
+    }
 }
 
 /// Replaces the moving statistics of batch norms by their means over all ranks.
