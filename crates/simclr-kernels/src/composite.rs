@@ -4,15 +4,70 @@
 //! gradient), its ReLU (gradient 1 at zero) and its batch norm (unbiased moving variance) are
 //! not among them. Means, variances and averages of half types are computed in f32.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 use crate::Result;
 use crate::activation::Activation;
 use crate::batch_norm::{BatchNormParameters, BatchStats, widened};
 use crate::geometry::{DivisorRule, Span, Windows};
 use crate::global_batch_norm::{mean_over_ranks, ranks_in_force};
+use crate::precision::Precision;
 
-pub(crate) fn conv2d(x: &Tensor, kernel: &Tensor, windows: &Windows) -> Result<Tensor> {
+/// A feature map in the composite form.
+#[derive(Debug, Clone)]
+pub(crate) struct Map {
+    /// In mixed precision bf16, where the map is a result of an op.
+    pub(crate) numbers: Tensor,
+    /// The type of the tensors that it comes from and becomes.
+    pub(crate) dtype: DType,
+    /// Of maps of f32 tensors; others are computed in the type that they have.
+    precision: Precision,
+}
+
+impl Map {
+    /// The map that a tensor is.
+    pub(crate) fn new(tensor: &Tensor) -> Result<Self> {
+        let dtype = tensor.dtype();
+        let precision = match dtype {
+            DType::F32 => Precision::in_force()?,
+            _ => Precision::Single,
+        };
+        let numbers = tensor.clone();
+        Ok(Self {
+            numbers,
+            dtype,
+            precision,
+        })
+    }
+
+    /// A map of other numbers.
+    pub(crate) fn with(&self, numbers: Tensor) -> Self {
+        Self { numbers, ..*self }
+    }
+
+    /// The map as a tensor of the type that it comes from.
+    pub(crate) fn tensor(&self) -> Result<Tensor> {
+        Ok(self.numbers.to_dtype(self.dtype)?)
+    }
+
+    /// Convolution, with the factors and results that the precision stands for.
+    pub(crate) fn conv2d(&self, kernel: &Tensor, windows: &Windows) -> Result<Self> {
+        let (inputs, outputs) = (kernel.dim(2)?, kernel.dim(3)?);
+        let factors = match self.precision.has_bfloat16_factors(inputs, outputs) {
+            true => DType::BF16,
+            false => self.dtype,
+        };
+        let result = match self.precision.has_bfloat16_results(outputs) {
+            true => DType::BF16,
+            false => self.dtype,
+        };
+        let (x, kernel) = (self.numbers.to_dtype(factors)?, kernel.to_dtype(factors)?);
+        Ok(self.with(conv2d(&x, &kernel, windows, result)?))
+    }
+}
+
+/// Convolution of factors of one type, with a result of the given one.
+fn conv2d(x: &Tensor, kernel: &Tensor, windows: &Windows, result: DType) -> Result<Tensor> {
     let (inputs, outputs) = (kernel.dim(2)?, kernel.dim(3)?);
     let padded = pad_with_zeros(x, windows)?;
     let taps = taps(&padded, windows)?;
@@ -23,11 +78,22 @@ pub(crate) fn conv2d(x: &Tensor, kernel: &Tensor, windows: &Windows) -> Result<T
     };
     let (n, h, w, depth) = columns.dims4()?;
     let kernel = kernel.reshape((taps.len() * inputs, outputs))?;
-    let y = columns
-        .contiguous()?
-        .reshape((n * h * w, depth))?
-        .matmul(&kernel)?;
+    let columns = columns.contiguous()?.reshape((n * h * w, depth))?;
+    let y = product(&columns, &kernel, result)?;
     Ok(y.reshape((n, h, w, outputs))?)
+}
+
+/// The matrix product of factors of one type, with a result of the given one.
+fn product(x: &Tensor, y: &Tensor, result: DType) -> Result<Tensor> {
+    // On the CPU candle multiplies no bf16. As f32 these are the same factors, and sums are f32
+    // everywhere.
+    let product = match x.dtype() {
+        DType::BF16 if x.device().is_cpu() || result != DType::BF16 => {
+            widened(x)?.matmul(&widened(y)?)?
+        }
+        _ => x.matmul(y)?,
+    };
+    Ok(product.to_dtype(result)?)
 }
 
 /// The output, and the statistics of the channels.
@@ -166,7 +232,7 @@ pub(crate) fn global_average_pool(x: &Tensor) -> Result<Tensor> {
 }
 
 pub(crate) fn dense(x: &Tensor, kernel: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    let y = x.matmul(kernel)?;
+    let y = product(x, kernel, x.dtype())?;
     match bias {
         Some(bias) => Ok(y.broadcast_add(bias)?),
         None => Ok(y),

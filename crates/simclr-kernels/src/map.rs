@@ -37,12 +37,13 @@ pub struct FeatureMap(Form);
 #[derive(Debug, Clone)]
 enum Form {
     Fused(fused::Map),
-    Composite(Tensor),
+    Composite(composite::Map),
 }
 
-fn not_fused(x: &Tensor) -> Error {
+fn not_fused(map: &composite::Map) -> Error {
     let expected = "all maps in the fused form, f32 on the CPU";
-    Error::shape("feature map", expected, (x.dtype(), x.device().location()))
+    let found = (map.dtype, map.numbers.device().location());
+    Error::shape("feature map", expected, found)
 }
 
 impl FeatureMap {
@@ -63,7 +64,7 @@ impl FeatureMap {
         Ok(Self(if backend.is_fused(OP, x)? {
             Form::Fused(fused::Map::of_tensor(x, [n, h, w, c])?)
         } else {
-            Form::Composite(x.clone())
+            Form::Composite(composite::Map::new(x)?)
         }))
     }
 
@@ -71,7 +72,7 @@ impl FeatureMap {
     pub fn dtype(&self) -> DType {
         match &self.0 {
             Form::Fused(_) => DType::F32,
-            Form::Composite(tensor) => tensor.dtype(),
+            Form::Composite(map) => map.dtype,
         }
     }
 
@@ -79,7 +80,7 @@ impl FeatureMap {
     pub fn dims(&self) -> [usize; 4] {
         match &self.0 {
             Form::Fused(map) => map.dims,
-            Form::Composite(tensor) => match *tensor.dims() {
+            Form::Composite(map) => match *map.numbers.dims() {
                 [n, h, w, c] => [n, h, w, c],
                 _ => [0; 4],
             },
@@ -104,7 +105,7 @@ impl FeatureMap {
                 let [n, h, w, c] = map.dims;
                 map.into_tensor((n, h, w, c))
             }
-            Form::Composite(tensor) => Ok(tensor),
+            Form::Composite(map) => map.tensor(),
         }
     }
 
@@ -113,7 +114,7 @@ impl FeatureMap {
     pub fn detach(&self) -> Self {
         Self(match &self.0 {
             Form::Fused(map) => Form::Fused(map.detach()),
-            Form::Composite(tensor) => Form::Composite(tensor.detach()),
+            Form::Composite(map) => Form::Composite(map.with(map.numbers.detach())),
         })
     }
 
@@ -121,7 +122,7 @@ impl FeatureMap {
     pub fn is_tracked(&self) -> bool {
         match &self.0 {
             Form::Fused(map) => map.graph_node().track_op(),
-            Form::Composite(tensor) => tensor.track_op(),
+            Form::Composite(map) => map.numbers.track_op(),
         }
     }
 
@@ -144,13 +145,13 @@ impl FeatureMap {
 
     fn convolve(&self, kernel: &Tensor, config: Conv2dConfig, with_stats: bool) -> Result<Self> {
         let windows = self.convolution_windows("conv2d", kernel, config)?;
-        self.apply(
-            |map| fused::conv2d(map, kernel, &windows, with_stats),
-            |x| composite::conv2d(x, kernel, &windows),
-        )
+        Ok(Self(match &self.0 {
+            Form::Fused(map) => Form::Fused(fused::conv2d(map, kernel, &windows, with_stats)?),
+            Form::Composite(map) => Form::Composite(map.conv2d(kernel, &windows)?),
+        }))
     }
 
-    /// Applies an op in the map's form.
+    /// Applies an op that keeps the type of a map's numbers in the map's form.
     fn apply(
         &self,
         fused: impl FnOnce(&fused::Map) -> Result<fused::Map>,
@@ -158,7 +159,7 @@ impl FeatureMap {
     ) -> Result<Self> {
         Ok(Self(match &self.0 {
             Form::Fused(map) => Form::Fused(fused(map)?),
-            Form::Composite(x) => Form::Composite(composite(x)?),
+            Form::Composite(map) => Form::Composite(map.with(composite(&map.numbers)?)),
         }))
     }
 
@@ -191,11 +192,11 @@ impl FeatureMap {
                 let (y, stats) = fused::batch_norm_training(map, norm, activation, residual)?;
                 Ok((Self(Form::Fused(y)), stats.to_tensors()?))
             }
-            Form::Composite(x) => {
+            Form::Composite(map) => {
                 let residual = residual.map(Self::tensor).transpose()?;
-                let residual = residual.as_ref();
+                let (x, residual) = (&map.numbers, residual.as_ref());
                 let (y, stats) = composite::batch_norm_training(x, norm, activation, residual)?;
-                Ok((Self(Form::Composite(y)), stats))
+                Ok((Self(Form::Composite(map.with(y))), stats))
             }
         }
     }
@@ -380,21 +381,21 @@ impl FeatureMap {
     pub fn global_average_pool(&self) -> Result<Tensor> {
         match &self.0 {
             Form::Fused(map) => fused::global_average_pool(map),
-            Form::Composite(x) => composite::global_average_pool(x),
+            Form::Composite(map) => composite::global_average_pool(&map.tensor()?),
         }
     }
 
     fn into_fused(self) -> Result<fused::Map> {
         match self.0 {
             Form::Fused(map) => Ok(map),
-            Form::Composite(x) => Err(not_fused(&x)),
+            Form::Composite(map) => Err(not_fused(&map)),
         }
     }
 
     fn fused(&self) -> Result<&fused::Map> {
         match &self.0 {
             Form::Fused(map) => Ok(map),
-            Form::Composite(x) => Err(not_fused(x)),
+            Form::Composite(map) => Err(not_fused(map)),
         }
     }
 

@@ -6,7 +6,7 @@ use crate::Result;
 use crate::bfloat16_kernel::{BFLOAT16_KERNEL, BFloat16Kernel, warn_if_slow};
 use crate::convolution_method::{ConvolutionMethod, METHOD};
 use crate::precision::{PRECISION, Precision};
-use crate::simd::{Format, Operands, SIMD_LEVEL, SimdLevel};
+use crate::simd::{Operands, SIMD_LEVEL, SimdLevel};
 
 /// How the fused kernels compute, within a [scope](Self::scope).
 ///
@@ -130,8 +130,6 @@ pub(crate) struct ResolvedOptions {
     pub(crate) bfloat16_kernel: BFloat16Kernel,
     /// The operands of convolutions.
     pub(crate) operands: Operands,
-    /// Their results, where the number of channels is even.
-    pub(crate) maps: Format,
     pub(crate) method: ConvolutionMethod,
 }
 
@@ -150,10 +148,7 @@ impl ResolvedOptions {
                 .environment_value()?
                 .unwrap_or_else(SimdLevel::best),
         };
-        let precision = match scope.precision {
-            Some(precision) => precision,
-            None => PRECISION.environment_value()?.unwrap_or(Precision::Single),
-        };
+        let precision = Precision::in_force()?;
         let bfloat16_kernel = match scope.bfloat16_kernel {
             Some(kernel) => kernel,
             None => BFLOAT16_KERNEL
@@ -174,13 +169,8 @@ impl ResolvedOptions {
                 bfloat16_kernel.operands(level)?
             }
         };
-        let maps = match precision {
-            Precision::Single | Precision::BFloat16 => Format::Single,
-            Precision::Mixed => Format::Pairs,
-        };
         Ok(Self {
             level,
-            maps,
             precision,
             bfloat16_kernel,
             operands,
@@ -221,6 +211,14 @@ impl BFloat16Kernel {
 }
 
 impl Precision {
+    /// The precision in force on this thread, whether the CPU has what it takes or not.
+    pub(crate) fn in_force() -> Result<Self> {
+        match SCOPE.get().precision {
+            Some(precision) => Ok(precision),
+            None => Ok(PRECISION.environment_value()?.unwrap_or(Self::Single)),
+        }
+    }
+
     /// The precision in force on this thread.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use crate::setting::{Setting, impl_names};
 
-/// Precision of the fused form: of the factors of convolutions, and of feature maps. Sums are
+/// Precision of the factors of convolutions, and of feature maps, where tensors are f32. Sums are
 /// always f32.
 ///
 /// The default is [`Precision::Single`], unless the environment variable `SIMCLR_PRECISION`
@@ -32,6 +32,9 @@ pub enum Precision {
     /// gradients of all of these: half the memory, and half of what passes through it. Statistics
     /// of batch norm (of what was not rounded yet), sums, parameters and their gradients are f32, and
     /// so are means over whole maps and dense layers.
+    ///
+    /// The composite form, which GPUs compute, takes statistics of the rounded numbers, and rounds
+    /// the gradients of kernels too, as PyTorch's autocast does.
     Mixed,
 }
 
@@ -51,6 +54,19 @@ impl Precision {
             Self::Single | Self::BFloat16 => size_of::<f32>(),
             Self::Mixed => size_of::<f32>() / 2,
         }
+    }
+
+    /// Whether the factors of a convolution with so many channels are rounded. Images have too few
+    /// channels to be multiplied in pairs, and no channel may be left alone in either pass.
+    pub(crate) fn has_bfloat16_factors(self, inputs: usize, outputs: usize) -> bool {
+        const FEWEST: usize = 16;
+        let paired = inputs.is_multiple_of(2) && outputs.is_multiple_of(2);
+        self != Self::Single && paired && inputs >= FEWEST
+    }
+
+    /// Whether the results of a convolution with so many output channels are rounded.
+    pub(crate) fn has_bfloat16_results(self, outputs: usize) -> bool {
+        self == Self::Mixed && outputs.is_multiple_of(2)
     }
 }
 

@@ -6,8 +6,8 @@ mod support;
 use candle_core::{DType, Tensor};
 use rayon::ThreadPoolBuilder;
 use simclr_kernels::{
-    Activation, Backend, BatchNormParameters, BatchStats, Conv2dConfig, ConvolutionMethod,
-    DivisorRule, FeatureMap, KernelOptions, Padding, Precision, Result,
+    Activation, BFloat16Kernel, Backend, BatchNormParameters, BatchStats, Conv2dConfig,
+    ConvolutionMethod, DivisorRule, FeatureMap, KernelOptions, Padding, Precision, Result,
 };
 use simclr_testkit::Tolerance;
 use support::{flat, options_of, values};
@@ -147,8 +147,8 @@ fn two_convolutions_with_batch_norm_between_them() {
 }
 
 /// A block whose input is used twice, so that two parts of its gradient are added up.
-fn residual_block(x: &[Tensor], activation: Activation) -> Result<Tensor> {
-    let map = FeatureMap::new(&x[0], Backend::Fused)?;
+fn residual_block(backend: Backend, x: &[Tensor], activation: Activation) -> Result<Tensor> {
+    let map = FeatureMap::new(&x[0], backend)?;
     let map = map.conv2d_with_stats(&x[1], Conv2dConfig::same())?;
     let inner = map.conv2d_with_stats(&x[2], Conv2dConfig::same())?;
     let norm = norm(&x[3], &x[4]);
@@ -170,8 +170,78 @@ fn batch_norm_with_a_residual() {
             values("beta", &[channels]),
         ];
         let name = format!("{channels} channels, {activation:?}");
-        compare_with_single(&name, tolerance, &inputs, |x| residual_block(x, activation));
+        compare_with_single(&name, tolerance, &inputs, |x| {
+            residual_block(Backend::Fused, x, activation)
+        });
     }
+}
+
+/// What is computed on a GPU: the composite form, here beside the fused one without Winograd's sums,
+/// whose factors are others.
+#[test]
+fn the_composite_form_rounds_the_same_numbers() {
+    let mixed = KernelOptions::default()
+        .with_convolution_method(ConvolutionMethod::Direct)
+        .with_bfloat16_kernel(BFloat16Kernel::Portable)
+        .with_precision(Precision::Mixed);
+    // One number in some hundred lies so near to the middle of two that another order of the sum
+    // takes it to the other one, 2⁻⁸ away.
+    let outputs = Tolerance::relative_l2(1e-3);
+    let compare = |name: &str,
+                   gradients: Tolerance,
+                   inputs: &[Tensor],
+                   op: &dyn Fn(Backend, &[Tensor]) -> Result<Tensor>| {
+        let of = |backend| mixed.scope(|| results(inputs, |x| op(backend, x)));
+        let (fused, composite) = (of(Backend::Fused), of(Backend::Composite));
+        for (index, (fused, composite)) in fused.iter().zip(&composite).enumerate() {
+            let tolerance = if index == 0 { outputs } else { gradients };
+            let comparison = tolerance.compare(composite, fused);
+            assert!(comparison.passed, "{name}, result {index}: {comparison:?}");
+        }
+    };
+    for (size, stride, inputs, outputs) in
+        [(7, 2, 3, 32), (1, 2, 16, 34), (3, 1, 24, 40), (3, 1, 16, 7)]
+    {
+        let name = format!("{size}x{size}/{stride} {inputs}-{outputs}");
+        let inputs = [
+            values("x", &[3, 17, 16, inputs]),
+            values("kernel", &[size, size, inputs, outputs]),
+        ];
+        compare(&name, ROUNDED, &inputs, &|backend, x| {
+            backend.conv2d(&x[0], &x[1], Conv2dConfig::original(size, stride))
+        });
+        let single = mixed.with_precision(Precision::Single);
+        let at = |options: KernelOptions| {
+            let config = Conv2dConfig::original(size, stride);
+            options.scope(|| {
+                flat(
+                    &Backend::Composite
+                        .conv2d(&inputs[0], &inputs[1], config)
+                        .unwrap(),
+                )
+            })
+        };
+        let is_rounded = outputs % 2 == 0;
+        assert_eq!(at(mixed) == rounded(&at(mixed)), is_rounded, "{name}");
+        assert_eq!(at(mixed) != at(single), is_rounded, "{name}");
+    }
+    let inputs = [
+        values("x", &[2, 12, 11, 16]),
+        values("first", &[1, 1, 16, 48]),
+        values("second", &[3, 3, 48, 48]),
+        values("gamma", &[48]),
+        values("beta", &[48]),
+    ];
+    compare("block", GATED, &inputs, &|backend, x| {
+        residual_block(backend, x, Activation::Relu)
+    });
+    let pooled = |backend, x: &[Tensor]| {
+        let map = FeatureMap::new(&x[0], backend)?.conv2d(&x[1], Conv2dConfig::same())?;
+        let map = map.max_pool2d((3, 3), (2, 2), Padding::Same)?;
+        assert_eq!(map.tensor()?.dtype(), DType::F32);
+        map.global_average_pool()
+    };
+    compare("pooling", GATED, &inputs[..2], &pooled);
 }
 
 #[test]
@@ -265,7 +335,7 @@ fn threads_change_no_bit() {
     for options in all_options() {
         let with = |threads| {
             let pool = ThreadPoolBuilder::new().num_threads(threads).build();
-            let op = |x: &[Tensor]| residual_block(x, Activation::Relu);
+            let op = |x: &[Tensor]| residual_block(Backend::Fused, x, Activation::Relu);
             pool.unwrap()
                 .install(|| options.scope(|| results(&inputs, op)))
         };

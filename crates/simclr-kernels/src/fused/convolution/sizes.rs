@@ -16,12 +16,10 @@ pub(in crate::fused) struct Convolution {
 }
 
 impl Convolution {
-    /// The operands of products. Images have too few channels to be
-    /// multiplied in pairs, and no channel may be left alone in either pass.
+    /// The operands of products.
     pub(super) fn operands(&self) -> Operands {
-        const FEWEST: usize = 16;
-        let paired = self.inputs.is_multiple_of(2) && self.outputs.is_multiple_of(2);
-        if paired && self.inputs >= FEWEST {
+        let precision = self.options.precision;
+        if precision.has_bfloat16_factors(self.inputs, self.outputs) {
             self.options.operands
         } else {
             Operands::Single
@@ -30,8 +28,8 @@ impl Convolution {
 
     /// The format of the result.
     pub(super) fn output_format(&self) -> Format {
-        if self.outputs.is_multiple_of(2) {
-            self.options.maps
+        if self.options.precision.has_bfloat16_results(self.outputs) {
+            Format::Pairs
         } else {
             Format::Single
         }

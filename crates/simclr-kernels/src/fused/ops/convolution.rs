@@ -14,7 +14,8 @@ use crate::fused::map::{Gradient, Map, MapOp, SavedForBackward, TensorGradients,
 use crate::fused::map_buffer::MapBuffer;
 use crate::fused::stats::ChannelStats;
 use crate::geometry::Windows;
-use crate::simd::{Format, Numbers, Operands};
+use crate::precision::Precision;
+use crate::simd::Numbers;
 use crate::{Error, Result};
 
 /// Convolution of a map.
@@ -107,8 +108,7 @@ fn prepare(x: &Map, kernel: &Tensor, windows: &Windows) -> Result<Conv2d> {
     let mut options = x.options;
     if kernel.rank() == 2 {
         // A dense layer.
-        options.operands = Operands::Single;
-        options.maps = Format::Single;
+        options.precision = Precision::Single;
     }
     Ok(Conv2d {
         sizes: Convolution {
