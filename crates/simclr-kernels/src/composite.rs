@@ -68,6 +68,10 @@ impl Map {
 
 /// Convolution of factors of one type, with a result of the given one.
 fn conv2d(x: &Tensor, kernel: &Tensor, windows: &Windows, result: DType) -> Result<Tensor> {
+    #[cfg(feature = "cudnn")]
+    if crate::cudnn::suits(x) {
+        return Ok(crate::cudnn::conv2d(x, kernel, windows)?.to_dtype(result)?);
+    }
     let (inputs, outputs) = (kernel.dim(2)?, kernel.dim(3)?);
     let padded = pad_with_zeros(x, windows)?;
     let taps = taps(&padded, windows)?;

@@ -16,6 +16,8 @@ mod batch_norm;
 mod bfloat16_kernel;
 mod composite;
 mod convolution_method;
+#[cfg(feature = "cudnn")]
+mod cudnn;
 mod error;
 mod fused;
 mod geometry;
