@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use candle_core::Device;
 use clap::Parser;
 use simclr::collective::{Collective, run_threads};
 use simclr::prelude::*;
@@ -68,11 +69,12 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> AnyResult {
     if let Some(ranks) = arguments.threads_as_ranks {
-        let runs = run_threads(ranks, |ranks| pretrain(arguments, ranks));
+        let device = arguments.device.open()?;
+        let runs = run_threads(ranks, |ranks| pretrain(arguments, ranks, &device));
         return runs.into_iter().try_for_each(|run| run.map(drop));
     }
-    let ranks = simclr_cli::ranks::join()?;
-    let run = pretrain(arguments, Arc::clone(&ranks))?;
+    let (ranks, device) = simclr_cli::ranks::join(arguments.device)?;
+    let run = pretrain(arguments, Arc::clone(&ranks), &device)?;
     if ranks.rank() == 0 {
         let threads = rayon::current_num_threads();
         say(format_args!(
@@ -86,9 +88,13 @@ fn run(arguments: &Arguments) -> AnyResult {
 }
 
 /// One rank's part.
-fn pretrain(arguments: &Arguments, ranks: Arc<dyn Collective>) -> AnyResult<PretrainRun> {
+fn pretrain(
+    arguments: &Arguments,
+    ranks: Arc<dyn Collective>,
+    device: &Device,
+) -> AnyResult<PretrainRun> {
     // What fails before training has to end the other ranks as well.
-    let prepared = prepare(arguments, Arc::clone(&ranks));
+    let prepared = prepare(arguments, Arc::clone(&ranks), device);
     let (pretrain, images) = prepared.inspect_err(|error| ranks.abort(&error.to_string()))?;
     Ok(pretrain.run(images, &arguments.model_dir)?)
 }
@@ -96,6 +102,7 @@ fn pretrain(arguments: &Arguments, ranks: Arc<dyn Collective>) -> AnyResult<Pret
 fn prepare(
     arguments: &Arguments,
     ranks: Arc<dyn Collective>,
+    device: &Device,
 ) -> AnyResult<(Pretrain, Arc<dyn Dataset>)> {
     let mut config = PretrainConfig::from_json(&arguments.settings)?;
     if let Some(depth) = arguments.resnet_depth {
@@ -115,7 +122,7 @@ fn prepare(
         }
     };
     let mut pretrain = Pretrain::new(config)
-        .device(arguments.device.open()?)
+        .device(device.clone())
         .image_size(arguments.image_size)
         .global_batch_norm(arguments.global_bn)
         .callback(pause_handle());

@@ -32,6 +32,8 @@ pub use simclr_loss as loss;
 pub use simclr_model as model;
 #[cfg(feature = "mpi")]
 pub use simclr_mpi as mpi;
+#[cfg(feature = "nccl")]
+pub use simclr_nccl as nccl;
 pub use simclr_onnx as onnx;
 pub use simclr_optim as optim;
 pub use simclr_progress as progress;

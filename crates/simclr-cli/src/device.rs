@@ -13,6 +13,7 @@ use crate::terminal::AnyResult;
 #[derive(Args, Debug, Clone, Copy, Default)]
 pub struct DeviceArgument {
     /// Where networks compute: cpu, cuda:N for the N-th GPU of Nvidia's, counted from 0, or metal.
+    /// cuda alone is the first one, and for the processes of an MPI program each one's own.
     #[arg(long, default_value_t)]
     device: DeviceName,
 }
@@ -22,7 +23,8 @@ pub struct DeviceArgument {
 pub(crate) enum DeviceName {
     #[default]
     Cpu,
-    Cuda(usize),
+    /// The first one, or each process's own, if there is no number.
+    Cuda(Option<usize>),
     Metal(usize),
 }
 
@@ -32,6 +34,11 @@ impl DeviceArgument {
     /// # Errors
     /// A program without the feature of its name; a device that is not there.
     pub fn open(self) -> AnyResult<Device> {
+        self.open_for(0)
+    }
+
+    /// The device of the process with this number on its machine, from 0.
+    pub(crate) fn open_for(self, process: usize) -> AnyResult<Device> {
         let name = self.device;
         let missing = |feature: &str| {
             let reason = format!("--device {name} needs a program with the feature `{feature}`");
@@ -40,7 +47,7 @@ impl DeviceArgument {
         let device = match name {
             DeviceName::Cpu => Ok(Device::Cpu),
             DeviceName::Cuda(_) if !cuda_is_available() => return missing("cuda"),
-            DeviceName::Cuda(number) => Device::new_cuda(number),
+            DeviceName::Cuda(number) => Device::new_cuda(number.unwrap_or(process)),
             DeviceName::Metal(_) if !metal_is_available() => return missing("metal"),
             DeviceName::Metal(number) => Device::new_metal(number),
         };
@@ -62,7 +69,8 @@ impl fmt::Display for DeviceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cpu => f.write_str("cpu"),
-            Self::Cuda(number) => write!(f, "cuda:{number}"),
+            Self::Cuda(None) => f.write_str("cuda"),
+            Self::Cuda(Some(number)) => write!(f, "cuda:{number}"),
             Self::Metal(number) => write!(f, "metal:{number}"),
         }
     }
@@ -76,7 +84,8 @@ impl FromStr for DeviceName {
         let (kind, number) = text.split_once(':').unwrap_or((text, "0"));
         match (kind, number.parse()) {
             ("cpu", _) if kind == text => Ok(Self::Cpu),
-            ("cuda", Ok(number)) => Ok(Self::Cuda(number)),
+            ("cuda", _) if kind == text => Ok(Self::Cuda(None)),
+            ("cuda", Ok(number)) => Ok(Self::Cuda(Some(number))),
             ("metal", Ok(number)) => Ok(Self::Metal(number)),
             _ => Err(format!("expected cpu, cuda:N or metal, found {text}")),
         }
@@ -91,19 +100,21 @@ mod tests {
     fn devices_have_names() {
         let device = |text: &str| text.parse::<DeviceName>();
         assert_eq!(device("cpu"), Ok(DeviceName::Cpu));
-        assert_eq!(device("cuda"), Ok(DeviceName::Cuda(0)));
-        assert_eq!(device("cuda:3"), Ok(DeviceName::Cuda(3)));
+        assert_eq!(device("cuda"), Ok(DeviceName::Cuda(None)));
+        assert_eq!(device("cuda:3"), Ok(DeviceName::Cuda(Some(3))));
         assert_eq!(device("metal"), Ok(DeviceName::Metal(0)));
         for wrong in ["", "gpu", "cpu:1", "cuda:", "cuda:-1", "cuda:x"] {
             assert!(device(wrong).is_err(), "{wrong}");
         }
-        assert_eq!(DeviceName::Cuda(3).to_string(), "cuda:3");
+        for name in ["cpu", "cuda", "cuda:3", "metal:0"] {
+            assert_eq!(device(name).unwrap().to_string(), name);
+        }
     }
 
     #[test]
     #[cfg(not(feature = "cuda"))]
     fn a_device_that_is_not_built_in_is_refused_by_name() {
-        let device = DeviceName::Cuda(1);
+        let device = DeviceName::Cuda(Some(1));
         let error = DeviceArgument { device }.open().unwrap_err().to_string();
         assert!(
             error.contains("--device cuda:1") && error.contains("`cuda`"),

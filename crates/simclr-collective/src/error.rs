@@ -28,6 +28,14 @@ pub enum Error {
         /// The call of rank 0.
         expected: String,
     },
+    /// What carries the bytes has failed.
+    #[error("{operation}: {reason}")]
+    Transport {
+        /// The operation.
+        operation: &'static str,
+        /// What the transport says.
+        reason: String,
+    },
     /// A buffer has a length that the operation is not defined for, or there is no such rank.
     #[error("{operation}: expected {expected}, found {found}")]
     Argument {

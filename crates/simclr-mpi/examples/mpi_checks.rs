@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use simclr_collective::{Collective, run_threads};
 use simclr_mpi::MpiWorld;
-use simclr_testkit::golden_cases;
+use simclr_testkit::{compare_with_threads, golden_cases};
 
 type AnyResult<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
@@ -38,51 +38,8 @@ fn run() -> AnyResult {
     result
 }
 
-/// Terms whose sum depends on their order.
-fn terms(rank: usize, len: usize) -> Vec<f32> {
-    let term = |i: usize| (0.1 + (i % 1000) as f32 * 0.7).powi(rank as i32 * 3 - 4) * 1e3;
-    (0..len).map(term).collect()
-}
-
-/// Every operation gives what threads give, to the bit.
-fn operations(ranks: &Arc<dyn Collective>) -> simclr_collective::Result<Vec<Vec<u8>>> {
-    let bytes = |values: &[f32]| {
-        values
-            .iter()
-            .flat_map(|v| v.to_le_bytes())
-            .collect::<Vec<u8>>()
-    };
-    let mut results = Vec::new();
-    for len in [0, 1, 7, 100_003] {
-        let own = terms(ranks.rank(), len);
-        results.push(bytes(&ranks.all_gather(&own)?));
-        let mut sum = own.clone();
-        ranks.all_reduce(&mut sum)?;
-        results.push(bytes(&sum));
-        let mut last = own;
-        ranks.broadcast(ranks.size() - 1, &mut last)?;
-        results.push(bytes(&last));
-    }
-    let text = "x".repeat(3 * ranks.rank());
-    results.extend(ranks.all_gather_varying(text.as_bytes())?);
-    ranks.barrier()?;
-    Ok(results)
-}
-
 fn collectives(ranks: &Arc<dyn Collective>) -> AnyResult {
-    let expected = run_threads(ranks.size(), |ranks| operations(&ranks));
-    let expected = expected.into_iter().next().ok_or("no ranks")??;
-    let beside = ranks
-        .beside()
-        .ok_or("MPI cannot be called by two threads")?;
-    let (own, others) = std::thread::scope(|scope| {
-        let others = scope.spawn(|| operations(&beside));
-        (operations(ranks), others.join())
-    });
-    let others = others.map_err(|_| "the thread beside panicked")?;
-    if own? != expected || others? != expected {
-        return Err("the operations over MPI differ from those of threads".into());
-    }
+    compare_with_threads(ranks)?;
     say(
         ranks,
         "operations of two threads equal those of threads as ranks to the bit",

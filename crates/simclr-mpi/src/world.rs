@@ -9,7 +9,7 @@ use mpi::Threading;
 use mpi::environment::{Universe, initialize_with_threading, processor_name};
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::{Communicator, CommunicatorCollectives, Root};
-use simclr_collective::{Collective, check_all_gather, check_all_to_all, check_root};
+use simclr_collective::{Call, Collective, check_all_gather, check_all_to_all, check_root};
 
 use crate::beside::{Beside, end_all};
 use crate::chunks::{LONGEST, all_gather, all_to_all};
@@ -71,12 +71,23 @@ impl MpiWorld {
         let cores = status
             .lines()
             .find(|line| line.starts_with("Cpus_allowed_list"));
-        let machine = processor_name().unwrap_or_default();
-        let own = format!("{machine}\n{}", cores.unwrap_or_default()).into_bytes();
+        let own = format!("{}\n{}", machine(), cores.unwrap_or_default()).into_bytes();
         let all = (self as &dyn Collective).all_gather_varying(&own)?;
         let sharing = all.iter().filter(|other| **other == own).count();
         let cores = thread::available_parallelism().map_or(1, usize::from);
         Ok((cores / sharing.max(1)).max(1))
+    }
+
+    /// The number of this rank among those of the same machine, from 0: that of its GPU, if each has
+    /// one of its own. All ranks call it together.
+    ///
+    /// # Errors
+    /// None of its own.
+    pub fn rank_on_machine(&self) -> simclr_collective::Result<usize> {
+        let own = machine().into_bytes();
+        let all = (self as &dyn Collective).all_gather_varying(&own)?;
+        let before = all.iter().take(self.rank);
+        Ok(before.filter(|other| **other == own).count())
     }
 
     /// The communicator, as long as the guard is held, once all ranks have made the same call.
@@ -90,44 +101,17 @@ impl MpiWorld {
     ) -> simclr_collective::Result<(SimpleCommunicator, MutexGuard<'_, ()>)> {
         let guard = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         let world = SimpleCommunicator::world();
-        let (kind, root) = match call {
-            Call::AllGather => (0, 0),
-            Call::AllToAll => (1, 0),
-            Call::Broadcast(root) => (2, root as u64),
-            Call::Barrier => (3, 0),
-        };
-        let own = [kind, length as u64, root];
-        let mut all = vec![0; own.len() * self.size];
-        world.all_gather_into(&own, &mut all);
-        let first = &all[..own.len()];
-        match all.chunks_exact(own.len()).position(|other| other != first) {
-            None => Ok((world, guard)),
-            Some(rank) => Err(simclr_collective::Error::Mismatch {
-                rank,
-                found: describe(&all[rank * own.len()..]),
-                expected: describe(first),
-            }),
-        }
+        call.check_same(length, self.size, |own, all| {
+            world.all_gather_into(own, all);
+            Ok(())
+        })?;
+        Ok((world, guard))
     }
 }
 
-/// What a rank calls.
-#[derive(Debug, Clone, Copy)]
-enum Call {
-    AllGather,
-    AllToAll,
-    Broadcast(usize),
-    Barrier,
-}
-
-/// A call as it is sent to the other ranks.
-fn describe(call: &[u64]) -> String {
-    match *call {
-        [0, length, ..] => format!("all-gather of {length} bytes"),
-        [1, length, ..] => format!("all-to-all of {length} bytes"),
-        [2, length, root, ..] => format!("broadcast of {length} bytes from rank {root}"),
-        _ => "barrier".to_owned(),
-    }
+/// The name of this machine.
+fn machine() -> String {
+    processor_name().unwrap_or_default()
 }
 
 impl Drop for MpiWorld {

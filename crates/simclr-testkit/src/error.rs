@@ -35,6 +35,12 @@ pub enum Error {
         /// Position of the input in the list.
         input: usize,
     },
+    /// Ranks do not compute what threads compute.
+    #[error("ranks: {0}")]
+    Ranks(String),
+    /// An operation of several ranks failed.
+    #[error(transparent)]
+    Collective(#[from] simclr_collective::Error),
     /// A tensor operation failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),

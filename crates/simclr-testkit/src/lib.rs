@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_debug_implementations)]
 
+mod collective_check;
 mod error;
 mod formula;
 mod golden;
@@ -11,6 +12,7 @@ mod tolerance;
 
 pub use candle_core;
 
+pub use collective_check::compare_with_threads;
 pub use error::{Error, Result};
 pub use formula::{formula_range, formula_value, formula_values};
 pub use golden::{GoldenCase, golden_cases};

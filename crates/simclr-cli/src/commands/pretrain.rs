@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use candle_core::Device;
 use clap::{Args, ValueEnum};
 use simclr_checkpoint::LoadNetwork;
 use simclr_data::{Dataset, DepthGuidance, Seed};
@@ -120,7 +121,7 @@ enum StemName {
 impl Arguments {
     #[cfg(not(feature = "mpi"))]
     pub(crate) fn run(&self, progress: ProgressMode) -> AnyResult {
-        let (pretrain, images) = self.prepare()?;
+        let (pretrain, images) = self.prepare(self.device.open()?)?;
         describe(&pretrain.progress(progress).run(images, &self.model_dir)?);
         Ok(())
     }
@@ -128,9 +129,9 @@ impl Arguments {
     /// On each of the processes that `mpirun` has started.
     #[cfg(feature = "mpi")]
     pub(crate) fn run(&self, progress: ProgressMode) -> AnyResult {
-        let ranks = crate::ranks::join()?;
+        let (ranks, device) = crate::ranks::join(self.device)?;
         // What fails before training has to end the other ranks as well.
-        let prepared = self.prepare();
+        let prepared = self.prepare(device);
         let (pretrain, images) = prepared.inspect_err(|error| ranks.abort(&error.to_string()))?;
         let is_first = ranks.rank() == 0;
         let run = pretrain
@@ -149,12 +150,11 @@ impl Arguments {
     }
 
     /// The run, and the images that it is about.
-    fn prepare(&self) -> AnyResult<(Pretrain, Arc<dyn Dataset>)> {
+    fn prepare(&self, device: Device) -> AnyResult<(Pretrain, Arc<dyn Dataset>)> {
         if self.radius.is_some() && self.positives == Positives::Image {
             return Err("--radius is for --positives depth".into());
         }
         let images = images::unlabelled(&self.images)?;
-        let device = self.device.open()?;
         let load = |path: &PathBuf| SimClr::load(path, &device);
         let start = self.checkpoint.as_ref().map(load).transpose()?;
         let mut config = PretrainConfig::resnet(self.resnet_depth)
