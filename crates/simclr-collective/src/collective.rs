@@ -115,7 +115,7 @@ impl dyn Collective + '_ {
         Ok(())
     }
 
-    /// [`all_reduce`](Self::all_reduce) for those who call it again and again: `received` is
+    /// `all_reduce` for those who call it again and again: `received` is
     /// working memory, which grows to the length of `values` and is overwritten. New memory for
     /// every sum costs more than adding up.
     ///
