@@ -53,7 +53,8 @@ impl Map {
     /// Convolution, with the factors and results that the precision stands for.
     pub(crate) fn conv2d(&self, kernel: &Tensor, windows: &Windows) -> Result<Self> {
         let (inputs, outputs) = (kernel.dim(2)?, kernel.dim(3)?);
-        let factors = match self.precision.has_bfloat16_factors(inputs, outputs) {
+        let stride = windows.columns.stride;
+        let factors = match self.precision.has_bfloat16_factors(inputs, outputs, stride) {
             true => DType::BF16,
             false => self.dtype,
         };

@@ -21,8 +21,9 @@ pub enum Precision {
     /// training and embedding, not where results are compared with f32.
     ///
     /// It applies to outputs and gradients of convolutions with at least 16 input channels and
-    /// even numbers of channels: of a ResNet all but the first one. Dense layers stay in single
-    /// precision. With [`BFloat16Kernel::Avx512Bf16`](crate::BFloat16Kernel::Avx512Bf16) 3x3
+    /// even numbers of channels, and with fewer input channels where windows are two pixels apart, as in
+    /// the first convolution of a ResNet (whose gradient for the image stays f32). Dense layers stay
+    /// in single precision. With [`BFloat16Kernel::Avx512Bf16`](crate::BFloat16Kernel::Avx512Bf16) 3x3
     /// convolutions of stride 1 are computed in Winograd's form, unless the
     /// [`ConvolutionMethod`](crate::ConvolutionMethod) is the direct one: what is rounded are sums
     /// of four numbers, and the error is up to 5/3 of that of the direct form.
@@ -47,6 +48,9 @@ pub(crate) static PRECISION: Setting<Precision> = Setting::new(
     ],
 );
 
+/// Maps with fewer channels are multiplied in windows' rows, not in pixels.
+pub(crate) const FEWEST_CHANNELS: usize = 16;
+
 impl Precision {
     /// The bytes that a number of a feature map takes.
     pub fn map_number_size(self) -> usize {
@@ -56,12 +60,16 @@ impl Precision {
         }
     }
 
-    /// Whether the factors of a convolution with so many channels are rounded. Images have too few
-    /// channels to be multiplied in pairs, and no channel may be left alone in either pass.
-    pub(crate) fn has_bfloat16_factors(self, inputs: usize, outputs: usize) -> bool {
-        const FEWEST: usize = 16;
-        let paired = inputs.is_multiple_of(2) && outputs.is_multiple_of(2);
-        self != Self::Single && paired && inputs >= FEWEST
+    /// Whether the factors of a convolution with so many channels are rounded, whose windows are so
+    /// far apart in a row. No channel may be left alone in either pass; maps with few channels, as
+    /// images are, have two pixels for each step of two.
+    pub(crate) fn has_bfloat16_factors(self, inputs: usize, outputs: usize, stride: usize) -> bool {
+        let paired = if inputs < FEWEST_CHANNELS {
+            stride == 2
+        } else {
+            inputs.is_multiple_of(2)
+        };
+        self != Self::Single && paired && outputs.is_multiple_of(2)
     }
 
     /// Whether the results of a convolution with so many output channels are rounded.

@@ -116,6 +116,43 @@ fn others_are_rounded_to_eight_digits() {
     }
 }
 
+/// Two pixels are multiplied as one; the gradient of the image alone is computed in f32.
+#[test]
+fn images_whose_windows_are_two_pixels_apart() {
+    let dy = |shape: &[usize]| coarse("dy", shape);
+    for options in all_options() {
+        for (size, inputs, outputs) in [(7, 3, 32), (3, 5, 16), (2, 1, 8), (4, 3, 6), (1, 2, 4)] {
+            for (height, width) in [(15, 13), (12, 16)] {
+                let config = Conv2dConfig::original(size, 2);
+                let fused = |x: &[Tensor]| Backend::Fused.conv2d(&x[0], &x[1], config);
+                let shapes = [[3, height, width, inputs], [size, size, inputs, outputs]];
+                let name = format!(
+                    "{}: {height}x{width}, {size}x{size} {inputs}-{outputs}",
+                    name_of(options)
+                );
+
+                let tensors = shapes.map(|shape| coarse("x", &shape));
+                let results = options.scope(|| run(&tensors, dy, fused));
+                let references = run(&tensors, dy, |x| {
+                    Backend::Composite.conv2d(&x[0], &x[1], config)
+                });
+                compare(&name, FORMS, &results, &references);
+
+                let tensors = shapes.map(|shape| values("x", &shape));
+                let [rounded, exact] = [Precision::BFloat16, Precision::Single].map(|precision| {
+                    let options = options.with_precision(precision);
+                    options.scope(|| run(&tensors, dy, fused))
+                });
+                compare(&name, ROUNDED, &rounded, &exact);
+                for index in [0, 2] {
+                    assert_ne!(rounded[index], exact[index], "{name}, result {index}");
+                }
+                assert_eq!(rounded[1], exact[1], "{name}");
+            }
+        }
+    }
+}
+
 #[test]
 fn maps_that_are_normalised_on_the_way_are_rounded_too() {
     for options in all_options() {
@@ -158,7 +195,7 @@ fn maps_that_are_normalised_on_the_way_are_rounded_too() {
 }
 
 #[test]
-fn images_odd_channels_and_dense_layers_stay_exact() {
+fn neighbouring_windows_of_images_odd_channels_and_dense_layers_stay_exact() {
     all_options()[0].scope(|| {
         for (size, inputs, outputs) in [(7, 3, 32), (3, 17, 8), (1, 32, 5)] {
             let tensors = [

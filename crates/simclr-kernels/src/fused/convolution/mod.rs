@@ -26,6 +26,7 @@ use crate::operations::count_operations;
 use crate::simd::{Format, Numbers, Operands};
 use epilogue::Epilogue;
 use implicit_gemm::Product;
+use small_input::Padded;
 use strided_grid::StridedGrid;
 use weights::Weights;
 
@@ -70,20 +71,30 @@ impl Convolution {
         }
         if small_input::is_small(self) {
             let x = x.computed(self.options.level);
-            let (padded, convolution) = small_input::padded(self, &x);
-            let grid = StridedGrid::merged(&convolution.windows);
-            let padded = Input::plain(Numbers::Single(&padded));
-            return convolution.product(padded, kernel, grid).run(epilogue);
+            let padded = Padded::new(self, &x);
+            let kernel = padded.kernel(self, kernel);
+            let grid = StridedGrid::merged(&padded.convolution.windows);
+            let x = Input::plain(padded.numbers());
+            let product = padded
+                .convolution
+                .product(x, &kernel, grid, self.operands());
+            return product.run(epilogue);
         }
         let grid = StridedGrid::forward(&self.windows);
-        self.product(x, kernel, grid).run(epilogue)
+        self.product(x, kernel, grid, self.operands()).run(epilogue)
     }
 
-    fn product<'a>(&self, x: Input<'a>, kernel: &'a [f32], grid: StridedGrid) -> Product<'a> {
+    fn product<'a>(
+        &self,
+        x: Input<'a>,
+        kernel: &'a [f32],
+        grid: StridedGrid,
+        operands: Operands,
+    ) -> Product<'a> {
         let Windows { rows, columns } = &self.windows;
         Product {
             level: self.options.level,
-            operands: self.operands(),
+            operands,
             batch: self.batch,
             source: x,
             source_size: (rows.input, columns.input),
@@ -120,7 +131,11 @@ impl Convolution {
         let Windows { rows, columns } = &self.windows;
         Product {
             level: self.options.level,
-            operands: self.operands(),
+            operands: match small_input::is_small(self) {
+                // Fewer channels than whole tiles.
+                true => Operands::Single,
+                false => self.operands(),
+            },
             batch: self.batch,
             source: Input::plain(dy),
             source_size: (rows.output, columns.output),
@@ -140,10 +155,11 @@ impl Convolution {
         count_operations(self.operations());
         if small_input::is_small(self) {
             let x = x.computed(self.options.level);
-            let (padded, convolution) = small_input::padded(self, &x);
-            let grid = StridedGrid::merged(&convolution.windows);
-            let x = Input::plain(Numbers::Single(&padded));
-            return kernel_gradient::gradient(&convolution, Operands::Single, &grid, x, dy);
+            let padded = Padded::new(self, &x);
+            let grid = StridedGrid::merged(&padded.convolution.windows);
+            let (operands, x) = (padded.gradient_operands(), Input::plain(padded.numbers()));
+            let gradient = kernel_gradient::gradient(&padded.convolution, operands, &grid, x, dy);
+            return padded.kernel_gradient(self, gradient);
         }
         let grid = StridedGrid::forward(&self.windows);
         let operands = self.operands();

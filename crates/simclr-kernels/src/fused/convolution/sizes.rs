@@ -18,8 +18,8 @@ pub(in crate::fused) struct Convolution {
 impl Convolution {
     /// The operands of products.
     pub(super) fn operands(&self) -> Operands {
-        let precision = self.options.precision;
-        if precision.has_bfloat16_factors(self.inputs, self.outputs) {
+        let (precision, stride) = (self.options.precision, self.windows.columns.stride);
+        if precision.has_bfloat16_factors(self.inputs, self.outputs, stride) {
             self.options.operands
         } else {
             Operands::Single
