@@ -54,14 +54,9 @@ impl Map {
     pub(crate) fn conv2d(&self, kernel: &Tensor, windows: &Windows) -> Result<Self> {
         let (inputs, outputs) = (kernel.dim(2)?, kernel.dim(3)?);
         let stride = windows.columns.stride;
-        let factors = match self.precision.has_bfloat16_factors(inputs, outputs, stride) {
-            true => DType::BF16,
-            false => self.dtype,
-        };
-        let result = match self.precision.has_bfloat16_results(outputs) {
-            true => DType::BF16,
-            false => self.dtype,
-        };
+        let number = |is_rounded| if is_rounded { DType::BF16 } else { self.dtype };
+        let factors = number(self.precision.has_bfloat16_factors(inputs, outputs, stride));
+        let result = number(self.precision.has_bfloat16_results(outputs));
         let (x, kernel) = (self.numbers.to_dtype(factors)?, kernel.to_dtype(factors)?);
         Ok(self.with(conv2d(&x, &kernel, windows, result)?))
     }

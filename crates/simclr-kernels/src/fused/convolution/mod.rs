@@ -131,10 +131,11 @@ impl Convolution {
         let Windows { rows, columns } = &self.windows;
         Product {
             level: self.options.level,
-            operands: match small_input::is_small(self) {
-                // Fewer channels than whole tiles.
-                true => Operands::Single,
-                false => self.operands(),
+            // Few channels are no whole pairs.
+            operands: if small_input::is_small(self) {
+                Operands::Single
+            } else {
+                self.operands()
             },
             batch: self.batch,
             source: Input::plain(dy),
