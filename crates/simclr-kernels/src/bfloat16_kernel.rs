@@ -40,7 +40,7 @@ impl_names!(BFloat16Kernel, BFLOAT16_KERNEL);
 
 impl BFloat16Kernel {
     /// Whether convolutions are faster with it than in single precision. Measured for AVX512-BF16:
-    /// on AMD's Zen 5 training and embedding are 1.3 to 1.6 times as fast in mixed precision, on
+    /// on AMD's Zen 5 training and embedding are 1.25 to 1.65 times as fast in mixed precision, on
     /// Intel's Sapphire Rapids they had 0.5 to 0.8 times the speed with bfloat16 factors alone, since
     /// its rate there is half that of f32. The portable kernel does in f32 arithmetic what single
     /// precision does in half as many instructions. Of AMX it follows from the rate of the

@@ -58,15 +58,21 @@ impl Map {
         let factors = number(self.precision.has_bfloat16_factors(inputs, outputs, stride));
         let result = number(self.precision.has_bfloat16_results(outputs));
         let (x, kernel) = (self.numbers.to_dtype(factors)?, kernel.to_dtype(factors)?);
-        Ok(self.with(conv2d(&x, &kernel, windows, result)?))
+        // In f32 rounded factors are what they were, and the result is not rounded.
+        let y = if result == DType::BF16 {
+            conv2d(&x, &kernel, windows)?
+        } else {
+            conv2d(&x.to_dtype(result)?, &kernel.to_dtype(result)?, windows)?
+        };
+        Ok(self.with(y.to_dtype(result)?))
     }
 }
 
-/// Convolution of factors of one type, with a result of the given one.
-fn conv2d(x: &Tensor, kernel: &Tensor, windows: &Windows, result: DType) -> Result<Tensor> {
+/// Convolution of factors of one type, which the result has, too.
+fn conv2d(x: &Tensor, kernel: &Tensor, windows: &Windows) -> Result<Tensor> {
     #[cfg(feature = "cudnn")]
     if crate::cudnn::suits(x) {
-        return Ok(crate::cudnn::conv2d(x, kernel, windows)?.to_dtype(result)?);
+        return crate::cudnn::conv2d(x, kernel, windows);
     }
     let (inputs, outputs) = (kernel.dim(2)?, kernel.dim(3)?);
     let padded = pad_with_zeros(x, windows)?;
@@ -79,21 +85,19 @@ fn conv2d(x: &Tensor, kernel: &Tensor, windows: &Windows, result: DType) -> Resu
     let (n, h, w, depth) = columns.dims4()?;
     let kernel = kernel.reshape((taps.len() * inputs, outputs))?;
     let columns = columns.contiguous()?.reshape((n * h * w, depth))?;
-    let y = product(&columns, &kernel, result)?;
+    let y = product(&columns, &kernel)?;
     Ok(y.reshape((n, h, w, outputs))?)
 }
 
-/// The matrix product of factors of one type, with a result of the given one.
-fn product(x: &Tensor, y: &Tensor, result: DType) -> Result<Tensor> {
+/// The matrix product of factors of one type, which the result has, too.
+fn product(x: &Tensor, y: &Tensor) -> Result<Tensor> {
     // On the CPU candle multiplies no bf16. As f32 these are the same factors, and sums are f32
     // everywhere.
-    let product = match x.dtype() {
-        DType::BF16 if x.device().is_cpu() || result != DType::BF16 => {
-            widened(x)?.matmul(&widened(y)?)?
-        }
-        _ => x.matmul(y)?,
-    };
-    Ok(product.to_dtype(result)?)
+    if x.dtype() == DType::BF16 && x.device().is_cpu() {
+        let product = widened(x)?.matmul(&widened(y)?)?;
+        return Ok(product.to_dtype(DType::BF16)?);
+    }
+    Ok(x.matmul(y)?)
 }
 
 /// The output, and the statistics of the channels.
@@ -232,7 +236,7 @@ pub(crate) fn global_average_pool(x: &Tensor) -> Result<Tensor> {
 }
 
 pub(crate) fn dense(x: &Tensor, kernel: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    let y = product(x, kernel, x.dtype())?;
+    let y = product(x, kernel)?;
     match bias {
         Some(bias) => Ok(y.broadcast_add(bias)?),
         None => Ok(y),
