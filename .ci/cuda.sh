@@ -132,8 +132,8 @@ find_libraries() {
     for name in cudnn nccl; do
         folder=$(echo "$PWD/$venv"/lib/python3*/site-packages/nvidia/$name/lib)
         ln -sf "$(basename "$folder/lib$name".so.*)" "$folder/lib$name.so"
-        LIBRARY_PATH=$folder:$LIBRARY_PATH
-        LD_LIBRARY_PATH=$folder:$LD_LIBRARY_PATH
+        export LIBRARY_PATH=$folder:${LIBRARY_PATH:-}
+        export LD_LIBRARY_PATH=$folder:${LD_LIBRARY_PATH:-}
     done
 }
 

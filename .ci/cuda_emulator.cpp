@@ -601,35 +601,24 @@ static void for_each_product(const Description &x, const Description &w, const C
                     }
 }
 
+/* The bytes that every pass asks for. */
+enum { WORKSPACE = 64 };
+
 static void check(const void *alpha, const void *beta, size_t workspace) {
     if (*(const float *)alpha != 1 || *(const float *)beta != 0) fail("cuDNN: factors");
-    if (workspace != 64) fail("cuDNN: a workspace of another size than asked for");
+    if (workspace != WORKSPACE) fail("cuDNN: a workspace of another size than asked for");
 }
 /* The only algorithm of each pass that is deterministic and computes NHWC. */
-static void check_algorithm(int algorithm) {
-    if (algorithm != 1) fail("cuDNN: algorithm " + std::to_string(algorithm));
-}
-
-EXPORT Status cudnnGetConvolutionForwardWorkspaceSize(void *, Description *, Description *, ConvolutionDescription *,
-                                                      Description *, int algorithm, size_t *size) {
-    check_algorithm(algorithm);
-    *size = 64;
-    return 0;
-}
-EXPORT Status cudnnGetConvolutionBackwardDataWorkspaceSize(void *, Description *, Description *,
-                                                           ConvolutionDescription *, Description *, int algorithm,
-                                                           size_t *size) {
-    check_algorithm(algorithm);
-    *size = 64;
-    return 0;
-}
-EXPORT Status cudnnGetConvolutionBackwardFilterWorkspaceSize(void *, Description *, Description *,
-                                                             ConvolutionDescription *, Description *, int algorithm,
-                                                             size_t *size) {
-    check_algorithm(algorithm);
-    *size = 64;
-    return 0;
-}
+#define WORKSPACE_OF(name)                                                                              \
+    EXPORT Status name(void *, Description *, Description *, ConvolutionDescription *, Description *,   \
+                       int algorithm, size_t *size) {                                                   \
+        if (algorithm != 1) fail("cuDNN: algorithm " + std::to_string(algorithm));                      \
+        *size = WORKSPACE;                                                                              \
+        return 0;                                                                                       \
+    }
+WORKSPACE_OF(cudnnGetConvolutionForwardWorkspaceSize)
+WORKSPACE_OF(cudnnGetConvolutionBackwardDataWorkspaceSize)
+WORKSPACE_OF(cudnnGetConvolutionBackwardFilterWorkspaceSize)
 
 static void finish(const Description &description, uint64_t pointer, const std::vector<double> &sums) {
     const Array to = Array{description.type, pointer}.check(sums.size());

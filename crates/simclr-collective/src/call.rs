@@ -18,10 +18,27 @@ pub enum Call {
     Barrier,
 }
 
+/// What ranks call, by their numbers in messages.
+const NAMES: [&str; 4] = ["all-gather", "all-to-all", "broadcast", "barrier"];
+
 /// How many bytes [`Call::check_same`] gathers from each rank.
 const LENGTH: usize = 3 * size_of::<u64>();
 
 impl Call {
+    /// The name of the operation.
+    pub fn name(self) -> &'static str {
+        NAMES[self.number()]
+    }
+
+    fn number(self) -> usize {
+        match self {
+            Self::AllGather => 0,
+            Self::AllToAll => 1,
+            Self::Broadcast(_) => 2,
+            Self::Barrier => 3,
+        }
+    }
+
     /// Fails on all of `size` ranks unless they call the same with a message of the same length.
     /// `all_gather` gets the bytes of this rank, and writes those of all ranks in rank order.
     ///
@@ -33,13 +50,12 @@ impl Call {
         size: usize,
         all_gather: impl FnOnce(&[u8; LENGTH], &mut [u8]) -> Result<()>,
     ) -> Result<()> {
-        let (kind, root) = match self {
-            Self::AllGather => (0, 0),
-            Self::AllToAll => (1, 0),
-            Self::Broadcast(root) => (2, root as u64),
-            Self::Barrier => (3, 0),
+        let root = match self {
+            Self::Broadcast(root) => root,
+            _ => 0,
         };
-        let own: [u8; LENGTH] = bytemuck::cast([kind, length as u64, root]);
+        let own = [self.number(), length, root].map(|number| number as u64);
+        let own: [u8; LENGTH] = bytemuck::cast(own);
         let mut all = vec![[0u64; 3]; size];
         all_gather(&own, cast_slice_mut(&mut all))?;
         let first = all.first().copied().unwrap_or_default();
@@ -54,11 +70,14 @@ impl Call {
     }
 }
 
-fn describe([kind, length, root]: [u64; 3]) -> String {
-    match kind {
-        0 => format!("all-gather of {length} bytes"),
-        1 => format!("all-to-all of {length} bytes"),
-        2 => format!("broadcast of {length} bytes from rank {root}"),
-        _ => "barrier".to_owned(),
+fn describe([number, length, root]: [u64; 3]) -> String {
+    let name = NAMES
+        .get(number as usize)
+        .copied()
+        .unwrap_or("unknown call");
+    match number {
+        2 => format!("{name} of {length} bytes from rank {root}"),
+        3 => name.to_owned(),
+        _ => format!("{name} of {length} bytes"),
     }
 }

@@ -1,6 +1,5 @@
 //! A communicator of NCCL in a thread of its own.
 
-use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
@@ -149,6 +148,5 @@ fn all_to_all(
 
 /// NCCL's errors have no text of their own.
 pub(crate) fn message(error: &NcclError) -> String {
-    let code: &dyn Debug = &error.0;
-    format!("{code:?}")
+    format!("{:?}", error.0)
 }

@@ -60,7 +60,7 @@ impl NcclRanks {
     /// Exchanges bytes by NCCL, once all ranks have made the same call.
     fn exchange(
         &self,
-        (call, operation): (Call, &'static str),
+        call: Call,
         send: &[u8],
         received: &mut [u8],
     ) -> simclr_collective::Result<()> {
@@ -68,7 +68,10 @@ impl NcclRanks {
             self.ranks.all_gather_bytes(own, all)
         })?;
         let exchanged = self.communicator.exchange(call, send, received);
-        exchanged.map_err(|reason| simclr_collective::Error::Transport { operation, reason })
+        exchanged.map_err(|reason| simclr_collective::Error::Transport {
+            operation: call.name(),
+            reason,
+        })
     }
 }
 
@@ -112,7 +115,7 @@ impl Collective for NcclRanks {
         if own.len() < SMALLEST {
             return self.ranks.all_gather_bytes(own, all);
         }
-        self.exchange((Call::AllGather, "all-gather"), own, all)
+        self.exchange(Call::AllGather, own, all)
     }
 
     fn all_to_all_bytes(&self, send: &[u8], received: &mut [u8]) -> simclr_collective::Result<()> {
@@ -120,7 +123,7 @@ impl Collective for NcclRanks {
         if send.len() < SMALLEST {
             return self.ranks.all_to_all_bytes(send, received);
         }
-        self.exchange((Call::AllToAll, "all-to-all"), send, received)
+        self.exchange(Call::AllToAll, send, received)
     }
 
     fn broadcast_bytes(&self, root: usize, bytes: &mut [u8]) -> simclr_collective::Result<()> {
@@ -129,7 +132,7 @@ impl Collective for NcclRanks {
             return self.ranks.broadcast_bytes(root, bytes);
         }
         let own = bytes.to_vec();
-        self.exchange((Call::Broadcast(root), "broadcast"), &own, bytes)
+        self.exchange(Call::Broadcast(root), &own, bytes)
     }
 
     fn barrier(&self) -> simclr_collective::Result<()> {
