@@ -4,13 +4,13 @@ use std::sync::Once;
 
 use crate::setting::{Setting, impl_names};
 use crate::simd::{Amx, Operands, SimdLevel, TileUnit, has_avx512_bf16, is_intel};
-use crate::{Error, Result};
+use crate::{Error, Precision, Result};
 
-/// What multiplies the numbers of [`Precision::BFloat16`](crate::Precision::BFloat16) and
-/// [`Precision::Mixed`](crate::Precision::Mixed).
+/// What multiplies the numbers of [`Precision::BFloat16`], [`Precision::Mixed`],
+/// [`Precision::BFloat16x3`] and [`Precision::BFloat16x6`].
 ///
 /// The default is the first of these that the processor has at the
-/// [`SimdLevel`] in force, unless the environment variable `SIMCLR_BFLOAT16` (`amx`,
+/// [`SimdLevel`] in force (of the last two precisions the first of AMX and its twin), unless the environment variable `SIMCLR_BFLOAT16` (`amx`,
 /// `avx512bf16` or `portable`) or [`KernelOptions`](crate::KernelOptions) names another. At
 /// [`SimdLevel::Portable`] it is [`BFloat16Kernel::Portable`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -54,12 +54,13 @@ impl BFloat16Kernel {
     }
 
     /// The first one that the processor has.
-    pub(crate) fn best(level: SimdLevel) -> Self {
+    pub(crate) fn best(level: SimdLevel, precision: Precision) -> Self {
+        let in_registers = level == SimdLevel::Avx512 && precision.split().is_none();
         if level == SimdLevel::Portable {
             Self::Portable
         } else if Amx::detect().is_ok() {
             Self::Amx
-        } else if level == SimdLevel::Avx512 && has_avx512_bf16() {
+        } else if in_registers && has_avx512_bf16() {
             Self::Avx512Bf16
         } else {
             Self::Portable
@@ -69,14 +70,24 @@ impl BFloat16Kernel {
     /// The operands that it multiplies.
     ///
     /// # Errors
-    /// [`Error::Setting`] if the processor or the level lacks it.
-    pub(crate) fn operands(self, level: SimdLevel) -> Result<Operands> {
+    /// [`Error::Setting`] if the processor or the level lacks it, or if it does not serve the
+    /// precision.
+    pub(crate) fn operands(self, level: SimdLevel, precision: Precision) -> Result<Operands> {
+        let in_tiles = |unit| {
+            Ok(match precision.split() {
+                Some(split) => Operands::SplitTiles(unit, split),
+                None => Operands::Tiles(unit),
+            })
+        };
         let missing = match (self, level) {
-            (Self::Portable, _) => return Ok(Operands::Tiles(TileUnit::Portable)),
+            (Self::Portable, _) => return in_tiles(TileUnit::Portable),
             (Self::Amx, _) => match Amx::detect() {
-                Ok(amx) => return Ok(Operands::Tiles(TileUnit::Amx(amx))),
+                Ok(amx) => return in_tiles(TileUnit::Amx(amx)),
                 Err(missing) => missing,
             },
+            (Self::Avx512Bf16, _) if precision.split().is_some() => {
+                "numbers are split for tiles alone"
+            }
             (Self::Avx512Bf16, SimdLevel::Portable) => return Ok(Operands::Pairs),
             (Self::Avx512Bf16, SimdLevel::Avx512) if has_avx512_bf16() => {
                 return Ok(Operands::Pairs);
@@ -90,12 +101,12 @@ impl BFloat16Kernel {
 }
 
 /// Warns, once per process, of bfloat16 where single precision is faster.
-pub(crate) fn warn_if_slow(kernel: BFloat16Kernel) {
+pub(crate) fn warn_if_slow(precision: Precision, kernel: BFloat16Kernel) {
     static WARNED: Once = Once::new();
     if !kernel.pays() {
         WARNED.call_once(|| {
             tracing::warn!(
-                "bfloat16 precision by `{kernel}` is slower than single precision on this processor"
+                "{precision} precision by `{kernel}` is slower than single precision on this processor"
             );
         });
     }
@@ -110,7 +121,7 @@ mod tests {
     use simclr_testkit::formula_values;
 
     use super::*;
-    use crate::{Backend, Conv2dConfig, KernelOptions, Precision, backward};
+    use crate::{Backend, Conv2dConfig, KernelOptions, backward};
 
     fn values(name: &str, shape: &[usize]) -> Tensor {
         let count = shape.iter().product();
@@ -143,13 +154,19 @@ mod tests {
             (3, 1, 64, 64),
             (3, 1, 18, 34),
             (3, 2, 160, 40),
+            (3, 2, 96, 64),
         ];
         let pool = ThreadPoolBuilder::new().num_threads(threads).build();
         let all = |precision| {
             let options = options.with_precision(precision);
             options.scope(|| convolutions.into_iter().flat_map(run).collect::<Vec<_>>())
         };
-        let precisions = [Precision::BFloat16, Precision::Mixed];
+        let precisions = [
+            Precision::BFloat16x3,
+            Precision::BFloat16x6,
+            Precision::BFloat16,
+            Precision::Mixed,
+        ];
         pool.unwrap()
             .install(|| precisions.into_iter().flat_map(all).collect())
     }

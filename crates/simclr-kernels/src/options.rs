@@ -153,7 +153,7 @@ impl ResolvedOptions {
             Some(kernel) => kernel,
             None => BFLOAT16_KERNEL
                 .environment_value()?
-                .unwrap_or_else(|| BFloat16Kernel::best(level)),
+                .unwrap_or_else(|| BFloat16Kernel::best(level, precision)),
         };
         let method = match scope.convolution_method {
             Some(method) => method,
@@ -164,9 +164,9 @@ impl ResolvedOptions {
         level.check_available()?;
         let operands = match precision {
             Precision::Single => Operands::Single,
-            Precision::BFloat16 | Precision::Mixed => {
-                warn_if_slow(bfloat16_kernel);
-                bfloat16_kernel.operands(level)?
+            _ => {
+                warn_if_slow(precision, bfloat16_kernel);
+                bfloat16_kernel.operands(level, precision)?
             }
         };
         Ok(Self {

@@ -1,16 +1,34 @@
 //! The precision of convolutions and feature maps.
 
 use crate::setting::{Setting, impl_names};
+use crate::simd::{SIDE, Split};
 
 /// Precision of the factors of convolutions, and of feature maps, where tensors are f32. Sums are
 /// always f32.
 ///
 /// The default is [`Precision::Single`], unless the environment variable `SIMCLR_PRECISION`
-/// (`single`, `bfloat16` or `mixed`) or [`KernelOptions`](crate::KernelOptions) says otherwise.
+/// (`single`, `bfloat16x3`, `bfloat16x6`, `bfloat16` or `mixed`) or [`KernelOptions`](crate::KernelOptions) says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Precision {
     /// f32, 24 binary digits.
     Single,
+    /// f32, but each factor of a product is the sum of two bfloat16 numbers, 16 binary digits or more,
+    /// and three of their four products are added up in f32: for AMX, which multiplies bfloat16
+    /// numbers several times as fast as the processor multiplies f32. Maps, gradients and sums are
+    /// f32. PyTorch does this on CPUs for `torch.set_float32_matmul_precision("high")`.
+    ///
+    /// A product is off by at most 3/2¹⁸ of itself: 1/300 of what rounding to bfloat16 costs, forty
+    /// times what f32 does. Infinite numbers become NaN.
+    ///
+    /// It applies to outputs and gradients of convolutions whose numbers of channels are multiples of
+    /// 32, but for 3x3 convolutions of stride 1: Winograd's form multiplies less, and is computed in
+    /// single precision (the [`ConvolutionMethod`](crate::ConvolutionMethod) decides). Everything else
+    /// is computed in single precision too, and so is the composite form. What multiplies is
+    /// [`BFloat16Kernel::Amx`](crate::BFloat16Kernel::Amx) or, for tests on other processors, its twin.
+    BFloat16x3,
+    /// As `BFloat16x3` with three bfloat16 numbers, whose sum is the factor, and six products: as
+    /// exact as single precision, and twice as much work.
+    BFloat16x6,
     /// The factors of each product rounded to bfloat16, 8 binary digits (nearest, ties to
     /// even), their products added up in f32. [`BFloat16Kernel`](crate::BFloat16Kernel) says what
     /// multiplies them; where that is slower than f32, the first use warns, and
@@ -43,6 +61,8 @@ pub(crate) static PRECISION: Setting<Precision> = Setting::new(
     "SIMCLR_PRECISION",
     &[
         ("single", Precision::Single),
+        ("bfloat16x3", Precision::BFloat16x3),
+        ("bfloat16x6", Precision::BFloat16x6),
         ("bfloat16", Precision::BFloat16),
         ("mixed", Precision::Mixed),
     ],
@@ -55,8 +75,8 @@ impl Precision {
     /// The bytes that a number of a feature map takes.
     pub fn map_number_size(self) -> usize {
         match self {
-            Self::Single | Self::BFloat16 => size_of::<f32>(),
             Self::Mixed => size_of::<f32>() / 2,
+            _ => size_of::<f32>(),
         }
     }
 
@@ -69,7 +89,23 @@ impl Precision {
         } else {
             inputs.is_multiple_of(2)
         };
-        self != Self::Single && paired && outputs.is_multiple_of(2)
+        let rounded = matches!(self, Self::BFloat16 | Self::Mixed);
+        rounded && paired && outputs.is_multiple_of(2)
+    }
+
+    /// How factors are split, if they are.
+    pub(crate) fn split(self) -> Option<Split> {
+        match self {
+            Self::BFloat16x3 => Some(Split::Two),
+            Self::BFloat16x6 => Some(Split::Three),
+            Self::Single | Self::BFloat16 | Self::Mixed => None,
+        }
+    }
+
+    /// Whether the factors of a convolution with so many channels are split.
+    pub(crate) fn has_split_factors(self, inputs: usize, outputs: usize) -> bool {
+        let whole_steps = |channels: usize| channels.is_multiple_of(SIDE);
+        self.split().is_some() && whole_steps(inputs) && whole_steps(outputs)
     }
 
     /// Whether the results of a convolution with so many output channels are rounded.

@@ -24,9 +24,9 @@ pub struct MeasuredPrecision {
     pub gflops: f64,
 }
 
-/// Measures single precision, and mixed precision with everything on this processor that multiplies
-/// it, at the instruction set in force, the fastest first: convolutions of 3x3 and of 1x1 after
-/// one another with their gradients, on all threads of the current pool. Takes about a second;
+/// Measures single precision, and mixed precision and split numbers with everything on this processor
+/// that multiplies them, at the instruction set in force, the fastest first: convolutions of 3x3 and
+/// of 1x1 after one another with their gradients, on all threads of the current pool. Takes seconds;
 /// other work on the machine at the same time blurs it.
 ///
 /// ```no_run
@@ -39,14 +39,23 @@ pub struct MeasuredPrecision {
 /// As [`KernelOptions::validate`].
 pub fn measure_precisions() -> Result<Vec<MeasuredPrecision>> {
     let current = KernelOptions::current()?;
-    let mixed = current.with_precision(Precision::Mixed);
     let kernels = [
         BFloat16Kernel::Amx,
         BFloat16Kernel::Avx512Bf16,
         BFloat16Kernel::Portable,
     ];
-    let all = kernels.map(|kernel| mixed.with_bfloat16_kernel(kernel));
-    let available = all.into_iter().filter(|options| options.validate().is_ok());
+    let precisions = [
+        Precision::Mixed,
+        Precision::BFloat16x3,
+        Precision::BFloat16x6,
+    ];
+    let all = precisions.into_iter().flat_map(|precision| {
+        kernels.map(|kernel| {
+            let options = current.with_precision(precision);
+            options.with_bfloat16_kernel(kernel)
+        })
+    });
+    let available = all.filter(|options| options.validate().is_ok());
     let mut measured = [current.with_precision(Precision::Single)]
         .into_iter()
         .chain(available)
@@ -119,9 +128,10 @@ impl WithSimd for InnerLoop {
         const COLUMNS: usize = 256;
         const TIME: Duration = Duration::from_millis(200);
         let places = self.operands.places(DEPTH);
+        let parts = self.operands.parts().len();
         let (left, right) = (vec![0f32; ROWS * places], vec![0f32; places * COLUMNS]);
         let mut product = vec![0f32; ROWS * COLUMNS];
-        let mut table = RowTable::new(self.level, self.operands, 1, places);
+        let mut table = RowTable::new(self.level, self.operands, parts, places / parts);
         table.extend_adjacent(&left);
         let mut epilogues = vec![(); COLUMNS / self.operands.tile(self.level).columns];
         let began = Instant::now();

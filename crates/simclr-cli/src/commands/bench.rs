@@ -69,7 +69,7 @@ pub(crate) struct Arguments {
     /// Embed so many images of a `step` at a time, as a gradient cache does.
     #[arg(long)]
     gradient_cache: Option<usize>,
-    /// The precision of convolutions and feature maps: single, bfloat16 or mixed.
+    /// The precision of convolutions and feature maps: single, bfloat16x3, bfloat16x6, bfloat16 or mixed.
     #[arg(long)]
     precision: Option<Precision>,
     /// Images per step or pass of `step` and `embed` in place of the key's, which are those of a
@@ -138,7 +138,9 @@ fn tune() -> AnyResult {
     for measured in measure_precisions()? {
         let options = measured.options;
         let name = match (options.precision, options.bfloat16_kernel) {
-            (Some(Precision::Mixed), Some(kernel)) => format!("mixed by {kernel}"),
+            (Some(precision), Some(kernel)) if precision != Precision::Single => {
+                format!("{precision} by {kernel}")
+            }
             _ => Precision::Single.to_string(),
         };
         say(format_args!("{name} {:.0} GFLOP/s", measured.gflops));

@@ -78,29 +78,37 @@ mod unit {
     }
 
     impl ConfiguredTiles {
-        /// `block = left right`, in the layout of `tile_layout`, plus what was there if
-        /// `accumulate`.
+        /// `block = Σ over products of left right`, in the layout of `tile_layout`, plus what was
+        /// there if `accumulate`.
         ///
         /// Four sums of 16 x 16 stay in tiles 0 to 3 while the operands pass by in tiles 4 to 7:
         /// four loads for four products, the fewest that eight tiles allow.
-        pub(crate) fn multiply(
+        pub(crate) fn multiply<const PRODUCTS: usize>(
             &self,
-            left: &[f32],
-            right: &[f32],
+            products: [(&[f32], &[f32]); PRODUCTS],
             block: &mut [f32; BLOCK],
             accumulate: bool,
         ) {
-            assert!(left.len().is_multiple_of(OPERAND) && left.len() == right.len());
-            let steps = left.len() / OPERAND;
+            let size = products.first().map_or(0, |(left, _)| left.len());
+            let fits = |operand: &[f32]| operand.len() == size;
+            assert!(size.is_multiple_of(OPERAND));
+            assert!(
+                products
+                    .iter()
+                    .all(|(left, right)| fits(left) && fits(right))
+            );
+            let steps = size / OPERAND;
             if steps == 0 {
                 if !accumulate {
                     block.fill(0.0);
                 }
                 return;
             }
+            let operands = products.map(|(left, right)| [left.as_ptr(), right.as_ptr()]);
             // SAFETY: the tiles are configured, since `self` exists and cannot leave its thread.
-            // Both operands have `steps` steps of 2 KiB, `block` has 32 rows of 128 bytes, and
-            // nothing else is read or written.
+            // There is a product, whose operands have at least one step. `operands` has
+            // `PRODUCTS` pairs of pointers, each to `steps` steps of 2 KiB, `block` has 32 rows of
+            // 128 bytes, and nothing else is read or written.
             unsafe {
                 asm!(
                     "test {accumulate}, {accumulate}",
@@ -116,6 +124,10 @@ mod unit {
                     "tilezero tmm2",
                     "tilezero tmm3",
                     "2:",
+                    "mov {left}, [{operands}]",
+                    "mov {right}, [{operands} + 8]",
+                    "mov {step}, {steps}",
+                    "4:",
                     "tileloadd tmm4, [{left} + {line}]",
                     "tileloadd tmm6, [{right} + {wide}]",
                     "tileloadd tmm5, [{left} + {line} + 1024]",
@@ -126,7 +138,10 @@ mod unit {
                     "tdpbf16ps tmm3, tmm5, tmm7",
                     "add {left}, 2048",
                     "add {right}, 2048",
-                    "dec {steps}",
+                    "dec {step}",
+                    "jnz 4b",
+                    "add {operands}, 16",
+                    "dec {products}",
                     "jnz 2b",
                     "tilestored [{block} + {wide}], tmm0",
                     "tilestored [{block} + {wide} + 64], tmm1",
@@ -134,11 +149,14 @@ mod unit {
                     "tilestored [{block} + {wide} + 2112], tmm3",
                     accumulate = in(reg) usize::from(accumulate),
                     block = in(reg) block.as_mut_ptr(),
-                    left = inout(reg) left.as_ptr() => _,
-                    right = inout(reg) right.as_ptr() => _,
+                    operands = inout(reg) operands.as_ptr() => _,
+                    products = inout(reg) PRODUCTS => _,
+                    left = out(reg) _,
+                    right = out(reg) _,
+                    step = out(reg) _,
                     line = in(reg) 64usize,
                     wide = in(reg) 128usize,
-                    steps = inout(reg) steps => _,
+                    steps = in(reg) steps,
                     out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
                     out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
                     options(nostack)
@@ -214,7 +232,12 @@ mod unit {
             self
         }
 
-        pub(crate) fn multiply(&self, _: &[f32], _: &[f32], _: &mut [f32; BLOCK], _: bool) {
+        pub(crate) fn multiply<const PRODUCTS: usize>(
+            &self,
+            _: [(&[f32], &[f32]); PRODUCTS],
+            _: &mut [f32; BLOCK],
+            _: bool,
+        ) {
             match *self {}
         }
     }

@@ -15,6 +15,32 @@ fn rounded(value: f32) -> u16 {
     (if value.is_nan() { quiet } else { nearest }) as u16
 }
 
+/// A part of an f32 number as a bfloat16 number. The sum of the first two is off by at most 2⁻¹⁸ of
+/// the number, that of all three is the number. An infinite number has a high part alone (the others
+/// are NaN).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// The nearest bfloat16 number.
+    High,
+    /// The one nearest to what the high part lacks.
+    Middle,
+    /// What both lack.
+    Low,
+}
+
+impl Part {
+    /// A number whose nearest bfloat16 number is this part.
+    #[inline(always)]
+    pub(crate) fn of(self, value: f32) -> f32 {
+        let rest = |value: f32| value - f32::from_bits(u32::from(rounded(value)) << 16);
+        match self {
+            Self::High => value,
+            Self::Middle => rest(value),
+            Self::Low => rest(rest(value)),
+        }
+    }
+}
+
 /// Rounds numbers that lie side by side to pairs that do.
 #[inline(always)]
 pub(crate) fn round_to_pairs(values: impl Iterator<Item = f32>, pairs: &mut [f32]) {

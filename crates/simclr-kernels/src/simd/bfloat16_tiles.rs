@@ -61,7 +61,9 @@ fn multiply_blocks<S: Simd, const VECTORS: usize, E: TileEpilogue>(
     assert!(panels.len() >= epilogues.len() * size && block.columns() <= epilogues.len() * SIDE);
     let [mut left, mut sums] = SCRATCH.take();
     let tiles = unit.tiles();
-    let pieces = steps.div_ceil(STEPS).max(1);
+    let parts = table.operands.parts().len();
+    let steps = steps / parts;
+    let pieces = (parts * steps).div_ceil(STEPS).max(1);
     let length = steps.div_ceil(pieces);
     for (tile, targets) in table.targets.chunks(SIDE).enumerate() {
         let left = left.room(size);
@@ -74,13 +76,9 @@ fn multiply_blocks<S: Simd, const VECTORS: usize, E: TileEpilogue>(
                 if piece + 1 == pieces {
                     epilogue.prefetch(targets);
                 }
-                tiles.multiply(
-                    simd,
-                    &left[part.clone()],
-                    &panel[part.clone()],
-                    sums,
-                    piece > 0,
-                );
+                let left = |of| &left[of * steps * OPERAND..][part.clone()];
+                let right = |of| &panel[of * steps * OPERAND..][part.clone()];
+                tiles.multiply(simd, parts, left, right, sums, piece > 0);
                 if piece + 1 == pieces {
                     let columns = index * SIDE..block.columns().min((index + 1) * SIDE);
                     let mut block = block.narrow(columns);

@@ -26,14 +26,14 @@ mod vector;
 
 pub(crate) use amx::Amx;
 pub(crate) use bfloat16::{
-    interleave, interleave_rows, pair, pair_rows, pair_vectors, round_to_pairs, unpack,
+    Part, interleave, interleave_rows, pair, pair_rows, pair_vectors, round_to_pairs, unpack,
 };
 pub(crate) use blocks::{BlockMut, fill_beside, fill_blocks, fill_map_blocks, whole};
 pub use level::SimdLevel;
 pub(crate) use level::{SIMD_LEVEL, WIDEST, fn_per_level, has_avx512_bf16, is_intel};
 pub(crate) use multiply::{add_outer_products, multiply};
 pub(crate) use numbers::{Format, Numbers, Pairs, Vectors};
-pub(crate) use operands::Operands;
+pub(crate) use operands::{Operands, Split};
 pub(crate) use outer_product::{FilterTile, OuterProducts};
 pub(crate) use row_table::RowTable;
 pub(crate) use scratch::{Scratch, odd_lines};

@@ -32,7 +32,7 @@ pub(crate) fn multiply<S: Simd, E: TileEpilogue>(
 ) {
     let Tile { rows, columns } = table.tile;
     match (S::F32_LANES, rows, columns, table.operands) {
-        (.., Operands::Tiles(unit)) => {
+        (.., Operands::Tiles(unit) | Operands::SplitTiles(unit, _)) => {
             bfloat16_tiles::multiply(simd, unit, table, panels, block, epilogues)
         }
         (16, 12, 32, Operands::Single) => {

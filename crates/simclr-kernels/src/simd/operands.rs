@@ -1,5 +1,6 @@
 //! What the numbers of a product's operands are.
 
+use super::bfloat16::Part;
 use super::level::{SimdLevel, Tile};
 use super::tile_layout::{PAIRS, SIDE};
 use super::tile_unit::TileUnit;
@@ -13,6 +14,16 @@ pub(crate) enum Operands {
     Pairs,
     /// The same pairs, multiplied in tiles.
     Tiles(TileUnit),
+    /// f32 numbers as sums of bfloat16 numbers, multiplied in tiles: of a row the pairs of all
+    /// high parts, then those of the next ones. Rows are whole steps of a tile.
+    SplitTiles(TileUnit, Split),
+}
+
+/// How many bfloat16 numbers make up an f32 number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Split {
+    Two,
+    Three,
 }
 
 impl Operands {
@@ -20,26 +31,42 @@ impl Operands {
     pub(crate) fn tile(self, level: SimdLevel) -> Tile {
         match self {
             Self::Single | Self::Pairs => level.tile(),
-            Self::Tiles(_) => Tile {
+            Self::Tiles(_) | Self::SplitTiles(..) => Tile {
                 rows: SIDE,
                 columns: SIDE,
             },
         }
     }
 
-    /// How many numbers take the place of one f32.
+    /// How many numbers, or parts of numbers, take the place of one f32.
     #[inline(always)]
     pub(crate) fn numbers(self) -> usize {
         match self {
             Self::Single => 1,
-            Self::Pairs | Self::Tiles(_) => 2,
+            Self::Pairs | Self::Tiles(_) | Self::SplitTiles(..) => 2,
         }
+    }
+
+    /// What the operands have of each number.
+    #[inline(always)]
+    pub(crate) fn parts(self) -> &'static [Part] {
+        match self {
+            Self::Single | Self::Pairs | Self::Tiles(_) => &[Part::High],
+            Self::SplitTiles(_, Split::Two) => &[Part::High, Part::Middle],
+            Self::SplitTiles(_, Split::Three) => &[Part::High, Part::Middle, Part::Low],
+        }
+    }
+
+    /// The places of f32 that one part of so many numbers takes.
+    #[inline(always)]
+    pub(crate) fn part_places(self, numbers: usize) -> usize {
+        numbers.div_ceil(self.numbers())
     }
 
     /// The places of f32 that so many numbers take.
     #[inline(always)]
     pub(crate) fn places(self, numbers: usize) -> usize {
-        numbers.div_ceil(self.numbers())
+        self.parts().len() * self.part_places(numbers)
     }
 
     /// The rows of a panel for so many places of a row of the left operand: zeros behind the last
@@ -47,7 +74,7 @@ impl Operands {
     pub(crate) fn panel_rows(self, places: usize) -> usize {
         match self {
             Self::Single | Self::Pairs => places,
-            Self::Tiles(_) => places.next_multiple_of(PAIRS),
+            Self::Tiles(_) | Self::SplitTiles(..) => places.next_multiple_of(PAIRS),
         }
     }
 }

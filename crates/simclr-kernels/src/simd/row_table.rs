@@ -79,18 +79,24 @@ impl<'a> RowTable<'a> {
         self.prefetches_next = prefetches_next;
     }
 
-    /// Adds rows of one run each that lie one after the other, as in the result.
+    /// Adds rows whose runs, and which themselves, lie one after the other, as in the result.
     pub(crate) fn extend_adjacent(&mut self, rows: &'a [f32]) {
-        assert!(self.taps == 1 && self.targets.is_empty(), "one run a row");
-        let Some(last) = (rows.len() / self.run.max(1)).checked_sub(1) else {
+        assert!(self.targets.is_empty(), "the only rows");
+        let Some(last) = (rows.len() / (self.taps * self.run).max(1)).checked_sub(1) else {
             return;
         };
         self.targets.extend(0..=last);
-        let tiles = self.targets.len().div_ceil(self.tile.rows);
         // A tile's missing rows are the last one again; their results go nowhere.
-        let of_row = |row: usize| rows[row.min(last) * self.run..][..self.run].as_ptr();
-        self.pointers
-            .extend((0..tiles * self.tile.rows).map(of_row));
+        let of_row = |row: usize, tap| {
+            let run = row.min(last) * self.taps + tap;
+            rows[run * self.run..][..self.run].as_ptr()
+        };
+        for first in (0..=last).step_by(self.tile.rows) {
+            for tap in 0..self.taps {
+                let rows = first..first + self.tile.rows;
+                self.pointers.extend(rows.map(|row| of_row(row, tap)));
+            }
+        }
     }
 
     /// Adds rows: their places in the result, and the run of each (row, tap).

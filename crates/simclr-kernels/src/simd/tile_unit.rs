@@ -31,23 +31,58 @@ impl TileUnit {
 }
 
 impl Tiles {
-    /// `block = left right`, plus what was there if `accumulate`.
+    /// `block = left right` of numbers in so many parts, plus what was there if `accumulate`; each
+    /// part of an operand has the same number of steps. Products whose sum is below the rounding
+    /// of the smallest part are left out.
     #[inline(always)]
-    pub(crate) fn multiply<S: Simd>(
+    pub(crate) fn multiply<'a, S: Simd>(
         &self,
         simd: S,
-        left: &[f32],
-        right: &[f32],
+        parts: usize,
+        left: impl Fn(usize) -> &'a [f32],
+        right: impl Fn(usize) -> &'a [f32],
+        block: &mut [f32; BLOCK],
+        accumulate: bool,
+    ) {
+        let product = |left_part, right_part| (left(left_part), right(right_part));
+        match parts {
+            1 => self.add_up(simd, [product(0, 0)], block, accumulate),
+            2 => {
+                let products = [product(0, 0), product(1, 0), product(0, 1)];
+                self.add_up(simd, products, block, accumulate)
+            }
+            _ => {
+                let products = [
+                    product(0, 0),
+                    product(1, 0),
+                    product(0, 1),
+                    product(1, 1),
+                    product(2, 0),
+                    product(0, 2),
+                ];
+                self.add_up(simd, products, block, accumulate)
+            }
+        }
+    }
+
+    /// `block = Σ over products of left right`, plus what was there if `accumulate`.
+    #[inline(always)]
+    fn add_up<S: Simd, const PRODUCTS: usize>(
+        &self,
+        simd: S,
+        products: [(&[f32], &[f32]); PRODUCTS],
         block: &mut [f32; BLOCK],
         accumulate: bool,
     ) {
         match self {
-            Self::Amx(tiles) => tiles.multiply(left, right, block, accumulate),
+            Self::Amx(tiles) => tiles.multiply(products, block, accumulate),
             Self::Portable => {
                 if !accumulate {
                     block.fill(0.0);
                 }
-                add_product(simd, left, right, block);
+                for (left, right) in products {
+                    add_product(simd, left, right, block);
+                }
             }
         }
     }
@@ -107,7 +142,8 @@ mod tests {
         #[inline(always)]
         fn with_simd<S: Simd>(self, simd: S) {
             let Self(unit, left, right, block, accumulate) = self;
-            unit.tiles().multiply(simd, left, right, block, accumulate);
+            let tiles = unit.tiles();
+            tiles.multiply(simd, 1, |_| left, |_| right, block, accumulate);
         }
     }
 

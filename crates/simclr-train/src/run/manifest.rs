@@ -134,7 +134,7 @@ pub fn arithmetic() -> simclr_kernels::Result<String> {
     let (level, precision) = (SimdLevel::current()?, Precision::current()?);
     Ok(match precision {
         Precision::Single => format!("{level}, {precision} precision"),
-        Precision::BFloat16 | Precision::Mixed => {
+        _ => {
             let kernel = BFloat16Kernel::current()?;
             format!("{level}, {precision} precision by {kernel}")
         }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use super::bfloat16::round_pixels;
+use super::bfloat16::pair_pixels;
 use super::epilogue::{Epilogue, PanelEpilogue};
 use super::input::Input;
 use super::strided_grid::StridedGrid;
@@ -210,9 +210,7 @@ impl<'t> Task<'t, '_> {
                     scale_shift_relu_row(pixel, scale, shift, target);
                 }
             }
-            (Operands::Pairs | Operands::Tiles(_), _, factors) => {
-                round_pixels(pixels, factors, channels, own)
-            }
+            (operands, _, factors) => pair_pixels(operands, pixels, factors, channels, own),
         }
         (own, self.first_pixel)
     }
@@ -227,7 +225,7 @@ impl<'t> Task<'t, '_> {
         let (height, width) = product.source_size;
         // From here on, places of numbers or of pairs.
         let channels = product.operands.places(product.source_channels);
-        let run = product.operands.places(product.run);
+        let run = product.operands.part_places(product.run);
         let image = product.target_size.0 * product.target_size.1;
         let pixels = match product.grids.len() {
             1 => self.first_pixel..self.first_pixel + self.block.rows(),
@@ -238,7 +236,8 @@ impl<'t> Task<'t, '_> {
             }
         };
         let taps = grid.taps();
-        let mut table = RowTable::new(product.level, product.operands, taps.len(), run);
+        let runs = taps.len() * product.operands.parts().len();
+        let mut table = RowTable::new(product.level, product.operands, runs, run);
         if product.is_pointwise() {
             let first = (self.first_pixel - skipped) * channels;
             table.extend_adjacent(&source[first..][..self.block.rows() * channels]);
@@ -249,13 +248,14 @@ impl<'t> Task<'t, '_> {
             let (row, column) = (grid.rows.output(row), grid.columns.output(column));
             index * image + row * product.target_size.1 + column - self.first_pixel
         };
-        table.extend(positions.iter().map(target), self.zeros, |pixel, tap| {
+        table.extend(positions.iter().map(target), self.zeros, |pixel, index| {
             let (image, row, column) = positions[pixel];
+            let (part, tap) = (index / taps.len(), index % taps.len());
             let (row_tap, column_tap) = taps[tap];
             let row = grid.rows.input(row, row_tap, height)?;
             let column = grid.columns.input(column, column_tap, width)?;
             let pixel = (image * height + row) * width + column - skipped;
-            let start = pixel * channels;
+            let start = pixel * channels + part * run;
             Some(&source[start..start + run])
         });
         table

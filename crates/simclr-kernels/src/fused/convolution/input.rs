@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 
-use super::bfloat16::round_map;
+use super::bfloat16::pair_map;
 use crate::activation::Activation;
 use crate::fused::affine::Affine;
 use crate::fused::map_buffer::unpacked;
@@ -47,9 +47,13 @@ impl<'a> Input<'a> {
         match (operands, self.as_pairs()) {
             (Operands::Single, _) => self.computed(level),
             (Operands::Pairs | Operands::Tiles(_), Some(pairs)) => Prepared::Borrowed(pairs),
-            (Operands::Pairs | Operands::Tiles(_), None) => {
-                Prepared::Computed(round_map(level, self.values, self.affine, channels))
-            }
+            (operands, _) => Prepared::Computed(pair_map(
+                level,
+                operands,
+                self.values,
+                self.affine,
+                channels,
+            )),
         }
     }
 

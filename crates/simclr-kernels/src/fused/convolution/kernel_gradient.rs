@@ -378,7 +378,7 @@ impl Task<'_, '_> {
         targets: impl Iterator<Item = &'p mut [f32]>,
     ) {
         match self.plan.operands {
-            Operands::Single => {
+            Operands::Single | Operands::SplitTiles(..) => {
                 for (start, target) in starts.iter().zip(targets) {
                     self.copy_run(*start, rows.clone(), stage, target);
                 }
@@ -438,7 +438,9 @@ impl Task<'_, '_> {
 #[inline(always)]
 fn join(operands: Operands, format: Format, [first, second]: [&[f32]; 2], target: &mut [f32]) {
     match (operands, format) {
-        (Operands::Single, format) => Numbers::new(format, first).copy_to(target),
+        (Operands::Single | Operands::SplitTiles(..), format) => {
+            Numbers::new(format, first).copy_to(target)
+        }
         (Operands::Pairs | Operands::Tiles(_), Format::Single) => pair(first, second, target),
         (Operands::Pairs | Operands::Tiles(_), Format::Pairs) => {
             interleave_rows(first, second, target);

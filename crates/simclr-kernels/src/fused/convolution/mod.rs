@@ -66,8 +66,8 @@ impl Convolution {
         epilogue: Epilogue<'_>,
     ) -> (MapBuffer, Vec<PartialStats>) {
         count_operations(self.operations());
-        if self.is_winograd() {
-            return winograd::Product::forward(self, x, kernel).run(epilogue);
+        if let Some(convolution) = self.by_winograd() {
+            return winograd::Product::forward(&convolution, x, kernel).run(epilogue);
         }
         if small_input::is_small(self) {
             let x = x.computed(self.options.level);
@@ -124,8 +124,8 @@ impl Convolution {
             Some(sum) => Epilogue::Add(sum, self.inputs),
             None => Epilogue::Nothing,
         };
-        if self.is_winograd() {
-            let product = winograd::Product::backward(self, kernel, dy, format);
+        if let Some(convolution) = self.by_winograd() {
+            let product = winograd::Product::backward(&convolution, kernel, dy, format);
             return product.run(epilogue).0;
         }
         let Windows { rows, columns } = &self.windows;
@@ -162,23 +162,28 @@ impl Convolution {
             let gradient = kernel_gradient::gradient(&padded.convolution, operands, &grid, x, dy);
             return padded.kernel_gradient(self, gradient);
         }
+        if let Some(convolution) = self.by_winograd() {
+            return winograd::kernel_gradient(&convolution, x, dy);
+        }
         let grid = StridedGrid::forward(&self.windows);
-        let operands = self.operands();
-        if let Operands::Tiles(unit) = operands {
-            return tile_kernel_gradient::gradient(self, unit, &grid, x, dy);
+        match self.operands() {
+            operands @ (Operands::Tiles(unit) | Operands::SplitTiles(unit, _)) => {
+                tile_kernel_gradient::gradient(self, operands, unit, &grid, x, dy)
+            }
+            operands => kernel_gradient::gradient(self, operands, &grid, x, dy),
         }
-        if self.suits_winograd() {
-            return winograd::kernel_gradient(self, x, dy);
-        }
-        kernel_gradient::gradient(self, operands, &grid, x, dy)
     }
 
-    /// Whether Winograd's form computes maps.
-    fn is_winograd(&self) -> bool {
-        !matches!(self.operands(), Operands::Tiles(_)) && self.suits_winograd()
-    }
-
-    fn suits_winograd(&self) -> bool {
-        self.may_be_transformed() && winograd::suits(self)
+    /// The convolution that Winograd's form computes, if that is the way: in registers, since it
+    /// saves more multiplications than tiles are faster with numbers in parts.
+    fn by_winograd(&self) -> Option<Self> {
+        let mut convolution = *self;
+        match self.operands() {
+            Operands::Tiles(_) => return None,
+            Operands::SplitTiles(..) => convolution.options.operands = Operands::Single,
+            Operands::Single | Operands::Pairs => {}
+        }
+        let suits = self.may_be_transformed() && winograd::suits(&convolution);
+        suits.then_some(convolution)
     }
 }

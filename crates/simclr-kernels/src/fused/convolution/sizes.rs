@@ -19,7 +19,10 @@ impl Convolution {
     /// The operands of products.
     pub(super) fn operands(&self) -> Operands {
         let (precision, stride) = (self.options.precision, self.windows.columns.stride);
-        if precision.has_bfloat16_factors(self.inputs, self.outputs, stride) {
+        let (inputs, outputs) = (self.inputs, self.outputs);
+        if precision.has_bfloat16_factors(inputs, outputs, stride)
+            || precision.has_split_factors(inputs, outputs)
+        {
             self.options.operands
         } else {
             Operands::Single

@@ -4,12 +4,11 @@ use std::borrow::Cow;
 
 use rayon::prelude::*;
 
-use super::bfloat16::round_pixels;
 use super::sizes::Convolution;
 use crate::geometry::{Span, Windows};
 use crate::memory::{Buffer, zeros};
 use crate::precision::FEWEST_CHANNELS;
-use crate::simd::{Format, Numbers, Operands, fn_per_level};
+use crate::simd::{Format, Numbers, Operands, fn_per_level, round_to_pairs};
 
 pub(super) fn is_small(convolution: &Convolution) -> bool {
     convolution.inputs < FEWEST_CHANNELS && !convolution.is_pointwise()
@@ -32,7 +31,7 @@ impl Padded {
         let Windows { rows, columns } = &convolution.windows;
         let channels = convolution.inputs;
         let (format, unit) = match convolution.operands() {
-            Operands::Single => (Format::Single, 1),
+            Operands::Single | Operands::SplitTiles(..) => (Format::Single, 1),
             Operands::Pairs | Operands::Tiles(_) => (Format::Pairs, 2),
         };
         let whole = |span: &Span, unit: usize| Span {
@@ -147,7 +146,7 @@ fn_per_level! {
                 let mut stage = vec![0.0; row];
                 for (target, source) in rows {
                     stage[first..first + source_row].copy_from_slice(source);
-                    round_pixels(Numbers::Single(&stage), None, row, target);
+                    round_to_pairs(stage.iter().copied(), target);
                 }
             }
         }

@@ -18,8 +18,8 @@ use super::strided_grid::StridedGrid;
 use crate::fused::chunks::ranges;
 use crate::memory::{Buffer, buffer, gradient_buffer};
 use crate::simd::{
-    BLOCK, Numbers, OPERAND, Operands, PAIRS, SIDE, Scratch, TileUnit, fn_per_level, interleave,
-    pair_rows, transpose,
+    BLOCK, Numbers, OPERAND, Operands, PAIRS, Part, SIDE, Scratch, TileUnit, fn_per_level,
+    interleave, pair_rows, transpose,
 };
 
 /// Steps of 32 pixels that are packed at a time. An operand's blocks of so many steps are 16 KiB:
@@ -45,6 +45,7 @@ const TASKS: usize = 24;
 /// `dkernel[k, o] = Σ over pixels of columns[pixel, k] dy[pixel, o]`.
 pub(super) fn gradient(
     convolution: &Convolution,
+    operands: Operands,
     unit: TileUnit,
     grid: &StridedGrid,
     x: Input<'_>,
@@ -53,9 +54,10 @@ pub(super) fn gradient(
     let level = convolution.options.level;
     let (inputs, outputs) = (convolution.inputs, convolution.outputs);
     let taps = grid.kernel_taps().len();
-    let x = x.prepared(level, Operands::Tiles(unit), inputs);
+    let x = x.prepared(level, operands, inputs);
     let plan = Plan {
         unit,
+        parts: operands.parts().len(),
         grid,
         source_size: (
             convolution.windows.rows.input,
@@ -65,7 +67,7 @@ pub(super) fn gradient(
         inputs,
         pixels: convolution.output_pixels(),
         columns: outputs.div_ceil(SIDE),
-        dy: &transposed(convolution, dy),
+        dy: &transposed(convolution, operands.parts(), dy),
     };
     let tap_blocks = inputs.div_ceil(SIDE);
     let rows = ranges(taps * tap_blocks, TASK_ROWS);
@@ -140,6 +142,8 @@ fn write_block<'s>(
 
 struct Plan<'a> {
     unit: TileUnit,
+    /// Of each number.
+    parts: usize,
     grid: &'a StridedGrid,
     source_size: (usize, usize),
     /// In pairs of channels.
@@ -152,25 +156,31 @@ struct Plan<'a> {
     dy: &'a [f32],
 }
 
-/// `dy` as left operands: `[chunk, block of outputs, step of the chunk]`.
-fn transposed(convolution: &Convolution, dy: Numbers<'_>) -> Buffer {
+/// `dy` as left operands: `[chunk, block of outputs, part, step of the chunk]`.
+fn transposed(convolution: &Convolution, parts: &'static [Part], dy: Numbers<'_>) -> Buffer {
     let (level, outputs) = (convolution.options.level, convolution.outputs);
     let blocks = outputs.div_ceil(SIDE);
     let steps = convolution.output_pixels().div_ceil(SIDE);
-    let mut operands = buffer(steps * blocks * OPERAND);
+    let step = blocks * parts.len() * OPERAND;
+    let mut operands = buffer(steps * step);
     operands
-        .par_chunks_mut(CHUNK_STEPS * blocks * OPERAND)
+        .par_chunks_mut(CHUNK_STEPS * step)
         .enumerate()
         .for_each(|(chunk, operands)| {
             let first = chunk * CHUNK * outputs;
             let dy = dy.slice(first..dy.len().min(first + CHUNK * outputs));
-            transpose_chunk(level, dy, outputs, operands);
+            transpose_chunk(level, dy, outputs, parts, operands);
         });
     operands
 }
 
 fn_per_level! {
-    fn transpose_chunk<'a>(dy: Numbers<'a>, outputs: usize, operands: &'a mut [f32]) -> () {
+    fn transpose_chunk<'a>(
+        dy: Numbers<'a>,
+        outputs: usize,
+        parts: &'static [Part],
+        operands: &'a mut [f32],
+    ) -> () {
         let mut stage = Vec::new();
         let steps = (dy.len() / outputs).div_ceil(SIDE);
         let (operands, _) = operands.as_chunks_mut::<OPERAND>();
@@ -179,17 +189,23 @@ fn_per_level! {
             let pixels = dy.slice(first..dy.len().min(first + SIDE * outputs)).read(&mut stage);
             for (block, column) in (0..outputs).step_by(SIDE).enumerate() {
                 let columns = column..outputs.min(column + SIDE);
-                let mut lines = [[0.0; SIDE]; SIDE];
-                for (line, pixel) in lines.iter_mut().zip(pixels.chunks_exact(outputs)) {
+                let mut numbers = [[0.0; SIDE]; SIDE];
+                for (line, pixel) in numbers.iter_mut().zip(pixels.chunks_exact(outputs)) {
                     let pixel = &pixel[columns.clone()];
                     match pixel.first_chunk::<SIDE>() {
                         Some(pixel) => *line = *pixel,
                         None => line[..pixel.len()].copy_from_slice(pixel),
                     }
                 }
-                pair_rows(&mut lines);
-                let (operand, _) = operands[block * steps + step].as_chunks_mut();
-                transpose::<PAIRS, SIDE>(&lines[..PAIRS], operand);
+                for (index, part) in parts.iter().enumerate() {
+                    let mut lines = numbers;
+                    let all = lines.as_flattened_mut().iter_mut();
+                    all.for_each(|number| *number = part.of(*number));
+                    pair_rows(&mut lines);
+                    let place = (block * parts.len() + index) * steps + step;
+                    let (operand, _) = operands[place].as_chunks_mut();
+                    transpose::<PAIRS, SIDE>(&lines[..PAIRS], operand);
+                }
             }
         }
     }
@@ -221,15 +237,18 @@ impl WithSimd for Task<'_> {
         for chunk in self.chunks.clone() {
             let pixels = chunk * CHUNK..plan.pixels.min((chunk + 1) * CHUNK);
             let size = pixels.len().div_ceil(SIDE) * OPERAND;
-            let right = packed.room(self.rows.len() * size);
+            let all = plan.parts * size;
+            let right = packed.room(self.rows.len() * all);
             self.pack_inputs(pixels, size, right);
-            let dy = &plan.dy[chunk * CHUNK_STEPS * OPERAND * plan.columns..];
+            let dy = &plan.dy[chunk * CHUNK_STEPS * OPERAND * plan.parts * plan.columns..];
             let (sums, _) = sums.as_chunks_mut::<BLOCK>();
+            let accumulate = chunk > self.chunks.start;
             for (index, column) in self.columns.clone().enumerate() {
-                let left = &dy[column * size..(column + 1) * size];
-                for (row, right) in right.chunks_exact(size).enumerate() {
+                let left = |part| &dy[column * all + part * size..][..size];
+                for (row, right) in right.chunks_exact(all).enumerate() {
                     let sums = &mut sums[row * self.columns.len() + index];
-                    tiles.multiply(simd, left, right, sums, chunk > self.chunks.start);
+                    let right = |part| &right[part * size..][..size];
+                    tiles.multiply(simd, plan.parts, left, right, sums, accumulate);
                 }
             }
         }
@@ -240,11 +259,16 @@ impl WithSimd for Task<'_> {
 }
 
 impl Task<'_> {
-    /// The columns of some pixels as right operands of `size` places, one per block of rows.
+    /// The columns of some pixels as right operands of `size` places, the parts of each block of
+    /// rows.
     #[inline(always)]
     fn pack_inputs(&self, pixels: Range<usize>, size: usize, packed: &mut [f32]) {
         let Plan {
-            grid, x, inputs, ..
+            grid,
+            x,
+            inputs,
+            parts,
+            ..
         } = *self.plan;
         let (height, width) = self.plan.source_size;
         let tap_blocks = inputs.div_ceil(SIDE);
@@ -253,14 +277,17 @@ impl Task<'_> {
         let run = |(image, row, column): (usize, usize, usize), (row_tap, column_tap)| {
             let row = grid.rows.input(row, row_tap, height)?;
             let column = grid.columns.input(column, column_tap, width)?;
-            Some(((image * height + row) * width + column) * places)
+            Some(((image * height + row) * width + column) * parts * places)
         };
         let mut starts = Vec::with_capacity(positions.len());
-        for (block, packed) in self.rows.clone().zip(packed.chunks_exact_mut(size)) {
-            let (tap, first) = (grid.tap(block / tap_blocks), block % tap_blocks * PAIRS);
+        let blocks = self.rows.clone();
+        let blocks = blocks.flat_map(|block| (0..parts).map(move |part| (block, part)));
+        for ((block, part), packed) in blocks.zip(packed.chunks_exact_mut(size)) {
+            let (tap, channel) = (grid.tap(block / tap_blocks), block % tap_blocks * PAIRS);
             starts.clear();
             starts.extend(positions.iter().map(|&position| run(position, tap)));
-            let count = PAIRS.min(places - first);
+            let first = part * places + channel;
+            let count = PAIRS.min(places - channel);
             let line = |start: Option<usize>| -> [f32; PAIRS] {
                 let Some(start) = start else {
                     return [0.0; PAIRS];

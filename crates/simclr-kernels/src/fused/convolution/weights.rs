@@ -6,7 +6,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::fused::chunks::ranges;
-use crate::simd::{Operands, Scratch, SimdLevel, WIDEST, fn_per_level, pair_rows};
+use crate::simd::{Operands, Part, Scratch, SimdLevel, WIDEST, fn_per_level, pair_rows};
 
 /// Rows of the matrix that are packed at a time: in transposed order the numbers of a
 /// cache line.
@@ -133,13 +133,23 @@ impl<'a> Weights<'a> {
         }
     }
 
-    /// Some rows of a tap, at most BLOCK, an even number, in pairs.
+    /// A part of some rows of a tap, at most BLOCK, an even number, in pairs.
     #[inline(always)]
-    fn pack_pairs(&self, tap: usize, rows: Range<usize>, first: usize, target: &mut [f32]) {
+    fn pack_pairs(
+        &self,
+        part: Part,
+        tap: usize,
+        rows: Range<usize>,
+        first: usize,
+        target: &mut [f32],
+    ) {
         let width = 2 * target.len() / rows.len();
         let mut block = [0.0; BLOCK * WIDEST];
         let block = &mut block[..rows.len() * width];
         self.pack_rows(tap, rows, first, width, block);
+        block
+            .iter_mut()
+            .for_each(|number| *number = part.of(*number));
         match width {
             WIDEST => pair_rows::<WIDEST>(block.as_chunks_mut().0),
             _ => pair_rows::<16>(block.as_chunks_mut().0),
@@ -251,18 +261,20 @@ fn_per_level! {
         for panel in target.chunks_exact_mut(size.max(1)) {
             panel[taps.len() * depth * width..].fill(0.0);
         }
+        let parts = operands.parts().iter();
+        let runs = parts.flat_map(|&part| taps.iter().map(move |&tap| (part, tap)));
         // A few rows of all panels at a time: what is read then lies together.
-        for (index, &tap) in taps.iter().enumerate() {
+        for (index, (part, tap)) in runs.enumerate() {
             for start in (0..run).step_by(BLOCK) {
                 let rows = start..run.min(start + BLOCK);
-                let places = operands.places(rows.len());
+                let places = operands.part_places(rows.len());
                 for panel in 0..panels {
-                    let row = index * depth + operands.places(start);
+                    let row = index * operands.part_places(run) + operands.part_places(start);
                     let target = &mut target[panel * size + row * width..][..places * width];
                     let (column, rows) = (first + panel * width, rows.clone());
                     match operands {
                         Operands::Single => weights.pack_rows(tap, rows, column, width, target),
-                        Operands::Pairs | Operands::Tiles(_) => weights.pack_pairs(tap, rows, column, target),
+                        _ => weights.pack_pairs(part, tap, rows, column, target),
                     }
                 }
             }

@@ -240,7 +240,7 @@ where
                 Window::OUTSIDE
             };
             let partner = match self.operands {
-                Operands::Single => Partner::Nobody,
+                Operands::Single | Operands::SplitTiles(..) => Partner::Nobody,
                 Operands::Pairs | Operands::Tiles(_) => Partner::Tile(&next),
             };
             let pixels = self.grid.inputs(self.grid.place(tile));

@@ -309,7 +309,7 @@ where
         let (tiles, inputs) = (self.tiles, self.product.inputs);
         let stride = stride(tiles * self.product.places());
         let partner = match self.product.operands {
-            Operands::Single => Partner::Nobody,
+            Operands::Single | Operands::SplitTiles(..) => Partner::Nobody,
             Operands::Pairs | Operands::Tiles(_) => Partner::Channels,
         };
         for tile in 0..tiles {

@@ -209,7 +209,7 @@ pub(super) fn paired<S: Simd, const M: usize>(
 #[inline(always)]
 pub(super) fn first_channel<S: Simd>(operands: Operands, place: usize) -> usize {
     match operands {
-        Operands::Single => place,
+        Operands::Single | Operands::SplitTiles(..) => place,
         Operands::Pairs | Operands::Tiles(_) => place + place / S::F32_LANES * S::F32_LANES,
     }
 }
