@@ -114,13 +114,21 @@ fn resnet_50(criterion: &mut Criterion) {
     convolutions(criterion, "convolution/resnet50", &RESNET_50);
 }
 
-/// The same in bfloat16, by the first of its kernels that the processor has.
+/// The same in bfloat16, and of numbers that are sums of bfloat16 numbers, by the first of the
+/// kernels that the processor has.
 fn bfloat16(criterion: &mut Criterion) {
-    let options = KernelOptions::default().with_precision(Precision::BFloat16);
-    options.scope(|| {
-        convolutions(criterion, "convolution/bfloat16/resnet18", &RESNET_18);
-        convolutions(criterion, "convolution/bfloat16/resnet50", &RESNET_50);
-    });
+    for precision in [
+        Precision::BFloat16,
+        Precision::BFloat16x3,
+        Precision::BFloat16x6,
+    ] {
+        let options = KernelOptions::default().with_precision(precision);
+        options.scope(|| {
+            let group = |network| format!("convolution/{precision}/{network}");
+            convolutions(criterion, &group("resnet18"), &RESNET_18);
+            convolutions(criterion, &group("resnet50"), &RESNET_50);
+        });
+    }
 }
 
 /// A pointwise convolution is one matrix product: our inner loops against candle's, which

@@ -10,9 +10,10 @@ use crate::{Error, Precision, Result};
 /// [`Precision::BFloat16x3`] and [`Precision::BFloat16x6`].
 ///
 /// The default is the first of these that the processor has at the
-/// [`SimdLevel`] in force (of the last two precisions the first of AMX and its twin), unless the environment variable `SIMCLR_BFLOAT16` (`amx`,
+/// [`SimdLevel`] in force, unless the environment variable `SIMCLR_BFLOAT16` (`amx`,
 /// `avx512bf16` or `portable`) or [`KernelOptions`](crate::KernelOptions) names another. At
-/// [`SimdLevel::Portable`] it is [`BFloat16Kernel::Portable`].
+/// [`SimdLevel::Portable`] it is [`BFloat16Kernel::Portable`]. The last two precisions are computed in
+/// tiles, by AMX or its twin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BFloat16Kernel {
     /// Tiles of AMX, with Linux on Intel's servers since Sapphire Rapids.

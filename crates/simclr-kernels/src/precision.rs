@@ -7,15 +7,16 @@ use crate::simd::{SIDE, Split};
 /// always f32.
 ///
 /// The default is [`Precision::Single`], unless the environment variable `SIMCLR_PRECISION`
-/// (`single`, `bfloat16x3`, `bfloat16x6`, `bfloat16` or `mixed`) or [`KernelOptions`](crate::KernelOptions) says otherwise.
+/// (`single`, `bfloat16x3`, `bfloat16x6`, `bfloat16` or `mixed`) or
+/// [`KernelOptions`](crate::KernelOptions) says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Precision {
     /// f32, 24 binary digits.
     Single,
     /// f32, but each factor of a product is the sum of two bfloat16 numbers, 16 binary digits or more,
-    /// and three of their four products are added up in f32: for AMX, which multiplies bfloat16
-    /// numbers several times as fast as the processor multiplies f32. Maps, gradients and sums are
-    /// f32. PyTorch does this on CPUs for `torch.set_float32_matmul_precision("high")`.
+    /// and three of their four products are added up in f32 (as PyTorch documents its matmul precision
+    /// "high"): for AMX, which multiplies bfloat16 numbers many times as fast as the processor
+    /// multiplies f32. Maps, gradients and sums are f32.
     ///
     /// A product is off by at most 3/2¹⁸ of itself: 1/300 of what rounding to bfloat16 costs, forty
     /// times what f32 does. Infinite numbers become NaN.

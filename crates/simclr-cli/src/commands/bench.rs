@@ -69,7 +69,8 @@ pub(crate) struct Arguments {
     /// Embed so many images of a `step` at a time, as a gradient cache does.
     #[arg(long)]
     gradient_cache: Option<usize>,
-    /// The precision of convolutions and feature maps: single, bfloat16x3, bfloat16x6, bfloat16 or mixed.
+    /// The precision of convolutions and feature maps: single, bfloat16x3, bfloat16x6, bfloat16 or
+    /// mixed.
     #[arg(long)]
     precision: Option<Precision>,
     /// Images per step or pass of `step` and `embed` in place of the key's, which are those of a

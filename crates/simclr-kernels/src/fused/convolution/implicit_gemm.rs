@@ -8,7 +8,7 @@ use pulp::{Simd, WithSimd};
 use super::bfloat16::pair_pixels;
 use super::epilogue::{Epilogue, PanelEpilogue};
 use super::input::Input;
-use super::strided_grid::StridedGrid;
+use super::strided_grid::{StridedGrid, within};
 use super::weights::{Packed, Weights, column_groups};
 use crate::fused::affine::scale_shift_relu_row;
 use crate::fused::chunks::ranges;
@@ -236,8 +236,14 @@ impl<'t> Task<'t, '_> {
             }
         };
         let taps = grid.taps();
-        let runs = taps.len() * product.operands.parts().len();
-        let mut table = RowTable::new(product.level, product.operands, runs, run);
+        let parts = 0..product.operands.parts().len();
+        let shift = |(row_tap, column_tap): (usize, usize)| {
+            (grid.rows.shift(row_tap), grid.columns.shift(column_tap))
+        };
+        let runs: Vec<_> = parts
+            .flat_map(|part| taps.iter().map(move |&tap| (part * run, shift(tap))))
+            .collect();
+        let mut table = RowTable::new(product.level, product.operands, runs.len(), run);
         if product.is_pointwise() {
             let first = (self.first_pixel - skipped) * channels;
             table.extend_adjacent(&source[first..][..self.block.rows() * channels]);
@@ -248,14 +254,21 @@ impl<'t> Task<'t, '_> {
             let (row, column) = (grid.rows.output(row), grid.columns.output(column));
             index * image + row * product.target_size.1 + column - self.first_pixel
         };
+        let origin = |&(image, row, column): &(usize, usize, usize)| {
+            (
+                image * height,
+                grid.rows.origin(row),
+                grid.columns.origin(column),
+            )
+        };
+        let origins: Vec<_> = positions.iter().map(origin).collect();
         table.extend(positions.iter().map(target), self.zeros, |pixel, index| {
-            let (image, row, column) = positions[pixel];
-            let (part, tap) = (index / taps.len(), index % taps.len());
-            let (row_tap, column_tap) = taps[tap];
-            let row = grid.rows.input(row, row_tap, height)?;
-            let column = grid.columns.input(column, column_tap, width)?;
-            let pixel = (image * height + row) * width + column - skipped;
-            let start = pixel * channels + part * run;
+            let (image, row, column) = origins[pixel];
+            let (offset, (row_shift, column_shift)) = runs[index];
+            let row = within(row + row_shift, height)?;
+            let column = within(column + column_shift, width)?;
+            let pixel = (image + row) * width + column - skipped;
+            let start = pixel * channels + offset;
             Some(&source[start..start + run])
         });
         table

@@ -55,15 +55,32 @@ impl Axis {
     /// The input of output `index` at tap `tap`, if it is within `0..size`.
     #[inline(always)]
     pub(super) fn input(&self, index: usize, tap: usize, size: usize) -> Option<usize> {
-        let position = (index * self.input_stride) as isize + self.taps[tap].1;
-        (0..size as isize)
-            .contains(&position)
-            .then_some(position as usize)
+        within(self.origin(index) + self.shift(tap), size)
+    }
+
+    /// The input of output `index` at a tap without a shift.
+    #[inline(always)]
+    pub(super) fn origin(&self, index: usize) -> isize {
+        (index * self.input_stride) as isize
+    }
+
+    /// How far the input of tap `tap` is from there.
+    #[inline(always)]
+    pub(super) fn shift(&self, tap: usize) -> isize {
+        self.taps[tap].1
     }
 
     pub(super) fn output(&self, index: usize) -> usize {
         self.offset + index * self.stride
     }
+}
+
+/// A position within `0..size`.
+#[inline(always)]
+pub(super) fn within(position: isize, size: usize) -> Option<usize> {
+    // What is negative is larger than any size.
+    let position = position as usize;
+    (position < size).then_some(position)
 }
 
 /// Output pixels that all see the same taps.

@@ -147,9 +147,11 @@ impl<'a> Weights<'a> {
         let mut block = [0.0; BLOCK * WIDEST];
         let block = &mut block[..rows.len() * width];
         self.pack_rows(tap, rows, first, width, block);
-        block
-            .iter_mut()
-            .for_each(|number| *number = part.of(*number));
+        if part != Part::High {
+            for number in &mut *block {
+                *number = part.of(*number);
+            }
+        }
         match width {
             WIDEST => pair_rows::<WIDEST>(block.as_chunks_mut().0),
             _ => pair_rows::<16>(block.as_chunks_mut().0),

@@ -195,7 +195,8 @@ impl TransformedWeights<'_> {
     ) where
         Minimal: Transforms<M, T>,
     {
-        for place in 0..product.places() {
+        let places = product.places();
+        for place in 0..places {
             let input = transform::first_channel::<S>(product.operands, place);
             for column in (0..self.width).step_by(S::F32_LANES) {
                 let mut u = self.at(simd, input, column);
@@ -203,7 +204,7 @@ impl TransformedWeights<'_> {
                     u = transform::paired(simd, u, self.at(simd, input + S::F32_LANES, column));
                 }
                 let first = place * self.width + column;
-                let stride = product.places() * self.width;
+                let stride = places * self.width;
                 store_strided::<S>(target, first, stride, u.as_flattened());
             }
         }
