@@ -21,7 +21,9 @@ const PATTERNS: [&str; 9] = [
     "M0,6 q2.5,-5 5,0 t5,0",
 ];
 
-const TOP: f64 = 34.0;
+const LEGEND_TOP: f64 = 22.0;
+const LEGEND_LINE: f64 = 20.0;
+const HEADER: f64 = 24.0;
 const AXIS: f64 = 62.0;
 const PICTURES: f64 = 64.0;
 const CLASSES: f64 = 70.0;
@@ -51,8 +53,13 @@ pub(super) struct Drawing<'a> {
 }
 
 impl Drawing<'_> {
+    /// Where the columns begin, below the legend.
+    fn top(&self) -> f64 {
+        LEGEND_TOP + LEGEND_LINE * self.log.classes().len() as f64 + HEADER
+    }
+
     fn y(&self, depth: f64) -> f64 {
-        TOP + (depth.clamp(self.range.0, self.range.1) - self.range.0) * self.pixels_per_metre
+        self.top() + (depth.clamp(self.range.0, self.range.1) - self.range.0) * self.pixels_per_metre
     }
 
     /// Top and height of an interval, if a part of it is drawn.
@@ -77,10 +84,9 @@ impl Drawing<'_> {
         let truth_x = classes_x + CLASSES + SPACE;
         let confidence_x = truth_x + truth;
         let width = confidence_x + CONFIDENCE + 24.0;
-        let bottom = self.y(self.range.1);
-        let legend_top = bottom + 30.0;
-        let height = legend_top + 20.0 * self.log.classes().len() as f64 + 8.0;
-        let header = |x: f64, text: &str| html! { text x=(x) y="26" { (text) } };
+        let (top, bottom) = (self.top(), self.y(self.range.1));
+        let height = bottom + 22.0;
+        let header = |x: f64, text: &str| html! { text x=(x) y=(top - 8.0) { (text) } };
         let view_box = format!("0 0 {width} {height:.0}");
         html! {
             svg xmlns="http://www.w3.org/2000/svg" viewBox=(view_box) width=(width)
@@ -89,6 +95,7 @@ impl Drawing<'_> {
                 (self.patterns())
                 rect width="100%" height="100%" fill="#fff" {}
                 text x="6" y="12" font-size="12" font-weight="bold" { (self.title) }
+                (self.legend())
                 (header(6.0, "depth (m)"))
                 @if !self.pictures.is_empty() {
                     (header(AXIS, "core"))
@@ -103,26 +110,31 @@ impl Drawing<'_> {
                 @for bed in self.log.beds() {
                     (self.class_box(classes_x, bed.top, bed.bottom, bed.class))
                 }
-                rect x=(classes_x) y=(TOP) width=(CLASSES) height=(bottom - TOP) fill="none" stroke="#222" {}
+                rect x=(classes_x) y=(top) width=(CLASSES) height=(bottom - top) fill="none" stroke="#222" {}
                 @if !self.truth.is_empty() {
                     (header(truth_x, "truth"))
                     @for &(top, bottom, class) in self.truth {
                         (self.class_box(truth_x, top, bottom, Some(class)))
                     }
-                    rect x=(truth_x) y=(TOP) width=(CLASSES) height=(bottom - TOP) fill="none" stroke="#222" {}
+                    rect x=(truth_x) y=(top) width=(CLASSES) height=(bottom - top) fill="none" stroke="#222" {}
                 }
-                (header(confidence_x, "confidence"))
+                (header(confidence_x, "confidence, 0 to 1"))
                 (self.confidence(confidence_x, bottom))
                 (self.axis())
-                @for (index, class) in self.log.classes().iter().enumerate() {
-                    @let y = legend_top + 20.0 * index as f64;
-                    rect x=(AXIS) y=(y) width="26" height="14" fill=(format!("url(#{})", self.pattern(index)))
-                        stroke="#222" stroke-width=".6" {}
-                    text x=(AXIS + 34.0) y=(y + 11.0) { (class) }
-                }
             }
         }
         .into_string()
+    }
+
+    fn legend(&self) -> Markup {
+        html! {
+            @for (index, class) in self.log.classes().iter().enumerate() {
+                @let y = LEGEND_TOP + LEGEND_LINE * index as f64;
+                rect x="6" y=(y) width="26" height="14" fill=(format!("url(#{})", self.pattern(index)))
+                    stroke="#222" stroke-width=".6" {}
+                text x="40" y=(y + 11.0) { (class) }
+            }
+        }
     }
 
     fn class_box(&self, x: f64, top: f64, bottom: f64, class: Option<usize>) -> Markup {
@@ -151,7 +163,7 @@ impl Drawing<'_> {
         }
         html! {
             @for share in [0.0, 0.5, 1.0] {
-                line x1=(place(share)) x2=(place(share)) y1=(TOP) y2=(bottom) stroke="#ddd" {}
+                line x1=(place(share)) x2=(place(share)) y1=(self.top()) y2=(bottom) stroke="#ddd" {}
                 text x=(place(share)) y=(bottom + 13.0) text-anchor="middle" fill="#555" { (share) }
             }
             path d=(path) fill="none" stroke="#222" stroke-width="1.2" {}
@@ -173,7 +185,7 @@ impl Drawing<'_> {
             usize::from(step < 1.0)
         };
         html! {
-            line x1=(AXIS - 8.0) x2=(AXIS - 8.0) y1=(TOP) y2=(self.y(bottom)) stroke="#222" {}
+            line x1=(AXIS - 8.0) x2=(AXIS - 8.0) y1=(self.top()) y2=(self.y(bottom)) stroke="#222" {}
             @for depth in (first..=last).map(|index| index as f64 * step) {
                 @let y = format!("{:.1}", self.y(depth));
                 line x1=(AXIS - 12.0) x2=(AXIS - 8.0) y1=(y) y2=(y) stroke="#222" {}

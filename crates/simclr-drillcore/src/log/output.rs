@@ -126,7 +126,7 @@ impl<'a> LogOutput<'a> {
         report = report.section("Whole hole").figure(
             "hole",
             Svg::new(whole.clone()),
-            "Classes by depth and the probability of each; gaps are white.",
+            "Classes by depth, and how probable each was found to be; gaps are white.",
         );
         if !one_page {
             report = report.section("Page by page");

@@ -222,47 +222,34 @@ impl<'t> Task<'t, '_> {
         't: 's,
     {
         let product = self.product;
-        let (height, width) = product.source_size;
+        let operands = product.operands;
         // From here on, places of numbers or of pairs.
-        let channels = product.operands.places(product.source_channels);
-        let run = product.operands.part_places(product.run);
-        let image = product.target_size.0 * product.target_size.1;
-        let pixels = match product.grids.len() {
-            1 => self.first_pixel..self.first_pixel + self.block.rows(),
-            _ => {
-                let images =
-                    self.first_pixel / image..(self.first_pixel + self.block.rows()) / image;
-                images.start * grid.pixels()..images.end * grid.pixels()
-            }
-        };
-        let taps = grid.taps();
-        let parts = 0..product.operands.parts().len();
-        let shift = |(row_tap, column_tap): (usize, usize)| {
-            (grid.rows.shift(row_tap), grid.columns.shift(column_tap))
-        };
+        let channels = operands.places(product.source_channels);
+        let run = operands.part_places(product.run);
+        let shifts = grid.shifts();
+        let parts = 0..operands.parts().len();
         let runs: Vec<_> = parts
-            .flat_map(|part| taps.iter().map(move |&tap| (part * run, shift(tap))))
+            .flat_map(|part| shifts.iter().map(move |&shift| (part * run, shift)))
             .collect();
-        let mut table = RowTable::new(product.level, product.operands, runs.len(), run);
+        let mut table = RowTable::new(product.level, operands, runs.len(), run);
         if product.is_pointwise() {
             let first = (self.first_pixel - skipped) * channels;
             table.extend_adjacent(&source[first..][..self.block.rows() * channels]);
             return table;
         }
-        let positions = grid.positions(pixels);
-        let target = |&(index, row, column): &(usize, usize, usize)| {
-            let (row, column) = (grid.rows.output(row), grid.columns.output(column));
-            index * image + row * product.target_size.1 + column - self.first_pixel
-        };
-        let origin = |&(image, row, column): &(usize, usize, usize)| {
-            (
-                image * height,
-                grid.rows.origin(row),
-                grid.columns.origin(column),
-            )
-        };
-        let origins: Vec<_> = positions.iter().map(origin).collect();
-        table.extend(positions.iter().map(target), self.zeros, |pixel, index| {
+        let (height, width) = product.source_size;
+        let positions = grid.positions(self.pixels_of(grid));
+        let origins: Vec<_> = positions
+            .iter()
+            .map(|&(image, row, column)| {
+                let (row, column) = (grid.rows.origin(row), grid.columns.origin(column));
+                (image * height, row, column)
+            })
+            .collect();
+        let targets = positions
+            .iter()
+            .map(|&position| self.target(grid, position));
+        table.extend(targets, self.zeros, |pixel, index| {
             let (image, row, column) = origins[pixel];
             let (offset, (row_shift, column_shift)) = runs[index];
             let row = within(row + row_shift, height)?;
@@ -272,5 +259,25 @@ impl<'t> Task<'t, '_> {
             Some(&source[start..start + run])
         });
         table
+    }
+
+    /// The block's pixels of a grid.
+    #[inline(always)]
+    fn pixels_of(&self, grid: &StridedGrid) -> Range<usize> {
+        let block = self.first_pixel..self.first_pixel + self.block.rows();
+        if self.product.grids.len() == 1 {
+            return block;
+        }
+        // Whole images.
+        let image = self.product.target_size.0 * self.product.target_size.1;
+        block.start / image * grid.pixels()..block.end / image * grid.pixels()
+    }
+
+    /// The row of the block that a position of a grid is about.
+    #[inline(always)]
+    fn target(&self, grid: &StridedGrid, (image, row, column): (usize, usize, usize)) -> usize {
+        let (height, width) = self.product.target_size;
+        let (row, column) = (grid.rows.output(row), grid.columns.output(column));
+        (image * height + row) * width + column - self.first_pixel
     }
 }

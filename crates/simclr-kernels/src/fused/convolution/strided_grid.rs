@@ -137,10 +137,12 @@ impl StridedGrid {
         (tap / columns, tap % columns)
     }
 
-    /// (row tap, column tap) of all taps of this grid.
-    pub(super) fn taps(&self) -> Vec<(usize, usize)> {
-        let count = self.rows.taps.len() * self.columns.taps.len();
-        (0..count).map(|tap| self.tap(tap)).collect()
+    /// How far the input of each tap is from the origin, in rows and columns.
+    pub(super) fn shifts(&self) -> Vec<(isize, isize)> {
+        let columns = &self.columns.taps;
+        let of_row =
+            |&(_, row): &(usize, isize)| columns.iter().map(move |&(_, column)| (row, column));
+        self.rows.taps.iter().flat_map(of_row).collect()
     }
 
     /// The numbers of this grid's taps within the kernel.
