@@ -130,7 +130,9 @@ impl Tiles {
         let left = place.column.wrapping_sub(border);
         for (index, (row, column)) in window.rows.iter_mut().zip(&mut window.columns).enumerate() {
             let number = (place.row + index).wrapping_sub(border);
-            let first = (place.image * self.height + number).wrapping_mul(self.width);
+            // Of a row above the image this is no place, and nobody asks for it.
+            let first = (place.image * self.height).wrapping_add(number);
+            let first = first.wrapping_mul(self.width);
             *row = (number < self.height).then(|| first.wrapping_add(left));
             *column = left.wrapping_add(index) < self.width;
         }
