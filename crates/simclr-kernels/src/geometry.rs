@@ -2,6 +2,10 @@
 
 use crate::{Error, Result};
 
+/// Rows or columns of a map with its padding: more are a mistake, and the product of two such numbers
+/// has to be a number.
+const LONGEST: usize = 1 << 24;
+
 /// How the borders of a feature map are extended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Padding {
@@ -51,7 +55,8 @@ impl Padding {
                 Axis::Columns => (left, right),
             },
             Self::Same => {
-                let covered = (size.div_ceil(stride).max(1) - 1) * stride + window;
+                let covered = (size.div_ceil(stride).max(1) - 1).saturating_mul(stride);
+                let covered = covered.saturating_add(window);
                 let total = covered.saturating_sub(size);
                 (total / 2, total - total / 2)
             }
@@ -174,7 +179,14 @@ impl Span {
             ));
         }
         let (before, after) = padding.along(axis, window, stride, input);
-        let padded = input + before + after;
+        let padded = [before, after].into_iter().try_fold(input, |sum, pixels| {
+            let padded = sum.checked_add(pixels)?;
+            (padded <= LONGEST).then_some(padded)
+        });
+        let Some(padded) = padded else {
+            let expected = format!("a padded map of at most {LONGEST} rows and columns");
+            return Err(Error::shape(op, expected, (before, input, after)));
+        };
         if input == 0 || padded < window {
             let expected = format!("a window of at most {padded} (the padded map)");
             return Err(Error::shape(op, expected, window));

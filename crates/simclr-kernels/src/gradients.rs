@@ -77,11 +77,19 @@ pub fn backward_sending(loss: &Tensor, parts: &Sender<(Tensor, Tensor)>) -> Resu
     Ok(walk(loss, Parts::Sent(parts.clone()))?.0)
 }
 
+/// Puts the parts of the enclosing pass back, also after a panic of somebody's op.
+struct Restore(Option<Parts>);
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        PARTS.set(self.0.take());
+    }
+}
+
 fn walk(loss: &Tensor, parts: Parts) -> Result<(GradStore, Option<Parts>)> {
-    let outer = PARTS.replace(Some(parts));
-    let gradients = loss.backward();
-    let parts = PARTS.replace(outer);
-    Ok((gradients?, parts))
+    let _restore = Restore(PARTS.replace(Some(parts)));
+    let gradients = loss.backward()?;
+    Ok((gradients, PARTS.take()))
 }
 
 /// Gives the memory of used gradients to the next [`backward`], whose gradients have the same

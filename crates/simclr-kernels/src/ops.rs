@@ -169,7 +169,8 @@ ops! {
         for parameter in [Some(kernel), bias].into_iter().flatten() {
             check_dtype(OP, "a kernel and a bias", parameter, x.dtype())?;
         }
-        if !is_fused {
+        let is_empty = x.elem_count() == 0 || outputs == 0;
+        if !is_fused || is_empty {
             return composite::dense(x, kernel, bias);
         }
         // A dense layer is a 1x1 convolution of maps with one pixel.

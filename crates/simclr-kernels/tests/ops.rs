@@ -381,6 +381,72 @@ fn pools_and_relu_propagate_nan() {
     }
 }
 
+/// Where a window's maximum is not a number, that number gets the gradient, in both forms.
+#[test]
+fn the_gradient_of_a_maximum_that_is_not_a_number_reaches_it() {
+    for place in 0..4 {
+        let mut numbers = vec![0.0, 1.0, 2.0, 3.0f32];
+        numbers[place] = f32::NAN;
+        let x = Tensor::from_vec(numbers, (1, 2, 2, 1), &Device::Cpu).unwrap();
+        let x = Var::from_tensor(&x).unwrap();
+        for backend in [Backend::Fused, Backend::Composite] {
+            let y = backend.max_pool2d(x.as_tensor(), (2, 2), (2, 2), Padding::Valid);
+            let gradients = simclr_kernels::backward(&y.unwrap().sum_all().unwrap()).unwrap();
+            let mut expected = vec![0.0; 4];
+            expected[place] = 1.0;
+            assert_eq!(flat(gradients.get(&x).unwrap()), expected, "{backend:?}");
+        }
+    }
+}
+
+#[test]
+fn dense_layers_of_no_rows_inputs_or_outputs_agree_in_all_forms() {
+    for (rows, inputs, outputs) in [(0, 3, 4), (2, 0, 4), (2, 3, 0)] {
+        for backend in [Backend::Fused, Backend::Composite] {
+            let of = |shape: (usize, usize)| Tensor::zeros(shape, DType::F32, &Device::Cpu);
+            let (x, kernel) = (of((rows, inputs)).unwrap(), of((inputs, outputs)).unwrap());
+            let bias = Tensor::ones(outputs, DType::F32, &Device::Cpu).unwrap();
+            let y = backend.dense(&x, &kernel, Some(&bias)).unwrap();
+            assert_eq!(y.dims(), [rows, outputs], "{backend:?}");
+            assert!(flat(&y).iter().all(|&value| value == 1.0), "{backend:?}");
+        }
+    }
+}
+
+#[test]
+fn sizes_beyond_all_maps_are_refused() {
+    let x = values("x", &[1, 4, 4, 3]);
+    let padding = |top| Padding::Explicit {
+        top,
+        bottom: 1,
+        left: 0,
+        right: 0,
+    };
+    for top in [usize::MAX, 1 << 40] {
+        let config = Conv2dConfig {
+            stride: (1, 1),
+            padding: padding(top),
+        };
+        let error = Backend::Fused.conv2d(&x, &values("kernel", &[3, 3, 3, 2]), config);
+        let message = error.unwrap_err().to_string();
+        assert!(message.contains("16777216"), "{message}");
+    }
+    for padding in [Padding::Same, Padding::Valid] {
+        let window = (usize::MAX, usize::MAX);
+        assert!(
+            Backend::Fused
+                .max_pool2d(&x, window, (1, 1), padding)
+                .is_err()
+        );
+    }
+    let none = Tensor::zeros((1, 1, 3, 0), DType::F32, &Device::Cpu).unwrap();
+    for backend in [Backend::Fused, Backend::Composite] {
+        let message = backend.conv2d(&x, &none, Conv2dConfig::same());
+        let message = message.unwrap_err().to_string();
+        assert!(message.contains("[1, 1, 3, 0]"), "{message}");
+    }
+}
+
 #[test]
 fn half_types_have_statistics_in_single_precision() {
     // In bfloat16 itself the mean of so many pixels near 1 would be far off.

@@ -3,7 +3,9 @@
 
 mod support;
 
-use candle_core::{Tensor, Var};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result as CandleResult, Shape, Tensor, Var};
 use simclr_kernels::{
     Activation, Backend, BatchNormParameters, BatchStats, Conv2dConfig, FeatureMap, Padding, Result,
 };
@@ -218,6 +220,36 @@ fn a_graph_is_walked_to_its_end_once() {
     simclr_kernels::backward(&loss).unwrap();
     let again = simclr_kernels::backward(&loss).unwrap_err().to_string();
     assert!(again.contains("walked before"), "{again}");
+}
+
+/// An op whose backward pass panics.
+struct Panics;
+
+impl CustomOp1 for Panics {
+    fn name(&self) -> &'static str {
+        "panics"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> CandleResult<(CpuStorage, Shape)> {
+        Ok((storage.clone(), layout.shape().clone()))
+    }
+
+    fn bwd(&self, _: &Tensor, _: &Tensor, _: &Tensor) -> CandleResult<Option<Tensor>> {
+        panic!("no gradient")
+    }
+}
+
+#[test]
+fn a_pass_that_panicked_leaves_others_of_its_thread_alone() {
+    let kernel = Var::from_tensor(&values("kernel", &[4, 3])).unwrap();
+    let loss = || {
+        let y = Backend::Fused.dense(&values("x", &[2, 4]), &kernel, None);
+        y.unwrap().sum_all().unwrap()
+    };
+    let panics = kernel.apply_op1(Panics).unwrap().sum_all().unwrap();
+    let pass = AssertUnwindSafe(|| simclr_kernels::backward(&panics));
+    assert!(catch_unwind(pass).is_err());
+    assert!(loss().backward().unwrap().get(&kernel).is_some());
 }
 
 /// `relu(bn(a * x) + b * x)`: two parts of x's gradient, and the second adds itself to the first.

@@ -250,9 +250,9 @@ fn_per_level! {
                 let x = &x[offset - first..][..channels];
                 let dx = &mut dx[offset..offset + channels];
                 for c in 0..channels {
-                    let here = if x[c] == y[c] { left[c] } else { 0.0 };
-                    dx[c] += here;
-                    left[c] = if x[c] == y[c] { 0.0 } else { left[c] };
+                    let is_maximum = x[c] == y[c] || (x[c].is_nan() && y[c].is_nan());
+                    dx[c] += if is_maximum { left[c] } else { 0.0 };
+                    left[c] = if is_maximum { 0.0 } else { left[c] };
                 }
             });
         }
