@@ -1,8 +1,8 @@
 //! Files that are either complete or not there.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{BufWriter, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
@@ -64,6 +64,7 @@ pub fn write_atomically<E: From<Error>>(
     durability: Durability,
     write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
 ) -> Result<(), E> {
+    let path = &destination(path)?;
     let temporary = temporary_beside(path)?;
     let mut writer = BufWriter::with_capacity(BUFFER, temporary);
     write(&mut writer)?;
@@ -103,6 +104,7 @@ pub fn write_with_digest<E: From<Error>>(
     digest_at: u64,
     write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
 ) -> Result<(), E> {
+    let path = &destination(path)?;
     let temporary = temporary_beside(path)?;
     let mut writer = DigestWriter::new(temporary).map_err(Error::io(path))?;
     write(&mut writer)?;
@@ -147,6 +149,7 @@ pub fn replace_atomically<E: From<Error>>(
     path: &Path,
     write: impl FnOnce(&Path) -> Result<(), E>,
 ) -> Result<(), E> {
+    let path = &destination(path)?;
     let temporary = temporary_beside(path)?;
     write(temporary.path())?;
     File::options()
@@ -158,6 +161,41 @@ pub fn replace_atomically<E: From<Error>>(
         .persist(path)
         .map_err(|error| Error::io(path)(error.error))?;
     Ok(sync_folder(path)?)
+}
+
+/// Fails if no file could be written at `path`: for long work whose result is to go there. Nothing
+/// is left behind.
+///
+/// # Errors
+/// [`Error::Io`] if the folder is not there or cannot be written to, or if something is there that
+/// is not a file.
+pub fn check_destination(path: &Path) -> Result<()> {
+    temporary_beside(&destination(path)?).map(drop)
+}
+
+/// Where the file `path` is written: what it links to, if it is a link. Devices, pipes and folders are
+/// not replaced by files.
+///
+/// # Errors
+/// [`Error::Io`] if something is there that is not a file.
+fn destination(path: &Path) -> Result<PathBuf> {
+    let not_a_file = || {
+        let reason = "not a file, so nothing is written there";
+        Error::io(path)(io::Error::other(reason))
+    };
+    let mut target = path.to_owned();
+    // As many links as Linux follows.
+    for _ in 0..40 {
+        match fs::symlink_metadata(&target) {
+            Ok(found) if found.is_symlink() => {
+                let link = fs::read_link(&target).map_err(Error::io(path))?;
+                target = folder_of(&target).join(link);
+            }
+            Ok(found) if !found.is_file() => return Err(not_a_file()),
+            _ => return Ok(target),
+        }
+    }
+    Err(not_a_file())
 }
 
 /// Removes what killed processes left half-written in the folder `dir`; what another process is
@@ -253,6 +291,33 @@ mod tests {
             assert_eq!(fs::read_to_string(&path).unwrap(), "old");
             assert_eq!(names(dir.path()), ["value"]);
         }
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn links_are_followed_and_what_is_no_file_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let (link, file) = (dir.path().join("link"), dir.path().join("file"));
+        std::os::unix::fs::symlink("file", &link).unwrap();
+        write_bytes(&link, b"first").unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "first");
+        write_bytes(&link, b"second").unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "second");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(names(dir.path()), ["file", "link"]);
+
+        let circle = dir.path().join("circle");
+        std::os::unix::fs::symlink("circle", &circle).unwrap();
+        for path in [dir.path(), Path::new("/dev/null"), &circle] {
+            let error = write_bytes(path, b"lost").unwrap_err().to_string();
+            assert!(error.contains("not a file"), "{error}");
+            assert!(check_destination(path).is_err());
+        }
+        check_destination(&dir.path().join("new")).unwrap();
+        let missing = dir.path().join("no folder/new");
+        let error = check_destination(&missing).unwrap_err().to_string();
+        assert!(error.contains("no folder"), "{error}");
+        assert_eq!(names(dir.path()), ["circle", "file", "link"]);
     }
 
     #[test]

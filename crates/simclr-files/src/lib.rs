@@ -26,8 +26,8 @@ mod error;
 mod json;
 
 pub use atomic::{
-    Durability, remove_leftovers, replace_atomically, write_atomically, write_bytes,
-    write_with_digest,
+    Durability, check_destination, remove_leftovers, replace_atomically, write_atomically,
+    write_bytes, write_with_digest,
 };
 pub use digest::{DIGEST_LENGTH, DIGEST_PLACEHOLDER, Digest, digest_around};
 pub use error::{Error, Result};
