@@ -9,14 +9,15 @@ use std::path::{Path, PathBuf};
 /// read as images the next time.
 pub fn check_outside<'a>(
     dir: &Path,
-    image_dirs: impl IntoIterator<Item = &'a PathBuf>,
+    image_dirs: impl IntoIterator<Item = &'a (impl AsRef<Path> + ?Sized + 'a)>,
 ) -> AnyResult {
     let place = resolved(dir)?;
     for images in image_dirs {
+        let images = images.as_ref();
         if place.starts_with(resolved(images)?) {
             return Err(format!(
-                "--model-dir {} lies in {}, a folder of images, which pictures of reports would \
-                 join; take a folder outside of it",
+                "{} lies in {}, a folder of images, which pictures of reports would join; take a \
+                 folder outside of it",
                 dir.display(),
                 images.display()
             )

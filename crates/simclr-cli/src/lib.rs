@@ -9,6 +9,7 @@ mod images;
 pub mod interrupt;
 pub mod options;
 pub mod original;
+mod outputs;
 #[cfg(feature = "parquet")]
 mod parquet_file;
 mod predictions_file;

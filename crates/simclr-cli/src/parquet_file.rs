@@ -1,8 +1,6 @@
 //! Predictions as a Parquet file.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::io::Write;
 use std::sync::Arc;
 
 use parquet::basic::{Compression, LogicalType, Repetition, Type as PhysicalType};
@@ -18,22 +16,45 @@ use crate::terminal::AnyResult;
 /// Rows that are held in memory at a time.
 const ROW_GROUP: usize = 16_384;
 
-/// Writes a table of JSON lines, as `simclr predict --format jsonl` makes it, as a Parquet file of
-/// the same columns as the CSV's. The class is null where none was decided on.
-pub(crate) fn write(lines: &Path, classes: &[String], file: File) -> AnyResult {
-    let properties = WriterProperties::builder().set_compression(Compression::SNAPPY);
-    let schema = Arc::new(schema(classes)?);
-    let mut writer = SerializedFileWriter::new(file, schema, Arc::new(properties.build()))?;
-    let mut lines = BufReader::new(File::open(lines)?).lines();
-    loop {
-        let group = lines.by_ref().take(ROW_GROUP);
-        let group = group
-            .map(|line| Ok(serde_json::from_str(&line?)?))
-            .collect::<AnyResult<Vec<Value>>>()?;
-        if group.is_empty() {
-            break;
+/// A table of rows as `simclr predict --format jsonl` makes them, with the same columns as the CSV's.
+/// The class is null where none was decided on.
+pub(crate) struct ParquetFile<'a, W: Write + Send> {
+    classes: &'a [String],
+    writer: SerializedFileWriter<W>,
+    /// Those of a row group that is not whole yet.
+    rows: Vec<Value>,
+}
+
+impl<'a, W: Write + Send> ParquetFile<'a, W> {
+    pub(crate) fn new(classes: &'a [String], file: W) -> AnyResult<Self> {
+        let properties = WriterProperties::builder().set_compression(Compression::SNAPPY);
+        let schema = Arc::new(schema(classes)?);
+        Ok(Self {
+            classes,
+            writer: SerializedFileWriter::new(file, schema, Arc::new(properties.build()))?,
+            rows: Vec::new(),
+        })
+    }
+
+    pub(crate) fn write(&mut self, row: Value) -> AnyResult {
+        self.rows.push(row);
+        if self.rows.len() == ROW_GROUP {
+            self.write_group()?;
         }
-        let mut columns = Columns(writer.next_row_group()?);
+        Ok(())
+    }
+
+    pub(crate) fn finish(mut self) -> AnyResult {
+        if !self.rows.is_empty() {
+            self.write_group()?;
+        }
+        self.writer.close()?;
+        Ok(())
+    }
+
+    fn write_group(&mut self) -> AnyResult {
+        let group = std::mem::take(&mut self.rows);
+        let mut columns = Columns(self.writer.next_row_group()?);
         columns.texts("image", &group)?;
         columns.texts("class", &group)?;
         columns.numbers(group.iter().map(|row| &row["confidence"]))?;
@@ -41,13 +62,12 @@ pub(crate) fn write(lines: &Path, classes: &[String], file: File) -> AnyResult {
         columns.numbers(group.iter().map(|row| &row["novelty"]))?;
         let novel = group.iter().map(|row| row["novel"] == Value::Bool(true));
         columns.write::<BoolType>(&Vec::from_iter(novel), None)?;
-        for class in classes {
+        for class in self.classes {
             columns.numbers(group.iter().map(|row| &row["probabilities"][class]))?;
         }
         columns.0.close()?;
+        Ok(())
     }
-    writer.close()?;
-    Ok(())
 }
 
 fn schema(classes: &[String]) -> ParquetResult<Type> {
@@ -75,9 +95,9 @@ fn schema(classes: &[String]) -> ParquetResult<Type> {
 }
 
 /// The columns of a row group, which are written in the order of the schema.
-struct Columns<'a>(SerializedRowGroupWriter<'a, File>);
+struct Columns<'a, W: Write>(SerializedRowGroupWriter<'a, W>);
 
-impl Columns<'_> {
+impl<W: Write + Send> Columns<'_, W> {
     /// A column of texts; null is possible in the column of classes alone.
     fn texts(&mut self, key: &str, rows: &[Value]) -> AnyResult {
         let texts = rows.iter().map(|row| row[key].as_str());
@@ -111,7 +131,7 @@ mod tests {
     #[test]
     fn every_row_can_be_read_back() {
         let dir = tempfile::tempdir().unwrap();
-        let (lines, path) = (dir.path().join("p.jsonl"), dir.path().join("p.parquet"));
+        let path = dir.path().join("p.parquet");
         let classes = ["fall-in".to_owned(), "größer, \"x\"".to_owned()];
         let count = ROW_GROUP + 3;
         let row = |index: usize| {
@@ -123,9 +143,10 @@ mod tests {
                 "probabilities": {&classes[0]: 1.0 - share, &classes[1]: share},
             })
         };
-        let text = (0..count).map(|index| format!("{}\n", row(index)));
-        std::fs::write(&lines, text.collect::<String>()).unwrap();
-        write(&lines, &classes, File::create(&path).unwrap()).unwrap();
+        let file = std::fs::File::create(&path).unwrap();
+        let mut table = ParquetFile::new(&classes, file).unwrap();
+        (0..count).for_each(|index| table.write(row(index)).unwrap());
+        table.finish().unwrap();
 
         let reader = SerializedFileReader::try_from(path.as_path()).unwrap();
         assert_eq!(reader.num_row_groups(), 2);

@@ -1,18 +1,17 @@
 //! The table of `simclr predict`, which is written as predictions come in.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use simclr_classifier::Prediction;
-#[cfg(feature = "parquet")]
-use simclr_files::replace_atomically;
-use simclr_files::{read_json, write_json};
+use simclr_files::{read_json, replace_atomically, write_json};
 
 #[cfg(feature = "parquet")]
-use crate::parquet_file;
+use crate::parquet_file::ParquetFile;
 use crate::terminal::{AnyResult, complain};
 
 /// The form of a table.
@@ -36,23 +35,29 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    fn add(&mut self, novel: bool, undecided: bool) {
+    fn add(&mut self, row: &Value) {
         self.images += 1;
-        self.novel += usize::from(novel);
-        self.undecided += usize::from(undecided);
+        self.novel += usize::from(row["novel"] == json!(true));
+        self.undecided += usize::from(row["class"].is_null());
     }
 }
 
-/// A table under construction: rows are appended to a file beside its place, which is moved there
-/// when it is complete. What an interrupted command of the same identity has left is gone on with.
+/// A table under construction: rows are appended to a file beside its place, from which the table is
+/// made when they are complete. What an interrupted command of the same identity has left is gone on
+/// with.
+///
+/// A line of that file is a row as JSON behind a digest of it and of all lines before, so that what
+/// was changed in between is not taken for a prediction.
 #[derive(Debug)]
 pub(crate) struct PredictionsFile<'a> {
     path: PathBuf,
     part: PathBuf,
-    identity: PathBuf,
+    identity_file: PathBuf,
+    identity: Value,
     format: Format,
     classes: &'a [String],
     counts: Counts,
+    digest: String,
     output: BufWriter<File>,
 }
 
@@ -69,42 +74,33 @@ impl<'a> PredictionsFile<'a> {
             name.push(ending);
             path.with_file_name(name)
         };
-        let (part, identity_path) = (beside(".part"), beside(".part.json"));
-        let expected = json!({"identity": identity, "format": format!("{format:?}")});
+        let (part, identity_file) = (beside(".part"), beside(".part.json"));
+        let identity = json!({"identity": identity, "format": format!("{format:?}")});
+        let mut file = open_alone(&part)?;
         // A damaged one is as good as none.
-        let goes_on = part.exists()
-            && read_json(&identity_path).is_ok_and(|found| found.as_ref() == Some(&expected));
-        let (counts, length) = if goes_on {
-            rows(&part, format)?
-        } else {
-            (Counts::default(), 0)
-        };
-        let mut options = OpenOptions::new();
-        let file = options.create(true).write(true).truncate(false).open(&part);
-        let file = file.map_err(|error| format!("{}: {error}", part.display()))?;
-        file.set_len(length)?;
-        let mut output = BufWriter::new(file);
-        std::io::Seek::seek(&mut output, std::io::SeekFrom::End(0))?;
-        write_json(&identity_path, &expected)?;
-        if counts.images > 0 {
-            complain(format_args!("going on after {} images", counts.images));
+        let goes_on =
+            read_json(&identity_file).is_ok_and(|found| found.as_ref() == Some(&identity));
+        let mut done = Done::none(&identity);
+        if goes_on {
+            done.read(&part, |_| Ok(()))?;
         }
-        let mut table = Self {
+        file.set_len(done.length)?;
+        file.seek(SeekFrom::End(0))?;
+        write_json(&identity_file, &identity)?;
+        if done.counts.images > 0 {
+            complain(format_args!("going on after {} images", done.counts.images));
+        }
+        Ok(Self {
             path: path.to_owned(),
             part,
-            identity: identity_path,
+            identity_file,
+            identity,
             format,
             classes,
-            counts,
-            output,
-        };
-        if length == 0 && format == Format::Csv {
-            let fixed = ["image", "class", "confidence", "second", "novelty", "novel"];
-            let shares = classes.iter().map(|class| format!("p_{class}"));
-            let header: Vec<String> = fixed.map(str::to_owned).into_iter().chain(shares).collect();
-            table.csv(&header)?;
-        }
-        Ok(table)
+            counts: done.counts,
+            digest: done.digest,
+            output: BufWriter::new(file),
+        })
     }
 
     /// The rows so far.
@@ -121,145 +117,206 @@ impl<'a> PredictionsFile<'a> {
     ) -> AnyResult {
         let classes = self.classes;
         let name = |class: usize| classes.get(class).map_or("", String::as_str);
-        let class = class.map(name);
-        match self.format {
-            Format::Csv => {
-                let fixed = [
-                    image.to_owned(),
-                    class.unwrap_or_default().to_owned(),
-                    format!("{:.6}", prediction.confidence),
-                    name(prediction.second).to_owned(),
-                    format!("{:.6}", prediction.novelty),
-                    prediction.is_novel.to_string(),
-                ];
-                let shares = prediction.probabilities.iter();
-                let shares = shares.map(|share| format!("{share:.6}"));
-                self.csv(&fixed.into_iter().chain(shares).collect::<Vec<_>>())?;
-            }
-            // A Parquet file cannot be appended to: it is made of lines when they are complete.
-            _ => {
-                let shares = classes.iter().cloned().zip(&prediction.probabilities);
-                let shares: serde_json::Map<_, _> =
-                    shares.map(|(class, share)| (class, json!(share))).collect();
-                let row = json!({
-                    "image": image,
-                    "class": class,
-                    "confidence": prediction.confidence,
-                    "second": name(prediction.second),
-                    "novelty": prediction.novelty,
-                    "novel": prediction.is_novel,
-                    "probabilities": shares,
-                });
-                writeln!(self.output, "{row}")?;
-            }
-        }
-        self.counts.add(prediction.is_novel, class.is_none());
+        let shares = classes.iter().cloned().zip(&prediction.probabilities);
+        let shares: serde_json::Map<_, _> =
+            shares.map(|(class, share)| (class, json!(share))).collect();
+        self.append(&json!({
+            "image": image,
+            "class": class.map(name),
+            "confidence": prediction.confidence,
+            "second": name(prediction.second),
+            "novelty": prediction.novelty,
+            "novel": prediction.is_novel,
+            "probabilities": shares,
+        }))
+    }
+
+    fn append(&mut self, row: &Value) -> AnyResult {
+        let text = row.to_string();
+        self.digest = chained(&self.digest, &text);
+        writeln!(self.output, "{} {text}", self.digest)?;
+        self.counts.add(row);
         Ok(())
     }
 
-    fn csv(&mut self, cells: &[String]) -> AnyResult {
-        let mut writer = csv::Writer::from_writer(&mut self.output);
-        writer.write_record(cells)?;
-        Ok(writer.flush()?)
-    }
-
-    /// Moves the table to its place.
-    pub(crate) fn finish(self) -> AnyResult<Counts> {
-        let file = self
-            .output
-            .into_inner()
-            .map_err(std::io::IntoInnerError::into_error)?;
-        file.sync_all()?;
-        match self.format {
-            #[cfg(feature = "parquet")]
-            Format::Parquet => {
-                replace_atomically(&self.path, |temporary| {
-                    parquet_file::write(&self.part, self.classes, File::create(temporary)?)
-                })?;
-                fs::remove_file(&self.part)?;
-            }
-            _ => fs::rename(&self.part, &self.path)
-                .map_err(|error| format!("{}: {error}", self.path.display()))?,
-        }
-        fs::remove_file(&self.identity)?;
+    /// Makes the table of the rows, in its place.
+    pub(crate) fn finish(mut self) -> AnyResult<Counts> {
+        self.output.flush()?;
+        replace_atomically(&self.path, |temporary| self.write_table(temporary))?;
+        fs::remove_file(&self.part)?;
+        fs::remove_file(&self.identity_file)?;
         Ok(self.counts)
     }
-}
 
-/// The whole rows of a table that was not finished, and how long they are in bytes.
-fn rows(part: &Path, format: Format) -> AnyResult<(Counts, u64)> {
-    let mut counts = Counts::default();
-    let mut length = 0;
-    match format {
-        Format::Csv => {
-            let mut reader = csv::ReaderBuilder::new().flexible(true).from_path(part)?;
-            let columns = reader.headers()?.len();
-            let total = fs::metadata(part)?.len();
-            let mut record = csv::StringRecord::new();
-            // The last row counts if its end is there.
-            while reader.read_record(&mut record).unwrap_or(false) {
-                let end = reader.position().byte();
-                if record.len() != columns || (end == total && !ends_with_newline(part)?) {
-                    break;
-                }
-                counts.add(&record[5] == "true", record[1].is_empty());
-                length = end;
+    fn write_table(&self, path: &Path) -> AnyResult {
+        let mut done = Done::none(&self.identity);
+        let file = BufWriter::new(File::create(path)?);
+        match self.format {
+            Format::Csv => {
+                let mut table = csv::Writer::from_writer(file);
+                let fixed = ["image", "class", "confidence", "second", "novelty", "novel"];
+                let shares = self.classes.iter().map(|class| format!("p_{class}"));
+                let fixed = fixed.map(str::to_owned).into_iter();
+                table.write_record(fixed.chain(shares))?;
+                done.read(&self.part, |row| {
+                    Ok(table.write_record(self.cells(&serde_json::from_str(row)?))?)
+                })?;
+                table.flush()?;
+            }
+            Format::Jsonl => {
+                let mut file = file;
+                done.read(&self.part, |row| Ok(writeln!(file, "{row}")?))?;
+                file.flush()?;
+            }
+            #[cfg(feature = "parquet")]
+            Format::Parquet => {
+                let mut table = ParquetFile::new(self.classes, file)?;
+                done.read(&self.part, |row| table.write(serde_json::from_str(row)?))?;
+                table.finish()?;
             }
         }
-        _ => {
-            let mut reader = BufReader::new(File::open(part)?);
-            let mut line = Vec::new();
-            while reader.read_until(b'\n', &mut line)? > 0 && line.ends_with(b"\n") {
-                let Ok(row) = serde_json::from_slice::<Value>(&line) else {
-                    break;
-                };
-                counts.add(row["novel"] == json!(true), row["class"].is_null());
-                length += line.len() as u64;
-                line.clear();
-            }
+        if done.counts == self.counts {
+            return Ok(());
+        }
+        let reason = "was changed by somebody else; the same command makes the table again";
+        Err(format!("{}: {reason}", self.part.display()).into())
+    }
+
+    /// A row of the CSV.
+    fn cells(&self, row: &Value) -> Vec<String> {
+        let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
+        let number = |value: &Value| format!("{:.6}", value.as_f64().unwrap_or(f64::NAN));
+        let fixed = [
+            text("image"),
+            text("class"),
+            number(&row["confidence"]),
+            text("second"),
+            number(&row["novelty"]),
+            (row["novel"] == json!(true)).to_string(),
+        ];
+        let shares = self.classes.iter();
+        let shares = shares.map(|class| number(&row["probabilities"][class]));
+        fixed.into_iter().chain(shares).collect()
+    }
+}
+
+/// Opens a file for one process at a time.
+fn open_alone(part: &Path) -> AnyResult<File> {
+    let mut options = OpenOptions::new();
+    let file = options.create(true).write(true).truncate(false).open(part);
+    let file = file.map_err(|error| format!("{}: {error}", part.display()))?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            let reason = "another process is writing this table";
+            Err(format!("{}: {reason}", part.display()).into())
+        }
+        // Where a file system has no locks, nobody is kept away.
+        _ => Ok(file),
+    }
+}
+
+/// The digest of a row and of all before it, whose digest is given.
+fn chained(before: &str, row: &str) -> String {
+    let digest = Sha256::new_with_prefix(before).chain_update(row).finalize();
+    hex::encode(&digest[..8])
+}
+
+/// The whole rows of a table that was not finished.
+struct Done {
+    counts: Counts,
+    /// Bytes that they take.
+    length: u64,
+    digest: String,
+}
+
+impl Done {
+    fn none(identity: &Value) -> Self {
+        Self {
+            counts: Counts::default(),
+            length: 0,
+            digest: chained("", &identity.to_string()),
         }
     }
-    Ok((counts, length))
-}
 
-fn ends_with_newline(path: &Path) -> AnyResult<bool> {
-    use std::io::{Read, Seek, SeekFrom};
-    let mut file = File::open(path)?;
-    file.seek(SeekFrom::End(-1))?;
-    let mut last = [0];
-    file.read_exact(&mut last)?;
-    Ok(last == *b"\n")
+    /// Reads rows up to the first one that is damaged or has no end.
+    fn read(&mut self, part: &Path, mut each: impl FnMut(&str) -> AnyResult) -> AnyResult {
+        let mut reader = BufReader::new(File::open(part)?);
+        let mut line = Vec::new();
+        while reader.read_until(b'\n', &mut line)? > 0 {
+            let Some((digest, row)) = self.row_of(&line) else {
+                break;
+            };
+            self.counts.add(&serde_json::from_str(row)?);
+            self.length += line.len() as u64;
+            each(row)?;
+            self.digest = digest;
+            line.clear();
+        }
+        Ok(())
+    }
+
+    /// The row of a line and its digest, if they are those that were written.
+    fn row_of<'l>(&self, line: &'l [u8]) -> Option<(String, &'l str)> {
+        let line = std::str::from_utf8(line.strip_suffix(b"\n")?).ok()?;
+        let (digest, row) = line.split_once(' ')?;
+        (digest == chained(&self.digest, row)).then(|| (digest.to_owned(), row))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn row(image: &str, class: Option<&str>, confidence: f64) -> Value {
+        json!({
+            "image": image, "class": class, "confidence": confidence, "second": "b",
+            "novelty": 0.25, "novel": false,
+            "probabilities": {"a": confidence, "b": 1.0 - confidence},
+        })
+    }
+
     #[test]
-    fn a_table_goes_on_after_its_last_whole_row() {
+    fn a_table_goes_on_after_its_last_row_that_is_whole_and_as_it_was() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("p.part");
-        let rows_of = |text: &str, format| {
-            fs::write(&path, text).unwrap();
-            rows(&path, format).unwrap()
-        };
-        let header = "image,class,confidence,second,novelty,novel,p_a\n";
-        let counts = |images, novel, undecided| Counts {
-            images,
-            novel,
-            undecided,
-        };
-        let whole = format!("{header}x.png,a,1,a,0.1,false,1\n\"y,\n.png\",,1,a,0.1,true,1\n");
-        let length = whole.len() as u64;
-        assert_eq!(rows_of(&whole, Format::Csv), (counts(2, 1, 1), length));
-        let cut = format!("{whole}z.png,a,1,a,0.1,false,1");
-        assert_eq!(rows_of(&cut, Format::Csv), (counts(2, 1, 1), length));
-        let cut = format!("{whole}z.png,a");
-        assert_eq!(rows_of(&cut, Format::Csv), (counts(2, 1, 1), length));
-        assert_eq!(rows_of(header, Format::Csv).0, counts(0, 0, 0));
-        let row = "{\"class\": null, \"novel\": false}\n";
-        let cut = format!("{row}{{\"class\": ");
-        let length = row.len() as u64;
-        assert_eq!(rows_of(&cut, Format::Jsonl), (counts(1, 0, 1), length));
+        let path = dir.path().join("p.csv");
+        let part = dir.path().join("p.csv.part");
+        let classes = ["a".to_owned(), "b".to_owned()];
+        let identity = json!("the same command");
+        let open = || PredictionsFile::open(&path, Format::Csv, &classes, &identity).unwrap();
+        let mut table = open();
+        for (name, class) in [
+            ("x.png", Some("a")),
+            ("y,\n.png", None),
+            ("z.png", Some("a")),
+        ] {
+            table.append(&row(name, class, 0.75)).unwrap();
+        }
+        assert!(PredictionsFile::open(&path, Format::Csv, &classes, &identity).is_err());
+        drop(table);
+
+        let whole = fs::read_to_string(&part).unwrap();
+        let changed = whole.replacen("0.75", "0.85", 1);
+        for (text, expected) in [
+            (whole.as_str(), 3),
+            (&whole[..whole.len() - 1], 2),
+            (&whole[..whole.len() - 9], 2),
+            (changed.as_str(), 0),
+            ("", 0),
+        ] {
+            fs::write(&part, text).unwrap();
+            assert_eq!(open().counts().images, expected, "{text}");
+        }
+
+        fs::write(&part, &whole[..whole.len() - 1]).unwrap();
+        let mut table = open();
+        table.append(&row("z.png", Some("a"), 0.5)).unwrap();
+        let counts = table.finish().unwrap();
+        assert_eq!((counts.images, counts.undecided), (3, 1));
+        let expected = "image,class,confidence,second,novelty,novel,p_a,p_b\n\
+                        x.png,a,0.750000,b,0.250000,false,0.750000,0.250000\n\
+                        \"y,\n.png\",,0.750000,b,0.250000,false,0.750000,0.250000\n\
+                        z.png,a,0.500000,b,0.250000,false,0.500000,0.500000\n";
+        assert_eq!(fs::read_to_string(&path).unwrap(), expected);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 }

@@ -140,38 +140,57 @@ fn photographs_become_a_log() {
 
 /// What else is done with tiles and a classifier.
 fn works_with_the_classifier(dir: &Path) {
-    // A table that was not finished is gone on with, and ends the same.
+    // What a killed command has left does no harm, damaged or not.
     let whole = fs::read(dir.join("p.csv")).unwrap();
     let predict = "predict cut/tiles --classifier c.safetensors --out p.csv --quiet";
-    let killed = format!("{predict} --format csv");
     fs::remove_file(dir.join("p.csv")).unwrap();
-    let lines: Vec<&[u8]> = whole.split_inclusive(|byte| *byte == b'\n').collect();
-    interrupt(dir, &killed);
+    interrupt(dir, predict);
     let part = dir.join("p.csv.part");
     assert!(part.is_file() && dir.join("p.csv.part.json").is_file());
-    let begun = [lines[..5].concat(), lines[5][..3].to_vec()].concat();
+    let mut begun = fs::read(&part).unwrap();
+    begun.extend(b"0123456789abcdef {\"class\": \"none\", \"novel\": false}\n");
     fs::write(&part, begun).unwrap();
-    let output = simclr(dir, predict);
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(error.contains("going on after 4 images"), "{error}");
-    let shares = |bytes: &[u8]| -> Vec<Vec<f64>> {
-        let mut reader = csv::Reader::from_reader(bytes);
-        let records = reader.records().map(Result::unwrap);
-        records
-            .map(|row| {
-                row.iter()
-                    .skip(6)
-                    .map(|cell| cell.parse().unwrap())
-                    .collect()
-            })
-            .collect()
-    };
-    let again = shares(&fs::read(dir.join("p.csv")).unwrap());
-    for (before, after) in shares(&whole).iter().flatten().zip(again.iter().flatten()) {
-        // Other batches give other last bits.
-        assert!((before - after).abs() < 1e-4, "{before} {after}");
-    }
+    succeeds(dir, predict);
+    assert_eq!(fs::read(dir.join("p.csv")).unwrap(), whole);
     assert!(!part.exists() && !dir.join("p.csv.part.json").exists());
+
+    // No command replaces what it reads, or begins what it cannot end.
+    for (arguments, expected) in [
+        (
+            "embed --checkpoint c.safetensors --image-dir cut/tiles --out c.safetensors",
+            "reads the file",
+        ),
+        (
+            "predict cut/tiles --classifier c.safetensors --out c.safetensors",
+            "reads the file",
+        ),
+        (
+            "predict cut/tiles --classifier c.safetensors --out none/p.csv",
+            "none/p.csv",
+        ),
+        (
+            "predict cut/tiles --classifier c.safetensors --out cut",
+            "not a file",
+        ),
+        (
+            "export --classifier c.safetensors --out c.safetensors",
+            "reads the file",
+        ),
+        (
+            "import --from run/model.safetensors --out run/model.safetensors",
+            "reads the file",
+        ),
+        (
+            "pretrain cut/tiles --model-dir cut/tiles/run",
+            "a folder of images",
+        ),
+    ] {
+        let said = fails(dir, arguments, 1);
+        assert!(said.contains(expected), "{arguments}: {said}");
+    }
+    assert!(!dir.join("cut/tiles/run").exists());
+    let said = succeeds(dir, "inspect f.safetensors --verify");
+    assert!(said.ends_with("no damage found\n"), "{said}");
 
     let said = succeeds(
         dir,

@@ -1,12 +1,12 @@
 //! `simclr embed`.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use candle_core::{Device, Tensor};
 use clap::Args;
 use simclr_augment::Policy;
-use simclr_checkpoint::LoadNetwork;
+use simclr_checkpoint::{CheckpointFile, LoadNetwork, Metadata};
 use simclr_data::{Dataset, DatasetExt};
 use simclr_eval::Features;
 use simclr_model::Encoder;
@@ -14,6 +14,7 @@ use simclr_progress::{ProgressMode, Stage};
 
 use crate::device::DeviceArgument;
 use crate::options::FolderArguments;
+use crate::outputs::check_output;
 use crate::terminal::{AnyResult, complain, say};
 
 /// Writes an encoder's features of each image, as safetensors.
@@ -42,6 +43,7 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     pub(crate) fn run(&self, progress: ProgressMode) -> AnyResult {
+        check_output(&self.out, [self.checkpoint.as_path()])?;
         let encoder = Encoder::load(&self.checkpoint, &self.device.open()?)?.frozen();
         let images = self.folder.builder(&self.image_dir).open()?;
         if !images.report().is_clean() {
@@ -63,19 +65,15 @@ impl Arguments {
             .map(|index| images.label(index).map_or(-1, i64::from))
             .collect();
         let paths: Vec<String> = (0..images.len()).map(|index| images.name(index)).collect();
-        let metadata = HashMap::from([
-            ("paths".to_owned(), serde_json::to_string(&paths)?),
-            (
-                "classes".to_owned(),
-                serde_json::to_string(images.class_names())?,
-            ),
-            ("image_size".to_owned(), self.image_size.to_string()),
+        let metadata = Metadata::default()
+            .with_extra("paths", paths)
+            .with_extra("classes", images.class_names())
+            .with_extra("image_size", self.image_size);
+        let tensors = BTreeMap::from([
+            ("features".to_owned(), features.tensor()?),
+            ("labels".to_owned(), Tensor::new(labels, &Device::Cpu)?),
         ]);
-        let tensors = [
-            ("features", features.tensor()?),
-            ("labels", Tensor::new(labels, &Device::Cpu)?),
-        ];
-        safetensors::serialize_to_file(tensors, Some(metadata), &self.out)?;
+        CheckpointFile { tensors, metadata }.save(&self.out)?;
         say(format_args!(
             "embed: {} images -> {}",
             features.len(),

@@ -9,6 +9,7 @@ use simclr_classifier::Classifier;
 use simclr_model::SimClr;
 use simclr_onnx::{ClassHead, InputLayout, OnnxOptions, export_classifier_onnx, export_onnx};
 
+use crate::outputs::check_output;
 use crate::terminal::{AnyResult, say};
 
 /// Writes a network or a classifier for other programs: as ONNX, or with torchvision's names.
@@ -63,6 +64,8 @@ enum LayoutChoice {
 
 impl Arguments {
     pub(crate) fn run(&self) -> AnyResult {
+        let read = self.classifier.iter().chain(&self.checkpoint);
+        check_output(&self.out, read.map(PathBuf::as_path))?;
         match (self.format, &self.classifier, &self.checkpoint) {
             (Format::Onnx, Some(path), _) => self.classifier(&Classifier::load(path)?)?,
             (Format::Onnx, None, Some(path)) => {

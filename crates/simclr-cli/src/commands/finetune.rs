@@ -12,7 +12,9 @@ use simclr_train::{FineTune, LoopConfig};
 
 use super::probe::{SplitArguments, describe};
 use crate::device::DeviceArgument;
+use crate::folders::check_outside;
 use crate::interrupt::pause_handle;
+use crate::outputs::check_output;
 use crate::terminal::{AnyResult, say};
 
 /// Trains a network further on images with labels, and makes a classifier of it.
@@ -55,6 +57,11 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     pub(crate) fn run(&self, progress: ProgressMode) -> AnyResult {
+        let labels = self.split.labels();
+        check_output(&self.out, [self.checkpoint.as_path(), labels])?;
+        if labels.is_dir() {
+            check_outside(&self.model_dir, [labels])?;
+        }
         let (split, note) = self.split.split()?;
         let device = self.device.open()?;
         let start = SimClr::load(&self.checkpoint, &device)?;

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use candle_core::DType;
 use clap::{Args, ValueEnum};
 use simclr_checkpoint::{Heads, ImportOptions, SaveOptions, export_torchvision_with, import_with};
+use simclr_files::write_bytes;
 use simclr_model::{InputNormalization, StemPooling, StridePlacement};
 
+use crate::outputs::check_output;
 use crate::terminal::{AnyResult, say};
 
 /// Converts a TensorFlow or PyTorch checkpoint to a network in our format.
@@ -140,6 +142,12 @@ impl Arguments {
     }
 
     pub(crate) fn run(&self) -> AnyResult {
+        let mut others = vec![self.from.as_path()];
+        let outputs = [&self.report, &self.torchvision].into_iter().flatten();
+        for output in std::iter::once(&self.out).chain(outputs) {
+            check_output(output, others.iter().copied())?;
+            others.push(output);
+        }
         let imported = import_with(&self.from, &self.options())?;
         say(imported.report.to_string().trim_end());
         let save = if self.half {
@@ -151,7 +159,7 @@ impl Arguments {
         say(format_args!("wrote {}", self.out.display()));
         if let Some(path) = &self.report {
             let json = serde_json::to_string_pretty(&imported.report)?;
-            std::fs::write(path, json).map_err(|error| format!("{}: {error}", path.display()))?;
+            write_bytes(path, json.as_bytes())?;
             say(format_args!("wrote {}", path.display()));
         }
         if let Some(path) = &self.torchvision {

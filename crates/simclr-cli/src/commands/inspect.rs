@@ -40,6 +40,8 @@ struct Contents {
     rows: Vec<Row>,
     /// Damage, if values were read.
     errors: Vec<Error>,
+    /// Whether the file has digests or checksums of its values.
+    has_digest: bool,
 }
 
 impl Arguments {
@@ -71,6 +73,7 @@ impl Arguments {
                 heading: vec![format!("{other:?}")],
                 rows: Vec::new(),
                 errors: Vec::new(),
+                has_digest: false,
             },
         };
         for network in networks(&source) {
@@ -113,6 +116,7 @@ fn tensorflow(bundle: &Bundle, verify: bool) -> Contents {
         )],
         rows,
         errors,
+        has_digest: true,
     }
 }
 
@@ -121,6 +125,7 @@ fn safetensors(file: &SafetensorsReader, verify: bool) -> Contents {
     let mut heading: Vec<String> = metadata.map(|(name, v)| format!("  {name}: {v}")).collect();
     heading.sort_unstable();
     heading.insert(0, format!("{}: safetensors", file.path().display()));
+    let has_digest = file.metadata().contains_key("sha256");
     let mut rows = Vec::new();
     let mut errors = Vec::new();
     if verify {
@@ -142,6 +147,7 @@ fn safetensors(file: &SafetensorsReader, verify: bool) -> Contents {
         heading,
         rows,
         errors,
+        has_digest,
     }
 }
 
@@ -167,6 +173,7 @@ fn pickle(file: &PickleReader, verify: bool) -> Contents {
         heading: vec![format!("{}: saved by PyTorch", file.path().display())],
         rows,
         errors,
+        has_digest: true,
     }
 }
 
@@ -198,6 +205,11 @@ fn print(contents: &Contents, verify: bool, out: &mut impl Write) -> io::Result<
     let total: u64 = rows.iter().map(|row| row.bytes).sum();
     writeln!(out, "{} variables, {total} bytes", rows.len())?;
     match (verify, contents.errors.len()) {
+        (true, 0) if !contents.has_digest => writeln!(
+            out,
+            "every byte read: no damage found, but the file has no digest that would show a \
+             changed value"
+        ),
         (true, 0) => writeln!(out, "every byte read: no damage found"),
         (true, 1) => writeln!(out, "damaged: 1 error"),
         (true, count) => writeln!(out, "damaged: {count} errors"),

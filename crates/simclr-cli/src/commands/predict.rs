@@ -8,11 +8,12 @@ use clap::Args;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use simclr_classifier::{Abstain, Classifier};
-use simclr_data::{Dataset, DatasetExt, ImageFolder, Labels, dataset_facts};
+use simclr_data::{Dataset, DatasetExt, ImageFolder, Labels};
 use simclr_progress::{ProgressMode, Stage};
 
 use crate::device::DeviceArgument;
 use crate::interrupt::pause_handle;
+use crate::outputs::check_output;
 use crate::predictions_file::{Format, PredictionsFile};
 use crate::terminal::{AnyResult, complain, say};
 
@@ -47,6 +48,10 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     pub(crate) fn run(&self, progress: ProgressMode) -> AnyResult {
+        check_output(
+            &self.out,
+            [self.classifier.as_path(), self.images.as_path()],
+        )?;
         let classifier = Classifier::load_on(&self.classifier, &self.device.open()?)?;
         let images = ImageFolder::builder(&self.images)
             .labels(Labels::Ignored)
@@ -58,7 +63,7 @@ impl Arguments {
         let abstain = self.abstain.unwrap_or_default();
         let identity = json!({
             "classifier": file_digest(&self.classifier)?,
-            "images": dataset_facts("images", &images).digest,
+            "images": images_digest(&images)?,
             "abstain": format!("{abstain:?}"),
             "device": self.device.name().to_string(),
         });
@@ -98,6 +103,20 @@ fn interrupted(done: usize) -> String {
     format!("interrupted after {done} images; the same command goes on after them")
 }
 
+/// SHA-256 of all images' names, sizes and times of change: what tells other images from those that
+/// were predicted already, without reading all of them again.
+fn images_digest(images: &ImageFolder) -> AnyResult<String> {
+    let mut digest = Sha256::new();
+    for (index, path) in images.paths().iter().enumerate() {
+        let found = path
+            .metadata()
+            .and_then(|found| Ok((found.len(), found.modified()?)));
+        let (size, changed) = found.map_err(|error| format!("{}: {error}", path.display()))?;
+        digest.update(format!("{:?} {size} {changed:?}\n", images.name(index)));
+    }
+    Ok(hex::encode(digest.finalize()))
+}
+
 /// SHA-256 of a file, which is not read into memory whole.
 fn file_digest(path: &Path) -> AnyResult<String> {
     let mut digest = Sha256::new();
@@ -111,5 +130,26 @@ struct Stopped(Box<dyn std::error::Error + Send + Sync>);
 impl<E: Into<Box<dyn std::error::Error + Send + Sync>>> From<E> for Stopped {
     fn from(error: E) -> Self {
         Self(error.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    #[test]
+    fn an_image_that_was_changed_is_another_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.png");
+        image::RgbImage::new(8, 8).save(&path).unwrap();
+        let digest = || images_digest(&ImageFolder::unlabelled(dir.path()).unwrap()).unwrap();
+        let before = digest();
+        assert_eq!(digest(), before);
+        let later = SystemTime::now() + Duration::from_secs(60);
+        let file = File::options().write(true).open(&path).unwrap();
+        file.set_modified(later).unwrap();
+        assert_ne!(digest(), before);
     }
 }

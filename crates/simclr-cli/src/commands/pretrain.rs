@@ -14,6 +14,7 @@ use simclr_progress::ProgressMode;
 use simclr_train::{LoopConfig, Pretrain, PretrainConfig, PretrainRun};
 
 use crate::device::DeviceArgument;
+use crate::folders::check_outside;
 use crate::images;
 use crate::interrupt::pause_handle;
 use crate::options::metres;
@@ -154,6 +155,10 @@ impl Arguments {
         if self.radius.is_some() && self.positives == Positives::Image {
             return Err("--radius is for --positives depth".into());
         }
+        check_outside(
+            &self.model_dir,
+            self.images.iter().filter(|path| path.is_dir()),
+        )?;
         let images = images::unlabelled(&self.images)?;
         let load = |path: &PathBuf| SimClr::load(path, &device);
         let start = self.checkpoint.as_ref().map(load).transpose()?;

@@ -10,9 +10,11 @@ use simclr_data::{DatasetExt, Fractions, Groups, Seed, Split, Subset};
 use simclr_eval::probes::{KNearest, LinearProbe, LogisticProbe};
 use simclr_model::{Encoder, SimClr};
 use simclr_progress::{ProgressMode, Stage};
+use simclr_train::{FineTune, LoopConfig};
 
 use crate::device::DeviceArgument;
 use crate::images;
+use crate::outputs::check_output;
 use crate::terminal::{AnyResult, say};
 
 /// Makes a classifier of an encoder and images with labels, and says how good it is.
@@ -74,6 +76,11 @@ enum HeadName {
 }
 
 impl SplitArguments {
+    /// The folder or table of images with labels.
+    pub(crate) fn labels(&self) -> &Path {
+        &self.labels
+    }
+
     pub(crate) fn seed(&self) -> Seed {
         Seed(self.seed)
     }
@@ -104,6 +111,7 @@ impl SplitArguments {
 
 impl Arguments {
     pub(crate) fn run(&self, progress: ProgressMode) -> AnyResult {
+        check_output(&self.out, [self.encoder.as_path(), self.split.labels()])?;
         let (split, note) = self.split.split()?;
         let config = ClassifierConfig::default()
             .with_head(self.head())
@@ -114,6 +122,10 @@ impl Arguments {
         let start = || progress.start(stage);
         let classifier = if let HeadName::FineTuned = self.head {
             let model = SimClr::load(&self.encoder, &device)?;
+            // Images as fine-tuning has evaluated them.
+            let training = FineTune::network(&model)?.config().clone();
+            let policy = training.with_view_size(self.image_size).evaluation;
+            let config = config.with_policy(policy);
             Classifier::of_network(model, &split, &config, start().as_mut())?
         } else {
             let encoder = Encoder::load(&self.encoder, &device)?.frozen();

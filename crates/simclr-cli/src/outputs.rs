@@ -1,0 +1,23 @@
+//! The files that commands write.
+
+use std::path::Path;
+
+use simclr_files::check_destination;
+
+use crate::terminal::AnyResult;
+
+/// Fails before there is any work if a file cannot be written there, or if it is one of those that
+/// the command reads.
+pub(crate) fn check_output<'a>(out: &Path, read: impl IntoIterator<Item = &'a Path>) -> AnyResult {
+    check_destination(out)?;
+    let Ok(place) = out.canonicalize() else {
+        // Nothing is there yet.
+        return Ok(());
+    };
+    let is_read = |path: &Path| path.canonicalize().is_ok_and(|read| read == place);
+    if read.into_iter().any(is_read) {
+        let reason = "this command reads the file that it would replace; take another name for it";
+        return Err(format!("{}: {reason}", out.display()).into());
+    }
+    Ok(())
+}
