@@ -52,19 +52,27 @@ fn read_rows(
         if across == 1 {
             let mut chunk = Chunk::open(&chunks, &layout, index)?;
             for top in (0..rows).step_by(BAND_HEIGHT) {
-                rgb.resize(BAND_HEIGHT.min(rows - top) * row_bytes, 0);
+                set_len(&mut rgb, BAND_HEIGHT.min(rows - top) * row_bytes);
                 chunk.read(&mut rgb)?;
                 sink.rows(&rgb);
             }
             continue;
         }
-        rgb.resize(rows * row_bytes, 0);
+        set_len(&mut rgb, rows * row_bytes);
         for column in 0..across {
             Chunk::open(&chunks, &layout, index * across + column)?.read(&mut rgb)?;
         }
         sink.rows(&rgb);
     }
     Ok(())
+}
+
+/// Makes room for so many bytes, all of which will be written. New ones are zeros of the system's,
+/// which take memory only when they are: a file may promise more than it has.
+fn set_len(bytes: &mut Vec<u8>, len: usize) {
+    if bytes.len() != len {
+        *bytes = vec![0; len];
+    }
 }
 
 /// A strip or tile, with those of the other planes.
