@@ -59,7 +59,8 @@ impl Drawing<'_> {
     }
 
     fn y(&self, depth: f64) -> f64 {
-        self.top() + (depth.clamp(self.range.0, self.range.1) - self.range.0) * self.pixels_per_metre
+        self.top()
+            + (depth.clamp(self.range.0, self.range.1) - self.range.0) * self.pixels_per_metre
     }
 
     /// Top and height of an interval, if a part of it is drawn.
