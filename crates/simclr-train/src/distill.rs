@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use simclr_data::{Dataset, IntoDataset, dataset_facts_with_contents};
+use simclr_data::{Dataset, IntoDataset};
 use simclr_eval::{ImageClassifier, NetworkClassifier};
 
 use crate::config::LoopConfig;
@@ -12,6 +12,7 @@ use crate::distill_config::DistillConfig;
 use crate::distill_result::DistillResult;
 use crate::distillation::DistillationObjective;
 use crate::error::{Error, Result};
+use crate::images::facts_of;
 use crate::resume::KeptNetwork;
 use crate::run::RunFacts;
 use crate::run_spec::{RunSpec, TrainingInputs};
@@ -95,10 +96,7 @@ impl Distill {
         let identity = identity.transpose()?;
         let inputs = TrainingInputs {
             num_classes: classes,
-            facts: RunFacts::default().dataset(
-                "train",
-                dataset_facts_with_contents("images", images.as_ref())?,
-            ),
+            facts: RunFacts::default().dataset("train", facts_of(images.as_ref())?),
             identity: BTreeMap::from([("teacher", identity)]),
             images: images.clone(),
         };

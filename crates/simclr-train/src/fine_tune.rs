@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use simclr_checkpoint::load_model;
-use simclr_data::{
-    Dataset, DatasetExt, LoaderConfig, Split, Subset, ViewLoader, dataset_facts_with_contents,
-};
+use simclr_data::{Dataset, DatasetExt, LoaderConfig, Split, Subset, ViewLoader};
 use simclr_eval::metrics::ClassificationReport;
 use simclr_eval::{NetworkClassifier, classifier_scores};
 use simclr_model::{FineTuneFrom, Freeze, SimClr};
@@ -16,6 +14,7 @@ use crate::config::LoopConfig;
 use crate::error::{Error, Result};
 use crate::fine_tune_config::FineTuneConfig;
 use crate::fine_tune_result::{Evaluation, FineTuneResult};
+use crate::images::facts_of;
 use crate::resume::KeptNetwork;
 use crate::run::RunFacts;
 use crate::run_spec::{RunSpec, TrainingInputs};
@@ -246,7 +245,7 @@ fn facts(split: &Split<Subset>) -> Result<RunFacts> {
         ("validation", &split.validation),
         ("test", &split.test),
     ] {
-        facts = facts.dataset(part, dataset_facts_with_contents("images", images)?);
+        facts = facts.dataset(part, facts_of(images)?);
     }
     Ok(facts)
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use simclr_collective::Collective;
-use simclr_data::{Dataset, DepthNeighbours, IntoDataset, dataset_facts_with_contents};
+use simclr_data::{Dataset, DepthNeighbours, IntoDataset};
 use simclr_model::FrozenEncoder;
 
 use crate::config::LoopConfig;
@@ -13,6 +13,7 @@ use crate::contrastive::ContrastiveObjective;
 use crate::error::{Error, Result};
 use crate::gradient_cache::largest_chunk;
 use crate::health::{EFFECTIVE_RANK, WatchedImages};
+use crate::images::facts_of;
 use crate::pretrain_config::PretrainConfig;
 use crate::pretrain_result::PretrainResult;
 use crate::ranks::follower::Follower;
@@ -139,10 +140,7 @@ impl Pretrain {
         }
         Ok(TrainingInputs {
             num_classes,
-            facts: RunFacts::default().dataset(
-                "unlabelled",
-                dataset_facts_with_contents("images", images.as_ref())?,
-            ),
+            facts: RunFacts::default().dataset("unlabelled", facts_of(images.as_ref())?),
             identity,
             images: images.clone(),
         })

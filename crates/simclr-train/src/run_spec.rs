@@ -22,6 +22,7 @@ use crate::callback::Callback;
 use crate::config::LoopConfig;
 use crate::error::{Error, Result};
 use crate::health::OnNan;
+use crate::images::check_labels;
 use crate::memory::MemoryEstimate;
 use crate::objective::Objective;
 use crate::ranks::agreement::check_agreement;
@@ -287,6 +288,7 @@ impl<C: LoopConfig> RunSpec<C> {
             let expected = "at least 2, since the newest may be damaged";
             return Err(Error::setting("checkpoints to keep", expected, keep));
         }
+        check_labels(inputs.images.as_ref())?;
         let loader = self.loader(&inputs.images)?;
         // A finished run is read back, whatever it took. What several ranks share is not known.
         let memory = if dir.join(RESULT).exists() || self.options.ranks.is_some() {

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
-use simclr_data::{Seed, SyntheticCores};
+use simclr_data::{Dataset, DecodedImage, Seed, SyntheticCores};
 use simclr_model::SimClr;
 use simclr_train::{
     Callback, Control, EpochMetrics, Error, LoopConfig, Loss, Objective, Pretrain, PretrainConfig,
@@ -177,4 +177,62 @@ fn a_loss_without_terms_is_refused() {
     assert!(batch(&[Some(1), None]).all_labels().unwrap().is_none());
     let labels = batch(&[Some(1), Some(0)]).all_labels().unwrap().unwrap();
     assert_eq!(labels.to_vec1::<u32>().unwrap(), [1, 0]);
+}
+
+/// Cores of one class, some of which are labelled or decoded wrongly.
+struct Faulty {
+    classes: Vec<String>,
+    labels: fn(usize) -> u32,
+    is_broken: fn(usize) -> bool,
+}
+
+impl Dataset for Faulty {
+    fn len(&self) -> usize {
+        16
+    }
+
+    fn decode(&self, index: usize) -> simclr_data::Result<DecodedImage> {
+        assert!(!(self.is_broken)(index), "tile {index} is torn");
+        cores().decode(index)
+    }
+
+    fn class_names(&self) -> &[String] {
+        &self.classes
+    }
+
+    fn label(&self, index: usize) -> Option<u32> {
+        Some((self.labels)(index))
+    }
+}
+
+#[test]
+fn labels_without_a_class_and_panics_of_an_own_data_set_are_errors_before_the_first_step() {
+    let dir = tempfile::tempdir().unwrap();
+    let faulty = |labels, is_broken| Faulty {
+        classes: vec!["granite".to_owned()],
+        labels,
+        is_broken,
+    };
+    for (images, expected) in [
+        (
+            faulty(|index| if index == 5 { 9 } else { 0 }, |_| false),
+            "image 'image 5' has label 9, but there are 1 classes",
+        ),
+        (
+            faulty(|_| 0, |index| index == 3),
+            "images: the data set panicked while its images were read: tile 3 is torn",
+        ),
+    ] {
+        let run = dir.path().join("run");
+        let error = pretrain(1).run(images, &run).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+        assert!(!run.exists());
+    }
+    // Where there are no classes, labels are nobody's.
+    let mut images = faulty(|_| 9, |_| false);
+    images.classes.clear();
+    pretrain(1)
+        .steps(1)
+        .run(images, dir.path().join("run"))
+        .unwrap();
 }
