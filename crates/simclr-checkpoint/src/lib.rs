@@ -34,8 +34,8 @@ pub use import::{
     networks,
 };
 pub use model_file::{
-    LoadNetwork, LoadedModel, check_architecture, load_model, load_parameters, model_checkpoint,
-    save_model,
+    LoadNetwork, LoadedModel, add_state, check_architecture, load_model, load_parameters,
+    model_checkpoint, save_model,
 };
 #[cfg(feature = "tensorflow")]
 pub use names::{CanonicalNames, canonical_names};

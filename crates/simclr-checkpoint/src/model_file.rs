@@ -8,12 +8,11 @@ use serde_json::Value;
 use simclr_model::{Encoder, LoadReport, ParameterSpec, Parameters, SimClr, SimClrConfig};
 
 use crate::architecture::{Differences, Shapes};
-use crate::element::Values;
 use crate::error::{Error, InFile, Result};
 use crate::format::container::CheckpointFile;
 use crate::format::metadata::{Metadata, Source};
 use crate::format::reader::SafetensorsReader;
-use crate::value_check::check_values;
+use crate::value_check::{check_tensor, check_values};
 
 /// A network read from one of our files.
 #[derive(Debug)]
@@ -41,12 +40,38 @@ pub fn model_checkpoint(model: &SimClr, source: Source) -> Result<CheckpointFile
     })
 }
 
+/// Adds an optimizer's state to a [`model_checkpoint`], so that [`load_model`] finds it again.
+///
+/// # Errors
+/// [`Error::Setting`] with the first name that is a parameter's, or that is neither `optimizer.*`
+/// nor `<parameter>.<word>`. Then nothing was added.
+pub fn add_state(file: &mut CheckpointFile, state: BTreeMap<String, Tensor>) -> Result<()> {
+    let is_parameter = |name: &str| file.tensors.contains_key(name);
+    let mut names = state.keys();
+    if let Some(name) = names.find(|name| is_parameter(name) || !is_state(name, is_parameter)) {
+        let what = if is_parameter(name) {
+            ", a parameter's"
+        } else {
+            ""
+        };
+        return Err(Error::Setting {
+            setting: "names in the optimizer's state",
+            expected: "`optimizer.<name>` or `<parameter>.<word>`".to_owned(),
+            found: format!("`{name}`{what}"),
+        });
+    }
+    file.tensors.extend(state);
+    Ok(())
+}
+
 /// Saves a network; [`LoadNetwork`] reads it.
 ///
 /// # Errors
-/// Fails if the folder cannot be written to.
+/// Fails if the folder cannot be written to. [`Error::InvalidValues`], as when it is read.
 pub fn save_model(path: impl AsRef<Path>, model: &SimClr, source: Source) -> Result<()> {
-    model_checkpoint(model, source)?.save(path)
+    let file = model_checkpoint(model, source)?;
+    file.check_values(path.as_ref())?;
+    file.save(path)
 }
 
 /// Reads a network: the one that the file describes, strictly.
@@ -146,9 +171,7 @@ pub fn load_parameters(
         .map(|(name, tensor)| (name.as_str(), tensor))
         .collect();
     for (name, tensor) in &tensors {
-        if let Some(values) = Values::of_tensor(tensor).in_file(path)? {
-            check_values(path, name, &values)?;
-        }
+        check_tensor(path, name, tensor)?;
     }
     parameters.load(tensors).in_file(path)
 }

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use candle_core::Tensor;
+
 use crate::element::Values;
-use crate::error::{Error, Result};
+use crate::error::{Error, InFile, Result};
 
 /// What variances are called here, and by PyTorch.
 const VARIANCES: [&str; 2] = ["moving_variance", "running_var"];
@@ -24,6 +26,14 @@ pub fn check_values(path: &Path, name: &str, values: &Values) -> Result<()> {
         _ => {}
     }
     check.finish(path, name)
+}
+
+/// [`check_values`] for a tensor.
+pub(crate) fn check_tensor(path: &Path, name: &str, tensor: &Tensor) -> Result<()> {
+    match Values::of_tensor(tensor).in_file(path)? {
+        Some(values) => check_values(path, name, &values),
+        None => Ok(()),
+    }
 }
 
 /// [`check_values`] for values that come in pieces.

@@ -84,6 +84,10 @@ pub trait Optimizer: Send {
 
     /// Everything needed to continue later: one tensor per existing state buffer, named
     /// `<variable>.<buffer>`, and the step counter `optimizer.step` (a scalar of type i64).
+    ///
+    /// In a network's checkpoint there is room for two forms of names: `optimizer.<name>`, and
+    /// `<parameter>.<word>` with the name of one of the network's parameters and a word without a
+    /// dot. Any other name is refused when a training begins and when it is saved.
     fn state(&self) -> Result<BTreeMap<String, Tensor>>;
 
     /// Replaces the state by a saved one. Nothing changes if it does not fit.

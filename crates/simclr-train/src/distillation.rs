@@ -40,6 +40,10 @@ impl Objective for DistillationObjective {
         ]
     }
 
+    fn views_per_image(&self) -> Option<usize> {
+        Some(1)
+    }
+
     fn loss(&self, model: &SimClr, batch: &TrainingBatch<'_>) -> Result<Loss> {
         let teacher = self.teacher.as_ref();
         let teacher = teacher

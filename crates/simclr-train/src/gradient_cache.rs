@@ -57,12 +57,7 @@ impl<'a> ChunkedBatch<'a> {
         batch: &'a TrainingBatch<'a>,
         chunk: usize,
     ) -> Result<Self> {
-        let (rows, views) = (batch.views.dim(0)?, objective.views());
-        if !rows.is_multiple_of(views) {
-            let expected = format!("{views} for each image");
-            return Err(Error::setting("number of views", expected, rows));
-        }
-        let images = rows / views;
+        let images = batch.images(objective.views())?;
         Ok(Self {
             objective,
             batch,

@@ -31,6 +31,12 @@ pub trait Objective: fmt::Debug + Send + Sync {
     /// [`Error::Foreign`].
     fn loss(&self, model: &SimClr, batch: &TrainingBatch<'_>) -> Result<Loss>;
 
+    /// Views of each image in a batch, with which the number of labels has to agree. Default: that
+    /// of [`of_embeddings`](Self::of_embeddings); `None`, and the number is not looked at.
+    fn views_per_image(&self) -> Option<usize> {
+        self.of_embeddings().map(EmbeddingObjective::views)
+    }
+
     /// The objective as one that sees the network's outputs alone, which a
     /// [gradient cache](crate::PretrainConfig::gradient_cache) needs. Default: `None`, and a
     /// gradient cache refuses the objective.
@@ -96,6 +102,26 @@ impl<'a> TrainingBatch<'a> {
             labels,
             negative_mask: None,
         }
+    }
+
+    /// The number of images, of which there are `views` views each.
+    pub(crate) fn images(&self, views: usize) -> Result<usize> {
+        let rows = self.views.dim(0)?;
+        if rows.is_multiple_of(views) {
+            return Ok(rows / views);
+        }
+        let expected = format!("{views} for each image");
+        Err(Error::setting("number of views", expected, rows))
+    }
+
+    /// Fails if there are labels, and not as many as images.
+    pub(crate) fn check_labels(&self, views: usize) -> Result<()> {
+        let (images, labels) = (self.images(views)?, self.labels.len());
+        if labels == 0 || labels == images {
+            return Ok(());
+        }
+        let expected = format!("one for each of {images} images, or none");
+        Err(Error::setting("labels", expected, labels))
     }
 
     /// The labels, `[n]` u32, on the views' device; `None` unless every image has one.

@@ -15,6 +15,10 @@ impl Objective for SupervisedObjective {
         vec!["supervised_loss", "supervised_accuracy"]
     }
 
+    fn views_per_image(&self) -> Option<usize> {
+        Some(1)
+    }
+
     fn loss(&self, model: &SimClr, batch: &TrainingBatch<'_>) -> Result<Loss> {
         let labels = batch.all_labels()?.ok_or(Error::NoLabels {
             operation: "supervised training",

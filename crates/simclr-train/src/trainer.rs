@@ -6,9 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::backprop::GradStore;
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor, Var};
 use simclr_checkpoint::{
-    CheckpointFile, LoadedModel, Metadata, Source, check_architecture, load_model,
+    CheckpointFile, LoadedModel, Metadata, Source, add_state, check_architecture, load_model,
     model_checkpoint, save_model,
 };
 use simclr_collective::Collective;
@@ -129,7 +129,8 @@ impl Trainer {
     /// [trainable variables](SimClr::trainable).
     ///
     /// # Errors
-    /// A weight decay that is negative or not finite.
+    /// A weight decay that is negative or not finite; names in the optimizer's state that
+    /// [`Optimizer::state`] rules out.
     pub fn with_parts(
         model: SimClr,
         objective: Arc<dyn Objective>,
@@ -138,6 +139,11 @@ impl Trainer {
         schedule: WarmupCosine,
     ) -> Result<Self> {
         at_least("weight decay", weight_decay, 0.0)?;
+        // Rather now than after the steps up to the first checkpoint.
+        add_state(
+            &mut model_checkpoint(&model, Source::default())?,
+            optimizer.state()?,
+        )?;
         Ok(Self {
             model,
             objective,
@@ -199,22 +205,40 @@ impl Trainer {
     }
 
     /// Takes a step: the views of n images (`[views * n, height, width, 3]`, first views first)
-    /// and their labels (`[n]`), if there are any.
+    /// and their labels (`[n]`, of an integer type), if there are any.
     ///
     /// # Errors
-    /// As [`step_batch`](Self::step_batch).
+    /// As [`step_batch`](Self::step_batch); labels of another type or shape.
     pub fn step(&mut self, views: &Tensor, labels: Option<&Tensor>) -> Result<StepMetrics> {
-        let labels = labels.map(Tensor::to_vec1::<u32>).transpose()?;
-        let labels: Vec<_> = labels.into_iter().flatten().map(Some).collect();
+        let labels = labels.map(class_labels).transpose()?.unwrap_or_default();
         self.step_batch(&TrainingBatch::new(views, &labels))
     }
 
     /// Takes a step on a batch whose images may have labels or not.
     ///
+    /// On an error the step is not taken: the network, the moving statistics of its batch norms,
+    /// the optimizer and the number of steps are as they were. An own optimizer that fails has
+    /// to leave its variables and its state alone itself.
+    ///
     /// # Errors
-    /// [`Error::NotFinite`] if the loss is no longer finite: then the step is not taken. What
-    /// the objective and the optimizer refuse.
+    /// [`Error::NotFinite`] if the loss is no longer finite. Labels whose number does not fit that
+    /// of the views. What the objective and the optimizer refuse.
     pub fn step_batch(&mut self, batch: &TrainingBatch<'_>) -> Result<StepMetrics> {
+        if let Some(views) = self.objective.views_per_image() {
+            batch.check_labels(views)?;
+        }
+        let statistics = moving_statistics(&self.model)?;
+        let result = self.take_step(batch);
+        if result.is_err() {
+            for (variable, before) in &statistics {
+                variable.set(before)?;
+            }
+        }
+        result
+    }
+
+    /// [`step_batch`](Self::step_batch), whose errors may leave other moving statistics behind.
+    fn take_step(&mut self, batch: &TrainingBatch<'_>) -> Result<StepMetrics> {
         let objective = Arc::clone(&self.objective);
         let chunked = match (self.gradient_cache, objective.of_embeddings()) {
             (Some(images), Some(objective)) => Some(ChunkedBatch::new(objective, batch, images)?),
@@ -230,9 +254,7 @@ impl Trainer {
         let learning_rate = self.schedule.at(self.step as usize);
         let penalty = self.penalty()?;
         let terms: Vec<Tensor> = loss.terms.iter().cloned().chain(penalty.clone()).collect();
-        if terms.is_empty() {
-            return Err(Error::setting("objective", "at least one term", "none"));
-        }
+        check_terms(&terms)?;
         let total = Tensor::stack(&terms, 0)?.sum_all()?;
         let mut metrics = StepMetrics {
             step: self.step,
@@ -296,15 +318,8 @@ impl Trainer {
     /// Takes a step, unless its loss is not finite: then the step is left out, and so is what the
     /// batch did to the moving statistics of batch norms. The step counts all the same.
     pub(crate) fn step_or_skip(&mut self, batch: &TrainingBatch<'_>) -> Result<StepMetrics> {
-        let store = self.model.store()?;
-        let moving = store.iter().filter(|(name, _)| name.contains(".moving_"));
-        let moving = moving.map(|(_, variable)| Ok((variable.clone(), variable.copy()?)));
-        let moving: Vec<_> = moving.collect::<Result<_>>()?;
         match self.step_batch(batch) {
             Err(Error::NotFinite { step, loss }) => {
-                for (variable, before) in &moving {
-                    variable.set(before)?;
-                }
                 self.step += 1;
                 Ok(StepMetrics {
                     step,
@@ -341,19 +356,23 @@ impl Trainer {
     /// of steps.
     ///
     /// # Errors
-    /// A file that cannot be written.
+    /// A file that cannot be written; a value that is not finite, by the name of its tensor;
+    /// names in the optimizer's state that [`Optimizer::state`] rules out.
     pub fn save(&self, path: &Path) -> Result<()> {
-        Ok(self.checkpoint()?.save(path)?)
+        let file = self.checkpoint()?;
+        file.check_values(path)?;
+        Ok(file.save(path)?)
     }
 
     /// What [`save`](Self::save) writes.
     pub(crate) fn checkpoint(&self) -> Result<CheckpointFile> {
         let mut file = model_checkpoint(&self.model, self.source())?;
-        file.tensors.extend(self.optimizer.state()?);
+        add_state(&mut file, self.optimizer.state()?)?;
         Ok(file)
     }
 
-    /// Goes back to where [`save`](Self::save) was called.
+    /// Goes back to where [`save`](Self::save) was called. On an error the trainer stays where it
+    /// is.
     ///
     /// # Errors
     /// A file that is missing, damaged or of another architecture or optimizer.
@@ -369,10 +388,7 @@ impl Trainer {
         let values = parameters
             .iter()
             .map(|(name, variable)| (name, variable.as_tensor()));
-        self.model.store()?.load(values.collect::<Vec<_>>())?;
-        self.optimizer.load_state(&saved.state)?;
-        self.step = step;
-        Ok(())
+        self.go_to(step, &values.collect::<Vec<_>>(), &saved.state)
     }
 
     /// Goes to where the tensors of a [`checkpoint`](Self::checkpoint) are from.
@@ -381,8 +397,28 @@ impl Trainer {
         let is_of_network = |(name, _): &(String, Tensor)| store.get(name).is_some();
         let (network, state): (Vec<_>, _) = tensors.into_iter().partition(is_of_network);
         let named = network.iter().map(|(name, tensor)| (name.as_str(), tensor));
-        store.load(named.collect::<Vec<_>>())?;
-        self.optimizer.load_state(&BTreeMap::from_iter(state))?;
+        self.go_to(
+            step,
+            &named.collect::<Vec<_>>(),
+            &BTreeMap::from_iter(state),
+        )
+    }
+
+    /// Takes on a network and an optimizer's state, both or neither.
+    fn go_to(
+        &mut self,
+        step: u64,
+        network: &[(&str, &Tensor)],
+        state: &BTreeMap<String, Tensor>,
+    ) -> Result<()> {
+        let store = self.model.store()?;
+        let report = store.compare(network.iter().copied());
+        if !report.is_exact() {
+            return Err(simclr_model::Error::Mismatch(Box::new(report)).into());
+        }
+        // Before the network, which is known to fit: a state that does not fit changes nothing.
+        self.optimizer.load_state(state)?;
+        store.load(network.iter().copied())?;
         self.step = step;
         Ok(())
     }
@@ -390,13 +426,54 @@ impl Trainer {
     /// Writes the network alone, heads included.
     ///
     /// # Errors
-    /// A file that cannot be written.
+    /// A file that cannot be written; a value that is not finite, by the name of its tensor.
     pub fn save_model(&self, path: &Path) -> Result<()> {
         Ok(save_model(path, &self.model, self.source())?)
     }
 
     fn source(&self) -> Source {
         Source::new("simclr training").with_global_step(self.step as i64)
+    }
+}
+
+/// The moving statistics of batch norms, with copies of their values.
+fn moving_statistics(model: &SimClr) -> Result<Vec<(Var, Tensor)>> {
+    let all = model.parameters();
+    let moving = all.filter(|parameter| parameter.spec.name.contains(".moving_"));
+    moving
+        .map(|parameter| Ok((parameter.variable.clone(), parameter.variable.copy()?)))
+        .collect()
+}
+
+/// Labels of an integer type, `[n]`.
+fn class_labels(labels: &Tensor) -> Result<Vec<Option<u32>>> {
+    let wrong = |found: String| Error::setting("labels", "[n] of an integer type, u32 say", found);
+    if labels.rank() != 1 || !labels.dtype().is_int() {
+        return Err(wrong(format!(
+            "{:?} of {:?}",
+            labels.dims(),
+            labels.dtype()
+        )));
+    }
+    let numbers = labels.to_dtype(DType::I64)?.to_vec1::<i64>()?;
+    let label = |number: i64| match u32::try_from(number) {
+        Ok(label) => Ok(Some(label)),
+        Err(_) => Err(wrong(format!("the label {number}"))),
+    };
+    numbers.into_iter().map(label).collect()
+}
+
+/// Fails unless there are terms, each of them one number: others would be summed up unseen.
+fn check_terms(terms: &[Tensor]) -> Result<()> {
+    if terms.is_empty() {
+        return Err(Error::setting("objective", "at least one term", "none"));
+    }
+    match (1..).zip(terms).find(|(_, term)| term.rank() != 0) {
+        None => Ok(()),
+        Some((number, term)) => {
+            let found = format!("shape {:?} in term {number}", term.dims());
+            Err(Error::setting("objective", "scalars as terms", found))
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use super::reader::SafetensorsReader;
 use super::writer::{TensorHeader, write_safetensors};
 use crate::element::{ElementType, Values};
 use crate::error::{Error, InFile, Result};
+use crate::value_check::check_tensor;
 
 /// Named tensors and what is known about them: a model's parameters, and whatever a training
 /// run needs to go on (optimizer state as tensors, counters in [`Metadata::extra`]).
@@ -44,6 +45,16 @@ pub struct CheckpointFile {
 }
 
 impl CheckpointFile {
+    /// Looks for values that no network can have, as [`crate::check_values`] does. `path` is the
+    /// file that they are for.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValues`] for the first tensor that has such values.
+    pub fn check_values(&self, path: &Path) -> Result<()> {
+        let mut tensors = self.tensors.iter();
+        tensors.try_for_each(|(name, tensor)| check_tensor(path, name, tensor))
+    }
+
     /// Writes the file. Until everything is on the disk, an older file of this name stays as
     /// it is; afterwards it is replaced at once.
     ///

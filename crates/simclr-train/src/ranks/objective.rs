@@ -27,6 +27,10 @@ impl Objective for RankObjective {
         ContrastiveObjective { loss: self.loss }.metrics()
     }
 
+    fn views_per_image(&self) -> Option<usize> {
+        ContrastiveObjective { loss: self.loss }.views_per_image()
+    }
+
     fn loss(&self, model: &SimClr, batch: &TrainingBatch<'_>) -> Result<Loss> {
         let forward = || model.forward(batch.views, Mode::Train);
         let output = if self.global_batch_norm {
