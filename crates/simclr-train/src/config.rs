@@ -2,19 +2,21 @@
 
 use std::ops::DerefMut;
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 use simclr_augment::Policy;
 use simclr_data::{DepthGuidance, Seed};
 use simclr_model::{Freeze, ProjectionHeadConfig, ResNetConfig, SimClrConfig, Stem};
 use simclr_optim::{OptimizerConfig, ScheduleConfig};
 
 use crate::error::{Error, Result};
+use crate::run_spec::IDENTITY;
 
 /// The settings that pretraining, fine-tuning and distillation share. The defaults are those
 /// of the paper's pretraining; each loop's own configuration states where it differs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct TrainingConfig {
     /// The encoder. Default: ResNet-50.
@@ -76,7 +78,9 @@ impl TrainingConfig {
 
 /// The configuration of one of the loops: a [`TrainingConfig`] and what the loop adds.
 ///
-/// Each of them dereferences to its [`TrainingConfig`] and is serialised flat.
+/// Each of them dereferences to its [`TrainingConfig`] and is serialised flat. Those of this crate
+/// are read as by [`from_json`](Self::from_json) wherever they are part of something else, and
+/// from the `config.json` of a run too.
 ///
 /// ```
 /// use simclr_train::{LoopConfig, PretrainConfig};
@@ -204,50 +208,67 @@ pub trait LoopConfig:
     /// # Errors
     /// Text that is no JSON object, a setting that does not exist, a value of the wrong kind.
     fn from_json(text: &str) -> Result<Self> {
-        let wrong =
-            |error: serde_json::Error| Error::setting("configuration", "settings in JSON", error);
-        let given = serde_json::from_str(text).map_err(wrong)?;
-        let mut settings = serde_json::to_value(Self::default()).map_err(wrong)?;
-        overlay(&mut settings, given, "")?;
-        serde_json::from_value(settings).map_err(wrong)
+        let given = serde_json::from_str(text).map_err(no_settings)?;
+        serde_json::from_value(over_defaults::<Self>(given)?).map_err(no_settings)
     }
 }
 
-/// Puts the given settings over the defaults. Variants of an enum differ in their fields, so
-/// an object with another `kind` takes the place of the default.
-fn overlay(settings: &mut Value, given: Value, path: &str) -> Result<()> {
+fn no_settings(error: serde_json::Error) -> Error {
+    Error::setting("configuration", "settings in JSON", error)
+}
+
+/// Reads a loop's configuration as [`LoopConfig::from_json`] does, whatever it is part of.
+/// `complete` reads one whose settings are all there.
+pub(crate) fn deserialize_over_defaults<'de, C: LoopConfig, D: Deserializer<'de>>(
+    deserializer: D,
+    complete: impl FnOnce(Value) -> serde_json::Result<C>,
+) -> Result<C, D::Error> {
+    let given = Value::deserialize(deserializer)?;
+    let settings = over_defaults::<C>(given).map_err(D::Error::custom)?;
+    complete(settings).map_err(D::Error::custom)
+}
+
+/// All settings of a loop: the given ones, and the defaults of those that are not named. What the
+/// record of a run has besides is left out.
+fn over_defaults<C: LoopConfig>(mut given: Value) -> Result<Value> {
+    let mut settings = serde_json::to_value(C::default()).map_err(no_settings)?;
+    if let (Value::Object(settings), Value::Object(given)) = (&settings, &mut given) {
+        given.retain(|name, _| settings.contains_key(name) || !IDENTITY.contains(&name.as_str()));
+        if let Some(name) = given.keys().find(|name| !settings.contains_key(*name)) {
+            let known = settings.keys().cloned().collect::<Vec<_>>().join(", ");
+            return Err(Error::setting(
+                "configuration",
+                format!("one of {known}"),
+                name,
+            ));
+        }
+    } else {
+        return Err(Error::setting("configuration", "an object", given));
+    }
+    overlay(&mut settings, given);
+    Ok(settings)
+}
+
+/// Puts the given settings over the defaults. Where these lack one of them, or both are of another
+/// `kind`, they are another variant of an enum, or have a name of an earlier version: then they
+/// take the place of the defaults, and are refused later if there is no such setting.
+fn overlay(settings: &mut Value, given: Value) {
     match (settings, given) {
-        (Value::Object(settings), Value::Object(given))
-            if path.is_empty() || same_kind(settings, &given) =>
-        {
+        (Value::Object(settings), Value::Object(given)) if is_alike(settings, &given) => {
             for (name, value) in given {
-                let path = if path.is_empty() {
-                    name.clone()
-                } else {
-                    format!("{path}.{name}")
-                };
-                let known = settings.keys().cloned().collect::<Vec<_>>().join(", ");
-                let setting = settings.get_mut(&name).ok_or_else(|| {
-                    Error::setting("configuration", format!("one of {known}"), &path)
-                })?;
-                overlay(setting, value, &path)?;
+                if let Some(setting) = settings.get_mut(&name) {
+                    overlay(setting, value);
+                }
             }
-            Ok(())
         }
-        (_, given) if path.is_empty() => Err(Error::setting("configuration", "an object", given)),
-        (setting, given) => {
-            *setting = given;
-            Ok(())
-        }
+        (setting, given) => *setting = given,
     }
 }
 
-fn same_kind(
-    settings: &serde_json::Map<String, Value>,
-    given: &serde_json::Map<String, Value>,
-) -> bool {
+fn is_alike(settings: &Map<String, Value>, given: &Map<String, Value>) -> bool {
     let kind = given.get("kind");
-    kind.is_none() || kind == settings.get("kind")
+    (kind.is_none() || kind == settings.get("kind"))
+        && given.keys().all(|name| settings.contains_key(name))
 }
 
 pub(crate) fn resize(policy: &mut Policy, size: usize) {
@@ -288,4 +309,69 @@ pub(crate) fn above_zero(setting: &'static str, value: f64) -> Result<()> {
         return Ok(());
     }
     Err(Error::setting(setting, "a finite number above 0", value))
+}
+
+#[cfg(test)]
+mod tests {
+    use simclr_augment::Crop;
+    use simclr_optim::AdamConfig;
+
+    use super::*;
+    use crate::{DistillConfig, FineTuneConfig, HeadInit, PretrainConfig};
+
+    #[test]
+    fn another_variant_of_an_enum_takes_the_place_of_the_default() {
+        let read = |text: &str| PretrainConfig::from_json(text).unwrap();
+        let config = read(r#"{"policy": {"crop": {"center": {"proportion": 0.5}}}}"#);
+        assert_eq!(config.policy.crop, Crop::Center { proportion: 0.5 });
+        assert_eq!(config.policy.grayscale, Policy::paper(224).grayscale);
+        let config = read(r#"{"policy": {"crop": "whole"}, "freeze": {"after_block": 2}}"#);
+        assert_eq!(config.policy.crop, Crop::Whole);
+        assert_eq!(config.freeze, Freeze::AfterBlock(2));
+        let config = read(r#"{"optimizer": {"kind": "adam"}}"#);
+        let adam = OptimizerConfig::Adam(AdamConfig::default());
+        assert_eq!(config.optimizer, adam);
+    }
+
+    #[test]
+    fn settings_are_read_alike_alone_and_in_something_else() {
+        #[derive(Debug, Deserialize)]
+        struct Mine {
+            #[serde(flatten)]
+            distill: DistillConfig,
+            nested: FineTuneConfig,
+        }
+        let read = serde_json::from_str::<Mine>;
+        let mine = read(r#"{"batch_size": 3, "nested": {"head": "random"}}"#).unwrap();
+        assert_eq!(mine.distill, DistillConfig::default().with_batch_size(3));
+        let random = FineTuneConfig::default().with_head(HeadInit::Random);
+        assert_eq!(mine.nested, random);
+        for text in [
+            r#"{"batch_sise": 3, "nested": {}}"#,
+            r#"{"nested": {"batch_sise": 3}}"#,
+            r#"{"nested": {"schedule": {"batch_sise": 3}}}"#,
+        ] {
+            let error = read(text).unwrap_err().to_string();
+            assert!(error.contains("batch_sise"), "{error}");
+        }
+        assert!(serde_json::from_str::<TrainingConfig>(r#"{"batch_sise": 3}"#).is_err());
+        let error = PretrainConfig::from_json("[3]").unwrap_err().to_string();
+        assert_eq!(error, "configuration: expected an object, found [3]");
+    }
+
+    #[test]
+    fn whole_configurations_and_names_of_earlier_versions_are_read() {
+        let config = PretrainConfig::resnet(18).with_gradient_cache(4);
+        let mut json = serde_json::to_value(&config).unwrap();
+        let read = |json: &Value| serde_json::from_value::<PretrainConfig>(json.clone()).unwrap();
+        assert_eq!(read(&json), config);
+        let head = json["projection_head"].as_object_mut().unwrap();
+        let level = head.remove("ft_proj_selector").unwrap();
+        head.insert("fine_tune_from".into(), level);
+        assert_eq!(read(&json), config);
+        // As a run records them.
+        json["start"] = Value::Null;
+        json["own_objective"] = "Attraction".into();
+        assert_eq!(read(&json), config);
+    }
 }

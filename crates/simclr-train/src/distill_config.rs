@@ -2,16 +2,18 @@
 
 use std::ops::{Deref, DerefMut};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use simclr_loss::DistillationLoss;
 use simclr_model::{ResNetConfig, SimClrConfig};
 
-use crate::config::{LoopConfig, TrainingConfig, above_zero, crop_and_flip};
+use crate::config::{
+    LoopConfig, TrainingConfig, above_zero, crop_and_flip, deserialize_over_defaults,
+};
 use crate::error::{Error, Result};
 
 /// The settings of a distillation. They are written to `config.json`, and a run can only
 /// be resumed with the same.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct DistillConfig {
     /// What all loops have, for the student. Defaults: those of [`TrainingConfig`], but views
@@ -20,6 +22,21 @@ pub struct DistillConfig {
     pub training: TrainingConfig,
     /// The teacher's temperature and weight. Default: temperature 1, weight 1.
     pub loss: DistillationLoss,
+}
+
+/// A [`DistillConfig`] whose settings are all there.
+#[derive(Deserialize)]
+#[serde(remote = "DistillConfig")]
+struct Complete {
+    #[serde(flatten)]
+    training: TrainingConfig,
+    loss: DistillationLoss,
+}
+
+impl<'de> Deserialize<'de> for DistillConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserialize_over_defaults(deserializer, Complete::deserialize)
+    }
 }
 
 impl Default for DistillConfig {

@@ -2,12 +2,14 @@
 
 use std::ops::{Deref, DerefMut};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use simclr_augment::{Crop, Policy};
 use simclr_model::{ResNetConfig, SimClrConfig, SupervisedHeadConfig};
 use simclr_optim::{LearningRateScaling, ScheduleConfig};
 
-use crate::config::{LoopConfig, TrainingConfig, check_policy, crop_and_flip, resize};
+use crate::config::{
+    LoopConfig, TrainingConfig, check_policy, crop_and_flip, deserialize_over_defaults, resize,
+};
 use crate::error::Result;
 use crate::validation::EVALUATION_BATCH_SIZE;
 
@@ -32,7 +34,7 @@ pub enum HeadInit {
 
 /// The settings of a fine-tuning or of a supervised training. They are written to
 /// `config.json`, and a run can only be resumed with the same.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct FineTuneConfig {
     /// What all loops have; the supervised head stands on the level of the projection head that
@@ -46,6 +48,22 @@ pub struct FineTuneConfig {
     /// How validation and test images are seen. Default: squashed, centre crop of
     /// 87.5 %, 224 px.
     pub evaluation: Policy,
+}
+
+/// A [`FineTuneConfig`] whose settings are all there.
+#[derive(Deserialize)]
+#[serde(remote = "FineTuneConfig")]
+struct Complete {
+    #[serde(flatten)]
+    training: TrainingConfig,
+    head: HeadInit,
+    evaluation: Policy,
+}
+
+impl<'de> Deserialize<'de> for FineTuneConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserialize_over_defaults(deserializer, Complete::deserialize)
+    }
 }
 
 impl Default for FineTuneConfig {

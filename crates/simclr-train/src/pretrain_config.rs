@@ -2,19 +2,19 @@
 
 use std::ops::{Deref, DerefMut};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use simclr_data::DepthGuidance;
 use simclr_loss::NtXent;
 use simclr_model::{ResNetConfig, SimClrConfig};
 use simclr_optim::LearningRateScaling;
 
-use crate::config::{LoopConfig, TrainingConfig, above_zero};
+use crate::config::{LoopConfig, TrainingConfig, above_zero, deserialize_over_defaults};
 use crate::error::{Error, Result};
 use crate::gradient_cache::check_chunks;
 
 /// The settings of a pretraining run. They are written to `config.json`, and a
 /// run can only be resumed with the same.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct PretrainConfig {
     /// What all loops have. Defaults: those of [`TrainingConfig`], the paper's.
@@ -34,12 +34,28 @@ pub struct PretrainConfig {
     /// holds all views of its images. Each batch norm takes its statistics over a chunk and
     /// updates its moving ones after each, so in a step as often as there are chunks. Where one
     /// chunk suffices, the step is the plain one.
-    #[serde(default)]
     pub gradient_cache: Option<usize>,
     /// Second views of neighbours in depth, and neighbours that are no negatives, for images with
     /// [positions](simclr_data::Dataset::position). Default: neither.
-    #[serde(default)]
     pub depth_guidance: DepthGuidance,
+}
+
+/// A [`PretrainConfig`] whose settings are all there.
+#[derive(Deserialize)]
+#[serde(remote = "PretrainConfig")]
+struct Complete {
+    #[serde(flatten)]
+    training: TrainingConfig,
+    loss: NtXent,
+    linear_classifier: bool,
+    gradient_cache: Option<usize>,
+    depth_guidance: DepthGuidance,
+}
+
+impl<'de> Deserialize<'de> for PretrainConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserialize_over_defaults(deserializer, Complete::deserialize)
+    }
 }
 
 impl Default for PretrainConfig {

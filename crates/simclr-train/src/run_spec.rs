@@ -73,6 +73,17 @@ pub(crate) struct PreparedRun<'a, C> {
     config: RecordedConfig<'a, C>,
 }
 
+/// What [`RecordedConfig::identity`] may hold, beside the configuration.
+pub(crate) const IDENTITY: [&str; 7] = [
+    "batch_norm",
+    "own_augmentation",
+    "own_objective",
+    "own_optimizer",
+    "positions",
+    "start",
+    "teacher",
+];
+
 /// `config.json`.
 #[derive(Serialize)]
 struct RecordedConfig<'a, C> {
