@@ -4,10 +4,8 @@ use simclr_data::{Dataset, DuplicateKind, DuplicateReport, Split};
 use simclr_report::Table;
 
 use crate::error::Result;
+use crate::files::DUPLICATES_TABLE;
 use crate::study::Study;
-
-/// The file that lists the images.
-const FILE: &str = "duplicates.csv";
 
 impl Study {
     /// What those need to know who read only what was found: sentences, none if there is nothing
@@ -79,7 +77,7 @@ impl Study {
             _ => " This inflates test accuracy; --duplicates keep-together avoids it.",
         };
         format!(
-            "Duplicates: {} groups of images are identical or nearly so{between} ({}); {FILE} \
+            "Duplicates: {} groups of images are identical or nearly so{between} ({}); {DUPLICATES_TABLE} \
              lists them. {leaked} of {} test images of this fold have a duplicate among the \
              training or validation images.{consequence}",
             duplicates.groups.len(),
@@ -106,7 +104,7 @@ impl Study {
                 ]);
             }
         }
-        Ok(table.save_csv(&self.dir().join(FILE))?)
+        Ok(table.save_csv(&self.dir().join(DUPLICATES_TABLE))?)
     }
 }
 

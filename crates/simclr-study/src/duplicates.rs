@@ -12,6 +12,7 @@ use simclr_data::{
 use simclr_files::{Error as FileError, read_json, write_json};
 
 use crate::error::{Error, Result};
+use crate::files;
 
 /// What is done about images that are there more than once. Whatever is found, the report says so;
 /// and those of the unlabelled images that are copies of a fold's test images take no part in
@@ -31,9 +32,6 @@ pub enum Duplicates {
 /// The pools, as the parts of a report are called.
 pub(crate) const LABELLED: &str = "labelled";
 pub(crate) const UNLABELLED: &str = "unlabelled";
-
-/// The file in a study's folder that keeps the search from being repeated.
-const FILE: &str = "duplicates.json";
 
 /// What a search over all pools found.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -66,7 +64,7 @@ impl DuplicateRecord {
     }
 
     fn read(dir: &Path) -> Result<Option<Self>> {
-        match read_json(&dir.join(FILE)) {
+        match read_json(&dir.join(files::DUPLICATES)) {
             Err(error @ FileError::Io { .. }) => Err(error.into()),
             Err(damaged) => {
                 tracing::warn!("{damaged}; duplicates are searched for again");
@@ -77,7 +75,7 @@ impl DuplicateRecord {
     }
 
     pub(crate) fn write(&self, dir: &Path) -> Result<()> {
-        Ok(write_json(&dir.join(FILE), self)?)
+        Ok(write_json(&dir.join(files::DUPLICATES), self)?)
     }
 
     /// Labelled images that are copies of each other as groups; every other image is a group of

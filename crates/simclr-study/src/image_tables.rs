@@ -12,6 +12,7 @@ use crate::cell::Cell;
 use crate::cell_result::CellResult;
 use crate::comparison::Comparison;
 use crate::error::{Error, Result};
+use crate::files;
 use crate::study::Study;
 
 /// The columns of `predictions.csv` before those of the classes.
@@ -29,10 +30,10 @@ pub(crate) const PREDICTION_COLUMNS: [&str; 8] = [
 /// Writes `splits.csv` and `predictions.csv` into the study's folder.
 pub(crate) fn write(study: &Study, comparison: &Comparison) -> Result<()> {
     let names = names(study.task().labelled().as_ref());
-    save(&study.dir().join("splits.csv"), |rows| {
+    save(&study.dir().join(files::SPLITS), |rows| {
         splits(study, &names, rows)
     })?;
-    save(&study.dir().join("predictions.csv"), |rows| {
+    save(&study.dir().join(files::PREDICTIONS), |rows| {
         predictions(study, comparison, &names, rows)
     })
 }

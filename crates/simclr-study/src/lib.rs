@@ -41,6 +41,7 @@ mod duplicates;
 mod error;
 mod feature_store;
 mod file_name;
+mod files;
 mod finding;
 mod fine_tuning;
 mod fold_scheme;

@@ -13,6 +13,7 @@ use crate::cell::Cell;
 use crate::cell_result::{CellResult, Evaluation, NetworkEvaluation};
 use crate::comparison::{CellImages, MethodResults};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::image_tables::PREDICTION_COLUMNS;
 
 /// What a study's `splits.csv`, `predictions.csv` and manifest say.
@@ -61,7 +62,7 @@ impl RecordedStudy {
         let record = RunRecord::read(dir)?;
         let title = record.config["title"].as_str().unwrap_or_default();
         let digest = record.manifest.facts.datasets.get("labelled");
-        let path = dir.join("predictions.csv");
+        let path = dir.join(files::PREDICTIONS);
         let (header, predictions) = rows::<PredictionRow>(&path)?;
         let classes = header
             .into_iter()
@@ -71,7 +72,7 @@ impl RecordedStudy {
             dir: dir.to_owned(),
             title: title.to_owned(),
             digest: digest.map_or_else(String::new, |images| images.digest.clone()),
-            splits: rows(&dir.join("splits.csv"))?.1,
+            splits: rows(&dir.join(files::SPLITS))?.1,
             methods: methods(&path, &classes, &predictions)?,
             classes,
         })

@@ -11,6 +11,7 @@ use crate::cell::Cell;
 use crate::cell_result::{ClassifierKind, Evaluation};
 use crate::comparison::{Comparison, PairedDifference};
 use crate::error::Result;
+use crate::files;
 use crate::protocol::Protocol;
 
 /// `results.json`.
@@ -50,15 +51,15 @@ struct ClassifierResult<'a> {
 /// Writes `results.json`, `results.csv` and `epochs.csv` into `dir`.
 pub(crate) fn write(dir: &Path, protocol: &Protocol, comparison: &Comparison) -> Result<()> {
     let cells = classifier_results(comparison);
-    results_table(&cells).save_csv(&dir.join("results.csv"))?;
-    epochs_table(comparison).save_csv(&dir.join("epochs.csv"))?;
+    results_table(&cells).save_csv(&dir.join(files::RESULTS_TABLE))?;
+    epochs_table(comparison).save_csv(&dir.join(files::EPOCHS))?;
     let document = Document {
         protocol,
         methods: summaries(comparison)?,
         paired: comparison.pairs()?,
         cells,
     };
-    Ok(write_json(&dir.join("results.json"), &document)?)
+    Ok(write_json(&dir.join(files::RESULTS), &document)?)
 }
 
 fn summaries(comparison: &Comparison) -> Result<Vec<MethodSummary>> {

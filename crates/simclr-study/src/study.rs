@@ -22,6 +22,7 @@ use crate::comparison::{CellImages, Comparison, MethodResults};
 use crate::error::{Error, Result};
 use crate::feature_store::FeatureStore;
 use crate::file_name::file_name;
+use crate::files;
 use crate::part::Part;
 use crate::protocol::Protocol;
 use crate::seed_run::SeedRun;
@@ -81,7 +82,8 @@ impl Study {
     ///
     /// # Errors
     /// Settings out of range; a class too small for the folds; a folder that holds another
-    /// study; an image that cannot be read.
+    /// study, or is nobody's and holds a file that a study would replace; an image that cannot be
+    /// read.
     pub fn open(dir: impl Into<PathBuf>, protocol: Protocol, task: Task) -> Result<Self> {
         Self::open_on(dir, protocol, task, Device::Cpu)
     }
@@ -99,6 +101,7 @@ impl Study {
     ) -> Result<Self> {
         protocol.validate()?;
         let dir = dir.into();
+        RunFolder::check_foreign(&dir, &files::ALL)?;
         protocol.check_folds(&task)?;
         let task = Arc::new(task);
         let seeds = protocol.seeds.iter();
@@ -108,7 +111,7 @@ impl Study {
         let augmented = augmented.map(|how| with_training_copies(&task, &seed_runs, how));
         let facts = facts(&protocol, &task)?.device(&device);
         update_recorded_protocol(&dir, &protocol, &facts)?;
-        let folder = RunFolder::open(&dir, &protocol, &facts)?;
+        let folder = RunFolder::open_for(&dir, &protocol, &facts, &files::ALL)?;
         if let Some(record) = &task.duplicates {
             record.write(&dir)?;
         }

@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use simclr_report::{Report, Table};
+use simclr_train::run::RunFolder;
 
 use crate::comparison::{Comparison, MethodResults};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::recorded_study::RecordedStudy;
 use crate::report::add_comparison;
 
@@ -74,8 +76,18 @@ impl StudyComparison {
     /// report.
     ///
     /// # Errors
-    /// A folder that cannot be written to.
+    /// A folder that cannot be written to, or that holds a run or a study, whose report would be
+    /// replaced.
     pub fn write_report(&self, dir: impl AsRef<Path>) -> Result<PathBuf> {
+        let dir = dir.as_ref();
+        if RunFolder::is_recorded_in(dir) {
+            return Err(Error::StudyFile {
+                path: dir.join(files::REPORT),
+                reason: "belongs to the run or the study in this folder; take another one for the \
+                         comparison"
+                    .to_owned(),
+            });
+        }
         let question = "Which method is best on the same test images?";
         let report = Report::new("Comparison of studies", question);
         let report = add_comparison(report, &self.comparison, Vec::new(), &[])?;

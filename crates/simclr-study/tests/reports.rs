@@ -9,8 +9,8 @@ use simclr_data::{Dataset, DatasetExt, Groups, Seed, SyntheticCores};
 use simclr_eval::metrics::{ClassificationReport, RocCurve};
 use simclr_model::{Encoder, SimClr, SimClrConfig};
 use simclr_study::{
-    Error, FoldScheme, NetworkEvaluation, Protocol, Result, SeedRun, Study, Task, TrainingJob,
-    paper,
+    Error, FoldScheme, NetworkEvaluation, Protocol, Result, SeedRun, Study, StudyComparison, Task,
+    TrainingJob, paper,
 };
 
 mod common;
@@ -30,9 +30,13 @@ fn protocol(seeds: &[Seed]) -> Protocol {
         .with_probes(quick_probes())
 }
 
-fn study(dir: &Path, seeds: &[Seed], groups: Option<Groups>) -> Study {
+fn task() -> Task {
     let cores = SyntheticCores::new(IMAGES, 32, Seed(1)).unwrap().shared();
-    let mut task = Task::new("cores", cores).unwrap();
+    Task::new("cores", cores).unwrap()
+}
+
+fn study(dir: &Path, seeds: &[Seed], groups: Option<Groups>) -> Study {
+    let mut task = task();
     if let Some(groups) = groups {
         task = task.with_groups(&groups).unwrap();
     }
@@ -89,6 +93,34 @@ fn details_are_of_all_folds_and_seeds_together_each_with_its_own_labels() {
     let area: f64 = first.rsplit(',').next().unwrap().parse().unwrap();
     let expected = RocCurve::new(&is_first, &shares).unwrap().area;
     assert!((area - expected).abs() < 1e-12, "{first}: {expected}");
+}
+
+#[test]
+fn a_study_and_a_comparison_replace_no_files_of_others() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["config.json", "predictions.csv", "report.html"] {
+        let folder = dir.path().join(name).with_extension("");
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join(name), "{}").unwrap();
+        let error = Study::open(&folder, protocol(&[Seed(1)]), task()).unwrap_err();
+        assert!(error.to_string().contains(name), "{error}");
+        assert_eq!(fs::read_to_string(folder.join(name)).unwrap(), "{}");
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+    }
+    let studies = ["one", "other"].map(|name| dir.path().join(name));
+    for folder in &studies {
+        fs::create_dir(folder).unwrap();
+        fs::write(folder.join("notes.txt"), "").unwrap();
+        let mut study = study(folder, &[Seed(1)], None);
+        study.train("ramp", "ramp", ramp).unwrap();
+        study.write_report().unwrap();
+    }
+    let report = fs::read(studies[0].join("report.html")).unwrap();
+    let comparison = StudyComparison::read(&studies).unwrap();
+    let error = comparison.write_report(&studies[0]).unwrap_err();
+    assert!(error.to_string().contains("report.html"), "{error}");
+    assert_eq!(fs::read(studies[0].join("report.html")).unwrap(), report);
+    comparison.write_report(dir.path().join("both")).unwrap();
 }
 
 #[test]

@@ -114,6 +114,12 @@ impl Checkpoints {
     }
 }
 
+/// Whether a folder, which may not be there, holds checkpoints.
+pub(super) fn holds_checkpoints(dir: &Path) -> bool {
+    let mut names = fs::read_dir(dir).into_iter().flatten().flatten();
+    names.any(|entry| entry.file_name().to_str().and_then(step_of).is_some())
+}
+
 /// The step in a checkpoint's file name. More than eight digits are fine: they
 /// only mean that an alphabetical listing is no longer in order.
 fn step_of(name: &str) -> Option<u64> {

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use simclr_files::{read_json, remove_leftovers, write_json};
 
-use super::checkpoints::Checkpoints;
+use super::checkpoints::{Checkpoints, holds_checkpoints};
 use super::configuration::differences;
 use super::lock::FolderLock;
 use super::manifest::{Manifest, RunFacts, Session, arithmetic};
@@ -27,6 +27,9 @@ const NOTICES: &str = "notices.json";
 /// Of a study.
 const CELLS: &str = "cells";
 pub(crate) const MODEL: &str = "model.safetensors";
+
+/// The files of a training run, beside its checkpoints.
+const FILES: [&str; 4] = [METRICS, NOTICES, MODEL, RESULT];
 
 /// A run folder that this process may write to.
 ///
@@ -85,7 +88,7 @@ impl RunFolder {
     /// Opens the folder `dir` for the run with this configuration and these
     /// seeds and data, making it if needed.
     ///
-    /// A folder that is there already must belong to the same run, with the same instruction set
+    /// A folder that is there already and holds a run must hold the same one, with the same instruction set
     /// and precision, unless nothing in it is finished: no checkpoint, result or cell of a study. `config`
     /// should hold everything that decides the result, and nothing else: the
     /// number of threads or of checkpoints to keep may change from session to
@@ -94,6 +97,7 @@ impl RunFolder {
     /// # Errors
     /// [`Error::RunDiffers`] names the fields in which the recorded run
     /// differs; [`Error::RunLocked`] if another process works on it;
+    /// [`Error::RunFile`] if the folder is nobody's run and holds a file that a run would replace;
     /// [`Error::File`].
     pub fn open(
         dir: impl Into<PathBuf>,
@@ -101,6 +105,26 @@ impl RunFolder {
         facts: &RunFacts,
     ) -> Result<Self> {
         let dir = dir.into();
+        let checkpoints = dir.join(CHECKPOINTS);
+        if !Self::is_recorded_in(&dir) && holds_checkpoints(&checkpoints) {
+            return Err(foreign(checkpoints));
+        }
+        Self::open_for(dir, config, facts, &FILES)
+    }
+
+    /// [`open`](Self::open) for something else than a training run: `files` are the names of what
+    /// it writes into the folder itself, beside the record.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_for(
+        dir: impl Into<PathBuf>,
+        config: &impl Serialize,
+        facts: &RunFacts,
+        files: &[&str],
+    ) -> Result<Self> {
+        let dir = dir.into();
+        Self::check_foreign(&dir, files)?;
         let arithmetic = arithmetic()?;
         fs::create_dir_all(&dir).map_err(Error::io(&dir))?;
         let lock = FolderLock::take(&dir)?;
@@ -147,6 +171,30 @@ impl RunFolder {
             write_json(&dir.join(CONFIG), config)?;
         }
         Ok(Self { dir, _lock: lock })
+    }
+
+    /// Fails if a folder without a record holds one of these files, or a file of a record's name: it
+    /// is somebody else's, and would be replaced. Any other file may be there.
+    ///
+    /// # Errors
+    /// [`Error::RunFile`] names the file.
+    pub fn check_foreign(dir: &Path, files: &[&str]) -> Result<()> {
+        let mut paths = [CONFIG].iter().chain(files).map(|name| dir.join(name));
+        match paths.find(|path| path.exists()) {
+            // A record begins with its manifest.
+            Some(path) if !Self::is_recorded_in(dir) => Err(foreign(path)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a run, or a study, is recorded in a folder: a manifest is there, or a configuration
+    /// with the digest that each of our files has.
+    pub fn is_recorded_in(dir: &Path) -> bool {
+        let has_digest = |text: Vec<u8>| {
+            let config = serde_json::from_slice::<Value>(&text);
+            config.is_ok_and(|config| config.get("sha256").is_some())
+        };
+        dir.join(MANIFEST).exists() || fs::read(dir.join(CONFIG)).is_ok_and(has_digest)
     }
 
     /// The folder.
@@ -248,6 +296,15 @@ impl RunRecord {
             notices: Notices::open(dir.join(NOTICES), u64::MAX)?.list().to_vec(),
         })
     }
+}
+
+/// A file that a run would replace, though the folder is nobody's run.
+fn foreign(path: PathBuf) -> Error {
+    let reason = format!(
+        "is there already, and without `{MANIFEST}` beside it this is no folder of ours: it would \
+         be replaced; take another folder"
+    );
+    Error::RunFile { path, reason }
 }
 
 /// Whether there is a checkpoint, a result or a cell of a study in a folder or below it.
@@ -367,6 +424,35 @@ mod tests {
         assert_eq!(noticed(), 1);
         open(0.2);
         assert_eq!(noticed(), 0);
+    }
+
+    #[test]
+    fn files_of_somebody_else_are_not_replaced() {
+        let config = json!({"rate": 0.1});
+        let step = "checkpoints/step-00000001.safetensors";
+        for name in [CONFIG, METRICS, NOTICES, MODEL, RESULT, step] {
+            let dir = tempfile::tempdir().unwrap();
+            let file = dir.path().join(name);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(&file, r#"{"a": 1}"#).unwrap();
+            let error = RunFolder::open(dir.path(), &config, &facts("x")).unwrap_err();
+            let text = error.to_string();
+            let named = name.split('/').next().unwrap();
+            assert!(matches!(error, Error::RunFile { path, .. } if path.ends_with(named)));
+            assert!(text.contains("take another folder"), "{text}");
+            assert_eq!(fs::read_to_string(&file).unwrap(), r#"{"a": 1}"#);
+            assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        }
+        // Files of other names are no matter, and what a study does not write is none to it.
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join(CHECKPOINTS)).unwrap();
+        for name in ["notes.txt", "checkpoints/resnet.safetensors", MODEL] {
+            fs::write(dir.path().join(name), "").unwrap();
+        }
+        drop(RunFolder::open_for(dir.path(), &config, &facts("x"), &[RESULT]).unwrap());
+        // Then it is a folder of ours, also if the manifest is lost.
+        fs::remove_file(dir.path().join(MANIFEST)).unwrap();
+        RunFolder::open(dir.path(), &config, &facts("x")).unwrap();
     }
 
     #[test]
