@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
 use crate::error::{check_count, check_not_negative, check_positive};
+use crate::{Error, Result};
 
 /// More than anybody trains for; what is counted with them stays within its type.
 const MOST_EPOCHS: usize = 1_000_000;
@@ -98,10 +98,15 @@ impl ScheduleConfig {
     ///
     /// # Errors
     /// No epochs or steps, or more than a million or a billion; a learning rate or warm-up that is
-    /// negative or not finite.
+    /// negative or not finite, or a warm-up of more than a million epochs.
     pub fn validate(&self) -> Result<()> {
         check_not_negative("learning rate", self.learning_rate)?;
         check_not_negative("warm-up epochs", self.warmup_epochs)?;
+        if self.warmup_epochs > MOST_EPOCHS as f64 {
+            let found = format!("{:e}", self.warmup_epochs);
+            let expected = format!("at most {MOST_EPOCHS}");
+            return Err(Error::setting("warm-up epochs", expected, found));
+        }
         match self.steps {
             Some(steps) => check_count("steps", steps, MOST_STEPS),
             None => check_count("epochs", self.epochs, MOST_EPOCHS),
@@ -225,6 +230,11 @@ mod tests {
         let config = ScheduleConfig::default();
         assert!(WarmupCosine::new(&config, 0, 1).is_err());
         assert!(WarmupCosine::new(&config, 10, 0).is_err());
+        let error = config.clone().with_warmup_epochs(1e300).validate();
+        assert_eq!(
+            error.unwrap_err().to_string(),
+            "warm-up epochs: expected at most 1000000, found 1e300"
+        );
         for rate in [-1.0, f64::NAN, f64::INFINITY] {
             let config = ScheduleConfig::default().with_learning_rate(rate);
             assert!(WarmupCosine::new(&config, 10, 1).is_err());

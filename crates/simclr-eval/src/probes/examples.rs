@@ -16,8 +16,8 @@ impl<'a> Examples<'a> {
     /// Features `[n, width]`, flat, with `n` labels.
     ///
     /// # Errors
-    /// No rows or no columns, or another number of labels than of rows; features
-    /// that are not finite.
+    /// No rows or no columns, or another number of labels than of rows; rows that are not finite,
+    /// or too long for f32.
     pub fn new(features: &'a [f32], width: usize, labels: &'a [u32]) -> Result<Self> {
         let error = |reason| Err(Error::evaluation("examples", reason));
         if width == 0 || labels.is_empty() || features.len() != width * labels.len() {
@@ -29,6 +29,11 @@ impl<'a> Examples<'a> {
         }
         if let Some(position) = features.iter().position(|value| !value.is_finite()) {
             return error(format!("row {} is not finite", position / width));
+        }
+        let length = |row: &[f32]| row.iter().map(|value| value * value).sum::<f32>();
+        let mut rows = features.chunks_exact(width);
+        if let Some(row) = rows.position(|row| !length(row).is_finite()) {
+            return error(format!("row {row} has no finite length"));
         }
         Ok(Self {
             features,
@@ -109,6 +114,9 @@ mod tests {
         assert!(Examples::new(&[1.0, 2.0], 2, &[0, 1]).is_err());
         assert!(Examples::new(&[], 2, &[]).is_err());
         assert!(Examples::new(&[1.0, f32::NAN], 1, &[0, 1]).is_err());
+        assert!(Examples::new(&[1.0, 1e18], 1, &[0, 1]).is_ok());
+        let error = Examples::new(&[1.0, 3e38], 1, &[0, 1]).unwrap_err();
+        assert!(error.to_string().ends_with("row 1 has no finite length"));
         let examples = Examples::new(&[1.0, 2.0], 1, &[0, 1]).unwrap();
         assert!(examples.batch(&[2]).is_err());
     }

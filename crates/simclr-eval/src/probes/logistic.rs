@@ -150,7 +150,8 @@ impl LogisticProbe {
     /// Checks every setting.
     ///
     /// # Errors
-    /// No penalties, or one that is not a positive number; a tolerance that is not a number.
+    /// No penalties, or one that is not a positive number; no steps; a tolerance that is negative or
+    /// not finite.
     pub fn validate(&self) -> Result<()> {
         if self.penalties.is_empty() {
             return Err(Error::setting("penalties", "at least one", 0));
@@ -163,8 +164,12 @@ impl LogisticProbe {
                 penalty,
             ));
         }
-        if self.tolerance.is_nan() {
-            return Err(Error::setting("tolerance", "a number", self.tolerance));
+        if self.steps == 0 {
+            return Err(Error::setting("steps", "at least 1", 0));
+        }
+        if !(self.tolerance >= 0.0 && self.tolerance.is_finite()) {
+            let expected = "a finite number, at least 0";
+            return Err(Error::setting("tolerance", expected, self.tolerance));
         }
         Ok(())
     }
@@ -448,6 +453,20 @@ impl Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn settings_out_of_range_are_refused_by_name() {
+        let probe = LogisticProbe::default();
+        for (probe, expected) in [
+            (probe.clone().with_steps(0), "steps: "),
+            (probe.clone().with_tolerance(-1.0), "tolerance: "),
+            (probe.clone().with_tolerance(f64::INFINITY), "tolerance: "),
+        ] {
+            let error = probe.validate().unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{error}");
+        }
+        probe.with_tolerance(0.0).validate().unwrap();
+    }
 
     #[test]
     fn the_head_of_a_model_gives_its_scores() {
