@@ -135,7 +135,13 @@ impl PauseHandle {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it has been asked to.
+    /// Takes [`pause`](Self::pause) back: before a run is gone on with by the same handle, which
+    /// would pause it again after one step.
+    pub fn resume(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether it has been asked to, and that was not taken back.
     pub fn is_paused(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }

@@ -7,8 +7,8 @@ use candle_core::{Device, Tensor};
 use simclr_data::{Dataset, DecodedImage, Seed, SyntheticCores};
 use simclr_model::SimClr;
 use simclr_train::{
-    Callback, Control, EpochMetrics, Error, LoopConfig, Loss, Objective, Pretrain, PretrainConfig,
-    Result, StepMetrics, StopWhen, TrainingBatch,
+    Callback, Control, EpochMetrics, Error, LoopConfig, Loss, Objective, PauseHandle, Pretrain,
+    PretrainConfig, Result, StepMetrics, StopWhen, TrainingBatch,
 };
 
 /// Four steps an epoch.
@@ -55,6 +55,22 @@ fn a_run_that_was_paused_within_an_epoch_ends_like_one_that_was_not() {
     for name in ["metrics.csv", "model.safetensors"] {
         assert_eq!(file(&whole, name), file(&paused, name), "{name}");
     }
+}
+
+#[test]
+fn a_pause_can_be_taken_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let handle = PauseHandle::default();
+    let pretrain = pretrain(1).callback(handle.clone());
+    handle.pause();
+    for steps in [1, 2] {
+        let error = pretrain.run(cores(), dir.path()).unwrap_err();
+        assert!(matches!(error, Error::Paused { step, .. } if step == steps));
+    }
+    handle.resume();
+    assert!(!handle.is_paused());
+    let run = pretrain.run(cores(), dir.path()).unwrap();
+    assert_eq!(run.result.steps, 4);
 }
 
 #[test]
