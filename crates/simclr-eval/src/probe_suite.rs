@@ -12,6 +12,7 @@ use simclr_report::{Cell, Table};
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
+#[must_use]
 pub struct ProbeSuite {
     /// The paper's linear probe.
     pub linear: LinearProbe,

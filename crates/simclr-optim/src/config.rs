@@ -8,6 +8,7 @@ use crate::{Adam, AdamConfig, Lars, LarsConfig, NamedVariable, Optimizer, Result
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
+#[must_use]
 pub enum OptimizerConfig {
     /// Layer-wise adaptive rate scaling, the original's choice for pretraining.
     Lars(LarsConfig),

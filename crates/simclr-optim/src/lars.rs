@@ -31,6 +31,7 @@ pub fn default_exclusions() -> Vec<String> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
+#[must_use]
 pub struct LarsConfig {
     /// Momentum. Default 0.9.
     pub momentum: f64,

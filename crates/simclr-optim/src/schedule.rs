@@ -38,6 +38,7 @@ impl LearningRateScaling {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
+#[must_use]
 pub struct ScheduleConfig {
     /// The learning rate before scaling. Default 1.0.
     pub learning_rate: f64,

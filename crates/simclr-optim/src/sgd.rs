@@ -11,6 +11,7 @@ use crate::{Gradients, NamedVariable, Optimizer, Result};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
+#[must_use]
 pub struct SgdConfig {
     /// Momentum. Default 0.9.
     pub momentum: f64,

@@ -21,6 +21,7 @@ use crate::task::Task;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
+#[must_use]
 pub struct Protocol {
     /// What the experiment is called in reports. Default: "Study".
     pub title: String,

@@ -18,6 +18,7 @@ use crate::run_spec::IDENTITY;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
+#[must_use]
 pub struct TrainingConfig {
     /// The encoder. Default: ResNet-50.
     pub encoder: ResNetConfig,

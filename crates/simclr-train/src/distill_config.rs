@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 /// be resumed with the same.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
+#[must_use]
 pub struct DistillConfig {
     /// What all loops have, for the student. Defaults: those of [`TrainingConfig`], but views
     /// are squashed, randomly cropped and flipped left-right only.

@@ -36,6 +36,7 @@ pub enum HeadInit {
 /// `config.json`, and a run can only be resumed with the same.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
+#[must_use]
 pub struct FineTuneConfig {
     /// What all loops have; the supervised head stands on the level of the projection head that
     /// its selector names. Defaults: those of [`TrainingConfig`], but views are squashed,

@@ -145,6 +145,7 @@ pub(crate) fn negative_mask(batch: &Batch, images: usize) -> Result<Option<Negat
 
 /// The loss of a step.
 #[derive(Debug, Clone, Default)]
+#[must_use]
 pub struct Loss {
     /// Scalars whose sum is minimised.
     pub terms: Vec<Tensor>,

@@ -16,6 +16,7 @@ use crate::gradient_cache::check_chunks;
 /// run can only be resumed with the same.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
+#[must_use]
 pub struct PretrainConfig {
     /// What all loops have. Defaults: those of [`TrainingConfig`], the paper's.
     #[serde(flatten)]

@@ -41,6 +41,7 @@ type ProgressFactory = dyn Fn(Stage) -> Box<dyn Progress> + Send + Sync;
 /// [`Pretrain`](crate::Pretrain), [`FineTune`](crate::FineTune) and [`Distill`](crate::Distill)
 /// are this with a configuration each; their `run` methods carry it out.
 #[derive(Clone)]
+#[must_use]
 pub struct RunSpec<C> {
     pub(crate) config: C,
     pub(crate) initial_weights: Option<Parameters>,

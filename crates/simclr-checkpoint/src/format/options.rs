@@ -31,6 +31,7 @@ use crate::{Error, Result};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
+#[must_use]
 pub struct SaveOptions {
     /// The element type of what is `f32` in memory: [`DType::F32`], [`DType::F16`] (half the
     /// size, values up to 65504, relative error up to 2^-11 above 6e-5) or [`DType::BF16`]

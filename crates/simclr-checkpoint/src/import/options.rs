@@ -39,6 +39,7 @@ impl Heads {
 /// ```
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
+#[must_use]
 pub struct ImportOptions {
     /// The heads to keep. Default: all.
     pub heads: Heads,

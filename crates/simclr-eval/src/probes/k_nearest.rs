@@ -15,6 +15,7 @@ const OPERATION: &str = "k nearest neighbours";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
+#[must_use]
 pub struct KNearest {
     /// The number of neighbours, or all if there are fewer. Default 20.
     pub k: usize,

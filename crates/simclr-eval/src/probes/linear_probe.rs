@@ -34,6 +34,7 @@ const OPERATION: &str = "linear probe";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
+#[must_use]
 pub struct LinearProbe {
     /// The learning rate of all steps. Default 0.1.
     pub learning_rate: f64,

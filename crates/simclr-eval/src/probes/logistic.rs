@@ -32,6 +32,7 @@ const OPERATION: &str = "logistic regression";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
+#[must_use]
 pub struct LogisticProbe {
     /// What is done to each row of features first. Default: unit length.
     pub scaling: FeatureScaling,

@@ -11,6 +11,7 @@ use simclr_kernels::{BFloat16Kernel, Precision, SimdLevel};
 
 /// What the caller knows about a run beside its configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[must_use]
 pub struct RunFacts {
     /// The seeds, by what they are for.
     pub seeds: BTreeMap<String, u64>,
