@@ -460,6 +460,57 @@ fn what_macos_adds_to_archives_is_no_class() {
 }
 
 #[test]
+fn folders_of_systems_and_network_storage_are_no_classes() {
+    let root = two_classes();
+    for folder in [
+        "@eaDir",
+        "#recycle",
+        "$RECYCLE.BIN",
+        "System Volume Information",
+        "lost+found",
+        ".Trash-1000",
+        ".AppleDouble",
+    ] {
+        std::fs::create_dir(root.path().join(folder)).unwrap();
+    }
+    write(&root, "none/@eaDir/000.png/thumbnail.png", &png(3, 3));
+    let folder = ImageFolder::labelled(root.path()).unwrap();
+    assert_eq!((folder.len(), folder.class_names().len()), (4, 2));
+    let hidden = &folder.report().hidden;
+    assert!(hidden.contains(&root.path().join("@eaDir")), "{hidden:?}");
+    assert_eq!(ImageFolder::unlabelled(root.path()).unwrap().len(), 4);
+}
+
+/// Whoever has all rights can list every folder.
+#[cfg(unix)]
+#[test]
+fn a_folder_that_cannot_be_listed_is_an_error_even_where_images_are_skipped() {
+    use std::os::unix::fs::PermissionsExt;
+    let root = two_classes();
+    let closed = root.path().join("crack");
+    let set_mode = |mode| {
+        std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    set_mode(0o000);
+    let is_open = std::fs::read_dir(&closed).is_ok();
+    let folder = |skip| {
+        let folder = ImageFolder::builder(root.path()).skip_unreadable(skip);
+        folder.open()
+    };
+    let (strict, skipping) = (folder(false), folder(true));
+    set_mode(0o755);
+    if is_open {
+        return;
+    }
+    let text = message(skipping);
+    assert!(
+        text.contains("crack: this folder cannot be listed"),
+        "{text}"
+    );
+    assert!(message(strict).contains("crack: "));
+}
+
+#[test]
 fn images_that_ask_to_be_turned_are_counted() {
     let root = TempDir::new().unwrap();
     // A TIFF file of 40,000 x 1 pixels whose directory lies behind them, upside down.

@@ -21,7 +21,8 @@ use crate::error::{Error, Result};
 /// fixed, so it is the same on every machine: of each folder first its files, sorted by
 /// name, then its folders.
 ///
-/// Hidden files and folders are passed over. Empty image files, files of other types and, where
+/// Hidden files and folders are passed over, and so are the folders of systems and network storage
+/// (`__MACOSX`, `@eaDir`, `$RECYCLE.BIN` and the like). Empty image files, files of other types and, where
 /// labels are asked for, images beside the class folders are left out and listed in
 /// [`ImageFolder::report`]. A file that claims to
 /// be an image and is not is an error that names it, when it is decoded at the
@@ -104,8 +105,8 @@ impl ImageFolderBuilder {
         Self { verify, ..self }
     }
 
-    /// Whether to leave out images and folders that cannot be read and list them in the
-    /// report (default: no). Every image is decoded once for it.
+    /// Whether to leave out images that cannot be read and list them in the report (default:
+    /// no). Every image is decoded once for it. A folder that cannot be listed stays an error.
     pub fn skip_unreadable(mut self, skip: bool) -> Self {
         self.skip_unreadable = skip;
         self
@@ -122,8 +123,8 @@ impl ImageFolderBuilder {
     /// that do.
     ///
     /// # Errors
-    /// If the folder is missing or is a file, holds no image, a class holds none, a file or
-    /// folder cannot be read and is not to be skipped, or (with [`verify`](Self::verify)) a
+    /// If the folder is missing or is a file, holds no image, a class holds none, a folder cannot be
+    /// listed, a file cannot be read and is not to be skipped, or (with [`verify`](Self::verify)) a
     /// file cannot be decoded.
     pub fn open(self) -> Result<ImageFolder> {
         self.options.validate()?;

@@ -11,14 +11,16 @@ pub struct ScanReport {
     pub empty: Vec<PathBuf>,
     /// Files that are not images by their name's ending; hidden files are not listed.
     pub ignored: Vec<PathBuf>,
-    /// Images and folders that cannot be read, with the reason, if skipping them was asked for.
+    /// Images that cannot be read, with the reason, if skipping them was asked for, and links that
+    /// lead back to a folder above.
     pub unreadable: Vec<(PathBuf, String)>,
     /// Images beside the class folders, where all images need a label.
     pub outside: Vec<PathBuf>,
     /// Images beside the class folders, where labels were looked for and these images have none.
     /// They are not left out.
     pub unlabelled: Vec<PathBuf>,
-    /// Hidden files that are named like images, and the folders `__MACOSX` of archives.
+    /// Hidden files that are named like images, and folders of the system's, such as `__MACOSX` of
+    /// archives and `@eaDir` of network storage.
     pub hidden: Vec<PathBuf>,
     /// Images that ask to be turned, by EXIF's or TIFF's orientation, and are not. They are not
     /// left out, and not printed with the report; see

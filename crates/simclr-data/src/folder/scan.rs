@@ -22,7 +22,9 @@ pub(super) struct Scan {
 }
 
 /// Lists what lies below `root`. Links are followed; hidden files and folders are passed
-/// over. What cannot be read is listed as such if it is to be skipped, and else an error.
+/// over. What cannot be read is listed as such if it is to be skipped, and else an error. A folder
+/// that cannot be listed is always an error: nobody knows how many images it holds, or that it is
+/// a whole class.
 pub(super) fn scan(root: &Path, skip_unreadable: bool) -> Result<Scan> {
     check_folder(root)?;
     let mut result = Scan::default();
@@ -47,15 +49,14 @@ pub(super) fn scan(root: &Path, skip_unreadable: bool) -> Result<Scan> {
                 }
             }
             Ok(entry) => result.add_file(entry.into_path()),
+            Err(error) if skip_unreadable && is_closed_folder(&error) => {
+                return Err(closed_folder(root, &error));
+            }
             Err(error) => result.add_failure(root, &error),
         }
     }
     result.report.hidden = hidden;
     let unreadable = &result.report.unreadable;
-    // A class folder that cannot be read is no class without images.
-    result
-        .folders
-        .retain(|folder| unreadable.iter().all(|(path, _)| path != folder));
     match unreadable.as_slice() {
         [(path, reason), others @ ..] if !skip_unreadable => {
             let more = match others.len() {
@@ -109,18 +110,54 @@ impl Scan {
     }
 }
 
-/// Whether a hidden file or folder may be taken for images: files named as such, and what
-/// macOS adds to archives. Others, such as those of version control, nobody misses.
-fn looks_like_images(path: &Path) -> bool {
-    has_image_extension(path) || path.file_name() == Some(OsStr::new(MACOS_ARCHIVE))
+/// Whether a folder cannot be listed, as one without permission. A link that leads back is none.
+fn is_closed_folder(error: &walkdir::Error) -> bool {
+    let is_folder = error.path().is_some_and(Path::is_dir);
+    error.loop_ancestor().is_none() && is_folder
 }
 
-/// The folder of macOS's own data about the files in an archive, hidden files all of them.
-const MACOS_ARCHIVE: &str = "__MACOSX";
+fn closed_folder(root: &Path, error: &walkdir::Error) -> Error {
+    let reason = error
+        .io_error()
+        .map_or_else(String::new, |error| format!(": {error}"));
+    let reason = format!(
+        "this folder cannot be listed{reason}; images can be left out as unreadable, but not a \
+         folder of them"
+    );
+    Error::folder(error.path().unwrap_or(root), reason)
+}
+
+/// Whether a hidden file or folder may be taken for images: files named as such, and what systems
+/// put beside them. Others, such as those of version control, nobody misses.
+fn looks_like_images(path: &Path) -> bool {
+    has_image_extension(path) || is_service_folder(path)
+}
+
+/// The folders in which operating systems and network storage keep their own data, or what was
+/// deleted, beside people's; those whose names begin with a dot are hidden anyway. In `__MACOSX`
+/// are macOS's files of an archive, in `@eaDir` Synology's small pictures.
+const SERVICE_FOLDERS: [&str; 10] = [
+    "__MACOSX",
+    "@eaDir",
+    "#recycle",
+    "#snapshot",
+    "@Recycle",
+    "@Recently-Snapshot",
+    "$RECYCLE.BIN",
+    "RECYCLER",
+    "System Volume Information",
+    "lost+found",
+];
+
+fn is_service_folder(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    let is_named = |folder: &&str| name.eq_ignore_ascii_case(folder);
+    SERVICE_FOLDERS.iter().any(is_named) && path.is_dir()
+}
 
 fn is_hidden(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default();
-    name == MACOS_ARCHIVE || name.as_encoded_bytes().starts_with(b".")
+    name.as_encoded_bytes().starts_with(b".") || is_service_folder(path)
 }
 
 /// Fails unless `folder` is a folder.
