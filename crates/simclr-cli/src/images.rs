@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use image::{DynamicImage, ImageFormat};
-use simclr_data::{Concatenated, Dataset, ImageFolder, ImageTable};
+use simclr_data::{Dataset, ImageFiles, ImageFolder, ImageTable, joined_image_files};
 
-use crate::terminal::AnyResult;
+use crate::terminal::{AnyResult, complain};
 
 /// Images with labels: a folder with a folder per class, or a table of images and classes.
 pub(crate) fn labelled(path: &Path) -> AnyResult<Arc<dyn Dataset>> {
@@ -17,20 +17,28 @@ pub(crate) fn labelled(path: &Path) -> AnyResult<Arc<dyn Dataset>> {
     Ok(Arc::new(ImageTable::read(path)?.labelled()?))
 }
 
-/// The images of one folder or of several, or of tables of images, without labels.
+/// The images of one folder or of several, or of tables of images, without labels, each file once.
 pub(crate) fn unlabelled(sources: &[PathBuf]) -> AnyResult<Arc<dyn Dataset>> {
-    let open = |path: &PathBuf| -> AnyResult<Arc<dyn Dataset>> {
+    let open = |path: &PathBuf| -> AnyResult<Arc<dyn ImageFiles>> {
         if path.is_file() {
             Ok(Arc::new(ImageTable::read(path)?.unlabelled()))
         } else {
             Ok(Arc::new(ImageFolder::unlabelled(path)?))
         }
     };
-    let opened = sources.iter().map(open).collect::<AnyResult<Vec<_>>>()?;
-    Ok(match opened.as_slice() {
-        [source] => source.clone(),
-        sources => Arc::new(Concatenated::new(sources.to_vec())?),
-    })
+    let mut opened = sources.iter().map(open).collect::<AnyResult<Vec<_>>>()?;
+    if opened.len() == 1
+        && let Some(source) = opened.pop()
+    {
+        return Ok(source);
+    }
+    let (images, repeated) = joined_image_files(opened)?;
+    if repeated > 0 {
+        complain(format_args!(
+            "warning: {repeated} images are given more than once and count once"
+        ));
+    }
+    Ok(Arc::new(images))
 }
 
 /// A picture as the bytes of a PNG file.

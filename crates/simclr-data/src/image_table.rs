@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use simclr_augment::DecodedImage;
 
+use crate::csv_table::{CsvRow, CsvTable};
 use crate::dataset::Dataset;
 use crate::decode::decode_file;
 use crate::depth_position::DepthPosition;
@@ -11,10 +12,10 @@ use crate::error::{Error, Result};
 
 /// The image files that a table lists, with a class and a depth for those that have one.
 ///
-/// The table is CSV with a column `image` (or `tile`), whose paths are relative to the table's
-/// folder. It may have a column `class` (or `label`), whose cells may be empty; classes are in
-/// alphabetical order. Further columns are passed over, but for those of the
-/// [position](Dataset::position):
+/// The table is a [`CsvTable`] with a column `image` (or `tile`), whose paths are relative to the
+/// table's folder. It may have a column `class` (or `label`), whose cells may be empty; classes are
+/// in alphabetical order. An image counts once. Further columns are passed over, but for those of
+/// the [position](Dataset::position):
 ///
 /// - `depth_m`, or `top_depth_m` and `bottom_depth_m`: the depth of the image's middle in metres,
 ///   in the hole that a column `hole` names. Without that column, all are in one hole.
@@ -50,20 +51,19 @@ const SMALLEST_DEPTH: f64 = -998.0;
 
 /// A row of a table and where its columns are.
 struct Cells<'a> {
-    record: &'a csv::StringRecord,
-    headers: &'a csv::StringRecord,
+    row: &'a CsvRow,
+    table: &'a CsvTable,
 }
 
 impl Cells<'_> {
-    /// What stands in the first of these columns that the table has; `None` if that is empty.
-    fn text(&self, columns: &[&str]) -> Option<&str> {
-        let column = position_of(self.headers, columns)?;
-        let cell = self.record.get(column).unwrap_or_default().trim();
+    /// What stands in a column; `None` if there is none, or nothing in it.
+    fn text(&self, column: &str) -> Option<&str> {
+        let cell = self.row.cell(self.table.column(&[column])?);
         Some(cell).filter(|cell| !cell.is_empty())
     }
 
     fn number(&self, column: &str) -> Result<Option<f64>, String> {
-        let Some(text) = self.text(&[column]) else {
+        let Some(text) = self.text(column) else {
             return Ok(None);
         };
         match text.parse::<f64>() {
@@ -85,11 +85,11 @@ impl Cells<'_> {
         };
         if let Some(depth) = depth {
             let of_table = || table.display().to_string();
-            let hole = self.text(&["hole"]).map_or_else(of_table, str::to_owned);
+            let hole = self.text("hole").map_or_else(of_table, str::to_owned);
             return Ok(Some(DepthPosition { hole, depth }));
         }
         let offset = self.middle("top_offset_cm", "bottom_offset_cm")?;
-        let place = self.text(&["section"]).zip(offset);
+        let place = self.text("section").zip(offset);
         Ok(place.map(|(section, offset)| DepthPosition {
             hole: section.to_owned(),
             depth: offset / 100.0,
@@ -97,42 +97,25 @@ impl Cells<'_> {
     }
 }
 
-fn position_of(headers: &csv::StringRecord, names: &[&str]) -> Option<usize> {
-    let mut headers = headers.iter();
-    headers.position(|header| names.contains(&header.trim()))
-}
-
 impl ImageTable {
     /// Reads a table; the images are read when they are asked for.
     ///
     /// # Errors
-    /// A file that is no table, has no column of images or no rows, or a row without an image or
-    /// with a depth that is no number.
+    /// A file that is no table, has no column of images or no rows, a row without an image or with
+    /// a depth that is no number, or an image with two classes.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let unreadable = |reason: String| Error::unreadable(path.display(), reason);
-        let wrong = |error: csv::Error| unreadable(error.to_string());
-        let file = std::fs::File::open(path).map_err(|error| Error::io(path, error))?;
-        let mut reader = csv::Reader::from_reader(file);
-        let headers = reader.headers().map_err(wrong)?.clone();
-        let image = ["image", "tile"];
-        if position_of(&headers, &image).is_none() {
-            return Err(unreadable("no column `image` or `tile`".into()));
-        }
-        let mut rows = Vec::new();
-        for record in reader.records() {
-            let record = record.map_err(wrong)?;
-            let (record, headers) = (&record, &headers);
-            let cells = Cells { record, headers };
-            let line = record.position().map_or(0, csv::Position::line);
-            let position = cells.position(path);
+        let table = CsvTable::read(path)?;
+        let mut rows = Vec::with_capacity(table.rows().len());
+        for found in table.images()? {
+            let (row, table) = (found.row, &table);
+            let position = Cells { row, table }.position(path);
             let position =
-                position.map_err(|reason| unreadable(format!("line {line}: {reason}")))?;
-            let file = cells.text(&image);
-            let file = file.ok_or_else(|| unreadable(format!("line {line} names no image")))?;
+                position.map_err(|reason| unreadable(format!("line {}: {reason}", row.line())))?;
             rows.push(Row {
-                file: file.to_owned(),
-                class: cells.text(&["class", "label"]).map(str::to_owned),
+                file: found.image,
+                class: found.class.map(str::to_owned),
                 position,
             });
         }
@@ -151,6 +134,11 @@ impl ImageTable {
             rows,
             classes,
         }
+    }
+
+    /// The file of an image.
+    pub(crate) fn path(&self, index: usize) -> Option<PathBuf> {
+        Some(self.path.with_file_name(&self.rows.get(index)?.file))
     }
 
     /// The images without their classes.
@@ -193,8 +181,7 @@ impl Dataset for ImageTable {
 
     fn decode(&self, index: usize) -> Result<DecodedImage> {
         let len = self.len();
-        let row = self.rows.get(index).ok_or(Error::Index { index, len })?;
-        decode_file(self.path.with_file_name(&row.file))
+        decode_file(self.path(index).ok_or(Error::Index { index, len })?)
     }
 
     fn class_names(&self) -> &[String] {
@@ -215,94 +202,5 @@ impl Dataset for ImageTable {
 
     fn position(&self, index: usize) -> Option<DepthPosition> {
         self.rows.get(index)?.position.clone()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_table_gives_labels_to_the_images_that_have_a_class() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("tiles.csv");
-        let image = DecodedImage::new(2, 2, vec![7; 12]).unwrap();
-        for name in ["a.png", "b.png"] {
-            crate::save_png(&image, dir.path().join(name)).unwrap();
-        }
-        let rows = "tile,section,class\na.png,1,soupy\nb.png,1,\nb.png,1,none\n";
-        std::fs::write(&path, rows).unwrap();
-        let images = ImageTable::read(&path).unwrap();
-        assert_eq!(images.class_names(), ["none", "soupy"]);
-        let labels: Vec<_> = (0..4).map(|index| images.label(index)).collect();
-        assert_eq!(labels, [Some(1), None, Some(0), None]);
-        assert_eq!(images.decode(1).unwrap(), image);
-        let labelled = images.labelled().unwrap();
-        assert_eq!(labelled.labels("a test").unwrap(), [1, 0]);
-        assert_eq!(labelled.name(1), "b.png");
-        let soupy = labelled.filtered(|index| index == 0).unwrap();
-        assert_eq!(
-            (soupy.len(), soupy.class_names()),
-            (1, &["soupy".to_owned()][..])
-        );
-    }
-
-    #[test]
-    fn depths_come_from_the_table() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("tiles.csv");
-        let positions = |rows: &str| -> Result<Vec<_>> {
-            std::fs::write(&path, rows).unwrap();
-            let images = ImageTable::read(&path)?;
-            let images = images.unlabelled();
-            assert!(images.class_names().is_empty());
-            Ok((0..images.len())
-                .map(|index| images.position(index))
-                .collect())
-        };
-        let at = |hole: &str, depth| {
-            let hole = hole.to_owned();
-            Some(DepthPosition { hole, depth })
-        };
-        // As `simclr tiles` writes them: with depths, with offsets alone, and with neither.
-        let header =
-            "tile,section,hole,top_offset_cm,bottom_offset_cm,top_depth_m,bottom_depth_m,class\n";
-        let rows = "a.png,1H-1,U1,10,20,1.5,1.7,x\nb.png,1H-2,,10,20,,,\nc.png,1H-3,U1,,,,,x\n";
-        let found = positions(&format!("{header}{rows}")).unwrap();
-        let [Some(first), second, third] = &found[..] else {
-            panic!("{found:?}")
-        };
-        assert_eq!(first.hole, "U1");
-        assert!((first.depth - 1.6).abs() < 1e-12);
-        assert_eq!((second, third), (&at("1H-2", 0.15), &None));
-        let one_hole = positions("image,depth_m\na.png,3\nb.png,4\n").unwrap();
-        assert_eq!(one_hole[1], at(&path.display().to_string(), 4.0));
-        for wrong in ["deep", "NaN", "-999.25"] {
-            let error = positions(&format!("image,depth_m\na.png,1\nb.png,{wrong}\n"));
-            let message = error.unwrap_err().to_string();
-            assert!(
-                message.contains(&format!("line 3: depth_m is {wrong}")),
-                "{message}"
-            );
-        }
-    }
-
-    #[test]
-    fn other_tables_are_refused_with_the_reason() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("tiles.csv");
-        let refused = |rows: &str, expected: &str| {
-            std::fs::write(&path, rows).unwrap();
-            let images = ImageTable::read(&path).and_then(|images| images.labelled());
-            let message = images.unwrap_err().to_string();
-            assert!(message.contains("tiles.csv"), "{message}");
-            assert!(message.contains(expected), "{message}");
-        };
-        refused("tile,class\na.png,\n", "no image with a class");
-        refused("file,class\na.png,x\n", "no column `image` or `tile`");
-        refused("image\na.png\n", "a column `class` or `label`");
-        refused("image,class\n", "lists no image");
-        refused("image,class\na.png,x\n,y\n", "line 3 names no image");
-        assert!(ImageTable::read(dir.path().join("none.csv")).is_err());
     }
 }

@@ -14,8 +14,8 @@ use crate::{class_folders, coco, label_studio, labelme, table};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LabelFormat {
-    /// A table (CSV) with the columns `image` (or `tile`) and `class` (or `label`), and
-    /// `confidence` for predictions.
+    /// A table (CSV, as [`CsvTable`](simclr_data::CsvTable) reads it) with the columns `image` (or
+    /// `tile`) and `class` (or `label`), and `confidence` for predictions.
     Csv,
     /// A folder with a folder of images per class.
     Folders,
@@ -82,6 +82,11 @@ pub fn read_labels(path: impl AsRef<Path>, format: LabelFormat) -> Result<Vec<La
         LabelFormat::LabelMe => labelme::read(path)?,
         LabelFormat::Coco => coco::read(&read_json(path)?).map_err(&malformed)?,
     };
+    if format != LabelFormat::Folders {
+        for label in &mut labels {
+            label.image = simclr_data::image_path(&label.image);
+        }
+    }
     let key = |label: &Label| (label.image.clone(), label.class.clone());
     labels.sort_by_key(key);
     labels.dedup_by_key(|label| key(label));

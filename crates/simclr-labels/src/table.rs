@@ -2,40 +2,30 @@
 
 use std::path::Path;
 
+use simclr_data::CsvTable;
+
 use crate::error::{Error, Result};
 use crate::label::Label;
 
 /// Rows without a class are passed over.
 pub(crate) fn read(path: &Path) -> Result<Vec<Label>> {
-    let file = std::fs::File::open(path).map_err(simclr_files::Error::io(path))?;
-    let mut reader = csv::Reader::from_reader(file);
-    let headers = reader.headers().map_err(Error::malformed(path))?.clone();
-    let position = |names: &[&str]| {
-        headers
-            .iter()
-            .position(|header| names.contains(&header.trim()))
-    };
-    let required = |names: [&str; 2]| {
-        let reason = || format!("no column `{}` or `{}`", names[0], names[1]);
-        position(&names).ok_or_else(|| Error::malformed(path)(reason()))
-    };
-    let (image, class) = (required(["image", "tile"])?, required(["class", "label"])?);
-    let confidence = position(&["confidence"]);
+    let table = CsvTable::read(path)?;
+    table.required(&CsvTable::CLASS)?;
+    let confidence = table.column(&["confidence"]);
     let mut labels = Vec::new();
-    for record in reader.records() {
-        let record = record.map_err(Error::malformed(path))?;
-        let cell = |column| record.get(column).unwrap_or_default().trim();
-        if cell(class).is_empty() {
+    for found in table.images()? {
+        let Some(class) = found.class else {
             continue;
-        }
-        let mut label = Label::new(cell(image), cell(class));
-        if let Some(text) = confidence.map(cell).filter(|text| !text.is_empty()) {
+        };
+        let mut label = Label::new(found.image, class);
+        let text = confidence.map(|column| found.row.cell(column));
+        if let Some(text) = text.filter(|text| !text.is_empty()) {
             let share = text
                 .parse()
                 .ok()
                 .filter(|share| (0.0..=1.0).contains(share));
             label.confidence = Some(share.ok_or_else(|| {
-                let line = record.position().map_or(0, csv::Position::line);
+                let line = found.row.line();
                 let reason = "expected a confidence between 0 and 1";
                 Error::malformed(path)(format!("line {line}: {reason}, found {text}"))
             })?);

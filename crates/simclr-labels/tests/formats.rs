@@ -72,8 +72,8 @@ fn what_contradicts_itself_is_refused() {
     for (format, content, expected) in [
         (
             LabelFormat::Csv,
-            "image,class\na.png,x\na.png,y\n",
-            "a.png has the classes x and y",
+            "image,class\na.png,x\n./a.png,y\n",
+            "a.png has the class x in line 2 and the class y in line 3",
         ),
         (
             LabelFormat::Csv,
@@ -82,8 +82,18 @@ fn what_contradicts_itself_is_refused() {
         ),
         (
             LabelFormat::Csv,
-            "file,class\na.png,x\n",
-            "no column `image` or `tile`",
+            "file;class\na.png;x\n",
+            "no column `image` or `tile`; there are file, class",
+        ),
+        (
+            LabelFormat::Csv,
+            "image\na.png\n",
+            "no column `class` or `label`; there are image",
+        ),
+        (
+            LabelFormat::LabelStudio,
+            r#"[{"image": "a.png", "choice": "x"}, {"image": "./a.png", "choice": "y"}]"#,
+            "a.png has the classes x and y",
         ),
         (LabelFormat::LabelStudio, "[", "EOF"),
         (LabelFormat::Coco, "[]", "there is no list `images`"),

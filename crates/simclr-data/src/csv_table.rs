@@ -1,0 +1,316 @@
+//! Tables of images, in the forms in which programs write CSV.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// The separators of cells that are known; where a header has as many of several, the last counts.
+const SEPARATORS: [u8; 3] = [b'\t', b';', b','];
+
+/// A table that was read whole: CSV with commas, semicolons or tabs, in UTF-8 or in UTF-16 with its
+/// byte-order mark, with Excel's first line `sep=;` or without it.
+///
+/// Columns are found by their names in capital or small letters. Rows without anything in them are
+/// passed over, and so are empty cells past the last column.
+///
+/// ```no_run
+/// use simclr_data::CsvTable;
+///
+/// # fn main() -> simclr_data::Result<()> {
+/// let table = CsvTable::read("labels.csv")?;
+/// for row in table.images()? {
+///     println!("{}: {:?}", row.image, row.class);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct CsvTable {
+    path: PathBuf,
+    separator: u8,
+    headers: Vec<String>,
+    rows: Vec<CsvRow>,
+}
+
+/// A row of a [`CsvTable`].
+#[derive(Debug, Clone)]
+pub struct CsvRow {
+    line: u64,
+    cells: Vec<String>,
+}
+
+/// A row that is about an image.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ImageRow<'t> {
+    /// The row.
+    pub row: &'t CsvRow,
+    /// The image's path as [`image_path`] writes it.
+    pub image: String,
+    /// Its class, unless the cell is empty.
+    pub class: Option<&'t str>,
+}
+
+impl CsvRow {
+    /// The line in the file.
+    pub fn line(&self) -> u64 {
+        self.line
+    }
+
+    /// All cells, one for each column, as they stand in the file.
+    pub fn cells(&self) -> &[String] {
+        &self.cells
+    }
+
+    /// What stands in a column, without space around it.
+    pub fn cell(&self, column: usize) -> &str {
+        self.cells.get(column).map_or("", |cell| cell.trim())
+    }
+}
+
+impl CsvTable {
+    /// The columns of images' paths.
+    pub const IMAGE: [&'static str; 2] = ["image", "tile"];
+    /// The columns of classes.
+    pub const CLASS: [&'static str; 2] = ["class", "label"];
+
+    /// Reads a table, which may have no rows.
+    ///
+    /// # Errors
+    /// A file that cannot be read, is in another encoding, or has rows with other numbers of cells
+    /// than its header.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let unreadable = |reason: String| Error::unreadable(path.display(), reason);
+        let bytes = std::fs::read(path).map_err(|error| Error::io(path, error))?;
+        // The reader counts lines by what ends them in Unix.
+        let text = decoded(&bytes).map_err(unreadable)?.replace("\r\n", "\n");
+        let (separator, rest) =
+            named_separator(&text).unwrap_or_else(|| (counted_separator(&text), &text));
+        let first_line = if rest.len() < text.len() { 1 } else { 0 };
+        let mut reader = csv::ReaderBuilder::new()
+            .delimiter(separator)
+            .flexible(true)
+            .from_reader(rest.as_bytes());
+        let wrong = |error: csv::Error| unreadable(error.to_string());
+        let headers = reader.headers().map_err(wrong)?;
+        let mut table = Self {
+            path: path.to_owned(),
+            separator,
+            headers: headers.iter().map(str::to_owned).collect(),
+            rows: Vec::new(),
+        };
+        for record in reader.records() {
+            let record = record.map_err(wrong)?;
+            let line = first_line + record.position().map_or(0, csv::Position::line);
+            table.add(line, record.iter().map(str::to_owned).collect())?;
+        }
+        Ok(table)
+    }
+
+    fn add(&mut self, line: u64, mut cells: Vec<String>) -> Result<()> {
+        let is_empty = |cell: &String| cell.trim().is_empty();
+        if cells.iter().all(is_empty) {
+            return Ok(());
+        }
+        let columns = self.headers.len();
+        let is_named = |header: &String| !is_empty(header);
+        let named = self
+            .headers
+            .iter()
+            .rposition(is_named)
+            .map_or(0, |at| at + 1);
+        let fits = cells.len() >= named && cells.iter().skip(columns).all(is_empty);
+        if !fits {
+            let reason = format!(
+                "line {line} has {} cells, but the header has {columns}",
+                cells.len()
+            );
+            return Err(self.error(reason));
+        }
+        cells.resize(columns, String::new());
+        self.rows.push(CsvRow { line, cells });
+        Ok(())
+    }
+
+    /// The names of the columns.
+    pub fn headers(&self) -> &[String] {
+        &self.headers
+    }
+
+    /// The rows that are not empty.
+    pub fn rows(&self) -> &[CsvRow] {
+        &self.rows
+    }
+
+    /// The byte between cells.
+    pub fn separator(&self) -> u8 {
+        self.separator
+    }
+
+    /// The first column that has one of these names.
+    pub fn column(&self, names: &[&str]) -> Option<usize> {
+        let is_named = |header: &str, name: &&str| header.trim().eq_ignore_ascii_case(name);
+        let mut headers = self.headers.iter();
+        headers.position(|header| names.iter().any(|name| is_named(header, name)))
+    }
+
+    /// As [`column`](Self::column), where there has to be one.
+    ///
+    /// # Errors
+    /// If there is none; the message lists the columns that there are.
+    pub fn required(&self, names: &[&str]) -> Result<usize> {
+        self.column(names).ok_or_else(|| {
+            let there_are = match self.headers.join(", ") {
+                headers if headers.is_empty() => "none".to_owned(),
+                headers => headers,
+            };
+            let names = names.join("` or `");
+            self.error(format!("no column `{names}`; there are {there_are}"))
+        })
+    }
+
+    /// The rows by image, with the columns [`IMAGE`](Self::IMAGE) and [`CLASS`](Self::CLASS). Of
+    /// rows that repeat an image and its class the first counts; a warning says so.
+    ///
+    /// # Errors
+    /// If there is no column of images, a row names none, or an image has two classes, or one in one
+    /// row and none in another.
+    pub fn images(&self) -> Result<Vec<ImageRow<'_>>> {
+        let (image, class) = (self.required(&Self::IMAGE)?, self.column(&Self::CLASS));
+        let mut found: Vec<ImageRow> = Vec::with_capacity(self.rows.len());
+        let mut places: HashMap<String, usize> = HashMap::new();
+        let mut repeated = Vec::new();
+        for row in &self.rows {
+            let path = image_path(row.cell(image));
+            if path.is_empty() {
+                return Err(self.error(format!("line {} names no image", row.line)));
+            }
+            let class = class.map(|column| row.cell(column));
+            let new = ImageRow {
+                row,
+                class: class.filter(|class| !class.is_empty()),
+                image: path,
+            };
+            match places.entry(without_detours(&new.image)) {
+                Entry::Vacant(place) => {
+                    place.insert(found.len());
+                    found.push(new);
+                }
+                Entry::Occupied(place) => {
+                    let before = &found[*place.get()];
+                    self.check_repeated(before, &new)?;
+                    repeated.push((new.row.line, before.row.line));
+                }
+            }
+        }
+        if let Some((line, before)) = repeated.first() {
+            tracing::warn!(
+                table = %self.path.display(),
+                "{} rows repeat the image and the class of another row and are passed over (line \
+                 {line} those of line {before})",
+                repeated.len(),
+            );
+        }
+        Ok(found)
+    }
+
+    /// Fails unless two rows about one image agree.
+    fn check_repeated(&self, first: &ImageRow, second: &ImageRow) -> Result<()> {
+        if first.class == second.class {
+            return Ok(());
+        }
+        let class = |row: &ImageRow| {
+            let class = row.class.map_or_else(
+                || "no class".to_owned(),
+                |class| format!("the class {class}"),
+            );
+            format!("{class} in line {}", row.row.line)
+        };
+        let (image, one, other) = (&first.image, class(first), class(second));
+        Err(self.error(format!("{image} has {one} and {other}")))
+    }
+
+    fn error(&self, reason: impl Into<String>) -> Error {
+        Error::unreadable(self.path.display(), reason)
+    }
+}
+
+/// An image's path as all tables are taken to have it: with `/`, as Windows reads it too, and without
+/// steps to the same folder (`./a.png` is `a.png`).
+///
+/// ```
+/// assert_eq!(simclr_data::image_path(r".\soupy\a.png"), "soupy/a.png");
+/// ```
+pub fn image_path(text: &str) -> String {
+    let text = text.replace('\\', "/");
+    // Two slashes at the beginning are those of a machine's name.
+    let slashes = text.len() - text.trim_start_matches('/').len();
+    let root = "/".repeat(slashes.min(2));
+    let steps = text.split('/');
+    let steps: Vec<&str> = steps.filter(|step| !matches!(*step, "" | ".")).collect();
+    format!("{root}{}", steps.join("/"))
+}
+
+/// A path by which images are told apart: without the steps into a folder and out of it again.
+fn without_detours(path: &str) -> String {
+    let mut steps: Vec<&str> = Vec::new();
+    for step in path.split('/') {
+        if step == ".." && steps.last().is_some_and(|last| !matches!(*last, ".." | "")) {
+            steps.pop();
+        } else {
+            steps.push(step);
+        }
+    }
+    steps.join("/")
+}
+
+/// The text of a file.
+fn decoded(bytes: &[u8]) -> Result<String, String> {
+    match bytes {
+        [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes),
+        [0xef, 0xbb, 0xbf, rest @ ..] => utf8(rest),
+        rest => utf8(rest),
+    }
+}
+
+fn utf8(bytes: &[u8]) -> Result<String, String> {
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
+        let line = 1 + good.iter().filter(|byte| **byte == b'\n').count();
+        format!("line {line} is not in UTF-8; save the table as CSV in UTF-8")
+    })?;
+    Ok(text.to_owned())
+}
+
+fn utf16(bytes: &[u8], unit: impl Fn([u8; 2]) -> u16) -> Result<String, String> {
+    let (pairs, rest) = bytes.as_chunks::<2>();
+    let text: Result<String, _> =
+        char::decode_utf16(pairs.iter().map(|pair| unit(*pair))).collect();
+    match text {
+        Ok(text) if rest.is_empty() => Ok(text),
+        _ => Err("begins as UTF-16, but is damaged; save the table as CSV in UTF-8".into()),
+    }
+}
+
+/// The separator that a first line such as `sep=;` names, and what comes after that line.
+fn named_separator(text: &str) -> Option<(u8, &str)> {
+    let (first, rest) = text.split_once('\n')?;
+    let name = first.get(..4)?;
+    let [separator] = first.as_bytes().get(4..)? else {
+        return None;
+    };
+    let is_named = name.eq_ignore_ascii_case("sep=") && SEPARATORS.contains(separator);
+    is_named.then_some((*separator, rest))
+}
+
+/// The separator that the header has most of, outside of quotes.
+fn counted_separator(text: &str) -> u8 {
+    let header = text.lines().next().unwrap_or_default();
+    let unquoted = || header.split('"').step_by(2).flat_map(str::bytes);
+    let count = |separator: &u8| unquoted().filter(|byte| byte == separator).count();
+    SEPARATORS.into_iter().max_by_key(count).unwrap_or(b',')
+}
