@@ -1,13 +1,14 @@
 //! Class folders.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use simclr_data::{Dataset, ImageFolder};
 
 use crate::error::{Error, Result};
 use crate::label::Label;
+use crate::new_folder::write_folder;
 
 pub(crate) fn read(path: &Path) -> Result<Vec<Label>> {
     let images = ImageFolder::labelled(path)?;
@@ -31,7 +32,7 @@ pub(crate) fn write(path: &Path, labels: &[Label], images: &Path) -> Result<()> 
             let reason = format!("`{}` cannot be the name of a folder", label.class);
             return Err(Error::unwritable(path)(reason));
         }
-        let to = path.join(&label.class).join(label.file_name());
+        let to = Path::new(&label.class).join(label.file_name());
         if let Some(other) = copies.insert(to, from) {
             let reason = format!(
                 "{} and another image of its class have one name",
@@ -40,10 +41,17 @@ pub(crate) fn write(path: &Path, labels: &[Label], images: &Path) -> Result<()> 
             return Err(Error::unwritable(path)(reason));
         }
     }
-    for (to, from) in &copies {
-        let folder = to.parent().unwrap_or(path);
-        fs::create_dir_all(folder).map_err(simclr_files::Error::io(folder))?;
-        fs::copy(from, to).map_err(simclr_files::Error::io(to))?;
+    write_folder(path, |folder| {
+        for (to, from) in &copies {
+            copy(from, &folder.join(to)).map_err(simclr_files::Error::io(&path.join(to)))?;
+        }
+        Ok(())
+    })
+}
+
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    if let Some(folder) = to.parent() {
+        fs::create_dir_all(folder)?;
     }
-    Ok(())
+    fs::copy(from, to).map(drop)
 }

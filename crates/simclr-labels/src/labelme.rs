@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 use crate::label::Label;
+use crate::new_folder::write_folder;
 
 /// Reads the JSON files of a folder. The class of an image is its flag that is set, or the label
 /// of its shapes.
@@ -75,11 +76,12 @@ pub(crate) fn write(path: &Path, labels: &[Label]) -> Result<()> {
             return Err(Error::unwritable(path)(reason));
         }
     }
-    fs::create_dir_all(path).map_err(simclr_files::Error::io(path))?;
-    for (name, value) in files {
-        simclr_files::write_bytes(&path.join(name), format!("{value:#}\n").as_bytes())?;
-    }
-    Ok(())
+    write_folder(path, |folder| {
+        for (name, value) in files {
+            simclr_files::write_bytes(&folder.join(name), format!("{value:#}\n").as_bytes())?;
+        }
+        Ok(())
+    })
 }
 
 #[cfg(test)]

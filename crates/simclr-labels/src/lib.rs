@@ -8,6 +8,7 @@ mod error;
 mod label;
 mod label_studio;
 mod labelme;
+mod new_folder;
 mod table;
 
 pub use convert::{LabelFormat, read_labels, write_labels};

@@ -145,6 +145,35 @@ fn nothing_is_copied_if_an_image_cannot_be() {
     );
 }
 
+#[cfg(unix)]
+#[test]
+fn a_folder_is_complete_or_not_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let images = dir.path().join("images");
+    let out = dir.path().join("out/folders");
+    fs::create_dir(&images).unwrap();
+    fs::write(images.join("a.png"), "a").unwrap();
+    fs::write(images.join("b.png"), "b").unwrap();
+    // The first copy is made, the second cannot be: no file has so long a name.
+    let long = "x".repeat(300);
+    let labels = [Label::new("a.png", "a"), Label::new("b.png", long)];
+    let error = write_labels(&out, LabelFormat::Folders, &labels, Some(&images));
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("out/folders/xxx"), "{error}");
+    let left = || fs::read_dir(dir.path().join("out")).unwrap().count();
+    assert_eq!(left(), 0);
+
+    // The same command goes through when the reason is gone.
+    let labels = [Label::new("a.png", "a"), Label::new("b.png", "b")];
+    write_labels(&out, LabelFormat::Folders, &labels, Some(&images)).unwrap();
+    assert_eq!(fs::read(out.join("b/b.png")).unwrap(), b"b");
+    assert_eq!(left(), 1);
+    let mode = |path: &std::path::Path| {
+        std::os::unix::fs::PermissionsExt::mode(&fs::metadata(path).unwrap().permissions())
+    };
+    assert_eq!(mode(&out), mode(&images));
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_labels_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
