@@ -1,6 +1,6 @@
 //! `simclr explain`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use candle_core::{IndexOp, Tensor};
@@ -8,19 +8,23 @@ use clap::Args;
 use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
 use simclr_classifier::{Classifier, Heatmap};
-use simclr_data::{Dataset, DatasetExt, ImageFolder, ImageTable, ViewLoader, decode_file};
+use simclr_data::{Dataset, DatasetExt, ImageTable, ViewLoader, decode_file};
 use simclr_drillcore::{Tile, read_tiles};
 use simclr_progress::{ProgressMode, Stage, StepUpdate};
 use simclr_report::Report;
 
 use crate::device::DeviceArgument;
-use crate::images::png;
+use crate::folders::check_outside;
+use crate::images::{self, png};
 use crate::terminal::{AnyResult, complain, say};
 
 /// Width of one of the pictures side by side, in pixels.
 const WIDTH: u32 = 192;
 /// Pixels between them.
 const SPACE: u32 = 8;
+/// How the names of the files begin with the pictures of images, and of sections.
+const IMAGE: &str = "image";
+const SECTION: &str = "section";
 
 /// Shows which parts of images a classifier read their classes from.
 ///
@@ -34,9 +38,12 @@ pub(crate) struct Arguments {
     /// A classifier, as `simclr probe` makes it.
     #[arg(long)]
     classifier: PathBuf,
-    /// The folder for pictures and page.
+    /// The folder for pictures and page, outside of the images'.
     #[arg(long)]
     out: PathBuf,
+    /// Leave out images of a folder that cannot be read, and list them.
+    #[arg(long)]
+    skip_unreadable: bool,
     /// Only these sections of a `tiles.csv` (repeatable).
     #[arg(long)]
     section: Vec<String>,
@@ -61,8 +68,14 @@ struct Explained {
 
 impl Arguments {
     pub(crate) fn run(&self, progress: ProgressMode) -> AnyResult {
+        let is_folder = self.images.is_dir();
+        if is_folder {
+            check_outside(&self.out, [&self.images])?;
+        } else if self.skip_unreadable {
+            return Err("--skip-unreadable is for a folder, and a table of tiles was given".into());
+        }
         let classifier = Classifier::load_on(&self.classifier, &self.device.open()?)?;
-        let report = if self.images.is_dir() {
+        let report = if is_folder {
             if !self.section.is_empty() {
                 return Err(
                     "--section is for a tiles.csv, and a folder of images was given".into(),
@@ -72,6 +85,7 @@ impl Arguments {
         } else {
             self.of_sections(&classifier, progress)?
         };
+        images::remove_pictures(&self.out, &[IMAGE, SECTION])?;
         let page = report.write(&self.out)?;
         say(format_args!("explain: {}", page.display()));
         Ok(())
@@ -88,7 +102,7 @@ impl Arguments {
     }
 
     fn of_folder(&self, classifier: &Classifier, progress: ProgressMode) -> AnyResult<Report> {
-        let images = ImageFolder::unlabelled(&self.images)?;
+        let images = images::of_folder(&self.images, self.skip_unreadable)?;
         let count = images.len().min(self.most);
         let paths = images.paths()[..count].to_vec();
         let subset = images.subset(Vec::from_iter(0..count))?;
@@ -103,13 +117,15 @@ impl Arguments {
         for (index, image) in explained.iter().enumerate() {
             let caption = format!("{}: {} ({:.2})", image.name, image.class, image.confidence);
             let picture = beside(&image.pictures);
-            report = report.image(format!("image-{}", index + 1), png(picture)?, caption);
+            report = report.image(format!("{IMAGE}-{}", index + 1), png(picture)?, caption);
         }
         Ok(report)
     }
 
     fn of_sections(&self, classifier: &Classifier, progress: ProgressMode) -> AnyResult<Report> {
         let tiles = read_tiles(&self.images)?;
+        let folders: BTreeSet<PathBuf> = tiles.iter().map(|tile| self.folder_of(tile)).collect();
+        check_outside(&self.out, &folders)?;
         for section in &self.section {
             if !tiles.iter().any(|tile| tile.section == *section) {
                 let table = self.images.display();
@@ -131,7 +147,13 @@ impl Arguments {
             .iter()
             .map(|&index| self.images.with_file_name(&tiles[index].tile))
             .collect();
-        let images = ImageTable::read(&self.images)?.subset(indices.clone())?;
+        let images = ImageTable::read(&self.images)?;
+        if images.len() != tiles.len() {
+            let (table, rows) = (self.images.display(), tiles.len());
+            let reason = format!("{table}: {rows} rows are about {} tiles", images.len());
+            return Err(reason.into());
+        }
+        let images = images.subset(indices.clone())?;
         let explained = self.explain(classifier, &images, &paths, progress)?;
         let mut sections: BTreeMap<&str, Vec<(&Tile, &Explained)>> = BTreeMap::new();
         for (&index, explained) in indices.iter().zip(&explained) {
@@ -147,10 +169,19 @@ impl Arguments {
             let runs = tiles.chunk_by(|a, b| a.1.class == b.1.class);
             let classes: Vec<&str> = runs.map(|run| run[0].1.class.as_str()).collect();
             let caption = format!("{section}, from the top: {}", classes.join(", "));
-            let name = format!("section-{}", index + 1);
+            let name = format!("{SECTION}-{}", index + 1);
             report = report.image(name, png(strip(&tiles))?, caption);
         }
         Ok(report)
+    }
+
+    /// The folder of a tile: the highest one beside the table.
+    fn folder_of(&self, tile: &Tile) -> PathBuf {
+        let mut steps = Path::new(&tile.tile).components();
+        match (steps.next(), steps.next()) {
+            (Some(folder), Some(_)) => self.images.with_file_name(folder),
+            _ => self.images.with_file_name(""),
+        }
     }
 
     fn explain(

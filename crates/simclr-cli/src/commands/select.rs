@@ -13,11 +13,14 @@ use simclr_report::{Cell, Report, Table};
 use simclr_selection::{Choice, Pool, SelectionConfig, Strategy};
 
 use crate::device::DeviceArgument;
-use crate::images::png;
+use crate::folders::check_outside;
+use crate::images::{self, png};
 use crate::terminal::{AnyResult, say};
 
 /// Side of the pictures on the page, in pixels.
 const THUMBNAIL: u32 = 160;
+/// How the names of the pictures' files begin.
+const PICTURE: &str = "image";
 
 /// Says which images to label next, and why.
 ///
@@ -31,9 +34,12 @@ pub(crate) struct Arguments {
     /// alike, its probabilities about which it is unsure.
     #[arg(long)]
     classifier: PathBuf,
-    /// The folder for table and page.
+    /// The folder for table and page, outside of the images'.
     #[arg(long)]
     out: PathBuf,
+    /// Leave out images that cannot be read, and list them.
+    #[arg(long)]
+    skip_unreadable: bool,
     /// How images are chosen: random, uncertainty, coreset, typicality or mixed.
     #[arg(long, default_value_t = Strategy::Mixed)]
     strategy: Strategy,
@@ -65,8 +71,9 @@ impl Arguments {
             .with_per_group(self.per_group)
             .with_seed(Seed(self.seed));
         config.validate()?;
+        check_outside(&self.out, [&self.images])?;
         let classifier = Classifier::load_on(&self.classifier, &self.device.open()?)?;
-        let images = ImageFolder::unlabelled(&self.images)?;
+        let images = images::of_folder(&self.images, self.skip_unreadable)?;
         let labelled = self.labelled(&images)?;
         let stage = Stage::new("select", Classifier::prediction_steps(images.len()) as u64);
         let mut progress = progress.start(stage);
@@ -95,7 +102,9 @@ impl Arguments {
             }
         };
         let rows: Vec<Row> = pool.select(&config)?.iter().map(row).collect();
-        let page = self.page(&rows, images.len())?.write(&self.out)?;
+        let page = self.page(&rows, images.len())?;
+        images::remove_pictures(&self.out, &[PICTURE])?;
+        let page = page.write(&self.out)?;
         self.table(&rows).save_csv(&self.out.join("next.csv"))?;
         say(format_args!(
             "select: {} of {} images by {} -> {}",
@@ -185,7 +194,7 @@ impl Arguments {
         let question = "Which images should be labelled next?";
         let mut report = Report::new("Images to label", question).finding(finding);
         for (rank, row) in (1..).zip(rows) {
-            let name = format!("image-{rank}");
+            let name = format!("{PICTURE}-{rank}");
             let caption = format!(
                 "{rank}. {}: {} or {}; {}.",
                 row.image, row.first, row.second, row.reason
