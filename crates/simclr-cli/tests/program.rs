@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use image::{DynamicImage, RgbImage};
 use simclr_data::{
@@ -138,6 +140,67 @@ fn photographs_become_a_log() {
     assert!(!dir.join("log2").exists() && !dir.join("q.csv").exists());
 }
 
+/// Images are chosen, labelled and learnt from, and then others.
+fn labels_are_given_in_rounds(dir: &Path) {
+    let mut labelled = String::new();
+    for (round, labels) in [(1, ""), (2, " --labels cut/labels.csv")] {
+        let count = 12 / round;
+        let select = "select cut/tiles --classifier c.safetensors --out rounds --quiet --count";
+        succeeds(dir, &format!("{select} {count}{labels}"));
+        // Of the first round's pictures nothing is left after the second.
+        let pictures = fs::read_dir(dir.join("rounds/figures")).unwrap().count();
+        assert_eq!(pictures, count);
+        give_labels(dir, count);
+        let table = fs::read_to_string(dir.join("cut/labels.csv")).unwrap();
+        assert!(table.starts_with(&labelled), "{table}");
+        assert_eq!(table.lines().count(), 1 + if round == 1 { 12 } else { 18 });
+        assert!(table.contains("\ntiles/"), "{table}");
+        labelled = table;
+        succeeds(
+            dir,
+            "probe --encoder run/model.safetensors --labels cut/labels.csv --image-size 32 --train-fraction 0.5 --validation-fraction 0.25 --out l.safetensors --quiet",
+        );
+    }
+}
+
+/// Gives the images of `rounds/next.csv` two classes in turn, as the browser's page does.
+fn give_labels(dir: &Path, count: usize) {
+    let label = "label --queue rounds/next.csv --images cut/tiles --classes none,other --out cut/labels.csv";
+    let mut program = Command::new(env!("CARGO_BIN_EXE_simclr"))
+        .current_dir(dir)
+        .args(label.split_whitespace())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    let mut output = BufReader::new(program.stdout.take().unwrap());
+    output.read_line(&mut said).unwrap();
+    let address = said.split("http://").nth(1).unwrap();
+    let address = address.split('/').next().unwrap();
+    let post = |path: &str, body: &str| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        let length = body.len();
+        write!(
+            stream,
+            "POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    };
+    for index in 0..count {
+        let class = index % 2;
+        post(
+            "/answer",
+            &format!("{{\"index\": {index}, \"class\": {class}}}"),
+        );
+    }
+    post("/finish", "null");
+    assert!(program.wait().unwrap().success());
+}
+
 /// What else is done with tiles and a classifier.
 fn works_with_the_classifier(dir: &Path) {
     // What a killed command has left does no harm, damaged or not.
@@ -219,6 +282,26 @@ fn works_with_the_classifier(dir: &Path) {
     );
     let more = fs::read_to_string(dir.join("more/next.csv")).unwrap();
     assert!(rows.iter().all(|row| !more.contains(&row[1])));
+    let said = fails(
+        dir,
+        "select cut/tiles --classifier c.safetensors --out cut/tiles/next",
+        1,
+    );
+    assert!(
+        said.contains("lies in cut/tiles, a folder of images"),
+        "{said}"
+    );
+    let said = fails(
+        dir,
+        "explain cut/tiles.csv --classifier c.safetensors --out cut/tiles/next",
+        1,
+    );
+    assert!(
+        said.contains("lies in cut/tiles, a folder of images"),
+        "{said}"
+    );
+    assert!(!dir.join("cut/tiles/next").exists());
+    labels_are_given_in_rounds(dir);
 
     let said = succeeds(
         dir,

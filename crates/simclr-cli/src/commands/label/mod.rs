@@ -2,6 +2,7 @@
 
 mod server;
 mod session;
+mod table;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -30,7 +31,8 @@ pub(crate) struct Arguments {
     /// The classes, separated by commas [default: those in the table].
     #[arg(long, value_delimiter = ',')]
     classes: Vec<String>,
-    /// The table (CSV) of labels.
+    /// The table (CSV) of labels, which names images relative to its own folder. One that is there
+    /// already keeps its rows, also those of other images, and its columns.
     #[arg(long)]
     out: PathBuf,
     /// The `tiles.csv` of `simclr tiles`, to show a tile in its section.

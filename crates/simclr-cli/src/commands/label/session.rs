@@ -1,14 +1,14 @@
 //! What has been labelled, and what is next.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use image::{DynamicImage, Rgb, RgbImage, imageops};
 use serde::Serialize;
-use simclr_data::{ImageFolder, decode_file};
+use simclr_data::{CsvTable, ImageFolder, decode_file};
 use simclr_drillcore::Tile;
-use simclr_labels::{Label, LabelFormat, read_labels};
 
+use super::table::{LabelTable, resolved};
 use crate::images::png;
 use crate::terminal::AnyResult;
 
@@ -20,11 +20,10 @@ const LARGEST: u32 = 900;
 pub(super) struct Session {
     images: Vec<Queued>,
     classes: Vec<String>,
-    labels: BTreeMap<usize, String>,
-    /// What was labelled or passed over, the last at the end.
-    history: Vec<usize>,
+    labels: LabelTable,
+    /// What was labelled or passed over, the last at the end, with the class that it had before.
+    history: Vec<(usize, String)>,
     passed_over: Vec<usize>,
-    out: PathBuf,
     pub(super) context: Option<Context>,
 }
 
@@ -32,6 +31,8 @@ pub(super) struct Session {
 struct Queued {
     name: String,
     path: PathBuf,
+    /// By which the image is found in the table of labels.
+    key: PathBuf,
     remark: String,
 }
 
@@ -56,68 +57,33 @@ impl Session {
         classes: &[String],
         out: &Path,
     ) -> AnyResult<Self> {
-        let wrong = |reason: String| format!("{}: {reason}", queue.display());
-        let mut reader = csv::Reader::from_path(queue).map_err(|error| wrong(error.to_string()))?;
-        let headers = reader.headers()?.clone();
-        let column = |names: &[&str]| headers.iter().position(|header| names.contains(&header));
-        let image = column(&["image", "tile"])
-            .ok_or_else(|| wrong("no column `image` or `tile`".into()))?;
-        let known = column(&["class", "label"]);
-        let reason = column(&["reason"]);
-        let folder = images.unwrap_or(queue.parent().unwrap_or(Path::new("")));
-        let (mut queued, mut found) = (Vec::new(), Vec::new());
-        for record in reader.records() {
-            let record = record.map_err(|error| wrong(error.to_string()))?;
-            let cell =
-                |column: Option<usize>| column.and_then(|c| record.get(c)).unwrap_or_default();
-            let name = cell(Some(image)).to_owned();
-            let path = folder.join(&name);
-            if !path.is_file() {
-                let reason = format!("there is no image {}; say --images DIR", path.display());
-                return Err(wrong(reason).into());
-            }
-            found.push(cell(known).to_owned());
-            queued.push(Queued {
-                name,
-                path,
-                remark: cell(reason).to_owned(),
-            });
-        }
-        if queued.is_empty() {
-            return Err(wrong("no image is listed".into()).into());
-        }
-        let mut all: Vec<String> = if classes.is_empty() {
-            found
-        } else {
-            classes.to_vec()
-        };
-        all.retain(|class| !class.is_empty());
-        if classes.is_empty() {
-            all.sort();
-        }
-        all.dedup();
-        if all.len() < 2 {
-            return Err("say which classes there are: --classes a,b".into());
-        }
-        let labels = labelled(&queued, out)?;
+        let table = CsvTable::read(queue)?;
+        let (queued, known) = queued(&table, queue, images)?;
+        let classes = classes_of(classes, known)?;
+        let names = queued
+            .iter()
+            .map(|image| (image.name.clone(), image.path.clone()));
+        let labels = LabelTable::open(out, &names.collect())?;
         Ok(Self {
             images: queued,
-            classes: all,
+            classes,
             labels,
             history: Vec::new(),
             passed_over: Vec::new(),
-            out: out.to_owned(),
             context: None,
         })
     }
 
     pub(super) fn labelled(&self) -> usize {
-        self.labels.len()
+        let is_labelled = |image: &&Queued| !self.labels.class(&image.key).is_empty();
+        self.images.iter().filter(is_labelled).count()
     }
 
     pub(super) fn state(&self) -> State {
-        let is_open =
-            |index: &usize| !self.labels.contains_key(index) && !self.passed_over.contains(index);
+        let is_open = |index: &usize| {
+            let class = self.labels.class(&self.images[*index].key);
+            class.is_empty() && !self.passed_over.contains(index)
+        };
         let index = (0..self.images.len()).find(is_open);
         let image = index.and_then(|index| self.images.get(index));
         let has_context = image.is_some_and(|image| {
@@ -129,7 +95,7 @@ impl Session {
             image: image.map_or_else(String::new, |image| image.name.clone()),
             remark: image.map_or_else(String::new, |image| image.remark.clone()),
             classes: self.classes.clone(),
-            labelled: self.labels.len(),
+            labelled: self.labelled(),
             total: self.images.len(),
             can_undo: !self.history.is_empty(),
             has_context,
@@ -138,38 +104,29 @@ impl Session {
 
     /// Gives an image a class, or none: then it is passed over.
     pub(super) fn answer(&mut self, index: usize, class: Option<usize>) -> AnyResult {
-        if index >= self.images.len() {
-            return Err(format!("there is no image {index}").into());
-        }
+        let image = self.images.get(index);
+        let image = image.ok_or_else(|| format!("there is no image {index}"))?;
+        let before = self.labels.class(&image.key).to_owned();
         match class {
             None => self.passed_over.push(index),
             Some(class) => {
                 let class = self.classes.get(class).ok_or("there is no such class")?;
-                self.labels.insert(index, class.clone());
+                self.labels.set_class(&image.key, &image.path, class);
             }
         }
-        self.history.push(index);
-        self.save()
+        self.history.push((index, before));
+        self.labels.save()
     }
 
     /// Takes the last answer back.
     pub(super) fn undo(&mut self) -> AnyResult {
-        let Some(last) = self.history.pop() else {
+        let Some((last, before)) = self.history.pop() else {
             return Ok(());
         };
-        self.labels.remove(&last);
+        let image = &self.images[last];
+        self.labels.set_class(&image.key, &image.path, &before);
         self.passed_over.retain(|index| *index != last);
-        self.save()
-    }
-
-    fn save(&self) -> AnyResult {
-        let mut writer = csv::Writer::from_writer(Vec::new());
-        writer.write_record(["image", "class"])?;
-        for (&index, class) in &self.labels {
-            writer.write_record([&self.images[index].name, class])?;
-        }
-        let bytes = writer.into_inner().map_err(|error| error.to_string())?;
-        Ok(simclr_files::write_bytes(&self.out, &bytes)?)
+        self.labels.save()
     }
 
     /// An image as PNG.
@@ -186,30 +143,60 @@ impl Session {
     }
 }
 
-/// The labels of an earlier session.
-fn labelled(images: &[Queued], out: &Path) -> AnyResult<BTreeMap<usize, String>> {
-    // A table without any label is as good as none.
-    if !out.exists() || std::fs::read_to_string(out)?.lines().count() < 2 {
-        return Ok(BTreeMap::new());
+/// The images of a table in their order, and the classes that it names.
+fn queued(
+    table: &CsvTable,
+    path: &Path,
+    folder: Option<&Path>,
+) -> AnyResult<(Vec<Queued>, Vec<String>)> {
+    let wrong = |reason: String| format!("{}: {reason}", path.display());
+    let folder = folder
+        .or(path.parent())
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    // Without links, so that the way from the table of labels to the images is the right one.
+    let place = folder.canonicalize();
+    let place = place.map_err(|error| format!("{}: {error}", folder.display()))?;
+    let reason = table.column(&["reason"]);
+    let (mut queued, mut known) = (Vec::new(), Vec::new());
+    for row in table.images()? {
+        let path = place.join(&row.image);
+        if !path.is_file() {
+            let path = folder.join(&row.image);
+            let reason = format!("there is no image {}; say --images DIR", path.display());
+            return Err(wrong(reason).into());
+        }
+        known.extend(row.class.map(str::to_owned));
+        let remark = reason.map_or("", |column| row.row.cell(column)).to_owned();
+        queued.push(Queued {
+            name: row.image,
+            key: resolved(&path),
+            path,
+            remark,
+        });
     }
-    let labels: Vec<Label> = read_labels(out, LabelFormat::Csv)?;
-    let index: HashMap<&str, usize> = (0..)
-        .zip(images)
-        .map(|(i, image)| (image.name.as_str(), i))
-        .collect();
-    let mut found = BTreeMap::new();
-    for label in labels {
-        let Some(&index) = index.get(label.image.as_str()) else {
-            return Err(format!(
-                "{}: {} is not in the queue; take another file for these labels",
-                out.display(),
-                label.image
-            )
-            .into());
-        };
-        found.insert(index, label.class);
+    if queued.is_empty() {
+        return Err(wrong("no image is listed".into()).into());
     }
-    Ok(found)
+    Ok((queued, known))
+}
+
+/// The classes to choose from: those that were given, or else those that are known.
+fn classes_of(given: &[String], known: Vec<String>) -> AnyResult<Vec<String>> {
+    let mut classes = if given.is_empty() {
+        known
+    } else {
+        given.to_vec()
+    };
+    classes.retain(|class| !class.is_empty());
+    if given.is_empty() {
+        classes.sort();
+    }
+    classes.dedup();
+    if classes.len() < 2 {
+        return Err("say which classes there are: --classes a,b".into());
+    }
+    Ok(classes)
 }
 
 fn small_png(picture: RgbImage) -> AnyResult<Vec<u8>> {
@@ -339,16 +326,62 @@ mod tests {
         assert_eq!(session.state().index, None);
         assert_eq!(session.picture(0).unwrap()[1..4], *b"PNG");
 
-        std::fs::write(&out, "image,class\nd.png,x\n").unwrap();
-        assert!(
-            open()
-                .unwrap_err()
-                .to_string()
-                .contains("d.png is not in the queue")
-        );
         let error = Session::open(&queue, None, &[], &out)
             .unwrap_err()
             .to_string();
         assert!(error.contains("--classes"), "{error}");
+    }
+
+    #[test]
+    fn what_else_the_table_says_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let tiles = dir.path().join("tiles");
+        std::fs::create_dir(&tiles).unwrap();
+        let image = simclr_data::DecodedImage::new(2, 2, vec![7; 12]).unwrap();
+        for name in ["a.png", "b.png", "c.png"] {
+            simclr_data::save_png(&image, tiles.join(name)).unwrap();
+        }
+        let (queue, out) = (dir.path().join("next.csv"), dir.path().join("labels.csv"));
+        std::fs::write(&queue, "image\nb.png\nc.png\na.png\n").unwrap();
+        // An image that is not in the queue, one that has no class yet, and one by its name below
+        // the images' folder.
+        let table =
+            "comment;Class;image;by\n\"far; up\";x;other/d.png;me\n?;;tiles/b.png;\n;x;a.png;\n";
+        std::fs::write(&out, table).unwrap();
+        let classes = ["x", "y"].map(str::to_owned);
+        let open = || Session::open(&queue, Some(&tiles), &classes, &out);
+        let written = || std::fs::read_to_string(&out).unwrap();
+        let mut session = open().unwrap();
+        assert_eq!((session.labelled(), session.state().index), (1, Some(0)));
+        session.answer(0, Some(1)).unwrap();
+        session.answer(1, Some(0)).unwrap();
+        let begin = "comment;Class;image;by\n\"far; up\";x;other/d.png;me\n";
+        let after = "?;y;tiles/b.png;\n;x;tiles/a.png;\n;x;tiles/c.png;\n";
+        assert_eq!(written(), format!("{begin}{after}"));
+        assert_eq!(open().unwrap().labelled(), 3);
+        session.undo().unwrap();
+        session.undo().unwrap();
+        let after = "?;;tiles/b.png;\n;x;tiles/a.png;\n";
+        assert_eq!(written(), format!("{begin}{after}"));
+
+        // A table elsewhere names the same files.
+        std::fs::create_dir(dir.path().join("labels")).unwrap();
+        let other = dir.path().join("labels/of-me.csv");
+        let mut session = Session::open(&queue, Some(&tiles), &classes, &other).unwrap();
+        session.answer(2, Some(1)).unwrap();
+        let written = std::fs::read_to_string(&other).unwrap();
+        assert_eq!(written, "image,class\n../tiles/a.png,y\n");
+        let images = simclr_data::ImageTable::read(&other).unwrap();
+        assert_eq!(simclr_data::Dataset::decode(&images, 0).unwrap(), image);
+
+        std::fs::write(&out, "image,class\ntiles/d.png,x\ntiles/d.png,y\n").unwrap();
+        let error = open().unwrap_err().to_string();
+        assert!(
+            error.contains("the class x in line 2 and the class y in line 3"),
+            "{error}"
+        );
+        let error = Session::open(&queue, Some(&tiles), &classes, &dir.path().join("no/l.csv"));
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("l.csv: its folder"), "{error}");
     }
 }

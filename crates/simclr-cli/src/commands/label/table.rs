@@ -1,0 +1,144 @@
+//! The table of labels, with whatever else stands in it.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use simclr_data::{CsvTable, image_path};
+
+use crate::terminal::AnyResult;
+
+/// A table of images and classes. Its rows and columns stay as they are, but for the classes that
+/// are given to images; images are named relative to the table's folder, as everything that reads
+/// such a table expects.
+#[derive(Debug)]
+pub(super) struct LabelTable {
+    path: PathBuf,
+    /// The table's folder, absolute and without links.
+    folder: PathBuf,
+    separator: u8,
+    headers: Vec<String>,
+    image: usize,
+    class: usize,
+    rows: Vec<Row>,
+    /// The rows of each image, by its [`resolved`] path.
+    places: HashMap<PathBuf, Vec<usize>>,
+}
+
+#[derive(Debug)]
+struct Row {
+    cells: Vec<String>,
+    /// Whether the row stays though its image has no class.
+    stays: bool,
+}
+
+impl LabelTable {
+    /// Reads the table if there is one. `names` are the files of images as others call them, for
+    /// rows whose paths are relative to another folder than the table's.
+    pub(super) fn open(path: &Path, names: &HashMap<String, PathBuf>) -> AnyResult<Self> {
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let folder = folder.canonicalize().map_err(|error| {
+            let (path, folder) = (path.display(), folder.display());
+            format!("{path}: its folder {folder}: {error}")
+        })?;
+        let mut table = Self {
+            path: path.to_owned(),
+            folder,
+            separator: b',',
+            headers: ["image", "class"].map(str::to_owned).to_vec(),
+            image: 0,
+            class: 1,
+            rows: Vec::new(),
+            places: HashMap::new(),
+        };
+        // An empty file is as good as none.
+        if path.exists() && path.metadata()?.len() > 0 {
+            table.take_over(&CsvTable::read(path)?, names)?;
+        }
+        Ok(table)
+    }
+
+    fn take_over(&mut self, table: &CsvTable, names: &HashMap<String, PathBuf>) -> AnyResult {
+        // That no image has two classes.
+        table.images()?;
+        self.separator = table.separator();
+        self.headers = table.headers().to_vec();
+        self.image = table.required(&CsvTable::IMAGE)?;
+        self.class = table.required(&CsvTable::CLASS)?;
+        for row in table.rows() {
+            let mut cells = row.cells().to_vec();
+            let name = image_path(row.cell(self.image));
+            let mut file = self.folder.join(&name);
+            if let Some(named) = names.get(&name).filter(|_| !file.is_file()) {
+                file.clone_from(named);
+                cells[self.image] = self.name_of(named);
+            }
+            self.add(resolved(&file), Row { cells, stays: true });
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, key: PathBuf, row: Row) {
+        self.places.entry(key).or_default().push(self.rows.len());
+        self.rows.push(row);
+    }
+
+    /// The class of an image; empty if it has none. `key` is its [`resolved`] path.
+    pub(super) fn class(&self, key: &Path) -> &str {
+        let places = self.places.get(key);
+        let row = places.and_then(|places| self.rows.get(*places.first()?));
+        row.map_or("", |row| row.cells[self.class].trim())
+    }
+
+    /// Gives an image a class, or none if it is empty.
+    pub(super) fn set_class(&mut self, key: &Path, file: &Path, class: &str) {
+        if let Some(places) = self.places.get(key) {
+            for &place in places {
+                self.rows[place].cells[self.class] = class.to_owned();
+            }
+            return;
+        }
+        let mut cells = vec![String::new(); self.headers.len()];
+        cells[self.image] = self.name_of(file);
+        cells[self.class] = class.to_owned();
+        let stays = false;
+        self.add(key.to_owned(), Row { cells, stays });
+    }
+
+    /// The path of a file from the table's folder, with `/`.
+    fn name_of(&self, file: &Path) -> String {
+        let (from, to) = (self.folder.components(), file.components());
+        let common = from.clone().zip(to.clone()).take_while(|(a, b)| a == b);
+        let common = common.count();
+        // On another drive there is no way to it.
+        if common == 0 {
+            return file.to_string_lossy().into_owned();
+        }
+        let up = from.skip(common).map(|_| "..".into());
+        let down = to
+            .skip(common)
+            .map(|step| step.as_os_str().to_string_lossy());
+        up.chain(down).collect::<Vec<_>>().join("/")
+    }
+
+    pub(super) fn save(&self) -> AnyResult {
+        let mut writer = csv::WriterBuilder::new()
+            .delimiter(self.separator)
+            .from_writer(Vec::new());
+        writer.write_record(&self.headers)?;
+        for row in &self.rows {
+            if row.stays || !row.cells[self.class].is_empty() {
+                writer.write_record(&row.cells)?;
+            }
+        }
+        let bytes = writer.into_inner().map_err(|error| error.to_string())?;
+        Ok(simclr_files::write_bytes(&self.path, &bytes)?)
+    }
+}
+
+/// A file's path without links, by which it is told from others; as it is if it is not there.
+pub(super) fn resolved(file: &Path) -> PathBuf {
+    file.canonicalize().unwrap_or_else(|_| file.to_owned())
+}
