@@ -32,26 +32,19 @@ pub(super) fn las(log: &DepthLog, well: &str, step: f64) -> String {
     line(format_args!(" CLASS. : CLASS, A NUMBER OF THE PARAMETERS"));
     line(format_args!(" CONF.  : PROBABILITY OF THE CLASS"));
     let names = mnemonics(log.classes());
-    for (mnemonic, class) in names.iter().zip(log.classes()) {
-        line(format_args!(
-            " {mnemonic}. : PROBABILITY OF {}",
-            ascii(class)
-        ));
+    let classes = class_names(log);
+    for (mnemonic, class) in names.iter().zip(&classes) {
+        line(format_args!(" {mnemonic}. : PROBABILITY OF {class}"));
     }
     line(format_args!("~Parameter information"));
-    for (index, class) in log.classes().iter().enumerate() {
-        line(format_args!(
-            " C{}. {} : CLASS {}",
-            index + 1,
-            ascii(class),
-            index + 1
-        ));
+    for (number, class) in (1..).zip(&classes) {
+        line(format_args!(" C{number}. {class} : CLASS {number}"));
     }
     line(format_args!("~Other"));
     line(format_args!(
         "Intervals: top (m), bottom (m), class, confidence"
     ));
-    for (bed, name) in named_beds(log) {
+    for (bed, name) in named_beds(log, &classes) {
         line(format_args!(
             "{:.4} {:.4} {name} {:.3}",
             bed.top, bed.bottom, bed.confidence
@@ -93,18 +86,20 @@ pub(super) fn las_intervals(log: &DepthLog, well: &str) -> String {
  CONF.  : PROBABILITY OF THE CLASS {F}
 ~Tops_Data | Tops_Definition";
     let mut text = format!("{head}\n{well}\n{definition}\n");
-    for (bed, name) in named_beds(log) {
-        let name = name.replace([',', '"'], "_");
+    for (bed, name) in named_beds(log, &class_names(log)) {
         let (top, bottom, confidence) = (bed.top, bed.bottom, bed.confidence);
         text += &format!("{name},{top:.4},{bottom:.4},{confidence:.3}\n");
     }
     text
 }
 
-/// The intervals that have a class, and its name as [`ascii`].
-fn named_beds(log: &DepthLog) -> impl Iterator<Item = (&Bed, String)> {
+/// The intervals that have a class, and its name of these.
+fn named_beds<'l>(
+    log: &'l DepthLog,
+    classes: &'l [String],
+) -> impl Iterator<Item = (&'l Bed, &'l String)> {
     let beds = log.beds().iter();
-    beds.filter_map(|bed| Some((bed, ascii(log.classes().get(bed.class?)?))))
+    beds.filter_map(|bed| Some((bed, classes.get(bed.class?)?)))
 }
 
 /// The section of the well, whose first depth, last depth and step these are.
@@ -142,25 +137,36 @@ fn ascii(text: &str) -> String {
 
 /// Distinct names of curves: capital letters, digits and `_`.
 fn mnemonics(classes: &[String]) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
-    for class in classes {
-        let plain = |c: char| {
-            if c.is_ascii_alphanumeric() {
-                c.to_ascii_uppercase()
-            } else {
-                '_'
-            }
-        };
-        let name = format!("P_{}", class.chars().map(plain).collect::<String>());
-        let mut distinct = name.clone();
-        let mut count = 1;
-        while names.contains(&distinct) {
-            count += 1;
-            distinct = format!("{name}_{count}");
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() {
+            c.to_ascii_uppercase()
+        } else {
+            '_'
         }
-        names.push(distinct);
+    };
+    let name = |class: &String| format!("P_{}", class.chars().map(plain).collect::<String>());
+    distinct(classes.iter().map(name))
+}
+
+/// The names of classes as [`ascii`], without what lines of intervals are parted and quoted by.
+fn class_names(log: &DepthLog) -> Vec<String> {
+    let classes = log.classes().iter();
+    distinct(classes.map(|class| ascii(class).replace([',', '"'], "_")))
+}
+
+/// Names of which none is there twice: the second of a kind has `_2` at its end.
+fn distinct(names: impl Iterator<Item = String>) -> Vec<String> {
+    let mut result: Vec<String> = Vec::new();
+    for name in names {
+        let mut other = name.clone();
+        let mut count = 1;
+        while result.contains(&other) {
+            count += 1;
+            other = format!("{name}_{count}");
+        }
+        result.push(other);
     }
-    names
+    result
 }
 
 #[cfg(test)]
@@ -210,5 +216,33 @@ mod tests {
         assert_eq!(rows.len(), 6);
         assert_eq!(rows[0], "10.0500 2 0.7000 0.2500 0.7000 0.0500");
         assert_eq!(rows[2], "10.1500 -999.25 -999.25 -999.25 -999.25 -999.25");
+    }
+
+    #[test]
+    fn classes_that_differ_outside_of_ascii_stay_distinct() {
+        let classes = ["gré", "grè", "grè, fin", "grè: fin"].map(str::to_owned);
+        let tile = |top: f64, class: usize| {
+            let mut shares = vec![0.0; 4];
+            shares[class] = 1.0;
+            TilePrediction::new(top, top + 0.1, shares)
+        };
+        let tiles = [0, 1, 2, 3].map(|class| tile(0.1 * class as f64, class));
+        let log = DepthLog::new(&tiles, &classes, &LogSettings::default()).unwrap();
+        let text = las(&log, "U1618A", 0.05);
+        for expected in [
+            " C1. gr_ : CLASS 1",
+            " C2. gr__2 : CLASS 2",
+            " C3. gr__ fin : CLASS 3",
+            " C4. gr__ fin_2 : CLASS 4",
+            "0.1000 0.2000 gr__2 1.000",
+            " P_GR__2. : PROBABILITY OF gr__2",
+        ] {
+            assert!(text.contains(expected), "{expected} in {text}");
+        }
+        let intervals = las_intervals(&log, "U1618A");
+        assert!(intervals.ends_with(
+            "gr_,0.0000,0.1000,1.000\ngr__2,0.1000,0.2000,1.000\ngr__ fin,0.2000,0.3000,1.000\n\
+             gr__ fin_2,0.3000,0.4000,1.000\n"
+        ));
     }
 }
