@@ -461,6 +461,9 @@ fn wrong_tables_and_options_are_refused_before_anything_is_written() {
         assert!(said.contains(expected), "{said}");
         assert!(!dir.join("cut").exists(), "{expected}");
     }
+    let said = fails(dir, "tiles sections --out sections/cut --quiet", 1);
+    assert!(said.contains("--out sections/cut lies in"), "{said}");
+    assert!(!dir.join("sections/cut").exists());
     fails(dir, "tiles sections", 2);
     fails(dir, "tiles sections --out cut --crop 1,2,3", 2);
     fails(dir, "cut sections", 2);

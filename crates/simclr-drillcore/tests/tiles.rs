@@ -249,6 +249,43 @@ fn a_folder_gets_tables_previews_and_no_halves() {
     assert!(!other.exists());
 }
 
+#[test]
+fn tiles_of_an_interrupted_run_are_in_no_later_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let photographs = ["a.png", "b.png"].map(PathBuf::from);
+    let run = |overlap: f64| {
+        let settings = TileSettings::default().with_side(32);
+        TileRun::default().with_settings(settings.with_overlap(overlap))
+    };
+    let damaged = |path: &Path| match path.ends_with("b.png") {
+        true => Err(std::io::Error::other("the disk is gone")),
+        false => Ok(Scene::default().picture()),
+    };
+    run(0.5)
+        .cut(&photographs, &out, damaged, |_| ())
+        .unwrap_err();
+    let left = contents(&out);
+    assert!(left.len() > 12 && left.keys().all(|path| path.starts_with(".unfinished")));
+
+    let whole = |_: &Path| Ok::<_, std::io::Error>(Scene::default().picture());
+    let report = run(0.0).cut(&photographs, &out, whole, |_| ()).unwrap();
+    let is_tile = |path: &&PathBuf| path.extension().is_some_and(|end| end == "png");
+    assert_eq!(
+        contents(&out).keys().filter(is_tile).count(),
+        report.tiles.len()
+    );
+    assert!(!out.join(".unfinished").exists());
+
+    // Tiles that no table lists are somebody's.
+    std::fs::remove_file(out.join("tiles.csv")).unwrap();
+    let error = run(0.0).cut(&photographs, &out, whole, |_| ()).unwrap_err();
+    assert!(
+        error.to_string().contains("no tiles.csv that lists"),
+        "{error}"
+    );
+}
+
 /// A picture that is read by so many rows at a time, up to a row that is damaged.
 struct Banded {
     picture: DecodedImage,

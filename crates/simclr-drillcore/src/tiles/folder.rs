@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use simclr_augment::{RowSink, RowSource};
-use simclr_files::write_bytes;
 
 use super::output::{Section, write_preview, write_section};
 use super::overview::Overview;
 use super::plan::plan_tiles;
 use super::settings::{Scale, TileSettings};
-use super::tile::{Tile, to_csv};
+use super::tile::Tile;
+use super::work_folder::WorkFolder;
 use crate::error::{Error, Result};
 use crate::setters::setters;
 use crate::table::{DepthTable, IntervalTable, SectionDepth};
@@ -93,7 +93,9 @@ impl TileRun {
     /// are held that the next tiles need, so one that need not be in memory to be read (a
     /// [`RowSource`] other than a decoded image) is never there as a whole.
     ///
-    /// A section in which no core is found has a note in `sections.csv` and no tiles.
+    /// A section in which no core is found has a note in `sections.csv` and no tiles. Tiles and
+    /// previews are in the hidden folder `.unfinished` of `out` until all are there, so that those
+    /// of an interrupted run are in no later one.
     ///
     /// # Errors
     /// Before anything is written: two photographs of one name, a section that the table of depths
@@ -114,11 +116,7 @@ impl TileRun {
         self.settings.validate()?;
         let sections = names(photographs)?;
         let depths = self.depths_of(sections.keys())?;
-        let table = out.join("tiles.csv");
-        if table.exists() {
-            let reason = "there are tiles in this folder already; choose another or remove it";
-            return Err(Error::table(&table, None, reason));
-        }
+        let work = WorkFolder::new(out)?;
         let mut report = TilesReport {
             tiles: Vec::new(),
             sections: Vec::new(),
@@ -129,29 +127,10 @@ impl TileRun {
                 let read = photograph.read_rows(sink);
                 read.map_err(unreadable(path))
             };
-            let mut overview = Overview::new(self.settings.crop);
-            // To the end: nothing is written of a file that is damaged anywhere.
-            read(&mut overview)?;
-            let outcome = match overview.outline(name, self.settings.crop) {
-                Ok(outline) => {
-                    let section = Section {
-                        planned: plan_tiles(&outline, &self.settings),
-                        outline,
-                        size: overview.size,
-                    };
-                    let (outcome, tiles) = self.describe(name, &section, depth.as_ref());
-                    write_section(out, name, &section, &tiles, self.settings.side, read)?;
-                    write_preview(out, name, overview, &section)?;
-                    report.tiles.extend(tiles);
-                    outcome
-                }
-                Err(error @ (Error::NoCore { .. } | Error::Setting { .. })) => {
-                    SectionOutcome::without_tiles(name, &error)
-                }
-                Err(error) => return Err(error),
-            };
+            let (outcome, tiles) = self.cut_one(name, depth.as_ref(), work.path(), read)?;
             done(&outcome);
             report.sections.push(outcome);
+            report.tiles.extend(tiles);
         }
         if report.tiles.is_empty() {
             let notes = report.sections.iter().map(|section| section.note.as_str());
@@ -164,10 +143,37 @@ impl TileRun {
                 format!("not one in {} photographs: {first}", sections.len()),
             ));
         }
-        let listing = out.join("sections.csv");
-        write_bytes(&listing, &to_csv(&listing, &report.sections)?)?;
-        write_bytes(&table, &to_csv(&table, &report.tiles)?)?;
+        work.finish(&report)?;
         Ok(report)
+    }
+
+    /// Writes the tiles and the preview of a section, whose rows `read` gives.
+    fn cut_one(
+        &self,
+        name: &str,
+        depth: Option<&SectionDepth>,
+        work: &Path,
+        read: impl Fn(&mut dyn RowSink) -> Result<()>,
+    ) -> Result<(SectionOutcome, Vec<Tile>)> {
+        let mut overview = Overview::new(self.settings.crop);
+        // To the end: nothing is written of a file that is damaged anywhere.
+        read(&mut overview)?;
+        let outline = match overview.outline(name, self.settings.crop) {
+            Ok(outline) => outline,
+            Err(error @ (Error::NoCore { .. } | Error::Setting { .. })) => {
+                return Ok((SectionOutcome::without_tiles(name, &error), Vec::new()));
+            }
+            Err(error) => return Err(error),
+        };
+        let section = Section {
+            planned: plan_tiles(&outline, &self.settings),
+            outline,
+            size: overview.size,
+        };
+        let (outcome, tiles) = self.describe(name, &section, depth);
+        write_section(work, name, &section, &tiles, self.settings.side, read)?;
+        write_preview(work, name, overview, &section)?;
+        Ok((outcome, tiles))
     }
 
     /// The depth of each section, if there is a table of them.

@@ -10,6 +10,7 @@ mod preview;
 mod settings;
 mod thumbnail;
 mod tile;
+mod work_folder;
 
 pub use cut::{CutSection, cut_section};
 pub use folder::{SectionOutcome, TileRun, TilesReport};
