@@ -461,6 +461,21 @@ fn wrong_tables_and_options_are_refused_before_anything_is_written() {
         assert!(said.contains(expected), "{said}");
         assert!(!dir.join("cut").exists(), "{expected}");
     }
+    // The labels of other sections.
+    let others = hole.interval_table().replace("U9999", "U9998");
+    fs::write(dir.join("others.csv"), others).unwrap();
+    let said = fails(
+        dir,
+        "tiles sections --intervals others.csv --out cut --quiet",
+        1,
+    );
+    for expected in [
+        "others.csv: none of the intervals belongs to a photograph: 999-U9998A-1H-1",
+        "there are 999-U9999A-1H-1-A (depth unknown)",
+    ] {
+        assert!(said.contains(expected), "{said}");
+    }
+    assert!(!dir.join("cut").exists());
     let said = fails(dir, "tiles sections --out sections/cut --quiet", 1);
     assert!(said.contains("--out sections/cut lies in"), "{said}");
     assert!(!dir.join("sections/cut").exists());

@@ -82,14 +82,6 @@ impl Error {
         }
     }
 
-    /// What the reader of a CSV file says of it.
-    pub(crate) fn csv(path: &Path) -> impl Fn(csv::Error) -> Self {
-        move |error| {
-            let line = error.position().map(csv::Position::line);
-            Self::table(path, line, error.to_string())
-        }
-    }
-
     pub(crate) fn mismatch(subject: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Mismatch {
             subject: subject.into(),

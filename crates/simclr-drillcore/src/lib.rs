@@ -14,7 +14,9 @@ pub use log::{
     TilePrediction, intervals_by_depth, stay_from_intervals,
 };
 pub use outline::{CoreOutline, Crop};
-pub use table::{ColumnMap, DepthTable, IntervalTable, LabelledInterval, SectionDepth};
+pub use table::{
+    ColumnMap, DepthTable, IntervalTable, LabelledInterval, SectionDepth, read_tables,
+};
 pub use tiles::{
     CutSection, PlannedTile, Scale, SectionOutcome, Tile, TileRun, TileSettings, TilesReport,
     cut_section, plan_tiles, preview, read_tiles,

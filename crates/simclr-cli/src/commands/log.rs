@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use simclr_drillcore::{
-    ColumnMap, DepthLog, IntervalTable, LogOutput, LogSettings, Predictions, Smoothing,
-    intervals_by_depth, read_tiles, stay_from_intervals,
+    ColumnMap, DepthLog, LogOutput, LogSettings, Predictions, Smoothing, intervals_by_depth,
+    read_tables, read_tiles, stay_from_intervals,
 };
 
 use crate::options::metres;
@@ -84,11 +84,13 @@ impl Arguments {
             .iter()
             .cloned()
             .fold(ColumnMap::default(), ColumnMap::and);
-        let read = |path: &PathBuf| IntervalTable::read(path, &columns);
-        let stay = match (&self.intervals, self.stay) {
-            (Some(path), _) => Some(stay_from_intervals(&read(path)?)),
-            (None, stay) => stay,
-        };
+        let paths = [&self.intervals, &self.truth].into_iter().flatten();
+        let paths: Vec<&Path> = paths.map(PathBuf::as_path).collect();
+        let (_, tables) = read_tables(None, &paths, &columns)?;
+        let mut tables = tables.into_iter();
+        let intervals = self.intervals.as_ref().and_then(|_| tables.next());
+        let truth = tables.next();
+        let stay = intervals.as_ref().map(stay_from_intervals).or(self.stay);
         let smoothing = match (self.smoothing, stay) {
             (Some(SmoothingName::None), Some(_)) => {
                 return Err("--stay and --intervals are for --smoothing hmm".into());
@@ -101,7 +103,9 @@ impl Arguments {
             .with_smoothing(smoothing)
             .with_min_length(self.min_length);
         let log = DepthLog::new(&predicted, &predictions.classes, &settings)?;
-        let truth = self.truth.as_ref().map(read).transpose()?;
+        if let Some(table) = &truth {
+            table.check_tiles(&tiles)?;
+        }
         let truth = truth.map(|table| intervals_by_depth(&table, &tiles));
         let folder = self.tiles.parent().unwrap_or(Path::new(""));
         let output = LogOutput::default()

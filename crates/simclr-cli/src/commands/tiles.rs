@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use simclr_data::{ImageFolder, RowReader};
 use simclr_drillcore::{
-    ColumnMap, Crop, DepthTable, IntervalTable, Scale, SectionOutcome, TileRun, TileSettings,
+    ColumnMap, Crop, DepthTable, Scale, SectionOutcome, TileRun, TileSettings, read_tables,
 };
 use simclr_progress::{ProgressMode, Stage, StepUpdate};
 
@@ -52,7 +52,8 @@ pub(crate) struct Arguments {
     /// The share of a tile that its class has to cover.
     #[arg(long, default_value_t = 0.75)]
     min_class_share: f64,
-    /// What a column of the tables is called: COLUMN=HEADER, as in `top=Depth from (m)` (repeatable).
+    /// What a column of the tables is called: COLUMN=HEADER, as in `top=Depth from (m)` (repeatable). A
+    /// table without this header needs one of the usual ones.
     #[arg(long)]
     column: Vec<ColumnMap>,
     #[command(flatten)]
@@ -78,23 +79,18 @@ impl Arguments {
             .with_crop(self.crop)
             .with_scale(scale)
             .with_min_class_share(self.min_class_share);
-        let depths = self
-            .depths
-            .as_ref()
-            .map(|path| DepthTable::read(path, &columns))
-            .transpose()?;
-        let intervals = self
-            .intervals
-            .as_ref()
-            .map(|path| IntervalTable::read(path, &columns))
-            .transpose()?;
+        let (depths, intervals) = read_tables(
+            self.depths.as_deref(),
+            self.intervals.as_deref().as_slice(),
+            &columns,
+        )?;
         for warning in depths.iter().flat_map(DepthTable::warnings) {
             complain(format_args!("warning: {warning}"));
         }
         let run = TileRun::default()
             .with_settings(settings)
             .with_depths(depths)
-            .with_intervals(intervals);
+            .with_intervals(intervals.into_iter().next());
         let mut photographs = Vec::new();
         for path in &self.sections {
             if path.is_dir() {
@@ -114,6 +110,9 @@ impl Arguments {
         let options = self.decode.options();
         let open = |path: &Path| RowReader::open(path, &options);
         let report = run.cut(&photographs, &self.out, open, done)?;
+        for warning in &report.warnings {
+            complain(format_args!("warning: {warning}"));
+        }
         let left_out: usize = report.sections.iter().map(|section| section.left_out).sum();
         let without = report
             .sections

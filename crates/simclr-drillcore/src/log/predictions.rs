@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::table::{CsvText, file_name};
 use crate::tiles::Tile;
 
 /// Columns of probabilities begin with this, and the class's name follows.
@@ -50,10 +51,10 @@ impl Predictions {
     /// # Errors
     /// [`Error::Table`] if it is empty, lacks columns, or a row has no probabilities.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read(path).map_err(simclr_files::Error::io(path))?;
-        let mut reader = csv::Reader::from_reader(text.as_slice());
-        let failed = Error::csv(path);
-        let headers = reader.headers().map_err(&failed)?.clone();
+        let text = CsvText::read(path)?;
+        let mut reader = csv::Reader::from_reader(text.body());
+        let failed = |error| text.failed(error);
+        let headers = reader.headers().map_err(failed)?.clone();
         let image = headers.iter().position(|header| header == "image");
         let of_class = |header: &'_ str| header.strip_prefix(PROBABILITY).map(str::to_owned);
         let columns = headers.iter().enumerate();
@@ -66,8 +67,8 @@ impl Predictions {
         };
         let mut probabilities = BTreeMap::new();
         for record in reader.records() {
-            let record = record.map_err(&failed)?;
-            let line = record.position().map_or(0, csv::Position::line);
+            let record = record.map_err(failed)?;
+            let line = text.line(record.position());
             let cell = |place: usize| record.get(place).unwrap_or_default();
             let row: Option<Vec<f64>> = places
                 .iter()
@@ -132,8 +133,4 @@ impl Predictions {
         let without = tiles.len() - predicted.len();
         Ok((predicted, without))
     }
-}
-
-pub(super) fn file_name(path: &str) -> &str {
-    path.rsplit(['/', '\\']).next().unwrap_or(path)
 }

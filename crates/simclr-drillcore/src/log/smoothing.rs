@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cells::Cell;
 use crate::error::{Result, check};
-use crate::table::IntervalTable;
+use crate::table::{IntervalTable, LabelledInterval};
 
 /// No class is less probable: one tile alone rules nothing out.
 const LEAST: f64 = 1e-4;
@@ -115,17 +115,19 @@ fn viterbi(cells: &[Cell], stay: f64) -> Vec<usize> {
 /// `exp(-1 / mean thickness)`. Intervals that touch and have the same class are one.
 pub fn stay_from_intervals(intervals: &IntervalTable) -> f64 {
     let mut thicknesses: Vec<f64> = Vec::new();
-    let mut before: Option<(&Option<String>, &str, f64)> = None;
+    let mut before: Option<&LabelledInterval> = None;
     for interval in intervals.intervals() {
         let thickness = 100.0 * (interval.bottom - interval.top);
-        let goes_on = before.is_some_and(|(section, class, bottom)| {
-            *section == interval.section && class == interval.class && interval.top - bottom < 0.002
+        let goes_on = before.is_some_and(|above| {
+            above.place() == interval.place()
+                && above.class == interval.class
+                && interval.top - above.bottom < 0.002
         });
         match thicknesses.last_mut().filter(|_| goes_on) {
             Some(last) => *last += thickness,
             None => thicknesses.push(thickness),
         }
-        before = Some((&interval.section, &interval.class, interval.bottom));
+        before = Some(interval);
     }
     let mean = thicknesses.iter().sum::<f64>() / thicknesses.len().max(1) as f64;
     (-1.0 / mean.max(0.1)).exp()

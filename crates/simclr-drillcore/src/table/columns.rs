@@ -17,8 +17,12 @@ const KNOWN: [(&str, &[&str]); 14] = [
         "name",
         &[
             "name",
+            "photograph",
+            "photo",
             "picture",
             "image",
+            "imagename",
+            "imagefile",
             "imagefilename",
             "file",
             "filename",
@@ -75,6 +79,46 @@ const KNOWN: [(&str, &[&str]); 14] = [
     ),
 ];
 
+/// What units are called, and metres per unit. `in` is none of them, for it is a word as well.
+const UNITS: [(&[&str], f64); 7] = [
+    (
+        &[
+            "m", "meter", "meters", "metre", "metres", "mbsf", "mbrf", "mbgl", "mcd", "rmcd",
+        ],
+        1.0,
+    ),
+    (&["km"], 1000.0),
+    (&["dm"], 0.1),
+    (
+        &[
+            "cm",
+            "centimeter",
+            "centimeters",
+            "centimetre",
+            "centimetres",
+        ],
+        0.01,
+    ),
+    (
+        &[
+            "mm",
+            "millimeter",
+            "millimeters",
+            "millimetre",
+            "millimetres",
+        ],
+        0.001,
+    ),
+    (&["ft", "feet", "foot", "'", "\u{2019}", "\u{2032}"], 0.3048),
+    (&["inch", "inches", "\"", "''", "\u{2033}"], 0.0254),
+];
+
+/// Words in brackets that say what depths are counted from, and no unit.
+const REFERENCES: [&str; 16] = [
+    "csf", "ccsf", "dsf", "drf", "wsf", "wmsf", "md", "tvd", "tvdss", "bsf", "bgl", "kb", "rkb",
+    "curated", "driller", "logger",
+];
+
 /// What the columns of a table are called, where the known words do not fit:
 /// `top=Depth from (m)` for the column of top depths.
 ///
@@ -98,26 +142,22 @@ impl ColumnMap {
         self
     }
 
-    /// The place and the header of a column.
+    /// The place and the header of a column. Where the table lacks the header that the map names, the
+    /// known words count: the map is for another table, then.
     pub(super) fn find<'h>(&self, column: &str, headers: &'h [String]) -> Option<(usize, &'h str)> {
-        let place = match self.headers.get(column) {
-            Some(header) => headers.iter().position(|other| other == header),
-            None => {
-                let (_, words) = KNOWN.iter().find(|(name, _)| *name == column)?;
-                let of_word =
-                    |word: &&str| headers.iter().position(|header| plain(header) == **word);
-                words.iter().find_map(of_word)
-            }
-        };
-        place.map(|place| (place, headers[place].as_str()))
+        let named = self.headers.get(column);
+        let named = named.and_then(|header| headers.iter().position(|other| other == header));
+        let place = named.or_else(|| {
+            let (_, words) = KNOWN.iter().find(|(name, _)| *name == column)?;
+            let of_word = |word: &&str| headers.iter().position(|header| plain(header) == **word);
+            words.iter().find_map(of_word)
+        })?;
+        Some((place, headers[place].as_str()))
     }
 
-    /// A header that the map names and the table lacks.
-    pub(super) fn missing(&self, headers: &[String]) -> Option<&str> {
-        let mut named = self.headers.values();
-        named
-            .find(|header| !headers.contains(header))
-            .map(String::as_str)
+    /// The headers that the map names.
+    pub(super) fn named(&self) -> impl Iterator<Item = &str> {
+        self.headers.values().map(String::as_str)
     }
 }
 
@@ -143,23 +183,57 @@ fn plain(header: &str) -> String {
     letters.map(|letter| letter.to_ascii_lowercase()).collect()
 }
 
-/// Metres per unit, for a header that names one in brackets or at its end.
-pub(super) fn unit(header: &str) -> Option<f64> {
-    let in_brackets = header
-        .split(['(', '['])
-        .nth(1)
-        .and_then(|rest| rest.split([')', ']']).next());
-    let at_end = header.rsplit([' ', '_']).next();
-    let metres = |unit: &str| match unit.trim().to_ascii_lowercase().as_str() {
-        "m" | "meter" | "metre" | "meters" | "metres" => Some(1.0),
-        "cm" => Some(0.01),
-        "mm" => Some(0.001),
-        "ft" | "feet" => Some(0.3048),
-        _ => None,
-    };
-    in_brackets
-        .and_then(metres)
-        .or_else(|| at_end.and_then(metres))
+/// Metres per unit, for a header that names one in brackets or at its end: the word among others, as
+/// in `(ft MD)`. Brackets without a unit have to say what depths are counted from.
+pub(super) fn unit(header: &str) -> Result<Option<f64>, String> {
+    let (outside, inside) = parts(header);
+    let words = words(&inside);
+    let mut units = words.iter().filter_map(|word| metres(word));
+    if let Some(unit) = units.next() {
+        if units.all(|other| other == unit) {
+            return Ok(Some(unit));
+        }
+        return Err("names two units: name one".to_owned());
+    }
+    let is_reference = |word: &String| REFERENCES.contains(&word.as_str());
+    if words.is_empty() || words.iter().any(is_reference) {
+        return Ok(self::words(&outside).last().and_then(|word| metres(word)));
+    }
+    let known = UNITS.map(|(names, _)| names[0]).join(", ");
+    Err(format!(
+        "has no known unit in its brackets; known units are {known}"
+    ))
+}
+
+/// What stands outside of a header's brackets, and what in them.
+fn parts(header: &str) -> (String, String) {
+    let (mut outside, mut inside) = (String::new(), String::new());
+    let mut is_inside = false;
+    for letter in header.chars() {
+        let part = if is_inside { &mut inside } else { &mut outside };
+        match letter {
+            '(' | '[' | ')' | ']' => {
+                is_inside = matches!(letter, '(' | '[');
+                part.push(' ');
+            }
+            letter => part.push(letter),
+        }
+    }
+    (outside, inside)
+}
+
+/// The words in small letters. Signs for feet and inches are words of their own.
+fn words(text: &str) -> Vec<String> {
+    let is_word =
+        |letter: char| letter.is_alphanumeric() || "'\"\u{2019}\u{2032}\u{2033}".contains(letter);
+    let words = text.split(|letter| !is_word(letter));
+    let words = words.filter(|word| !word.is_empty());
+    words.map(str::to_lowercase).collect()
+}
+
+fn metres(word: &str) -> Option<f64> {
+    let unit = UNITS.iter().find(|(names, _)| names.contains(&word));
+    unit.map(|(_, metres)| *metres)
 }
 
 #[cfg(test)]
@@ -176,17 +250,46 @@ mod tests {
         assert_eq!(map.find("top", &headers).unwrap().0, 2);
         assert_eq!(map.find("length", &headers).unwrap().0, 3);
         assert_eq!(map.find("class", &headers), None);
+        let map: ColumnMap = "top=From".parse().unwrap();
+        let other = ["From", "Top depth"].map(str::to_owned);
+        assert_eq!(map.find("top", &other).unwrap().0, 0);
+        // The header of another table.
+        assert_eq!(map.find("top", &headers).unwrap().0, 2);
+        for header in ["Photograph", "photo", "File", "image"] {
+            assert_eq!(
+                map.find("name", &[header.to_owned()]),
+                Some((0, header)),
+                "{header}"
+            );
+        }
+    }
+
+    #[test]
+    fn units_are_words_in_brackets_or_at_the_end() {
         for (header, metres) in [
             ("Top [cm]", 0.01),
             ("depth_m", 1.0),
             ("Length (ft)", 0.3048),
+            ("top depth (ft MD)", 0.3048),
+            ("Top depth [feet below KB]", 0.3048),
+            ("top depth (')", 0.3048),
+            ("top depth (m CSF-A)", 1.0),
+            ("top depth (MD) [ft]", 0.3048),
+            ("top depth (mbsf)", 1.0),
+            ("top depth (km)", 1000.0),
+            ("depth_ft (MD)", 0.3048),
         ] {
-            assert_eq!(unit(header), Some(metres));
+            assert_eq!(unit(header), Ok(Some(metres)), "{header}");
         }
-        assert_eq!(unit("Top depth CSF-A"), None);
-
-        let map: ColumnMap = "top=From".parse().unwrap();
-        assert_eq!(map.find("top", &headers), None);
-        assert_eq!(map.missing(&headers), Some("From"));
+        for header in ["Top depth CSF-A", "Top depth (CSF-A)", "Top depth ()"] {
+            assert_eq!(unit(header), Ok(None), "{header}");
+        }
+        for header in [
+            "top depth (fathoms)",
+            "top depth [yd]",
+            "top depth (m or ft)",
+        ] {
+            assert!(unit(header).is_err(), "{header}");
+        }
     }
 }

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::columns::ColumnMap;
-use super::reader::Table;
+use super::names::{few, section_of};
+use super::reader::{Row, Table, check_named};
 use crate::error::{Error, Result};
 
 /// Depths and lengths in tables are rounded to centimetres, so ends may differ by this.
 const ROUNDING_M: f64 = 0.011;
+/// Depths and lengths of the same section differ by less.
+const SAME_M: f64 = 0.001;
 /// No section is longer.
 const LONGEST_M: f64 = 20.0;
 /// No hole is deeper.
@@ -26,6 +29,13 @@ pub struct SectionDepth {
     pub top: f64,
     /// Its length in metres, if the table has it.
     pub length: Option<f64>,
+}
+
+impl SectionDepth {
+    /// Top and bottom in metres; without a length, as far down as a section can reach.
+    pub(crate) fn ends(&self) -> (f64, f64) {
+        (self.top, self.top + self.length.unwrap_or(LONGEST_M))
+    }
 }
 
 /// The depths of sections, from a table with IODP's columns (Exp, Site, Hole, Core, Type, Sect,
@@ -49,14 +59,72 @@ struct Entry {
     order: (u64, u64),
 }
 
+impl Entry {
+    fn of_row(row: &Row<'_>, index: usize) -> Result<Self> {
+        let top = row.required("top", 1.0)?;
+        let length = match (row.metres("length", 1.0)?, row.metres("bottom", 1.0)?) {
+            (Some(length), _) => Some(length),
+            (None, bottom) => bottom.map(|bottom| bottom - top),
+        };
+        if length.is_some_and(|length| length <= 0.0) {
+            return Err(row.error("the section's length is not above 0"));
+        }
+        let number = |column| {
+            let text = row.text(column).unwrap_or_default();
+            // The core catcher comes after all numbered sections.
+            let catcher = text.eq_ignore_ascii_case("CC");
+            text.parse().ok().or(catcher.then_some(u64::MAX))
+        };
+        let order = number("core").zip(number("section"));
+        let part = |column| row.text(column).unwrap_or_default().to_owned();
+        Ok(Self {
+            line: row.line(),
+            core: part("core") + &part("type"),
+            order: order.unwrap_or((0, index as u64)),
+            depth: SectionDepth {
+                name: row.section()?,
+                hole: row.hole(),
+                top,
+                length,
+            },
+        })
+    }
+
+    /// Another row of the section, for its halves may have rows of their own: it has to say the same.
+    fn repeat(&mut self, row: &Row<'_>, other: &Self) -> Result<()> {
+        let (before, now) = (&mut self.depth, &other.depth);
+        if (before.top - now.top).abs() > SAME_M {
+            return Err(row.error(format!(
+                "{} begins at {} m, but at {} m in line {}",
+                now.name, now.top, before.top, self.line
+            )));
+        }
+        if let (Some(first), Some(second)) = (before.length, now.length)
+            && (first - second).abs() > SAME_M
+        {
+            return Err(row.error(format!(
+                "{} is {second} m long, but {first} m in line {}",
+                now.name, self.line
+            )));
+        }
+        before.length = before.length.or(now.length);
+        Ok(())
+    }
+}
+
 impl DepthTable {
     /// Reads and checks a table.
     ///
     /// # Errors
     /// [`Error::Table`] if columns or values are missing, depths go backwards, sections of a core
-    /// overlap, a section is there twice with different depths, or units are mixed up.
+    /// overlap, a section is there twice with different depths or lengths, or units are mixed up.
     pub fn read(path: &Path, map: &ColumnMap) -> Result<Self> {
         let table = Table::read(path, map)?;
+        check_named(map, &[&table])?;
+        Self::of_rows(&table)
+    }
+
+    pub(super) fn of_rows(table: &Table) -> Result<Self> {
         table.require("top", "top depths")?;
         if !(table.has("core") && table.has("section")) {
             table.require(
@@ -66,54 +134,19 @@ impl DepthTable {
         }
         let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
         for (index, row) in table.rows().enumerate() {
-            let top = row.required("top", 1.0)?;
-            let length = match (row.metres("length", 1.0)?, row.metres("bottom", 1.0)?) {
-                (Some(length), _) => Some(length),
-                (None, bottom) => bottom.map(|bottom| bottom - top),
-            };
-            if length.is_some_and(|length| length <= 0.0) {
-                return Err(row.error("the section's length is not above 0"));
-            }
-            let number = |column| {
-                let text = row.text(column).unwrap_or_default();
-                // The core catcher comes after all numbered sections.
-                let catcher = text.eq_ignore_ascii_case("CC");
-                text.parse().ok().or(catcher.then_some(u64::MAX))
-            };
-            let order = number("core").zip(number("section"));
-            let part = |column| row.text(column).unwrap_or_default().to_owned();
-            let hole = [part("exp"), part("site") + &part("hole")];
-            let hole: Vec<String> = hole.into_iter().filter(|part| !part.is_empty()).collect();
-            let hole = hole.join("-");
-            let depth = SectionDepth {
-                name: row.section()?,
-                hole: Some(hole).filter(|hole| !hole.is_empty()),
-                top,
-                length,
-            };
-            let entry = Entry {
-                line: row.line(),
-                core: part("core") + &part("type"),
-                order: order.unwrap_or((0, index as u64)),
-                depth,
-            };
-            if let Some(before) = entries.get(&entry.depth.name) {
-                // The halves of a section have rows of their own.
-                if (before.depth.top - top).abs() > 0.001 {
-                    return Err(row.error(format!(
-                        "{} begins at {top} m, but at {} m in line {}",
-                        entry.depth.name, before.depth.top, before.line
-                    )));
+            let entry = Entry::of_row(&row, index)?;
+            match entries.get_mut(&entry.depth.name) {
+                Some(before) => before.repeat(&row, &entry)?,
+                None => {
+                    entries.insert(entry.depth.name.clone(), entry);
                 }
-                continue;
             }
-            entries.insert(entry.depth.name.clone(), entry);
         }
         let mut entries: Vec<Entry> = entries.into_values().collect();
         entries.sort_by(|a, b| (&a.depth.hole, a.order).cmp(&(&b.depth.hole, b.order)));
         let warnings = check(table.path(), &entries)?;
         Ok(Self {
-            path: path.to_owned(),
+            path: table.path().to_owned(),
             sections: entries.into_iter().map(|entry| entry.depth).collect(),
             warnings,
         })
@@ -136,33 +169,13 @@ impl DepthTable {
     /// # Errors
     /// [`Error::Table`] if there is none.
     pub fn find(&self, name: &str) -> Result<&SectionDepth> {
-        let fits = self
-            .sections
-            .iter()
-            .filter(|section| is_named_after(name, &section.name));
-        fits.max_by_key(|section| section.name.len())
-            .ok_or_else(|| {
-                let example = self
-                    .sections
-                    .first()
-                    .map_or("", |section| section.name.as_str());
-                let reason = format!(
-                    "no section that {name} is named after (a name of the table is {example})"
-                );
-                Error::table(&self.path, None, reason)
-            })
+        let found = section_of(name, self.sections.iter(), |section| &section.name);
+        found.ok_or_else(|| {
+            let names = few(self.sections.iter().map(|section| &section.name));
+            let reason = format!("no section that {name} is named after (the table has {names})");
+            Error::table(&self.path, None, reason)
+        })
     }
-}
-
-/// Whether a photograph's name begins with a section's.
-pub(crate) fn is_named_after(name: &str, section: &str) -> bool {
-    let begins = name
-        .get(..section.len())
-        .is_some_and(|begin| begin.eq_ignore_ascii_case(section));
-    let next = name
-        .get(section.len()..)
-        .and_then(|rest| rest.chars().next());
-    begins && !next.is_some_and(char::is_alphanumeric)
 }
 
 fn check(path: &Path, entries: &[Entry]) -> Result<Vec<String>> {
@@ -244,7 +257,10 @@ mod tests {
         assert_eq!(find("403-U1618A-1H-CC-A").unwrap(), 2.7);
         let error = find("403-U1618A-1H-2-A").unwrap_err().to_string();
         assert!(
-            error.contains("no section that 403-U1618A-1H-2-A is named after"),
+            error.contains(
+                "no section that 403-U1618A-1H-2-A is named after (the table has 403-U1618A-1H-1, \
+                 403-U1618A-1H-10, 403-U1618A-1H-CC)"
+            ),
             "{error}"
         );
     }
@@ -256,6 +272,14 @@ mod tests {
         let first = table.find("box1").unwrap();
         assert!((first.top - 30.48).abs() < 1e-9);
         assert!((first.length.unwrap() - 0.9144).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_number_with_a_point_is_no_extension() {
+        let table = read("name,top (m),length (m)\nBH12_10.5,10.5,0.3\nBH12_10.8.JPG,10.8,0.3\n");
+        let table = table.unwrap();
+        assert_eq!(table.find("BH12_10.5").unwrap().top, 10.5);
+        assert_eq!(table.find("BH12_10.8").unwrap().top, 10.8);
     }
 
     #[test]
@@ -278,6 +302,10 @@ mod tests {
             ("403,U1618,A,1,H,2,A,,1.5\n", "no value for `top`"),
             ("403,U1618,A,1,H,2,A,deep,1.5\n", "expected a number"),
             ("403,U1618,A,1,H,1,W,1.5,1.5\n", "but at 0 m in line 2"),
+            (
+                "403,U1618,A,1,H,1,W,0.0,1.2\n",
+                "line 3: 403-U1618A-1H-1 is 1.2 m long, but 1.5 m in line 2",
+            ),
             ("403,U1618,A,1,H,2,A,1.5,0\n", "length is not above 0"),
         ] {
             let error = message(&(first.to_owned() + rows));

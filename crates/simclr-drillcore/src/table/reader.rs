@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use csv::StringRecord;
 
 use super::columns::{ColumnMap, unit};
+use super::names::stem;
+use super::text::{CsvText, unequal};
 use crate::error::{Error, Result};
 
 /// The values that well logs have where there is none.
@@ -14,45 +16,41 @@ const NULLS: [f64; 4] = [-999.25, -999.0, -9999.0, -9999.25];
 pub(super) struct Table {
     path: PathBuf,
     headers: Vec<String>,
+    /// The line of the headers.
+    header_line: Option<u64>,
     map: ColumnMap,
-    records: Vec<StringRecord>,
+    /// The rows that are not empty, with their lines.
+    records: Vec<(u64, StringRecord)>,
 }
 
 impl Table {
     pub(super) fn read(path: &Path, map: &ColumnMap) -> Result<Self> {
-        let text = std::fs::read(path).map_err(simclr_files::Error::io(path))?;
-        let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
-        let first = text.split(|&byte| byte == b'\n').next().unwrap_or_default();
-        let count = |separator: &u8| first.iter().filter(|byte| *byte == separator).count();
-        let separator = [b'\t', b';', b',']
-            .into_iter()
-            .max_by_key(count)
-            .unwrap_or(b',');
+        let text = CsvText::read(path)?;
         let mut reader = csv::ReaderBuilder::new()
-            .delimiter(separator)
+            .delimiter(text.separator())
             .trim(csv::Trim::All)
-            .from_reader(text);
-        let failed = Error::csv(path);
-        let headers: Vec<String> = reader
-            .headers()
-            .map_err(&failed)?
-            .iter()
-            .map(str::to_owned)
-            .collect();
-        let records = reader
-            .records()
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(failed)?;
+            .flexible(true)
+            .from_reader(text.body());
+        let failed = |error| text.failed(error);
+        let found = reader.headers().map_err(failed)?;
+        let headers: Vec<String> = found.iter().map(str::to_owned).collect();
+        let header_line = text.line(found.position());
+        let mut records = Vec::new();
+        for record in reader.records() {
+            let record = record.map_err(failed)?;
+            let line = text.line(record.position()).unwrap_or(0);
+            check_cells(&record, &headers).map_err(|reason| Error::table(path, line, reason))?;
+            if record.iter().any(|cell| !cell.is_empty()) {
+                records.push((line, record));
+            }
+        }
         if records.is_empty() {
             return Err(Error::table(path, None, "the table has no rows"));
-        }
-        if let Some(header) = map.missing(&headers) {
-            let reason = format!("no column `{header}`; there are {}", headers.join(", "));
-            return Err(Error::table(path, 1, reason));
         }
         Ok(Self {
             path: path.to_owned(),
             headers,
+            header_line,
             map: map.clone(),
             records,
         })
@@ -72,29 +70,66 @@ impl Table {
             return Ok(());
         }
         let headers = self.headers.join(", ");
-        let reason =
-            format!("no column of {what}; there are {headers}; name it with {column}=HEADER");
-        Err(Error::table(&self.path, 1, reason))
+        let reason = format!(
+            "no column of {what}; there are {headers}; name it with --column {column}=HEADER"
+        );
+        Err(Error::table(&self.path, self.header_line, reason))
     }
 
     pub(super) fn rows(&self) -> impl Iterator<Item = Row<'_>> {
-        self.records.iter().map(|record| Row {
+        self.records.iter().map(|(line, record)| Row {
             table: self,
+            line: *line,
             record,
         })
     }
 }
 
+/// That each header that the map names is in one of the tables: they may differ in their headers.
+pub(super) fn check_named(map: &ColumnMap, tables: &[&Table]) -> Result<()> {
+    let is_missing = |header: &&str| {
+        let is_it = |other: &String| other == header;
+        tables.iter().all(|table| !table.headers.iter().any(is_it))
+    };
+    let (Some(header), Some((first, others))) =
+        (map.named().find(is_missing), tables.split_first())
+    else {
+        return Ok(());
+    };
+    let mut reason = format!(
+        "no column `{header}`; there are {}",
+        first.headers.join(", ")
+    );
+    for other in others {
+        let (path, headers) = (other.path.display(), other.headers.join(", "));
+        reason += &format!("; nor is it in {path}, where there are {headers}");
+    }
+    Err(Error::table(&first.path, first.header_line, reason))
+}
+
+/// That a row has the header's cells. Programs for tables leave empty ones out at the end of a row, or
+/// add some.
+fn check_cells(record: &StringRecord, headers: &[String]) -> Result<(), String> {
+    let more = record.iter().skip(headers.len());
+    let lacking = headers.iter().skip(record.len());
+    let mut beyond = more.chain(lacking.map(String::as_str));
+    if beyond.all(str::is_empty) {
+        return Ok(());
+    }
+    Err(unequal(record.len(), headers.len()))
+}
+
 /// A row of a table.
 pub(super) struct Row<'t> {
     table: &'t Table,
+    line: u64,
     record: &'t StringRecord,
 }
 
 impl Row<'_> {
     /// The line in the file.
     pub(super) fn line(&self) -> u64 {
-        self.record.position().map_or(0, csv::Position::line)
+        self.line
     }
 
     pub(super) fn error(&self, reason: impl Into<String>) -> Error {
@@ -123,7 +158,11 @@ impl Row<'_> {
                 "`{header}` is {text}, which stands for a missing value; leave the row out"
             )));
         }
-        Ok(Some(number * unit(header).unwrap_or(default)))
+        let unit = unit(header).map_err(|reason| {
+            let reason = format!("`{header}` {reason}");
+            Error::table(&self.table.path, self.table.header_line, reason)
+        })?;
+        Ok(Some(number * unit.unwrap_or(default)))
     }
 
     /// A number in metres that has to be there.
@@ -132,25 +171,34 @@ impl Row<'_> {
         value.ok_or_else(|| self.error(format!("there is no value for `{column}`")))
     }
 
+    /// The hole, such as `403-U1618A`, if the table has columns for it.
+    pub(super) fn hole(&self) -> Option<String> {
+        let part = |column| self.text(column).unwrap_or_default();
+        let hole = format!("{}{}", part("site"), part("hole"));
+        Some(joined(&[part("exp"), &hole])).filter(|hole| !hole.is_empty())
+    }
+
     /// IODP's name of the section without its half, such as `403-U1618A-1H-2`, or what stands in the
     /// column of names without its extension.
     pub(super) fn section(&self) -> Result<String> {
-        let part = |column| self.text(column).unwrap_or_default();
-        if self.text("core").is_some() && self.text("section").is_some() {
-            let hole = format!("{}{}", part("site"), part("hole"));
-            let core = format!("{}{}", part("core"), part("type"));
-            let parts = [part("exp"), &hole, &core, part("section")];
-            let parts = parts.into_iter().filter(|part| !part.is_empty());
-            return Ok(parts.collect::<Vec<_>>().join("-"));
+        if let (Some(core), Some(section)) = (self.text("core"), self.text("section")) {
+            let core = format!("{core}{}", self.text("type").unwrap_or_default());
+            let hole = self.hole().unwrap_or_default();
+            return Ok(joined(&[&hole, &core, section]));
         }
-        match self.text("name") {
-            Some(name) => Ok(Path::new(name)
-                .file_stem()
-                .map_or(name.into(), |stem| stem.to_string_lossy())
-                .into_owned()),
-            None => {
-                Err(self.error("the row names no section: neither core and section nor a name"))
-            }
-        }
+        let name = self.text("name").map(|name| stem(name).to_owned());
+        name.ok_or_else(|| {
+            self.error("the row names no section: neither core and section nor a name")
+        })
     }
+}
+
+/// The parts of a name that there are, with `-` between them.
+fn joined(parts: &[&str]) -> String {
+    let parts: Vec<&str> = parts
+        .iter()
+        .copied()
+        .filter(|part| !part.is_empty())
+        .collect();
+    parts.join("-")
 }

@@ -14,7 +14,7 @@ use super::tile::Tile;
 use super::work_folder::WorkFolder;
 use crate::error::{Error, Result};
 use crate::setters::setters;
-use crate::table::{DepthTable, IntervalTable, SectionDepth};
+use crate::table::{DepthTable, Extent, IntervalTable, SectionDepth, stem};
 
 /// The scale and the length in the table may differ by this share.
 const SCALE_TOLERANCE: f64 = 0.05;
@@ -61,6 +61,8 @@ pub struct TilesReport {
     pub tiles: Vec<Tile>,
     /// What became of each section.
     pub sections: Vec<SectionOutcome>,
+    /// What is unusual about the tables: intervals that no photograph is of.
+    pub warnings: Vec<String>,
 }
 
 impl SectionOutcome {
@@ -99,9 +101,9 @@ impl TileRun {
     ///
     /// # Errors
     /// Before anything is written: two photographs of one name, a section that the table of depths
-    /// lacks, a setting out of range, a folder that holds tiles already. Later:
-    /// [`Error::Photograph`] if one cannot be read, [`Error::File`], and [`Error::NoCore`] if there
-    /// is no tile at all.
+    /// lacks, intervals that are all of other sections or depths, a setting out of range, a folder
+    /// that holds tiles already. Later: [`Error::Photograph`] if one cannot be read,
+    /// [`Error::File`], and [`Error::NoCore`] if there is no tile at all.
     pub fn cut<P, E>(
         &self,
         photographs: &[PathBuf],
@@ -116,10 +118,12 @@ impl TileRun {
         self.settings.validate()?;
         let sections = names(photographs)?;
         let depths = self.depths_of(sections.keys())?;
+        let warning = self.check_intervals(sections.keys(), &depths)?;
         let work = WorkFolder::new(out)?;
         let mut report = TilesReport {
             tiles: Vec::new(),
             sections: Vec::new(),
+            warnings: warning.into_iter().collect(),
         };
         for ((name, path), depth) in sections.iter().zip(&depths) {
             let photograph = open(path).map_err(unreadable(path))?;
@@ -174,6 +178,24 @@ impl TileRun {
         write_section(work, name, &section, &tiles, self.settings.side, read)?;
         write_preview(work, name, overview, &section)?;
         Ok((outcome, tiles))
+    }
+
+    /// That intervals are about photographs, and what is unusual about that.
+    fn check_intervals<'n>(
+        &self,
+        names: impl Iterator<Item = &'n String>,
+        depths: &'n [Option<SectionDepth>],
+    ) -> Result<Option<String>> {
+        let Some(intervals) = &self.intervals else {
+            return Ok(None);
+        };
+        let extent = |(name, depth): (&'n String, &'n Option<SectionDepth>)| Extent {
+            name,
+            hole: depth.as_ref().and_then(|depth| depth.hole.as_deref()),
+            depths: depth.as_ref().map(SectionDepth::ends),
+        };
+        let places: Vec<Extent<'_>> = names.zip(depths).map(extent).collect();
+        intervals.check_places(&places)
     }
 
     /// The depth of each section, if there is a table of them.
@@ -232,7 +254,7 @@ impl TileRun {
                 .as_ref()
                 .zip(metres)
                 .and_then(|(table, metres)| {
-                    let class = table.class_of(name, metres, top_m);
+                    let class = table.class_of(name, metres, depth);
                     class.filter(|(_, share)| *share >= self.settings.min_class_share)
                 });
             let [left, top, width, height] = bounds(section, ends);
@@ -297,11 +319,8 @@ fn bounds(section: &Section, (top, bottom): (f64, f64)) -> [usize; 4] {
 fn names(photographs: &[PathBuf]) -> Result<BTreeMap<String, &PathBuf>> {
     let mut names = BTreeMap::new();
     for path in photographs {
-        let name = path
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let name = stem(&name).to_owned();
         if let Some(other) = names.insert(name.clone(), path) {
             let reason = format!(
                 "two photographs have this name: {} and {}",

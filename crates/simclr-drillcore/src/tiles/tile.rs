@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::table::CsvText;
 
 /// A tile and where it is: a row of `tiles.csv`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,10 +47,10 @@ pub struct Tile {
 /// # Errors
 /// [`Error::Table`] if it has other columns, or no tile.
 pub fn read_tiles(path: &Path) -> Result<Vec<Tile>> {
-    let text = std::fs::read(path).map_err(simclr_files::Error::io(path))?;
-    let mut reader = csv::Reader::from_reader(text.as_slice());
+    let text = CsvText::read(path)?;
+    let mut reader = csv::Reader::from_reader(text.body());
     let tiles: Result<Vec<Tile>, csv::Error> = reader.deserialize().collect();
-    let tiles = tiles.map_err(Error::csv(path))?;
+    let tiles = tiles.map_err(|error| text.failed(error))?;
     if tiles.is_empty() {
         return Err(Error::table(path, None, "there is no tile in the table"));
     }

@@ -1,0 +1,61 @@
+//! Names of sections and photographs.
+
+/// What the names of photographs may end with.
+const EXTENSIONS: [&str; 17] = [
+    "jpg", "jpeg", "jpe", "jfif", "png", "tif", "tiff", "bmp", "dib", "webp", "gif", "jp2", "j2k",
+    "j2c", "jpc", "jpf", "jpx",
+];
+/// So many names are listed in a message.
+const LISTED: usize = 5;
+
+/// A path's last part.
+pub(crate) fn file_name(path: &str) -> &str {
+    path.rsplit(['/', '\\']).next().unwrap_or(path)
+}
+
+/// A photograph's name without folders and without its extension. What stands after the point of a
+/// number, as in `BH12_10.5`, is no extension.
+pub(crate) fn stem(path: &str) -> &str {
+    let name = file_name(path);
+    let is_image = |extension: &str| {
+        let mut known = EXTENSIONS.iter();
+        known.any(|other| other.eq_ignore_ascii_case(extension))
+    };
+    match name.rsplit_once('.') {
+        Some((stem, extension)) if !stem.is_empty() && is_image(extension) => stem,
+        _ => name,
+    }
+}
+
+/// Whether a photograph's name begins with a section's, up to the end of a word.
+fn is_named_after(name: &str, section: &str) -> bool {
+    let begins = name
+        .get(..section.len())
+        .is_some_and(|begin| begin.eq_ignore_ascii_case(section));
+    let next = name
+        .get(section.len()..)
+        .and_then(|rest| rest.chars().next());
+    begins && !next.is_some_and(char::is_alphanumeric)
+}
+
+/// The section that a photograph is named after: the one with the longest name that fits, so that
+/// `BH1-2_dry` is of `BH1-2` and not of `BH1`.
+pub(crate) fn section_of<T>(
+    photograph: &str,
+    sections: impl Iterator<Item = T>,
+    name: impl Fn(&T) -> &str,
+) -> Option<T> {
+    sections
+        .filter(|section| is_named_after(photograph, name(section)))
+        .max_by_key(|section| name(section).len())
+}
+
+/// The first names, and how many there are beside them.
+pub(crate) fn few<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> String {
+    let names: Vec<S> = names.into_iter().collect();
+    let first: Vec<&str> = names.iter().take(LISTED).map(AsRef::as_ref).collect();
+    match names.len() - first.len() {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
+    }
+}

@@ -1,0 +1,169 @@
+//! Tables as programs for tables save them, and what they are about.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::PathBuf;
+
+use simclr_drillcore::{
+    ColumnMap, DepthTable, IntervalTable, Result, intervals_by_depth, read_tables, read_tiles,
+};
+
+/// A folder with a file of this name.
+fn file(name: &str, content: impl AsRef<[u8]>) -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(name);
+    fs::write(&path, content).unwrap();
+    (dir, path)
+}
+
+fn depths(content: impl AsRef<[u8]>) -> Result<DepthTable> {
+    let (_dir, path) = file("sections.csv", content);
+    DepthTable::read(&path, &ColumnMap::default())
+}
+
+fn tops(content: impl AsRef<[u8]>) -> Vec<f64> {
+    let table = depths(content).unwrap();
+    table.sections().iter().map(|section| section.top).collect()
+}
+
+#[test]
+fn errors_name_the_line_whatever_ends_it() {
+    let rows = [
+        "name,top (m),\"length\n(m)\"",
+        "\"BH1\n(dry)\",0,1",
+        "",
+        "BH2,deep,1",
+    ];
+    for end in ["\n", "\r\n", "\r"] {
+        let error = depths(rows.join("\n").replace('\n', end)).unwrap_err();
+        let expected = "sections.csv, line 6: `top (m)` is deep; expected a number";
+        assert!(error.to_string().ends_with(expected), "{end:?}: {error}");
+    }
+    let uneven = depths("name,top\r\nBH1,0\r\nBH2,1,5\r\n").unwrap_err();
+    let expected = "line 3: the row has 3 cells, and the header has 2";
+    assert!(uneven.to_string().ends_with(expected), "{uneven}");
+    let (_dir, path) = file("tiles.csv", "tile,section\r\na.png,BH1\r\nb.png\r\n");
+    let error = read_tiles(&path).unwrap_err().to_string();
+    assert!(error.contains("tiles.csv, line 2: "), "{error}");
+}
+
+#[test]
+fn tables_of_excel_are_read() {
+    let plain = "name;top (m);length (m)\nBH1;0;1\nBH2;2;1\n";
+    assert_eq!(tops(plain), [0.0, 2.0]);
+    assert_eq!(tops(format!("sep=;\r\n{plain}")), [0.0, 2.0]);
+    assert_eq!(tops(format!("\u{feff}\"sep=;\"\n{plain}")), [0.0, 2.0]);
+    let padded = "name,top (m),length (m),,\nBH1,0,1,,\n,,,,\nBH2,2,1\nBH3,4,1,,,\n,,\n";
+    assert_eq!(tops(padded), [0.0, 2.0, 4.0]);
+    // The separator of the header's names, and not one in a name.
+    assert_eq!(tops("name;\"top, (m), (MD)\"\nBH1;3\n"), [3.0]);
+
+    let error = depths(format!("sep=;\n{plain}BH3;x;1\n")).unwrap_err();
+    assert!(error.to_string().contains("line 5: "), "{error}");
+    assert!(depths("sep=;\n").is_err());
+}
+
+#[test]
+fn utf_16_is_read_and_what_is_none_is_refused() {
+    let text = "\u{feff}name\ttop (m)\nK\u{f6}ln-1\t3\n";
+    let units: Vec<u16> = text.encode_utf16().collect();
+    let little: Vec<u8> = units.iter().flat_map(|unit| unit.to_le_bytes()).collect();
+    let big: Vec<u8> = units.iter().flat_map(|unit| unit.to_be_bytes()).collect();
+    for bytes in [&little, &big] {
+        let table = depths(bytes).unwrap();
+        assert_eq!(table.find("K\u{f6}ln-1_dry").unwrap().top, 3.0);
+    }
+    let error = depths(&little[..little.len() - 1]).unwrap_err().to_string();
+    assert!(
+        error.contains("UTF-16") && error.contains("CSV UTF-8"),
+        "{error}"
+    );
+    let error = depths(b"name,top\nK\xf6ln,3\n").unwrap_err().to_string();
+    assert!(error.contains("line 2: the text is not UTF-8"), "{error}");
+}
+
+#[test]
+fn units_are_those_of_the_header() {
+    for (header, top) in [
+        ("top depth (ft MD)", 3.048),
+        ("Top depth [feet below KB]", 3.048),
+        ("top depth (')", 3.048),
+        ("top depth (m CSF-A)", 10.0),
+        ("top depth (km)", 10_000.0),
+        ("top depth", 10.0),
+    ] {
+        let found = tops(format!("name,{header}\nBH1,10\n"));
+        assert!((found[0] - top).abs() < 1e-9, "{header}: {found:?}");
+    }
+    let error = depths("sep=,\nname,top depth (fathoms)\nBH1,10\n").unwrap_err();
+    let expected = "sections.csv, line 2: `top depth (fathoms)` has no known unit in its brackets; \
+                    known units are m, km, dm, cm, mm, ft, inch";
+    assert!(error.to_string().ends_with(expected), "{error}");
+}
+
+#[test]
+fn a_named_column_has_to_be_in_one_of_the_tables() {
+    let (dir, depths) = file("depths.csv", "photo,From\nBH1,1\n");
+    let intervals = dir.path().join("intervals.csv");
+    fs::write(&intervals, "top,bottom,What\n1,2,crack\n").unwrap();
+    let map = |named: &[&str]| {
+        let maps = named.iter().map(|text| text.parse::<ColumnMap>().unwrap());
+        maps.fold(ColumnMap::default(), ColumnMap::and)
+    };
+    let read = |map: &ColumnMap| read_tables(Some(&depths), &[&intervals], map);
+    let (table, labels) = read(&map(&["top=From", "class=What"])).unwrap();
+    assert_eq!(table.unwrap().sections()[0].top, 1.0);
+    assert_eq!(labels[0].intervals()[0].class, "crack");
+
+    let error = read(&map(&["top=From", "class=Kind"]))
+        .unwrap_err()
+        .to_string();
+    for expected in [
+        "depths.csv, line 1: no column `Kind`; there are photo, From",
+        "intervals.csv, where there are top, bottom, What",
+    ] {
+        assert!(error.contains(expected), "{error}");
+    }
+    let error = read(&map(&["top=From"])).unwrap_err().to_string();
+    assert!(
+        error.contains("name it with --column class=HEADER"),
+        "{error}"
+    );
+    // Alone, a table has to have it.
+    let error = IntervalTable::read(&intervals, &map(&["top=From", "class=What"]));
+    assert!(error.unwrap_err().to_string().contains("no column `From`"));
+}
+
+const TILES: &str = "tile,section,hole,left,top,width,height,tilt,top_offset_cm,bottom_offset_cm,\
+                     top_depth_m,bottom_depth_m,core_fraction,class\n\
+                     a.png,BH1,A,0,0,9,9,0,0,10,5,5.1,1,\n\
+                     b.png,BH1-2,B,0,0,9,9,0,0,10,7,7.1,1,\n";
+
+#[test]
+fn the_truth_is_that_of_the_section_and_of_the_hole() {
+    let (_dir, path) = file("tiles.csv", TILES);
+    let tiles = read_tiles(&path).unwrap();
+    let read = |content: &str| {
+        let (_dir, path) = file("truth.csv", content);
+        IntervalTable::read(&path, &ColumnMap::default()).unwrap()
+    };
+    // The photograph BH1-2 is of the section BH1-2 and not of BH1.
+    let sections = read("name,top offset,bottom offset,class\nBH1-2,0,10,y\nBH1,0,10,x\n");
+    let truth = intervals_by_depth(&sections, &tiles);
+    assert_eq!(
+        truth,
+        [(5.0, 5.1, "x".to_owned()), (7.0, 7.1, "y".to_owned())]
+    );
+    let truth = intervals_by_depth(&sections, &tiles[1..]);
+    assert_eq!(truth, [(7.0, 7.1, "y".to_owned())]);
+
+    let holes = read("hole,top,bottom,class\nA,5,6,x\nB,5,6,y\n");
+    let truth = intervals_by_depth(&holes, &tiles[..1]);
+    assert_eq!(truth, [(5.0, 6.0, "x".to_owned())]);
+    holes.check_tiles(&tiles).unwrap();
+    let error = holes.check_tiles(&tiles[1..]).unwrap_err().to_string();
+    assert!(
+        error.contains("5 to 6 m of A, 5 to 6 m of B; there are BH1-2 (7.00 to 7.10 m of B)"),
+        "{error}"
+    );
+}
