@@ -112,6 +112,12 @@ fn photographs_become_a_log() {
     for file in ["log.csv", "log.las", "intervals.las", "log.svg", "log.html"] {
         assert!(dir.join("log").join(file).is_file(), "{file}");
     }
+    let log = "log --predictions p.csv --tiles cut/tiles.csv --no-pictures --out log3 --hole";
+    succeeds(dir, &format!("{log} 999-U9999A"));
+    let curves = fs::read_to_string(dir.join("log3/log.las")).unwrap();
+    assert!(curves.contains(" WELL.  999-U9999A : WELL"), "{curves}");
+    let said = fails(dir, &format!("{log} B"), 1);
+    assert!(said.contains("there are 999-U9999A"), "{said}");
     succeeds(
         dir,
         "embed --checkpoint c.safetensors --image-dir cut/tiles --image-size 32 --out f.safetensors --quiet",

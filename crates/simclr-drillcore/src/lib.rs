@@ -19,5 +19,5 @@ pub use table::{
 };
 pub use tiles::{
     CutSection, PlannedTile, Scale, SectionOutcome, Tile, TileRun, TileSettings, TilesReport,
-    cut_section, plan_tiles, preview, read_tiles,
+    cut_section, plan_tiles, preview, read_tiles, tiles_of_hole,
 };

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use simclr_drillcore::{
-    ColumnMap, DepthTable, IntervalTable, Result, intervals_by_depth, read_tables, read_tiles,
+    ColumnMap, DepthTable, IntervalTable, Predictions, Result, intervals_by_depth, read_tables,
+    read_tiles, tiles_of_hole,
 };
 
 /// A folder with a file of this name.
@@ -138,6 +139,28 @@ const TILES: &str = "tile,section,hole,left,top,width,height,tilt,top_offset_cm,
                      top_depth_m,bottom_depth_m,core_fraction,class\n\
                      a.png,BH1,A,0,0,9,9,0,0,10,5,5.1,1,\n\
                      b.png,BH1-2,B,0,0,9,9,0,0,10,7,7.1,1,\n";
+
+#[test]
+fn a_log_is_of_one_hole() {
+    let (dir, path) = file("tiles.csv", TILES);
+    let tiles = read_tiles(&path).unwrap();
+    let table = dir.path().join("predictions.csv");
+    fs::write(&table, "image,p_x,p_y\na.png,0.25,0.75\nb.png,1,0\n").unwrap();
+    let both = Predictions::read(&table).unwrap();
+    let error = both.of_tiles(&tiles).unwrap_err().to_string();
+    assert!(error.contains("A, B; choose one with --hole"), "{error}");
+
+    let of_b = tiles_of_hole(&tiles, "B").unwrap();
+    let (predicted, without) = both.of_tiles(&of_b).unwrap();
+    assert_eq!((predicted.len(), predicted[0].top, without), (1, 7.0, 0));
+    let error = tiles_of_hole(&tiles, "C").unwrap_err().to_string();
+    assert_eq!(error, "C: no tile is of this hole; there are A, B");
+
+    // Tiles of other holes that have no prediction are gaps as before.
+    fs::write(&table, "image,p_x,p_y\na.png,0.25,0.75\n").unwrap();
+    let one = Predictions::read(&table).unwrap();
+    assert_eq!(one.of_tiles(&tiles).unwrap().1, 1);
+}
 
 #[test]
 fn the_truth_is_that_of_the_section_and_of_the_hole() {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use simclr_drillcore::{
     ColumnMap, DepthLog, LogOutput, LogSettings, Predictions, Smoothing, intervals_by_depth,
-    read_tables, read_tiles, stay_from_intervals,
+    read_tables, read_tiles, stay_from_intervals, tiles_of_hole,
 };
 
 use crate::options::metres;
@@ -46,9 +46,12 @@ pub(crate) struct Arguments {
     /// Length of a page.
     #[arg(long, default_value = "10m", value_parser = metres)]
     page: f64,
-    /// The name of the hole.
-    #[arg(long, default_value = "hole")]
-    well: String,
+    /// Take the tiles of this hole alone: a name in the column `hole` of the tiles.
+    #[arg(long)]
+    hole: Option<String>,
+    /// The name of the hole in the log [default: that of --hole, or `hole`].
+    #[arg(long)]
+    well: Option<String>,
     /// The true intervals, by section or by depth (CSV), to compare the log with.
     #[arg(long)]
     truth: Option<PathBuf>,
@@ -70,7 +73,10 @@ enum SmoothingName {
 
 impl Arguments {
     pub(crate) fn run(&self) -> AnyResult {
-        let tiles = read_tiles(&self.tiles)?;
+        let mut tiles = read_tiles(&self.tiles)?;
+        if let Some(hole) = &self.hole {
+            tiles = tiles_of_hole(&tiles, hole)?;
+        }
         let predictions = Predictions::read(&self.predictions)?;
         let (predicted, without) = predictions.of_tiles(&tiles)?;
         if without > 0 {
@@ -108,8 +114,9 @@ impl Arguments {
         }
         let truth = truth.map(|table| intervals_by_depth(&table, &tiles));
         let folder = self.tiles.parent().unwrap_or(Path::new(""));
+        let well = self.well.as_ref().or(self.hole.as_ref()).cloned();
         let output = LogOutput::default()
-            .with_well(self.well.clone())
+            .with_well(well.unwrap_or_else(|| LogOutput::default().well))
             .with_tiles((!self.no_pictures).then_some((tiles.as_slice(), folder)))
             .with_truth(truth.as_deref())
             .with_page(self.page)

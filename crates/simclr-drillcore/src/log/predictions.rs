@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::table::{CsvText, file_name};
-use crate::tiles::Tile;
+use crate::table::{CsvText, few, file_name};
+use crate::tiles::{Tile, holes};
 
 /// Columns of probabilities begin with this, and the class's name follows.
 const PROBABILITY: &str = "p_";
@@ -105,8 +105,19 @@ impl Predictions {
     /// passed over: their number is returned too.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] if no tile has a prediction, or one with a prediction has no depth.
+    /// [`Error::Mismatch`] if no tile has a prediction, or one with a prediction has no depth, or those
+    /// with predictions are of several holes: [`tiles_of_hole`](crate::tiles_of_hole) takes one's.
     pub fn of_tiles(&self, tiles: &[Tile]) -> Result<(Vec<TilePrediction>, usize)> {
+        let named = |tile: &&Tile| self.probabilities.contains_key(file_name(&tile.tile));
+        let holes = holes(tiles.iter().filter(named));
+        if holes.len() > 1 {
+            let reason = format!(
+                "those with predictions are of several holes, whose depths are not the same: {}; \
+                 choose one with --hole",
+                few(holes)
+            );
+            return Err(Error::mismatch("tiles", reason));
+        }
         let mut predicted = Vec::new();
         for tile in tiles {
             let Some(probabilities) = self.probabilities.get(file_name(&tile.tile)) else {

@@ -14,7 +14,7 @@ pub(crate) use depths::DEEPEST_M;
 pub use depths::{DepthTable, SectionDepth};
 pub(crate) use intervals::Extent;
 pub use intervals::{IntervalTable, LabelledInterval};
-pub(crate) use names::{file_name, stem};
+pub(crate) use names::{few, file_name, stem};
 pub(crate) use text::CsvText;
 
 use crate::error::Result;

@@ -18,5 +18,5 @@ pub use plan::{PlannedTile, plan_tiles};
 pub(crate) use preview::data_uri;
 pub use preview::preview;
 pub use settings::{Scale, TileSettings};
-pub(crate) use tile::to_csv;
-pub use tile::{Tile, read_tiles};
+pub use tile::{Tile, read_tiles, tiles_of_hole};
+pub(crate) use tile::{holes, to_csv};

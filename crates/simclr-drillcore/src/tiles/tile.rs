@@ -1,11 +1,12 @@
 //! The table of tiles.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::table::CsvText;
+use crate::table::{CsvText, few};
 
 /// A tile and where it is: a row of `tiles.csv`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,6 +56,26 @@ pub fn read_tiles(path: &Path) -> Result<Vec<Tile>> {
         return Err(Error::table(path, None, "there is no tile in the table"));
     }
     Ok(tiles)
+}
+
+/// The tiles of one hole.
+///
+/// # Errors
+/// [`Error::Mismatch`] if there are none, with the holes that there are.
+pub fn tiles_of_hole(tiles: &[Tile], hole: &str) -> Result<Vec<Tile>> {
+    let of_hole = |tile: &&Tile| tile.hole.as_deref() == Some(hole);
+    let found: Vec<Tile> = tiles.iter().filter(of_hole).cloned().collect();
+    if found.is_empty() {
+        let reason = format!("no tile is of this hole; there are {}", few(holes(tiles)));
+        return Err(Error::mismatch(hole, reason));
+    }
+    Ok(found)
+}
+
+/// The holes of tiles; those without one are of `a hole without a name`.
+pub(crate) fn holes<'t>(tiles: impl IntoIterator<Item = &'t Tile>) -> BTreeSet<&'t str> {
+    let name = |tile: &'t Tile| tile.hole.as_deref().unwrap_or("a hole without a name");
+    tiles.into_iter().map(name).collect()
 }
 
 /// Rows as CSV.
