@@ -126,11 +126,16 @@ impl Arguments {
         let tiles = read_tiles(&self.images)?;
         let folders: BTreeSet<PathBuf> = tiles.iter().map(|tile| self.folder_of(tile)).collect();
         check_outside(&self.out, &folders)?;
-        for section in &self.section {
-            if !tiles.iter().any(|tile| tile.section == *section) {
-                let table = self.images.display();
-                return Err(format!("{table}: there is no section {section}").into());
-            }
+        let sections: BTreeSet<&str> = tiles.iter().map(|tile| tile.section.as_str()).collect();
+        let is_missing = |section: &&String| !sections.contains(section.as_str());
+        if let Some(section) = self.section.iter().find(is_missing) {
+            let table = self.images.display();
+            let some = Vec::from_iter(sections.iter().copied().take(5)).join(", ");
+            let count = sections.len();
+            return Err(format!(
+                "{table}: there is no section {section} among its {count} ({some}, ...)"
+            )
+            .into());
         }
         let chosen = |index: &usize| {
             self.section.is_empty() || self.section.contains(&tiles[*index].section)
