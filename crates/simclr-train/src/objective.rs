@@ -107,8 +107,10 @@ impl<'a> TrainingBatch<'a> {
     /// The number of images, of which there are `views` views each.
     pub(crate) fn images(&self, views: usize) -> Result<usize> {
         let rows = self.views.dim(0)?;
-        if rows.is_multiple_of(views) {
-            return Ok(rows / views);
+        if let Some(images) = rows.checked_div(views)
+            && images * views == rows
+        {
+            return Ok(images);
         }
         let expected = format!("{views} for each image");
         Err(Error::setting("number of views", expected, rows))

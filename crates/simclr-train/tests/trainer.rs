@@ -220,11 +220,17 @@ fn labels_are_of_any_integer_type_and_as_many_as_images() {
 
 /// Minimises the projections as they are.
 #[derive(Debug)]
-struct Unsummed;
+struct Unsummed {
+    views: usize,
+}
 
 impl Objective for Unsummed {
     fn metrics(&self) -> Vec<&'static str> {
         Vec::new()
+    }
+
+    fn views_per_image(&self) -> Option<usize> {
+        Some(self.views)
     }
 
     fn loss(&self, model: &SimClr, batch: &TrainingBatch<'_>) -> Result<Loss> {
@@ -235,14 +241,23 @@ impl Objective for Unsummed {
 }
 
 #[test]
-fn a_term_that_is_no_scalar_is_refused() {
-    let mut trainer = Trainer::new(model(0), Unsummed, &sgd(), 0.0, schedule()).unwrap();
-    let before = values(&trainer);
-    let error = trainer.step(&views(8), None).unwrap_err();
-    assert!(matches!(error, Error::Setting { .. }), "{error}");
-    assert_eq!(
-        error.to_string(),
-        "objective: expected scalars as terms, found shape [8, 128] in term 2"
-    );
-    assert_eq!(values(&trainer), before);
+fn a_term_that_is_no_scalar_and_a_number_of_views_that_does_not_fit_are_refused() {
+    for (views_per_image, expected) in [
+        (
+            2,
+            "objective: expected scalars as terms, found shape [8, 128] in term 2",
+        ),
+        (3, "number of views: expected 3 for each image, found 8"),
+        (0, "number of views: expected 0 for each image, found 8"),
+    ] {
+        let objective = Unsummed {
+            views: views_per_image,
+        };
+        let mut trainer = Trainer::new(model(0), objective, &sgd(), 0.0, schedule()).unwrap();
+        let before = values(&trainer);
+        let error = trainer.step(&views(8), None).unwrap_err();
+        assert!(matches!(error, Error::Setting { .. }), "{error}");
+        assert_eq!(error.to_string(), expected);
+        assert_eq!(values(&trainer), before);
+    }
 }
