@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use simclr_files::write_bytes;
 
-use super::folder::TilesReport;
+use super::report::TilesReport;
 use super::tile::to_csv;
 use crate::error::{Error, Result};
 
