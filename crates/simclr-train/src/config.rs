@@ -11,7 +11,7 @@ use simclr_model::{Freeze, ProjectionHeadConfig, ResNetConfig, SimClrConfig, Ste
 use simclr_optim::{OptimizerConfig, ScheduleConfig};
 
 use crate::error::{Error, Result};
-use crate::run_spec::IDENTITY;
+use crate::identity;
 
 /// The settings that pretraining, fine-tuning and distillation share. The defaults are those
 /// of the paper's pretraining; each loop's own configuration states where it differs.
@@ -234,7 +234,9 @@ pub(crate) fn deserialize_over_defaults<'de, C: LoopConfig, D: Deserializer<'de>
 fn over_defaults<C: LoopConfig>(mut given: Value) -> Result<Value> {
     let mut settings = serde_json::to_value(C::default()).map_err(no_settings)?;
     if let (Value::Object(settings), Value::Object(given)) = (&settings, &mut given) {
-        given.retain(|name, _| settings.contains_key(name) || !IDENTITY.contains(&name.as_str()));
+        given.retain(|name, _| {
+            settings.contains_key(name) || !identity::ALL.contains(&name.as_str())
+        });
         if let Some(name) = given.keys().find(|name| !settings.contains_key(*name)) {
             let known = settings.keys().cloned().collect::<Vec<_>>().join(", ");
             return Err(Error::setting(

@@ -12,6 +12,7 @@ use crate::distill_config::DistillConfig;
 use crate::distill_result::DistillResult;
 use crate::distillation::DistillationObjective;
 use crate::error::{Error, Result};
+use crate::identity;
 use crate::images::facts_of;
 use crate::resume::KeptNetwork;
 use crate::run::RunFacts;
@@ -92,12 +93,11 @@ impl Distill {
         let labelled = (0..images.len())
             .filter(|&i| images.label(i).is_some())
             .count();
-        let identity = teacher.as_deref().map(ImageClassifier::identity);
-        let identity = identity.transpose()?;
+        let identity_of_teacher = teacher.as_deref().map(ImageClassifier::identity);
         let inputs = TrainingInputs {
             num_classes: classes,
             facts: RunFacts::default().dataset("train", facts_of(images.as_ref())?),
-            identity: BTreeMap::from([("teacher", identity)]),
+            identity: BTreeMap::from([(identity::TEACHER, identity_of_teacher.transpose()?)]),
             images: images.clone(),
         };
         let objective = DistillationObjective {

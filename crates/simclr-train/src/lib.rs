@@ -85,6 +85,7 @@ mod fine_tune_config;
 mod fine_tune_result;
 mod gradient_cache;
 mod health;
+mod identity;
 mod images;
 mod memory;
 mod memory_check;

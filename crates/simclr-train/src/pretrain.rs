@@ -13,6 +13,7 @@ use crate::contrastive::ContrastiveObjective;
 use crate::error::{Error, Result};
 use crate::gradient_cache::largest_chunk;
 use crate::health::{EFFECTIVE_RANK, WatchedImages};
+use crate::identity;
 use crate::images::facts_of;
 use crate::pretrain_config::PretrainConfig;
 use crate::pretrain_result::PretrainResult;
@@ -136,7 +137,7 @@ impl Pretrain {
         let mut identity = BTreeMap::new();
         if guidance.needs_positions() {
             let positions = DepthNeighbours::new(images.as_ref())?.digest();
-            identity.insert("positions", Some(positions));
+            identity.insert(identity::POSITIONS, Some(positions));
         }
         Ok(TrainingInputs {
             num_classes,

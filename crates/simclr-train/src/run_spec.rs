@@ -22,6 +22,7 @@ use crate::callback::Callback;
 use crate::config::LoopConfig;
 use crate::error::{Error, Result};
 use crate::health::OnNan;
+use crate::identity;
 use crate::images::check_labels;
 use crate::memory::MemoryEstimate;
 use crate::objective::Objective;
@@ -73,17 +74,6 @@ pub(crate) struct PreparedRun<'a, C> {
     facts: RunFacts,
     config: RecordedConfig<'a, C>,
 }
-
-/// What [`RecordedConfig::identity`] may hold, beside the configuration.
-pub(crate) const IDENTITY: [&str; 7] = [
-    "batch_norm",
-    "own_augmentation",
-    "own_objective",
-    "own_optimizer",
-    "positions",
-    "start",
-    "teacher",
-];
 
 /// `config.json`.
 #[derive(Serialize)]
@@ -317,7 +307,7 @@ impl<C: LoopConfig> RunSpec<C> {
         let facts = facts.device(&self.options.device);
         let mut identity = inputs.identity;
         let start = self.initial_weights.as_ref();
-        identity.insert("start", start.map(parameters_digest).transpose()?);
+        identity.insert(identity::START, start.map(parameters_digest).transpose()?);
         self.add_own_parts(&mut identity);
         let config = RecordedConfig {
             config: &self.config,
@@ -390,17 +380,17 @@ impl<C: LoopConfig> RunSpec<C> {
     /// Own parts are part of the run's identity.
     fn add_own_parts(&self, identity: &mut BTreeMap<&'static str, Option<String>>) {
         if let Some(objective) = &self.objective {
-            identity.insert("own_objective", Some(objective.describe()));
+            identity.insert(identity::OWN_OBJECTIVE, Some(objective.describe()));
         }
         if let Some((name, _)) = &self.optimizer {
-            identity.insert("own_optimizer", Some((*name).to_owned()));
+            identity.insert(identity::OWN_OPTIMIZER, Some((*name).to_owned()));
         }
         if let Some(augmentation) = &self.augmentation {
-            identity.insert("own_augmentation", Some(augmentation.describe()));
+            identity.insert(identity::OWN_AUGMENTATION, Some(augmentation.describe()));
         }
         if let (Some(ranks), false) = (&self.options.ranks, self.options.global_batch_norm) {
             let of_each = format!("over the batch of each of {} ranks", ranks.size());
-            identity.insert("batch_norm", Some(of_each));
+            identity.insert(identity::BATCH_NORM, Some(of_each));
         }
     }
 
