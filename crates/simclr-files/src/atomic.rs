@@ -163,6 +163,26 @@ pub fn replace_atomically<E: From<Error>>(
     Ok(sync_folder(path)?)
 }
 
+/// Makes the folder `path`: `fill` writes into a temporary folder beside it, which is renamed to `path`
+/// at the end, or removed if something failed.
+///
+/// # Errors
+/// [`Error::Io`] if the folder cannot be made, or something that is no empty folder is there, and
+/// whatever `fill` returns.
+pub fn write_folder<E: From<Error>>(
+    path: &Path,
+    fill: impl FnOnce(&Path) -> Result<(), E>,
+) -> Result<(), E> {
+    let parent = folder_of(path);
+    fs::create_dir_all(parent).map_err(Error::io(parent))?;
+    let temporary = make_temporary(path, 0o777, |builder, folder| builder.tempdir_in(folder))?;
+    fill(temporary.path())?;
+    fs::rename(temporary.path(), path).map_err(Error::io(path))?;
+    // It has another name now, so there is nothing left to remove.
+    let _ = temporary.keep();
+    Ok(())
+}
+
 /// Fails if no file could be written at `path`: for long work whose result is to go there. Nothing
 /// is left behind.
 ///
@@ -210,7 +230,7 @@ pub fn remove_leftovers(dir: &Path) -> Result<()> {
             .file_name()
             .and_then(|name| name.to_str())
             .is_some_and(|name| name.starts_with('.') && name.ends_with(SUFFIX));
-        if leftover && !is_being_written(&path) {
+        if leftover && path.is_file() && !is_being_written(&path) {
             fs::remove_file(&path).map_err(Error::io(&path))?;
         }
     }
@@ -244,18 +264,27 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-fn temporary_beside(path: &Path) -> Result<NamedTempFile> {
+/// Makes something temporary in the folder of `path`, by a name that tells what it is for. It is
+/// private by default, but becomes a result that others may read: with `mode` as permissions the
+/// process's umask decides, as for anything new.
+fn make_temporary<T>(
+    path: &Path,
+    mode: u32,
+    make: impl FnOnce(&tempfile::Builder<'_, '_>, &Path) -> io::Result<T>,
+) -> Result<T> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let prefix = format!(".{name}.");
     let mut builder = tempfile::Builder::new();
     builder.prefix(&prefix).suffix(SUFFIX);
-    // Temporary files are private by default, but these become results that
-    // others may read: the process's umask decides, as for any new file.
     #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let temporary = builder
-        .tempfile_in(folder_of(path))
-        .map_err(Error::io(path))?;
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
+    #[cfg(not(unix))]
+    let _ = mode;
+    make(&builder, folder_of(path)).map_err(Error::io(path))
+}
+
+fn temporary_beside(path: &Path) -> Result<NamedTempFile> {
+    let temporary = make_temporary(path, 0o666, |builder, folder| builder.tempfile_in(folder))?;
     // Where a file system has no locks, the file is only less safe from `remove_leftovers`; on
     // Windows a lock would keep this process from writing to it by its path.
     #[cfg(unix)]
@@ -291,6 +320,27 @@ mod tests {
             assert_eq!(fs::read_to_string(&path).unwrap(), "old");
             assert_eq!(names(dir.path()), ["value"]);
         }
+    }
+
+    #[test]
+    fn a_folder_is_complete_or_not_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("new/labels");
+        let fill = |fails: bool| {
+            write_folder(&path, |folder| {
+                write_bytes(&folder.join("a"), b"whole")?;
+                if fails {
+                    return Err(Error::io(folder)(io::Error::other("stopped")));
+                }
+                Ok(())
+            })
+        };
+        assert!(fill(true).is_err());
+        assert_eq!(names(&dir.path().join("new")), Vec::<String>::new());
+        fill(false).unwrap();
+        assert_eq!(names(&path), ["a"]);
+        assert!(fill(false).is_err(), "it is there already");
+        assert_eq!(names(&dir.path().join("new")), ["labels"]);
     }
 
     #[test]

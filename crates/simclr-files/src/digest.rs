@@ -42,6 +42,18 @@ impl Digest {
     }
 }
 
+/// Digests what is written.
+impl Write for Digest {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// The digest of a file that holds it at the byte `digest_at`: that of all its bytes, with
 /// [`DIGEST_PLACEHOLDER`] there. What is no longer than that is digested as it is.
 ///

@@ -27,7 +27,7 @@ mod json;
 
 pub use atomic::{
     Durability, check_destination, remove_leftovers, replace_atomically, write_atomically,
-    write_bytes, write_with_digest,
+    write_bytes, write_folder, write_with_digest,
 };
 pub use digest::{DIGEST_LENGTH, DIGEST_PLACEHOLDER, Digest, digest_around};
 pub use error::{Error, Result};

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use simclr_data::{Dataset, ImageFolder};
+use simclr_files::write_folder;
 
 use crate::error::{Error, Result};
 use crate::label::Label;
-use crate::new_folder::write_folder;
 
 pub(crate) fn read(path: &Path) -> Result<Vec<Label>> {
     let images = ImageFolder::labelled(path)?;

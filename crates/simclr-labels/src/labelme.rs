@@ -5,10 +5,10 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use simclr_files::write_folder;
 
 use crate::error::{Error, Result};
 use crate::label::Label;
-use crate::new_folder::write_folder;
 
 /// Reads the JSON files of a folder. The class of an image is its flag that is set, or the label
 /// of its shapes.

@@ -8,7 +8,6 @@ mod error;
 mod label;
 mod label_studio;
 mod labelme;
-mod new_folder;
 mod table;
 
 pub use convert::{LabelFormat, read_labels, write_labels};
