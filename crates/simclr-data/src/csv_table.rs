@@ -4,13 +4,11 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 
+use simclr_csv::CsvText;
+
 use crate::error::{Error, Result};
 
-/// The separators of cells that are known; where a header has as many of several, the last counts.
-const SEPARATORS: [u8; 3] = [b'\t', b';', b','];
-
-/// A table that was read whole: CSV with commas, semicolons or tabs, in UTF-8 or in UTF-16 with its
-/// byte-order mark, with Excel's first line `sep=;` or without it.
+/// A table that was read whole: CSV as spreadsheets save it ([`CsvText`]).
 ///
 /// Columns are found by their names in capital or small letters. Rows without anything in them are
 /// passed over, and so are empty cells past the last column.
@@ -85,26 +83,23 @@ impl CsvTable {
         let path = path.as_ref();
         let unreadable = |reason: String| Error::unreadable(path.display(), reason);
         let bytes = std::fs::read(path).map_err(|error| Error::io(path, error))?;
-        // The reader counts lines by what ends them in Unix.
-        let text = decoded(&bytes).map_err(unreadable)?.replace("\r\n", "\n");
-        let (separator, rest) =
-            named_separator(&text).unwrap_or_else(|| (counted_separator(&text), &text));
-        let first_line = if rest.len() < text.len() { 1 } else { 0 };
+        let text = CsvText::new(bytes)
+            .map_err(|error| unreadable(format!("{error}; save the table as CSV in UTF-8")))?;
         let mut reader = csv::ReaderBuilder::new()
-            .delimiter(separator)
+            .delimiter(text.separator())
             .flexible(true)
-            .from_reader(rest.as_bytes());
+            .from_reader(text.body());
         let wrong = |error: csv::Error| unreadable(error.to_string());
         let headers = reader.headers().map_err(wrong)?;
         let mut table = Self {
             path: path.to_owned(),
-            separator,
+            separator: text.separator(),
             headers: headers.iter().map(str::to_owned).collect(),
             rows: Vec::new(),
         };
         for record in reader.records() {
             let record = record.map_err(wrong)?;
-            let line = first_line + record.position().map_or(0, csv::Position::line);
+            let line = text.line(record.position()).unwrap_or(0);
             table.add(line, record.iter().map(str::to_owned).collect())?;
         }
         Ok(table)
@@ -265,52 +260,4 @@ fn without_detours(path: &str) -> String {
         }
     }
     steps.join("/")
-}
-
-/// The text of a file.
-fn decoded(bytes: &[u8]) -> Result<String, String> {
-    match bytes {
-        [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes),
-        [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes),
-        [0xef, 0xbb, 0xbf, rest @ ..] => utf8(rest),
-        rest => utf8(rest),
-    }
-}
-
-fn utf8(bytes: &[u8]) -> Result<String, String> {
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
-        let line = 1 + good.iter().filter(|byte| **byte == b'\n').count();
-        format!("line {line} is not in UTF-8; save the table as CSV in UTF-8")
-    })?;
-    Ok(text.to_owned())
-}
-
-fn utf16(bytes: &[u8], unit: impl Fn([u8; 2]) -> u16) -> Result<String, String> {
-    let (pairs, rest) = bytes.as_chunks::<2>();
-    let text: Result<String, _> =
-        char::decode_utf16(pairs.iter().map(|pair| unit(*pair))).collect();
-    match text {
-        Ok(text) if rest.is_empty() => Ok(text),
-        _ => Err("begins as UTF-16, but is damaged; save the table as CSV in UTF-8".into()),
-    }
-}
-
-/// The separator that a first line such as `sep=;` names, and what comes after that line.
-fn named_separator(text: &str) -> Option<(u8, &str)> {
-    let (first, rest) = text.split_once('\n')?;
-    let name = first.get(..4)?;
-    let [separator] = first.as_bytes().get(4..)? else {
-        return None;
-    };
-    let is_named = name.eq_ignore_ascii_case("sep=") && SEPARATORS.contains(separator);
-    is_named.then_some((*separator, rest))
-}
-
-/// The separator that the header has most of, outside of quotes.
-fn counted_separator(text: &str) -> u8 {
-    let header = text.lines().next().unwrap_or_default();
-    let unquoted = || header.split('"').step_by(2).flat_map(str::bytes);
-    let count = |separator: &u8| unquoted().filter(|byte| byte == separator).count();
-    SEPARATORS.into_iter().max_by_key(count).unwrap_or(b',')
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::table::{CsvText, few, file_name};
+use crate::table::{TableText, few, file_name};
 use crate::tiles::{Tile, holes};
 
 /// Columns of probabilities begin with this, and the class's name follows.
@@ -51,7 +51,7 @@ impl Predictions {
     /// # Errors
     /// [`Error::Table`] if it is empty, lacks columns, or a row has no probabilities.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = CsvText::read(path)?;
+        let text = TableText::read(path)?;
         let mut reader = csv::Reader::from_reader(text.body());
         let failed = |error| text.failed(error);
         let headers = reader.headers().map_err(failed)?.clone();

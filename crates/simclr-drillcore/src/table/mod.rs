@@ -15,7 +15,7 @@ pub use depths::{DepthTable, SectionDepth};
 pub(crate) use intervals::Extent;
 pub use intervals::{IntervalTable, LabelledInterval};
 pub(crate) use names::{few, file_name, stem};
-pub(crate) use text::CsvText;
+pub(crate) use text::TableText;
 
 use crate::error::Result;
 use reader::{Table, check_named};

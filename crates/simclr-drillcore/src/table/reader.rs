@@ -6,7 +6,7 @@ use csv::StringRecord;
 
 use super::columns::{ColumnMap, unit};
 use super::names::stem;
-use super::text::{CsvText, unequal};
+use super::text::{TableText, unequal};
 use crate::error::{Error, Result};
 
 /// The values that well logs have where there is none.
@@ -25,7 +25,7 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn read(path: &Path, map: &ColumnMap) -> Result<Self> {
-        let text = CsvText::read(path)?;
+        let text = TableText::read(path)?;
         let mut reader = csv::ReaderBuilder::new()
             .delimiter(text.separator())
             .trim(csv::Trim::All)

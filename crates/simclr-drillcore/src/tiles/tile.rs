@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::table::{CsvText, few};
+use crate::table::{TableText, few};
 
 /// A tile and where it is: a row of `tiles.csv`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,7 +48,7 @@ pub struct Tile {
 /// # Errors
 /// [`Error::Table`] if it has other columns, or no tile.
 pub fn read_tiles(path: &Path) -> Result<Vec<Tile>> {
-    let text = CsvText::read(path)?;
+    let text = TableText::read(path)?;
     let mut reader = csv::Reader::from_reader(text.body());
     let tiles: Result<Vec<Tile>, csv::Error> = reader.deserialize().collect();
     let tiles = tiles.map_err(|error| text.failed(error))?;
