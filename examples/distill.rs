@@ -81,7 +81,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error + Send + Sync>> {
-    folders::check_outside(&arguments.model_dir, &arguments.image_dir)?;
+    folders::check_outside("--model-dir", &arguments.model_dir, &arguments.image_dir)?;
     let seed = Seed(arguments.seed);
     let images = match &arguments.image_dir {
         Some(dir) => {

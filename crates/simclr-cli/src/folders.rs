@@ -6,8 +6,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// Fails if the folder to write to is a folder of images, or lies in one: what is written would be
-/// read as images the next time.
+/// read as images the next time. `option` is what names the folder on the command line.
 pub fn check_outside<'a>(
+    option: &str,
     dir: &Path,
     image_dirs: impl IntoIterator<Item = &'a (impl AsRef<Path> + ?Sized + 'a)>,
 ) -> AnyResult {
@@ -16,8 +17,8 @@ pub fn check_outside<'a>(
         let images = images.as_ref();
         if place.starts_with(resolved(images)?) {
             return Err(format!(
-                "{} lies in {}, a folder of images, which pictures of reports would join; take a \
-                 folder outside of it",
+                "{option} {} lies in {}, a folder of images, which what is written would join; take a folder \
+                 outside of it",
                 dir.display(),
                 images.display()
             )

@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use simclr_classifier::Prediction;
-use simclr_files::{read_json, replace_atomically, write_json};
+use simclr_files::{Digest, read_json, replace_atomically, write_json};
 
 #[cfg(feature = "parquet")]
 use crate::parquet_file::ParquetFile;
@@ -217,8 +216,12 @@ fn open_alone(part: &Path) -> AnyResult<File> {
 
 /// The digest of a row and of all before it, whose digest is given.
 fn chained(before: &str, row: &str) -> String {
-    let digest = Sha256::new_with_prefix(before).chain_update(row).finalize();
-    hex::encode(&digest[..8])
+    let mut digest = Digest::default();
+    digest.update(before.as_bytes());
+    digest.update(row.as_bytes());
+    let mut digits = digest.to_hex();
+    digits.truncate(16);
+    digits
 }
 
 /// The whole rows of a table that was not finished.

@@ -70,7 +70,7 @@ impl Arguments {
     pub(crate) fn run(&self, progress: ProgressMode) -> AnyResult {
         let is_folder = self.images.is_dir();
         if is_folder {
-            check_outside(&self.out, [&self.images])?;
+            check_outside("--out", &self.out, [&self.images])?;
         } else if self.skip_unreadable {
             return Err("--skip-unreadable is for a folder, and a table of tiles was given".into());
         }
@@ -125,7 +125,7 @@ impl Arguments {
     fn of_sections(&self, classifier: &Classifier, progress: ProgressMode) -> AnyResult<Report> {
         let tiles = read_tiles(&self.images)?;
         let folders: BTreeSet<PathBuf> = tiles.iter().map(|tile| self.folder_of(tile)).collect();
-        check_outside(&self.out, &folders)?;
+        check_outside("--out", &self.out, &folders)?;
         let sections: BTreeSet<&str> = tiles.iter().map(|tile| tile.section.as_str()).collect();
         let is_missing = |section: &&String| !sections.contains(section.as_str());
         if let Some(section) = self.section.iter().find(is_missing) {

@@ -60,7 +60,7 @@ impl Arguments {
         let labels = self.split.labels();
         check_output(&self.out, [self.checkpoint.as_path(), labels])?;
         if labels.is_dir() {
-            check_outside(&self.model_dir, [labels])?;
+            check_outside("--model-dir", &self.model_dir, [labels])?;
         }
         let (split, note) = self.split.split()?;
         let device = self.device.open()?;

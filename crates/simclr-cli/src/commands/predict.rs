@@ -1,14 +1,14 @@
 //! `simclr predict`.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use simclr_classifier::{Abstain, Classifier};
 use simclr_data::{Dataset, DatasetExt, ImageFolder, Labels};
+use simclr_files::Digest;
 use simclr_progress::{ProgressMode, Stage};
 
 use crate::device::DeviceArgument;
@@ -106,22 +106,22 @@ fn interrupted(done: usize) -> String {
 /// SHA-256 of all images' names, sizes and times of change: what tells other images from those that
 /// were predicted already, without reading all of them again.
 fn images_digest(images: &ImageFolder) -> AnyResult<String> {
-    let mut digest = Sha256::new();
+    let mut digest = Digest::default();
     for (index, path) in images.paths().iter().enumerate() {
         let found = path
             .metadata()
             .and_then(|found| Ok((found.len(), found.modified()?)));
         let (size, changed) = found.map_err(|error| format!("{}: {error}", path.display()))?;
-        digest.update(format!("{:?} {size} {changed:?}\n", images.name(index)));
+        writeln!(digest, "{:?} {size} {changed:?}", images.name(index))?;
     }
-    Ok(hex::encode(digest.finalize()))
+    Ok(digest.to_hex())
 }
 
 /// SHA-256 of a file, which is not read into memory whole.
 fn file_digest(path: &Path) -> AnyResult<String> {
-    let mut digest = Sha256::new();
+    let mut digest = Digest::default();
     io::copy(&mut File::open(path)?, &mut digest)?;
-    Ok(hex::encode(digest.finalize()))
+    Ok(digest.to_hex())
 }
 
 /// Any error that ends the predictions.

@@ -156,6 +156,7 @@ impl Arguments {
             return Err("--radius is for --positives depth".into());
         }
         check_outside(
+            "--model-dir",
             &self.model_dir,
             self.images.iter().filter(|path| path.is_dir()),
         )?;

@@ -71,7 +71,7 @@ impl Arguments {
             .with_per_group(self.per_group)
             .with_seed(Seed(self.seed));
         config.validate()?;
-        check_outside(&self.out, [&self.images])?;
+        check_outside("--out", &self.out, [&self.images])?;
         let classifier = Classifier::load_on(&self.classifier, &self.device.open()?)?;
         let images = images::of_folder(&self.images, self.skip_unreadable)?;
         let labelled = self.labelled(&images)?;

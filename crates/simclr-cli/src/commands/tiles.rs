@@ -9,6 +9,7 @@ use simclr_drillcore::{
 };
 use simclr_progress::{ProgressMode, Stage, StepUpdate};
 
+use crate::folders::check_outside;
 use crate::options::DecodeArguments;
 use crate::terminal::{AnyResult, complain, say};
 
@@ -94,7 +95,7 @@ impl Arguments {
         let mut photographs = Vec::new();
         for path in &self.sections {
             if path.is_dir() {
-                check_outside(&self.out, path)?;
+                check_outside("--out", &self.out, [path])?;
                 photographs.extend(ImageFolder::unlabelled(path)?.paths().iter().cloned());
             } else {
                 photographs.push(path.clone());
@@ -133,23 +134,4 @@ impl Arguments {
         ));
         Ok(())
     }
-}
-
-/// Fails if tiles would be among the photographs, and be cut themselves the next time.
-fn check_outside(out: &Path, photographs: &Path) -> AnyResult {
-    let photographs = photographs.canonicalize()?;
-    // The folder for tiles may not be there yet.
-    let out_path = std::path::absolute(out)?;
-    let place = out_path
-        .ancestors()
-        .find_map(|path| path.canonicalize().ok());
-    if !place.is_some_and(|place| place.starts_with(&photographs)) {
-        return Ok(());
-    }
-    Err(format!(
-        "--out {} lies in {}, a folder of photographs; take a folder outside of it",
-        out.display(),
-        photographs.display()
-    )
-    .into())
 }

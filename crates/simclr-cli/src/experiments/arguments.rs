@@ -256,7 +256,7 @@ impl ExperimentArguments {
         check: impl FnOnce(&Protocol, &Task) -> simclr_study::Result<()>,
     ) -> AnyResult<Study> {
         let dir = self.dir(name);
-        crate::folders::check_outside(&dir, self.images.dirs())?;
+        crate::folders::check_outside("--model-dir", &dir, self.images.dirs())?;
         protocol.validate()?;
         let by_folder = matches!(self.split, Some(SplitName::LeaveOneGroupOut));
         let synthetic = self.preset == Preset::Tiny;

@@ -25,7 +25,7 @@ pub fn run(flags: &Flags, progress: ProgressMode) -> AnyResult {
         complain(format_args!("ignored: {}", ignored.join(", ")));
     }
     let model_dir = flags.model_dir.as_deref().ok_or("give --model_dir DIR")?;
-    folders::check_outside(model_dir, &flags.image_dir)?;
+    folders::check_outside("--model-dir", model_dir, &flags.image_dir)?;
     let device = flags.device.open()?;
     let images = Images::open(flags)?;
     if flags.mode.trains() {
