@@ -10,23 +10,36 @@ pub(crate) fn transpose<const ROWS: usize, const COLUMNS: usize>(
     to: &mut [[f32; ROWS]],
 ) {
     assert!(from.len() == ROWS && to.len() == COLUMNS);
-    assert!(ROWS.is_multiple_of(TILE) && COLUMNS.is_multiple_of(TILE));
+    transpose_strided(from.as_flattened(), COLUMNS, to);
+}
+
+/// As [`transpose`], for the `to.len()` numbers at the front of each of ROWS rows that lie `stride`
+/// apart.
+#[inline(always)]
+pub(crate) fn transpose_strided<const ROWS: usize>(
+    from: &[f32],
+    stride: usize,
+    to: &mut [[f32; ROWS]],
+) {
+    let columns = to.len();
+    assert!(ROWS.is_multiple_of(TILE) && columns.is_multiple_of(TILE));
+    assert!(columns <= stride && from.len() >= (ROWS - 1) * stride + columns);
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx2") {
         for row in (0..ROWS).step_by(TILE) {
-            for column in (0..COLUMNS).step_by(TILE) {
+            for column in (0..columns).step_by(TILE) {
                 // SAFETY: the processor has AVX2; eight rows of eight numbers lie in `from`, and
                 // eight in `to`, from these places on.
                 unsafe {
-                    let from = from.as_ptr().cast::<f32>().add(row * COLUMNS + column);
+                    let from = from.as_ptr().add(row * stride + column);
                     let to = to.as_mut_ptr().cast::<f32>().add(column * ROWS + row);
-                    avx2::transpose_tile(from, COLUMNS, to, ROWS);
+                    avx2::transpose_tile(from, stride, to, ROWS);
                 }
             }
         }
         return;
     }
-    for (row, from) in from.iter().enumerate() {
+    for (row, from) in from.chunks(stride).take(ROWS).enumerate() {
         for (to, &value) in to.iter_mut().zip(from) {
             to[row] = value;
         }
@@ -106,6 +119,18 @@ mod tests {
         for (column, line) in to.iter().enumerate() {
             for (row, &value) in line.iter().enumerate() {
                 assert_eq!(value, (100 * row + column) as f32);
+            }
+        }
+    }
+
+    #[test]
+    fn rows_may_lie_apart() {
+        let from: Vec<f32> = (0..16 * 37).map(|index| index as f32).collect();
+        let mut to = [[f32::NAN; 16]; 24];
+        transpose_strided(&from[3..], 37, &mut to);
+        for (column, line) in to.iter().enumerate() {
+            for (row, &value) in line.iter().enumerate() {
+                assert_eq!(value, (37 * row + 3 + column) as f32);
             }
         }
     }

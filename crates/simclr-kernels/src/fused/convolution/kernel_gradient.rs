@@ -318,12 +318,18 @@ impl Task<'_, '_> {
             for (panel, start) in columns.clone().step_by(WIDTH).enumerate() {
                 let end = columns.end.min(start + WIDTH);
                 let first = of_pixel(pixel, start..end);
+                let target = &mut packed[panel * count + index];
+                let whole = first.first_chunk::<WIDTH>();
+                if let (Some(whole), Operands::Single) = (whole, operands) {
+                    // Its size is known to the compiler.
+                    *target = *whole;
+                    continue;
+                }
                 let second = if pixel + 1 < pixels.end {
                     of_pixel(pixel + 1, start..end)
                 } else {
                     &zeros[..first.len()]
                 };
-                let target = &mut packed[panel * count + index];
                 if end - start == WIDTH {
                     join(operands, format, [first, second], target);
                 } else {

@@ -6,7 +6,10 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::fused::chunks::ranges;
-use crate::simd::{Operands, Part, Scratch, SimdLevel, WIDEST, fn_per_level, pair_rows};
+use crate::simd::{
+    Operands, Part, Scratch, SimdLevel, WIDEST, fn_per_level, pair_rows, prefetch,
+    transpose_strided,
+};
 
 /// Rows of the matrix that are packed at a time: in transposed order the numbers of a
 /// cache line.
@@ -183,6 +186,15 @@ impl<'a> Weights<'a> {
     fn transpose<const WIDTH: usize>(&self, start: usize, count: usize, rows: &mut [[f32; WIDTH]]) {
         for (index, rows) in rows.chunks_mut(BLOCK).enumerate() {
             let begin = index * BLOCK;
+            if count == WIDTH && rows.len() == BLOCK {
+                let columns = &self.kernel[start + begin..];
+                transpose_strided(columns, self.columns.1, rows);
+                // Those behind them are read once the other panels have had theirs.
+                for column in columns.chunks(self.columns.1).take(count) {
+                    prefetch(column.get(BLOCK..BLOCK + 1).unwrap_or_default());
+                }
+                continue;
+            }
             for column in 0..count {
                 let source = &self.kernel[start + column * self.columns.1 + begin..];
                 for (row, &value) in rows.iter_mut().zip(source) {
