@@ -1,6 +1,7 @@
 //! CSV files as spreadsheets save them, as text: in UTF-8 or UTF-16, with a byte-order mark or
 //! without, with commas, semicolons or tabs between cells, with Excel's first line `sep=;`, and with
-//! any line ends. The crate [`csv`] reads the text.
+//! any line ends. The crate [`csv`] reads the text, and [`NumberParser`] the numbers in it, with a
+//! decimal comma where that is no separator.
 //!
 //! ```
 //! use simclr_csv::CsvText;
@@ -13,14 +14,16 @@
 //!     .from_reader(text.body());
 //! assert_eq!(reader.headers()?, vec!["name", "depth"]);
 //! let row = reader.records().next().ok_or("no row")??;
-//! assert_eq!((&row[1], text.line(row.position())), ("1,5", Some(4)));
+//! assert_eq!((text.numbers().parse(&row[1])?, text.line(row.position())), (1.5, Some(4)));
 //! # Ok(())
 //! # }
 //! ```
 
 mod error;
+mod number;
 mod text;
 
 pub use csv;
 pub use error::{Error, Result};
+pub use number::{NumberError, NumberParser};
 pub use text::CsvText;

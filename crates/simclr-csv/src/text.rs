@@ -3,6 +3,7 @@
 use csv::Position;
 
 use crate::error::{Error, Result};
+use crate::number::NumberParser;
 
 /// What a first line that names the separator for Excel begins with.
 const SEPARATOR: &str = "sep=";
@@ -52,6 +53,11 @@ impl CsvText {
     /// and commas in the header.
     pub fn separator(&self) -> u8 {
         self.separator
+    }
+
+    /// A parser of the numbers in the table.
+    pub fn numbers(&self) -> NumberParser {
+        NumberParser::new(self.separator)
     }
 
     /// The line of the file, from 1, on which what a reader of [`body`](Self::body) found begins;

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-use simclr_csv::CsvText;
+use simclr_csv::{CsvText, NumberParser};
 
 use crate::error::{Error, Result};
 
@@ -28,6 +29,7 @@ use crate::error::{Error, Result};
 pub struct CsvTable {
     path: PathBuf,
     separator: u8,
+    numbers: NumberParser,
     headers: Vec<String>,
     rows: Vec<CsvRow>,
 }
@@ -94,6 +96,7 @@ impl CsvTable {
         let mut table = Self {
             path: path.to_owned(),
             separator: text.separator(),
+            numbers: text.numbers(),
             headers: headers.iter().map(str::to_owned).collect(),
             rows: Vec::new(),
         };
@@ -165,6 +168,28 @@ impl CsvTable {
             let names = names.join("` or `");
             self.error(format!("no column `{names}`; there are {there_are}"))
         })
+    }
+
+    /// The number in a column of a row, `None` if its cell is empty. Where cells are parted by
+    /// something else than commas, it may have a decimal comma ([`NumberParser`]).
+    ///
+    /// # Errors
+    /// A cell that is no number, with its line and column.
+    pub fn number(&self, row: &CsvRow, column: usize) -> Result<Option<f64>> {
+        let cell = row.cell(column);
+        if cell.is_empty() {
+            return Ok(None);
+        }
+        let number = self.numbers.parse(cell);
+        let number = number.map_err(|expected| self.cell_error(row, column, expected))?;
+        Ok(Some(number))
+    }
+
+    /// That a cell is not what was expected.
+    pub(crate) fn cell_error(&self, row: &CsvRow, column: usize, expected: impl Display) -> Error {
+        let header = self.headers.get(column).map_or("", |header| header.trim());
+        let (line, cell) = (row.line, row.cell(column));
+        self.error(format!("line {line}: {header} is {cell}; {expected}"))
     }
 
     /// The rows by image, with the columns [`IMAGE`](Self::IMAGE) and [`CLASS`](Self::CLASS). Of

@@ -62,23 +62,25 @@ impl Cells<'_> {
         Some(cell).filter(|cell| !cell.is_empty())
     }
 
-    fn number(&self, column: &str) -> Result<Option<f64>, String> {
-        let Some(text) = self.text(column) else {
+    fn number(&self, column: &str) -> Result<Option<f64>> {
+        let Some(column) = self.table.column(&[column]) else {
             return Ok(None);
         };
-        match text.parse::<f64>() {
-            Ok(value) if value.is_finite() && value >= SMALLEST_DEPTH => Ok(Some(value)),
-            _ => Err(format!("{column} is {text}, which is no depth or offset")),
+        let number = self.table.number(self.row, column)?;
+        if number.is_none_or(|value| value.is_finite() && value >= SMALLEST_DEPTH) {
+            return Ok(number);
         }
+        let expected = "expected a depth or an offset, and nothing where there is none";
+        Err(self.table.cell_error(self.row, column, expected))
     }
 
     /// The middle between two columns.
-    fn middle(&self, top: &str, bottom: &str) -> Result<Option<f64>, String> {
+    fn middle(&self, top: &str, bottom: &str) -> Result<Option<f64>> {
         let ends = self.number(top)?.zip(self.number(bottom)?);
         Ok(ends.map(|(top, bottom)| (top + bottom) / 2.0))
     }
 
-    fn position(&self, table: &Path) -> Result<Option<DepthPosition>, String> {
+    fn position(&self, table: &Path) -> Result<Option<DepthPosition>> {
         let depth = match self.number("depth_m")? {
             Some(depth) => Some(depth),
             None => self.middle("top_depth_m", "bottom_depth_m")?,
@@ -110,9 +112,7 @@ impl ImageTable {
         let mut rows = Vec::with_capacity(table.rows().len());
         for found in table.images()? {
             let (row, table) = (found.row, &table);
-            let position = Cells { row, table }.position(path);
-            let position =
-                position.map_err(|reason| unreadable(format!("line {}: {reason}", row.line())))?;
+            let position = Cells { row, table }.position(path)?;
             rows.push(Row {
                 file: found.image,
                 class: found.class.map(str::to_owned),

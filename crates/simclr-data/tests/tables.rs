@@ -199,6 +199,44 @@ fn depths_come_from_the_table() {
 }
 
 #[test]
+fn depths_have_decimal_commas_where_these_part_no_cells() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tiles.csv");
+    let depth = |rows: &str| -> Result<Option<f64>> {
+        std::fs::write(&path, rows).unwrap();
+        let position = ImageTable::read(&path)?.position(0);
+        Ok(position.map(|position| position.depth))
+    };
+    for rows in [
+        "image;depth_m\na.png;3,25\n",
+        "image\tdepth_m\na.png\t3,25\n",
+        "image;top_depth_m;bottom_depth_m\na.png;3;3,5\n",
+        "image;section;top_offset_cm;bottom_offset_cm\na.png;1H;324,5;325,5\n",
+        "image,depth_m\na.png,3.25\n",
+    ] {
+        assert_eq!(depth(rows).unwrap(), Some(3.25), "{rows}");
+    }
+    for (rows, expected) in [
+        (
+            "image;depth_m\na.png;1.234,5\n",
+            "line 2: depth_m is 1.234,5; expected a number without separators between thousands",
+        ),
+        (
+            "image;top_depth_m;bottom_depth_m\na.png;3,25;3.5\n",
+            "line 2: bottom_depth_m is 3.5; expected a decimal comma",
+        ),
+        (
+            "image,depth_m\na.png,\"3,25\"\n",
+            "line 2: depth_m is 3,25; expected a number",
+        ),
+    ] {
+        let error = depth(rows).unwrap_err().to_string();
+        let expected = format!("{}: {expected}", path.display());
+        assert!(error.starts_with(&expected), "{error}");
+    }
+}
+
+#[test]
 fn other_tables_are_refused_with_the_reason() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("tiles.csv");

@@ -190,3 +190,47 @@ fn the_truth_is_that_of_the_section_and_of_the_hole() {
         "{error}"
     );
 }
+
+#[test]
+fn numbers_have_decimal_commas_where_these_part_no_cells() {
+    let table = depths("name;top (cm);length (m)\nBH1;325,5;1,5\nBH2;900;1\n").unwrap();
+    let found = &table.sections()[0];
+    assert!((found.top - 3.255).abs() < 1e-12);
+    assert_eq!(found.length, Some(1.5));
+    assert_eq!(tops("name\ttop\nBH1\t3,25\n"), [3.25]);
+    assert_eq!(tops("sep=;\nname;top\nBH1;3,25\n"), [3.25]);
+    assert_eq!(tops("name;top\nBH1;3.25\n"), [3.25]);
+
+    let (_dir, path) = file("intervals.csv", "top;bottom;class\n1,5;2,25;crack\n");
+    let intervals = IntervalTable::read(&path, &ColumnMap::default()).unwrap();
+    let found = &intervals.intervals()[0];
+    assert_eq!((found.top, found.bottom), (1.5, 2.25));
+
+    for (rows, expected) in [
+        (
+            "name;top (m)\nBH1;1.234,5\n",
+            "line 2: `top (m)` is 1.234,5; expected a number without separators between thousands",
+        ),
+        (
+            "name;top (m)\nBH1;3,25\nBH2;1.234\n",
+            "line 3: `top (m)` is 1.234; expected a decimal comma, as in the numbers above",
+        ),
+        (
+            "name;top (m)\nBH1;3.25\nBH2;4,5\n",
+            "line 3: `top (m)` is 4,5; expected a decimal point, as in the numbers above",
+        ),
+        (
+            "name;top (m)\nBH1;-999,25\n",
+            "line 2: `top (m)` is -999,25, which stands for a missing value",
+        ),
+        // Where commas part cells, nothing else is a decimal comma.
+        (
+            "name,top (m)\nBH1,\"3,25\"\n",
+            "line 2: `top (m)` is 3,25; expected a number",
+        ),
+    ] {
+        let error = depths(rows).unwrap_err().to_string();
+        let expected = format!("sections.csv, {expected}");
+        assert!(error.contains(&expected), "{error}");
+    }
+}

@@ -18,17 +18,18 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Label>> {
             continue;
         };
         let mut label = Label::new(found.image, class);
-        let text = confidence.map(|column| found.row.cell(column));
-        if let Some(text) = text.filter(|text| !text.is_empty()) {
-            let share = text
-                .parse()
-                .ok()
-                .filter(|share| (0.0..=1.0).contains(share));
-            label.confidence = Some(share.ok_or_else(|| {
-                let line = found.row.line();
+        if let Some(column) = confidence {
+            label.confidence = table.number(found.row, column)?;
+            if label
+                .confidence
+                .is_some_and(|share| !(0.0..=1.0).contains(&share))
+            {
+                let (line, cell) = (found.row.line(), found.row.cell(column));
                 let reason = "expected a confidence between 0 and 1";
-                Error::malformed(path)(format!("line {line}: {reason}, found {text}"))
-            })?);
+                return Err(Error::malformed(path)(format!(
+                    "line {line}: {reason}, found {cell}"
+                )));
+            }
         }
         labels.push(label);
     }

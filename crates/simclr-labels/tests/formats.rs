@@ -63,6 +63,16 @@ fn predictions_keep_their_confidence_as_pre_annotations() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("line 2: expected a confidence"), "{error}");
+
+    fs::write(&table, "image;class;confidence\na.png;none;0,75\n").unwrap();
+    let predictions = read_labels(&table, LabelFormat::Csv).unwrap();
+    assert_eq!(predictions[0].confidence, Some(0.75));
+    fs::write(&table, "image;class;confidence\na.png;none;0.000,75\n").unwrap();
+    let error = read_labels(&table, LabelFormat::Csv)
+        .unwrap_err()
+        .to_string();
+    let expected = "predictions.csv: line 2: confidence is 0.000,75; expected a number without";
+    assert!(error.contains(expected), "{error}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use csv::StringRecord;
+use simclr_csv::NumberParser;
 
 use super::columns::{ColumnMap, unit};
 use super::names::stem;
@@ -19,6 +20,7 @@ pub(super) struct Table {
     /// The line of the headers.
     header_line: Option<u64>,
     map: ColumnMap,
+    numbers: NumberParser,
     /// The rows that are not empty, with their lines.
     records: Vec<(u64, StringRecord)>,
 }
@@ -52,6 +54,7 @@ impl Table {
             headers,
             header_line,
             map: map.clone(),
+            numbers: text.numbers(),
             records,
         })
     }
@@ -150,9 +153,9 @@ impl Row<'_> {
         let Some(text) = self.record.get(place).filter(|text| !text.is_empty()) else {
             return Ok(None);
         };
-        let number: f64 = text
-            .parse()
-            .map_err(|_| self.error(format!("`{header}` is {text}; expected a number")))?;
+        let number = self.table.numbers.parse(text);
+        let number =
+            number.map_err(|expected| self.error(format!("`{header}` is {text}; {expected}")))?;
         if !number.is_finite() || NULLS.contains(&number) {
             return Err(self.error(format!(
                 "`{header}` is {text}, which stands for a missing value; leave the row out"
