@@ -234,3 +234,73 @@ fn numbers_have_decimal_commas_where_these_part_no_cells() {
         assert!(error.contains(&expected), "{error}");
     }
 }
+
+#[test]
+fn what_simclr_wrote_is_read_as_a_spreadsheet_saves_it_again() {
+    let predictions = "image,p_x,p_y\na.png,0.25,0.75\nb.png,1,0\n";
+    let spreadsheet = |text: &str| {
+        text.replace(',', ";")
+            .replace('.', ",")
+            .replace(",png", ".png")
+    };
+    let read = |tiles: &[u8], predictions: &[u8]| {
+        let (dir, path) = file("tiles.csv", tiles);
+        let table = dir.path().join("predictions.csv");
+        fs::write(&table, predictions).unwrap();
+        let tiles = read_tiles(&path).unwrap();
+        (tiles, Predictions::read(&table).unwrap())
+    };
+    let expected = read(TILES.as_bytes(), predictions.as_bytes());
+    assert_eq!(expected.0[0].bottom_depth_m, Some(5.1));
+    let [tiles, table] = [TILES, predictions].map(spreadsheet);
+    assert!(tiles.contains(";5;5,1;1;\n") && table.contains("a.png;0,25;0,75\n"));
+    let rows = ";".repeat(13);
+    let variants = [
+        [tiles.clone(), table.clone()],
+        [
+            format!("sep=;\r\n{tiles}{rows}\n"),
+            format!("\u{feff}{table};;\n"),
+        ],
+        [tiles.replace(';', "\t"), table.replace(';', "\t")],
+    ];
+    for [tiles, table] in variants {
+        assert_eq!(
+            read(tiles.as_bytes(), table.as_bytes()),
+            expected,
+            "{tiles}{table}"
+        );
+        let utf16 = |text: &str| -> Vec<u8> {
+            let units =
+                std::iter::once(0xfeff).chain(text.trim_start_matches('\u{feff}').encode_utf16());
+            units.flat_map(u16::to_le_bytes).collect()
+        };
+        assert_eq!(read(&utf16(&tiles), &utf16(&table)), expected);
+    }
+
+    let (_dir, path) = file("tiles.csv", tiles.replace(";5,1;", ";1.005,1;"));
+    let error = read_tiles(&path).unwrap_err().to_string();
+    let expected = "tiles.csv, line 2: `bottom_depth_m` is 1.005,1; expected a number without";
+    assert!(error.contains(expected), "{error}");
+    for (rows, expected) in [
+        (
+            "a.png;0,25;much",
+            "line 2: `p_y` is `much`; expected a number",
+        ),
+        ("a.png;0,25;", "line 2: `p_y` is ``; expected a number"),
+        (
+            "a.png;0,25;75",
+            "line 2: `p_y` is `75`; expected a probability between 0 and 1",
+        ),
+        ("a.png;0,25;0,7", "have the sum 0.950; expected 1"),
+        (
+            "a.png;0,25;0.75",
+            "`p_y` is `0.75`; expected a decimal comma",
+        ),
+        ("a.png;1;0\nx/a.png;1;0", "line 3: x/a.png is there twice"),
+        ("", "there are no predictions in the table"),
+    ] {
+        let (_dir, path) = file("predictions.csv", format!("image;p_x;p_y\n{rows}\n"));
+        let error = Predictions::read(&path).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use csv::StringRecord;
+use simclr_csv::NumberParser;
+
 use crate::error::{Error, Result};
 use crate::table::{TableText, few, file_name};
 use crate::tiles::{Tile, holes};
@@ -20,6 +23,67 @@ pub struct Predictions {
     pub classes: Vec<String>,
     /// By file name without folders: the name of a tile carries its section.
     probabilities: BTreeMap<String, Vec<f64>>,
+}
+
+/// Where a table of predictions has what.
+struct Columns<'h> {
+    image: usize,
+    /// The columns of probabilities with their headers.
+    probabilities: Vec<(usize, &'h str)>,
+}
+
+impl<'h> Columns<'h> {
+    fn find(headers: &'h StringRecord) -> Option<Self> {
+        let image = headers.iter().position(|header| header == "image")?;
+        let columns = headers.iter().enumerate();
+        let probabilities: Vec<_> = columns
+            .filter(|(_, header)| header.starts_with(PROBABILITY))
+            .collect();
+        (!probabilities.is_empty()).then_some(Self {
+            image,
+            probabilities,
+        })
+    }
+
+    fn classes(&self) -> Vec<String> {
+        let headers = self.probabilities.iter().map(|(_, header)| header);
+        headers
+            .map(|header| {
+                header
+                    .strip_prefix(PROBABILITY)
+                    .unwrap_or(header)
+                    .to_owned()
+            })
+            .collect()
+    }
+
+    /// The probabilities in a row, which have a sum of 1.
+    fn probabilities(
+        &self,
+        record: &StringRecord,
+        numbers: &NumberParser,
+    ) -> Result<Vec<f64>, String> {
+        let share = |&(column, header): &(usize, &str)| {
+            let cell = record.get(column).unwrap_or_default();
+            let number = numbers.parse(cell);
+            let number =
+                number.map_err(|expected| format!("`{header}` is `{cell}`; {expected}"))?;
+            if (0.0..=1.0).contains(&number) {
+                return Ok(number);
+            }
+            let expected = "expected a probability between 0 and 1";
+            Err(format!("`{header}` is `{cell}`; {expected}"))
+        };
+        let row = self.probabilities.iter().map(share);
+        let row = row.collect::<Result<Vec<f64>, String>>()?;
+        let sum: f64 = row.iter().sum();
+        if (sum - 1.0).abs() <= ROUNDING {
+            return Ok(row);
+        }
+        Err(format!(
+            "the probabilities of the classes have the sum {sum:.3}; expected 1"
+        ))
+    }
 }
 
 /// A tile with a depth and what it was taken for.
@@ -46,59 +110,55 @@ impl TilePrediction {
 }
 
 impl Predictions {
-    /// Reads a table of predictions.
+    /// Reads a table of predictions: as it was written, or as a spreadsheet saved it again.
     ///
     /// # Errors
-    /// [`Error::Table`] if it is empty, lacks columns, or a row has no probabilities.
+    /// [`Error::Table`] if it is empty, lacks columns, a row has no probabilities, or an
+    /// image is there twice.
     pub fn read(path: &Path) -> Result<Self> {
         let text = TableText::read(path)?;
-        let mut reader = csv::Reader::from_reader(text.body());
+        let mut reader = text.reader();
         let failed = |error| text.failed(error);
         let headers = reader.headers().map_err(failed)?.clone();
-        let image = headers.iter().position(|header| header == "image");
-        let of_class = |header: &'_ str| header.strip_prefix(PROBABILITY).map(str::to_owned);
-        let columns = headers.iter().enumerate();
-        let (places, classes): (Vec<usize>, Vec<String>) = columns
-            .filter_map(|(place, header)| Some((place, of_class(header)?)))
-            .unzip();
-        let (Some(image), false) = (image, classes.is_empty()) else {
+        let columns = Columns::find(&headers).ok_or_else(|| {
             let reason = "expected predictions with columns `image` and `p_CLASS` for each class";
-            return Err(Error::table(path, 1, reason));
+            Error::table(path, text.line(headers.position()), reason)
+        })?;
+        let numbers = text.numbers();
+        let mut predictions = Self {
+            classes: columns.classes(),
+            probabilities: BTreeMap::new(),
         };
-        let mut probabilities = BTreeMap::new();
         for record in reader.records() {
             let record = record.map_err(failed)?;
-            let line = text.line(record.position());
-            let cell = |place: usize| record.get(place).unwrap_or_default();
-            let row: Option<Vec<f64>> = places
-                .iter()
-                .map(|&place| cell(place).parse().ok())
-                .collect();
-            let sum: f64 = row.iter().flatten().sum();
-            let row = row.filter(|row| {
-                row.iter().all(|share| (0.0..=1.0).contains(share)) && (sum - 1.0).abs() <= ROUNDING
-            });
-            let row = row.ok_or_else(|| {
-                let reason = "the probabilities are not numbers between 0 and 1 with a sum of 1";
-                Error::table(path, line, reason)
-            })?;
-            let name = file_name(cell(image)).to_owned();
-            if probabilities.insert(name, row).is_some() {
-                let reason = format!("{} is there twice", cell(image));
-                return Err(Error::table(path, line, reason));
+            // Spreadsheets leave such rows at the end.
+            if record.iter().all(str::is_empty) {
+                continue;
             }
+            let row = columns.probabilities(&record, &numbers);
+            let image = record.get(columns.image).unwrap_or_default();
+            let added = row.and_then(|row| predictions.add(image, row));
+            added.map_err(|reason| Error::table(path, text.line(record.position()), reason))?;
         }
-        if probabilities.is_empty() {
-            return Err(Error::table(
-                path,
-                None,
-                "there are no predictions in the table",
-            ));
+        if predictions.probabilities.is_empty() {
+            let reason = "there are no predictions in the table";
+            return Err(Error::table(path, None, reason));
         }
-        Ok(Self {
-            classes,
-            probabilities,
-        })
+        Ok(predictions)
+    }
+
+    fn add(&mut self, image: &str, probabilities: Vec<f64>) -> Result<(), String> {
+        let name = file_name(image).to_owned();
+        match self.probabilities.insert(name, probabilities) {
+            None => Ok(()),
+            Some(_) => Err(format!("{image} is there twice")),
+        }
+    }
+
+    /// What a tile was taken for.
+    fn of_tile(&self, tile: &Tile) -> Option<&[f64]> {
+        let row = self.probabilities.get(file_name(&tile.tile));
+        row.map(Vec::as_slice)
     }
 
     /// What the tiles were taken for, with their depths, from the top. Tiles without a prediction are
@@ -108,7 +168,7 @@ impl Predictions {
     /// [`Error::Mismatch`] if no tile has a prediction, or one with a prediction has no depth, or those
     /// with predictions are of several holes: [`tiles_of_hole`](crate::tiles_of_hole) takes one's.
     pub fn of_tiles(&self, tiles: &[Tile]) -> Result<(Vec<TilePrediction>, usize)> {
-        let named = |tile: &&Tile| self.probabilities.contains_key(file_name(&tile.tile));
+        let named = |tile: &&Tile| self.of_tile(tile).is_some();
         let holes = holes(tiles.iter().filter(named));
         if holes.len() > 1 {
             let reason = format!(
@@ -120,7 +180,7 @@ impl Predictions {
         }
         let mut predicted = Vec::new();
         for tile in tiles {
-            let Some(probabilities) = self.probabilities.get(file_name(&tile.tile)) else {
+            let Some(probabilities) = self.of_tile(tile) else {
                 continue;
             };
             let (Some(top), Some(bottom)) = (tile.top_depth_m, tile.bottom_depth_m) else {
@@ -131,7 +191,7 @@ impl Predictions {
                 let reason = format!("the tile ends at {bottom} m, not below its top at {top} m");
                 return Err(Error::mismatch(&tile.tile, reason));
             }
-            predicted.push(TilePrediction::new(top, bottom, probabilities.clone()));
+            predicted.push(TilePrediction::new(top, bottom, probabilities.to_vec()));
         }
         if predicted.is_empty() {
             let reason = format!(

@@ -33,6 +33,13 @@ impl TableText {
         })
     }
 
+    /// A reader of the table.
+    pub(crate) fn reader(&self) -> csv::Reader<&[u8]> {
+        csv::ReaderBuilder::new()
+            .delimiter(self.separator())
+            .from_reader(self.body())
+    }
+
     /// What the CSV reader says of this file.
     pub(crate) fn failed(&self, error: csv::Error) -> Error {
         let line = self.line(error.position());

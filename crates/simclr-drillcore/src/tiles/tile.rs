@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use csv::StringRecord;
 use serde::{Deserialize, Serialize};
+use simclr_csv::NumberParser;
 
 use crate::error::{Error, Result};
 use crate::table::{TableText, few};
@@ -43,19 +45,62 @@ pub struct Tile {
     pub class: Option<String>,
 }
 
-/// Reads a table of tiles.
+/// The columns of numbers with decimals.
+const DECIMALS: [&str; 6] = [
+    "tilt",
+    "top_offset_cm",
+    "bottom_offset_cm",
+    "top_depth_m",
+    "bottom_depth_m",
+    "core_fraction",
+];
+
+/// Reads a table of tiles: as it was written, or as a spreadsheet saved it again.
 ///
 /// # Errors
 /// [`Error::Table`] if it has other columns, or no tile.
 pub fn read_tiles(path: &Path) -> Result<Vec<Tile>> {
     let text = TableText::read(path)?;
-    let mut reader = csv::Reader::from_reader(text.body());
-    let tiles: Result<Vec<Tile>, csv::Error> = reader.deserialize().collect();
-    let tiles = tiles.map_err(|error| text.failed(error))?;
+    let mut reader = text.reader();
+    let failed = |error| text.failed(error);
+    let headers = reader.headers().map_err(failed)?.clone();
+    let numbers = text.numbers();
+    let mut tiles: Vec<Tile> = Vec::new();
+    for record in reader.records() {
+        let record = record.map_err(failed)?;
+        // Spreadsheets leave such rows at the end.
+        if record.iter().all(str::is_empty) {
+            continue;
+        }
+        let line = text.line(record.position());
+        let record = with_decimal_points(record, &headers, &numbers);
+        let record = record.map_err(|reason| Error::table(path, line, reason))?;
+        tiles.push(record.deserialize(Some(&headers)).map_err(failed)?);
+    }
     if tiles.is_empty() {
         return Err(Error::table(path, None, "there is no tile in the table"));
     }
     Ok(tiles)
+}
+
+/// A row with its decimals as programs write them, whatever a spreadsheet made of them.
+fn with_decimal_points(
+    record: StringRecord,
+    headers: &StringRecord,
+    numbers: &NumberParser,
+) -> Result<StringRecord, String> {
+    let cells = record.iter().zip(headers).map(|(cell, header)| {
+        if cell.trim().is_empty() || !DECIMALS.contains(&header) {
+            return Ok(cell.to_owned());
+        }
+        let number = numbers.parse(cell);
+        let number = number.map_err(|expected| format!("`{header}` is {cell}; {expected}"))?;
+        Ok(number.to_string())
+    });
+    let mut result: StringRecord = cells.collect::<Result<Vec<_>, String>>()?.into();
+    // For the line in messages.
+    result.set_position(record.position().cloned());
+    Ok(result)
 }
 
 /// The tiles of one hole.
