@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use simclr_files::FirstSpellings;
+
 use crate::dataset::IntoDataset;
 use crate::error::{Error, Result};
 use crate::mapped::{Mapped, ResolvedClasses};
@@ -100,9 +102,26 @@ impl ClassMap {
     /// If a class of the map does not exist, stands in two groups, or if only one
     /// class would be left by a binary map.
     pub fn resolve(&self, classes: &[String]) -> Result<ResolvedClasses> {
+        match self.spelled_as(classes) {
+            Self::Binary(class) => resolve_binary(&class, classes),
+            Self::Groups(groups) => resolve_groups(&groups, classes),
+        }
+    }
+
+    /// The map with the names of classes as these have them: a class folder's name may have another
+    /// Unicode form than the map's.
+    fn spelled_as(&self, classes: &[String]) -> Self {
+        let mut spellings = FirstSpellings::default();
+        for class in classes {
+            spellings.of(class);
+        }
         match self {
-            Self::Binary(class) => resolve_binary(class, classes),
-            Self::Groups(groups) => resolve_groups(groups, classes),
+            Self::Binary(class) => Self::Binary(spellings.of(class)),
+            Self::Groups(groups) => Self::groups(groups.iter().map(|(name, members)| {
+                let members = members.iter().map(|member| spellings.of(member));
+                let members: Vec<String> = members.collect();
+                (spellings.of(name), members)
+            })),
         }
     }
 

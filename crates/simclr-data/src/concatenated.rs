@@ -2,6 +2,8 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
+use simclr_files::{FirstSpellings, normalized_name};
+
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::located::forward_contents;
@@ -48,7 +50,8 @@ impl Concatenated {
             return Err(Error::setting(name, "at least 1", 0));
         };
         let classes = first.class_names().to_vec();
-        if let Some(other) = sets.iter().find(|set| set.class_names() != classes) {
+        let differs = |set: &&Arc<dyn Dataset>| !are_same(set.class_names(), &classes);
+        if let Some(other) = sets.iter().find(differs) {
             let expected = format!("{classes:?}, as in the first set");
             let found = format!("{:?}", other.class_names());
             let name = "the classes of sets to join";
@@ -83,18 +86,23 @@ impl Concatenated {
             let found = format!("{prefixes:?}");
             return Err(Error::setting(name, "at least one, each once", found));
         }
-        let classes: BTreeSet<&String> = sets.iter().flat_map(|set| set.class_names()).collect();
+        let mut spellings = FirstSpellings::default();
+        let names = sets.iter().flat_map(|set| set.class_names());
+        let classes: BTreeSet<String> = names.map(|class| spellings.of(class)).collect();
         let without = sets.iter().position(|set| set.class_names().is_empty());
         if let Some(without) = without.filter(|_| !classes.is_empty()) {
             let name = "the classes of sets to join";
             let found = format!("none in {}", prefixes[without]);
             return Err(Error::setting(name, "some in each set", found));
         }
-        let classes: Vec<String> = classes.into_iter().cloned().collect();
-        let number = |class: &String| classes.partition_point(|known| known < class) as u32;
+        let classes: Vec<String> = classes.into_iter().collect();
+        let mut number = |class: &String| {
+            let class = spellings.of(class);
+            classes.partition_point(|known| *known < class) as u32
+        };
         let mut parts = parts(sets);
         for (part, prefix) in parts.iter_mut().zip(prefixes) {
-            part.labels = Some(part.set.class_names().iter().map(number).collect());
+            part.labels = Some(part.set.class_names().iter().map(&mut number).collect());
             part.prefix = Some(prefix);
         }
         Ok(Self { parts, classes })
@@ -126,6 +134,12 @@ impl Part {
         let joined = labels.and_then(|labels| labels.get(label as usize));
         joined.copied().unwrap_or(label)
     }
+}
+
+/// Whether classes have the same names, in whatever Unicode form.
+fn are_same(one: &[String], other: &[String]) -> bool {
+    let normalized = |class: &String| normalized_name(class).into_owned();
+    one.iter().map(normalized).eq(other.iter().map(normalized))
 }
 
 /// The sets one after another, whose names and labels stay.

@@ -6,6 +6,7 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use simclr_csv::{CsvText, NumberParser};
+use simclr_files::{describe_forms, normalized_name};
 
 use crate::error::{Error, Result};
 
@@ -196,8 +197,8 @@ impl CsvTable {
     /// rows that repeat an image and its class the first counts; a warning says so.
     ///
     /// # Errors
-    /// If there is no column of images, a row names none, or an image has two classes, or one in one
-    /// row and none in another.
+    /// If there is no column of images, a row names none, two rows name an image in different Unicode
+    /// forms, or an image has two classes, or one in one row and none in another.
     pub fn images(&self) -> Result<Vec<ImageRow<'_>>> {
         let (image, class) = (self.required(&Self::IMAGE)?, self.column(&Self::CLASS));
         let mut found: Vec<ImageRow> = Vec::with_capacity(self.rows.len());
@@ -214,7 +215,7 @@ impl CsvTable {
                 class: class.filter(|class| !class.is_empty()),
                 image: path,
             };
-            match places.entry(without_detours(&new.image)) {
+            match places.entry(key(&new.image)) {
                 Entry::Vacant(place) => {
                     place.insert(found.len());
                     found.push(new);
@@ -239,6 +240,14 @@ impl CsvTable {
 
     /// Fails unless two rows about one image agree.
     fn check_repeated(&self, first: &ImageRow, second: &ImageRow) -> Result<()> {
+        let (one, other) = (
+            without_detours(&first.image),
+            without_detours(&second.image),
+        );
+        if one != other {
+            let lines = format!("lines {} and {}", first.row.line, second.row.line);
+            return Err(self.error(format!("{lines}: {}", describe_forms(&one, &other))));
+        }
         if first.class == second.class {
             return Ok(());
         }
@@ -272,6 +281,11 @@ pub fn image_path(text: &str) -> String {
     let steps = text.split('/');
     let steps: Vec<&str> = steps.filter(|step| !matches!(*step, "" | ".")).collect();
     format!("{root}{}", steps.join("/"))
+}
+
+/// By what images are found again.
+fn key(path: &str) -> String {
+    normalized_name(&without_detours(path)).into_owned()
 }
 
 /// A path by which images are told apart: without the steps into a folder and out of it again.

@@ -22,8 +22,7 @@ pub enum Error {
         /// The operating system's error.
         source: std::io::Error,
     },
-    /// A file could not be written.
-    #[cfg(feature = "png")]
+    /// A file could not be written, or found.
     #[error(transparent)]
     File(#[from] simclr_files::Error),
     /// A file that is not an image, or is damaged.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use simclr_augment::DecodedImage;
+use simclr_files::{FileFinder, FirstSpellings};
 
 use crate::csv_table::{CsvRow, CsvTable};
 use crate::dataset::Dataset;
@@ -14,7 +15,8 @@ use crate::error::{Error, Result};
 ///
 /// The table is a [`CsvTable`] with a column `image` (or `tile`), whose paths are relative to the
 /// table's folder. It may have a column `class` (or `label`), whose cells may be empty; classes are
-/// in alphabetical order. An image counts once. Further columns are passed over, but for those of
+/// in alphabetical order. An image counts once. Its name may have another Unicode form than its
+/// file's. Further columns are passed over, but for those of
 /// the [position](Dataset::position):
 ///
 /// - `depth_m`, or `top_depth_m` and `bottom_depth_m`: the depth of the image's middle in metres,
@@ -41,7 +43,10 @@ pub struct ImageTable {
 
 #[derive(Debug, Clone)]
 struct Row {
+    /// As the table names it.
     file: String,
+    /// Where it is, perhaps in another Unicode form.
+    path: PathBuf,
     class: Option<String>,
     position: Option<DepthPosition>,
 }
@@ -104,19 +109,26 @@ impl ImageTable {
     ///
     /// # Errors
     /// A file that is no table, has no column of images or no rows, a row without an image or with
-    /// a depth that is no number, or an image with two classes.
+    /// a depth that is no number, an image with two classes, or two files that differ in the Unicode
+    /// form of their names alone.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let unreadable = |reason: String| Error::unreadable(path.display(), reason);
         let table = CsvTable::read(path)?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let (mut finder, mut spellings) = (FileFinder::default(), FirstSpellings::default());
         let mut rows = Vec::with_capacity(table.rows().len());
         for found in table.images()? {
             let (row, table) = (found.row, &table);
             let position = Cells { row, table }.position(path)?;
             rows.push(Row {
+                path: finder.find(folder, &found.image)?,
                 file: found.image,
-                class: found.class.map(str::to_owned),
-                position,
+                class: found.class.map(|class| spellings.of(class)),
+                position: position.map(|position| DepthPosition {
+                    hole: spellings.of(&position.hole),
+                    ..position
+                }),
             });
         }
         if rows.is_empty() {
@@ -138,7 +150,7 @@ impl ImageTable {
 
     /// The file of an image.
     pub(crate) fn path(&self, index: usize) -> Option<PathBuf> {
-        Some(self.path.with_file_name(&self.rows.get(index)?.file))
+        Some(self.rows.get(index)?.path.clone())
     }
 
     /// The images without their classes.

@@ -242,3 +242,17 @@ fn joined_groups_hold_together_what_either_holds() {
     assert_eq!(joined.members(), [vec![0, 1, 2], vec![3], vec![4, 5]]);
     assert_eq!(joined, twins.joined(&wells).unwrap());
 }
+
+#[test]
+fn patterns_match_names_in_either_unicode_form() {
+    let (composed, decomposed) = ("K\u{f6}ln", "Ko\u{308}ln");
+    let names = [
+        format!("x/{composed}-1.png"),
+        format!("y/{decomposed}-2.png"),
+    ];
+    let set = Named::new(names.map(|name| (name, 0)), 1);
+    for core in [composed, decomposed, "K.ln"] {
+        let groups = Groups::by_pattern(&set, &format!("^({core})-")).unwrap();
+        assert_eq!(groups.members(), [[0, 1]], "{core}");
+    }
+}

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use simclr_data::{
-    CsvTable, Dataset, DecodedImage, DepthPosition, ImageFiles, ImageFolder, ImageRow, ImageTable,
-    Result, image_path, joined_image_files, save_png,
+    ClassMap, Concatenated, CsvTable, Dataset, DatasetExt, DecodedImage, DepthPosition, ImageFiles,
+    ImageFolder, ImageRow, ImageTable, Result, image_path, joined_image_files, save_png,
 };
 
 fn read(bytes: &[u8]) -> Result<CsvTable> {
@@ -234,6 +234,105 @@ fn depths_have_decimal_commas_where_these_part_no_cells() {
         let expected = format!("{}: {expected}", path.display());
         assert!(error.starts_with(&expected), "{error}");
     }
+}
+
+/// A letter and its accent as one character, and as two.
+const COMPOSED: &str = "K\u{f6}ln";
+const DECOMPOSED: &str = "Ko\u{308}ln";
+
+#[test]
+fn images_are_found_in_either_unicode_form() {
+    for (written, on_disk) in [(COMPOSED, DECOMPOSED), (DECOMPOSED, COMPOSED)] {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join(on_disk);
+        std::fs::create_dir(&folder).unwrap();
+        let image = DecodedImage::new(2, 2, vec![7; 12]).unwrap();
+        save_png(&image, folder.join(format!("{on_disk}.png"))).unwrap();
+        let path = dir.path().join("labels.csv");
+        let name = format!("{written}/{written}.png");
+        std::fs::write(&path, format!("image,class\n{name},x\n")).unwrap();
+        let table = ImageTable::read(&path).unwrap();
+        assert_eq!((table.name(0), table.decode(0).unwrap()), (name, image));
+        let sources: Vec<Arc<dyn ImageFiles>> = vec![
+            Arc::new(table.unlabelled()),
+            Arc::new(ImageFolder::unlabelled(dir.path()).unwrap()),
+        ];
+        assert_eq!(joined_image_files(sources).unwrap().1, 1);
+    }
+}
+
+#[test]
+fn two_names_that_differ_in_their_unicode_form_alone_are_refused() {
+    let forms = format!(
+        "{COMPOSED}.png (composed, NFC) and {DECOMPOSED}.png (decomposed, NFD) differ only in the \
+         Unicode form of their letters"
+    );
+    let rows = format!("image,class\n{COMPOSED}.png,x\n{DECOMPOSED}.png,x\n");
+    let message = rows_or_message(rows.as_bytes()).unwrap_err();
+    let expected = format!("lines 2 and 3: {forms}");
+    assert!(message.ends_with(&expected), "{message}");
+    // A class is one class.
+    let rows = format!("image,class\na.png,{COMPOSED}\nb.png,{DECOMPOSED}\n");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("labels.csv");
+    std::fs::write(&path, rows).unwrap();
+    assert_eq!(ImageTable::read(&path).unwrap().class_names(), [COMPOSED]);
+}
+
+// Elsewhere the file system takes the two for one file.
+#[cfg(target_os = "linux")]
+#[test]
+fn two_files_that_differ_in_their_unicode_form_alone_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = DecodedImage::new(2, 2, vec![7; 12]).unwrap();
+    let path = dir.path().join("labels.csv");
+    std::fs::write(&path, format!("image,class\n{COMPOSED}.png,x\n")).unwrap();
+    let classes = dir.path().join("classes");
+    for name in [COMPOSED, DECOMPOSED] {
+        save_png(&image, dir.path().join(format!("{name}.png"))).unwrap();
+        std::fs::create_dir_all(classes.join(name)).unwrap();
+        save_png(&image, classes.join(name).join("a.png")).unwrap();
+    }
+    let table = ImageTable::read(&path).unwrap_err().to_string();
+    let folder = ImageFolder::labelled(&classes).unwrap_err().to_string();
+    for message in [table, folder] {
+        for expected in [
+            "(composed, NFC)",
+            "(decomposed, NFD) ",
+            "differ only in the Unicode",
+        ] {
+            assert!(message.contains(expected), "{message}");
+        }
+    }
+}
+
+#[test]
+fn classes_have_one_name_in_either_unicode_form() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = DecodedImage::new(2, 2, vec![7; 12]).unwrap();
+    let folder = |root: &str, class: &str| {
+        for class in [class, "none"] {
+            let class = dir.path().join(root).join(class);
+            std::fs::create_dir_all(&class).unwrap();
+            save_png(&image, class.join("a.png")).unwrap();
+        }
+        ImageFolder::labelled(dir.path().join(root))
+            .unwrap()
+            .shared()
+    };
+    let (one, other) = (folder("one", DECOMPOSED), folder("other", COMPOSED));
+    let map = ClassMap::binary(COMPOSED).apply(one.clone()).unwrap();
+    assert_eq!(map.class_names(), [DECOMPOSED, "other"]);
+    let groups = ClassMap::parse(&format!("all: none, {COMPOSED}")).unwrap();
+    assert_eq!(groups.apply(one.clone()).unwrap().class_names(), ["all"]);
+
+    let both = Concatenated::new([one.clone(), other.clone()]).unwrap();
+    assert_eq!(both.class_names(), [DECOMPOSED, "none"]);
+    let named = [("1".to_owned(), one), ("2".to_owned(), other)];
+    let both = Concatenated::named(named).unwrap();
+    assert_eq!(both.class_names(), [DECOMPOSED, "none"]);
+    let labels: Vec<_> = (0..4).map(|index| both.label(index)).collect();
+    assert_eq!(labels, [Some(0), Some(1), Some(0), Some(1)]);
 }
 
 #[test]

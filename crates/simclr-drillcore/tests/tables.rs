@@ -304,3 +304,52 @@ fn what_simclr_wrote_is_read_as_a_spreadsheet_saves_it_again() {
         assert!(error.contains(expected), "{error}");
     }
 }
+
+/// A letter and its accent as one character, and as two.
+const COMPOSED: &str = "K\u{f6}ln";
+const DECOMPOSED: &str = "Ko\u{308}ln";
+
+#[test]
+fn names_are_one_in_either_unicode_form() {
+    for (one, other) in [(COMPOSED, DECOMPOSED), (DECOMPOSED, COMPOSED)] {
+        let table = depths(format!("name,top\n{one}-1,3\n{one},4\n")).unwrap();
+        let found = table.find(&format!("{other}-1_dry")).unwrap();
+        assert_eq!(
+            (found.name.as_str(), found.top),
+            (&*format!("{one}-1"), 3.0)
+        );
+        assert!(table.find("Ko").is_err());
+        // The halves of a section, in two forms.
+        let error = depths(format!("name,top\n{one}-1,3\n{other}-1,4\n")).unwrap_err();
+        let expected = format!("{one}-1 begins at 4 m, but at 3 m in line 2");
+        assert!(error.to_string().contains(&expected), "{error}");
+
+        let read = |content: String| {
+            let (_dir, path) = file("intervals.csv", content);
+            IntervalTable::read(&path, &ColumnMap::default())
+        };
+        let header = "name,top offset,bottom offset,class";
+        let table = read(format!("{header}\n{one},0,25,x\n{other},25,75,x\n")).unwrap();
+        assert_eq!(table.class_of(other, (0.0, 1.0), None), Some(("x", 0.75)));
+        let error = read(format!("{header}\n{one},0,5,x\n{other},2,9,y\n")).unwrap_err();
+        assert!(error.to_string().contains("overlaps"), "{error}");
+
+        let rows = TILES.replace("a.png", &format!("{one}.png"));
+        let (dir, path) = file("tiles.csv", rows.replace(",A,", &format!(",{one},")));
+        let tiles = read_tiles(&path).unwrap();
+        let table = dir.path().join("predictions.csv");
+        fs::write(&table, format!("image,p_x,p_y\nx/{other}.png,1,0\n")).unwrap();
+        let predictions = Predictions::read(&table).unwrap();
+        assert_eq!(predictions.of_tiles(&tiles).unwrap().0.len(), 1);
+        assert_eq!(tiles_of_hole(&tiles, other).unwrap().len(), 1);
+        let holes = read(format!("hole,top,bottom,class\n{other},5,6,x\n")).unwrap();
+        holes.check_tiles(&tiles[..1]).unwrap();
+    }
+    let rows = format!("image,p_x,p_y\n{COMPOSED}.png,1,0\n{DECOMPOSED}.png,1,0\n");
+    let (_dir, path) = file("predictions.csv", rows);
+    let error = Predictions::read(&path).unwrap_err().to_string();
+    let expected = format!(
+        "line 3: {COMPOSED}.png (composed, NFC) and {DECOMPOSED}.png (decomposed, NFD) differ only"
+    );
+    assert!(error.contains(&expected), "{error}");
+}

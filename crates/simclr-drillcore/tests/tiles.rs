@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use simclr_augment::{DecodedImage, RowSink, RowSource};
 use simclr_drillcore::{
-    CoreOutline, Crop, Error, Scale, TileRun, TileSettings, cut_section, preview, read_tiles,
+    ColumnMap, CoreOutline, Crop, DepthTable, Error, IntervalTable, Scale, TileRun, TileSettings,
+    cut_section, preview, read_tiles,
 };
 
 /// A core of beds on a dark tray, turned by `tilt` degrees, with a gap, beside a white ruler.
@@ -247,6 +248,41 @@ fn a_folder_gets_tables_previews_and_no_halves() {
         "{none}"
     );
     assert!(!other.exists());
+}
+
+#[test]
+fn tables_name_photographs_in_either_unicode_form() {
+    let dir = tempfile::tempdir().unwrap();
+    let read = |_: &Path| Ok::<_, std::io::Error>(Scene::default().picture());
+    let (composed, decomposed) = ("K\u{f6}ln", "Ko\u{308}ln");
+    let (depths, classes) = (dir.path().join("d.csv"), dir.path().join("i.csv"));
+    std::fs::write(&depths, format!("name,top,length\n{composed},3,1\n")).unwrap();
+    let rows = format!("name,top offset,bottom offset,class\n{composed},0,100,x\n");
+    std::fs::write(&classes, rows).unwrap();
+    let map = ColumnMap::default();
+    let run = TileRun::default()
+        .with_settings(TileSettings::default().with_side(32))
+        .with_depths(Some(DepthTable::read(&depths, &map).unwrap()))
+        .with_intervals(Some(IntervalTable::read(&classes, &map).unwrap()));
+    let path = PathBuf::from(format!("{decomposed}.jpg"));
+    let out = dir.path().join("out");
+    let report = run
+        .cut(std::slice::from_ref(&path), &out, read, |_| ())
+        .unwrap();
+    let tile = &report.tiles[0];
+    assert_eq!(
+        (&*tile.section, tile.class.as_deref()),
+        (decomposed, Some("x"))
+    );
+    assert!(tile.top_depth_m.is_some_and(|depth| depth >= 3.0));
+
+    let other = PathBuf::from(format!("{composed}.jpg"));
+    let error = run.cut(&[path, other], &dir.path().join("other"), read, |_| ());
+    let error = error.unwrap_err().to_string();
+    let expected = format!(
+        "{decomposed} (decomposed, NFD) and {composed} (composed, NFC) differ only in the Unicode form"
+    );
+    assert!(error.contains(&expected), "{error}");
 }
 
 #[test]

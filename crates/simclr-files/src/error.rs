@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::names::describe_forms;
+
 /// What can go wrong while a file is read or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -34,6 +36,16 @@ pub enum Error {
         stored: String,
         /// The digest of what is in the file.
         computed: String,
+    },
+    /// Two files that a name in another Unicode form can mean.
+    #[error("{}: {}; rename one of them", folder.display(), describe_forms(first, second))]
+    SameName {
+        /// The folder that they are in.
+        folder: PathBuf,
+        /// One name.
+        first: String,
+        /// The other.
+        second: String,
     },
 }
 

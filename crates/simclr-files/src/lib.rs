@@ -19,11 +19,15 @@
 //!
 //! Every file holds the SHA-256 of its content, which is compared when it is read: a JSON file in
 //! the field `sha256`, others where their format has room for it ([`write_with_digest`]).
+//!
+//! Names in tables are compared with names of files whatever their Unicode form
+//! ([`normalized_name`], [`FileFinder`]).
 
 mod atomic;
 mod digest;
 mod error;
 mod json;
+mod names;
 
 pub use atomic::{
     Durability, check_destination, remove_leftovers, replace_atomically, write_atomically,
@@ -32,3 +36,4 @@ pub use atomic::{
 pub use digest::{DIGEST_LENGTH, DIGEST_PLACEHOLDER, Digest, digest_around};
 pub use error::{Error, Result};
 pub use json::{read_json, write_json};
+pub use names::{FileFinder, FirstSpellings, describe_forms, normalized_name};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use simclr_data::{Dataset, ImageFolder};
-use simclr_files::write_folder;
+use simclr_files::{FileFinder, normalized_name, write_folder};
 
 use crate::error::{Error, Result};
 use crate::label::Label;
@@ -21,9 +21,10 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Label>> {
 
 /// Copies each image into the folder of its class.
 pub(crate) fn write(path: &Path, labels: &[Label], images: &Path) -> Result<()> {
-    let mut copies: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
+    let mut copies: BTreeMap<String, (PathBuf, PathBuf)> = BTreeMap::new();
+    let mut finder = FileFinder::default();
     for label in labels {
-        let from = images.join(&label.image);
+        let from = finder.find(images, &label.image)?;
         if !from.is_file() {
             let reason = format!("there is no image {}", from.display());
             return Err(Error::unwritable(path)(reason));
@@ -33,7 +34,9 @@ pub(crate) fn write(path: &Path, labels: &[Label], images: &Path) -> Result<()> 
             return Err(Error::unwritable(path)(reason));
         }
         let to = Path::new(&label.class).join(label.file_name());
-        if let Some(other) = copies.insert(to, from) {
+        // Not every file system has two files whose names differ in their Unicode form alone.
+        let key = normalized_name(&to.to_string_lossy()).into_owned();
+        if let Some((_, other)) = copies.insert(key, (to, from)) {
             let reason = format!(
                 "{} and another image of its class have one name",
                 other.display()
@@ -42,7 +45,7 @@ pub(crate) fn write(path: &Path, labels: &[Label], images: &Path) -> Result<()> 
         }
     }
     write_folder(path, |folder| {
-        for (to, from) in &copies {
+        for (to, from) in copies.values() {
             copy(from, &folder.join(to)).map_err(simclr_files::Error::io(&path.join(to)))?;
         }
         Ok(())

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use serde_json::Value;
+use simclr_files::{FirstSpellings, describe_forms};
 
 use crate::error::{Error, Result};
 use crate::label::Label;
@@ -70,8 +71,8 @@ impl FromStr for LabelFormat {
 /// The labels in a file or a folder, sorted by image, each image once.
 ///
 /// # Errors
-/// A path that cannot be read or is not of the format, an image with two classes, and a file
-/// without any label.
+/// A path that cannot be read or is not of the format, an image with two classes, two images whose
+/// names differ in their Unicode form alone, and a file without any label.
 pub fn read_labels(path: impl AsRef<Path>, format: LabelFormat) -> Result<Vec<Label>> {
     let path = path.as_ref();
     let malformed = Error::malformed::<String>(path);
@@ -87,6 +88,9 @@ pub fn read_labels(path: impl AsRef<Path>, format: LabelFormat) -> Result<Vec<La
             label.image = simclr_data::image_path(&label.image);
         }
     }
+    if let Some([first, second]) = same_name(&labels) {
+        return Err(malformed(describe_forms(&first, &second)));
+    }
     let key = |label: &Label| (label.image.clone(), label.class.clone());
     labels.sort_by_key(key);
     labels.dedup_by_key(|label| key(label));
@@ -101,6 +105,15 @@ pub fn read_labels(path: impl AsRef<Path>, format: LabelFormat) -> Result<Vec<La
         return Err(malformed(format!("{image} has the classes {a} and {b}")));
     }
     Ok(labels)
+}
+
+/// Two images whose names differ only in their Unicode form.
+fn same_name(labels: &[Label]) -> Option<[String; 2]> {
+    let mut spellings = FirstSpellings::default();
+    labels.iter().find_map(|label| {
+        let first = spellings.of(&label.image);
+        (first != label.image).then(|| [first, label.image.clone()])
+    })
 }
 
 /// Writes labels to a file or a folder that does not exist yet. Class folders get copies of the

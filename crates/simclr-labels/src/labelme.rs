@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use simclr_files::write_folder;
+use simclr_files::{normalized_name, write_folder};
 
 use crate::error::{Error, Result};
 use crate::label::Label;
@@ -71,13 +71,15 @@ pub(crate) fn write(path: &Path, labels: &[Label]) -> Result<()> {
             "imageData": null,
         });
         let stem = Path::new(label.file_name()).with_extension("json");
-        if files.insert(stem.clone(), value).is_some() {
+        // Not every file system has two files whose names differ in their Unicode form alone.
+        let key = normalized_name(&stem.to_string_lossy()).into_owned();
+        if files.insert(key, (stem.clone(), value)).is_some() {
             let reason = format!("two images would have the file {}", stem.display());
             return Err(Error::unwritable(path)(reason));
         }
     }
     write_folder(path, |folder| {
-        for (name, value) in files {
+        for (name, value) in files.into_values() {
             simclr_files::write_bytes(&folder.join(name), format!("{value:#}\n").as_bytes())?;
         }
         Ok(())

@@ -76,6 +76,39 @@ fn predictions_keep_their_confidence_as_pre_annotations() {
 }
 
 #[test]
+fn images_are_copied_whatever_the_unicode_form_of_their_names() {
+    let (composed, decomposed) = ("K\u{f6}ln.png", "Ko\u{308}ln.png");
+    let dir = tempfile::tempdir().unwrap();
+    let images = dir.path().join("images");
+    fs::create_dir(&images).unwrap();
+    fs::write(images.join(decomposed), "here").unwrap();
+    let labels = [Label::new(composed, "x")];
+    let out = dir.path().join("folders");
+    write_labels(&out, LabelFormat::Folders, &labels, Some(&images)).unwrap();
+    assert_eq!(fs::read(out.join("x").join(composed)).unwrap(), b"here");
+
+    let table = dir.path().join("labels.csv");
+    let tasks = format!(
+        r#"[{{"image": "{composed}", "choice": "x"}}, {{"image": "{decomposed}", "choice": "x"}}]"#
+    );
+    fs::write(&table, tasks).unwrap();
+    let error = read_labels(&table, LabelFormat::LabelStudio)
+        .unwrap_err()
+        .to_string();
+    let expected =
+        format!("{composed} (composed, NFC) and {decomposed} (decomposed, NFD) differ only");
+    assert!(error.contains(&expected), "{error}");
+    for format in [LabelFormat::Folders, LabelFormat::LabelMe] {
+        let twins = [
+            Label::new(composed, "x"),
+            Label::new(format!("y/{decomposed}"), "x"),
+        ];
+        let error = write_labels(dir.path().join("new"), format, &twins, Some(&images));
+        assert!(error.is_err(), "{format}");
+    }
+}
+
+#[test]
 fn what_contradicts_itself_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("labels");

@@ -8,8 +8,9 @@ use clap::Args;
 use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
 use simclr_classifier::{Classifier, Heatmap};
-use simclr_data::{Dataset, DatasetExt, ImageTable, ViewLoader, decode_file};
+use simclr_data::{Dataset, DatasetExt, ImageFiles, ImageTable, ViewLoader, decode_file};
 use simclr_drillcore::{Tile, read_tiles};
+use simclr_files::normalized_name;
 use simclr_progress::{ProgressMode, Stage, StepUpdate};
 use simclr_report::Report;
 
@@ -127,7 +128,8 @@ impl Arguments {
         let folders: BTreeSet<PathBuf> = tiles.iter().map(|tile| self.folder_of(tile)).collect();
         check_outside("--out", &self.out, &folders)?;
         let sections: BTreeSet<&str> = tiles.iter().map(|tile| tile.section.as_str()).collect();
-        let is_missing = |section: &&String| !sections.contains(section.as_str());
+        let is_same = |one: &str, other: &str| normalized_name(one) == normalized_name(other);
+        let is_missing = |section: &&String| !sections.iter().any(|known| is_same(known, section));
         if let Some(section) = self.section.iter().find(is_missing) {
             let table = self.images.display();
             let some = Vec::from_iter(sections.iter().copied().take(5)).join(", ");
@@ -138,7 +140,8 @@ impl Arguments {
             .into());
         }
         let chosen = |index: &usize| {
-            self.section.is_empty() || self.section.contains(&tiles[*index].section)
+            let section = &tiles[*index].section;
+            self.section.is_empty() || self.section.iter().any(|asked| is_same(asked, section))
         };
         let all: Vec<usize> = (0..tiles.len()).filter(chosen).collect();
         let indices: Vec<usize> = all.iter().copied().take(self.most).collect();
@@ -148,16 +151,15 @@ impl Arguments {
                 "warning: {left} more tiles are left out by --most"
             ));
         }
-        let paths: Vec<PathBuf> = indices
-            .iter()
-            .map(|&index| self.images.with_file_name(&tiles[index].tile))
-            .collect();
         let images = ImageTable::read(&self.images)?;
         if images.len() != tiles.len() {
             let (table, rows) = (self.images.display(), tiles.len());
             let reason = format!("{table}: {rows} rows are about {} tiles", images.len());
             return Err(reason.into());
         }
+        // Where they are, which may be under another Unicode form of the table's names.
+        let paths = indices.iter().filter_map(|&index| images.file(index));
+        let paths: Vec<PathBuf> = paths.collect();
         let images = images.subset(indices.clone())?;
         let explained = self.explain(classifier, &images, &paths, progress)?;
         let mut sections: BTreeMap<&str, Vec<(&Tile, &Explained)>> = BTreeMap::new();

@@ -7,6 +7,7 @@ use clap::Args;
 use image::{DynamicImage, RgbImage};
 use simclr_classifier::Classifier;
 use simclr_data::{Dataset, DatasetExt, Groups, ImageFolder, Seed, decode_file};
+use simclr_files::{FileFinder, FirstSpellings, describe_forms, normalized_name};
 use simclr_labels::{LabelFormat, read_labels};
 use simclr_progress::{ProgressMode, Stage};
 use simclr_report::{Cell, Report, Table};
@@ -135,17 +136,26 @@ impl Arguments {
         let labels = read_labels(table, LabelFormat::Csv)?;
         // Paths in the table are relative to the table, or to the images.
         let folder = table.parent().unwrap_or(Path::new(""));
-        let paths: HashSet<PathBuf> = labels
-            .iter()
-            .filter_map(|label| folder.join(&label.image).canonicalize().ok())
-            .collect();
-        let names: HashSet<&str> = labels.iter().map(|label| label.image.as_str()).collect();
-        let has_label = |&index: &usize| {
-            let path = images.paths()[index].canonicalize();
-            names.contains(images.name(index).as_str())
-                || path.is_ok_and(|path| paths.contains(&path))
-        };
-        let labelled: Vec<usize> = (0..images.len()).filter(has_label).collect();
+        let (mut paths, mut finder) = (HashSet::new(), FileFinder::default());
+        for label in &labels {
+            let path = finder.find(folder, &label.image)?;
+            paths.extend(path.canonicalize().ok());
+        }
+        let names = labels.iter().map(|label| normalized_name(&label.image));
+        let names: HashSet<_> = names.collect();
+        let (mut labelled, mut spellings) = (Vec::new(), FirstSpellings::default());
+        for (index, path) in images.paths().iter().enumerate() {
+            let name = images.name(index);
+            let is_named = names.contains(&*normalized_name(&name));
+            let first = spellings.of(&name);
+            if is_named && first != name {
+                let (table, forms) = (table.display(), describe_forms(&first, &name));
+                return Err(format!("{table}: a label is about two images: {forms}").into());
+            }
+            if is_named || path.canonicalize().is_ok_and(|path| paths.contains(&path)) {
+                labelled.push(index);
+            }
+        }
         if labelled.is_empty() {
             return Err(format!(
                 "{}: none of its {} labels is about an image below {}",
@@ -209,4 +219,54 @@ impl Arguments {
 fn thumbnail(path: &Path) -> AnyResult<Vec<u8>> {
     let image = DynamicImage::ImageRgb8(RgbImage::try_from(decode_file(path)?)?);
     png(image.thumbnail(THUMBNAIL, THUMBNAIL))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Select {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn labelled(dir: &Path) -> AnyResult<Vec<usize>> {
+        let (images, table) = (dir.join("images"), dir.join("labels.csv"));
+        let [folder, labels] = [&images, &table].map(|path| path.as_os_str());
+        let options = ["--classifier", "c", "--out", "o", "--labels"].map(str::as_ref);
+        let line = ["select".as_ref(), folder].into_iter().chain(options);
+        let select = Select::parse_from(line.chain([labels]));
+        select
+            .arguments
+            .labelled(&images::of_folder(&images, false)?)
+    }
+
+    #[test]
+    fn labels_are_about_images_whatever_the_unicode_form_of_their_names() {
+        let dir = tempfile::tempdir().unwrap();
+        let (composed, decomposed) = ("K\u{f6}ln.png", "Ko\u{308}ln.png");
+        let images = dir.path().join("images");
+        std::fs::create_dir(&images).unwrap();
+        let image = simclr_data::DecodedImage::new(2, 2, vec![7; 12]).unwrap();
+        for name in ["a.png", decomposed] {
+            simclr_data::save_png(&image, images.join(name)).unwrap();
+        }
+        // By its path from the table's folder, and by its name below the images' folder.
+        for name in [&format!("images/{composed}"), composed] {
+            let rows = format!("image,class\n{name},x\n");
+            std::fs::write(dir.path().join("labels.csv"), rows).unwrap();
+            let expected = images::of_folder(&images, false).unwrap();
+            let index = (0..2).find(|index| expected.name(*index) == decomposed);
+            assert_eq!(labelled(dir.path()).unwrap(), [index.unwrap()]);
+        }
+        // Elsewhere the file system takes the two for one file.
+        if cfg!(target_os = "linux") {
+            simclr_data::save_png(&image, images.join(composed)).unwrap();
+            let error = labelled(dir.path()).unwrap_err().to_string();
+            assert!(error.contains("a label is about two images"), "{error}");
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use simclr_augment::DecodedImage;
+use simclr_files::{FirstSpellings, describe_forms};
 
 use super::file_digests::FileDigests;
 use super::report::{ScanReport, first_few};
@@ -165,7 +166,8 @@ impl ImageFolder {
     /// Opens a folder of class folders.
     ///
     /// # Errors
-    /// If the folder is missing, has no class folders, or a class has no images.
+    /// If the folder is missing, has no class folders, a class has no images, or the names of two
+    /// differ in their Unicode form alone.
     pub fn labelled(root: impl Into<PathBuf>) -> Result<Self> {
         Self::builder(root).labels(Labels::ClassFolders).open()
     }
@@ -303,6 +305,19 @@ impl Listing {
         self.classes = folders
             .map(|folder| relative_name(&self.root, folder))
             .collect();
+        self.check_class_names()
+    }
+
+    /// That no two classes have one name in two Unicode forms: tables and class maps could mean either.
+    fn check_class_names(&self) -> Result<()> {
+        let mut spellings = FirstSpellings::default();
+        for class in &self.classes {
+            let first = spellings.of(class);
+            if first != *class {
+                let reason = format!("two classes: {}", describe_forms(&first, class));
+                return Err(Error::folder(&self.root, reason));
+            }
+        }
         Ok(())
     }
 

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use petgraph::unionfind::UnionFind;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
+use simclr_files::normalized_name;
 
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
@@ -47,20 +48,21 @@ impl Groups {
     /// groups, in what the whole pattern matches.
     ///
     /// The pattern sees the file's name without its folders, so that a core whose
-    /// images lie in several class folders is still one group.
+    /// images lie in several class folders is still one group. Pattern and name may have different
+    /// Unicode forms.
     ///
     /// # Errors
     /// If the pattern is not a regular expression, or does not match the name of
     /// every image.
     pub fn by_pattern(dataset: &dyn Dataset, pattern: &str) -> Result<Self> {
-        let regex = Regex::new(pattern).map_err(|error| Error::Pattern {
+        let regex = Regex::new(&normalized_name(pattern)).map_err(|error| Error::Pattern {
             pattern: pattern.to_owned(),
             reason: format!("is not a regular expression: {error}"),
         })?;
         let key = |index| {
             let name = dataset.name(index);
             let file = name.rsplit('/').next().unwrap_or(&name);
-            key_of(&regex, file).ok_or_else(|| Error::Pattern {
+            key_of(&regex, &normalized_name(file)).ok_or_else(|| Error::Pattern {
                 pattern: pattern.to_owned(),
                 reason: format!(
                     "does not match the file name of '{name}', so its group is not known"

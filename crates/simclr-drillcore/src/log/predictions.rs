@@ -5,6 +5,7 @@ use std::path::Path;
 
 use csv::StringRecord;
 use simclr_csv::NumberParser;
+use simclr_files::{describe_forms, normalized_name};
 
 use crate::error::{Error, Result};
 use crate::table::{TableText, few, file_name};
@@ -21,8 +22,15 @@ const ROUNDING: f64 = 0.02;
 pub struct Predictions {
     /// The classes.
     pub classes: Vec<String>,
-    /// By file name without folders: the name of a tile carries its section.
-    probabilities: BTreeMap<String, Vec<f64>>,
+    /// By normalized file name without folders: the name of a tile carries its section.
+    probabilities: BTreeMap<String, Row>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Row {
+    /// The name of the image's file, as the table writes it.
+    image: String,
+    probabilities: Vec<f64>,
 }
 
 /// Where a table of predictions has what.
@@ -113,8 +121,8 @@ impl Predictions {
     /// Reads a table of predictions: as it was written, or as a spreadsheet saved it again.
     ///
     /// # Errors
-    /// [`Error::Table`] if it is empty, lacks columns, a row has no probabilities, or an
-    /// image is there twice.
+    /// [`Error::Table`] if it is empty, lacks columns, a row has no probabilities, or two rows are
+    /// about images of one name.
     pub fn read(path: &Path) -> Result<Self> {
         let text = TableText::read(path)?;
         let mut reader = text.reader();
@@ -148,17 +156,25 @@ impl Predictions {
     }
 
     fn add(&mut self, image: &str, probabilities: Vec<f64>) -> Result<(), String> {
-        let name = file_name(image).to_owned();
-        match self.probabilities.insert(name, probabilities) {
+        let name = file_name(image);
+        let key = normalized_name(name).into_owned();
+        let row = Row {
+            image: name.to_owned(),
+            probabilities,
+        };
+        match self.probabilities.insert(key, row) {
             None => Ok(()),
-            Some(_) => Err(format!("{image} is there twice")),
+            Some(before) if before.image == name => Err(format!("{image} is there twice")),
+            Some(before) => Err(describe_forms(&before.image, name)),
         }
     }
 
     /// What a tile was taken for.
     fn of_tile(&self, tile: &Tile) -> Option<&[f64]> {
-        let row = self.probabilities.get(file_name(&tile.tile));
-        row.map(Vec::as_slice)
+        let row = self
+            .probabilities
+            .get(&*normalized_name(file_name(&tile.tile)));
+        row.map(|row| row.probabilities.as_slice())
     }
 
     /// What the tiles were taken for, with their depths, from the top. Tiles without a prediction are

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use simclr_files::FirstSpellings;
+
 use super::columns::ColumnMap;
 use super::names::{few, section_of};
 use super::reader::{Row, Table, check_named};
@@ -90,6 +92,13 @@ impl Entry {
         })
     }
 
+    /// Writes the names of section and hole as rows above write them.
+    fn spell(&mut self, spellings: &mut FirstSpellings) {
+        let section = &mut self.depth;
+        section.name = spellings.of(&section.name);
+        section.hole = section.hole.as_deref().map(|hole| spellings.of(hole));
+    }
+
     /// Another row of the section, for its halves may have rows of their own: it has to say the same.
     fn repeat(&mut self, row: &Row<'_>, other: &Self) -> Result<()> {
         let (before, now) = (&mut self.depth, &other.depth);
@@ -133,8 +142,10 @@ impl DepthTable {
             )?;
         }
         let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
+        let mut spellings = FirstSpellings::default();
         for (index, row) in table.rows().enumerate() {
-            let entry = Entry::of_row(&row, index)?;
+            let mut entry = Entry::of_row(&row, index)?;
+            entry.spell(&mut spellings);
             match entries.get_mut(&entry.depth.name) {
                 Some(before) => before.repeat(&row, &entry)?,
                 None => {

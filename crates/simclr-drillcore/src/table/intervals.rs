@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use simclr_files::FirstSpellings;
+
 use super::columns::ColumnMap;
 use super::depths::SectionDepth;
-use super::names::{few, section_of};
+use super::names::{few, is_same_hole, section_of};
 use super::reader::{Row, Table, check_named};
 use crate::error::{Error, Result};
 
@@ -49,6 +51,14 @@ impl LabelledInterval {
             bottom,
             class: class.to_owned(),
         })
+    }
+
+    /// Writes its names as rows above write them.
+    fn spell(&mut self, spellings: &mut FirstSpellings) {
+        let names = [&mut self.hole, &mut self.section];
+        for name in names.into_iter().flatten().chain([&mut self.class]) {
+            *name = spellings.of(name);
+        }
     }
 
     /// The section, or the hole, in which it is counted.
@@ -108,8 +118,10 @@ impl IntervalTable {
             table.require("bottom", "bottom offsets or bottom depths")?;
         }
         let mut rows = Vec::new();
+        let mut spellings = FirstSpellings::default();
         for row in table.rows() {
-            let interval = LabelledInterval::of_row(&row, by_offset)?;
+            let mut interval = LabelledInterval::of_row(&row, by_offset)?;
+            interval.spell(&mut spellings);
             if !by_offset && table.has("hole") && row.text("hole").is_none() {
                 return Err(row.error("the interval names no hole"));
             }
@@ -141,7 +153,7 @@ impl IntervalTable {
     /// Whether depths are of this hole. Where sections name no hole, all are of one.
     pub(crate) fn is_of_hole(&self, interval: &LabelledInterval, hole: Option<&str>) -> bool {
         match (&interval.hole, hole) {
-            (Some(named), Some(hole)) => named.eq_ignore_ascii_case(hole),
+            (Some(named), Some(hole)) => is_same_hole(named, hole),
             (Some(_), None) => self.is_of_one_hole,
             (None, _) => true,
         }

@@ -1,5 +1,7 @@
 //! Names of sections and photographs.
 
+use simclr_files::normalized_name;
+
 /// What the names of photographs may end with.
 const EXTENSIONS: [&str; 17] = [
     "jpg", "jpeg", "jpe", "jfif", "png", "tif", "tiff", "bmp", "dib", "webp", "gif", "jp2", "j2k",
@@ -27,7 +29,7 @@ pub(crate) fn stem(path: &str) -> &str {
     }
 }
 
-/// Whether a photograph's name begins with a section's, up to the end of a word.
+/// Whether a photograph's name begins with a section's, up to the end of a word. Both are normalized.
 fn is_named_after(name: &str, section: &str) -> bool {
     let begins = name
         .get(..section.len())
@@ -45,9 +47,15 @@ pub(crate) fn section_of<T>(
     sections: impl Iterator<Item = T>,
     name: impl Fn(&T) -> &str,
 ) -> Option<T> {
+    let photograph = normalized_name(photograph);
     sections
-        .filter(|section| is_named_after(photograph, name(section)))
-        .max_by_key(|section| name(section).len())
+        .filter(|section| is_named_after(&photograph, &normalized_name(name(section))))
+        .max_by_key(|section| normalized_name(name(section)).len())
+}
+
+/// Whether two names of holes are one, in whatever case and Unicode form.
+pub(super) fn is_same_hole(one: &str, other: &str) -> bool {
+    normalized_name(one).eq_ignore_ascii_case(&normalized_name(other))
 }
 
 /// The first names, and how many there are beside them.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use simclr_augment::{RowSink, RowSource};
+use simclr_files::{FirstSpellings, describe_forms};
 
 use super::output::{Section, write_preview, write_section};
 use super::overview::Overview;
@@ -266,12 +267,19 @@ fn bounds(section: &Section, (top, bottom): (f64, f64)) -> [usize; 4] {
     [left, top, width, height]
 }
 
-/// The photographs by name.
+/// The photographs by name. Tables may name them in another Unicode form, so no two may differ in
+/// that alone.
 fn names(photographs: &[PathBuf]) -> Result<BTreeMap<String, &PathBuf>> {
     let mut names = BTreeMap::new();
+    let mut spellings = FirstSpellings::default();
     for path in photographs {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let name = stem(&name).to_owned();
+        let first = spellings.of(&name);
+        if first != name {
+            let reason = format!("two photographs: {}", describe_forms(&first, &name));
+            return Err(Error::mismatch(path.display().to_string(), reason));
+        }
         if let Some(other) = names.insert(name.clone(), path) {
             let reason = format!(
                 "two photographs have this name: {} and {}",

@@ -6,6 +6,7 @@ use std::path::Path;
 use csv::StringRecord;
 use serde::{Deserialize, Serialize};
 use simclr_csv::NumberParser;
+use simclr_files::normalized_name;
 
 use crate::error::{Error, Result};
 use crate::table::{TableText, few};
@@ -108,7 +109,10 @@ fn with_decimal_points(
 /// # Errors
 /// [`Error::Mismatch`] if there are none, with the holes that there are.
 pub fn tiles_of_hole(tiles: &[Tile], hole: &str) -> Result<Vec<Tile>> {
-    let of_hole = |tile: &&Tile| tile.hole.as_deref() == Some(hole);
+    let of_hole = |tile: &&Tile| {
+        let named = tile.hole.as_deref();
+        named.is_some_and(|named| normalized_name(named) == normalized_name(hole))
+    };
     let found: Vec<Tile> = tiles.iter().filter(of_hole).cloned().collect();
     if found.is_empty() {
         let reason = format!("no tile is of this hole; there are {}", few(holes(tiles)));

@@ -7,6 +7,7 @@ use image::{DynamicImage, Rgb, RgbImage, imageops};
 use serde::Serialize;
 use simclr_data::{CsvTable, ImageFolder, decode_file};
 use simclr_drillcore::Tile;
+use simclr_files::{FileFinder, describe_forms, normalized_name};
 
 use super::table::{LabelTable, resolved};
 use crate::images::png;
@@ -60,9 +61,10 @@ impl Session {
         let table = CsvTable::read(queue)?;
         let (queued, known) = queued(&table, queue, images)?;
         let classes = classes_of(classes, known)?;
-        let names = queued
-            .iter()
-            .map(|image| (image.name.clone(), image.path.clone()));
+        let names = queued.iter().map(|image| {
+            let name = normalized_name(&image.name).into_owned();
+            (name, image.path.clone())
+        });
         let labels = LabelTable::open(out, &names.collect())?;
         Ok(Self {
             images: queued,
@@ -159,8 +161,9 @@ fn queued(
     let place = place.map_err(|error| format!("{}: {error}", folder.display()))?;
     let reason = table.column(&["reason"]);
     let (mut queued, mut known) = (Vec::new(), Vec::new());
+    let mut finder = FileFinder::default();
     for row in table.images()? {
-        let path = place.join(&row.image);
+        let path = finder.find(&place, &row.image)?;
         if !path.is_file() {
             let path = folder.join(&row.image);
             let reason = format!("there is no image {}; say --images DIR", path.display());
@@ -211,35 +214,48 @@ fn small_png(picture: RgbImage) -> AnyResult<Vec<u8>> {
 #[derive(Debug)]
 pub(super) struct Context {
     tiles: Vec<Tile>,
-    /// The photograph of each section.
+    /// The photograph of each section, by its normalized name.
     photographs: HashMap<String, PathBuf>,
 }
 
 impl Context {
     pub(super) fn new(tiles: Vec<Tile>, sections: &Path) -> AnyResult<Self> {
         let photographs = ImageFolder::unlabelled(sections)?;
-        let named = photographs.paths().iter().filter_map(|path| {
-            let name = path.file_stem()?.to_string_lossy().into_owned();
-            Some((name, path.clone()))
-        });
+        let name = |path: &Path| {
+            path.file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned()
+        };
+        let mut named = HashMap::new();
+        for path in photographs.paths() {
+            let section = name(path);
+            let key = normalized_name(&section).into_owned();
+            let before = named.insert(key, path.clone()).map(|path| name(&path));
+            if let Some(before) = before.filter(|before| *before != section) {
+                return Err(describe_forms(&before, &section).into());
+            }
+        }
         Ok(Self {
             tiles,
-            photographs: named.collect(),
+            photographs: named,
         })
     }
 
     /// The tile of an image, by its file's name.
     fn tile(&self, image: &str) -> Option<&Tile> {
-        let name = |path: &str| path.rsplit('/').next().map(str::to_owned);
-        self.tiles
-            .iter()
-            .find(|tile| name(&tile.tile) == name(image))
+        let name = |path: &str| {
+            let name = path.rsplit('/').next().unwrap_or_default();
+            normalized_name(name).into_owned()
+        };
+        let image = name(image);
+        self.tiles.iter().find(|tile| name(&tile.tile) == image)
     }
 
     /// The tile with as much core above and below, in a frame.
     fn picture(&self, image: &str) -> AnyResult<RgbImage> {
         let tile = self.tile(image).ok_or("the image is no tile")?;
-        let path = self.photographs.get(&tile.section);
+        let path = self.photographs.get(&*normalized_name(&tile.section));
         let path = path.ok_or_else(|| format!("there is no photograph of {}", tile.section))?;
         let photograph = RgbImage::try_from(decode_file(path)?)?;
         let (top, height) = (tile.top as u32, tile.height as u32);
@@ -330,6 +346,26 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.contains("--classes"), "{error}");
+    }
+
+    #[test]
+    fn images_are_found_whatever_the_unicode_form_of_their_names() {
+        let dir = tempfile::tempdir().unwrap();
+        let (composed, decomposed) = ("K\u{f6}ln.png", "Ko\u{308}ln.png");
+        let images = dir.path().join("images");
+        std::fs::create_dir(&images).unwrap();
+        let image = simclr_data::DecodedImage::new(2, 2, vec![7; 12]).unwrap();
+        simclr_data::save_png(&image, images.join(decomposed)).unwrap();
+        let (queue, out) = (dir.path().join("next.csv"), dir.path().join("labels.csv"));
+        std::fs::write(&queue, format!("image\n{composed}\n")).unwrap();
+        let classes = ["x", "y"].map(str::to_owned);
+        // By its path from the table's folder, and by its name below the images' folder.
+        for name in [&format!("images/{composed}"), composed] {
+            std::fs::write(&out, format!("image,class\n{name},x\n")).unwrap();
+            let session = Session::open(&queue, Some(&images), &classes, &out).unwrap();
+            assert_eq!(session.labelled(), 1);
+            assert_eq!(session.picture(0).unwrap()[1..4], *b"PNG");
+        }
     }
 
     #[test]

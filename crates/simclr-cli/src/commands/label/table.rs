@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use simclr_data::{CsvTable, image_path};
+use simclr_files::{FileFinder, normalized_name};
 
 use crate::terminal::AnyResult;
 
@@ -32,7 +33,7 @@ struct Row {
 }
 
 impl LabelTable {
-    /// Reads the table if there is one. `names` are the files of images as others call them, for
+    /// Reads the table if there is one. `names` are the files of images by their normalized names, for
     /// rows whose paths are relative to another folder than the table's.
     pub(super) fn open(path: &Path, names: &HashMap<String, PathBuf>) -> AnyResult<Self> {
         let folder = match path.parent() {
@@ -67,11 +68,13 @@ impl LabelTable {
         self.headers = table.headers().to_vec();
         self.image = table.required(&CsvTable::IMAGE)?;
         self.class = table.required(&CsvTable::CLASS)?;
+        let mut finder = FileFinder::default();
         for row in table.rows() {
             let mut cells = row.cells().to_vec();
             let name = image_path(row.cell(self.image));
-            let mut file = self.folder.join(&name);
-            if let Some(named) = names.get(&name).filter(|_| !file.is_file()) {
+            let mut file = finder.find(&self.folder, &name)?;
+            let named = names.get(&*normalized_name(&name));
+            if let Some(named) = named.filter(|_| !file.is_file()) {
                 file.clone_from(named);
                 cells[self.image] = self.name_of(named);
             }
