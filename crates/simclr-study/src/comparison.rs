@@ -294,6 +294,24 @@ mod tests {
     }
 
     #[test]
+    fn the_images_with_labels_are_those_of_all_folds() {
+        let mut trained = method("trained", &[6, 7, 8]);
+        for ((_, result), images) in trained.cells.iter_mut().zip([121, 122, 120]) {
+            result.train_images = images;
+        }
+        let comparison = Comparison::new(vec![trained], images(3)).unwrap();
+        let figure = comparison.label_efficiency().unwrap();
+        for said in [
+            comparison.findings().unwrap().concat(),
+            comparison.table().unwrap().to_string(),
+            comparison.summary_table().unwrap().to_string(),
+            figure.as_str().to_owned(),
+        ] {
+            assert!(said.contains("120 to 122"), "{said}");
+        }
+    }
+
+    #[test]
     fn a_curve_goes_from_left_to_right_whatever_the_order_of_the_methods() {
         let methods = vec![
             method("all", &[8, 9]),

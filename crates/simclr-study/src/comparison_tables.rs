@@ -7,6 +7,7 @@ use simclr_report::{Cell as TableCell, Estimate, Table};
 use crate::cell_result::{CellResult, ClassifierKind};
 use crate::comparison::{Comparison, MethodResults};
 use crate::error::Result;
+use crate::image_count::ImageCount;
 use crate::percent::percent;
 
 /// What a method's figures are of.
@@ -83,11 +84,11 @@ impl Comparison {
         fractions.map(name).collect()
     }
 
-    /// How many images have labels at a label fraction, in the first fold.
-    pub(crate) fn train_images(&self, fraction: f64) -> usize {
-        let mut cells = self.cells();
-        let cell = cells.find(|(cell, _)| cell.label_fraction == fraction);
-        cell.map_or(0, |(_, result)| result.train_images)
+    /// How many images have labels at a label fraction, in all folds of all seeds.
+    pub(crate) fn train_images(&self, fraction: f64) -> ImageCount {
+        let methods = self.methods().iter();
+        let results = methods.flat_map(|method| method.with_fraction(fraction));
+        ImageCount::of(results.map(|result| result.train_images))
     }
 
     /// The accuracies that need no images: of chance, and of always saying the most frequent
@@ -221,9 +222,10 @@ impl Comparison {
         let line = |method: &MethodResults| {
             let point = |&fraction: &f64| {
                 let accuracy = self.accuracy(&method.name, fraction)?;
+                let ImageCount { fewest, most } = self.train_images(fraction);
                 Ok(BudgetPoint {
                     fraction,
-                    images: self.train_images(fraction),
+                    images: (fewest, most),
                     mean: accuracy.mean,
                     interval: accuracy.interval,
                 })
@@ -313,8 +315,8 @@ impl Comparison {
     ) -> Result<Table> {
         for method in self.methods() {
             for fraction in self.label_fractions() {
-                let first = method.with_fraction(fraction).next();
-                let images = first.map_or(0, |result| result.train_images);
+                let results = method.with_fraction(fraction);
+                let images = ImageCount::of(results.map(|result| result.train_images));
                 let columns = [
                     method.name.as_str().into(),
                     percent(fraction).into(),

@@ -15,6 +15,7 @@ use crate::comparison::Comparison;
 use crate::comparison_tables::PRIMARY;
 use crate::error::{Error, Result};
 use crate::file_name::file_name;
+use crate::image_count::ImageCount;
 use crate::percent::percent;
 use crate::seed_run::SeedRun;
 use crate::study::{EvaluatedMethod, Study};
@@ -146,7 +147,7 @@ impl Study {
                 "In detail: {classifier} with {} of the labels ({} images). The predictions of \
                  all {} folds and seeds are taken together, {} in all.",
                 percent(most),
-                first.train_images,
+                ImageCount::of(results.iter().map(|result| result.train_images)),
                 results.len(),
                 labels.len(),
             ))

@@ -106,8 +106,8 @@ pub struct LabelEfficiencyCurve {
 pub struct BudgetPoint {
     /// The fraction of the labels used, in (0, 1].
     pub fraction: f64,
-    /// How many images that is.
-    pub images: usize,
+    /// How many images that is, the fewest and the most over folds and seeds.
+    pub images: (usize, usize),
     /// The mean over folds and seeds.
     pub mean: f64,
     /// The ends of its confidence interval, if there is one.
@@ -133,6 +133,10 @@ pub fn label_efficiency(
     let ends = [budgets.first(), budgets.last()];
     let ends = ends.map(|budget| budget.map_or(1.0, |budget| budget.0));
     let ticks = budgets.into_iter().map(|(fraction, images)| {
+        let images = match images {
+            (fewest, most) if fewest < most => format!("{fewest} to {most}"),
+            (_, most) => most.to_string(),
+        };
         let text = format!("{} %\n{images}", round(100.0 * fraction));
         (fraction, text)
     });
@@ -218,7 +222,7 @@ mod tests {
             points: [0.05, 0.1, 1.0]
                 .map(|fraction| BudgetPoint {
                     fraction,
-                    images: (fraction * 180.0) as usize,
+                    images: ((fraction * 180.0) as usize, (fraction * 182.0) as usize),
                     mean,
                     interval: (fraction < 1.0).then_some((mean - 0.1, mean + 0.1)),
                 })
@@ -227,7 +231,15 @@ mod tests {
         let methods = [method("pretrained", 0.95), method("untrained", 0.5)];
         let chance = [("chance".to_owned(), 0.1)];
         let svg = label_efficiency("Few labels", "accuracy", &methods, &chance).unwrap();
-        let expected = ["5 %", "10 %", "9", "18", "180", "pretrained", "chance"];
+        let expected = [
+            "5 %",
+            "10 %",
+            "9",
+            "18",
+            "180 to 182",
+            "pretrained",
+            "chance",
+        ];
         assert_shows(svg.as_str(), &expected);
         let shown = super::super::test_support::texts(svg.as_str());
         assert!(!shown.iter().any(|text| text == "120 %"), "{shown:?}");
