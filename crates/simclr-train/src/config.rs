@@ -207,10 +207,12 @@ pub trait LoopConfig:
     /// Reads settings; those that are not named keep their defaults.
     ///
     /// # Errors
-    /// Text that is no JSON object, a setting that does not exist, a value of the wrong kind.
+    /// Text that is no JSON object; a setting that does not exist or a value of the wrong kind, by
+    /// its path, as in `optimizer.momentum`.
     fn from_json(text: &str) -> Result<Self> {
         let given = serde_json::from_str(text).map_err(no_settings)?;
-        serde_json::from_value(over_defaults::<Self>(given)?).map_err(no_settings)
+        let settings = over_defaults::<Self>(given)?;
+        read_settings(Value::Object(settings)).map_err(|reason| Error::Configuration { reason })
     }
 }
 
@@ -218,20 +220,61 @@ fn no_settings(error: serde_json::Error) -> Error {
     Error::setting("configuration", "settings in JSON", error)
 }
 
-/// Reads a loop's configuration as [`LoopConfig::from_json`] does, whatever it is part of.
-/// `complete` reads one whose settings are all there.
-pub(crate) fn deserialize_over_defaults<'de, C: LoopConfig, D: Deserializer<'de>>(
+/// Reads a loop's configuration as [`LoopConfig::from_json`] does, whatever it is part of: the
+/// settings that all loops have, and the loop's own.
+///
+/// They are told apart here because what `serde` flattens is buffered, and the path of a setting
+/// that cannot be read would be lost.
+pub(crate) fn deserialize_over_defaults<'de, C, Own, D>(
     deserializer: D,
-    complete: impl FnOnce(Value) -> serde_json::Result<C>,
-) -> Result<C, D::Error> {
+) -> Result<(TrainingConfig, Own), D::Error>
+where
+    C: LoopConfig,
+    Own: DeserializeOwned,
+    D: Deserializer<'de>,
+{
     let given = Value::deserialize(deserializer)?;
     let settings = over_defaults::<C>(given).map_err(D::Error::custom)?;
-    complete(settings).map_err(D::Error::custom)
+    let shared = serde_json::to_value(TrainingConfig::default()).map_err(D::Error::custom)?;
+    let is_shared = |name: &String| shared.get(name).is_some();
+    let (training, own): (Map<_, _>, Map<_, _>) =
+        settings.into_iter().partition(|(name, _)| is_shared(name));
+    let training = read_settings(Value::Object(training)).map_err(D::Error::custom)?;
+    let own = read_settings(Value::Object(own)).map_err(D::Error::custom)?;
+    Ok((training, own))
+}
+
+/// Reads settings. The error begins with the path of the setting that cannot be read.
+fn read_settings<T: DeserializeOwned>(settings: Value) -> Result<T, String> {
+    serde_path_to_error::deserialize(settings).map_err(|error| {
+        let mut path = error.path().to_string();
+        let reason = error.into_inner().to_string();
+        if path == ROOT {
+            return reason;
+        }
+        // An enum with its variant's name inside, as the optimizer is, is buffered too, and then
+        // the path ends at the enum.
+        if let Some(name) = unknown_field(&reason)
+            && path.rsplit('.').next() != Some(name)
+        {
+            path = format!("{path}.{name}");
+        }
+        format!("`{path}`: {reason}")
+    })
+}
+
+/// The path of everything that is read.
+const ROOT: &str = ".";
+
+/// The field that does not exist, if that is the error: `serde` names it first.
+fn unknown_field(reason: &str) -> Option<&str> {
+    let (name, _) = reason.strip_prefix("unknown field `")?.split_once('`')?;
+    Some(name)
 }
 
 /// All settings of a loop: the given ones, and the defaults of those that are not named. What the
 /// record of a run has besides is left out.
-fn over_defaults<C: LoopConfig>(mut given: Value) -> Result<Value> {
+fn over_defaults<C: LoopConfig>(mut given: Value) -> Result<Map<String, Value>> {
     let mut settings = serde_json::to_value(C::default()).map_err(no_settings)?;
     if let (Value::Object(settings), Value::Object(given)) = (&settings, &mut given) {
         given.retain(|name, _| {
@@ -245,11 +288,12 @@ fn over_defaults<C: LoopConfig>(mut given: Value) -> Result<Value> {
                 name,
             ));
         }
-    } else {
-        return Err(Error::setting("configuration", "an object", given));
     }
     overlay(&mut settings, given);
-    Ok(settings)
+    match settings {
+        Value::Object(settings) => Ok(settings),
+        other => Err(Error::setting("configuration", "an object", other)),
+    }
 }
 
 /// Puts the given settings over the defaults. Where these lack one of them, or both are of another
@@ -264,7 +308,13 @@ fn overlay(settings: &mut Value, given: Value) {
                 }
             }
         }
-        (setting, given) => *setting = given,
+        (setting, mut given) => {
+            // So that a field that does not exist is what is wrong, and not a missing `kind`.
+            if let (Some(kind), Value::Object(given)) = (setting.get("kind"), &mut given) {
+                given.entry("kind").or_insert_with(|| kind.clone());
+            }
+            *setting = given;
+        }
     }
 }
 
@@ -360,6 +410,52 @@ mod tests {
         assert!(serde_json::from_str::<TrainingConfig>(r#"{"batch_sise": 3}"#).is_err());
         let error = PretrainConfig::from_json("[3]").unwrap_err().to_string();
         assert_eq!(error, "configuration: expected an object, found [3]");
+    }
+
+    #[test]
+    fn a_setting_that_cannot_be_read_is_named_by_its_path() {
+        let pretrain = |text| PretrainConfig::from_json(text).unwrap_err().to_string();
+        let fine_tune = |text| FineTuneConfig::from_json(text).unwrap_err().to_string();
+        let distill = |text| DistillConfig::from_json(text).unwrap_err().to_string();
+        for (error, path) in [
+            (
+                pretrain(r#"{"optimizer": {"kind": "lars", "momentun": 0.9}}"#),
+                "`optimizer.momentun`: unknown field",
+            ),
+            (
+                pretrain(r#"{"optimizer": {"momentun": 0.9}}"#),
+                "`optimizer.momentun`: unknown field",
+            ),
+            (
+                pretrain(r#"{"schedule": {"epoch": 3}}"#),
+                "`schedule.epoch`: unknown field",
+            ),
+            (
+                pretrain(r#"{"policy": {"crop": {"center": {}}}}"#),
+                "`policy.crop.center`: missing field `proportion`",
+            ),
+            (
+                pretrain(r#"{"schedule": {"epochs": "many"}}"#),
+                "`schedule.epochs`: invalid type: string \"many\"",
+            ),
+            (
+                pretrain(r#"{"loss": {"temperatur": 1}}"#),
+                "`loss.temperatur`: unknown field",
+            ),
+            (
+                fine_tune(r#"{"evaluation": {"sise": 3}}"#),
+                "`evaluation.sise`: unknown field",
+            ),
+            (
+                distill(r#"{"loss": {"weights": 1}}"#),
+                "`loss.weights`: unknown field",
+            ),
+        ] {
+            assert!(
+                error.starts_with(&format!("configuration: {path}")),
+                "{error}"
+            );
+        }
     }
 
     #[test]

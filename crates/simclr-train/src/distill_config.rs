@@ -25,18 +25,20 @@ pub struct DistillConfig {
     pub loss: DistillationLoss,
 }
 
-/// A [`DistillConfig`] whose settings are all there.
+/// The settings of a [`DistillConfig`] beside those that all loops have.
 #[derive(Deserialize)]
-#[serde(remote = "DistillConfig")]
-struct Complete {
-    #[serde(flatten)]
-    training: TrainingConfig,
+struct OwnSettings {
     loss: DistillationLoss,
 }
 
 impl<'de> Deserialize<'de> for DistillConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserialize_over_defaults(deserializer, Complete::deserialize)
+        let (training, own): (_, OwnSettings) =
+            deserialize_over_defaults::<Self, _, D>(deserializer)?;
+        Ok(Self {
+            training,
+            loss: own.loss,
+        })
     }
 }
 

@@ -78,6 +78,12 @@ pub enum Error {
         /// What it was.
         found: String,
     },
+    /// A configuration in JSON has a setting that does not exist, or one of the wrong kind.
+    #[error("configuration: {reason}")]
+    Configuration {
+        /// The path of the setting, as in `optimizer.momentum`, and what is wrong with it.
+        reason: String,
+    },
     /// The loss is no longer a finite number; the step was not taken.
     #[error(
         "the loss of step {step} is {loss}; try a smaller learning rate, more warm-up or a higher \

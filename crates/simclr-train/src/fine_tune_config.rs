@@ -51,19 +51,22 @@ pub struct FineTuneConfig {
     pub evaluation: Policy,
 }
 
-/// A [`FineTuneConfig`] whose settings are all there.
+/// The settings of a [`FineTuneConfig`] beside those that all loops have.
 #[derive(Deserialize)]
-#[serde(remote = "FineTuneConfig")]
-struct Complete {
-    #[serde(flatten)]
-    training: TrainingConfig,
+struct OwnSettings {
     head: HeadInit,
     evaluation: Policy,
 }
 
 impl<'de> Deserialize<'de> for FineTuneConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserialize_over_defaults(deserializer, Complete::deserialize)
+        let (training, own): (_, OwnSettings) =
+            deserialize_over_defaults::<Self, _, D>(deserializer)?;
+        Ok(Self {
+            training,
+            head: own.head,
+            evaluation: own.evaluation,
+        })
     }
 }
 

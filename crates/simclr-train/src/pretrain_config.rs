@@ -41,12 +41,9 @@ pub struct PretrainConfig {
     pub depth_guidance: DepthGuidance,
 }
 
-/// A [`PretrainConfig`] whose settings are all there.
+/// The settings of a [`PretrainConfig`] beside those that all loops have.
 #[derive(Deserialize)]
-#[serde(remote = "PretrainConfig")]
-struct Complete {
-    #[serde(flatten)]
-    training: TrainingConfig,
+struct OwnSettings {
     loss: NtXent,
     linear_classifier: bool,
     gradient_cache: Option<usize>,
@@ -55,7 +52,15 @@ struct Complete {
 
 impl<'de> Deserialize<'de> for PretrainConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserialize_over_defaults(deserializer, Complete::deserialize)
+        let (training, own): (_, OwnSettings) =
+            deserialize_over_defaults::<Self, _, D>(deserializer)?;
+        Ok(Self {
+            training,
+            loss: own.loss,
+            linear_classifier: own.linear_classifier,
+            gradient_cache: own.gradient_cache,
+            depth_guidance: own.depth_guidance,
+        })
     }
 }
 
