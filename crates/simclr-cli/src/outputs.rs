@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use simclr_files::check_destination;
+use simclr_report::check_foreign;
+use simclr_train::run::RunFolder;
 
 use crate::terminal::AnyResult;
 
@@ -20,4 +22,16 @@ pub(crate) fn check_output<'a>(out: &Path, read: impl IntoIterator<Item = &'a Pa
         return Err(format!("{}: {reason}", out.display()).into());
     }
     Ok(())
+}
+
+/// Fails before there is any work if a command's `report.html` would replace a page of somebody
+/// else's, or the report of a run or a study. `option` names the folder on the command line.
+pub(crate) fn check_report(option: &str, dir: &Path) -> AnyResult {
+    let page = dir.join("report.html");
+    if page.exists() && RunFolder::is_recorded_in(dir) {
+        let reason =
+            "a run or a study is recorded in this folder, and its report would be replaced";
+        return Err(format!("{option} {}: {reason}; take another folder", dir.display()).into());
+    }
+    Ok(check_foreign(page)?)
 }

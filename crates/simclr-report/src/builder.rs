@@ -9,6 +9,7 @@ use simclr_files::write_bytes;
 
 use crate::block::{Block, FIGURES, Picture, TABLES};
 use crate::error::{Error, Result};
+use crate::foreign::check_foreign;
 use crate::html;
 use crate::svg::Svg;
 use crate::table::Table;
@@ -103,7 +104,8 @@ impl Report {
     /// # Errors
     /// [`Error::Report`] if a name is not made of letters, digits, `-` and `_`,
     /// is taken twice, an image is no PNG file or a table's row does not fit
-    /// its columns; [`Error::File`].
+    /// its columns; [`Error::Foreign`] if a page is there that is no report of ours;
+    /// [`Error::File`].
     pub fn write(self, dir: impl AsRef<Path>) -> Result<PathBuf> {
         self.write_page(dir, "report.html")
     }
@@ -116,6 +118,8 @@ impl Report {
         let dir = dir.as_ref();
         self.check_names()?;
         self.blocks.iter().try_for_each(Block::check)?;
+        let path = dir.join(page);
+        check_foreign(&path)?;
         for folder in [FIGURES, TABLES] {
             let folder = dir.join(folder);
             fs::create_dir_all(&folder).map_err(simclr_files::Error::io(&folder))?;
@@ -123,7 +127,6 @@ impl Report {
         for block in &self.blocks {
             block.write(dir)?;
         }
-        let path = dir.join(page);
         let text = html::page(&self.title, &self.question, &self.blocks)?.into_string();
         write_bytes(&path, text.as_bytes())?;
         Ok(path)
@@ -264,6 +267,32 @@ mod tests {
         for table in ["settings", "t"] {
             assert!(dir.path().join(format!("tables/{table}.csv")).exists());
         }
+    }
+
+    #[test]
+    fn a_page_of_somebody_else_is_not_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let page = dir.path().join("report.html");
+        std::fs::write(&page, "<html><p>My notes</p></html>").unwrap();
+        let error = report().write(dir.path()).unwrap_err();
+        assert!(matches!(&error, Error::Foreign { path } if *path == page));
+        assert!(error.to_string().contains("take another folder"), "{error}");
+        let kept = std::fs::read_to_string(&page).unwrap();
+        assert_eq!(kept, "<html><p>My notes</p></html>");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+
+        // Our own are, also those of versions whose pages did not name their generator.
+        std::fs::remove_file(&page).unwrap();
+        report().write(dir.path()).unwrap();
+        report().write(dir.path()).unwrap();
+        let text = std::fs::read_to_string(&page).unwrap();
+        let older = text.replace("<meta name=\"generator\" content=\"simclr-report\">", "");
+        assert_ne!(older, text);
+        std::fs::write(&page, older).unwrap();
+        report().write(dir.path()).unwrap();
+        // A page of another name stands beside one of somebody else.
+        std::fs::write(&page, "mine").unwrap();
+        report().write_page(dir.path(), "log.html").unwrap();
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The errors of tables, figures and reports.
 
+use std::path::PathBuf;
+
 /// What can go wrong while a report is made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -14,6 +16,16 @@ pub enum Error {
         figure: String,
         /// What is wrong with it.
         reason: String,
+    },
+    /// A page is there that is no report of ours.
+    #[error(
+        "{}: is there already, and is no report of ours: it would be replaced; take another \
+         folder, or move it away",
+        path.display()
+    )]
+    Foreign {
+        /// The page.
+        path: PathBuf,
     },
     /// A block of a report cannot be shown.
     #[error("report, {block}: {reason}")]

@@ -6,6 +6,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::block::Block;
 use crate::error::Result;
+use crate::foreign::GENERATOR;
 use crate::table::{Cell, Table};
 
 const STYLE: &str = include_str!("style.css");
@@ -21,6 +22,7 @@ pub(super) fn page(title: &str, question: &str, blocks: &[Block]) -> Result<Mark
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="generator" content=(GENERATOR);
                 title { (title) }
                 style { (PreEscaped(STYLE)) }
             }

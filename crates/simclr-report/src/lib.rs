@@ -10,6 +10,8 @@ mod block;
 mod builder;
 mod error;
 #[cfg(feature = "html")]
+mod foreign;
+#[cfg(feature = "html")]
 mod html;
 #[cfg(feature = "plots")]
 pub mod plot;
@@ -21,5 +23,7 @@ mod table;
 #[cfg(feature = "html")]
 pub use builder::Report;
 pub use error::{Error, Result};
+#[cfg(feature = "html")]
+pub use foreign::check_foreign;
 pub use svg::Svg;
 pub use table::{Cell, Estimate, Table, percent};

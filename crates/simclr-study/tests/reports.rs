@@ -120,7 +120,19 @@ fn a_study_and_a_comparison_replace_no_files_of_others() {
     let error = comparison.write_report(&studies[0]).unwrap_err();
     assert!(error.to_string().contains("report.html"), "{error}");
     assert_eq!(fs::read(studies[0].join("report.html")).unwrap(), report);
-    comparison.write_report(dir.path().join("both")).unwrap();
+    let both = dir.path().join("both");
+    comparison.write_report(&both).unwrap();
+    comparison.write_report(&both).unwrap();
+    let others = dir.path().join("others");
+    fs::create_dir(&others).unwrap();
+    fs::write(others.join("report.html"), "mine").unwrap();
+    let error = comparison.write_report(&others).unwrap_err().to_string();
+    assert!(
+        error.contains("report.html") && error.contains("no report of ours"),
+        "{error}"
+    );
+    assert_eq!(fs::read(others.join("report.html")).unwrap(), b"mine");
+    assert_eq!(fs::read_dir(&others).unwrap().count(), 1);
 }
 
 #[test]

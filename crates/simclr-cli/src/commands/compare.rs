@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use simclr_study::StudyComparison;
 
+use crate::outputs::check_report;
 use crate::terminal::{AnyResult, say};
 
 /// Compares finished studies that have the same images, classes, seeds and folds, on one page.
@@ -22,6 +23,7 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     pub(crate) fn run(&self) -> AnyResult {
+        check_report("--model-dir", &self.model_dir)?;
         let studies = StudyComparison::read(&self.studies)?;
         for finding in studies.comparison().findings()? {
             say(finding);

@@ -17,6 +17,7 @@ use simclr_report::Report;
 use crate::device::DeviceArgument;
 use crate::folders::check_outside;
 use crate::images::{self, png};
+use crate::outputs::check_report;
 use crate::terminal::{AnyResult, complain, say};
 
 /// Width of one of the pictures side by side, in pixels.
@@ -69,6 +70,7 @@ struct Explained {
 
 impl Arguments {
     pub(crate) fn run(&self, progress: ProgressMode) -> AnyResult {
+        check_report("--out", &self.out)?;
         let is_folder = self.images.is_dir();
         if is_folder {
             check_outside("--out", &self.out, [&self.images])?;

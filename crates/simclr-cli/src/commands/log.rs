@@ -7,6 +7,7 @@ use simclr_drillcore::{
     ColumnMap, DepthLog, LogOutput, LogSettings, Predictions, Smoothing, intervals_by_depth,
     read_tables, read_tiles, stay_from_intervals, tiles_of_hole,
 };
+use simclr_report::check_foreign;
 
 use crate::options::metres;
 use crate::terminal::{AnyResult, complain, say};
@@ -73,6 +74,8 @@ enum SmoothingName {
 
 impl Arguments {
     pub(crate) fn run(&self) -> AnyResult {
+        // Before the tables beside it are replaced.
+        check_foreign(self.out.join("log.html"))?;
         let mut tiles = read_tiles(&self.tiles)?;
         if let Some(hole) = &self.hole {
             tiles = tiles_of_hole(&tiles, hole)?;

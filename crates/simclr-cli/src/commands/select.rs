@@ -16,10 +16,13 @@ use simclr_selection::{Choice, Pool, SelectionConfig, Strategy};
 use crate::device::DeviceArgument;
 use crate::folders::check_outside;
 use crate::images::{self, png};
+use crate::outputs::check_report;
 use crate::terminal::{AnyResult, say};
 
 /// Side of the pictures on the page, in pixels.
 const THUMBNAIL: u32 = 160;
+/// The name of the table.
+const TABLE: &str = "next.csv";
 /// How the names of the pictures' files begin.
 const PICTURE: &str = "image";
 
@@ -73,6 +76,8 @@ impl Arguments {
             .with_seed(Seed(self.seed));
         config.validate()?;
         check_outside("--out", &self.out, [&self.images])?;
+        check_report("--out", &self.out)?;
+        self.check_table()?;
         let classifier = Classifier::load_on(&self.classifier, &self.device.open()?)?;
         let images = images::of_folder(&self.images, self.skip_unreadable)?;
         let labelled = self.labelled(&images)?;
@@ -106,7 +111,7 @@ impl Arguments {
         let page = self.page(&rows, images.len())?;
         images::remove_pictures(&self.out, &[PICTURE])?;
         let page = page.write(&self.out)?;
-        self.table(&rows).save_csv(&self.out.join("next.csv"))?;
+        self.table(&rows).save_csv(&self.out.join(TABLE))?;
         say(format_args!(
             "select: {} of {} images by {} -> {}",
             rows.len(),
@@ -128,6 +133,17 @@ struct Row {
 }
 
 impl Arguments {
+    /// Fails if a table is there that this command has not written: its page stands beside it.
+    fn check_table(&self) -> AnyResult {
+        let table = self.out.join(TABLE);
+        if !table.exists() || self.out.join("report.html").exists() {
+            return Ok(());
+        }
+        let reason = "is there already, and without `report.html` beside it this is no folder of \
+                      ours: it would be replaced; take another folder";
+        Err(format!("--out: {} {reason}", table.display()).into())
+    }
+
     /// The images that have a label already.
     fn labelled(&self, images: &ImageFolder) -> AnyResult<Vec<usize>> {
         let Some(table) = &self.labels else {
