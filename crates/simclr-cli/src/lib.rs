@@ -7,6 +7,7 @@ pub mod experiments;
 pub mod folders;
 mod images;
 pub mod interrupt;
+mod json_events;
 pub mod options;
 pub mod original;
 mod outputs;
@@ -20,11 +21,11 @@ pub mod terminal;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand};
 use simclr_progress::ProgressMode;
 
 use crate::interrupt::exit_paused;
-use crate::terminal::{AnyResult, exit};
+use crate::terminal::{AnyResult, LogFormat, exit, exit_usage, set_log_format};
 
 /// From photographs of drill core to a log by depth, by self-supervised learning.
 #[derive(Debug, Parser)]
@@ -33,19 +34,12 @@ struct Arguments {
     /// Do not show how far the work is.
     #[arg(long, global = true)]
     quiet: bool,
-    /// How the work is shown on standard error: for people, or a JSON object a line.
+    /// How progress, warnings and errors are shown on standard error: for people, or a JSON object a
+    /// line.
     #[arg(long, global = true, value_enum, default_value = "text")]
     log_format: LogFormat,
     #[command(subcommand)]
     command: Command,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum LogFormat {
-    /// A bar on a terminal, lines elsewhere.
-    Text,
-    /// A JSON object a line.
-    Json,
 }
 
 #[derive(Debug, Subcommand)]
@@ -77,16 +71,30 @@ enum Command {
 /// exit status: 0, 1 if the command failed (the reason is on the standard error stream), 2 if the
 /// command line is wrong, and 128 and the signal's number if the command was interrupted.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    match Arguments::try_parse_from(arguments) {
-        // These go on where they stopped, and are told to stop.
-        Ok(arguments) if arguments.command.is_resumable() => exit_paused(|| arguments.run()),
-        Ok(arguments) => exit(|| arguments.run()),
+    let words: Vec<OsString> = arguments.into_iter().collect();
+    match Arguments::try_parse_from(&words) {
+        Ok(arguments) => {
+            set_log_format(arguments.log_format);
+            if arguments.command.is_resumable() {
+                // These go on where they stopped, and are told to stop.
+                exit_paused(|| arguments.run())
+            } else {
+                exit(|| arguments.run())
+            }
+        }
         Err(error) => {
-            // Fails if nobody reads it.
-            let _ = error.print();
-            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+            if asks_for_json(&words) {
+                set_log_format(LogFormat::Json);
+            }
+            exit_usage(&error)
         }
     }
+}
+
+/// Whether a command line that cannot be read has the option `--log-format json` in it.
+fn asks_for_json(words: &[OsString]) -> bool {
+    let is_pair = |pair: &[OsString]| pair[0] == "--log-format" && pair[1] == "json";
+    words.windows(2).any(is_pair) || words.iter().any(|word| word == "--log-format=json")
 }
 
 /// [`run`] with one of the program's commands, such as `experiment 1`, and this process's

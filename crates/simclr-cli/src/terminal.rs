@@ -5,11 +5,40 @@ use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
+use clap::ValueEnum;
+use serde_json::json;
 use tracing_subscriber::EnvFilter;
+
+use crate::json_events::JsonEvents;
 
 /// What programs return.
 pub type AnyResult<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
+
+/// How progress, warnings and errors are written on standard error.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// A bar on a terminal, lines elsewhere.
+    #[default]
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// One for the process, as standard error is.
+static LOG_FORMAT: OnceLock<LogFormat> = OnceLock::new();
+
+/// Sets how warnings and errors are written on standard error, once, before anything is. Default:
+/// as text.
+pub fn set_log_format(format: LogFormat) {
+    // Fails if it was set, and then it stays.
+    let _ = LOG_FORMAT.set(format);
+}
+
+fn log_format() -> LogFormat {
+    LOG_FORMAT.get().copied().unwrap_or_default()
+}
 
 /// Prints the libraries' warnings on standard error; `RUST_LOG=info` prints more.
 pub fn show_warnings() {
@@ -20,7 +49,10 @@ pub fn show_warnings() {
         .with_target(false)
         .without_time();
     // Fails where a subscriber is installed already, which then prints them.
-    let _ = subscriber.try_init();
+    let _ = match log_format() {
+        LogFormat::Text => subscriber.try_init(),
+        LogFormat::Json => subscriber.event_format(JsonEvents).try_init(),
+    };
 }
 
 /// Prints a line on standard output. Whoever closed it does not want the line, and that is no
@@ -33,9 +65,21 @@ pub fn say(text: impl Display) {
     }
 }
 
-/// Prints a line on standard error, if that is open.
+/// Prints a line on standard error, if that is open: a warning, or what else should be known.
 pub fn complain(text: impl Display) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let text = text.to_string();
+    match log_format() {
+        LogFormat::Text => print_error_line(text),
+        LogFormat::Json => {
+            let message = text.strip_prefix("warning: ").unwrap_or(&text);
+            print_error_line(json!({"level": "warning", "message": message}));
+        }
+    }
+}
+
+/// Fails if nobody reads it, and then nobody misses it.
+fn print_error_line(line: impl Display) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// Runs a program, and says in a sentence what went wrong, after the program's name. An error that
@@ -47,11 +91,41 @@ pub fn exit<E: Into<Box<dyn Error + Send + Sync>>>(
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let message = with_sources(error.into().as_ref());
-            complain(format_args!("{}: {message}", program()));
-            ExitCode::FAILURE
+            let error = error.into();
+            match error.downcast_ref::<clap::Error>() {
+                Some(error) => exit_usage(error),
+                None => exit_failed(error.as_ref()),
+            }
         }
     }
+}
+
+fn exit_failed(error: &dyn Error) -> ExitCode {
+    match log_format() {
+        LogFormat::Text => {
+            print_error_line(format_args!("{}: {}", program(), with_sources(error)));
+        }
+        LogFormat::Json => print_error_line(json!({
+            "level": "error",
+            "message": error.to_string(),
+            "sources": sources(error),
+        })),
+    }
+    ExitCode::FAILURE
+}
+
+/// Prints what is wrong with a command line, or the help that was asked for, and gives the exit
+/// status.
+pub fn exit_usage(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() && log_format() == LogFormat::Json {
+        let text = error.render().to_string();
+        let message = text.trim_start_matches("error: ").trim_end();
+        print_error_line(json!({"level": "error", "message": message, "sources": []}));
+    } else {
+        // Fails if nobody reads it.
+        let _ = error.print();
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
 /// The name that the program was called by.
@@ -63,15 +137,23 @@ fn program() -> String {
 
 /// The error's message and those of its sources that it does not end with.
 pub fn with_sources(error: &dyn Error) -> String {
-    let mut message = error.to_string();
+    let mut parts = sources(error);
+    parts.insert(0, error.to_string());
+    parts.join(": ")
+}
+
+/// The messages of an error's sources, but those that what is before them ends with.
+fn sources(error: &dyn Error) -> Vec<String> {
+    let mut before = error.to_string();
+    let mut messages = Vec::new();
     let mut source = error.source();
     while let Some(inner) = source {
         let text = inner.to_string();
-        if !message.ends_with(&text) {
-            message.push_str(": ");
-            message.push_str(&text);
+        if !before.ends_with(&text) {
+            before.clone_from(&text);
+            messages.push(text);
         }
         source = inner.source();
     }
-    message
+    messages
 }

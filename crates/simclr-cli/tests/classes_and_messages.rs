@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use serde_json::Value;
 
 fn simclr(dir: &Path, arguments: &str) -> Output {
     Command::new(env!("CARGO_BIN_EXE_simclr"))
@@ -14,11 +15,106 @@ fn simclr(dir: &Path, arguments: &str) -> Output {
         .unwrap()
 }
 
+/// What a command says on standard output, and on standard error.
+fn succeeds(dir: &Path, arguments: &str) -> (String, String) {
+    let output = simclr(dir, arguments);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{arguments}: {error}");
+    (String::from_utf8(output.stdout).unwrap(), error)
+}
+
 fn fails(dir: &Path, arguments: &str, status: i32) -> String {
     let output = simclr(dir, arguments);
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(status), "{arguments}: {error}");
     error
+}
+
+/// The last line of standard error as JSON, which all of them are.
+fn fails_in_json(dir: &Path, arguments: &str, status: i32) -> Value {
+    let said = fails(dir, arguments, status);
+    let lines = said.lines().map(serde_json::from_str);
+    let mut objects: Vec<Value> = lines.collect::<Result<_, _>>().unwrap();
+    let last = objects.pop().unwrap();
+    assert_eq!(last["level"], "error", "{said}");
+    assert!(objects.iter().all(|object| object["level"] != "error"));
+    last
+}
+
+#[test]
+fn every_command_prints_its_error_as_json_if_told_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    for (command, named) in [
+        ("tiles none --out cut", "none"),
+        ("pretrain none --model-dir run", "none"),
+        (
+            "finetune --checkpoint none --labels none --model-dir run --out c.safetensors",
+            "none",
+        ),
+        (
+            "probe --encoder none --labels none --out c.safetensors",
+            "none",
+        ),
+        ("predict none --classifier none --out p.csv", "none"),
+        ("log --predictions none --tiles none --out log", "none"),
+        ("explain none --classifier none --out why", "none"),
+        ("select none --classifier none --out next", "none"),
+        (
+            "labels convert none out.csv --from-format csv --to-format csv",
+            "none",
+        ),
+        (
+            "embed --checkpoint none --image-dir none --out f.safetensors",
+            "none",
+        ),
+        ("import --from none --out i.safetensors", "none"),
+        ("export --checkpoint none --out n.onnx", "none"),
+        ("inspect none", "none"),
+        (
+            "experiment 3 --image-dir none --model-dir exp --preset tiny",
+            "none",
+        ),
+        ("compare none other", "none"),
+        (
+            "run --mode=train --train_mode=pretrain --image_dir=none --model_dir=run",
+            "none",
+        ),
+    ] {
+        let object = fails_in_json(dir, &format!("--log-format json {command}"), 1);
+        let text = object.to_string();
+        assert!(text.contains(named), "{command}: {text}");
+        let message = object["message"].as_str().unwrap();
+        assert!(
+            !message.is_empty() && object["sources"].is_array(),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_command_line_is_json_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    for command in [
+        "--log-format json tiles none",
+        "tiles none --log-format=json",
+        "--log-format json cut none",
+        "--log-format json run --mod=train",
+        "--log-format json run TF2_finetuning.py",
+    ] {
+        let object = fails_in_json(dir, command, 2);
+        let message = object["message"].as_str().unwrap();
+        assert!(message.contains("Usage:"), "{message}");
+        assert!(!message.starts_with("error: "), "{message}");
+    }
+    // Help is for people, and text is the default.
+    let (said, _) = succeeds(dir, "--log-format json run --help");
+    assert!(said.contains("--train-mode"), "{said}");
+    let said = fails(dir, "tiles none", 2);
+    assert!(said.starts_with("error: "), "{said}");
+    let said = fails(dir, "inspect none", 1);
+    assert!(said.starts_with("simclr: "), "{said}");
 }
 
 #[test]

@@ -28,10 +28,11 @@ use simclr_progress::ProgressMode;
 
 use crate::terminal::AnyResult;
 
-/// Runs the script that the words name, `run.py` where they name none.
+/// Runs the script that the words name, `run.py` where they name none. Words that are no flags of it
+/// are a [`clap::Error`], and so is the help that they ask for.
 pub fn run_words(words: Vec<String>, progress: ProgressMode) -> AnyResult {
     match probe_script::words(&words) {
-        Some(words) => probe_script::run(&ProbeScript::parse_from(words)),
-        None => run(&Flags::parse_from(arguments(words)), progress),
+        Some(words) => probe_script::run(&ProbeScript::try_parse_from(words)?),
+        None => run(&Flags::try_parse_from(arguments(words))?, progress),
     }
 }
