@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use serde_json::Value;
+use image::{Rgb, RgbImage};
+use serde_json::{Value, json};
 
 fn simclr(dir: &Path, arguments: &str) -> Output {
     Command::new(env!("CARGO_BIN_EXE_simclr"))
@@ -39,6 +40,61 @@ fn fails_in_json(dir: &Path, arguments: &str, status: i32) -> Value {
     assert_eq!(last["level"], "error", "{said}");
     assert!(objects.iter().all(|object| object["level"] != "error"));
     last
+}
+
+/// Twelve images of each class, told apart by their colour, in a folder per class.
+fn class_folders(dir: &Path, classes: [(&str, [u8; 3]); 3]) {
+    for (class, color) in classes {
+        let folder = dir.join(class);
+        fs::create_dir_all(&folder).unwrap();
+        for index in 0..12u8 {
+            let shade = |x: u32, y: u32| color.map(|value| value - index - (x + y) as u8 % 5);
+            let image = RgbImage::from_fn(32, 32, |x, y| Rgb(shade(x, y)));
+            image.save(folder.join(format!("{index}.png"))).unwrap();
+        }
+    }
+}
+
+const CLAY: [u8; 3] = [240, 40, 40];
+const SAND: [u8; 3] = [40, 240, 40];
+const SILT: [u8; 3] = [40, 40, 240];
+
+#[test]
+fn a_batch_that_is_too_large_is_refused_by_its_option() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    class_folders(
+        &dir.join("own"),
+        [("clay", CLAY), ("sand", SAND), ("silt", SILT)],
+    );
+    let pretrain = "pretrain own --model-dir run --image-size 32 --train-epochs 1 --quiet";
+    let said = fails(dir, &format!("{pretrain} --train-batch-size 37"), 1);
+    for part in [
+        "--train-batch-size",
+        "at most 36",
+        "found 37",
+        "smaller batch",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(!dir.join("run").exists());
+    succeeds(dir, &format!("{pretrain} --train-batch-size 36"));
+    // 60 % of the images are trained on, in batches of 50 by default.
+    let finetune = "finetune --checkpoint run/model.safetensors --labels own --image-size 32 \
+                    --model-dir ft --out ft.safetensors --quiet";
+    let said = fails(dir, finetune, 1);
+    assert!(
+        said.contains("--train-batch-size") && said.contains("found 50"),
+        "{said}"
+    );
+
+    let object = fails_in_json(dir, &format!("--log-format json {finetune}"), 1);
+    let message = object["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("batch size (`batch_size`, --train-batch-size)"),
+        "{message}"
+    );
+    assert_eq!(object["sources"], json!([]));
 }
 
 #[test]

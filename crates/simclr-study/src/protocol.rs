@@ -251,7 +251,8 @@ impl Protocol {
                         images.len()
                     );
                     let found = self.pretrain.batch_size;
-                    return Err(Error::setting("batch size", expected, found));
+                    let setting = "batch size (`pretrain.batch_size`, --train-batch-size)";
+                    return Err(Error::setting(setting, expected, found));
                 }
             }
         }

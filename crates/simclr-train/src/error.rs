@@ -84,6 +84,17 @@ pub enum Error {
         /// The path of the setting, as in `optimizer.momentum`, and what is wrong with it.
         reason: String,
     },
+    /// More images per step than there are training images.
+    #[error(
+        "batch size (`batch_size`, --train-batch-size): expected at most {images}, the number of \
+         training images, found {batch_size}; give a smaller batch, or more training images"
+    )]
+    BatchTooLarge {
+        /// Images per step.
+        batch_size: usize,
+        /// The training images.
+        images: usize,
+    },
     /// The loss is no longer a finite number; the step was not taken.
     #[error(
         "the loss of step {step} is {loss}; try a smaller learning rate, more warm-up or a higher \

@@ -395,6 +395,13 @@ impl<C: LoopConfig> RunSpec<C> {
     }
 
     fn loader(&self, images: &Arc<dyn Dataset>) -> Result<ViewLoader> {
+        let (batch_size, found) = (self.config.batch_size, images.len());
+        if (1..batch_size).contains(&found) {
+            return Err(Error::BatchTooLarge {
+                batch_size,
+                images: found,
+            });
+        }
         let config = LoaderConfig::default()
             .with_batch_size(self.config.batch_size)
             .with_views(C::VIEWS)
