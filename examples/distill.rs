@@ -184,7 +184,8 @@ impl Arguments {
         device: &Device,
     ) -> Result<NetworkClassifier, Box<dyn Error + Send + Sync>> {
         if let Some(file) = &self.teacher {
-            return Ok(NetworkClassifier::load(file, device)?);
+            let teacher = NetworkClassifier::load(file, device)?;
+            return Ok(teacher.for_classes(labelled.class_names())?);
         }
         let training = self.training(if self.preset == Preset::Tiny { 34 } else { 50 });
         let policy = Policy::paper(training.policy.size.0);

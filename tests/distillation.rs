@@ -105,6 +105,23 @@ fn a_student_of_labels_becomes_the_teacher_of_another() {
     let accuracy = teacher.result.last_epoch().supervised_accuracy.unwrap();
     assert!(accuracy > 0.9, "{:?}", teacher.result.last_epoch());
 
+    // A teacher whose logits are in another order is refused, by the names of both.
+    let mut turned = labelled.class_names().to_vec();
+    turned.rotate_left(1);
+    let other = teacher.student.clone().with_class_names(&turned).unwrap();
+    let error = Distill::new(config(12, 0.7)).run(
+        Some(Arc::new(other.clone())),
+        partly_labelled(24),
+        dir.path().join("student"),
+    );
+    let text = error.unwrap_err().to_string();
+    let listed = [labelled.class_names().join(", "), turned.join(", ")];
+    assert!(listed.iter().all(|names| text.contains(names)), "{text}");
+    let policy = Policy::evaluation(32);
+    let error = evaluate_classifier(&other, labelled.clone(), &policy).unwrap_err();
+    let text = error.to_string();
+    assert!(listed.iter().all(|names| text.contains(names)), "{text}");
+
     let student = Distill::new(config(12, 0.7))
         .run(
             Some(Arc::new(teacher.student.clone())),

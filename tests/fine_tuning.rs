@@ -110,6 +110,10 @@ fn labels_are_learned_and_the_run_leaves_what_it_promises() {
         loaded.identity().unwrap(),
         run.classifier.identity().unwrap()
     );
+    // The file says what the logits are of.
+    let classes = split.train.class_names();
+    assert_eq!(loaded.class_names(), Some(classes));
+    assert_eq!(run.classifier.class_names(), Some(classes));
     let policy = &config(6).evaluation;
     let again = evaluate_classifier(&loaded, split.test.shared(), policy).unwrap();
     assert_eq!(Some(again), result.test);

@@ -6,10 +6,11 @@ use candle_core::Device;
 use serde::{Deserialize, Serialize};
 use simclr_augment::Policy;
 use simclr_data::{Dataset, DatasetExt, Split, Subset};
+use simclr_eval::NetworkClassifier;
 use simclr_eval::analysis::Calibration;
 use simclr_eval::metrics::ClassificationReport;
 use simclr_eval::probes::{FeatureScaling, KNearest, LinearHead, LinearProbe, LogisticProbe};
-use simclr_model::{FrozenEncoder, SimClr};
+use simclr_model::FrozenEncoder;
 use simclr_progress::Progress;
 
 use crate::calibration::{probabilities, temperature};
@@ -199,28 +200,20 @@ impl Classifier {
         )
     }
 
-    /// Makes a classifier of a network that was fine-tuned on these classes.
+    /// Makes a classifier of a network that was fine-tuned on these classes. Where the network names
+    /// the same classes in another order, its head is [reordered](NetworkClassifier::for_classes).
     ///
     /// # Errors
-    /// As [`Self::fit`]; a network without a supervised head, or with one for other classes.
+    /// As [`Self::fit`]; a network whose classes are others, or of another number.
     pub fn of_network(
-        model: SimClr,
+        network: NetworkClassifier,
         split: &Split<Subset>,
         config: &ClassifierConfig,
         progress: &mut dyn Progress,
     ) -> Result<Self> {
-        let head = model.config().supervised_head.as_ref();
-        let found = head.map_or(0, |head| head.num_classes);
-        let expected = split.train.class_names().len();
-        if found != expected {
-            let expected = format!("a supervised head for {expected} classes");
-            return Err(Error::setting(
-                "network",
-                expected,
-                format!("{found} classes"),
-            ));
-        }
-        Self::of(Network::FineTuned(Box::new(model)), split, config, progress)
+        let network = network.for_classes(split.train.class_names())?;
+        let model = Box::new(network.into_model());
+        Self::of(Network::FineTuned(model), split, config, progress)
     }
 
     /// The steps of progress of [`Self::fit`].

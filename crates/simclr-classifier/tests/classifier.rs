@@ -8,6 +8,7 @@ use simclr_classifier::{Abstain, Classifier, ClassifierConfig, HeadConfig, HeadK
 use simclr_data::{
     Dataset, DatasetExt, Fractions, Seed, Split, Subset, SyntheticCores, SyntheticTextures,
 };
+use simclr_eval::NetworkClassifier;
 use simclr_eval::metrics::RocCurve;
 use simclr_eval::probes::{KNearest, LinearProbe, LogisticProbe};
 use simclr_model::{Encoder, FrozenEncoder, ResNetConfig, SimClr, SimClrConfig, Stem};
@@ -94,9 +95,10 @@ fn a_fine_tuned_network_brings_its_own_head() {
     let split = split();
     let network = SimClrConfig::new(config()).with_classes(10);
     let model = SimClr::initialize(&network, 3, &Device::Cpu).unwrap();
+    let network = NetworkClassifier::new(model).unwrap();
+    let settings = settings(HeadConfig::default());
     let classifier =
-        Classifier::of_network(model, &split, &settings(HeadConfig::default()), &mut Silent)
-            .unwrap();
+        Classifier::of_network(network.clone(), &split, &settings, &mut Silent).unwrap();
     assert_eq!(classifier.info().head, HeadKind::FineTuned);
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("classifier.safetensors");
@@ -113,14 +115,34 @@ fn a_fine_tuned_network_brings_its_own_head() {
         &Device::Cpu,
     )
     .unwrap();
-    let error =
-        Classifier::of_network(other, &split, &settings(HeadConfig::default()), &mut Silent)
-            .unwrap_err();
+    let other = NetworkClassifier::new(other).unwrap();
+    let error = Classifier::of_network(other, &split, &settings, &mut Silent).unwrap_err();
     assert!(
         error
             .to_string()
             .contains("a supervised head for 10 classes, found 3 classes"),
         "{error}"
+    );
+
+    // Named in another order, the network says the same of each class.
+    let classes = split.train.class_names();
+    let mut turned = classes.to_vec();
+    turned.rotate_left(3);
+    let named = network.clone().with_class_names(&turned).unwrap();
+    let reordered = Classifier::of_network(named, &split, &settings, &mut Silent).unwrap();
+    assert_eq!(reordered.classes(), classes);
+    let again = reordered.predict(&split.test).unwrap();
+    for (prediction, again) in predictions.iter().zip(&again) {
+        assert_eq!(classes[again.class], turned[prediction.class]);
+    }
+    let mut renamed = classes.to_vec();
+    renamed[0] = "granite".to_owned();
+    let named = network.with_class_names(&renamed).unwrap();
+    let error = Classifier::of_network(named, &split, &settings, &mut Silent).unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains(&classes.join(", ")) && text.contains(&renamed.join(", ")),
+        "{text}"
     );
 }
 

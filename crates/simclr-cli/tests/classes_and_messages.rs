@@ -1,4 +1,4 @@
-//! What commands say and refuse.
+//! The classes of fine-tuned networks, options named in messages, and messages as JSON.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
@@ -7,6 +7,8 @@ use std::process::{Command, Output};
 
 use image::{Rgb, RgbImage};
 use serde_json::{Value, json};
+use simclr_checkpoint::CheckpointFile;
+use simclr_checkpoint::candle_core::{Device, Tensor};
 
 fn simclr(dir: &Path, arguments: &str) -> Output {
     Command::new(env!("CARGO_BIN_EXE_simclr"))
@@ -58,6 +60,92 @@ fn class_folders(dir: &Path, classes: [(&str, [u8; 3]); 3]) {
 const CLAY: [u8; 3] = [240, 40, 40];
 const SAND: [u8; 3] = [40, 240, 40];
 const SILT: [u8; 3] = [40, 40, 240];
+
+const PROBE: &str =
+    "probe --head fine-tuned --encoder ft/model.safetensors --image-size 32 --quiet";
+
+/// The accuracy that a command says.
+fn accuracy(said: &str) -> f64 {
+    let text = said.split("accuracy ").nth(1).unwrap();
+    text.split(' ').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn the_head_of_a_fine_tuned_network_keeps_its_classes() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    class_folders(
+        &dir.join("own"),
+        [("clay", CLAY), ("sand", SAND), ("silt", SILT)],
+    );
+    succeeds(
+        dir,
+        "pretrain own --model-dir run --image-size 32 --train-epochs 1 --train-batch-size 12 --quiet",
+    );
+    let (said, _) = succeeds(
+        dir,
+        "finetune --checkpoint run/model.safetensors --labels own --image-size 32 \
+         --train-batch-size 8 --train-epochs 8 --model-dir ft --out ft.safetensors --quiet",
+    );
+    assert!(
+        accuracy(said.split("finetune: ").nth(1).unwrap()) > 80.0,
+        "{said}"
+    );
+    let (said, warned) = succeeds(dir, &format!("{PROBE} --labels own --out a.safetensors"));
+    assert!(accuracy(&said) > 80.0, "{said}");
+    assert_eq!(warned, "");
+
+    // A network that was trained with the same classes in another order.
+    let path = dir.join("ft/model.safetensors");
+    let mut file = CheckpointFile::load(&path, &Device::Cpu).unwrap();
+    let turned = ["silt", "clay", "sand"].map(str::to_owned).to_vec();
+    let old = file.metadata.extra.insert("classes".into(), turned.into());
+    assert_eq!(old, Some(json!(["clay", "sand", "silt"])));
+    let order = Tensor::new(&[2u32, 0, 1], &Device::Cpu).unwrap();
+    for (name, dimension) in [("kernel", 1), ("bias", 0)] {
+        let name = format!("supervised_head.dense.{name}");
+        let values = &file.tensors[&name];
+        let values = values.index_select(&order, dimension).unwrap();
+        file.tensors.insert(name, values);
+    }
+    file.save(&path).unwrap();
+    let (said, warned) = succeeds(dir, &format!("{PROBE} --labels own --out b.safetensors"));
+    assert!(accuracy(&said) > 80.0, "{said}");
+    assert_eq!(warned, "");
+
+    // As many classes of other names.
+    class_folders(
+        &dir.join("other"),
+        [("clay", CLAY), ("sand", SAND), ("gravel", SILT)],
+    );
+    let refused = format!("{PROBE} --labels other --out c.safetensors");
+    let said = fails(dir, &refused, 1);
+    assert!(
+        said.contains("(clay, gravel, sand)") && said.contains("(silt, clay, sand)"),
+        "{said}"
+    );
+    assert!(!dir.join("c.safetensors").exists());
+
+    // A file of an earlier version names none, and its order is taken for that of the images.
+    file.metadata.extra.remove("classes");
+    file.save(&path).unwrap();
+    let (said, warned) = succeeds(dir, &format!("{PROBE} --labels own --out d.safetensors"));
+    assert!(accuracy(&said) < 50.0, "{said}");
+    assert!(
+        warned.contains("only their number, 3, could be compared"),
+        "{warned}"
+    );
+    let json = format!("--log-format json {PROBE} --labels own --out d.safetensors");
+    let (_, warned) = succeeds(dir, &json);
+    let object: Value = serde_json::from_str(&warned).unwrap();
+    assert_eq!(object["level"], "warning");
+    assert!(
+        object["message"]
+            .as_str()
+            .unwrap()
+            .contains("could be compared")
+    );
+}
 
 #[test]
 fn a_batch_that_is_too_large_is_refused_by_its_option() {

@@ -1,19 +1,18 @@
 //! Classifiers of images.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use sha2::{Digest, Sha256};
 use simclr_augment::Policy;
-use simclr_checkpoint::load_model;
 use simclr_data::{Dataset, ViewLoader};
-use simclr_model::{FrozenEncoder, Mode, Parameter, SimClr};
+use simclr_model::{FrozenEncoder, Parameter};
 
+use crate::Result;
 use crate::features::BATCH_SIZE;
 use crate::metrics::ClassificationReport;
+use crate::network_classifier::check_class_names;
 use crate::probes::LinearHead;
-use crate::{Error, Result};
 
 /// Gives logits for images, as a teacher or a trained student does.
 pub trait ImageClassifier: Send + Sync {
@@ -26,72 +25,16 @@ pub trait ImageClassifier: Send + Sync {
     /// Images that are too small for it.
     fn logits(&self, images: &Tensor) -> Result<Tensor>;
 
+    /// The names of the classes in the order of the logits; `None` if they are not known.
+    fn class_names(&self) -> Option<&[String]> {
+        None
+    }
+
     /// What identifies the classifier in a run folder, such as a digest of its parameters.
     ///
     /// # Errors
     /// If the parameters cannot be read.
     fn identity(&self) -> Result<String>;
-}
-
-/// A network with a supervised head.
-#[derive(Debug, Clone)]
-pub struct NetworkClassifier {
-    model: SimClr,
-    classes: usize,
-}
-
-impl NetworkClassifier {
-    /// The model, which must have a supervised head. It shares its variables, so it should
-    /// not be trained on.
-    ///
-    /// # Errors
-    /// [`Error::NoSupervisedHead`] if there is none.
-    pub fn new(model: SimClr) -> Result<Self> {
-        let head = model.config().supervised_head.as_ref();
-        let classes = head
-            .map(|head| head.num_classes)
-            .ok_or(Error::NoSupervisedHead { path: None })?;
-        Ok(Self { model, classes })
-    }
-
-    /// Reads a network that was trained with labels.
-    ///
-    /// # Errors
-    /// A file that is missing, damaged or no network of ours; a network without a
-    /// supervised head.
-    pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
-        let path = path.as_ref();
-        Self::new(load_model(path, device)?.model).map_err(|error| match error {
-            Error::NoSupervisedHead { .. } => Error::NoSupervisedHead {
-                path: Some(path.to_owned()),
-            },
-            other => other,
-        })
-    }
-
-    /// The network.
-    pub fn model(&self) -> &SimClr {
-        &self.model
-    }
-}
-
-impl ImageClassifier for NetworkClassifier {
-    fn classes(&self) -> usize {
-        self.classes
-    }
-
-    fn logits(&self, images: &Tensor) -> Result<Tensor> {
-        let images = images.to_device(self.model.device())?;
-        let output = self.model.forward(&images, Mode::Infer)?;
-        let logits = output
-            .logits
-            .ok_or(Error::NoSupervisedHead { path: None })?;
-        Ok(logits.detach())
-    }
-
-    fn identity(&self) -> Result<String> {
-        digest(self.model.parameters(), &[])
-    }
 }
 
 /// A frozen encoder with a linear head on its features: a teacher from a linear probe.
@@ -150,12 +93,16 @@ pub fn values_digest<'a>(named: impl Iterator<Item = (&'a str, &'a Tensor)>) -> 
 /// How well a classifier does on images with labels, as `policy` prepares them.
 ///
 /// # Errors
-/// Images without labels, or with other classes; an image that cannot be read.
+/// Images without labels, or whose classes are others or in another order than the classifier's; an
+/// image that cannot be read.
 pub fn evaluate_classifier(
     classifier: &dyn ImageClassifier,
     images: Arc<dyn Dataset>,
     policy: &Policy,
 ) -> Result<ClassificationReport> {
+    if let Some(names) = classifier.class_names() {
+        check_class_names("the classifier", names, images.class_names())?;
+    }
     let labels = images.labels("an evaluation")?;
     let loader = ViewLoader::evaluation(images.clone(), policy.clone(), BATCH_SIZE)?;
     let scores = classifier_scores(classifier, &loader)?;

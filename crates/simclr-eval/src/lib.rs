@@ -32,6 +32,7 @@ mod classifier;
 mod error;
 mod features;
 pub mod metrics;
+mod network_classifier;
 mod probe_suite;
 pub mod probes;
 #[cfg(feature = "report")]
@@ -39,9 +40,9 @@ pub mod report;
 
 pub use candle_core;
 pub use classifier::{
-    ImageClassifier, NetworkClassifier, ProbeClassifier, classifier_scores, digest,
-    evaluate_classifier, values_digest,
+    ImageClassifier, ProbeClassifier, classifier_scores, digest, evaluate_classifier, values_digest,
 };
 pub use error::{Error, Result};
 pub use features::Features;
+pub use network_classifier::{CLASSES_ENTRY, NetworkClassifier};
 pub use probe_suite::{ProbeResults, ProbeSuite, comparison_table};

@@ -78,8 +78,8 @@ impl Distill {
     /// alone.
     ///
     /// # Errors
-    /// Settings out of range; a teacher with another number of classes; neither a teacher
-    /// nor labels; a batch larger than the data; a folder that holds another run, or one
+    /// Settings out of range; a teacher with other classes, or in another order, as far as it names
+    /// them; neither a teacher nor labels; a batch larger than the data; a folder that holds another run, or one
     /// with another teacher; an image that cannot be read; a loss that is no longer finite.
     pub fn run(
         &self,
@@ -112,16 +112,20 @@ impl Distill {
             DistillResult::summary,
         )?;
         Ok(DistillRun {
-            student: NetworkClassifier::new(recorded.trainer.model().clone())?,
+            student: NetworkClassifier::new(recorded.trainer.model().clone())?
+                .with_class_names(images.class_names())?,
             result: recorded.result,
             dir: recorded.dir,
             model_file: recorded.model_file,
         })
     }
 
-    /// The number of classes, on which data and teacher must agree.
+    /// The number of classes, on which data and teacher must agree, and on their names as far as the
+    /// teacher's are known.
     fn check(&self, teacher: Option<&dyn ImageClassifier>, images: &dyn Dataset) -> Result<usize> {
-        let classes = images.class_names().len();
+        let names = images.class_names();
+        let classes = names.len();
+        let named = teacher.and_then(ImageClassifier::class_names);
         match teacher {
             None if self.config.loss.weight > 0.0 => {
                 let weight = self.config.loss.weight;
@@ -140,6 +144,15 @@ impl Distill {
                     actual,
                 ))
             }
+            Some(_) if named.is_some_and(|named| named != names) => Err(Error::setting(
+                "the teacher's classes",
+                format!(
+                    "those of the images, in their order ({}; \
+                     `NetworkClassifier::for_classes` reorders a network)",
+                    names.join(", ")
+                ),
+                named.unwrap_or_default().join(", "),
+            )),
             _ if classes == 0 => Err(Error::NoLabels {
                 operation: "distillation",
                 missing: "images with classes",

@@ -298,7 +298,7 @@ impl<C: LoopConfig> RunSpec<C> {
         } else {
             self.check_memory(inputs.images.as_ref())?
         };
-        let trainer = self.trainer(inputs.num_classes, inputs.images.len(), objective)?;
+        let trainer = self.trainer(&inputs, objective)?;
         let schedule = &self.config.schedule;
         let total_steps = schedule
             .steps
@@ -425,13 +425,13 @@ impl<C: LoopConfig> RunSpec<C> {
         own.unwrap_or_else(|| Arc::new(self.config.policy.clone()))
     }
 
-    fn trainer(
-        &self,
-        num_classes: usize,
-        images: usize,
-        objective: Arc<dyn Objective>,
-    ) -> Result<Trainer> {
-        let mut model = self.initial_network(num_classes)?;
+    fn trainer(&self, inputs: &TrainingInputs, objective: Arc<dyn Objective>) -> Result<Trainer> {
+        let images = inputs.images.len();
+        let mut model = self.initial_network(inputs.num_classes)?;
+        let head = model.config().supervised_head.as_ref();
+        let class_names = inputs.images.class_names();
+        // An own configuration may give the network another head, of which no names are known.
+        let is_named = head.is_some_and(|head| head.num_classes == class_names.len());
         model.set_gradient_checkpointing(self.options.gradient_checkpointing);
         let schedule = WarmupCosine::new(&self.config.schedule, images, self.config.batch_size)?;
         let weight_decay = self.config.weight_decay;
@@ -447,8 +447,11 @@ impl<C: LoopConfig> RunSpec<C> {
                     .build(model.trainable())?
             }
         };
-        let trainer = Trainer::with_parts(model, objective, optimizer, weight_decay, schedule)?
+        let mut trainer = Trainer::with_parts(model, objective, optimizer, weight_decay, schedule)?
             .with_ranks(self.options.ranks.clone());
+        if is_named {
+            trainer = trainer.with_class_names(class_names)?;
+        }
         trainer.with_gradient_cache(self.config.gradient_cache())
     }
 

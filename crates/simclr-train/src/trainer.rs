@@ -9,9 +9,10 @@ use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var};
 use simclr_checkpoint::{
     CheckpointFile, LoadedModel, Metadata, Source, add_state, check_architecture, load_model,
-    model_checkpoint, save_model,
+    model_checkpoint,
 };
 use simclr_collective::Collective;
+use simclr_eval::CLASSES_ENTRY;
 use simclr_kernels::{backward, recycle};
 use simclr_model::SimClr;
 use simclr_optim::{Optimizer, OptimizerConfig, WarmupCosine, weight_decay_term};
@@ -62,6 +63,8 @@ pub struct Trainer {
     /// Those that each have a part of the batch, if there are several.
     ranks: Option<Arc<dyn Collective>>,
     gradient_cache: Option<usize>,
+    /// The names of the supervised head's classes; empty if they are not known.
+    class_names: Vec<String>,
     step: u64,
 }
 
@@ -152,6 +155,7 @@ impl Trainer {
             schedule,
             ranks: None,
             gradient_cache: None,
+            class_names: Vec::new(),
             step: 0,
         })
     }
@@ -186,6 +190,22 @@ impl Trainer {
             let found = self.objective.describe();
             return Err(Error::setting("gradient cache", expected, found));
         }
+        Ok(self)
+    }
+
+    /// Names the classes of the supervised head in every file that is written
+    /// ([`CLASSES_ENTRY`]), so that whoever reads the network knows what its logits are of.
+    ///
+    /// # Errors
+    /// Unless there is a name for each class; a network without a supervised head has none.
+    pub fn with_class_names(mut self, names: &[String]) -> Result<Self> {
+        let head = self.model.config().supervised_head.as_ref();
+        let classes = head.map_or(0, |head| head.num_classes);
+        if names.len() != classes {
+            let expected = format!("{classes}, as the supervised head has classes");
+            return Err(Error::setting("class names", expected, names.len()));
+        }
+        self.class_names = names.to_vec();
         Ok(self)
     }
 
@@ -366,8 +386,18 @@ impl Trainer {
 
     /// What [`save`](Self::save) writes.
     pub(crate) fn checkpoint(&self) -> Result<CheckpointFile> {
-        let mut file = model_checkpoint(&self.model, self.source())?;
+        let mut file = self.network_file()?;
         add_state(&mut file, self.optimizer.state()?)?;
+        Ok(file)
+    }
+
+    /// The network with the names of its classes.
+    fn network_file(&self) -> Result<CheckpointFile> {
+        let mut file = model_checkpoint(&self.model, self.source())?;
+        if !self.class_names.is_empty() {
+            let names = self.class_names.clone();
+            file.metadata = file.metadata.with_extra(CLASSES_ENTRY, names);
+        }
         Ok(file)
     }
 
@@ -428,7 +458,9 @@ impl Trainer {
     /// # Errors
     /// A file that cannot be written; a value that is not finite, by the name of its tensor.
     pub fn save_model(&self, path: &Path) -> Result<()> {
-        Ok(save_model(path, &self.model, self.source())?)
+        let file = self.network_file()?;
+        file.check_values(path)?;
+        Ok(file.save(path)?)
     }
 
     fn source(&self) -> Source {

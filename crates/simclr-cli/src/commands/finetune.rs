@@ -90,13 +90,13 @@ impl Arguments {
             .callback(pause_handle())
             .run(&split, &self.model_dir)?;
         say(run.result.summary());
-        let model = SimClr::load(&run.model_file, &device)?;
         let config = ClassifierConfig::default()
             .with_policy(policy)
             .with_split_note(note);
         let stage = Stage::new("calibration", Classifier::fitting_steps(&split) as u64);
         let mut progress = progress.start(stage);
-        let classifier = Classifier::of_network(model, &split, &config, progress.as_mut())?;
+        let network = run.classifier;
+        let classifier = Classifier::of_network(network, &split, &config, progress.as_mut())?;
         progress.finish("done");
         classifier.save(&self.out)?;
         describe("finetune", &classifier, &self.out);

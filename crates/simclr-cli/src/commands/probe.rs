@@ -7,8 +7,9 @@ use simclr_augment::Policy;
 use simclr_checkpoint::LoadNetwork;
 use simclr_classifier::{Classifier, ClassifierConfig, HeadConfig};
 use simclr_data::{DatasetExt, Fractions, Groups, Seed, Split, Subset};
+use simclr_eval::NetworkClassifier;
 use simclr_eval::probes::{KNearest, LinearProbe, LogisticProbe};
-use simclr_model::{Encoder, SimClr};
+use simclr_model::Encoder;
 use simclr_progress::{ProgressMode, Stage};
 use simclr_train::{FineTune, LoopConfig};
 
@@ -71,7 +72,8 @@ enum HeadName {
     Linear,
     /// The vote of the nearest training images.
     Neighbours,
-    /// The supervised head that the network has from fine-tuning on these classes.
+    /// The supervised head that the network has from fine-tuning on these classes. Its file names
+    /// them; another order is adapted to, other classes are refused.
     FineTuned,
 }
 
@@ -121,12 +123,12 @@ impl Arguments {
         let stage = Stage::new("features", Classifier::fitting_steps(&split) as u64);
         let start = || progress.start(stage);
         let classifier = if let HeadName::FineTuned = self.head {
-            let model = SimClr::load(&self.encoder, &device)?;
+            let network = NetworkClassifier::load(&self.encoder, &device)?;
             // Images as fine-tuning has evaluated them.
-            let training = FineTune::network(&model)?.config().clone();
+            let training = FineTune::network(network.model())?.config().clone();
             let policy = training.with_view_size(self.image_size).evaluation;
             let config = config.with_policy(policy);
-            Classifier::of_network(model, &split, &config, start().as_mut())?
+            Classifier::of_network(network, &split, &config, start().as_mut())?
         } else {
             let encoder = Encoder::load(&self.encoder, &device)?.frozen();
             Classifier::fit(&encoder, &split, &config, start().as_mut())?

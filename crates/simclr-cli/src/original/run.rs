@@ -5,11 +5,9 @@ use std::sync::Arc;
 
 use candle_core::Device;
 use serde_json::json;
-use simclr_checkpoint::LoadNetwork;
 use simclr_data::{Dataset, DatasetExt, ImageFolder, Labels, LoaderConfig, Split, ViewLoader};
 use simclr_eval::metrics::ClassificationReport;
 use simclr_eval::{NetworkClassifier, classifier_scores};
-use simclr_model::SimClr;
 use simclr_progress::ProgressMode;
 use simclr_train::{FineTune, Pretrain};
 
@@ -146,12 +144,13 @@ fn fine_tune(
 /// Evaluates the supervised head of the run's network.
 fn evaluate(flags: &Flags, images: &Images, model_dir: &Path, device: &Device) -> AnyResult {
     let file: PathBuf = model_dir.join("model.safetensors");
-    let network = SimClr::load(&file, device)?;
-    if network.config().supervised_head.is_none() {
-        say("no evaluation: the network has no supervised head, as there were no labels");
-        return Ok(());
-    }
-    let classifier = NetworkClassifier::new(network)?;
+    let classifier = match NetworkClassifier::load(&file, device) {
+        Err(simclr_eval::Error::NoSupervisedHead { .. }) => {
+            say("no evaluation: the network has no supervised head, as there were no labels");
+            return Ok(());
+        }
+        classifier => classifier?,
+    };
     let limit = match flags.eval_steps {
         0 => images.evaluation.len(),
         steps => images
@@ -161,6 +160,7 @@ fn evaluate(flags: &Flags, images: &Images, model_dir: &Path, device: &Device) -
     };
     let subset = images.evaluation.subset(Vec::from_iter(0..limit))?;
     let labels = subset.labels("an evaluation")?;
+    let classifier = classifier.for_classes(subset.class_names())?;
     let policy = flags.fine_tune_config().evaluation;
     let config = LoaderConfig::evaluation(flags.eval_batch_size);
     let loader = ViewLoader::new(subset.shared(), policy, config)?;
