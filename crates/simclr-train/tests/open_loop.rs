@@ -236,7 +236,17 @@ fn labels_without_a_class_and_panics_of_an_own_data_set_are_errors_before_the_fi
         ),
         (
             faulty(|_| 0, |index| index == 3),
-            "images: the data set panicked while its images were read: tile 3 is torn",
+            "'image 3' (image with index 3): the data set panicked while it was read: tile 3 is torn",
+        ),
+        (
+            faulty(
+                |index| {
+                    assert!(index != 7, "nobody has labelled tile {index}");
+                    0
+                },
+                |_| false,
+            ),
+            "image with index 7: the data set panicked while it was read: nobody has labelled tile 7",
         ),
     ] {
         let run = dir.path().join("run");
