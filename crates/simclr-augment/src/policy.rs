@@ -21,7 +21,7 @@ use crate::view_params::{ViewParams, check_square, squash};
 
 /// Which part of an image a view shows.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Crop {
     /// All of it.
     Whole,

@@ -187,7 +187,11 @@ fn json_may_be_partial_and_unknown_keys_are_named() {
     let crop = RandomCrop::default().with_area((0.2, 1.0));
     let expected = Policy::simclr_v2(32).with_crop(Crop::Random(crop));
     assert_eq!(parse(partial).unwrap(), expected);
-    for json in [r#"{"colour": 1}"#, r#"{"blur": {"colour": 1}}"#] {
+    for json in [
+        r#"{"colour": 1}"#,
+        r#"{"blur": {"colour": 1}}"#,
+        r#"{"crop": {"center": {"proportion": 0.5, "colour": 1}}}"#,
+    ] {
         let error = parse(json).unwrap_err().to_string();
         assert!(
             error.starts_with("unknown field `colour`, expected"),
