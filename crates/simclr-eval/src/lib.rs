@@ -44,5 +44,5 @@ pub use classifier::{
 };
 pub use error::{Error, Result};
 pub use features::Features;
-pub use network_classifier::{CLASSES_ENTRY, NetworkClassifier};
+pub use network_classifier::{CLASSES_ENTRY, NetworkClassifier, same_class_names};
 pub use probe_suite::{ProbeResults, ProbeSuite, comparison_table};

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor, Var};
 use simclr_checkpoint::load_model;
+use simclr_files::normalized_name;
 use simclr_model::{Mode, Parameters, SimClr};
 
 use crate::classifier::{ImageClassifier, digest};
@@ -96,8 +97,12 @@ impl NetworkClassifier {
     /// other names; the message lists both.
     pub fn for_classes(self, classes: &[String]) -> Result<Self> {
         if self.classes != classes.len() {
-            let expected = format!("a supervised head for {} classes", classes.len());
-            let found = format!("{} classes", self.classes);
+            let mut expected = format!("a supervised head for {} classes", classes.len());
+            let mut found = format!("{} classes", self.classes);
+            if let Some(own) = &self.class_names {
+                expected += &format!(" ({})", classes.join(", "));
+                found += &format!(" ({})", own.join(", "));
+            }
             return Err(Error::setting("network", expected, found));
         }
         let Some(own) = &self.class_names else {
@@ -110,19 +115,21 @@ impl NetworkClassifier {
             );
             return self.with_class_names(classes);
         };
-        if own == classes {
-            return Ok(self);
+        if same_class_names(own, classes) {
+            return self.with_class_names(classes);
         }
         let sorted = |names: &[String]| {
-            let mut names = names.to_vec();
+            let mut names = normalized(names);
             names.sort_unstable();
             names
         };
         if sorted(own) != sorted(classes) {
             return Err(other_classes("the network", own, classes));
         }
-        let place = |class: &String| own.iter().position(|name| name == class);
-        let order = classes.iter().filter_map(place).map(|place| place as u32);
+        let own = normalized(own);
+        let wanted = normalized(classes);
+        let place = |class| own.iter().position(|name| name == class);
+        let order = wanted.iter().filter_map(place).map(|place| place as u32);
         let model = reordered(&self.model, &order.collect::<Vec<_>>())?;
         Self::new(model)?.with_class_names(classes)
     }
@@ -163,10 +170,23 @@ impl ImageClassifier for NetworkClassifier {
 
 /// Fails, listing both, unless a classifier's classes are those of the images, in the same order.
 pub(crate) fn check_class_names(owner: &str, own: &[String], classes: &[String]) -> Result<()> {
-    if own == classes {
+    if same_class_names(own, classes) {
         return Ok(());
     }
     Err(other_classes(owner, own, classes))
+}
+
+/// The names of classes as they are compared, whatever their Unicode form.
+fn normalized(names: &[String]) -> Vec<String> {
+    let names = names.iter();
+    names
+        .map(|name| normalized_name(name).into_owned())
+        .collect()
+}
+
+/// Whether these are the same classes in the same order, whatever the Unicode form of their names.
+pub fn same_class_names(own: &[String], classes: &[String]) -> bool {
+    normalized(own) == normalized(classes)
 }
 
 fn other_classes(owner: &str, own: &[String], classes: &[String]) -> Error {
@@ -246,9 +266,20 @@ mod tests {
         }
         let error = own.for_classes(&names(&["clay", "sand"])).unwrap_err();
         let text = error.to_string();
-        assert!(text.contains("for 2 classes, found 3 classes"), "{text}");
+        let expected = "for 2 classes (clay, sand), found 3 classes (clay, sand, silt)";
+        assert!(text.contains(expected), "{text}");
         let error = network().with_class_names(&names(&["clay"])).unwrap_err();
         assert!(error.to_string().contains("expected 3"), "{error}");
+    }
+
+    #[test]
+    fn names_in_another_unicode_form_are_the_same() {
+        let own = network().with_class_names(&names(&["Gr\u{e8}s", "clay", "sand"]));
+        let wanted = names(&["sand", "Gre\u{300}s", "clay"]);
+        let before = logits(own.as_ref().unwrap());
+        let other = own.unwrap().for_classes(&wanted).unwrap();
+        assert_eq!(logits(&other), [before[2], before[0], before[1]]);
+        assert_eq!(other.class_names(), Some(wanted.as_slice()));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use simclr_data::{Dataset, IntoDataset};
-use simclr_eval::{ImageClassifier, NetworkClassifier};
+use simclr_eval::{ImageClassifier, NetworkClassifier, same_class_names};
 
 use crate::config::LoopConfig;
 use crate::distill_config::DistillConfig;
@@ -144,15 +144,17 @@ impl Distill {
                     actual,
                 ))
             }
-            Some(_) if named.is_some_and(|named| named != names) => Err(Error::setting(
-                "the teacher's classes",
-                format!(
-                    "those of the images, in their order ({}; \
+            Some(_) if named.is_some_and(|named| !same_class_names(named, names)) => {
+                Err(Error::setting(
+                    "the teacher's classes",
+                    format!(
+                        "those of the images, in their order ({}; \
                      `NetworkClassifier::for_classes` reorders a network)",
-                    names.join(", ")
-                ),
-                named.unwrap_or_default().join(", "),
-            )),
+                        names.join(", ")
+                    ),
+                    named.unwrap_or_default().join(", "),
+                ))
+            }
             _ if classes == 0 => Err(Error::NoLabels {
                 operation: "distillation",
                 missing: "images with classes",

@@ -1,6 +1,7 @@
 //! A log against what is known.
 
 use serde::Serialize;
+use simclr_files::normalized_name;
 
 use super::depth_log::DepthLog;
 use crate::error::{Error, Result};
@@ -53,7 +54,7 @@ impl LogComparison {
         for (top, bottom, name) in truth {
             let class = classes
                 .iter()
-                .position(|class| class == name)
+                .position(|class| normalized_name(class) == normalized_name(name))
                 .ok_or_else(|| {
                     let reason = format!(
                         "`{name}` is none of the log's classes ({})",
