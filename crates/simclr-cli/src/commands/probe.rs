@@ -124,6 +124,10 @@ impl Arguments {
         let start = || progress.start(stage);
         let classifier = if let HeadName::FineTuned = self.head {
             let network = NetworkClassifier::load(&self.encoder, &device)?;
+            say(
+                "the head was trained before: its figures hold for test images that it was not \
+                 trained on, so keep labels, fractions, seed and groups of the fine-tuning",
+            );
             // Images as fine-tuning has evaluated them.
             let training = FineTune::network(network.model())?.config().clone();
             let policy = training.with_view_size(self.image_size).evaluation;

@@ -186,7 +186,7 @@ pub struct Flags {
     lineareval_while_pretraining: bool,
     /// Begin with a head of zeros in place of the checkpoint's.
     #[arg(long, action = ArgAction::Set, value_parser = boolean, default_value = "false")]
-    zero_init_logits_layer: bool,
+    pub(crate) zero_init_logits_layer: bool,
     #[command(flatten)]
     pub(crate) device: DeviceArgument,
     #[command(flatten)]
@@ -304,6 +304,9 @@ impl Flags {
         let mut lines: Vec<_> = given
             .map(|(name, _, reason)| format!("--{name} ({reason})"))
             .collect();
+        if !self.mode.trains() && self.checkpoint.is_some() {
+            lines.push("--checkpoint (the network of --model_dir is evaluated)".to_owned());
+        }
         if self.image_dir.is_some() {
             lines.push("--dataset (the images are those of --image_dir)".to_owned());
         }
@@ -380,22 +383,29 @@ impl Flags {
         config: C,
         start: Option<&SimClr>,
     ) -> Result<C, String> {
-        let Some(encoder) = start.map(|network| network.encoder().config()) else {
+        let Some(start) = start else {
             return Ok(config);
         };
+        self.check_network("--checkpoint", start)?;
+        Ok(config.with_encoder(start.encoder().config().clone()))
+    }
+
+    /// Fails unless the network that an option names has the form that the flags say.
+    pub(crate) fn check_network(&self, option: &str, network: &SimClr) -> Result<(), String> {
         let form = |encoder: &ResNetConfig| {
             format!(
                 "ResNet-{}, width {}, sk_ratio {}, se_ratio {}",
                 encoder.depth, encoder.width_multiplier, encoder.sk_ratio, encoder.se_ratio
             )
         };
-        let (expected, found) = (form(&config.encoder), form(encoder));
+        let expected = form(&self.encoder());
+        let found = form(network.encoder().config());
         if expected != found {
             return Err(format!(
-                "--checkpoint: expected {expected}, as the flags say, found {found}"
+                "{option}: expected {expected}, as the flags say, found {found}"
             ));
         }
-        Ok(config.with_encoder(encoder.clone()))
+        Ok(())
     }
 
     /// Photographs are squashed first, as the paper's input pipeline does it; CIFAR-10's images
@@ -408,13 +418,18 @@ impl Flags {
         }
     }
 
-    /// What pretraining and fine-tuning have in common.
-    fn over<C: LoopConfig>(&self, config: C) -> C {
+    fn encoder(&self) -> ResNetConfig {
         let mut encoder = ResNetConfig::depth(self.resnet_depth);
         encoder.width_multiplier = self.width_multiplier;
         encoder.sk_ratio = self.sk_ratio;
         encoder.se_ratio = self.se_ratio;
         encoder.batch_norm_decay = self.batch_norm_decay;
+        encoder
+    }
+
+    /// What pretraining and fine-tuning have in common.
+    fn over<C: LoopConfig>(&self, config: C) -> C {
+        let encoder = self.encoder();
         let kind = match self.proj_head_mode {
             ProjectionHeadMode::None => ProjectionKind::None,
             ProjectionHeadMode::Linear => ProjectionKind::Linear,

@@ -8,10 +8,14 @@ use simclr_model::SimClr;
 
 use crate::terminal::{AnyResult, say};
 
+/// Whether a network is in our format.
+pub(super) fn is_ours(path: &Path) -> bool {
+    path.extension().is_some_and(|kind| kind == "safetensors") && path.is_file()
+}
+
 /// A network in our format, or one to be imported.
 pub(super) fn load(path: &Path, device: &Device) -> AnyResult<SimClr> {
-    let is_ours = path.extension().is_some_and(|kind| kind == "safetensors") && path.is_file();
-    if is_ours {
+    if is_ours(path) {
         return Ok(SimClr::load(path, device)?);
     }
     let imported = import(path)?;

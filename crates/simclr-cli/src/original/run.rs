@@ -8,11 +8,12 @@ use serde_json::json;
 use simclr_data::{Dataset, DatasetExt, ImageFolder, Labels, LoaderConfig, Split, ViewLoader};
 use simclr_eval::metrics::ClassificationReport;
 use simclr_eval::{NetworkClassifier, classifier_scores};
+use simclr_model::SimClr;
 use simclr_progress::ProgressMode;
 use simclr_train::{FineTune, Pretrain};
 
 use super::flags::{Flags, TrainMode};
-use super::network::load;
+use super::network::{is_ours, load};
 use crate::folders;
 use crate::terminal::{AnyResult, complain, say};
 
@@ -132,6 +133,7 @@ fn fine_tune(
         test: none,
     };
     let start = load(checkpoint, device)?;
+    let start = in_order_of(start, checkpoint, flags, split.train.class_names())?;
     let config = flags.on_network(flags.fine_tune_config(), Some(&start))?;
     let run = flags
         .set_up(FineTune::new(config), device, progress)
@@ -139,6 +141,26 @@ fn fine_tune(
         .run(&split, model_dir)?;
     say(run.result.summary());
     Ok(())
+}
+
+/// A network whose supervised head goes on, with its logits in the order of these classes, as far as
+/// its file names its own. A head of another size does not go on.
+fn in_order_of(
+    start: SimClr,
+    checkpoint: &Path,
+    flags: &Flags,
+    classes: &[String],
+) -> AnyResult<SimClr> {
+    let head = start.config().supervised_head.as_ref();
+    let goes_on = head.is_some_and(|head| head.num_classes == classes.len());
+    if flags.zero_init_logits_layer || !goes_on || !is_ours(checkpoint) {
+        return Ok(start);
+    }
+    let network = NetworkClassifier::load(checkpoint, start.device())?;
+    let network = network.for_classes(classes).map_err(|error| {
+        format!("--checkpoint: {error}; --zero_init_logits_layer=True begins with a new head")
+    })?;
+    Ok(network.into_model())
 }
 
 /// Evaluates the supervised head of the run's network.
@@ -161,6 +183,11 @@ fn evaluate(flags: &Flags, images: &Images, model_dir: &Path, device: &Device) -
     let subset = images.evaluation.subset(Vec::from_iter(0..limit))?;
     let labels = subset.labels("an evaluation")?;
     let classifier = classifier.for_classes(subset.class_names())?;
+    if let Err(difference) = flags.check_network("--model_dir", classifier.model()) {
+        complain(format_args!(
+            "warning: {difference}; the network found is evaluated"
+        ));
+    }
     let policy = flags.fine_tune_config().evaluation;
     let config = LoaderConfig::evaluation(flags.eval_batch_size);
     let loader = ViewLoader::new(subset.shared(), policy, config)?;
