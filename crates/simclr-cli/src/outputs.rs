@@ -35,3 +35,20 @@ pub(crate) fn check_report(option: &str, dir: &Path) -> AnyResult {
     }
     Ok(check_foreign(page)?)
 }
+
+/// Fails if a folder has one of `parts` without the page that this command writes beside them, so
+/// that it is somebody else's and would be replaced.
+pub(crate) fn check_parts(option: &str, dir: &Path, page: &str, parts: &[&str]) -> AnyResult {
+    if dir.join(page).exists() {
+        return Ok(());
+    }
+    match parts.iter().find(|part| dir.join(part).exists()) {
+        None => Ok(()),
+        Some(part) => Err(format!(
+            "{option} {}: {part} is there without {page}, so it is not of this command, and might be \
+             replaced; take another folder",
+            dir.display()
+        )
+        .into()),
+    }
+}

@@ -125,6 +125,31 @@ fn the_head_of_a_fine_tuned_network_keeps_its_classes() {
         "{said}"
     );
     assert!(!dir.join("c.safetensors").exists());
+    let said = fails(
+        dir,
+        "run --train_mode=finetune --checkpoint=ft/model.safetensors --image_dir=other --labels=yep \
+         --model_dir=again",
+        1,
+    );
+    assert!(
+        said.contains("(clay, gravel, sand)")
+            && said.contains("(silt, clay, sand)")
+            && said.contains("--zero_init_logits_layer"),
+        "{said}"
+    );
+    assert!(!dir.join("again").exists());
+
+    // What an evaluation does not follow is said.
+    let (_, warned) = succeeds(
+        dir,
+        "run --mode=eval --model_dir=ft --image_dir=own --labels=yep --image_size=32 \
+         --checkpoint=nowhere --resnet_depth=101",
+    );
+    assert!(
+        warned.contains("--checkpoint (the network of --model_dir is evaluated)")
+            && warned.contains("--model_dir: expected ResNet-101"),
+        "{warned}"
+    );
 
     // A file of an earlier version names none, and its order is taken for that of the images.
     file.metadata.extra.remove("classes");
@@ -287,6 +312,16 @@ fn pages_of_others_are_not_replaced() {
         1,
     );
     assert!(said.contains("next.csv is there already"), "{said}");
+
+    fs::create_dir_all(dir.join("kept/tables")).unwrap();
+    let said = fails(dir, "compare one other --model-dir kept", 1);
+    assert!(
+        said.contains("tables is there without report.html"),
+        "{said}"
+    );
+    let log = "log --predictions p.csv --tiles t.csv --out kept";
+    let said = fails(dir, log, 1);
+    assert!(said.contains("tables is there without log.html"), "{said}");
 
     // The report of a study or a run is not replaced by that of another command.
     fs::create_dir(dir.join("study")).unwrap();

@@ -280,7 +280,15 @@ fn make_temporary<T>(
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
     #[cfg(not(unix))]
     let _ = mode;
-    make(&builder, folder_of(path)).map_err(Error::io(path))
+    let folder = folder_of(path);
+    make(&builder, folder).map_err(|error| {
+        // What the error says of the temporary file tells users nothing.
+        let reason = match error.kind() {
+            io::ErrorKind::NotFound => io::Error::new(error.kind(), "its folder is not there"),
+            _ => error,
+        };
+        Error::io(path)(reason)
+    })
 }
 
 fn temporary_beside(path: &Path) -> Result<NamedTempFile> {
@@ -303,6 +311,14 @@ mod tests {
             .collect();
         names.sort();
         names
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_told_of_the_file_that_was_asked_for() {
+        let path = Path::new("no/such/folder/value");
+        let error = check_destination(path).unwrap_err().to_string();
+        let expected = format!("{}: its folder is not there", path.display());
+        assert_eq!(error, expected);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use simclr_study::StudyComparison;
 
-use crate::outputs::check_report;
+use crate::outputs::{check_parts, check_report};
 use crate::terminal::{AnyResult, say};
 
 /// Compares finished studies that have the same images, classes, seeds and folds, on one page.
@@ -24,6 +24,8 @@ pub(crate) struct Arguments {
 impl Arguments {
     pub(crate) fn run(&self) -> AnyResult {
         check_report("--model-dir", &self.model_dir)?;
+        let parts = ["tables", "figures"];
+        check_parts("--model-dir", &self.model_dir, "report.html", &parts)?;
         let studies = StudyComparison::read(&self.studies)?;
         for finding in studies.comparison().findings()? {
             say(finding);

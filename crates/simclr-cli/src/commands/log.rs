@@ -10,6 +10,7 @@ use simclr_drillcore::{
 use simclr_report::check_foreign;
 
 use crate::options::metres;
+use crate::outputs::check_parts;
 use crate::terminal::{AnyResult, complain, say};
 
 /// Makes a log by depth of what a classifier said about tiles.
@@ -64,6 +65,16 @@ pub(crate) struct Arguments {
     no_pictures: bool,
 }
 
+/// What is written beside `log.html`.
+const BESIDE_PAGE: [&str; 6] = [
+    "log.csv",
+    "log.las",
+    "intervals.las",
+    "log.svg",
+    "tables",
+    "figures",
+];
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum SmoothingName {
     /// Not at all.
@@ -74,8 +85,9 @@ enum SmoothingName {
 
 impl Arguments {
     pub(crate) fn run(&self) -> AnyResult {
-        // Before the tables beside it are replaced.
+        // Before what is beside the page is replaced.
         check_foreign(self.out.join("log.html"))?;
+        check_parts("--out", &self.out, "log.html", &BESIDE_PAGE)?;
         let mut tiles = read_tiles(&self.tiles)?;
         if let Some(hole) = &self.hole {
             tiles = tiles_of_hole(&tiles, hole)?;
