@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use simclr_files::{FirstSpellings, normalized_name};
+use simclr_files::{FirstSpellings, same_names};
 
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
@@ -50,7 +50,7 @@ impl Concatenated {
             return Err(Error::setting(name, "at least 1", 0));
         };
         let classes = first.class_names().to_vec();
-        let differs = |set: &&Arc<dyn Dataset>| !are_same(set.class_names(), &classes);
+        let differs = |set: &&Arc<dyn Dataset>| !same_names(set.class_names(), &classes);
         if let Some(other) = sets.iter().find(differs) {
             let expected = format!("{classes:?}, as in the first set");
             let found = format!("{:?}", other.class_names());
@@ -134,12 +134,6 @@ impl Part {
         let joined = labels.and_then(|labels| labels.get(label as usize));
         joined.copied().unwrap_or(label)
     }
-}
-
-/// Whether classes have the same names, in whatever Unicode form.
-fn are_same(one: &[String], other: &[String]) -> bool {
-    let normalized = |class: &String| normalized_name(class).into_owned();
-    one.iter().map(normalized).eq(other.iter().map(normalized))
 }
 
 /// The sets one after another, whose names and labels stay.

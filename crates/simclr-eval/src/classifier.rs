@@ -9,9 +9,9 @@ use simclr_data::{Dataset, ViewLoader};
 use simclr_model::{FrozenEncoder, Parameter};
 
 use crate::Result;
+use crate::class_names::check_class_names;
 use crate::features::BATCH_SIZE;
 use crate::metrics::ClassificationReport;
-use crate::network_classifier::check_class_names;
 use crate::probes::LinearHead;
 
 /// Gives logits for images, as a teacher or a trained student does.

@@ -28,6 +28,7 @@
 //! ```
 
 pub mod analysis;
+mod class_names;
 mod classifier;
 mod error;
 mod features;
@@ -44,5 +45,5 @@ pub use classifier::{
 };
 pub use error::{Error, Result};
 pub use features::Features;
-pub use network_classifier::{CLASSES_ENTRY, NetworkClassifier, same_class_names};
+pub use network_classifier::{CLASSES_ENTRY, NetworkClassifier};
 pub use probe_suite::{ProbeResults, ProbeSuite, comparison_table};

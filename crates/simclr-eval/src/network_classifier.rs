@@ -1,12 +1,14 @@
 //! Networks with a supervised head as classifiers, and the names of their classes.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use candle_core::{Device, Tensor, Var};
-use simclr_checkpoint::load_model;
-use simclr_files::normalized_name;
+use simclr_checkpoint::{LoadedModel, load_model};
+use simclr_files::{normalized_name, same_names};
 use simclr_model::{Mode, Parameters, SimClr};
 
+use crate::class_names::other_classes;
 use crate::classifier::{ImageClassifier, digest};
 use crate::{Error, Result};
 
@@ -51,7 +53,14 @@ impl NetworkClassifier {
     /// supervised head, or with names of another number of classes.
     pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
         let path = path.as_ref();
-        let loaded = load_model(path, device)?;
+        Self::of_file(path, load_model(path, device)?)
+    }
+
+    /// As [`load`](Self::load), for what was read from `path` already.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn of_file(path: &Path, loaded: LoadedModel) -> Result<Self> {
         let names: Option<Vec<String>> = loaded.metadata.entry(path, CLASSES_ENTRY)?;
         let network = Self::new(loaded.model).map_err(|error| match error {
             Error::NoSupervisedHead { .. } => Error::NoSupervisedHead {
@@ -115,20 +124,23 @@ impl NetworkClassifier {
             );
             return self.with_class_names(classes);
         };
-        if same_class_names(own, classes) {
+        if same_names(own, classes) {
             return self.with_class_names(classes);
         }
+        let normalized = |names: &[String]| -> Vec<String> {
+            let names = names.iter().map(|name| normalized_name(name));
+            names.map(Cow::into_owned).collect()
+        };
+        let (known, wanted) = (normalized(own), normalized(classes));
         let sorted = |names: &[String]| {
-            let mut names = normalized(names);
+            let mut names = names.to_vec();
             names.sort_unstable();
             names
         };
-        if sorted(own) != sorted(classes) {
+        if sorted(&known) != sorted(&wanted) {
             return Err(other_classes("the network", own, classes));
         }
-        let own = normalized(own);
-        let wanted = normalized(classes);
-        let place = |class| own.iter().position(|name| name == class);
+        let place = |class| known.iter().position(|name| name == class);
         let order = wanted.iter().filter_map(place).map(|place| place as u32);
         let model = reordered(&self.model, &order.collect::<Vec<_>>())?;
         Self::new(model)?.with_class_names(classes)
@@ -165,35 +177,6 @@ impl ImageClassifier for NetworkClassifier {
 
     fn identity(&self) -> Result<String> {
         digest(self.model.parameters(), &[])
-    }
-}
-
-/// Fails, listing both, unless a classifier's classes are those of the images, in the same order.
-pub(crate) fn check_class_names(owner: &str, own: &[String], classes: &[String]) -> Result<()> {
-    if same_class_names(own, classes) {
-        return Ok(());
-    }
-    Err(other_classes(owner, own, classes))
-}
-
-/// The names of classes as they are compared, whatever their Unicode form.
-fn normalized(names: &[String]) -> Vec<String> {
-    let names = names.iter();
-    names
-        .map(|name| normalized_name(name).into_owned())
-        .collect()
-}
-
-/// Whether these are the same classes in the same order, whatever the Unicode form of their names.
-pub fn same_class_names(own: &[String], classes: &[String]) -> bool {
-    normalized(own) == normalized(classes)
-}
-
-fn other_classes(owner: &str, own: &[String], classes: &[String]) -> Error {
-    Error::Setting {
-        setting: "classes",
-        expected: format!("those of the images ({})", classes.join(", ")),
-        found: format!("those of {owner} ({})", own.join(", ")),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::names::describe_forms;
+use crate::forms::describe_forms;
 
 /// What can go wrong while a file is read or written.
 #[derive(Debug, thiserror::Error)]

@@ -26,6 +26,7 @@
 mod atomic;
 mod digest;
 mod error;
+mod forms;
 mod json;
 mod names;
 
@@ -35,5 +36,6 @@ pub use atomic::{
 };
 pub use digest::{DIGEST_LENGTH, DIGEST_PLACEHOLDER, Digest, digest_around};
 pub use error::{Error, Result};
+pub use forms::{describe_forms, normalized_name, same_names};
 pub use json::{read_json, write_json};
-pub use names::{FileFinder, FirstSpellings, describe_forms, normalized_name};
+pub use names::{FileFinder, FirstSpellings};

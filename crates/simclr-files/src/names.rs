@@ -1,47 +1,10 @@
-//! Names of files in Unicode's two forms.
-//!
-//! An accented letter is one character, or a letter and an accent. macOS writes names of files in the
-//! second form (NFD), most other programs write the first one (NFC), and both look the same.
+//! Names that are found whatever their Unicode form.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 
-use unicode_normalization::{UnicodeNormalization, is_nfc, is_nfd};
-
 use crate::error::{Error, Result};
-
-/// A name as it is compared with others: in Unicode's normal form C.
-///
-/// ```
-/// use simclr_files::normalized_name;
-///
-/// assert_ne!("K\u{f6}ln.jpg", "Ko\u{308}ln.jpg");
-/// assert_eq!(normalized_name("K\u{f6}ln.jpg"), normalized_name("Ko\u{308}ln.jpg"));
-/// ```
-pub fn normalized_name(name: &str) -> Cow<'_, str> {
-    if is_nfc(name) {
-        Cow::Borrowed(name)
-    } else {
-        Cow::Owned(name.nfc().collect())
-    }
-}
-
-/// Says of two names that they are one in two forms. It names the forms, for the names look the same.
-pub fn describe_forms(first: &str, second: &str) -> String {
-    let (one, other) = (form(first), form(second));
-    format!(
-        "{first} ({one}) and {second} ({other}) differ only in the Unicode form of their letters"
-    )
-}
-
-fn form(name: &str) -> &'static str {
-    match (is_nfc(name), is_nfd(name)) {
-        (true, _) => "composed, NFC",
-        (false, true) => "decomposed, NFD",
-        (false, false) => "neither NFC nor NFD",
-    }
-}
+use crate::forms::normalized_name;
 
 /// Writes names that differ only in their form as the first of them is written, so that they are
 /// equal from then on.

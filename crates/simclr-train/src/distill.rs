@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use simclr_data::{Dataset, IntoDataset};
-use simclr_eval::{ImageClassifier, NetworkClassifier, same_class_names};
+use simclr_eval::{ImageClassifier, NetworkClassifier};
+use simclr_files::same_names;
 
 use crate::config::LoopConfig;
 use crate::distill_config::DistillConfig;
@@ -144,17 +145,15 @@ impl Distill {
                     actual,
                 ))
             }
-            Some(_) if named.is_some_and(|named| !same_class_names(named, names)) => {
-                Err(Error::setting(
-                    "the teacher's classes",
-                    format!(
-                        "those of the images, in their order ({}; \
+            Some(_) if named.is_some_and(|named| !same_names(named, names)) => Err(Error::setting(
+                "the teacher's classes",
+                format!(
+                    "those of the images, in their order ({}; \
                      `NetworkClassifier::for_classes` reorders a network)",
-                        names.join(", ")
-                    ),
-                    named.unwrap_or_default().join(", "),
-                ))
-            }
+                    names.join(", ")
+                ),
+                named.unwrap_or_default().join(", "),
+            )),
             _ if classes == 0 => Err(Error::NoLabels {
                 operation: "distillation",
                 missing: "images with classes",

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use candle_core::Device;
 use serde_json::json;
+use simclr_checkpoint::load_model;
 use simclr_data::{Dataset, DatasetExt, ImageFolder, Labels, LoaderConfig, Split, ViewLoader};
 use simclr_eval::metrics::ClassificationReport;
 use simclr_eval::{NetworkClassifier, classifier_scores};
@@ -132,8 +133,11 @@ fn fine_tune(
         validation: none.clone(),
         test: none,
     };
-    let start = load(checkpoint, device)?;
-    let start = in_order_of(start, checkpoint, flags, split.train.class_names())?;
+    let start = if is_ours(checkpoint) {
+        in_order_of(flags, checkpoint, device, split.train.class_names())?
+    } else {
+        load(checkpoint, device)?
+    };
     let config = flags.on_network(flags.fine_tune_config(), Some(&start))?;
     let run = flags
         .set_up(FineTune::new(config), device, progress)
@@ -143,20 +147,21 @@ fn fine_tune(
     Ok(())
 }
 
-/// A network whose supervised head goes on, with its logits in the order of these classes, as far as
-/// its file names its own. A head of another size does not go on.
+/// A network in our format. If its supervised head goes on, its logits are in the order of these
+/// classes, as far as its file names its own. A head of another size does not go on.
 fn in_order_of(
-    start: SimClr,
-    checkpoint: &Path,
     flags: &Flags,
+    checkpoint: &Path,
+    device: &Device,
     classes: &[String],
 ) -> AnyResult<SimClr> {
-    let head = start.config().supervised_head.as_ref();
+    let loaded = load_model(checkpoint, device)?;
+    let head = loaded.model.config().supervised_head.as_ref();
     let goes_on = head.is_some_and(|head| head.num_classes == classes.len());
-    if flags.zero_init_logits_layer || !goes_on || !is_ours(checkpoint) {
-        return Ok(start);
+    if flags.zero_init_logits_layer || !goes_on {
+        return Ok(loaded.model);
     }
-    let network = NetworkClassifier::load(checkpoint, start.device())?;
+    let network = NetworkClassifier::of_file(checkpoint, loaded)?;
     let network = network.for_classes(classes).map_err(|error| {
         format!("--checkpoint: {error}; --zero_init_logits_layer=True begins with a new head")
     })?;
