@@ -13,6 +13,7 @@ mod error;
 mod foreign;
 #[cfg(feature = "html")]
 mod html;
+mod image_count;
 #[cfg(feature = "plots")]
 pub mod plot;
 #[cfg(feature = "html")]
@@ -25,5 +26,6 @@ pub use builder::Report;
 pub use error::{Error, Result};
 #[cfg(feature = "html")]
 pub use foreign::check_foreign;
+pub use image_count::ImageCount;
 pub use svg::Svg;
 pub use table::{Cell, Estimate, Table, percent};

@@ -2,12 +2,11 @@
 
 use simclr_eval::analysis::Summary;
 use simclr_report::plot::{self, BudgetPoint, Svg};
-use simclr_report::{Cell as TableCell, Estimate, Table};
+use simclr_report::{Cell as TableCell, Estimate, ImageCount, Table};
 
 use crate::cell_result::{CellResult, ClassifierKind};
 use crate::comparison::{Comparison, MethodResults};
 use crate::error::Result;
-use crate::image_count::ImageCount;
 use crate::percent::percent;
 
 /// What a method's figures are of.

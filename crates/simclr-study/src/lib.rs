@@ -45,7 +45,6 @@ mod files;
 mod finding;
 mod fine_tuning;
 mod fold_scheme;
-mod image_count;
 mod image_tables;
 pub mod paper;
 mod part;

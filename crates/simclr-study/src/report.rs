@@ -6,7 +6,7 @@ use simclr_data::{Dataset, Split, Subset};
 use simclr_eval::Features;
 use simclr_eval::metrics::ClassificationReport;
 use simclr_eval::report::{EvaluationReport, embedding_plot};
-use simclr_report::{Report, Table};
+use simclr_report::{ImageCount, Report, Table};
 use simclr_train::report::TrainingReport;
 use simclr_train::run::RunRecord;
 
@@ -15,7 +15,6 @@ use crate::comparison::Comparison;
 use crate::comparison_tables::PRIMARY;
 use crate::error::{Error, Result};
 use crate::file_name::file_name;
-use crate::image_count::ImageCount;
 use crate::percent::percent;
 use crate::seed_run::SeedRun;
 use crate::study::{EvaluatedMethod, Study};

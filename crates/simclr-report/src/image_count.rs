@@ -2,18 +2,20 @@
 
 use std::fmt;
 
-use simclr_report::Cell;
+use crate::table::Cell;
 
 /// The fewest and the most images over folds and seeds: `120`, or `120 to 122`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ImageCount {
-    pub(crate) fewest: usize,
-    pub(crate) most: usize,
+pub struct ImageCount {
+    /// The fewest.
+    pub fewest: usize,
+    /// The most.
+    pub most: usize,
 }
 
 impl ImageCount {
-    /// Zero where there are no counts.
-    pub(crate) fn of(counts: impl IntoIterator<Item = usize>) -> Self {
+    /// The range of these counts; zero where there are none.
+    pub fn of(counts: impl IntoIterator<Item = usize>) -> Self {
         let counts: Vec<usize> = counts.into_iter().collect();
         Self {
             fewest: counts.iter().copied().min().unwrap_or(0),
