@@ -36,13 +36,16 @@ pub(crate) fn check_report(option: &str, dir: &Path) -> AnyResult {
     Ok(check_foreign(page)?)
 }
 
-/// Fails if a folder has one of `parts` without the page that this command writes beside them, so
-/// that it is somebody else's and would be replaced.
+/// What a folder has of `parts` without the page that a command writes beside them, so that it is
+/// somebody else's.
+pub(crate) fn foreign_part<'p>(dir: &Path, page: &str, parts: &[&'p str]) -> Option<&'p str> {
+    let mut parts = parts.iter().copied();
+    parts.find(|part| dir.join(part).exists() && !dir.join(page).exists())
+}
+
+/// Fails if a folder has a [`foreign_part`], which would be replaced.
 pub(crate) fn check_parts(option: &str, dir: &Path, page: &str, parts: &[&str]) -> AnyResult {
-    if dir.join(page).exists() {
-        return Ok(());
-    }
-    match parts.iter().find(|part| dir.join(part).exists()) {
+    match foreign_part(dir, page, parts) {
         None => Ok(()),
         Some(part) => Err(format!(
             "{option} {}: {part} is there without {page}, so it is not of this command, and might be \

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::forms::normalized_name;
+use crate::forms::{describe_forms, normalized_name};
 
 /// Writes names that differ only in their form as the first of them is written, so that they are
 /// equal from then on.
@@ -31,6 +31,13 @@ impl FirstSpellings {
             .entry(key)
             .or_insert_with(|| name.to_owned())
             .clone()
+    }
+
+    /// What is wrong with a name that must not be one before it in another form
+    /// ([`describe_forms`]).
+    pub fn other_form(&mut self, name: &str) -> Option<String> {
+        let first = self.of(name);
+        (first != name).then(|| describe_forms(&first, name))
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use serde_json::Value;
-use simclr_files::{FirstSpellings, describe_forms};
+use simclr_files::FirstSpellings;
 
 use crate::error::{Error, Result};
 use crate::label::Label;
@@ -88,8 +88,10 @@ pub fn read_labels(path: impl AsRef<Path>, format: LabelFormat) -> Result<Vec<La
             label.image = simclr_data::image_path(&label.image);
         }
     }
-    if let Some([first, second]) = same_name(&labels) {
-        return Err(malformed(describe_forms(&first, &second)));
+    let mut spellings = FirstSpellings::default();
+    let mut images = labels.iter().map(|label| &label.image);
+    if let Some(forms) = images.find_map(|image| spellings.other_form(image)) {
+        return Err(malformed(forms));
     }
     let key = |label: &Label| (label.image.clone(), label.class.clone());
     labels.sort_by_key(key);
@@ -105,15 +107,6 @@ pub fn read_labels(path: impl AsRef<Path>, format: LabelFormat) -> Result<Vec<La
         return Err(malformed(format!("{image} has the classes {a} and {b}")));
     }
     Ok(labels)
-}
-
-/// Two images whose names differ only in their Unicode form.
-fn same_name(labels: &[Label]) -> Option<[String; 2]> {
-    let mut spellings = FirstSpellings::default();
-    labels.iter().find_map(|label| {
-        let first = spellings.of(&label.image);
-        (first != label.image).then(|| [first, label.image.clone()])
-    })
 }
 
 /// Writes labels to a file or a folder that does not exist yet. Class folders get copies of the

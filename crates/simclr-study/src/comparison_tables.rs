@@ -221,10 +221,9 @@ impl Comparison {
         let line = |method: &MethodResults| {
             let point = |&fraction: &f64| {
                 let accuracy = self.accuracy(&method.name, fraction)?;
-                let ImageCount { fewest, most } = self.train_images(fraction);
                 Ok(BudgetPoint {
                     fraction,
-                    images: (fewest, most),
+                    images: self.train_images(fraction),
                     mean: accuracy.mean,
                     interval: accuracy.interval,
                 })

@@ -1,7 +1,7 @@
 //! What the search for duplicates found, in words and as `duplicates.csv`.
 
 use simclr_data::{Dataset, DuplicateKind, DuplicateReport, Split};
-use simclr_report::Table;
+use simclr_report::{ImageCount, Table};
 
 use crate::error::Result;
 use crate::files::DUPLICATES_TABLE;
@@ -34,15 +34,10 @@ impl Study {
 
     /// How many images without labels self-supervision does not see, if any: a number, or a range
     /// where test images differ.
-    fn left_out(&self) -> Option<String> {
+    fn left_out(&self) -> Option<ImageCount> {
         let folds = self.seed_runs.iter().filter_map(|run| run.folds.first());
         let counts = folds.map(|fold| self.task.copies_of_test_images(fold).len());
-        let counts: Vec<usize> = counts.collect();
-        match (counts.iter().min()?, counts.iter().max()?) {
-            (_, 0) => None,
-            (fewest, most) if fewest == most => Some(most.to_string()),
-            (fewest, most) => Some(format!("{fewest} to {most}")),
-        }
+        Some(ImageCount::of(counts)).filter(|count| count.most > 0)
     }
 
     /// How many images without labels there are, and how many of them are used.

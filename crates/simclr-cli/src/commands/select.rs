@@ -7,7 +7,7 @@ use clap::Args;
 use image::{DynamicImage, RgbImage};
 use simclr_classifier::Classifier;
 use simclr_data::{Dataset, DatasetExt, Groups, ImageFolder, Seed, decode_file};
-use simclr_files::{FileFinder, FirstSpellings, describe_forms, normalized_name};
+use simclr_files::{FileFinder, FirstSpellings, normalized_name};
 use simclr_labels::{LabelFormat, read_labels};
 use simclr_progress::{ProgressMode, Stage};
 use simclr_report::{Cell, Report, Table};
@@ -16,7 +16,7 @@ use simclr_selection::{Choice, Pool, SelectionConfig, Strategy};
 use crate::device::DeviceArgument;
 use crate::folders::check_outside;
 use crate::images::{self, png};
-use crate::outputs::check_report;
+use crate::outputs::{check_report, foreign_part};
 use crate::terminal::{AnyResult, say};
 
 /// Side of the pictures on the page, in pixels.
@@ -135,10 +135,10 @@ struct Row {
 impl Arguments {
     /// Fails if a table is there that this command has not written: its page stands beside it.
     fn check_table(&self) -> AnyResult {
-        let table = self.out.join(TABLE);
-        if !table.exists() || self.out.join("report.html").exists() {
+        if foreign_part(&self.out, "report.html", &[TABLE]).is_none() {
             return Ok(());
         }
+        let table = self.out.join(TABLE);
         let reason = "is there already, and without `report.html` beside it this is no folder of \
                       ours: it would be replaced; take another folder";
         Err(format!("--out: {} {reason}", table.display()).into())
@@ -163,9 +163,8 @@ impl Arguments {
         for (index, path) in images.paths().iter().enumerate() {
             let name = images.name(index);
             let is_named = names.contains(&*normalized_name(&name));
-            let first = spellings.of(&name);
-            if is_named && first != name {
-                let (table, forms) = (table.display(), describe_forms(&first, &name));
+            if let Some(forms) = spellings.other_form(&name).filter(|_| is_named) {
+                let table = table.display();
                 return Err(format!("{table}: a label is about two images: {forms}").into());
             }
             if is_named || path.canonicalize().is_ok_and(|path| paths.contains(&path)) {

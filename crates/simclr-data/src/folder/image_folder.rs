@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use simclr_augment::DecodedImage;
-use simclr_files::{FirstSpellings, describe_forms};
+use simclr_files::FirstSpellings;
 
 use super::file_digests::FileDigests;
 use super::report::{ScanReport, first_few};
@@ -312,10 +312,8 @@ impl Listing {
     fn check_class_names(&self) -> Result<()> {
         let mut spellings = FirstSpellings::default();
         for class in &self.classes {
-            let first = spellings.of(class);
-            if first != *class {
-                let reason = format!("two classes: {}", describe_forms(&first, class));
-                return Err(Error::folder(&self.root, reason));
+            if let Some(forms) = spellings.other_form(class) {
+                return Err(Error::folder(&self.root, format!("two classes: {forms}")));
             }
         }
         Ok(())

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use simclr_augment::{RowSink, RowSource};
-use simclr_files::{FirstSpellings, describe_forms};
+use simclr_files::FirstSpellings;
 
 use super::output::{Section, write_preview, write_section};
 use super::overview::Overview;
@@ -275,9 +275,8 @@ fn names(photographs: &[PathBuf]) -> Result<BTreeMap<String, &PathBuf>> {
     for path in photographs {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let name = stem(&name).to_owned();
-        let first = spellings.of(&name);
-        if first != name {
-            let reason = format!("two photographs: {}", describe_forms(&first, &name));
+        if let Some(forms) = spellings.other_form(&name) {
+            let reason = format!("two photographs: {forms}");
             return Err(Error::mismatch(path.display().to_string(), reason));
         }
         if let Some(other) = names.insert(name.clone(), path) {

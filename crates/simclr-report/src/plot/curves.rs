@@ -2,6 +2,7 @@
 
 use super::line_chart::{LineChart, Series, small_multiples};
 use crate::error::Result;
+use crate::image_count::ImageCount;
 use crate::svg::Svg;
 use crate::table::percent;
 
@@ -106,8 +107,8 @@ pub struct LabelEfficiencyCurve {
 pub struct BudgetPoint {
     /// The fraction of the labels used, in (0, 1].
     pub fraction: f64,
-    /// How many images that is, the fewest and the most over folds and seeds.
-    pub images: (usize, usize),
+    /// How many images that is, over folds and seeds.
+    pub images: ImageCount,
     /// The mean over folds and seeds.
     pub mean: f64,
     /// The ends of its confidence interval, if there is one.
@@ -133,10 +134,6 @@ pub fn label_efficiency(
     let ends = [budgets.first(), budgets.last()];
     let ends = ends.map(|budget| budget.map_or(1.0, |budget| budget.0));
     let ticks = budgets.into_iter().map(|(fraction, images)| {
-        let images = match images {
-            (fewest, most) if fewest < most => format!("{fewest} to {most}"),
-            (_, most) => most.to_string(),
-        };
         let text = format!("{} %\n{images}", round(100.0 * fraction));
         (fraction, text)
     });
@@ -222,7 +219,7 @@ mod tests {
             points: [0.05, 0.1, 1.0]
                 .map(|fraction| BudgetPoint {
                     fraction,
-                    images: ((fraction * 180.0) as usize, (fraction * 182.0) as usize),
+                    images: ImageCount::of([180.0, 182.0].map(|all| (fraction * all) as usize)),
                     mean,
                     interval: (fraction < 1.0).then_some((mean - 0.1, mean + 0.1)),
                 })

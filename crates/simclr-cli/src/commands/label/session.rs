@@ -7,7 +7,7 @@ use image::{DynamicImage, Rgb, RgbImage, imageops};
 use serde::Serialize;
 use simclr_data::{CsvTable, ImageFolder, decode_file};
 use simclr_drillcore::Tile;
-use simclr_files::{FileFinder, describe_forms, normalized_name};
+use simclr_files::{FileFinder, FirstSpellings, normalized_name};
 
 use super::table::{LabelTable, resolved};
 use crate::images::png;
@@ -221,20 +221,13 @@ pub(super) struct Context {
 impl Context {
     pub(super) fn new(tiles: Vec<Tile>, sections: &Path) -> AnyResult<Self> {
         let photographs = ImageFolder::unlabelled(sections)?;
-        let name = |path: &Path| {
-            path.file_stem()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned()
-        };
-        let mut named = HashMap::new();
+        let (mut named, mut spellings) = (HashMap::new(), FirstSpellings::default());
         for path in photographs.paths() {
-            let section = name(path);
-            let key = normalized_name(&section).into_owned();
-            let before = named.insert(key, path.clone()).map(|path| name(&path));
-            if let Some(before) = before.filter(|before| *before != section) {
-                return Err(describe_forms(&before, &section).into());
+            let section = path.file_stem().unwrap_or_default().to_string_lossy();
+            if let Some(forms) = spellings.other_form(&section) {
+                return Err(forms.into());
             }
+            named.insert(normalized_name(&section).into_owned(), path.clone());
         }
         Ok(Self {
             tiles,
