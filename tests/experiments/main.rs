@@ -88,18 +88,22 @@ fn experiment_2_starts_from_a_training_checkpoint_whatever_its_optimizer() {
     config.schedule.epochs = 1;
     config.batch_size = 10;
     let cores = SyntheticCores::new(10, 32, Seed(1)).unwrap();
-    let adam = dir.path().join("adam");
-    Pretrain::new(config).run(cores.shared(), &adam).unwrap();
-    let checkpoint = adam.join("checkpoints/step-00000001.safetensors");
+    let [checkpoint, other] = [1, 2].map(|seed| {
+        config.seed = Seed(seed);
+        let run = dir.path().join(format!("adam-{seed}"));
+        let pretrain = Pretrain::new(config.clone());
+        pretrain.run(cores.shared(), &run).unwrap();
+        run.join("checkpoints/step-00000001.safetensors")
+    });
 
-    let more = "--fine-tune-after-block 3 --train-epochs 1 --label-fraction 1";
-    let more = format!("{FEW} {more} --checkpoint {}", checkpoint.display());
     let study = dir.path().join("study");
-    exp2::run(
-        exp2::Arguments::parse_from(options(&study, &more)),
-        ProgressMode::Silent,
-    )
-    .unwrap();
+    let run = |checkpoint: &Path| {
+        let more = "--fine-tune-after-block 3 --train-epochs 1 --label-fraction 1";
+        let more = format!("{FEW} {more} --checkpoint {}", checkpoint.display());
+        let arguments = exp2::Arguments::parse_from(options(&study, &more));
+        exp2::run(arguments, ProgressMode::Silent)
+    };
+    run(&checkpoint).unwrap();
     let methods = [
         UNTRAINED,
         PLAIN,
@@ -107,6 +111,28 @@ fn experiment_2_starts_from_a_training_checkpoint_whatever_its_optimizer() {
         "continued, frozen up to block group 3",
     ];
     Outputs::read(&study, &methods, FOLDS, 1);
+
+    // Another network is refused before the record or the report knows of it.
+    let manifest = study.join("manifest.json");
+    let recorded = fs::read_to_string(&manifest).unwrap();
+    let error = run(&other).unwrap_err().to_string();
+    assert!(
+        error.contains("start network") && error.contains("options: --checkpoint"),
+        "{error}"
+    );
+    assert_eq!(fs::read_to_string(&manifest).unwrap(), recorded);
+
+    // A record of an earlier version does not name the network; the study goes on all the same.
+    let mut earlier: Value = serde_json::from_str(&recorded).unwrap();
+    let fields = earlier.as_object_mut().unwrap();
+    fields.remove("format_version");
+    fields.remove("sha256");
+    let digests = fields["digests"].as_object_mut().unwrap();
+    assert!(digests.remove("start network").is_some());
+    fs::write(&manifest, earlier.to_string()).unwrap();
+    run(&checkpoint).unwrap();
+    let error = run(&other).unwrap_err().to_string();
+    assert!(error.contains("another network"), "{error}");
 }
 
 #[test]
@@ -368,10 +394,10 @@ fn what_is_missing_is_said_in_one_sentence() {
 fn options_that_would_not_be_used_are_refused() {
     type Run = dyn Fn(Vec<String>) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
     let dir = tempfile::tempdir().unwrap();
+    let study = dir.path().join("study");
     let refused = |more: &str, run: &Run| {
-        let error = run(options(dir.path(), more)).unwrap_err().to_string();
-        let left = fs::read_dir(dir.path()).unwrap().count();
-        assert_eq!(left, 0, "{more} left something behind");
+        let error = run(options(&study, more)).unwrap_err().to_string();
+        assert!(!study.exists(), "{more} left something behind");
         error
     };
     let exp3 = |options: Vec<String>| {
@@ -411,6 +437,13 @@ fn options_that_would_not_be_used_are_refused() {
     };
     let error = refused("--unlabelled-dir more", &exp5);
     assert!(error.contains("--unlabelled-dir"), "{error}");
+    let error = refused("--checkpoint missing.safetensors", &exp5);
+    assert!(error.contains("missing.safetensors"), "{error}");
+    let exp6 = |options: Vec<String>| {
+        exp6::run(exp6::Arguments::parse_from(options), ProgressMode::Silent)
+    };
+    let error = refused("--binary unknown", &exp6);
+    assert!(error.contains("unknown"), "{error}");
 }
 
 #[test]

@@ -108,7 +108,8 @@ impl Study {
         for run in runs {
             let start = start(run).map_err(Into::into)?;
             let parameters = start.as_ref().map(SimClr::store).transpose()?;
-            let digest = start_digest(parameters.as_ref())?;
+            let digest = parameters.as_ref().map(parameters_digest).transpose()?;
+            let digest = digest.unwrap_or_else(|| "random".to_owned());
             let config = |job: &TrainingJob| {
                 let config = config(job);
                 match &start {
@@ -237,10 +238,8 @@ fn fingerprint(config: &FineTuneConfig, start: &str) -> Result<String> {
     Ok(format!("trained with settings {settings} from {start}"))
 }
 
-fn start_digest(parameters: Option<&Parameters>) -> Result<String> {
-    let Some(parameters) = parameters else {
-        return Ok("random".to_owned());
-    };
+/// Tells networks with different parameters apart.
+pub(crate) fn parameters_digest(parameters: &Parameters) -> Result<String> {
     let values = parameters.iter();
     let values = values.map(|(name, variable)| (name, variable.as_tensor()));
     Ok(short(&values_digest(values)?))

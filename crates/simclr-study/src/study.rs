@@ -26,7 +26,9 @@ use crate::files;
 use crate::part::Part;
 use crate::protocol::Protocol;
 use crate::seed_run::SeedRun;
-use crate::task::Task;
+use crate::task::{START_NETWORK, Task};
+
+const MANIFEST: &str = "manifest.json";
 
 /// An experiment in progress.
 ///
@@ -109,7 +111,10 @@ impl Study {
         let seed_runs = seed_runs.collect::<Result<Vec<_>>>()?.concat();
         let augmented = protocol.offline_augmentation.clone();
         let augmented = augmented.map(|how| with_training_copies(&task, &seed_runs, how));
-        let facts = facts(&protocol, &task)?.device(&device);
+        let mut facts = facts(&protocol, &task)?.device(&device);
+        if began_without_start_network(&dir)? {
+            facts.digests.remove(START_NETWORK);
+        }
         update_recorded_protocol(&dir, &protocol, &facts)?;
         let folder = RunFolder::open_for(&dir, &protocol, &facts, &files::ALL)?;
         if let Some(record) = &task.duplicates {
@@ -363,6 +368,13 @@ fn with_training_copies(
     Ok(AugmentedDataset::new(task.labelled().clone(), &train, how)?)
 }
 
+/// Whether the folder's study does not know the network that its methods start from, as in earlier
+/// versions. Its cells do, one by one.
+fn began_without_start_network(dir: &Path) -> Result<bool> {
+    let manifest = read_json::<Manifest>(&dir.join(MANIFEST))?;
+    Ok(manifest.is_some_and(|manifest| !manifest.facts.digests.contains_key(START_NETWORK)))
+}
+
 /// Gives settings that an earlier version has recorded their present names and defaults, so
 /// that they can be compared with those of now, and adds seeds and label fractions that this
 /// study has and the recorded one had not.
@@ -376,7 +388,7 @@ fn update_recorded_protocol(dir: &Path, protocol: &Protocol, facts: &RunFacts) -
         return Ok(());
     };
     if protocol.extends(&recorded) {
-        let manifest = dir.join("manifest.json");
+        let manifest = dir.join(MANIFEST);
         if let Some(mut contents) = read_json::<Manifest>(&manifest)? {
             contents.facts.seeds.clone_from(&facts.seeds);
             write_json(&manifest, &contents)?;

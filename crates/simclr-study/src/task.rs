@@ -11,10 +11,15 @@ use simclr_data::{
     PartlyLabelled, Seed, Split, Subset,
 };
 use simclr_files::Error as FileError;
+use simclr_model::SimClr;
 
 use crate::duplicates::{DuplicateRecord, Duplicates};
 use crate::error::{Error, Result};
+use crate::fine_tuning::parameters_digest;
 use crate::fold_scheme::FoldScheme;
+
+/// What a manifest calls the digest of the network that methods start from.
+pub(crate) const START_NETWORK: &str = "start network";
 
 /// The images of an experiment: labelled ones, from which folds are cut, and perhaps
 /// more without labels.
@@ -32,6 +37,8 @@ pub struct Task {
     extra_unlabelled: Option<Arc<dyn Dataset>>,
     pub(crate) duplicates: Option<DuplicateRecord>,
     remarks: Vec<String>,
+    /// The digest of the network that methods start from.
+    pub(crate) start_network: Option<String>,
 }
 
 impl fmt::Debug for Task {
@@ -63,6 +70,7 @@ impl Task {
             extra_unlabelled: None,
             duplicates: None,
             remarks: Vec::new(),
+            start_network: None,
         })
     }
 
@@ -126,6 +134,17 @@ impl Task {
         self.extra_unlabelled = Some(images);
         self.duplicates = None;
         self
+    }
+
+    /// Says which network the methods start from. A study's folder then belongs to this network:
+    /// another one is refused when the study is [opened](crate::Study::open), before it is
+    /// recorded, and not only by the first result on record.
+    ///
+    /// # Errors
+    /// Parameters that cannot be read.
+    pub fn with_start_network(mut self, network: &SimClr) -> Result<Self> {
+        self.start_network = Some(parameters_digest(&network.store()?)?);
+        Ok(self)
     }
 
     /// Looks for images that are there more than once, among the labelled and the unlabelled
@@ -292,6 +311,8 @@ impl Task {
         let record = self.duplicates.as_ref();
         let leaks = record.and_then(DuplicateRecord::digest_of_leaks);
         digests.extend(leaks.map(|digest| ("duplicates", digest)));
+        let network = self.start_network.clone();
+        digests.extend(network.map(|digest| (START_NETWORK, digest)));
         Ok(digests)
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, ValueEnum};
-use simclr_data::{Fractions, OfflineAugmentation, Seed};
+use simclr_data::{ClassMap, Fractions, OfflineAugmentation, Seed};
 use simclr_model::GradientCheckpointing;
 use simclr_progress::ProgressMode;
 use simclr_report::Report;
@@ -11,6 +11,7 @@ use simclr_study::{FoldScheme, Part, Protocol, Study, Task, paper};
 
 use super::fine_tune_arguments::FineTuneArguments;
 use super::image_arguments::ImageArguments;
+use super::networks::StartNetwork;
 use crate::device::DeviceArgument;
 use crate::interrupt::pause_handle;
 use crate::terminal::{AnyResult, say};
@@ -101,7 +102,7 @@ pub struct ExperimentArguments {
     #[command(flatten)]
     fine_tuning: FineTuneArguments,
     #[command(flatten)]
-    device: DeviceArgument,
+    pub(crate) device: DeviceArgument,
     /// Compute the I-th of N parts of the study, written I/N; the last one that is finished
     /// writes the report. For the tasks of a cluster's job array, on a file system that they
     /// share.
@@ -110,6 +111,17 @@ pub struct ExperimentArguments {
     /// How the work is shown.
     #[arg(skip)]
     pub(crate) progress: ProgressMode,
+}
+
+/// What a study needs beside its images.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct StudyParts<'a> {
+    /// Networks are trained by self-supervision on its images.
+    pub(crate) self_supervision: bool,
+    /// The network that methods start from.
+    pub(crate) start: Option<&'a StartNetwork>,
+    /// The class that is also told from all the others.
+    pub(crate) binary: Option<&'a str>,
 }
 
 /// Options that an experiment's are a part of.
@@ -230,30 +242,13 @@ impl ExperimentArguments {
             .map_or(Ok(()), |_| Err(reason.into()))
     }
 
-    /// The study: its folder, its settings and its images.
-    pub(crate) fn study(&self, name: &str, protocol: Protocol) -> AnyResult<Study> {
-        self.checked_study(name, protocol, |_, _| Ok(()))
-    }
-
-    /// [`study`](Self::study) with self-supervision on its images.
-    pub(crate) fn pretraining_study(&self, name: &str, protocol: Protocol) -> AnyResult<Study> {
-        self.checked_study(name, protocol, |protocol, task| {
-            protocol.check_pretraining(task)?;
-            if self.dir(name).exists() || !self.device.is_cpu() {
-                // It may be finished, and each run is checked when it begins; what a GPU has is
-                // not known.
-                return Ok(());
-            }
-            protocol.check_memory(task, self.gradient_checkpointing())
-        })
-    }
-
-    /// Everything is checked before the folder is made, or moved aside.
-    fn checked_study(
+    /// The study: its folder, its settings and its images. Everything is checked before the
+    /// folder is made, or moved aside.
+    pub(crate) fn study(
         &self,
         name: &str,
         protocol: Protocol,
-        check: impl FnOnce(&Protocol, &Task) -> simclr_study::Result<()>,
+        parts: StudyParts<'_>,
     ) -> AnyResult<Study> {
         let dir = self.dir(name);
         crate::folders::check_outside("--model-dir", &dir, self.images.dirs())?;
@@ -261,9 +256,17 @@ impl ExperimentArguments {
         let by_folder = matches!(self.split, Some(SplitName::LeaveOneGroupOut));
         let synthetic = self.preset == Preset::Tiny;
         let seed = Seed(self.seed);
-        let task = self.images.task(&dir, seed, by_folder, synthetic)?;
+        let mut task = self.images.task(&dir, seed, by_folder, synthetic)?;
         protocol.check_folds(&task)?;
-        check(&protocol, &task)?;
+        if parts.self_supervision {
+            self.check_pretraining(&dir, &protocol, &task)?;
+        }
+        if let Some(class) = parts.binary {
+            task.with_class_map(&ClassMap::binary(class))?;
+        }
+        if let Some(network) = parts.start.and_then(StartNetwork::given) {
+            task = task.with_start_network(network)?;
+        }
         let device = self.device.open()?;
         if self.fresh {
             crate::folders::move_aside(&dir)?;
@@ -274,6 +277,16 @@ impl ExperimentArguments {
             .with_pause(pause_handle())
             .with_progress(self.progress)
             .with_gradient_checkpointing(self.gradient_checkpointing()))
+    }
+
+    fn check_pretraining(&self, dir: &Path, protocol: &Protocol, task: &Task) -> AnyResult {
+        protocol.check_pretraining(task)?;
+        if dir.exists() || !self.device.is_cpu() {
+            // It may be finished, and each run is checked when it begins; what a GPU has is
+            // not known.
+            return Ok(());
+        }
+        Ok(protocol.check_memory(task, self.gradient_checkpointing())?)
     }
 
     /// What training keeps for the backward pass.
@@ -287,7 +300,7 @@ impl ExperimentArguments {
 }
 
 /// Options by the ends of the settings that they set.
-const OPTIONS: [(&str, &str); 20] = [
+const OPTIONS: [(&str, &str); 21] = [
     ("pretrain.batch_size", "--train-batch-size"),
     ("pretrain.schedule.epochs", "--train-epochs"),
     ("pretrain.schedule.learning_rate", "--learning-rate"),
@@ -311,6 +324,7 @@ const OPTIONS: [(&str, &str); 20] = [
     ("device", "--device"),
     ("digest.groups", "--group-by, --duplicates"),
     ("digest.duplicates", "--duplicates"),
+    ("digest.start network", "--checkpoint"),
 ];
 
 /// Names the options behind the settings in which a study on disk differs.

@@ -10,8 +10,8 @@ use simclr_progress::ProgressMode;
 use simclr_study::paper;
 
 pub use super::arguments::ExperimentArguments as Arguments;
-use super::arguments::{finish, in_parts};
-use super::networks::Training;
+use super::arguments::{StudyParts, finish, in_parts};
+use super::networks::{StartNetwork, Training};
 use crate::terminal::AnyResult;
 
 /// Evaluates the experiment's methods, and writes its report.
@@ -21,8 +21,14 @@ pub fn run(experiment: Arguments, progress: ProgressMode) -> AnyResult {
 
 fn evaluate(experiment: Arguments) -> AnyResult {
     experiment.images.refuse_unlabelled()?;
-    let mut study = experiment.study("exp1", experiment.protocol(paper::experiment_1())?)?;
-    let imagenet = super::networks::start(&experiment, &mut study, Training::SelfSupervised)?;
+    let protocol = experiment.protocol(paper::experiment_1())?;
+    let start = StartNetwork::read(&experiment, Training::SelfSupervised)?;
+    let parts = StudyParts {
+        start: Some(&start),
+        ..StudyParts::default()
+    };
+    let mut study = experiment.study("exp1", protocol, parts)?;
+    let imagenet = start.start(&experiment, &mut study)?;
 
     study.probe_untrained(|run| imagenet.untrained(run.seed))?;
     imagenet.evaluate(&mut study)?;

@@ -13,8 +13,8 @@ use clap::Parser;
 use simclr_progress::ProgressMode;
 use simclr_study::{Protocol, paper};
 
-use super::arguments::{ExperimentArguments, Options, Preset, finish, in_parts};
-use super::networks::Training;
+use super::arguments::{ExperimentArguments, Options, Preset, StudyParts, finish, in_parts};
+use super::networks::{StartNetwork, Training};
 use super::pretrain_arguments::SelfSupervisionArguments;
 use crate::terminal::AnyResult;
 
@@ -57,9 +57,14 @@ pub fn run(arguments: Arguments, progress: ProgressMode) -> AnyResult {
 fn evaluate(arguments: Arguments) -> AnyResult {
     let experiment = &arguments.common.experiment;
     let protocol = protocol(&arguments)?;
-    let mut study = experiment.pretraining_study("exp2", protocol.clone())?;
-    let imagenet =
-        super::networks::start(experiment, &mut study, Training::from(arguments.supervised))?;
+    let start = StartNetwork::read(experiment, Training::from(arguments.supervised))?;
+    let parts = StudyParts {
+        self_supervision: true,
+        start: Some(&start),
+        binary: None,
+    };
+    let mut study = experiment.study("exp2", protocol.clone(), parts)?;
+    let imagenet = start.start(experiment, &mut study)?;
 
     study.probe_untrained(|run| imagenet.untrained(run.seed))?;
     imagenet.evaluate(&mut study)?;

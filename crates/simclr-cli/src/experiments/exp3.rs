@@ -9,7 +9,7 @@
 use simclr_progress::ProgressMode;
 use simclr_study::paper;
 
-use super::arguments::{finish, in_parts};
+use super::arguments::{StudyParts, finish, in_parts};
 pub use super::pretrain_arguments::SelfSupervisionArguments as Arguments;
 use crate::terminal::AnyResult;
 
@@ -24,7 +24,11 @@ fn evaluate(arguments: Arguments) -> AnyResult {
     let protocol = arguments.pretrain.over_one(protocol)?;
     let pretrain = arguments.pretrain(protocol.pretrain.clone());
     let fraction = protocol.largest_unlabelled_fraction();
-    let mut study = arguments.experiment.pretraining_study("exp3", protocol)?;
+    let parts = StudyParts {
+        self_supervision: true,
+        ..StudyParts::default()
+    };
+    let mut study = arguments.experiment.study("exp3", protocol, parts)?;
     let pretrain = pretrain.device(study.device().clone());
 
     study.probe_untrained(|run| pretrain.clone().seed(run.seed).untrained())?;

@@ -12,7 +12,7 @@ use clap::Parser;
 use simclr_progress::ProgressMode;
 use simclr_study::{Study, paper};
 
-use super::arguments::{ExperimentArguments, Options, finish, in_parts};
+use super::arguments::{ExperimentArguments, Options, StudyParts, finish, in_parts};
 use super::pretrain_arguments::SelfSupervisionArguments;
 use crate::terminal::AnyResult;
 
@@ -43,9 +43,11 @@ fn evaluate(arguments: Arguments) -> AnyResult {
     let protocol = common.experiment.protocol(paper::experiment_4())?;
     let protocol = common.pretrain.over_one_freeze(protocol)?;
     let pretrain = common.pretrain(protocol.pretrain.clone());
-    let mut study = common
-        .experiment
-        .pretraining_study("exp4", protocol.clone())?;
+    let parts = StudyParts {
+        self_supervision: true,
+        ..StudyParts::default()
+    };
+    let mut study = common.experiment.study("exp4", protocol.clone(), parts)?;
     let pretrain = pretrain.device(study.device().clone());
 
     study.probe_untrained(|run| pretrain.clone().seed(run.seed).untrained())?;

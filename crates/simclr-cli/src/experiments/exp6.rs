@@ -14,8 +14,8 @@ use simclr_data::ClassMap;
 use simclr_progress::ProgressMode;
 use simclr_study::{Study, paper};
 
-use super::arguments::{ExperimentArguments, Options, Preset, finish, in_parts};
-use super::networks::{Start, Training};
+use super::arguments::{ExperimentArguments, Options, Preset, StudyParts, finish, in_parts};
+use super::networks::{Start, StartNetwork, Training};
 use super::pretrain_arguments::SelfSupervisionArguments;
 use crate::interrupt::pause_handle;
 use crate::terminal::AnyResult;
@@ -68,12 +68,18 @@ fn evaluate(mut arguments: Arguments) -> AnyResult {
     if let Some(epochs) = arguments.supervised_epochs {
         protocol.supervised.schedule.epochs = epochs;
     }
-    let mut study = experiment.pretraining_study("exp6", protocol)?;
-    // Opened before the work begins: an unknown class is noticed now.
+    let training = Training::from(!arguments.self_supervised);
+    let start = StartNetwork::read(experiment, training)?;
+    let parts = StudyParts {
+        self_supervision: true,
+        start: Some(&start),
+        binary: binary.as_deref(),
+    };
+    let mut study = experiment.study("exp6", protocol, parts)?;
+    // Opened before the work begins, so that a folder of another study is noticed now.
     let open = |class: String| AnyResult::Ok((arguments.binary(&study, &class)?, class));
     let binary = binary.map(open).transpose()?;
-    let training = Training::from(!arguments.self_supervised);
-    let imagenet = super::networks::start(experiment, &mut study, training)?;
+    let imagenet = start.start(experiment, &mut study)?;
     arguments.evaluate(&mut study, &imagenet)?;
     finish("exp6, all classes", &study, Ok)?;
 

@@ -13,8 +13,8 @@ use clap::Parser;
 use simclr_progress::ProgressMode;
 use simclr_study::paper;
 
-use super::arguments::{ExperimentArguments, Options, finish, in_parts};
-use super::networks::Training;
+use super::arguments::{ExperimentArguments, Options, StudyParts, finish, in_parts};
+use super::networks::{StartNetwork, Training};
 use crate::terminal::AnyResult;
 
 /// The options of this example.
@@ -45,9 +45,13 @@ fn evaluate(arguments: Arguments) -> AnyResult {
     let experiment = &arguments.common;
     experiment.images.refuse_unlabelled()?;
     let protocol = experiment.protocol(paper::fine_tuning_study())?;
-    let mut study = experiment.study("fine-tune", protocol)?;
-    let start =
-        super::networks::start(experiment, &mut study, Training::from(arguments.supervised))?;
+    let start = StartNetwork::read(experiment, Training::from(arguments.supervised))?;
+    let parts = StudyParts {
+        start: Some(&start),
+        ..StudyParts::default()
+    };
+    let mut study = experiment.study("fine-tune", protocol, parts)?;
+    let start = start.start(experiment, &mut study)?;
 
     study.probe_untrained(|run| start.untrained(run.seed))?;
     start.evaluate(&mut study)?;

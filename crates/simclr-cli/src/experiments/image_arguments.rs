@@ -70,6 +70,9 @@ pub(crate) struct ImageArguments {
     folder: FolderArguments,
 }
 
+const NO_IMAGES: &str = "give --image-dir DIR (a folder of images per class) or --train-dir, \
+                         --val-dir and --test-dir; or --preset tiny for synthetic images";
+
 impl ImageArguments {
     /// All folders that are read.
     pub(crate) fn dirs(&self) -> impl Iterator<Item = &PathBuf> {
@@ -113,15 +116,17 @@ impl ImageArguments {
                 with_remarks(Task::presplit(source.join(", "), parts)?, &folders)
             }
             _ if synthetic => return self.synthetic(seed),
-            _ => {
-                return Err(
-                    "give --image-dir DIR (a folder of images per class) or --train-dir, \
-                            --val-dir and --test-dir; or --preset tiny for synthetic images"
-                        .into(),
-                );
-            }
+            _ => return Err(NO_IMAGES.into()),
         };
         self.prepared(task, study_dir)
+    }
+
+    /// Fails if no folder is given where images cannot be synthetic.
+    pub(crate) fn check_given(&self) -> AnyResult {
+        if self.is_synthetic() {
+            return Err(NO_IMAGES.into());
+        }
+        Ok(())
     }
 
     /// Whether the images are synthetic.

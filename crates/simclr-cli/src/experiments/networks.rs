@@ -38,6 +38,57 @@ impl From<bool> for Training {
     }
 }
 
+/// Where the network to start from comes from.
+pub(crate) struct StartNetwork {
+    training: Training,
+    /// That of `--checkpoint`, or else the tiny preset's stand-in is to be made.
+    given: Option<SimClr>,
+}
+
+impl StartNetwork {
+    /// Reads the network that `--checkpoint` names.
+    ///
+    /// # Errors
+    /// If the option is missing, and the preset has no stand-in; if the file cannot be read.
+    pub(crate) fn read(arguments: &ExperimentArguments, training: Training) -> AnyResult<Self> {
+        let given = match (&arguments.checkpoint, arguments.preset) {
+            (Some(path), _) => Some(SimClr::load(path, &arguments.device.open()?)?),
+            (None, Preset::Tiny) => None,
+            (None, _) => {
+                arguments.images.check_given()?;
+                return Err(missing(training).into());
+            }
+        };
+        Ok(Self { training, given })
+    }
+
+    /// The network, if it is not made first.
+    pub(crate) fn given(&self) -> Option<&SimClr> {
+        self.given.as_ref()
+    }
+
+    /// The network, which is made if none was given. The study's report says which it is.
+    pub(crate) fn start(
+        self,
+        arguments: &ExperimentArguments,
+        study: &mut Study,
+    ) -> AnyResult<Start> {
+        let start = match (self.given, &arguments.checkpoint) {
+            (Some(network), Some(path)) => Start {
+                note: format!("The network to start from is {}.", path.display()),
+                name: match self.training {
+                    Training::SelfSupervised => "transfer, self-supervised",
+                    Training::Supervised => "transfer, supervised",
+                },
+                network,
+            },
+            _ => stand_in(arguments, study, self.training)?,
+        };
+        study.note(start.note.as_str());
+        Ok(start)
+    }
+}
+
 /// A network to start from.
 pub(crate) struct Start {
     /// What it is called in the report.
@@ -64,29 +115,6 @@ impl Start {
         let network = |_: &SeedRun| AnyResult::Ok(self.network.clone());
         Ok(study.evaluate_network(self.name, image_size, network)?)
     }
-}
-
-/// The network that `--checkpoint` names, or the tiny preset's stand-in. The study's report
-/// says which.
-pub(crate) fn start(
-    arguments: &ExperimentArguments,
-    study: &mut Study,
-    training: Training,
-) -> AnyResult<Start> {
-    let start = match (&arguments.checkpoint, arguments.preset) {
-        (Some(path), _) => Start {
-            note: format!("The network to start from is {}.", path.display()),
-            name: match training {
-                Training::SelfSupervised => "transfer, self-supervised",
-                Training::Supervised => "transfer, supervised",
-            },
-            network: SimClr::load(path, study.device())?,
-        },
-        (None, Preset::Tiny) => stand_in(arguments, study, training)?,
-        (None, _) => return Err(missing(training).into()),
-    };
-    study.note(start.note.as_str());
-    Ok(start)
 }
 
 fn missing(training: Training) -> &'static str {
