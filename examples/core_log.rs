@@ -5,7 +5,7 @@
 //! `cargo run --release --example core_log`
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -66,15 +66,44 @@ fn main() -> ExitCode {
 pub(crate) fn run(arguments: &Arguments) -> AnyResult<LogComparison> {
     let dir = &arguments.model_dir;
     let hole = arguments.photograph()?;
-    let columns = ColumnMap::default();
-    let depths = DepthTable::read(&dir.join("sections.csv"), &columns)?;
-    let truth = IntervalTable::read(&dir.join("disturbance.csv"), &columns)?;
+    let truth = IntervalTable::read(&dir.join("disturbance.csv"), &ColumnMap::default())?;
+    let tiles = cut(dir, &truth)?;
 
-    // Tiles that overlap by half. Their classes come from the table of intervals.
+    // Self-supervision sees all tiles, without their classes.
+    let images = ImageTable::read(dir.join("cut/tiles.csv"))?;
+    let run = arguments
+        .pretrain()
+        .device(arguments.device.open()?)
+        .run(images.clone(), dir.join("pretrain"))?;
+
+    // The classes of every other section are known.
+    let mut labelled_sections = Vec::new();
+    for index in (0..hole.len()).step_by(2) {
+        labelled_sections.push(hole.truth(index)?.name);
+    }
+    let is_labelled = |index: &usize| labelled_sections.contains(&tiles[*index].section);
+    let (labelled, others) = (0..tiles.len()).partition(is_labelled);
+    let core = Core {
+        arguments,
+        encoder: run.encoder,
+        images,
+        tiles,
+        labelled,
+        others,
+    };
+    let classifier = core.classifier()?;
+    core.look_for_the_unknown()?;
+    core.log(&classifier, &truth)
+}
+
+/// Cuts the photographs into tiles that overlap by half. Their classes come from the table of
+/// intervals.
+fn cut(dir: &Path, truth: &IntervalTable) -> AnyResult<Vec<Tile>> {
     let cut_dir = dir.join("cut");
     if cut_dir.exists() {
         fs::remove_dir_all(&cut_dir)?;
     }
+    let depths = DepthTable::read(&dir.join("sections.csv"), &ColumnMap::default())?;
     let photographs = ImageFolder::unlabelled(dir.join("sections"))?;
     let cut = TileRun::default()
         .with_settings(TileSettings::default().with_side(80).with_overlap(0.5))
@@ -86,101 +115,102 @@ pub(crate) fn run(arguments: &Arguments) -> AnyResult<LogComparison> {
             |path| decode_file(path),
             |_| (),
         )?;
-    let (tiles, sections) = (cut.tiles, cut.sections.len());
-    say(format_args!(
-        "tiles: {} of {sections} sections",
-        tiles.len()
-    ));
+    let (tiles, sections) = (cut.tiles.len(), cut.sections.len());
+    say(format_args!("tiles: {tiles} of {sections} sections"));
+    Ok(cut.tiles)
+}
 
-    // Self-supervision sees them all, without their classes.
-    let images = ImageTable::read(cut_dir.join("tiles.csv"))?;
-    let run = arguments
-        .pretrain()
-        .device(arguments.device.open()?)
-        .run(images.clone(), dir.join("pretrain"))?;
+/// The tiles of the hole, and an encoder that has seen them.
+struct Core<'a> {
+    arguments: &'a Arguments,
+    encoder: FrozenEncoder,
+    images: ImageTable,
+    tiles: Vec<Tile>,
+    /// The tiles of sections whose classes are known, and the others.
+    labelled: Vec<usize>,
+    others: Vec<usize>,
+}
 
-    // The classes of every other section are known.
-    let mut labelled_sections = Vec::new();
-    for index in (0..hole.len()).step_by(2) {
-        labelled_sections.push(hole.truth(index)?.name);
+impl Core<'_> {
+    fn class(&self, index: usize) -> Option<&str> {
+        self.tiles[index].class.as_deref()
     }
-    let is_labelled = |index: usize| labelled_sections.contains(&tiles[index].section);
-    let class = |index: usize| tiles[index].class.as_deref();
-    let labelled = images.filtered(|index| is_labelled(index) && class(index).is_some())?;
-    let split = split(&labelled, arguments.seed)?;
-    let config = ClassifierConfig::default().with_policy(Policy::probe(arguments.image_size));
-    let classifier = Classifier::fit(&run.encoder, &split, &config, &mut Silent)?;
-    classifier.save(dir.join("classifier.safetensors"))?;
-    let figures = &classifier.info().figures;
-    say(format_args!(
-        "classifier: accuracy {:.1} % on {} test tiles; calibration error {:.3} before \
-         temperature scaling and {:.3} after",
-        100.0 * figures.accuracy,
-        split.test.len(),
-        figures.ece_before,
-        figures.ece_after
-    ));
 
-    // A class that no label shows should be novel.
-    let unknown = Some(KINDS[0].name());
-    let known = |index: usize| class(index).is_some() && class(index) != unknown;
-    let known = images.filtered(|index| is_labelled(index) && known(index))?;
-    let known = self::split(&known, arguments.seed)?;
-    let without = Classifier::fit(&run.encoder, &known, &config, &mut Silent)?;
-    let others: Vec<usize> = (0..tiles.len())
-        .filter(|&index| !is_labelled(index))
-        .collect();
-    let classified: Vec<usize> = others
-        .iter()
-        .copied()
-        .filter(|&index| class(index).is_some())
-        .collect();
-    let novelty: Vec<f64> = without
-        .predict(&images.subset(classified.clone())?)?
-        .iter()
-        .map(|prediction| prediction.novelty)
-        .collect();
-    let is_unknown: Vec<bool> = classified
-        .iter()
-        .map(|&index| class(index) == unknown)
-        .collect();
-    say(format_args!(
-        "novelty: ROC area {:.3} for {}, which this classifier has never seen",
-        RocCurve::new(&is_unknown, &novelty)?.area,
-        KINDS[0].name()
-    ));
+    /// A classifier from the labels.
+    fn classifier(&self) -> AnyResult<Classifier> {
+        let (classifier, tested) = self.fit(|_| true)?;
+        classifier.save(self.arguments.model_dir.join("classifier.safetensors"))?;
+        let figures = &classifier.info().figures;
+        say(format_args!(
+            "classifier: accuracy {:.1} % on {tested} test tiles; calibration error {:.3} before \
+             temperature scaling and {:.3} after",
+            100.0 * figures.accuracy,
+            figures.ece_before,
+            figures.ece_after
+        ));
+        Ok(classifier)
+    }
 
-    // The log of the sections without labels.
-    let predictions = classifier.predict(&images.subset(others.clone())?)?;
-    let others: Vec<Tile> = others.iter().map(|&index| tiles[index].clone()).collect();
-    let by_depth = predictions
-        .into_iter()
-        .zip(&others)
-        .map(|(prediction, tile)| {
+    /// A class that no label shows should be novel.
+    fn look_for_the_unknown(&self) -> AnyResult {
+        let unknown = KINDS[0].name();
+        let (without, _) = self.fit(|class| class != unknown)?;
+        let others = self.others.iter().copied();
+        let classified: Vec<usize> = others.filter(|&i| self.class(i).is_some()).collect();
+        let predictions = without.predict(&self.images.subset(classified.clone())?)?;
+        let novelty: Vec<f64> = predictions.iter().map(|tile| tile.novelty).collect();
+        let is_unknown = classified.iter().map(|&i| self.class(i) == Some(unknown));
+        say(format_args!(
+            "novelty: ROC area {:.3} for {unknown}, which this classifier has never seen",
+            RocCurve::new(&is_unknown.collect::<Vec<_>>(), &novelty)?.area,
+        ));
+        Ok(())
+    }
+
+    /// A classifier of those labelled tiles whose class is to be used, and how many it was tested
+    /// on.
+    fn fit(&self, is_used: impl Fn(&str) -> bool) -> AnyResult<(Classifier, usize)> {
+        let is_used = |index| self.class(index).is_some_and(&is_used);
+        let labelled = |index| self.labelled.contains(&index) && is_used(index);
+        let split = split(&self.images.filtered(labelled)?, self.arguments.seed)?;
+        let policy = Policy::probe(self.arguments.image_size);
+        let config = ClassifierConfig::default().with_policy(policy);
+        let classifier = Classifier::fit(&self.encoder, &split, &config, &mut Silent)?;
+        Ok((classifier, split.test.len()))
+    }
+
+    /// The log of the sections without labels.
+    fn log(&self, classifier: &Classifier, truth: &IntervalTable) -> AnyResult<LogComparison> {
+        let predictions = classifier.predict(&self.images.subset(self.others.clone())?)?;
+        let tiles: Vec<Tile> = self.others.iter().map(|&i| self.tiles[i].clone()).collect();
+        let by_depth = predictions.into_iter().zip(&tiles);
+        let by_depth = by_depth.map(|(prediction, tile)| {
             let (top, bottom) = (tile.top_depth_m?, tile.bottom_depth_m?);
             Some(TilePrediction::new(top, bottom, prediction.probabilities))
         });
-    let by_depth: Option<Vec<TilePrediction>> = by_depth.collect();
-    let log = DepthLog::new(
-        &by_depth.ok_or("a tile has no depth")?,
-        classifier.classes(),
-        &LogSettings::default(),
-    )?;
-    let comparison = LogOutput::default()
-        .with_well("U9999A".to_owned())
-        .with_tiles(Some((&others, &cut_dir)))
-        .with_truth(Some(&intervals_by_depth(&truth, &others)))
-        .write(&log, &dir.join("log"))?
-        .ok_or("the log was not compared")?;
-    say(format_args!(
-        "core_log: {:.1} % of {:.1} m without labels have the right class, half of the \
-         boundaries lie within {:.1} cm -> {}",
-        100.0 * comparison.agreement,
-        comparison.known,
-        comparison.median_boundary_error_cm().unwrap_or(f64::NAN),
-        dir.join("log/log.html").display()
-    ));
-    Ok(comparison)
+        let by_depth: Option<Vec<TilePrediction>> = by_depth.collect();
+        let log = DepthLog::new(
+            &by_depth.ok_or("a tile has no depth")?,
+            classifier.classes(),
+            &LogSettings::default(),
+        )?;
+        let dir = &self.arguments.model_dir;
+        let comparison = LogOutput::default()
+            .with_well("U9999A".to_owned())
+            .with_tiles(Some((&tiles, &dir.join("cut"))))
+            .with_truth(Some(&intervals_by_depth(truth, &tiles)))
+            .write(&log, &dir.join("log"))?
+            .ok_or("the log was not compared")?;
+        say(format_args!(
+            "core_log: {:.1} % of {:.1} m without labels have the right class, half of the \
+             boundaries lie within {:.1} cm -> {}",
+            100.0 * comparison.agreement,
+            comparison.known,
+            comparison.median_boundary_error_cm().unwrap_or(f64::NAN),
+            dir.join("log/log.html").display()
+        ));
+        Ok(comparison)
+    }
 }
 
 /// A split of tiles that have a class; tiles of a section stay together.

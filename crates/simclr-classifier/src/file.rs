@@ -93,20 +93,7 @@ impl Classifier {
             reason,
         };
         let mut file = CheckpointFile::load(path, &Device::Cpu)?;
-        let entry = file.metadata.extra.remove(ENTRY);
-        let entry = entry.ok_or_else(|| {
-            malformed("a network, but no classifier: there is no head with class names".into())
-        })?;
-        let version = entry.get("version").and_then(Value::as_u64).unwrap_or(0);
-        if version == 0 || version > u64::from(CLASSIFIER_VERSION) {
-            let reason = format!(
-                "a classifier of version {version}; this library reads versions up to {CLASSIFIER_VERSION}"
-            );
-            return Err(malformed(reason));
-        }
-        let info: ClassifierInfo = serde_json::from_value(entry)
-            .map_err(|error| malformed(format!("metadata `{ENTRY}`: {error}")))?;
-        check_info(&info).map_err(malformed)?;
+        let info = read_info(&mut file).map_err(malformed)?;
         let architecture = file.metadata.architecture.take().unwrap_or_default();
         let config: SimClrConfig = serde_json::from_value(architecture)
             .map_err(|error| malformed(format!("metadata `architecture`: {error}")))?;
@@ -114,13 +101,12 @@ impl Classifier {
             let tensor = file.tensors.remove(name);
             tensor.ok_or_else(|| malformed(format!("there is no tensor `{name}`")))
         };
-        let bank_features = take(BANK)?;
-        let labels = take(LABELS)?
-            .to_dtype(DType::I64)?
-            .flatten_all()?
-            .to_vec1::<i64>()?;
+        let features = take(BANK)?;
+        let labels = labels(&take(LABELS)?, info.classes.len())?;
+        let labels =
+            labels.ok_or_else(|| malformed(format!("`{LABELS}` has a label without a class")))?;
         let conformal = take(CONFORMAL)?.flatten_all()?.to_vec1::<f32>()?;
-        let classes = info.classes.len();
+        let bank = Bank { features, labels };
         let head = match info.head {
             HeadKind::LinearProbe | HeadKind::LogisticRegression { .. } => Head::Linear {
                 head: linear_head(&take(KERNEL)?, &take(BIAS)?)?,
@@ -131,46 +117,74 @@ impl Classifier {
                 settings.validate()?;
                 Head::Neighbours {
                     settings,
-                    features: bank_features.flatten_all()?.to_vec1()?,
+                    features: bank.features.flatten_all()?.to_vec1()?,
                 }
             }
             HeadKind::FineTuned => Head::FineTuned,
         };
-        let labels: Option<Vec<u32>> = labels
-            .into_iter()
-            .map(|label| u32::try_from(label).ok())
-            .collect();
-        let labels = labels.filter(|labels| labels.iter().all(|label| (*label as usize) < classes));
-        let labels =
-            labels.ok_or_else(|| malformed(format!("`{LABELS}` has a label without a class")))?;
         let network = network(&config, info.head, &file.tensors, device)?;
         let size = config.encoder.feature_size()?;
-        let fits = bank_features.dims() == [labels.len(), size]
-            && !labels.is_empty()
-            && match &head {
-                Head::Linear { head, .. } => head.kernel.dims() == [size, classes],
-                Head::Neighbours { .. } => true,
-                Head::FineTuned => config
-                    .supervised_head
-                    .as_ref()
-                    .is_some_and(|head| head.num_classes == classes),
-            };
-        if !fits {
-            return Err(malformed(format!(
-                "head, bank and encoder do not fit together ({size} features, {classes} classes)"
-            )));
-        }
+        check_sizes(&config, size, &head, &bank, info.classes.len()).map_err(malformed)?;
         Ok(Self {
             network,
             head,
-            bank: Bank {
-                features: bank_features,
-                labels,
-            },
+            bank,
             conformal,
             info,
         })
     }
+}
+
+/// What the metadata say about the classifier.
+fn read_info(file: &mut CheckpointFile) -> Result<ClassifierInfo, String> {
+    let entry = file.metadata.extra.remove(ENTRY);
+    let entry = entry.ok_or("a network, but no classifier: there is no head with class names")?;
+    let version = entry.get("version").and_then(Value::as_u64).unwrap_or(0);
+    if version == 0 || version > u64::from(CLASSIFIER_VERSION) {
+        return Err(format!(
+            "a classifier of version {version}; this library reads versions up to {CLASSIFIER_VERSION}"
+        ));
+    }
+    let info: ClassifierInfo =
+        serde_json::from_value(entry).map_err(|error| format!("metadata `{ENTRY}`: {error}"))?;
+    check_info(&info)?;
+    Ok(info)
+}
+
+/// The classes of the bank's images; `None` if there is one that is none of the `classes`.
+fn labels(labels: &Tensor, classes: usize) -> Result<Option<Vec<u32>>> {
+    let labels = labels.to_dtype(DType::I64)?.flatten_all()?;
+    let class = |label: i64| {
+        u32::try_from(label)
+            .ok()
+            .filter(|label| (*label as usize) < classes)
+    };
+    Ok(labels.to_vec1::<i64>()?.into_iter().map(class).collect())
+}
+
+/// Whether encoder, head, bank and classes fit together.
+fn check_sizes(
+    config: &SimClrConfig,
+    size: usize,
+    head: &Head,
+    bank: &Bank,
+    classes: usize,
+) -> Result<(), String> {
+    let head_fits = match head {
+        Head::Linear { head, .. } => head.kernel.dims() == [size, classes],
+        Head::Neighbours { .. } => true,
+        Head::FineTuned => {
+            let head = config.supervised_head.as_ref();
+            head.is_some_and(|head| head.num_classes == classes)
+        }
+    };
+    let bank_fits = bank.features.dims() == [bank.labels.len(), size] && !bank.labels.is_empty();
+    if head_fits && bank_fits {
+        return Ok(());
+    }
+    Err(format!(
+        "head, bank and encoder do not fit together ({size} features, {classes} classes)"
+    ))
 }
 
 fn check_info(info: &ClassifierInfo) -> Result<(), String> {

@@ -68,52 +68,19 @@ impl<'a> LogOutput<'a> {
     /// A setting out of range, a photograph of a tile that cannot be read, a true class that is none of
     /// the log's; [`Error::File`]. But for the last nothing is written then.
     pub fn write(&self, log: &DepthLog, dir: &Path) -> Result<Option<LogComparison>> {
-        check(
-            self.page > 0.0 && self.page.is_finite(),
-            "page",
-            "a length above 0 metres",
-            self.page,
-        )?;
-        check(
-            (0.001..=10.0).contains(&self.step),
-            "step",
-            "0.001 to 10 metres",
-            self.step,
-        )?;
+        self.validate()?;
         let comparison = self
             .truth
             .map(|truth| LogComparison::new(log, truth))
             .transpose()?;
-        let pictures = self.pictures()?;
-        let truth: Vec<_> = self
-            .truth
-            .unwrap_or_default()
-            .iter()
-            .filter_map(|(top, bottom, name)| {
-                let class = log.classes().iter().position(|class| class == name)?;
-                Some((*top, *bottom, class))
-            })
-            .collect();
+        let drawings = Drawings {
+            log,
+            pictures: self.pictures()?,
+            truth: self.truth_by_class(log),
+        };
         let range = log.range();
         let one_page = range.1 - range.0 <= self.page;
-        let drawing = |name: &str, range: (f64, f64), title: &str, pictures: &[StripPicture]| {
-            let drawing = Drawing {
-                log,
-                name,
-                title,
-                range,
-                pixels_per_metre: HEIGHT / (range.1 - range.0),
-                pictures,
-                truth: &truth,
-            };
-            drawing.svg()
-        };
-        let whole = drawing(
-            "hole",
-            range,
-            &self.well,
-            if one_page { &pictures } else { &[] },
-        );
+        let whole = drawings.svg("hole", &self.well, range, one_page);
         let mut report = Report::new(
             format!("Log of {}", self.well),
             "Which class is at which depth, and how sure is that?",
@@ -129,36 +96,63 @@ impl<'a> LogOutput<'a> {
             "Classes by depth, and how probable each was found to be; gaps are white.",
         );
         if !one_page {
-            report = report.section("Page by page");
-            for page in (range.0 / self.page) as usize..(range.1 / self.page).ceil() as usize {
-                let (top, bottom) = (page as f64 * self.page, (page + 1) as f64 * self.page);
-                if !log
-                    .beds()
-                    .iter()
-                    .any(|bed| bed.class.is_some() && bed.top < bottom && bed.bottom > top)
-                {
-                    continue;
-                }
-                let title = format!("{}, {top} to {bottom} m", self.well);
-                let name = format!("page-{:04}", page + 1);
-                let svg = drawing(&name, (top, bottom), &title, &pictures);
-                report = report.figure(name, Svg::new(svg), title);
-            }
+            report = self.page_by_page(report, &drawings);
         }
         fs::create_dir_all(dir).map_err(simclr_files::Error::io(dir))?;
         let table = dir.join("log.csv");
         write_bytes(&table, &beds_csv(log, &table)?)?;
-        write_bytes(
-            &dir.join("log.las"),
-            las(log, &self.well, self.step).as_bytes(),
-        )?;
-        write_bytes(
-            &dir.join("intervals.las"),
-            las_intervals(log, &self.well).as_bytes(),
-        )?;
-        write_bytes(&dir.join("log.svg"), whole.as_bytes())?;
+        for (name, text) in [
+            ("log.las", las(log, &self.well, self.step)),
+            ("intervals.las", las_intervals(log, &self.well)),
+            ("log.svg", whole),
+        ] {
+            write_bytes(&dir.join(name), text.as_bytes())?;
+        }
         report.write_page(dir, "log.html")?;
         Ok(comparison)
+    }
+
+    fn validate(&self) -> Result<()> {
+        check(
+            self.page > 0.0 && self.page.is_finite(),
+            "page",
+            "a length above 0 metres",
+            self.page,
+        )?;
+        check(
+            (0.001..=10.0).contains(&self.step),
+            "step",
+            "0.001 to 10 metres",
+            self.step,
+        )
+    }
+
+    /// The truth by the numbers of the log's classes.
+    fn truth_by_class(&self, log: &DepthLog) -> Vec<(f64, f64, usize)> {
+        let truth = self.truth.unwrap_or_default().iter();
+        let known = truth.filter_map(|(top, bottom, name)| {
+            let class = log.classes().iter().position(|class| class == name)?;
+            Some((*top, *bottom, class))
+        });
+        known.collect()
+    }
+
+    /// A drawing of each page that has a class.
+    fn page_by_page(&self, report: Report, drawings: &Drawings<'_>) -> Report {
+        let mut report = report.section("Page by page");
+        let (first, last) = drawings.log.range();
+        for page in (first / self.page) as usize..(last / self.page).ceil() as usize {
+            let (top, bottom) = (page as f64 * self.page, (page + 1) as f64 * self.page);
+            let mut beds = drawings.log.beds().iter();
+            if !beds.any(|bed| bed.class.is_some() && bed.top < bottom && bed.bottom > top) {
+                continue;
+            }
+            let title = format!("{}, {top} to {bottom} m", self.well);
+            let name = format!("page-{:04}", page + 1);
+            let svg = drawings.svg(&name, &title, (top, bottom), true);
+            report = report.figure(name, Svg::new(svg), title);
+        }
+        report
     }
 
     /// The tiles' photographs, made small; where tiles overlap much, the upper one.
@@ -197,6 +191,29 @@ impl<'a> LogOutput<'a> {
             })
         };
         places.par_iter().map(read).collect()
+    }
+}
+
+/// What the drawings of a log show.
+struct Drawings<'a> {
+    log: &'a DepthLog,
+    pictures: Vec<StripPicture>,
+    truth: Vec<(f64, f64, usize)>,
+}
+
+impl Drawings<'_> {
+    /// A part of the hole, perhaps with photographs.
+    fn svg(&self, name: &str, title: &str, range: (f64, f64), with_pictures: bool) -> String {
+        Drawing {
+            log: self.log,
+            name,
+            title,
+            range,
+            pixels_per_metre: HEIGHT / (range.1 - range.0),
+            pictures: if with_pictures { &self.pictures } else { &[] },
+            truth: &self.truth,
+        }
+        .svg()
     }
 }
 

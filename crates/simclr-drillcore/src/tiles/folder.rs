@@ -8,12 +8,13 @@ use simclr_files::FirstSpellings;
 
 use super::output::{Section, write_preview, write_section};
 use super::overview::Overview;
-use super::plan::plan_tiles;
+use super::plan::{PlannedTile, plan_tiles};
 use super::report::{SectionOutcome, TilesReport};
 use super::settings::{Scale, TileSettings};
 use super::tile::Tile;
 use super::work_folder::WorkFolder;
 use crate::error::{Error, Result};
+use crate::outline::CoreOutline;
 use crate::setters::setters;
 use crate::table::{DepthTable, Extent, IntervalTable, SectionDepth, stem};
 
@@ -175,63 +176,8 @@ impl TileRun {
             Scale::CoreWidthCm(width) => Some(outline.width / width),
             Scale::FromLength => length_m.map(|length| outline.length / (100.0 * length)),
         };
-        let mut notes = Vec::new();
-        if !outline.has_edges {
-            notes.push(
-                "the picture seems to be cut to the core: its border is the core's edge".to_owned(),
-            );
-        }
-        if let (Some(scale), Some(length)) = (scale, length_m) {
-            let seen = outline.length / scale / 100.0;
-            if (seen / length - 1.0).abs() > SCALE_TOLERANCE {
-                notes.push(format!(
-                    "{seen:.3} m of core are in the picture, but its length is {length:.3} m"
-                ));
-            }
-        }
-        if scale.is_none() {
-            notes.push(
-                "no scale: neither pixels per centimetre nor a width or length of the core"
-                    .to_owned(),
-            );
-        }
         let kept = section.planned.iter().filter(|tile| tile.kept);
-        let tiles = kept.map(|planned| {
-            let ends = (planned.top, planned.top + planned.side);
-            let offset = scale.map(|scale| (ends.0 / scale, ends.1 / scale));
-            let metres = offset.map(|(top, bottom)| (top / 100.0, bottom / 100.0));
-            let top_m = depth.map(|depth| depth.top);
-            let class = self
-                .intervals
-                .as_ref()
-                .zip(metres)
-                .and_then(|(table, metres)| {
-                    let class = table.class_of(name, metres, depth);
-                    class.filter(|(_, share)| *share >= self.settings.min_class_share)
-                });
-            let [left, top, width, height] = bounds(section, ends);
-            let at = |metres: Option<f64>| {
-                top_m
-                    .zip(metres)
-                    .map(|(top, metres)| rounded(top + metres, 1e4))
-            };
-            Tile {
-                tile: format!("tiles/{name}/{name}_r{:06}.png", planned.top.round() as u64),
-                section: name.to_owned(),
-                hole: depth.and_then(|depth| depth.hole.clone()),
-                left,
-                top,
-                width,
-                height,
-                tilt: rounded(outline.tilt, 1e3),
-                top_offset_cm: offset.map(|(top, _)| rounded(top, 1e3)),
-                bottom_offset_cm: offset.map(|(_, bottom)| rounded(bottom, 1e3)),
-                top_depth_m: at(metres.map(|(top, _)| top)),
-                bottom_depth_m: at(metres.map(|(_, bottom)| bottom)),
-                core_fraction: rounded(planned.core_fraction, 1e3),
-                class: class.map(|(class, _)| class.to_owned()),
-            }
-        });
+        let tiles = kept.map(|planned| self.describe_tile(name, section, planned, scale, depth));
         let tiles: Vec<Tile> = tiles.collect();
         let outcome = SectionOutcome {
             section: name.to_owned(),
@@ -241,10 +187,75 @@ impl TileRun {
             length: Some(rounded(outline.length, 10.0)),
             tilt: Some(rounded(outline.tilt, 1e3)),
             pixels_per_cm: scale.map(|scale| rounded(scale, 1e3)),
-            note: notes.join("; "),
+            note: notes(outline, scale, length_m).join("; "),
         };
         (outcome, tiles)
     }
+
+    /// One tile: its place, its depths and its class, as far as they are known.
+    fn describe_tile(
+        &self,
+        name: &str,
+        section: &Section,
+        planned: &PlannedTile,
+        scale: Option<f64>,
+        depth: Option<&SectionDepth>,
+    ) -> Tile {
+        let ends = (planned.top, planned.top + planned.side);
+        let offset = scale.map(|scale| (ends.0 / scale, ends.1 / scale));
+        let metres = offset.map(|(top, bottom)| (top / 100.0, bottom / 100.0));
+        let class = self.intervals.as_ref().zip(metres);
+        let class = class.and_then(|(table, metres)| {
+            let class = table.class_of(name, metres, depth);
+            class.filter(|(_, share)| *share >= self.settings.min_class_share)
+        });
+        let [left, top, width, height] = bounds(section, ends);
+        let top_m = depth.map(|depth| depth.top);
+        let at = |metres: Option<f64>| {
+            let depth = top_m.zip(metres);
+            depth.map(|(top, metres)| rounded(top + metres, 1e4))
+        };
+        Tile {
+            tile: format!("tiles/{name}/{name}_r{:06}.png", planned.top.round() as u64),
+            section: name.to_owned(),
+            hole: depth.and_then(|depth| depth.hole.clone()),
+            left,
+            top,
+            width,
+            height,
+            tilt: rounded(section.outline.tilt, 1e3),
+            top_offset_cm: offset.map(|(top, _)| rounded(top, 1e3)),
+            bottom_offset_cm: offset.map(|(_, bottom)| rounded(bottom, 1e3)),
+            top_depth_m: at(metres.map(|(top, _)| top)),
+            bottom_depth_m: at(metres.map(|(_, bottom)| bottom)),
+            core_fraction: rounded(planned.core_fraction, 1e3),
+            class: class.map(|(class, _)| class.to_owned()),
+        }
+    }
+}
+
+/// What should be looked at in a section.
+fn notes(outline: &CoreOutline, scale: Option<f64>, length_m: Option<f64>) -> Vec<String> {
+    let mut notes = Vec::new();
+    if !outline.has_edges {
+        notes.push(
+            "the picture seems to be cut to the core: its border is the core's edge".to_owned(),
+        );
+    }
+    if let (Some(scale), Some(length)) = (scale, length_m) {
+        let seen = outline.length / scale / 100.0;
+        if (seen / length - 1.0).abs() > SCALE_TOLERANCE {
+            notes.push(format!(
+                "{seen:.3} m of core are in the picture, but its length is {length:.3} m"
+            ));
+        }
+    }
+    if scale.is_none() {
+        notes.push(
+            "no scale: neither pixels per centimetre nor a width or length of the core".to_owned(),
+        );
+    }
+    notes
 }
 
 fn rounded(value: f64, steps: f64) -> f64 {

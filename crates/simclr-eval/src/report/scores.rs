@@ -20,57 +20,20 @@ pub(super) fn add(
 ) -> Result<Report> {
     let classes = &result.class_names;
     let shares = probabilities(scores, classes.len(), labels)?;
-    let curves = if classes.len() == 2 { 1 } else { classes.len() };
-    let (mut precision, mut roc) = (Vec::new(), Vec::new());
-    let areas = Table::new(
+    let (precision, roc) = curves(classes, &shares, labels)?;
+    let mut areas = Table::new(
         format!("{name}-areas"),
         format!("Areas under the curves, each class against the others ({what})."),
-    );
-    let mut areas = areas.columns(["class", "average precision", "area under ROC"]);
-    for (class, class_name) in classes.iter().enumerate().take(curves) {
-        let positive: Vec<bool> = labels.iter().map(|&l| l as usize == class).collect();
-        let of_class = shares.iter().skip(class).step_by(classes.len());
-        let of_class: Vec<f64> = of_class.copied().collect();
-        let both_kinds = positive.contains(&true) && positive.contains(&false);
-        if !both_kinds {
-            continue;
-        }
-        let curve = PrecisionRecallCurve::new(&positive, &of_class)?;
-        let rates = RocCurve::new(&positive, &of_class)?;
+    )
+    .columns(["class", "average precision", "area under ROC"]);
+    for (precision, roc) in precision.iter().zip(&roc) {
         areas = areas.row([
-            class_name.as_str().into(),
-            Cell::share(curve.average_precision),
-            Cell::share(rates.area),
+            precision.name.as_str().into(),
+            Cell::share(precision.area),
+            Cell::share(roc.area),
         ]);
-        let own = positive.iter().filter(|is_positive| **is_positive).count();
-        let prevalence = own as f64 / positive.len() as f64;
-        precision.push(Curve {
-            name: class_name.clone(),
-            points: pairs(&curve.recall, &curve.precision),
-            area: curve.average_precision,
-            prevalence,
-        });
-        roc.push(Curve {
-            name: class_name.clone(),
-            points: pairs(&rates.false_positive_rate, &rates.true_positive_rate),
-            area: rates.area,
-            prevalence,
-        });
     }
-    let calibration = calibration(&shares, classes.len(), labels)?;
-    let caption = format!(
-        "Accuracy over confidence, in {BINS} intervals ({what}). The area of a point is in \
-         proportion to its predictions. Expected calibration error {}, largest {}.",
-        percent(calibration.expected_error),
-        percent(calibration.maximum_error)
-    );
-    let bins = calibration.bins.iter().map(|bin| ReliabilityBin {
-        confidence: bin.mean_confidence,
-        accuracy: bin.accuracy,
-        count: bin.count,
-    });
-    let bins: Vec<_> = bins.collect();
-    Ok(report
+    let report = report
         .figure(
             format!("{name}-precision-recall"),
             plot::precision_recall(&format!("Precision and recall: {what}"), &precision)?,
@@ -83,12 +46,59 @@ pub(super) fn add(
             "True over false positive rate, each class against the others, with the area under \
              the curve. Dashed: chance.",
         )
-        .table(areas)
-        .figure(
-            format!("{name}-calibration"),
-            plot::reliability(&format!("Calibration: {what}"), &bins)?,
-            caption,
-        ))
+        .table(areas);
+    let calibration = calibration(&shares, classes.len(), labels)?;
+    add_calibration(report, name, what, &calibration)
+}
+
+/// Precision over recall and ROC of each class against the others; of two classes, of the first.
+/// Classes that all images have, or none, are left out.
+fn curves(classes: &[String], shares: &[f64], labels: &[u32]) -> Result<(Vec<Curve>, Vec<Curve>)> {
+    let count = if classes.len() == 2 { 1 } else { classes.len() };
+    let (mut precision, mut roc) = (Vec::new(), Vec::new());
+    for (class, name) in classes.iter().enumerate().take(count) {
+        let positive: Vec<bool> = labels.iter().map(|&l| l as usize == class).collect();
+        if !(positive.contains(&true) && positive.contains(&false)) {
+            continue;
+        }
+        let of_class = shares.iter().skip(class).step_by(classes.len());
+        let of_class: Vec<f64> = of_class.copied().collect();
+        let own = positive.iter().filter(|is_positive| **is_positive).count();
+        let curve = |points, area| Curve {
+            name: name.clone(),
+            points,
+            area,
+            prevalence: own as f64 / positive.len() as f64,
+        };
+        let curve_of_precision = PrecisionRecallCurve::new(&positive, &of_class)?;
+        let points = pairs(&curve_of_precision.recall, &curve_of_precision.precision);
+        precision.push(curve(points, curve_of_precision.average_precision));
+        let rates = RocCurve::new(&positive, &of_class)?;
+        let points = pairs(&rates.false_positive_rate, &rates.true_positive_rate);
+        roc.push(curve(points, rates.area));
+    }
+    Ok((precision, roc))
+}
+
+fn add_calibration(
+    report: Report,
+    name: &str,
+    what: &str,
+    calibration: &Calibration,
+) -> Result<Report> {
+    let caption = format!(
+        "Accuracy over confidence, in {BINS} intervals ({what}). The area of a point is in \
+         proportion to its predictions. Expected calibration error {}, largest {}.",
+        percent(calibration.expected_error),
+        percent(calibration.maximum_error)
+    );
+    let bins = calibration.bins.iter().map(|bin| ReliabilityBin {
+        confidence: bin.mean_confidence,
+        accuracy: bin.accuracy,
+        count: bin.count,
+    });
+    let plot = plot::reliability(&format!("Calibration: {what}"), &bins.collect::<Vec<_>>())?;
+    Ok(report.figure(format!("{name}-calibration"), plot, caption))
 }
 
 fn pairs(x: &[f64], y: &[f64]) -> Vec<(f64, f64)> {
