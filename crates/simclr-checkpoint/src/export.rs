@@ -70,6 +70,14 @@ pub fn export_torchvision_with(
     })
 }
 
+/// Fails if a network has parts that torchvision has no names for; `path` is its file.
+///
+/// # Errors
+/// [`Error::Unsupported`] names the part.
+pub fn check_torchvision(path: impl AsRef<Path>, config: &SimClrConfig) -> Result<()> {
+    exported(path.as_ref(), config).map(|_| ())
+}
+
 /// The part of the network that has a name there.
 fn exported(path: &Path, config: &SimClrConfig) -> Result<SimClrConfig> {
     let encoder = &config.encoder;

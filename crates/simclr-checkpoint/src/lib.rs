@@ -22,7 +22,7 @@ pub use candle_core;
 
 pub use element::{Array, ElementType, Values};
 pub use error::{Error, Result};
-pub use export::{export_torchvision, export_torchvision_with};
+pub use export::{check_torchvision, export_torchvision, export_torchvision_with};
 pub use format::container::CheckpointFile;
 pub use format::metadata::{FORMAT_VERSION, LIBRARY_VERSION, Metadata, Preprocessing, Source};
 pub use format::options::SaveOptions;

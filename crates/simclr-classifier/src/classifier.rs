@@ -5,6 +5,7 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 use simclr_augment::Policy;
 use simclr_data::{Dataset, DatasetExt, ViewLoader};
+use simclr_eval::check_finite;
 use simclr_model::{FrozenEncoder, Mode, SimClr};
 use simclr_progress::{Progress, Silent, StepUpdate};
 
@@ -25,41 +26,45 @@ pub(crate) enum Network {
 }
 
 impl Network {
-    /// Features on the CPU, and the logits of a fine-tuned network, flat.
-    pub(crate) fn run(&self, images: &Tensor) -> Result<(Tensor, Option<Vec<f32>>)> {
-        match self {
-            Self::Frozen(encoder) => {
-                let features = encoder.embed(images, BATCH_SIZE)?;
-                Ok((features.to_device(&Device::Cpu)?, None))
-            }
+    /// Features on the CPU, and the logits of a fine-tuned network, flat. `name` is that of an
+    /// image of the batch.
+    pub(crate) fn run(
+        &self,
+        images: &Tensor,
+        name: impl Fn(usize) -> String,
+    ) -> Result<(Tensor, Option<Vec<f32>>)> {
+        let (features, logits) = match self {
+            Self::Frozen(encoder) => (encoder.embed(images, BATCH_SIZE)?, None),
             Self::FineTuned(model) => {
                 let images = images.to_device(model.device())?;
                 let output = model.forward(&images, Mode::Infer)?;
-                let logits = output
-                    .logits
-                    .as_ref()
-                    .map(|logits| logits.detach().flatten_all()?.to_vec1());
-                Ok((
-                    output.h().detach().to_device(&Device::Cpu)?,
-                    logits.transpose()?,
-                ))
+                let logits = output.logits.as_ref();
+                let logits = logits.map(|logits| logits.detach().flatten_all()?.to_vec1());
+                (output.h().detach(), logits.transpose()?)
             }
-        }
+        };
+        let features = features.to_device(&Device::Cpu)?;
+        let values = features.flatten_all()?.to_vec1()?;
+        check_finite(&values, features.dim(1)?, name)?;
+        Ok((features, logits))
     }
 }
 
-/// Hands images to `each`, batch by batch, prepared as `[n, height, width, 3]`.
+/// Hands images to `each`, batch by batch, with the first one's index, prepared as
+/// `[n, height, width, 3]`.
 pub(crate) fn each_batch<E: From<Error>>(
     images: Arc<dyn Dataset>,
     policy: &Policy,
     progress: &mut dyn Progress,
-    mut each: impl FnMut(&Tensor) -> Result<(), E>,
+    mut each: impl FnMut(usize, &Tensor) -> Result<(), E>,
 ) -> Result<(), E> {
+    let mut first = 0;
     let batch_size = BATCH_SIZE.min(images.len()).max(1);
     let loader = ViewLoader::evaluation(images, policy.clone(), batch_size).map_err(Error::from)?;
     for batch in loader.epochs(0..1).map_err(Error::from)? {
         let batch = batch.map_err(Error::from)?;
-        each(&batch.views)?;
+        each(first, &batch.views)?;
+        first += batch.len();
         progress.step(&StepUpdate {
             images: batch.len(),
             ..StepUpdate::default()
@@ -210,10 +215,16 @@ impl Classifier {
         progress: &mut dyn Progress,
         mut each: impl FnMut(&Tensor, Vec<Prediction>) -> Result<(), E>,
     ) -> Result<(), E> {
-        each_batch(images, &self.info.policy, progress, |views| {
-            let (features, predictions) = self.describe_batch(views)?;
-            each(&features, predictions)
-        })
+        each_batch(
+            images.clone(),
+            &self.info.policy,
+            progress,
+            |first, views| {
+                let name = |row: usize| images.name(first + row);
+                let (features, predictions) = self.describe_batch(views, name)?;
+                each(&features, predictions)
+            },
+        )
     }
 
     /// The steps of progress for this many images.
@@ -224,14 +235,19 @@ impl Classifier {
     /// What prepared images `[n, height, width, 3]` in [0, 1] are.
     ///
     /// # Errors
-    /// Images that are too small for the network.
+    /// Images that are too small for the network, or of which it makes numbers that are not finite.
     pub fn predict_batch(&self, images: &Tensor) -> Result<Vec<Prediction>> {
-        Ok(self.describe_batch(images)?.1)
+        let name = |row| format!("image {row} of the batch");
+        Ok(self.describe_batch(images, name)?.1)
     }
 
-    fn describe_batch(&self, images: &Tensor) -> Result<(Tensor, Vec<Prediction>)> {
+    fn describe_batch(
+        &self,
+        images: &Tensor,
+        name: impl Fn(usize) -> String,
+    ) -> Result<(Tensor, Vec<Prediction>)> {
         let classes = self.info.classes.len();
-        let (features, logits) = self.network.run(images)?;
+        let (features, logits) = self.network.run(images, name)?;
         let logits = match logits {
             Some(logits) => logits,
             None => self.head.logits(&features, &self.bank, classes)?,

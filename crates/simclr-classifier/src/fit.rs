@@ -5,7 +5,7 @@ use std::sync::Arc;
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
 use simclr_augment::Policy;
-use simclr_data::{Dataset, DatasetExt, Split, Subset};
+use simclr_data::{Dataset, DatasetExt, Split, Subset, check_class_count};
 use simclr_eval::NetworkClassifier;
 use simclr_eval::analysis::Calibration;
 use simclr_eval::metrics::ClassificationReport;
@@ -149,8 +149,8 @@ impl Outputs {
             logits: Vec::new(),
             labels,
         };
-        each_batch(images, policy, progress, |views| {
-            let (features, logits) = network.run(views)?;
+        each_batch(images.clone(), policy, progress, |first, views| {
+            let (features, logits) = network.run(views, |row| images.name(first + row))?;
             outputs.size = features.dim(1)?;
             let values = features.flatten_all()?.to_vec1::<f32>()?;
             outputs.features.extend(values);
@@ -184,8 +184,8 @@ impl Classifier {
     /// and thresholds are chosen on the validation images, and the figures are those of the test images.
     ///
     /// # Errors
-    /// Parts of the split without images, images without labels, a setting out of range, an image that
-    /// cannot be read.
+    /// Parts of the split without images, images without labels or of a single class, a setting out of
+    /// range, an image that cannot be read, or whose features are not finite.
     pub fn fit(
         encoder: &FrozenEncoder,
         split: &Split<Subset>,
@@ -242,6 +242,7 @@ impl Classifier {
             }
         }
         let classes = split.train.class_names().to_vec();
+        check_class_count(&classes)?;
         let mut run =
             |part: &Subset| Outputs::of(&network, part.shared(), &config.policy, progress);
         let (train, validation, test) = (

@@ -12,6 +12,7 @@ pub fn check_outside<'a>(
     dir: &Path,
     image_dirs: impl IntoIterator<Item = &'a (impl AsRef<Path> + ?Sized + 'a)>,
 ) -> AnyResult {
+    check_no_file(option, dir)?;
     let place = resolved(dir)?;
     for images in image_dirs {
         let images = images.as_ref();
@@ -28,28 +29,51 @@ pub fn check_outside<'a>(
     Ok(())
 }
 
-/// The absolute path without links, also of a folder that is not there yet.
-fn resolved(path: &Path) -> io::Result<PathBuf> {
+/// The absolute path without links, also of a file or folder that is not there yet.
+pub(crate) fn resolved(path: &Path) -> AnyResult<PathBuf> {
     match path.canonicalize() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        found => return found,
+        found => return found.map_err(|error| format!("{}: {error}", path.display()).into()),
     }
     let parent = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
     // Of a path that ends in `..` nothing can be said before its folder is there.
-    let name = path.file_name().ok_or_else(|| {
-        let reason = format!("{} is not there, and has no name", path.display());
-        io::Error::new(io::ErrorKind::NotFound, reason)
-    })?;
+    let name = path.file_name();
+    let name = name.ok_or_else(|| format!("{} is not there, and has no name", path.display()))?;
     Ok(resolved(parent)?.join(name))
 }
 
-/// Moves a folder aside, if it is there, so that the work starts anew. Nothing is deleted.
-pub fn move_aside(dir: &Path) -> AnyResult {
+/// Fails if the folder to write to is a file.
+pub(crate) fn check_no_file(option: &str, dir: &Path) -> AnyResult {
+    if dir.is_file() {
+        let reason = "this is a file, but a folder to write to was expected";
+        return Err(format!("{option} {}: {reason}", dir.display()).into());
+    }
+    Ok(())
+}
+
+/// Moves a folder aside, if it is there, so that the work starts anew. Nothing is deleted. Fails if
+/// it holds one of the files and folders that the work needs.
+pub fn move_aside<'a>(
+    dir: &Path,
+    needed: impl IntoIterator<Item = &'a (impl AsRef<Path> + ?Sized + 'a)>,
+) -> AnyResult {
     if !dir.exists() {
         return Ok(());
+    }
+    let place = resolved(dir)?;
+    for path in needed {
+        let path = path.as_ref();
+        if resolved(path)?.starts_with(&place) {
+            return Err(format!(
+                "--fresh would move {} aside with {} in it, which is needed; take another folder",
+                dir.display(),
+                path.display()
+            )
+            .into());
+        }
     }
     let name = dir
         .file_name()

@@ -21,7 +21,7 @@ pub mod terminal;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 use simclr_progress::ProgressMode;
 
 use crate::interrupt::exit_paused;
@@ -72,7 +72,8 @@ enum Command {
 /// command line is wrong, and 128 and the signal's number if the command was interrupted.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let words: Vec<OsString> = arguments.into_iter().collect();
-    match Arguments::try_parse_from(&words) {
+    let matches = with_negative_numbers(Arguments::command()).try_get_matches_from(&words);
+    match matches.and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(arguments) => {
             set_log_format(arguments.log_format);
             if arguments.command.is_resumable() {
@@ -89,6 +90,22 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             exit_usage(&error)
         }
     }
+}
+
+/// The command and those below it, whose options take negative numbers without `=`: then the option
+/// says what it expects, instead of an unknown option `-1`.
+fn with_negative_numbers(command: clap::Command) -> clap::Command {
+    let mut command = command.mut_args(|argument: Arg| {
+        let takes_values = argument.get_action().takes_values();
+        argument.allow_negative_numbers(takes_values)
+    });
+    let names = command
+        .get_subcommands()
+        .map(|below| below.get_name().to_owned());
+    for name in names.collect::<Vec<_>>() {
+        command = command.mut_subcommand(name, with_negative_numbers);
+    }
+    command
 }
 
 /// Whether a command line that cannot be read has the option `--log-format json` in it.

@@ -4,21 +4,28 @@ use std::path::Path;
 
 use simclr_files::check_destination;
 use simclr_report::check_foreign;
+use simclr_study::Study;
 use simclr_train::run::RunFolder;
 
+use crate::folders::resolved;
 use crate::terminal::AnyResult;
 
-/// Fails before there is any work if a file cannot be written there, or if it is one of those that
-/// the command reads.
-pub(crate) fn check_output<'a>(out: &Path, read: impl IntoIterator<Item = &'a Path>) -> AnyResult {
+/// Fails before there is any work if a file cannot be written there, if it is one of the `others` that
+/// the command reads or writes, or if it would replace a part of a run or a study.
+pub(crate) fn check_output<'a>(
+    out: &Path,
+    others: impl IntoIterator<Item = &'a Path>,
+) -> AnyResult {
     check_destination(out)?;
-    let Ok(place) = out.canonicalize() else {
-        // Nothing is there yet.
-        return Ok(());
-    };
-    let is_read = |path: &Path| path.canonicalize().is_ok_and(|read| read == place);
-    if read.into_iter().any(is_read) {
-        let reason = "this command reads the file that it would replace; take another name for it";
+    let place = resolved(out)?;
+    for other in others {
+        if resolved(other).is_ok_and(|other| other == place) {
+            let reason = "this command reads or writes that file already; take another name";
+            return Err(format!("{}: {reason}", out.display()).into());
+        }
+    }
+    if Study::is_file_of_record(&place) {
+        let reason = "this is a file of the run or study in its folder; take another name";
         return Err(format!("{}: {reason}", out.display()).into());
     }
     Ok(())

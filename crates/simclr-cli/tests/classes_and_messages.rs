@@ -3,35 +3,14 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
 
-use image::{Rgb, RgbImage};
 use serde_json::{Value, json};
 use simclr_checkpoint::CheckpointFile;
 use simclr_checkpoint::candle_core::{Device, Tensor};
 
-fn simclr(dir: &Path, arguments: &str) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_simclr"))
-        .current_dir(dir)
-        .args(arguments.split_whitespace())
-        .output()
-        .unwrap()
-}
+mod common;
 
-/// What a command says on standard output, and on standard error.
-fn succeeds(dir: &Path, arguments: &str) -> (String, String) {
-    let output = simclr(dir, arguments);
-    let error = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(0), "{arguments}: {error}");
-    (String::from_utf8(output.stdout).unwrap(), error)
-}
-
-fn fails(dir: &Path, arguments: &str, status: i32) -> String {
-    let output = simclr(dir, arguments);
-    let error = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(status), "{arguments}: {error}");
-    error
-}
+use common::{CLAY, SAND, SILT, class_folders, fails, succeeds};
 
 /// The last line of standard error as JSON, which all of them are.
 fn fails_in_json(dir: &Path, arguments: &str, status: i32) -> Value {
@@ -43,23 +22,6 @@ fn fails_in_json(dir: &Path, arguments: &str, status: i32) -> Value {
     assert!(objects.iter().all(|object| object["level"] != "error"));
     last
 }
-
-/// Twelve images of each class, told apart by their colour, in a folder per class.
-fn class_folders(dir: &Path, classes: [(&str, [u8; 3]); 3]) {
-    for (class, color) in classes {
-        let folder = dir.join(class);
-        fs::create_dir_all(&folder).unwrap();
-        for index in 0..12u8 {
-            let shade = |x: u32, y: u32| color.map(|value| value - index - (x + y) as u8 % 5);
-            let image = RgbImage::from_fn(32, 32, |x, y| Rgb(shade(x, y)));
-            image.save(folder.join(format!("{index}.png"))).unwrap();
-        }
-    }
-}
-
-const CLAY: [u8; 3] = [240, 40, 40];
-const SAND: [u8; 3] = [40, 240, 40];
-const SILT: [u8; 3] = [40, 40, 240];
 
 const PROBE: &str =
     "probe --head fine-tuned --encoder ft/model.safetensors --image-size 32 --quiet";

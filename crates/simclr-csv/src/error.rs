@@ -10,6 +10,12 @@ pub enum Error {
         /// The first line that is not, from 1.
         line: u64,
     },
+    /// A ZIP archive, which the workbooks of spreadsheet programs are too.
+    #[error("is a ZIP archive, to be unpacked, or the workbook of a spreadsheet program")]
+    Archive,
+    /// Bytes of which some are zero: a picture, say.
+    #[error("is not a text")]
+    NotText,
     /// A byte-order mark of UTF-16, and then bytes that are not.
     #[error("begins as UTF-16, but is damaged")]
     DamagedUtf16,

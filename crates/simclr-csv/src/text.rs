@@ -28,7 +28,7 @@ impl CsvText {
     /// are taken for UTF-8.
     ///
     /// # Errors
-    /// [`Error::NotUtf8`] and [`Error::DamagedUtf16`].
+    /// [`Error::NotUtf8`], [`Error::DamagedUtf16`], [`Error::Archive`] and [`Error::NotText`].
     pub fn new(bytes: Vec<u8>) -> Result<Self> {
         let text = decoded(bytes)?;
         let lines = line_starts(text.as_bytes());
@@ -81,6 +81,8 @@ fn decoded(mut bytes: Vec<u8>) -> Result<String> {
         [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes),
         [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes),
         [0xef, 0xbb, 0xbf, ..] => utf8(bytes.split_off(3)),
+        [b'P', b'K', 3, 4, ..] => Err(Error::Archive),
+        _ if bytes.contains(&0) => Err(Error::NotText),
         _ => utf8(bytes),
     }
 }
@@ -194,6 +196,8 @@ mod tests {
         let error = |bytes: &[u8]| CsvText::new(bytes.to_vec()).unwrap_err();
         assert_eq!(error(b"a\r\nb\xff\r\n"), Error::NotUtf8 { line: 2 });
         assert_eq!(error(b"\xff"), Error::NotUtf8 { line: 1 });
+        assert_eq!(error(b"PK\x03\x04\x14\0"), Error::Archive);
+        assert_eq!(error(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"), Error::NotText);
         // Half a number, and half a pair of numbers.
         assert_eq!(error(b"\xff\xfea\0b"), Error::DamagedUtf16);
         assert_eq!(error(b"\xfe\xff\xd8\0"), Error::DamagedUtf16);

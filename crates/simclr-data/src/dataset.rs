@@ -116,6 +116,22 @@ impl fmt::Debug for dyn Dataset + '_ {
     }
 }
 
+/// Fails for fewer than two classes: every classifier is right about images of one class.
+///
+/// # Errors
+/// [`Error::Setting`].
+pub fn check_class_count(names: &[String]) -> Result<()> {
+    if names.len() < 2 {
+        let found = format!("{} ({})", names.len(), names.join(", "));
+        return Err(Error::setting(
+            "classes",
+            "at least two, to be told apart",
+            found,
+        ));
+    }
+    Ok(())
+}
+
 /// The label of each image, asked for one by one.
 pub(crate) fn labels_one_by_one<D>(dataset: &D, operation: &'static str) -> Result<Vec<u32>>
 where

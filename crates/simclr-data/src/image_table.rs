@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use simclr_augment::DecodedImage;
 use simclr_files::{FileFinder, FirstSpellings};
 
+use crate::class_names::warn_of_class_names;
 use crate::csv_table::{CsvRow, CsvTable};
 use crate::dataset::Dataset;
 use crate::decode::decode_file;
@@ -167,7 +168,9 @@ impl ImageTable {
     /// # Errors
     /// If none has.
     pub fn labelled(&self) -> Result<Self> {
-        self.filtered(|index| self.rows[index].class.is_some())
+        let labelled = self.filtered(|index| self.rows[index].class.is_some())?;
+        warn_of_class_names(&self.path, &labelled.classes);
+        Ok(labelled)
     }
 
     /// The images for whose index `keep` says so, with the classes that they have.

@@ -8,6 +8,7 @@ mod augmented;
 #[cfg(feature = "png")]
 mod augmented_folder;
 mod class_map;
+mod class_names;
 mod concatenated;
 mod convert;
 mod csv_table;
@@ -47,7 +48,7 @@ pub use class_map::ClassMap;
 pub use concatenated::Concatenated;
 pub use convert::images_to_tensor;
 pub use csv_table::{CsvRow, CsvTable, ImageRow, image_path};
-pub use dataset::{Dataset, IntoDataset};
+pub use dataset::{Dataset, IntoDataset, check_class_count};
 pub use decode::{
     DecodeOptions, RowReader, decode_bytes, decode_bytes_with, decode_file, decode_file_with,
 };

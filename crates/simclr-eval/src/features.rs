@@ -12,6 +12,28 @@ use simclr_progress::{Progress, Silent, StepUpdate};
 use crate::probes::Examples;
 use crate::{Error, Result};
 
+/// Fails for the first row of `size` features whose length is not finite; `name` is that of its
+/// image.
+///
+/// # Errors
+/// [`Error::NotFinite`].
+pub fn check_finite(values: &[f32], size: usize, name: impl Fn(usize) -> String) -> Result<()> {
+    let length = |row: &[f32]| row.iter().map(|x| x * x).sum::<f32>();
+    let mut rows = values.chunks_exact(size.max(1));
+    match rows.position(|row| !length(row).is_finite()) {
+        None => Ok(()),
+        Some(row) => Err(Error::NotFinite { image: name(row) }),
+    }
+}
+
+/// The labels of all images, or none where there are no classes.
+fn labels_of(images: &dyn Dataset) -> Result<Vec<u32>> {
+    if images.class_names().is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(images.labels("features")?)
+}
+
 /// Images per forward pass.
 pub(crate) const BATCH_SIZE: usize = 64;
 
@@ -38,8 +60,9 @@ impl Features {
     /// output of its global average pool.
     ///
     /// # Errors
-    /// An image that cannot be read; a policy whose images are too small for the encoder;
-    /// [`Error::NotFinite`] for a row of features without a finite length.
+    /// Some images with and some without a label; an image that cannot be read; a policy whose images
+    /// are too small for the encoder; [`Error::NotFinite`] for a row of features without a finite
+    /// length.
     pub fn extract(
         encoder: &FrozenEncoder,
         images: Arc<dyn Dataset>,
@@ -58,6 +81,7 @@ impl Features {
         policy: &Policy,
         progress: &mut dyn Progress,
     ) -> Result<Self> {
+        labels_of(images.as_ref())?;
         let loader = ViewLoader::evaluation(images.clone(), policy.clone(), BATCH_SIZE)?;
         let mut values = Vec::new();
         let mut size = 0;
@@ -71,12 +95,7 @@ impl Features {
                 ..StepUpdate::default()
             });
         }
-        let length = |row: &[f32]| row.iter().map(|x| x * x).sum::<f32>();
-        let mut rows = values.chunks_exact(size.max(1));
-        if let Some(row) = rows.position(|row| !length(row).is_finite()) {
-            let image = images.name(row);
-            return Err(Error::NotFinite { image });
-        }
+        check_finite(&values, size, |row| images.name(row))?;
         Self::new(values, size, images.as_ref())
     }
 
@@ -112,17 +131,11 @@ impl Features {
             let expected = format!("{} images x {size}", images.len());
             return Err(Error::setting("number of features", expected, values.len()));
         }
-        let class_names = images.class_names().to_vec();
-        let labels = if class_names.is_empty() {
-            Vec::new()
-        } else {
-            images.labels("features")?
-        };
         Ok(Self {
             values,
             size,
-            labels,
-            class_names,
+            labels: labels_of(images)?,
+            class_names: images.class_names().to_vec(),
         })
     }
 

@@ -44,6 +44,6 @@ pub use classifier::{
     ImageClassifier, ProbeClassifier, classifier_scores, digest, evaluate_classifier, values_digest,
 };
 pub use error::{Error, Result};
-pub use features::Features;
+pub use features::{Features, check_finite};
 pub use network_classifier::{CLASSES_ENTRY, NetworkClassifier};
 pub use probe_suite::{ProbeResults, ProbeSuite, comparison_table};

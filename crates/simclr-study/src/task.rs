@@ -8,7 +8,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use simclr_data::{
     ClassMap, Concatenated, Dataset, DatasetExt, DuplicateReport, DuplicateSearch, Groups,
-    PartlyLabelled, Seed, Split, Subset,
+    PartlyLabelled, Seed, Split, Subset, check_class_count,
 };
 use simclr_files::Error as FileError;
 use simclr_model::SimClr;
@@ -60,7 +60,7 @@ impl Task {
     /// An image without a label; fewer than two classes.
     pub fn new(source: impl Into<String>, images: Arc<dyn Dataset>) -> Result<Self> {
         images.labels("an experiment")?;
-        check_classes(images.class_names())?;
+        check_class_count(images.class_names())?;
         Ok(Self {
             source: source.into(),
             labelled: images.clone(),
@@ -104,7 +104,7 @@ impl Task {
     /// A map that does not fit the classes, or leaves fewer than two.
     pub fn with_class_map(&self, map: &ClassMap) -> Result<Self> {
         let labelled = map.apply(self.images.clone())?;
-        check_classes(labelled.class_names())?;
+        check_class_count(labelled.class_names())?;
         Ok(Self {
             labelled: Arc::new(labelled),
             ..self.clone()
@@ -324,18 +324,6 @@ fn without(images: &Arc<dyn Dataset>, left_out: &BTreeSet<usize>) -> Result<Arc<
     }
     let kept = (0..images.len()).filter(|index| !left_out.contains(index));
     Ok(Subset::new(images.clone(), kept.collect::<Vec<_>>())?.shared())
-}
-
-/// Every classifier is right about images of one class.
-fn check_classes(names: &[String]) -> Result<()> {
-    match names {
-        [] | [_] => Err(Error::setting(
-            "classes",
-            "at least two, to be told apart",
-            format!("{} ({})", names.len(), names.join(", ")),
-        )),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

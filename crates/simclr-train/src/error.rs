@@ -111,7 +111,7 @@ pub enum Error {
     #[error(
         "training diverged: {reason}, at step {step} with a learning rate of {learning_rate}; \
          images of the step: {}; {}; try a smaller learning rate, more epochs of warm-up or a \
-         higher temperature, or leave out such steps (`RunSpec::on_nan` with `OnNan::Skip`)",
+         higher temperature",
         listed(images),
         last_good(checkpoint.as_deref())
     )]

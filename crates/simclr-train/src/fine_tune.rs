@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use simclr_checkpoint::load_model;
-use simclr_data::{Dataset, DatasetExt, LoaderConfig, Split, Subset, ViewLoader};
+use simclr_data::{
+    Dataset, DatasetExt, LoaderConfig, Split, Subset, ViewLoader, check_class_count,
+};
 use simclr_eval::metrics::ClassificationReport;
 use simclr_eval::{NetworkClassifier, classifier_scores};
 use simclr_model::{FineTuneFrom, Freeze, SimClr};
@@ -205,7 +207,7 @@ impl FineTune {
     }
 }
 
-/// Every image has a label, and all parts have the same classes.
+/// Every image has a label, and all parts have the same classes, at least two.
 fn check_labels(split: &Split<Subset>) -> Result<()> {
     let classes = split.train.class_names();
     if classes.is_empty() {
@@ -214,6 +216,7 @@ fn check_labels(split: &Split<Subset>) -> Result<()> {
             missing: "images with classes",
         });
     }
+    check_class_count(classes)?;
     for (name, part) in parts(split) {
         if part.class_names() != classes {
             return Err(Error::setting(

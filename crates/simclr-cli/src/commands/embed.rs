@@ -53,8 +53,8 @@ impl Arguments {
         let stage = Stage::new("embedding", images.len().div_ceil(64) as u64);
         let mut progress = progress.start(stage);
         let policy = Policy::probe(self.image_size);
-        let features =
-            Features::extract_showing(&encoder, images.shared(), &policy, progress.as_mut())?;
+        let unlabelled = images.without_labels().shared();
+        let features = Features::extract_showing(&encoder, unlabelled, &policy, progress.as_mut())?;
         progress.finish(&format!(
             "{} images, {} numbers each",
             features.len(),

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use candle_core::DType;
 use clap::{Args, ValueEnum};
-use simclr_checkpoint::{Heads, ImportOptions, SaveOptions, export_torchvision_with, import_with};
+use simclr_checkpoint::{
+    Heads, ImportOptions, SaveOptions, check_torchvision, export_torchvision_with, import_with,
+};
 use simclr_files::write_bytes;
 use simclr_model::{InputNormalization, StemPooling, StridePlacement};
 
@@ -149,6 +151,9 @@ impl Arguments {
             others.push(output);
         }
         let imported = import_with(&self.from, &self.options())?;
+        if self.torchvision.is_some() {
+            check_torchvision(&self.from, &imported.config)?;
+        }
         say(imported.report.to_string().trim_end());
         let save = if self.half {
             SaveOptions::default().with_dtype(DType::F16)

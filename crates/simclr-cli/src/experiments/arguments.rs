@@ -265,11 +265,17 @@ impl ExperimentArguments {
             task.with_class_map(&ClassMap::binary(class))?;
         }
         if let Some(network) = parts.start.and_then(StartNetwork::given) {
+            if !protocol.fine_tune_freeze.is_empty() {
+                let mut head = network.config().projection_head.clone();
+                head.fine_tune_from = protocol.fine_tuning.projection_head.fine_tune_from;
+                head.selected_level()?;
+            }
             task = task.with_start_network(network)?;
         }
         let device = self.device.open()?;
         if self.fresh {
-            crate::folders::move_aside(&dir)?;
+            let inputs = self.images.dirs().chain(&self.checkpoint);
+            crate::folders::move_aside(&dir, inputs)?;
         }
         let study = Study::open_on(dir, protocol, task, device).map_err(with_options)?;
         Ok(study

@@ -57,6 +57,9 @@ pub fn run(arguments: Arguments, progress: ProgressMode) -> AnyResult {
 fn evaluate(arguments: Arguments) -> AnyResult {
     let experiment = &arguments.common.experiment;
     let protocol = protocol(&arguments)?;
+    if experiment.checkpoint.is_some() {
+        arguments.common.pretrain.refuse_architecture()?;
+    }
     let start = StartNetwork::read(experiment, Training::from(arguments.supervised))?;
     let parts = StudyParts {
         self_supervision: true,

@@ -252,6 +252,24 @@ impl PretrainArguments {
         self.over_one_freeze(self.over_one_fraction(protocol)?)
     }
 
+    /// Fails if an option is given that decides the architecture, where a network has one.
+    pub(crate) fn refuse_architecture(&self) -> AnyResult {
+        let given = [
+            ("--resnet-depth", self.resnet_depth.is_some()),
+            ("--width-multiplier", self.width_multiplier.is_some()),
+            ("--sk-ratio", self.sk_ratio.is_some()),
+            ("--se-ratio", self.se_ratio.is_some()),
+            ("--batch-norm-decay", self.batch_norm_decay.is_some()),
+        ];
+        match given.iter().find(|(_, is_given)| *is_given) {
+            None => Ok(()),
+            Some((option, _)) => {
+                let reason = "cannot be used with --checkpoint, whose network has an architecture";
+                Err(format!("{option} {reason}").into())
+            }
+        }
+    }
+
     fn policy(&self, mut policy: Policy) -> Policy {
         if let Some(strength) = self.color_jitter_strength {
             policy = policy.with_color_jitter_strength(strength);

@@ -10,6 +10,7 @@ use simclr_files::FirstSpellings;
 use super::file_digests::FileDigests;
 use super::report::{ScanReport, first_few};
 use super::scan::{Scan, relative_name, scan};
+use crate::class_names::warn_of_class_names;
 use crate::dataset::{Dataset, count_labels};
 use crate::decode::{DecodeOptions, asks_to_be_turned, decode_file_with, readable_formats};
 use crate::error::{Error, Result};
@@ -45,7 +46,7 @@ pub struct ImageFolder {
     digests: Arc<FileDigests>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Listing {
     root: PathBuf,
     paths: Vec<PathBuf>,
@@ -63,7 +64,7 @@ pub enum Labels {
     ClassFolders,
     /// No labels, whatever folders there are.
     Ignored,
-    /// Folders inside the root are classes if at least two of them hold images, else
+    /// Folders inside the root that hold images are classes if there are at least two, else
     /// [`Labels::Ignored`] (default). Images directly in the root are kept, without a label.
     #[default]
     Detect,
@@ -129,11 +130,14 @@ impl ImageFolderBuilder {
     /// file cannot be decoded.
     pub fn open(self) -> Result<ImageFolder> {
         self.options.validate()?;
-        let scan = scan(&self.root, self.skip_unreadable)?;
+        let mut scan = scan(&self.root, self.skip_unreadable)?;
         let has_classes = match self.labels {
             Labels::ClassFolders => true,
             Labels::Ignored => false,
-            Labels::Detect => looks_labelled(&self.root, &scan),
+            Labels::Detect => {
+                retain_folders_with_images(&self.root, &mut scan);
+                scan.folders.len() >= 2
+            }
         };
         let mut listing = Listing {
             root: self.root.clone(),
@@ -184,7 +188,7 @@ impl ImageFolder {
     /// Opens a folder with labels if it looks as if it had them; see [`Labels::Detect`].
     ///
     /// # Errors
-    /// If the folder is missing or holds no image, or a class has none.
+    /// If the folder is missing or holds no image.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self> {
         Self::builder(root).open()
     }
@@ -208,6 +212,19 @@ impl ImageFolder {
     /// The image files in order.
     pub fn paths(&self) -> &[PathBuf] {
         &self.inner.paths
+    }
+
+    /// The same images without their labels.
+    pub fn without_labels(&self) -> Self {
+        let listing = Listing {
+            labels: Vec::new(),
+            classes: Vec::new(),
+            ..(*self.inner).clone()
+        };
+        Self {
+            inner: Arc::new(listing),
+            digests: self.digests.clone(),
+        }
     }
 
     /// Whether all images have labels.
@@ -271,11 +288,16 @@ fn class_of(root: &Path, folders: &[PathBuf], path: &Path) -> Option<usize> {
     search.ok()
 }
 
-/// Whether the folders inside `root` look like classes.
-fn looks_labelled(root: &Path, scan: &Scan) -> bool {
+/// Leaves those of the folders inside `root` that hold images, anywhere below.
+fn retain_folders_with_images(root: &Path, scan: &mut Scan) {
     let class_of = |path: &PathBuf| class_of(root, &scan.folders, path);
     let with_images: BTreeSet<usize> = scan.images.iter().filter_map(class_of).collect();
-    with_images.len() >= 2
+    let mut index = 0..;
+    scan.folders.retain(|_| {
+        index
+            .next()
+            .is_some_and(|index| with_images.contains(&index))
+    });
 }
 
 impl Listing {
@@ -316,6 +338,7 @@ impl Listing {
                 return Err(Error::folder(&self.root, format!("two classes: {forms}")));
             }
         }
+        warn_of_class_names(&self.root, &self.classes);
         Ok(())
     }
 
