@@ -53,7 +53,8 @@ impl Dataset for PartlyLabelled {
     }
 
     fn label(&self, index: usize) -> Option<u32> {
-        self.labelled.label(index)
+        let is_labelled = index < self.labelled.len();
+        is_labelled.then(|| self.labelled.label(index)).flatten()
     }
 
     forward_images!();

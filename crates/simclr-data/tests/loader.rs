@@ -220,6 +220,8 @@ struct Faulty {
     pictures: InMemory,
     unreadable: Vec<usize>,
     panicking: Option<usize>,
+    /// Whether the name panics too.
+    nameless: bool,
     delay: Duration,
     decoded: AtomicUsize,
 }
@@ -230,6 +232,7 @@ impl Faulty {
             pictures: pictures(count),
             unreadable: Vec::new(),
             panicking: None,
+            nameless: false,
             delay: Duration::ZERO,
             decoded: AtomicUsize::new(0),
         }
@@ -247,6 +250,7 @@ impl Dataset for Faulty {
         self.pictures.label(index)
     }
     fn name(&self, index: usize) -> String {
+        assert!(!self.nameless || self.panicking != Some(index), "no name");
         format!("core {index}")
     }
     fn decode(&self, index: usize) -> Result<DecodedImage> {
@@ -283,6 +287,22 @@ fn the_first_damaged_image_is_reported_and_ends_the_iteration() {
         "core 11: damaged"
     );
     assert!(batches.next().is_none());
+}
+
+#[test]
+fn a_panic_at_the_image_and_at_its_name_arrives_as_an_error() {
+    let faulty = Faulty {
+        panicking: Some(2),
+        nameless: true,
+        ..Faulty::new(6)
+    };
+    let (_, loader) = sequential(faulty, 6);
+    let mut batches = loader.epochs(0..1).unwrap();
+    let text = batches.next().unwrap().unwrap_err().to_string();
+    assert!(
+        text.contains("image 2") && text.contains("the decoder is broken"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -88,23 +88,38 @@ pub fn read_labels(path: impl AsRef<Path>, format: LabelFormat) -> Result<Vec<La
             label.image = simclr_data::image_path(&label.image);
         }
     }
+    sorted(labels).map_err(malformed)
+}
+
+/// The labels sorted by image, each image once; or why that cannot be.
+fn sorted(mut labels: Vec<Label>) -> Result<Vec<Label>, String> {
     let mut spellings = FirstSpellings::default();
     let mut images = labels.iter().map(|label| &label.image);
     if let Some(forms) = images.find_map(|image| spellings.other_form(image)) {
-        return Err(malformed(forms));
+        return Err(forms);
+    }
+    let is_share = |share: f64| (0.0..=1.0).contains(&share);
+    let unsure = |label: &&Label| label.confidence.is_some_and(|share| !is_share(share));
+    if let Some(label) = labels.iter().find(unsure) {
+        let confidence = label.confidence.unwrap_or_default();
+        let reason = "expected a confidence between 0 and 1";
+        return Err(format!("{}: {reason}, found {confidence}", label.image));
+    }
+    if let Some(label) = labels.iter().find(|label| label.class.is_empty()) {
+        return Err(format!("{} has a class without a name", label.image));
     }
     let key = |label: &Label| (label.image.clone(), label.class.clone());
     labels.sort_by_key(key);
     labels.dedup_by_key(|label| key(label));
     if labels.is_empty() {
-        return Err(malformed("no image has a class".into()));
+        return Err("no image has a class".into());
     }
     let twice = labels
         .windows(2)
         .find(|pair| pair[0].image == pair[1].image);
     if let Some([first, second]) = twice {
         let (image, a, b) = (&first.image, &first.class, &second.class);
-        return Err(malformed(format!("{image} has the classes {a} and {b}")));
+        return Err(format!("{image} has the classes {a} and {b}"));
     }
     Ok(labels)
 }
@@ -113,8 +128,8 @@ pub fn read_labels(path: impl AsRef<Path>, format: LabelFormat) -> Result<Vec<La
 /// images, whose paths are relative to `images`.
 ///
 /// # Errors
-/// A path that exists already, and what a format cannot express: two images of one name, a class
-/// that is no name of a folder, class folders without `images`.
+/// A path that exists already, what [`read_labels`] would refuse, and what a format cannot express: two
+/// images of one name, a class that is no name of a folder, class folders without `images`.
 pub fn write_labels(
     path: impl AsRef<Path>,
     format: LabelFormat,
@@ -126,6 +141,7 @@ pub fn write_labels(
     if path.exists() {
         return Err(unwritable("it exists already"));
     }
+    sorted(labels.to_vec()).map_err(Error::unwritable(path))?;
     match format {
         LabelFormat::Csv => table::write(path, labels),
         LabelFormat::Folders => {

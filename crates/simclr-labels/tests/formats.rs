@@ -15,6 +15,33 @@ fn labels() -> [Label; 3] {
 }
 
 #[test]
+fn what_could_not_be_read_again_is_not_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let sure = |confidence| Label {
+        confidence: Some(confidence),
+        ..Label::new("a.png", "soupy")
+    };
+    let wrong = [
+        (vec![], "no image has a class"),
+        (vec![Label::new("a.png", "")], "without a name"),
+        (vec![sure(2.0)], "between 0 and 1"),
+        (vec![sure(f64::NAN)], "between 0 and 1"),
+        (
+            vec![Label::new("a.png", "x"), Label::new("a.png", "y")],
+            "has the classes x and y",
+        ),
+    ];
+    for format in LabelFormat::ALL {
+        for (labels, expected) in &wrong {
+            let path = dir.path().join(format.to_string());
+            let error = write_labels(&path, format, labels, Some(dir.path())).unwrap_err();
+            assert!(error.to_string().contains(expected), "{format}: {error}");
+            assert!(!path.exists());
+        }
+    }
+}
+
+#[test]
 fn labels_come_back_from_every_format() {
     let dir = tempfile::tempdir().unwrap();
     let image = simclr_data::DecodedImage::new(2, 2, vec![7; 12]).unwrap();

@@ -1,5 +1,6 @@
 //! Putting a report together and writing it.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -113,9 +114,16 @@ impl Report {
     /// [`Self::write`] with another name for the page.
     ///
     /// # Errors
-    /// As [`Self::write`].
+    /// As [`Self::write`]; [`Error::Report`] if the page's name is that of a place outside of the
+    /// folder.
     pub fn write_page(self, dir: impl AsRef<Path>, page: &str) -> Result<PathBuf> {
         let dir = dir.as_ref();
+        if Path::new(page).file_name() != Some(OsStr::new(page)) {
+            return Err(Error::Report {
+                block: format!("page `{page}`"),
+                reason: "expected the name of a file".to_owned(),
+            });
+        }
         self.check_names()?;
         self.blocks.iter().try_for_each(Block::check)?;
         let path = dir.join(page);

@@ -157,12 +157,14 @@ impl Job {
                 Error::Augment { name, source }
             })
         };
+        // What panics at an image may do so at its name.
+        let name = || catch_unwind(AssertUnwindSafe(|| dataset.name(index)));
         // A decoder that panics on a damaged file must not end the process; the batch
         // is given up, so nobody sees half-written views.
         let made = hold_memory(|| catch_unwind(AssertUnwindSafe(make)));
         made.unwrap_or_else(|panic| {
             Err(Error::Worker {
-                name: dataset.name(index),
+                name: name().unwrap_or_else(|_| format!("image {index}")),
                 message: panic_message(&*panic),
             })
         })

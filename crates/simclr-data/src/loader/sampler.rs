@@ -27,9 +27,9 @@ impl Sampler {
     pub(super) fn steps(&self, epochs: usize) -> usize {
         let batch_size = self.config.batch_size;
         match self.config.last_batch {
-            LastBatch::Drop => epochs * (self.images / batch_size),
-            LastBatch::Keep => epochs * self.images.div_ceil(batch_size),
-            LastBatch::WrapAcrossEpochs => epochs * self.images / batch_size,
+            LastBatch::Drop => epochs.saturating_mul(self.images / batch_size),
+            LastBatch::Keep => epochs.saturating_mul(self.images.div_ceil(batch_size)),
+            LastBatch::WrapAcrossEpochs => epochs.saturating_mul(self.images) / batch_size,
         }
     }
 
@@ -53,7 +53,10 @@ impl Sampler {
                 let per_epoch = self.steps(1);
                 let epoch_start = step / per_epoch * self.images;
                 let start = epoch_start + step % per_epoch * batch_size;
-                start..(start + batch_size).min(epoch_start + self.images)
+                start
+                    ..start
+                        .saturating_add(batch_size)
+                        .min(epoch_start + self.images)
             }
         }
     }
@@ -167,6 +170,20 @@ mod tests {
                     assert_eq!(of_step.concat(), *whole);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn batches_and_epochs_may_be_as_many_as_can_be_counted() {
+        let whole = sampler(3, usize::MAX, LastBatch::Keep);
+        let sizes: Vec<_> = batches(&whole, 2).iter().map(Vec::len).collect();
+        assert_eq!(sizes, [3, 3]);
+        for last_batch in [
+            LastBatch::Drop,
+            LastBatch::Keep,
+            LastBatch::WrapAcrossEpochs,
+        ] {
+            assert!(sampler(11, 3, last_batch).steps(usize::MAX) > 1 << 60);
         }
     }
 

@@ -105,8 +105,8 @@ impl DepthLog {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Setting`]; [`Error::Mismatch`] if there are no tiles, not a probability per class, or a
-    /// tile's bottom is not below its top.
+    /// [`Error::Setting`]; [`Error::Mismatch`] if there are no tiles, not a probability per class, one
+    /// that is not in [0, 1], or a tile's bottom is not below its top.
     pub fn new(
         tiles: &[TilePrediction],
         classes: &[String],
@@ -126,6 +126,13 @@ impl DepthLog {
                 classes.len()
             );
             return Err(Error::mismatch(format!("tile at {} m", tile.top), reason));
+        }
+        let is_share = |share: &f64| (0.0..=1.0).contains(share);
+        for tile in tiles {
+            if let Some(share) = tile.probabilities.iter().find(|share| !is_share(share)) {
+                let reason = format!("a probability of {share}; expected 0 to 1");
+                return Err(Error::mismatch(format!("tile at {} m", tile.top), reason));
+            }
         }
         // A tile without a length has no place in the hole, and one of endless length no end.
         let has_place = |tile: &&TilePrediction| {
@@ -295,6 +302,16 @@ mod tests {
             .collect();
         let classes = ["none".to_owned(), "soupy".to_owned()];
         DepthLog::new(&tiles, &classes, settings).unwrap()
+    }
+
+    #[test]
+    fn what_is_no_probability_is_refused() {
+        let classes = ["none".to_owned(), "soupy".to_owned()];
+        for probabilities in [[f64::NAN, 0.6], [-5.0, 7.0], [f64::INFINITY, 1.0]] {
+            let tiles = [TilePrediction::new(0.0, 0.5, probabilities.to_vec())];
+            let error = DepthLog::new(&tiles, &classes, &LogSettings::default()).unwrap_err();
+            assert!(error.to_string().contains("expected 0 to 1"), "{error}");
+        }
     }
 
     #[test]

@@ -73,6 +73,8 @@ impl Cell {
         let first = match self {
             Self::Text(text) => text.clone(),
             Self::Count(count) => count.to_string(),
+            // What rounds to nothing has no sign.
+            Self::Number(number) if number.abs() < 5e-4 => "0.000".to_owned(),
             Self::Number(number) => format!("{number:.3}"),
             Self::Share(share) => percent(*share),
             Self::Estimate(estimate) => estimate.mean("%"),

@@ -147,13 +147,18 @@ impl Table {
     }
 }
 
+/// A text that stays in its cell.
+fn in_markdown(text: &str) -> String {
+    text.replace('|', "\\|").replace(['\n', '\r'], " ")
+}
+
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = comfy_table::Table::new();
         table.load_style(comfy_table::presets::ASCII_MARKDOWN);
-        table.set_header(&self.columns);
+        table.set_header(self.columns.iter().map(|name| in_markdown(name)));
         for row in &self.rows {
-            table.add_row(row.iter().map(Cell::show));
+            table.add_row(row.iter().map(|cell| in_markdown(&cell.show())));
         }
         for (index, column) in table.column_iter_mut().enumerate() {
             if self.is_numeric(index) {
@@ -172,6 +177,19 @@ mod tests {
         let mut output = Vec::new();
         table.write_csv(&mut output).unwrap();
         String::from_utf8(output).unwrap()
+    }
+
+    #[test]
+    fn names_stay_in_their_cells() {
+        let table = Table::new("t", "")
+            .columns(["a|b"])
+            .row(["two\nlines".into()]);
+        let text = table.to_string();
+        assert_eq!(text.lines().count(), 3, "{text}");
+        assert!(
+            text.contains("a\\|b") && text.contains("two lines"),
+            "{text}"
+        );
     }
 
     fn results() -> Table {
