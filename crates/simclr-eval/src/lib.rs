@@ -47,3 +47,8 @@ pub use error::{Error, Result};
 pub use features::{Features, check_finite};
 pub use network_classifier::{CLASSES_ENTRY, NetworkClassifier};
 pub use probe_suite::{ProbeResults, ProbeSuite, comparison_table};
+
+/// The program of the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -256,17 +256,51 @@ fn training_twice_from_one_seed_gives_one_result() {
     assert_eq!(values(&run()), values(&run()));
 }
 
+/// The same encoder with parameters of another type.
+fn in_dtype(encoder: &Encoder, dtype: DType) -> Encoder {
+    let variables = encoder.parameters().iter().map(|parameter| {
+        let variable = parameter.variable.to_dtype(dtype).unwrap();
+        let variable = candle_core::Var::from_tensor(&variable).unwrap();
+        (parameter.spec.name.clone(), variable)
+    });
+    let parameters = Parameters::from_variables(variables).unwrap();
+    Encoder::new(encoder.config(), parameters.var_builder()).unwrap()
+}
+
+#[test]
+fn half_precision_takes_a_step_and_keeps_its_type() {
+    let config = ResNetConfig::depth(18).with_stem(Stem::Cifar);
+    let single = encoder(&config);
+    for dtype in [DType::F16, DType::BF16] {
+        let half = in_dtype(&single, dtype);
+        let images = images(4, 8).to_dtype(dtype).unwrap();
+        let moving = |encoder: &Encoder| {
+            let parameter = encoder.parameters().iter();
+            let mut moving = parameter.filter(|p| p.spec.name.ends_with("moving_variance"));
+            let variable = &moving.next().unwrap().variable;
+            variable
+                .to_dtype(DType::F32)
+                .unwrap()
+                .to_vec1::<f32>()
+                .unwrap()
+        };
+        let before = moving(&half);
+        let output = half.forward(&images, Mode::Train).unwrap().final_avg_pool;
+        assert_eq!(output.dtype(), dtype);
+        assert_ne!(moving(&half), before);
+        let gradients = output.sum_all().unwrap().backward().unwrap();
+        for (name, variable) in half.trainable() {
+            assert_eq!(variable.dtype(), dtype);
+            assert!(gradients.get(variable.as_tensor()).is_some(), "{name}");
+        }
+    }
+}
+
 #[test]
 fn double_precision_works() {
     let config = ResNetConfig::depth(18).with_stem(Stem::Cifar);
     let single = encoder(&config);
-    let doubled = single.parameters().iter().map(|parameter| {
-        let variable = parameter.variable.to_dtype(DType::F64).unwrap();
-        let variable = candle_core::Var::from_tensor(&variable).unwrap();
-        (parameter.spec.name.clone(), variable)
-    });
-    let parameters = Parameters::from_variables(doubled).unwrap();
-    let double = Encoder::new(&config, parameters.var_builder()).unwrap();
+    let double = in_dtype(&single, DType::F64);
     // Enough of them that no batch norm divides by the deviation of a few numbers, which
     // would amplify what single precision rounds.
     let images = images(6, 32);

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::elementwise::{for_each_element, in_place};
 use crate::error::{check_fraction, check_not_negative};
 use crate::state::{Buffers, OptimizerState, Update, forward_to_state};
+use crate::weight_decay::widened;
 use crate::{Gradients, NamedVariable, Optimizer, Result, WeightDecayCoverage};
 
 /// What the momentum of [`Lars`] runs over.
@@ -323,6 +324,7 @@ impl<'a> Rule<'a> {
 
 fn norm(tensor: &Tensor) -> Result<f64> {
     // On the CPU, since not every device has f64.
-    let squares = tensor.sqr()?.sum_all()?.to_device(&Device::Cpu)?;
+    let squares = widened(tensor)?.sqr()?.sum_all()?;
+    let squares = squares.to_device(&Device::Cpu)?;
     Ok(squares.to_dtype(DType::F64)?.to_scalar::<f64>()?.sqrt())
 }

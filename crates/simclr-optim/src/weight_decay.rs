@@ -68,7 +68,15 @@ fn half_squared_norm(tensor: &Tensor) -> Result<Tensor> {
     if tensor.dtype() == DType::F32 && tensor.device().is_cpu() {
         return Ok(tensor.apply_op1(HalfSquaredNorm)?);
     }
-    Ok((tensor.sqr()?.sum_all()? * 0.5)?)
+    Ok((widened(tensor)?.sqr()?.sum_all()? * 0.5)?)
+}
+
+/// Half types as f32, in which a sum of many squares fits.
+pub(crate) fn widened(tensor: &Tensor) -> Result<Tensor> {
+    match tensor.dtype() {
+        DType::F16 | DType::BF16 => Ok(tensor.to_dtype(DType::F32)?),
+        _ => Ok(tensor.clone()),
+    }
 }
 
 /// One pass instead of the four of the stock operations and their gradients.
@@ -157,5 +165,21 @@ mod tests {
             .unwrap()
             .unwrap();
         assert_eq!(term.to_scalar::<f64>().unwrap(), 1.0);
+    }
+
+    #[test]
+    fn sums_of_half_types_are_taken_in_f32() {
+        for dtype in [DType::F16, DType::BF16] {
+            let half = NamedVariable {
+                name: "dense.kernel".into(),
+                variable: Var::ones(100_000, dtype, &Device::Cpu).unwrap(),
+            };
+            let term = weight_decay_term([&half], WeightDecayCoverage::AllButBatchNorm, 1.0);
+            let term = term.unwrap().unwrap();
+            assert_eq!(term.to_scalar::<f32>().unwrap(), 50_000.0);
+            let gradients = term.backward().unwrap();
+            let gradient = gradients.get(half.variable.as_tensor()).unwrap();
+            assert_eq!(gradient.dtype(), dtype);
+        }
     }
 }

@@ -55,8 +55,12 @@ impl Calibration {
                 return Err(wrong(format!("confidence {confidence} is not in [0, 1]")));
             }
             // The interval (i / bins, (i + 1) / bins]; 0 goes to the first.
-            let bin = (confidence * bins as f64).ceil() as usize;
-            if let Some((count, sum, hits)) = sums.get_mut(bin.saturating_sub(1)) {
+            let mut bin = ((confidence * bins as f64).ceil() as usize).saturating_sub(1);
+            if *confidence <= bin as f64 / bins as f64 {
+                // The product was rounded up.
+                bin = bin.saturating_sub(1);
+            }
+            if let Some((count, sum, hits)) = sums.get_mut(bin) {
                 *count += 1;
                 *sum += confidence;
                 *hits += usize::from(*right);
@@ -103,6 +107,24 @@ mod tests {
         let expected = (2.0 * 0.25 + 4.0 * 0.025) / 6.0;
         assert!((calibration.expected_error - expected).abs() < 1e-12);
         assert!((calibration.maximum_error - 0.25).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_upper_end_of_an_interval_belongs_to_it() {
+        for bins in [1, 3, 7, 10, 100] {
+            for end in 1..=bins {
+                let confidence = end as f64 / bins as f64;
+                let calibration = Calibration::of(&[confidence], &[true], bins).unwrap();
+                assert_eq!(calibration.bins[end - 1].count, 1, "{confidence}");
+            }
+        }
+        let hundred = Calibration::of(&[0.07, 0.14, 0.28, 0.56], &[true; 4], 100).unwrap();
+        let of_end = |high: f64| hundred.bins.iter().find(|bin| bin.high == high).unwrap();
+        assert!(
+            [0.07, 0.14, 0.28, 0.56]
+                .iter()
+                .all(|&high| of_end(high).count == 1)
+        );
     }
 
     #[test]

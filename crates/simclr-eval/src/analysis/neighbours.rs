@@ -99,15 +99,24 @@ fn best_of<'s>(candidates: impl Iterator<Item = (usize, &'s f32)>, count: usize)
 /// # Errors
 /// [`Error::Evaluation`] if a row is not finite; [`Error::Candle`] if the tensor is no matrix.
 pub fn unit_rows(features: &Tensor) -> Result<Tensor> {
-    let features = features.detach().to_dtype(DType::F32)?;
+    let features = scaled(&features.detach().to_dtype(DType::F32)?)?;
     let lengths = features.sqr()?.sum_keepdim(1)?.sqrt()?;
     let unit = features.broadcast_div(&lengths.maximum(f32::MIN_POSITIVE)?)?;
-    // A row that is not finite, or too long for f32, has no finite length.
+    // A row that is not finite has no finite length.
     let lengths = lengths.flatten_all()?.to_vec1::<f32>()?;
     match lengths.iter().position(|length| !length.is_finite()) {
         Some(row) => Err(wrong(format!("row {row} has no finite length"))),
         None => Ok(unit),
     }
+}
+
+/// The rows whose squares would leave f32's range, divided by their largest number; the others as
+/// they are.
+fn scaled(rows: &Tensor) -> Result<Tensor> {
+    let largest = rows.abs()?.max_keepdim(1)?;
+    let is_usual = (largest.gt(1e-15)? * largest.lt(1e15)?)?;
+    let divisor = is_usual.where_cond(&largest.ones_like()?, &largest)?;
+    Ok(rows.broadcast_div(&divisor.maximum(f32::MIN_POSITIVE)?)?)
 }
 
 fn wrong(reason: String) -> Error {
@@ -170,6 +179,16 @@ mod tests {
         let found = nearest_neighbours(&tensor(&[[1.0, 1.0]]), &gallery, 3).unwrap();
         assert_eq!(indices(&found), [[1, 2, 0]]);
         assert_eq!(found[0][2].similarity, 0.0);
+    }
+
+    #[test]
+    fn rows_of_any_size_have_unit_length() {
+        for size in [1e-38, 1e-25, 1e-19, 1.0, 1e19, 5e37] {
+            let unit = unit_rows(&tensor(&[[3.0 * size, 4.0 * size, 0.0]])).unwrap();
+            let unit = unit.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            let error = (unit[0] - 0.6).abs().max((unit[1] - 0.8).abs());
+            assert!(error < 1e-6, "{size}: {unit:?}");
+        }
     }
 
     #[test]

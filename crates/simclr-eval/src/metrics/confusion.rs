@@ -6,9 +6,31 @@ use crate::{Error, Result};
 
 /// How often each class was taken for each class.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Counts")]
 pub struct ConfusionMatrix {
     /// `counts[true class][predicted class]`.
     counts: Vec<Vec<u64>>,
+}
+
+/// A matrix as it is read, which need not be square.
+#[derive(Deserialize)]
+struct Counts {
+    counts: Vec<Vec<u64>>,
+}
+
+impl TryFrom<Counts> for ConfusionMatrix {
+    type Error = String;
+
+    fn try_from(Counts { counts }: Counts) -> Result<Self, String> {
+        let classes = counts.len();
+        match counts.iter().find(|row| row.len() != classes) {
+            None => Ok(Self { counts }),
+            Some(row) => Err(format!(
+                "a confusion matrix of {classes} rows has one of {} numbers",
+                row.len()
+            )),
+        }
+    }
 }
 
 /// Precision, recall and F1 of one class.
@@ -166,5 +188,12 @@ mod tests {
         assert!(ConfusionMatrix::new(&[0], &[], 1).is_err());
         assert!(ConfusionMatrix::new(&[], &[], 1).is_err());
         assert!(ConfusionMatrix::new(&[2], &[0], 2).is_err());
+        for text in [r#"{"counts":[[]]}"#, r#"{"counts":[[1,2],[3]]}"#] {
+            let error = serde_json::from_str::<ConfusionMatrix>(text).unwrap_err();
+            assert!(
+                error.to_string().contains("a confusion matrix of"),
+                "{error}"
+            );
+        }
     }
 }

@@ -4,6 +4,7 @@ use candle_core::{D, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{Examples, LinearHead};
+use crate::analysis::unit_rows;
 use crate::metrics::{ClassificationReport, ConfusionMatrix, arg_max, cross_entropies};
 use crate::{Error, Result};
 use simclr_report::percent;
@@ -301,8 +302,9 @@ impl Scaling {
         let rows = Self::rows(how, train)?;
         let mean = rows.mean_keepdim(0)?;
         let variance = rows.broadcast_sub(&mean)?.sqr()?.mean_keepdim(0)?;
-        // A feature that never changes says nothing, and must not be blown up.
-        let changes = variance.gt(1e-12)?;
+        // A feature that never changes, beside the others, says nothing, and must not be blown up.
+        let largest = variance.max_all()?.to_scalar::<f32>()?;
+        let changes = variance.gt(f64::from(largest) * 1e-12)?;
         let factor = match how {
             FeatureScaling::Standardized => variance.recip()?.sqrt()?,
             _ => variance.ones_like()?,
@@ -326,9 +328,7 @@ impl Scaling {
         if how != FeatureScaling::UnitLength {
             return Ok(rows);
         }
-        let length = rows.sqr()?.sum_keepdim(1)?.sqrt()?;
-        // A row of zeros stays one.
-        Ok(rows.broadcast_div(&length.maximum(f32::MIN_POSITIVE)?)?)
+        unit_rows(&rows)
     }
 
     fn apply(&self, examples: &Examples<'_>) -> Result<Tensor> {
@@ -467,6 +467,23 @@ mod tests {
             assert!(error.starts_with(expected), "{error}");
         }
         probe.with_tolerance(0.0).validate().unwrap();
+    }
+
+    #[test]
+    fn features_count_whatever_their_unit() {
+        let labels: Vec<u32> = (0..30).map(|index| index % 3).collect();
+        let names = ["a", "b", "c"].map(str::to_owned);
+        for unit in [1e-8, 1.0, 1e8] {
+            let features: Vec<f32> = (0..30 * 3)
+                .map(|i| if i % 3 == i / 3 % 3 { unit } else { 0.0 })
+                .collect();
+            let examples = Examples::new(&features, 3, &labels).unwrap();
+            for scaling in [FeatureScaling::Standardized, FeatureScaling::None] {
+                let probe = LogisticProbe::default().with_scaling(scaling);
+                let report = probe.fit(examples, examples, examples, &names).unwrap();
+                assert_eq!(report.test.accuracy, 1.0, "{unit}, {scaling:?}");
+            }
+        }
     }
 
     #[test]

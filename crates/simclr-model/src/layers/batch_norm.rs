@@ -163,10 +163,11 @@ impl BatchNorm {
         Ok(())
     }
 
-    /// `old - (1 - decay) * (old - batch)`, in the original's order of operations.
+    /// `old - (1 - decay) * (old - batch)`, in the original's order of operations and the type of
+    /// the batch's statistics, which is f32 for a network in a half type.
     fn update_moving(&self, moving: &Var, batch: &Tensor) -> Result<()> {
-        let old = moving.as_detached_tensor();
+        let old = moving.as_detached_tensor().to_dtype(batch.dtype())?;
         let step = ((&old - batch)? * (1.0 - self.settings.decay))?;
-        Ok(moving.set(&(old - step)?)?)
+        Ok(moving.set(&(old - step)?.to_dtype(moving.dtype())?)?)
     }
 }
