@@ -21,7 +21,6 @@ use simclr::optim::LearningRateScaling;
 use simclr::prelude::*;
 use simclr::report::{Cell, Report, Table};
 use simclr::train::run::RunRecord;
-use simclr::train::{Distill, DistillConfig, LoopConfig};
 use simclr_cli::device::DeviceArgument;
 use simclr_cli::folders;
 use simclr_cli::interrupt::{exit_paused, pause_handle};

@@ -17,7 +17,12 @@
 //! | [`labels`] | `simclr-labels` | labels in the files of labelling programs |
 //! | [`onnx`] | `simclr-onnx` | networks as ONNX files |
 //! | [`selection`] | `simclr-selection` | which images to label next |
-//! | [`train`] | `simclr-train` | optimizers, schedules, loops, probes, run folders, reports |
+//! | [`optim`] | `simclr-optim` | LARS, SGD, Adam, learning-rate schedules, weight decay |
+//! | [`train`] | `simclr-train` | the training loops, callbacks, run folders |
+//! | [`eval`] | `simclr-eval` | features, probes, metrics, calibration, intervals |
+//! | [`report`] | `simclr-report` | tables, plots, HTML pages |
+//! | [`study`] | `simclr-study` | methods over seeds, folds and label budgets |
+//! | [`progress`] | `simclr-progress` | progress of long computations |
 
 pub use simclr_augment as augment;
 pub use simclr_checkpoint as checkpoint;
@@ -59,7 +64,9 @@ pub mod prelude {
     };
     pub use simclr_progress::{Progress, ProgressMode, Stage};
     pub use simclr_train::report::TrainingReport;
-    pub use simclr_train::{FineTune, FineTuneConfig, LoopConfig, Pretrain, PretrainConfig};
+    pub use simclr_train::{
+        Distill, DistillConfig, FineTune, FineTuneConfig, LoopConfig, Pretrain, PretrainConfig,
+    };
 }
 
 #[cfg(doctest)]

@@ -51,7 +51,12 @@ fn a_run_leaves_everything_it_promises_and_its_network_can_be_loaded() {
         .unwrap();
     // Batches go on across the border of epochs: 2 x 20 images in batches of 8.
     assert_eq!(run.result.steps, 5);
-    assert!(run.result.last_epoch().contrast_loss.is_finite());
+    assert!(
+        run.result
+            .last_epoch()
+            .contrast_loss
+            .is_some_and(f64::is_finite)
+    );
     for file in [
         "config.json",
         "manifest.json",

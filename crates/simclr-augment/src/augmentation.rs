@@ -111,17 +111,24 @@ macro_rules! forward {
     )*};
 }
 
-impl<A: Augmentation + ?Sized> Augmentation for Arc<A> {
-    forward! {
-        view_size() -> (usize, usize);
-        view_into(image: &SourceImage, stream: Stream, output: &mut [f32]) -> Result<()>;
-        validate() -> Result<()>;
-        describe() -> String;
-        prepare(image: DecodedImage) -> Result<SourceImage>;
-        views_into(image: &SourceImage, stream: Stream, outputs: &mut [&mut [f32]]) -> Result<()>;
-        view(image: &SourceImage, stream: Stream) -> Result<Image>;
-    }
+macro_rules! forward_to_pointee {
+    ($($pointer:ty),*) => {$(
+        impl<A: Augmentation + ?Sized> Augmentation for $pointer {
+            forward! {
+                view_size() -> (usize, usize);
+                view_into(image: &SourceImage, stream: Stream, output: &mut [f32]) -> Result<()>;
+                validate() -> Result<()>;
+                describe() -> String;
+                prepare(image: DecodedImage) -> Result<SourceImage>;
+                views_into(image: &SourceImage, stream: Stream, outputs: &mut [&mut [f32]])
+                    -> Result<()>;
+                view(image: &SourceImage, stream: Stream) -> Result<Image>;
+            }
+        }
+    )*};
 }
+
+forward_to_pointee!(Arc<A>, Box<A>);
 
 #[cfg(test)]
 mod tests {

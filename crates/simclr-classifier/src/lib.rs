@@ -11,6 +11,7 @@ mod head;
 mod info;
 mod prediction;
 
+pub use candle_core;
 pub use classifier::{Classifier, DenseHead};
 pub use error::{Error, Result};
 pub use explain::Heatmap;

@@ -27,3 +27,8 @@ pub use csv;
 pub use error::{Error, Result};
 pub use number::{NumberError, NumberParser};
 pub use text::CsvText;
+
+/// The program of the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

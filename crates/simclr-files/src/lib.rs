@@ -39,3 +39,8 @@ pub use error::{Error, Result};
 pub use forms::{describe_forms, normalized_name, same_names};
 pub use json::{read_json, write_json};
 pub use names::{FileFinder, FirstSpellings};
+
+/// The program of the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -8,6 +8,7 @@ mod options;
 mod proto;
 mod resnet;
 
+pub use candle_core;
 pub use error::{Error, Result};
 pub use export::{ClassHead, export_classifier_onnx, export_onnx};
 pub use options::{InputLayout, OnnxOptions};

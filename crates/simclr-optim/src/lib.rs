@@ -41,3 +41,8 @@ pub use schedule::{LearningRateScaling, ScheduleConfig, WarmupCosine};
 pub use sgd::{Sgd, SgdConfig};
 pub use variable::{Gradients, NamedVariable};
 pub use weight_decay::{WeightDecayCoverage, weight_decay_term};
+
+/// The program of the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

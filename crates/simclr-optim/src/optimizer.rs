@@ -73,7 +73,7 @@ pub trait Optimizer: Send {
     /// gradient stay as they are, state buffers included.
     ///
     /// # Errors
-    /// A learning rate that is not finite, or a gradient of another shape than its variable.
+    /// A learning rate that is not finite, or a gradient of another shape or type than its variable.
     fn step(&mut self, gradients: &dyn Gradients, learning_rate: f64) -> Result<()>;
 
     /// The variables, in the order they were given.
@@ -101,6 +101,41 @@ pub trait Optimizer: Send {
     /// does not decay by itself. Default: everything but batch norms.
     fn weight_decay_coverage(&self) -> WeightDecayCoverage {
         WeightDecayCoverage::AllButBatchNorm
+    }
+
+    /// A text that identifies the optimizer in the record of a run. Default: the type's name.
+    fn describe(&self) -> String {
+        std::any::type_name::<Self>().to_owned()
+    }
+}
+
+impl<O: Optimizer + ?Sized> Optimizer for Box<O> {
+    fn step(&mut self, gradients: &dyn Gradients, learning_rate: f64) -> Result<()> {
+        (**self).step(gradients, learning_rate)
+    }
+
+    fn variables(&self) -> Vec<&NamedVariable> {
+        (**self).variables()
+    }
+
+    fn steps_taken(&self) -> u64 {
+        (**self).steps_taken()
+    }
+
+    fn state(&self) -> Result<BTreeMap<String, Tensor>> {
+        (**self).state()
+    }
+
+    fn load_state(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()> {
+        (**self).load_state(state)
+    }
+
+    fn weight_decay_coverage(&self) -> WeightDecayCoverage {
+        (**self).weight_decay_coverage()
+    }
+
+    fn describe(&self) -> String {
+        (**self).describe()
     }
 }
 

@@ -132,3 +132,8 @@ mod tests {
         progress.finish("done");
     }
 }
+
+/// The program of the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -79,3 +79,8 @@ pub use study::Study;
 pub use study_comparison::StudyComparison;
 pub use task::Task;
 pub use training_job::TrainingJob;
+
+/// The program of the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

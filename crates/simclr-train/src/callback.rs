@@ -60,6 +60,24 @@ pub trait Callback: Send {
     }
 }
 
+impl<C: Callback + ?Sized> Callback for Box<C> {
+    fn on_start(&mut self, start: &SessionStart<'_>) -> Result<()> {
+        (**self).on_start(start)
+    }
+
+    fn on_batch(&mut self, batch: &TrainingBatch<'_>) {
+        (**self).on_batch(batch);
+    }
+
+    fn on_step(&mut self, metrics: &StepMetrics) -> Control {
+        (**self).on_step(metrics)
+    }
+
+    fn on_epoch(&mut self, metrics: &EpochMetrics) -> Control {
+        (**self).on_epoch(metrics)
+    }
+}
+
 /// Where a session of a run begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

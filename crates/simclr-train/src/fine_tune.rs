@@ -59,7 +59,7 @@ use crate::validation::{self, Validation, best_step};
 pub type FineTune = RunSpec<FineTuneConfig>;
 
 /// A run fine-tuning.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct FineTuneRun {
     /// The network of the best epoch, ready to classify.
     pub classifier: NetworkClassifier,

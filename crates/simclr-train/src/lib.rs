@@ -130,3 +130,8 @@ pub use supervised::SupervisedObjective;
 #[cfg(feature = "tensorboard")]
 pub use tensorboard::TensorBoard;
 pub use trainer::{StepMetrics, Trainer};
+
+/// The program of the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

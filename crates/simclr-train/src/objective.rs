@@ -1,6 +1,7 @@
 //! What a training step minimises.
 
 use std::fmt;
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use simclr_data::Batch;
@@ -50,6 +51,34 @@ pub trait Objective: fmt::Debug + Send + Sync {
         format!("{self:?}")
     }
 }
+
+macro_rules! forward_to_pointee {
+    ($($pointer:ty),*) => {$(
+        impl<O: Objective + ?Sized> Objective for $pointer {
+            fn metrics(&self) -> Vec<&'static str> {
+                (**self).metrics()
+            }
+
+            fn loss(&self, model: &SimClr, batch: &TrainingBatch<'_>) -> Result<Loss> {
+                (**self).loss(model, batch)
+            }
+
+            fn views_per_image(&self) -> Option<usize> {
+                (**self).views_per_image()
+            }
+
+            fn of_embeddings(&self) -> Option<&dyn EmbeddingObjective> {
+                (**self).of_embeddings()
+            }
+
+            fn describe(&self) -> String {
+                (**self).describe()
+            }
+        }
+    )*};
+}
+
+forward_to_pointee!(Box<O>, Arc<O>);
 
 /// An [`Objective`] that is a function of what the network makes of the views.
 pub trait EmbeddingObjective {

@@ -35,14 +35,14 @@ use crate::run_spec::{PreparedRun, RunSpec, TrainingInputs};
 /// let cores = ImageFolder::unlabelled("cores/")?;
 /// let run = Pretrain::resnet(18).image_size(64).batch_size(128).epochs(30).seed(Seed(1))
 ///     .run(cores, "runs/cores")?;
-/// println!("contrastive loss {:.3}", run.result.last_epoch().contrast_loss);
+/// println!("contrastive loss {:?}", run.result.last_epoch().contrast_loss);
 /// # Ok(())
 /// # }
 /// ```
 pub type Pretrain = RunSpec<PretrainConfig>;
 
 /// A finished pretraining run.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct PretrainRun {
     /// The trained encoder, ready for features.
     pub encoder: FrozenEncoder,

@@ -38,12 +38,12 @@ pub struct EpochSummary {
     pub epoch: usize,
     /// The sum of all terms of the loss.
     pub total_loss: f64,
-    /// NT-Xent.
-    pub contrast_loss: f64,
+    /// NT-Xent, unless the objective is an own one.
+    pub contrast_loss: Option<f64>,
     /// How often the other view was the most similar of all.
-    pub contrast_accuracy: f64,
+    pub contrast_accuracy: Option<f64>,
     /// Entropy of the softmax over the other views, in nats.
-    pub contrast_entropy: f64,
+    pub contrast_entropy: Option<f64>,
     /// Accuracy of the linear classifier alongside, if there is one.
     pub supervised_accuracy: Option<f64>,
 }
@@ -51,24 +51,25 @@ pub struct EpochSummary {
 impl PretrainResult {
     pub(crate) fn new(run: &CompletedRun, config: &PretrainConfig, images: usize) -> Result<Self> {
         let epochs = EpochSummary::all(&run.metrics)?;
-        let loss = epochs.last().map_or(0.0, |epoch| epoch.contrast_loss);
+        let loss = epochs.last().and_then(|epoch| epoch.contrast_loss);
+        let looks_collapsed = |loss| config.loss.looks_collapsed(loss, config.batch_size);
         Ok(Self {
             images,
             steps: run.trainer.steps_taken(),
             views_per_second: 2.0 * run.throughput.images_per_second(),
             waiting_share: run.throughput.waiting_share(),
-            collapsed: loss > 0.0 && config.loss.looks_collapsed(loss, config.batch_size),
+            collapsed: loss.is_some_and(|loss| loss > 0.0 && looks_collapsed(loss)),
             stopped_early: run.stopped_early,
             epochs,
         })
     }
 
-    /// The first epoch; zeros if there was none.
+    /// The first epoch; zeros and nothing if there was none.
     pub fn first_epoch(&self) -> EpochSummary {
         self.epochs.first().copied().unwrap_or_default()
     }
 
-    /// The last epoch; zeros if there was none.
+    /// The last epoch; zeros and nothing if there was none.
     pub fn last_epoch(&self) -> EpochSummary {
         self.epochs.last().copied().unwrap_or_default()
     }
@@ -76,12 +77,18 @@ impl PretrainResult {
     /// One line: how loss and accuracy went, and how fast.
     pub fn summary(&self) -> String {
         let (first, last) = (self.first_epoch(), self.last_epoch());
-        format!(
-            "contrastive loss {:.3} -> {:.3}, contrast accuracy {:.3}, {:.1} views/s \
-             ({:.0} % of the time waiting for data)",
+        let figures = match (
             first.contrast_loss,
             last.contrast_loss,
             last.contrast_accuracy,
+        ) {
+            (Some(first), Some(last), Some(accuracy)) => {
+                format!("contrastive loss {first:.3} -> {last:.3}, contrast accuracy {accuracy:.3}")
+            }
+            _ => format!("loss {:.3} -> {:.3}", first.total_loss, last.total_loss),
+        };
+        format!(
+            "{figures}, {:.1} views/s ({:.0} % of the time waiting for data)",
             self.views_per_second,
             100.0 * self.waiting_share
         )
@@ -103,9 +110,9 @@ impl EpochSummary {
             .map(|(&epoch, &total_loss)| Self {
                 epoch,
                 total_loss,
-                contrast_loss: at(&contrast_loss, epoch).unwrap_or_default(),
-                contrast_accuracy: at(&contrast_accuracy, epoch).unwrap_or_default(),
-                contrast_entropy: at(&contrast_entropy, epoch).unwrap_or_default(),
+                contrast_loss: at(&contrast_loss, epoch),
+                contrast_accuracy: at(&contrast_accuracy, epoch),
+                contrast_entropy: at(&contrast_entropy, epoch),
                 supervised_accuracy: at(&supervised_accuracy, epoch),
             })
             .collect())

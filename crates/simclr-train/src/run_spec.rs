@@ -48,7 +48,7 @@ pub struct RunSpec<C> {
     pub(crate) initial_weights: Option<Parameters>,
     pub(crate) options: RunOptions,
     pub(crate) objective: Option<Arc<dyn Objective>>,
-    optimizer: Option<(&'static str, Arc<OptimizerFactory>)>,
+    optimizer: Option<Arc<OptimizerFactory>>,
     pub(crate) augmentation: Option<Arc<dyn Augmentation>>,
     progress: Arc<ProgressFactory>,
     callbacks: Vec<Arc<Mutex<dyn Callback>>>,
@@ -167,7 +167,8 @@ impl<C: LoopConfig> RunSpec<C> {
 
     /// Updates the variables by an own optimizer; the schedule still gives the learning rate.
     ///
-    /// The type's name is part of the run's identity, its settings are the caller's to keep.
+    /// Its [description](Optimizer::describe) is part of the run's identity: by default the type's
+    /// name, and the settings are the caller's to keep.
     pub fn optimizer<O: Optimizer + 'static>(
         mut self,
         build: impl Fn(Vec<NamedVariable>) -> simclr_optim::Result<O> + Send + Sync + 'static,
@@ -175,7 +176,7 @@ impl<C: LoopConfig> RunSpec<C> {
         let build = move |variables| -> simclr_optim::Result<Box<dyn Optimizer>> {
             Ok(Box::new(build(variables)?))
         };
-        self.optimizer = Some((std::any::type_name::<O>(), Arc::new(build)));
+        self.optimizer = Some(Arc::new(build));
         self
     }
 
@@ -308,7 +309,7 @@ impl<C: LoopConfig> RunSpec<C> {
         let mut identity = inputs.identity;
         let start = self.initial_weights.as_ref();
         identity.insert(identity::START, start.map(parameters_digest).transpose()?);
-        self.add_own_parts(&mut identity);
+        self.add_own_parts(&trainer, &mut identity);
         let config = RecordedConfig {
             config: &self.config,
             identity,
@@ -378,12 +379,17 @@ impl<C: LoopConfig> RunSpec<C> {
     }
 
     /// Own parts are part of the run's identity.
-    fn add_own_parts(&self, identity: &mut BTreeMap<&'static str, Option<String>>) {
+    fn add_own_parts(
+        &self,
+        trainer: &Trainer,
+        identity: &mut BTreeMap<&'static str, Option<String>>,
+    ) {
         if let Some(objective) = &self.objective {
             identity.insert(identity::OWN_OBJECTIVE, Some(objective.describe()));
         }
-        if let Some((name, _)) = &self.optimizer {
-            identity.insert(identity::OWN_OPTIMIZER, Some((*name).to_owned()));
+        if self.optimizer.is_some() {
+            let description = trainer.optimizer().describe();
+            identity.insert(identity::OWN_OPTIMIZER, Some(description));
         }
         if let Some(augmentation) = &self.augmentation {
             identity.insert(identity::OWN_AUGMENTATION, Some(augmentation.describe()));
@@ -436,7 +442,7 @@ impl<C: LoopConfig> RunSpec<C> {
         let schedule = WarmupCosine::new(&self.config.schedule, images, self.config.batch_size)?;
         let weight_decay = self.config.weight_decay;
         let optimizer = match &self.optimizer {
-            Some((_, build)) => {
+            Some(build) => {
                 let variables = model.trainable().into_iter().map(NamedVariable::from);
                 build(variables.collect())?
             }

@@ -273,8 +273,8 @@ impl Trainer {
         };
         let learning_rate = self.schedule.at(self.step as usize);
         let penalty = self.penalty()?;
+        check_terms(&loss.terms)?;
         let terms: Vec<Tensor> = loss.terms.iter().cloned().chain(penalty.clone()).collect();
-        check_terms(&terms)?;
         let total = Tensor::stack(&terms, 0)?.sum_all()?;
         let mut metrics = StepMetrics {
             step: self.step,

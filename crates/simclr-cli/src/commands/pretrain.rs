@@ -214,10 +214,11 @@ impl Arguments {
 /// Prints what came of a run.
 fn describe(run: &PretrainRun) {
     let last = run.result.last_epoch();
+    let (loss, accuracy) = (last.contrast_loss, last.contrast_accuracy);
     say(format_args!(
         "pretrain: contrastive loss {:.2}, the other view found in {:.1} % of the cases -> {}",
-        last.contrast_loss,
-        100.0 * last.contrast_accuracy,
+        loss.unwrap_or_default(),
+        100.0 * accuracy.unwrap_or_default(),
         run.model_file.display()
     ));
 }

@@ -187,12 +187,13 @@ fn without_labels(
         .callback(pause_handle())
         .run(textures.clone(), study.dir().join("stand-in"))?;
     let (first, last) = (run.result.first_epoch(), run.result.last_epoch());
+    let measured = |figure: Option<f64>| figure.ok_or("the stand-in has no contrastive figures");
     let learned = format!(
         "Its contrastive loss fell from {:.2} to {:.2}, and it finds the other view of an image in \
          {:.1} % of the cases.",
-        first.contrast_loss,
-        last.contrast_loss,
-        100.0 * last.contrast_accuracy
+        measured(first.contrast_loss)?,
+        measured(last.contrast_loss)?,
+        100.0 * measured(last.contrast_accuracy)?
     );
     Ok((run.model_file, learned))
 }
