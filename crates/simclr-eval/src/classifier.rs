@@ -8,11 +8,11 @@ use simclr_augment::Policy;
 use simclr_data::{Dataset, ViewLoader};
 use simclr_model::{FrozenEncoder, Parameter};
 
-use crate::Result;
 use crate::class_names::check_class_names;
 use crate::features::BATCH_SIZE;
 use crate::metrics::ClassificationReport;
 use crate::probes::LinearHead;
+use crate::{Error, Result};
 
 /// Gives logits for images, as a teacher or a trained student does.
 pub trait ImageClassifier: Send + Sync {
@@ -119,7 +119,17 @@ pub fn classifier_scores(
 ) -> Result<Vec<f32>> {
     let mut scores = Vec::with_capacity(loader.dataset().len() * classifier.classes());
     for batch in loader.epochs(0..1)? {
-        let logits = classifier.logits(&batch?.views)?;
+        let batch = batch?;
+        let logits = classifier.logits(&batch.views)?;
+        let expected = [batch.len(), classifier.classes()];
+        if logits.dims() != expected {
+            let expected = format!("[images, classes] = {expected:?}");
+            return Err(Error::setting(
+                "logits of the classifier",
+                expected,
+                format!("{:?}", logits.dims()),
+            ));
+        }
         scores.extend(logits.flatten_all()?.to_vec1::<f32>()?);
     }
     Ok(scores)

@@ -24,13 +24,21 @@ const DIGEST_FIELD: &str = "sha256";
 /// `sha256`, a digest of all the others.
 ///
 /// # Errors
-/// [`Error::Json`] if the value cannot be serialised or is no object, [`Error::Io`] if the file
+/// [`Error::Json`] if the value cannot be serialised, is no object or has one of these fields, [`Error::Io`] if the file
 /// cannot be written.
 pub fn write_json<T: Serialize + ?Sized>(path: &Path, value: &T) -> Result<()> {
     let text = serde_json::to_vec(value).map_err(Error::json(path))?;
     let mut fields = Map::from_iter([(VERSION_FIELD.to_owned(), json!(VERSION))]);
     // By way of text, so that numbers are those that will be read.
-    fields.append(&mut serde_json::from_slice(&text).map_err(Error::json(path))?);
+    let own: Map<String, Value> = serde_json::from_slice(&text).map_err(Error::json(path))?;
+    if let Some(field) = [VERSION_FIELD, DIGEST_FIELD]
+        .iter()
+        .find(|field| own.contains_key(**field))
+    {
+        let reason = format!("the field `{field}` is that of the file itself");
+        return Err(Error::json(path)(serde_json::Error::custom(reason)));
+    }
+    fields.extend(own);
     let digest = digest(path, &fields)?;
     fields.insert(DIGEST_FIELD.to_owned(), digest.into());
     let mut text = serde_json::to_vec_pretty(&fields).map_err(Error::json(path))?;
@@ -118,6 +126,18 @@ mod tests {
             error.contains("value.json") && error.contains("expected a map"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn the_fields_of_the_file_itself_are_no_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("value.json");
+        for field in [VERSION_FIELD, DIGEST_FIELD] {
+            let error = write_json(&path, &json!({field: 1})).unwrap_err();
+            let source = std::error::Error::source(&error).unwrap().to_string();
+            assert!(source.contains(field), "{source}");
+            assert!(!path.exists());
+        }
     }
 
     #[test]

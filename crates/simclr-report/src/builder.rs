@@ -157,6 +157,8 @@ impl Report {
             if name.is_empty() || !name.chars().all(plain) {
                 return Err(wrong("a name is made of letters, digits, - and _"));
             }
+            // Not every file system tells capitals apart.
+            let file = (file.0, name.to_ascii_lowercase());
             if seen.contains(&file) {
                 return Err(wrong("two blocks have this name"));
             }

@@ -81,13 +81,19 @@ impl GaussianBlur {
 /// divided by their sum.
 ///
 /// # Errors
-/// If `sigma` is not positive and finite.
+/// If `sigma` is not positive and finite, or its square is not.
 pub fn gaussian_kernel(kernel_size: usize, sigma: f32) -> Result<Vec<f32>> {
-    let is_valid = sigma > 0.0 && sigma.is_finite();
-    check(is_valid, "sigma", "positive and finite", sigma)?;
+    let divisor = 2.0 * sigma * sigma;
+    let is_valid = sigma > 0.0 && divisor > 0.0 && divisor.is_finite();
+    check(
+        is_valid,
+        "sigma",
+        "positive and finite, and its square too",
+        sigma,
+    )?;
     let radius = (kernel_size / 2) as i64;
     // Not the platform's `exp`, whose last bits differ from one platform to another.
-    let weight = |x: i64| libm::expf(-((x * x) as f32) / (2.0 * sigma * sigma));
+    let weight = |x: i64| libm::expf(-((x * x) as f32) / divisor);
     let weights: Vec<f32> = (-radius..=radius).map(weight).collect();
     let sum: f32 = weights.iter().sum();
     Ok(weights.iter().map(|weight| weight / sum).collect())

@@ -115,11 +115,14 @@ pub(super) fn draw(
     let body = text.split_once('>').map_or("", |(_root, body)| body);
     let (columns, rows) = size;
     let (title, description) = (escape(title), escape(description));
-    Ok(Svg::new(format!(
+    let mut figure = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
          viewBox=\"0 0 {columns} {rows}\" role=\"img\" aria-label=\"{title}\">\
          <title>{title}</title><desc>{description}</desc>{body}"
-    )))
+    );
+    // XML has no control characters but these.
+    figure.retain(|c| !c.is_control() || matches!(c, '\t' | '\n' | '\r'));
+    Ok(Svg::new(figure))
 }
 
 fn escape(text: &str) -> String {
@@ -282,7 +285,7 @@ mod tests {
     #[test]
     fn a_figure_is_well_formed_whatever_the_texts_in_it_and_saved_as_it_is() {
         let title = "F1 < 0.5 & \"falling\"]]>";
-        let svg = draw(title, "x < y", (200.0, 100.0), |canvas| {
+        let svg = draw(title, "x \u{7}\u{c}< y", (200.0, 100.0), |canvas| {
             canvas.text("a < b & c", (10.0, 10.0), Align::Left, BODY_SIZE, &INK)
         })
         .unwrap();
