@@ -15,8 +15,11 @@ pub struct Decoded {
     pub height: usize,
     /// Columns of pixels.
     pub width: usize,
-    /// `height * width * 3` bytes: red, green and blue of each pixel, row by row. Grey
-    /// files have three equal channels.
+    /// Bytes of a pixel: 3, or of [`decode_embedded`](crate::decode_embedded) the number of
+    /// components.
+    pub channels: usize,
+    /// `height * width * channels` bytes, row by row: red, green and blue of each pixel, of grey
+    /// files three equal ones; or the components.
     pub pixels: Vec<u8>,
 }
 
@@ -75,7 +78,11 @@ impl<'a, 'r> Assembler<'a, 'r> {
                 width: component.width,
                 height: component.height,
                 factors: (columns, rows),
-                multipliers: Multipliers::new(quantization),
+                multipliers: if frame.is_accurate {
+                    Multipliers::accurate(quantization)
+                } else {
+                    Multipliers::fast(quantization)
+                },
             });
         }
         // An MCU row gives the last row of pixels of the one above it, too.
@@ -86,7 +93,7 @@ impl<'a, 'r> Assembler<'a, 'r> {
         Ok(Self {
             frame,
             planes,
-            pixels: vec![0; kept * frame.width * 3],
+            pixels: vec![0; kept * frame.width * frame.channels()],
             handler,
             drawn: 0,
             scratch: Default::default(),
@@ -106,7 +113,8 @@ impl<'a, 'r> Assembler<'a, 'r> {
 
     /// Writes the pixels that need no samples below MCU row `y`.
     pub(crate) fn draw(&mut self, y: usize) {
-        let (height, width) = (self.frame.height, self.frame.width);
+        let (height, channels) = (self.frame.height, self.frame.channels());
+        let row_bytes = self.frame.width * channels;
         // The last row of pixels may need samples of the next MCU row.
         let bottom = 8 * self.frame.vertical * (y + 1);
         let end = if bottom < height { bottom - 1 } else { height };
@@ -115,9 +123,18 @@ impl<'a, 'r> Assembler<'a, 'r> {
         } else {
             0
         };
-        let rows = (first..end).zip(self.pixels.chunks_exact_mut(width * 3));
+        let rows = (first..end).zip(self.pixels.chunks_exact_mut(row_bytes));
         for (y, row) in rows.skip(self.drawn - first) {
             match self.planes.as_slice() {
+                stored if self.frame.color == ColorSpace::Stored => {
+                    let planes = stored.iter().zip(&mut self.scratch).enumerate();
+                    for (channel, (plane, scratch)) in planes {
+                        let line = upsample_row(plane, y, scratch);
+                        for (pixel, value) in row.chunks_exact_mut(channels).zip(line) {
+                            pixel[channel] = *value;
+                        }
+                    }
+                }
                 [gray] => gray_to_rgb(gray.row(y), row),
                 [first, second, third] => {
                     let [a, b, c, _] = &mut self.scratch;
@@ -138,12 +155,12 @@ impl<'a, 'r> Assembler<'a, 'r> {
                     ];
                     inks_to_rgb(lines, self.frame.color, row);
                 }
-                // A frame has one, three or four components.
+                // Of two components, nothing but themselves is made.
                 _ => {}
             }
         }
         if let Some(handler) = &mut self.handler {
-            handler(&self.pixels[..(end - first) * width * 3]);
+            handler(&self.pixels[..(end - first) * row_bytes]);
         }
         self.drawn = end;
     }
@@ -152,6 +169,7 @@ impl<'a, 'r> Assembler<'a, 'r> {
         Decoded {
             height: self.frame.height,
             width: self.frame.width,
+            channels: self.frame.channels(),
             pixels: match self.handler {
                 Some(_) => Vec::new(),
                 None => self.pixels,

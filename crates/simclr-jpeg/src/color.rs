@@ -10,6 +10,8 @@ pub(crate) enum ColorSpace {
     AdobeCmyk,
     /// The same, the first three as YCbCr of the inks.
     AdobeYcck,
+    /// Not told, or of no matter: the pixels have the components as they are.
+    Stored,
 }
 
 /// Grey to three equal channels.

@@ -42,6 +42,8 @@ pub(crate) struct Frame {
     pub(crate) horizontal: usize,
     pub(crate) vertical: usize,
     pub(crate) color: ColorSpace,
+    /// Whether the inverse transform is libjpeg's accurate one, not its fast one.
+    pub(crate) is_accurate: bool,
 }
 
 /// Samples of a picture at most, like TensorFlow's limit.
@@ -67,6 +69,7 @@ impl Frame {
         }
         let color = match count {
             1 => ColorSpace::Gray,
+            2 => ColorSpace::Stored,
             3 => ColorSpace::YCbCr,
             4 => ColorSpace::Cmyk,
             _ => return unsupported(format!("{count} components")),
@@ -106,6 +109,7 @@ impl Frame {
             horizontal,
             vertical,
             color,
+            is_accurate: false,
         };
         for &[id, packed, table] in specifications {
             frame.add_component(id, factors(packed), usize::from(table))?;
@@ -169,6 +173,23 @@ impl Frame {
             let blocks = component.stride * component.rows;
             component.blocks.resize(blocks, [0; 64]);
         }
+    }
+
+    /// Bytes of a pixel.
+    pub(crate) fn channels(&self) -> usize {
+        match self.color {
+            ColorSpace::Stored => self.components.len(),
+            _ => 3,
+        }
+    }
+
+    /// Whether components have fewer samples than there are pixels.
+    pub(crate) fn is_subsampled(&self) -> bool {
+        let own = |component: &Component| (component.horizontal, component.vertical);
+        let full = (self.horizontal, self.vertical);
+        self.components
+            .iter()
+            .any(|component| own(component) != full)
     }
 
     /// MCUs (interleaved groups of blocks) in a row.

@@ -18,4 +18,4 @@ mod upsample;
 
 pub use assemble::Decoded;
 pub use error::{Error, Result};
-pub use segments::{decode, decode_rows, dimensions, is_complete};
+pub use segments::{Components, decode, decode_embedded, decode_rows, dimensions, is_complete};

@@ -23,6 +23,8 @@ struct State<'r> {
     frame: Option<Frame>,
     /// The image, if one scan held all of it.
     image: Option<Decoded>,
+    /// How to decode a file inside of another format's.
+    embedded: Option<Components>,
     /// What takes the rows of the one image, if it is not kept.
     handler: Option<RowHandler<'r>>,
 }
@@ -57,11 +59,35 @@ pub fn decode_rows(bytes: &[u8], rows: &mut dyn FnMut(&[u8])) -> Result<()> {
     decode_to(bytes, Some(rows)).map(drop)
 }
 
+/// What becomes of the components of a JPEG file that is a part of another format's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Components {
+    /// They are kept as they are.
+    Stored,
+    /// Three of them are YCbCr and become RGB.
+    YCbCr,
+    /// Three of them are YCbCr and become RGB if the file says so: by a segment of JFIF or Adobe,
+    /// or, without one of Adobe, by components with fewer samples than others. Else they are RGB.
+    Marked,
+}
+
+/// Decodes a JPEG file that is a part of another format's file, such as a strip of TIFF: by
+/// libjpeg's accurate inverse transform, as readers of such files do, and to pixels of as many
+/// bytes as there are components, two included.
+///
+/// # Errors
+/// As [`decode`], and for four components of which markers or the sampling tell that they are not
+/// stored as they are.
+pub fn decode_embedded(bytes: &[u8], components: Components) -> Result<Decoded> {
+    let mut file = File::new(bytes)?;
+    file.state.embedded = Some(components);
+    file.decode()
+}
+
 fn decode_to(bytes: &[u8], handler: Option<RowHandler<'_>>) -> Result<Decoded> {
     let mut file = File::new(bytes)?;
     file.state.handler = handler;
-    while !file.read_segment()? {}
-    file.state.finish()
+    file.decode()
 }
 
 /// Height and width of a JPEG file's picture, which is not decoded.
@@ -115,6 +141,11 @@ impl<'a> File<'a, '_> {
             position: 2,
             state: State::default(),
         })
+    }
+
+    fn decode(mut self) -> Result<Decoded> {
+        while !self.read_segment()? {}
+        self.state.finish()
     }
 
     /// Reads the next segment, a scan's data with it; true at the end marker.
@@ -171,7 +202,13 @@ impl State<'_> {
             0xDE | 0xDF => return unsupported("hierarchical"),
             0xF7 => return unsupported("JPEG-LS"),
             0xC0..=0xCF if self.frame.is_some() => return damaged("there are two frames"),
-            0xC0..=0xCF => self.frame = Some(Frame::read(segment, marker, file_bytes)?),
+            0xC0..=0xCF => {
+                let frame = Frame::read(segment, marker, file_bytes)?;
+                if frame.components.len() == 2 && self.embedded.is_none() {
+                    return unsupported("2 components");
+                }
+                self.frame = Some(frame);
+            }
             0xDD => {
                 let &[high, low] = segment else {
                     return damaged("the restart interval is no number of two bytes");
@@ -195,11 +232,15 @@ impl State<'_> {
         if self.image.is_some() {
             return damaged("a scan follows the one that held all of the picture");
         }
-        let color = self.color_space();
+        let color = match self.embedded {
+            Some(components) => self.embedded_color_space(components)?,
+            None => self.color_space(),
+        };
         let Some(frame) = &mut self.frame else {
             return damaged("a scan comes before the frame");
         };
         frame.color = color;
+        frame.is_accurate = self.embedded.is_some();
         if !frame.progressive {
             self.tables.add_standard_huffman()?;
         }
@@ -228,6 +269,25 @@ impl State<'_> {
             (_, Some(0)) | (b"RGB", None) if !self.jfif => ColorSpace::Rgb,
             _ => ColorSpace::YCbCr,
         }
+    }
+
+    fn embedded_color_space(&self, components: Components) -> Result<ColorSpace> {
+        let count = self
+            .frame
+            .as_ref()
+            .map_or(0, |frame| frame.components.len());
+        let is_subsampled = self.frame.as_ref().is_some_and(Frame::is_subsampled);
+        let transform = self.adobe_transform;
+        if count == 4 && (is_subsampled || transform.is_some_and(|number| number != 0)) {
+            return unsupported("four components of which three are YCbCr");
+        }
+        let is_marked = self.jfif || transform.map_or(is_subsampled, |number| number != 0);
+        Ok(match (count, components) {
+            (3, Components::YCbCr) => ColorSpace::YCbCr,
+            (3, Components::Marked) if is_marked => ColorSpace::YCbCr,
+            (3, _) => ColorSpace::Rgb,
+            _ => ColorSpace::Stored,
+        })
     }
 
     fn finish(self) -> Result<Decoded> {

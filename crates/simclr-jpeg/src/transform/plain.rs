@@ -3,17 +3,22 @@
 use super::algorithm::{Operations, transform};
 use crate::coefficients::Block;
 
-pub(super) fn inverse(blocks: &[Block], multipliers: &[i16; 64], samples: &mut [u8]) {
+/// The samples of a row of blocks, each of which is transformed alone.
+pub(super) fn inverse(
+    blocks: &[Block],
+    samples: &mut [u8],
+    inverse_block: impl Fn(&Block) -> [[u8; 8]; 8],
+) {
     let length = blocks.len() * 8;
     for (x, block) in blocks.iter().enumerate() {
-        let pixels = inverse_block(block, multipliers);
+        let pixels = inverse_block(block);
         for (pixels, line) in pixels.iter().zip(samples.chunks_exact_mut(length)) {
             line[x * 8..x * 8 + 8].copy_from_slice(pixels);
         }
     }
 }
 
-fn inverse_block(block: &Block, multipliers: &[i16; 64]) -> [[u8; 8]; 8] {
+pub(super) fn inverse_block(block: &Block, multipliers: &[i16; 64]) -> [[u8; 8]; 8] {
     let mut lines = [[0; 8]; 8];
     for (line, y) in lines.iter_mut().zip(0..) {
         for x in 0..8 {
@@ -28,7 +33,7 @@ fn to_sample(value: i16) -> u8 {
     ((value >> 5).clamp(-128, 127) + 128) as u8
 }
 
-fn transposed(lines: [[i16; 8]; 8]) -> [[i16; 8]; 8] {
+pub(super) fn transposed(lines: [[i16; 8]; 8]) -> [[i16; 8]; 8] {
     std::array::from_fn(|j| std::array::from_fn(|i| lines[i][j]))
 }
 
