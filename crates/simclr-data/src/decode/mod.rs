@@ -2,7 +2,7 @@
 
 #[cfg(feature = "bmp")]
 mod bmp;
-#[cfg(any(feature = "jpeg2000", feature = "png", feature = "tiff"))]
+#[cfg(any(feature = "jpeg2000", feature = "png"))]
 mod channels;
 #[cfg(feature = "tiff")]
 mod collector;

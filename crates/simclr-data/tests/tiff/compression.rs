@@ -1,5 +1,9 @@
 //! Codes with tests of their own: those of fax machines, and JPEG.
 
+use std::path::Path;
+
+use simclr_jpeg::{Components, decode_embedded};
+
 use crate::both_ways::decode_bytes;
 
 use crate::file::{HEIGHT, Tiff, WIDTH, interleaved};
@@ -71,33 +75,63 @@ fn ccitt_codes_are_read() {
     }
 }
 
-#[test]
-fn jpeg_strips_are_ycbcr_or_rgb_as_the_tags_say() {
+/// The test picture as a file of JPEG, whose first segment is JFIF's.
+fn jpeg() -> Vec<u8> {
     let picture = image::RgbImage::from_raw(WIDTH as u32, HEIGHT as u32, interleaved(3)).unwrap();
     let mut jpeg = std::io::Cursor::new(Vec::new());
     picture
         .write_to(&mut jpeg, image::ImageFormat::Jpeg)
         .unwrap();
-    let jpeg = jpeg.into_inner();
-    let expected = decode_bytes("a.jpg", &jpeg).unwrap().into_data();
-    let ycbcr = Tiff::new(6, 3, 8, jpeg.clone()).with(259, [7]);
-    assert!(ycbcr.decode().unwrap() == expected);
-    // Without the conversion the channels stay what they are in the file, luma first.
-    let raw = ycbcr.clone().with(262, [2]).decode().unwrap();
-    for (&[y, cb, cr], pixel) in raw.as_chunks().0.iter().zip(expected.as_chunks::<3>().0) {
-        let (y, cb, cr) = (f64::from(y), f64::from(cb) - 128.0, f64::from(cr) - 128.0);
-        let rgb = [
-            y + 1.402 * cr,
-            y - 0.344136 * cb - 0.714136 * cr,
-            y + 1.772 * cb,
-        ];
-        let far =
-            |(value, byte): (f64, u8)| (value.clamp(0.0, 255.0) - f64::from(byte)).abs() > 1.0;
-        assert!(!rgb.into_iter().zip(*pixel).any(far), "{rgb:?}: {pixel:?}");
+    jpeg.into_inner()
+}
+
+fn embedded(jpeg: &[u8], components: Components) -> Vec<u8> {
+    decode_embedded(jpeg, components).unwrap().pixels
+}
+
+#[test]
+fn jpeg_strips_are_ycbcr_or_rgb_as_tags_and_markers_say() {
+    let jpeg = jpeg();
+    assert_eq!(jpeg[2..4], [0xFF, 0xE0]);
+    let unmarked = [&jpeg[..2], &jpeg[20..]].concat();
+    let converted = embedded(&jpeg, Components::YCbCr);
+    let raw = embedded(&jpeg, Components::Stored);
+    for (photometric, jpeg, expected) in [
+        (6, &jpeg, &converted),
+        (6, &unmarked, &converted),
+        (2, &jpeg, &converted),
+        // As libtiff writes RGB.
+        (2, &unmarked, &raw),
+    ] {
+        let tiff = Tiff::new(photometric, 3, 8, jpeg.clone()).with(259, [7]);
+        assert!(&tiff.decode().unwrap() == expected, "{photometric}");
+        let cut = Tiff {
+            chunks: vec![jpeg[..jpeg.len() / 2].to_vec()],
+            ..tiff
+        };
+        assert!(cut.refusal().contains("damaged"), "{}", cut.refusal());
     }
-    let cut = Tiff {
-        chunks: vec![jpeg[..jpeg.len() / 2].to_vec()],
-        ..ycbcr
-    };
-    assert!(cut.refusal().contains("damaged"), "{}", cut.refusal());
+    let gray = Tiff::new(1, 1, 8, jpeg).with(259, [7]).refusal();
+    assert!(gray.contains("3 components, where 19 x 17 of 1"), "{gray}");
+}
+
+#[test]
+fn jpeg_strips_of_two_and_four_samples_are_read() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../simclr-jpeg/tests/data");
+    for (name, photometric, samples) in [
+        ("two_components.jpg", 1, 2),
+        ("cmyk_bare.jpg", 2, 4),
+        ("cmyk_bare.jpg", 5, 4),
+    ] {
+        let jpeg = std::fs::read(folder.join(name)).unwrap();
+        let image = decode_embedded(&jpeg, Components::Stored).unwrap();
+        let of_samples = |strip: Vec<u8>| {
+            let tiff = Tiff::new(photometric, samples, 8, strip);
+            let tiff = tiff.with(256, [image.width as u64]);
+            tiff.with(257, [image.height as u64])
+        };
+        let decoded = |tiff: Tiff| decode_bytes("a.tif", &tiff.bytes()).unwrap();
+        let expected = decoded(of_samples(image.pixels.clone()));
+        assert_eq!(decoded(of_samples(jpeg).with(259, [7])), expected, "{name}");
+    }
 }

@@ -54,7 +54,7 @@ fn hostile_sizes_need_no_memory_and_are_refused() {
                 .with(257, [1]),
             "a row of it has",
         ),
-        (tiny().with(277, [2]), "Rgb of 2 samples"),
+        (tiny().with(277, [2]), "RGB in 2 samples"),
         (tiny().with(273, [1 << 31]), "end early"),
     ] {
         let error = decode_bytes("a.tif", &tiff.bytes())

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use super::directory::{Directory, tag};
 use super::reason::{damaged, unsupported};
 use crate::decode::options::DecodeOptions;
@@ -68,6 +70,29 @@ impl SampleType {
     }
 }
 
+impl fmt::Display for SampleType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self {
+            Self::Unsigned(_) => "unsigned integers",
+            Self::Signed(_) => "signed integers",
+            Self::Float(_) => "floating point numbers",
+        };
+        write!(f, "{name} of {} bits", self.bits())
+    }
+}
+
+impl fmt::Display for Color {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Gray { .. } => "grey",
+            Self::Rgb => "RGB",
+            Self::Palette(_) => "a palette's colours",
+            Self::Cmyk => "CMYK",
+            Self::YCbCr(..) => "YCbCr",
+        })
+    }
+}
+
 impl Color {
     pub(super) fn channels(&self) -> usize {
         match self {
@@ -117,7 +142,7 @@ impl Layout {
             predictor: predictor(directory, compression, sample_type)?,
         };
         if layout.samples < layout.color.channels() {
-            return Err(damaged(format!("{:?} of {samples} samples", layout.color)));
+            return Err(damaged(format!("{} in {samples} samples", layout.color)));
         }
         Ok(layout)
     }
@@ -213,7 +238,7 @@ fn color(
 /// The colours of a palette: all reds, then all greens, then all blues, of 16 bits.
 fn palette(directory: &Directory<'_>, sample_type: SampleType) -> Result<Vec<[u8; 3]>, String> {
     let SampleType::Unsigned(bits @ 1..=8) = sample_type else {
-        return Err(unsupported(format!("a palette with {sample_type:?}")));
+        return Err(unsupported(format!("a palette with {sample_type}")));
     };
     let values = directory.numbers(tag::COLOR_MAP)?.unwrap_or_default();
     let count = 1 << bits;
@@ -292,8 +317,6 @@ fn predictor(
         }
         (2, SampleType::Float(_)) => Ok(Predictor::Horizontal),
         (3, SampleType::Float(_)) => Ok(Predictor::FloatingPoint),
-        (number, sample_type) => Err(unsupported(format!(
-            "predictor {number} with {sample_type:?}"
-        ))),
+        (number, sample_type) => Err(unsupported(format!("predictor {number} of {sample_type}"))),
     }
 }

@@ -26,7 +26,7 @@ impl<'a> FullResolution<'a> {
         let (kind, samples) = (layout.sample_type, layout.samples);
         if layout.is_planar || kind != SampleType::Unsigned(8) || samples != 3 {
             return Err(unsupported(format!(
-                "subsampled YCbCr of {kind:?}, {samples} samples"
+                "subsampled YCbCr of {kind}, {samples} samples"
             )));
         }
         Ok(Box::new(Self {
