@@ -156,6 +156,69 @@ fn jpeg_2000_is_read() {
     }
 }
 
+/// A file of boxes around the code stream, which say that the picture has so many columns.
+#[cfg(feature = "jpeg2000")]
+fn jp2(stream: &[u8], columns: u8) -> Vec<u8> {
+    let boxed = |kind: &[u8], content: &[u8]| {
+        let length = (content.len() as u32 + 8).to_be_bytes();
+        [&length, kind, content].concat()
+    };
+    let header = [0, 0, 0, 5, 0, 0, 0, columns, 0, 3, 7, 7, 0, 0];
+    let color = [1, 0, 0, 0, 0, 0, 16];
+    let header = [boxed(b"ihdr", &header), boxed(b"colr", &color)].concat();
+    [
+        boxed(b"jP  ", b"\r\n\x87\n"),
+        boxed(b"ftyp", b"jp2 \0\0\0\0jp2 "),
+        boxed(b"jp2h", &header),
+        boxed(b"jp2c", stream),
+    ]
+    .concat()
+}
+
+#[cfg(feature = "jpeg2000")]
+#[test]
+fn tiles_that_a_jpeg_2000_file_lacks_are_not_made_up() {
+    let stream = hex::decode(JPEG_2000).unwrap();
+    let with = |at: usize, values: &[u32]| {
+        let mut file = stream.clone();
+        let bytes: Vec<u8> = values
+            .iter()
+            .flat_map(|value| value.to_be_bytes())
+            .collect();
+        file[at..at + bytes.len()].copy_from_slice(&bytes);
+        file
+    };
+    // Bytes behind the last box are none of the file.
+    let boxes = jp2(&stream, 7);
+    for end in [&b""[..], b"\0", b"\0\0\0\0\0", b"trailing bytes"] {
+        assert_eq!(pixels(&[&boxes, end].concat()), picture(7, 5).into_raw());
+    }
+    let start = stream
+        .windows(2)
+        .position(|pair| pair == b"\xFF\x90")
+        .unwrap();
+    let mut two_parts = stream.clone();
+    two_parts[start + 11] = 2;
+    for (file, reason) in [
+        (with(24, &[4]), "tile 1 of 2 has 0 parts of 1"),
+        (with(24, &[0]), "tiles have no size"),
+        (two_parts, "tile 0 of 1 has 1 parts of 2"),
+        (
+            with(8, &[22_000, 22_000, 0, 0, 1, 1]),
+            "cannot hold its 484000000 tiles",
+        ),
+        (
+            jp2(&stream, 8),
+            "says 8 x 5 pixels, its code stream (marker SIZ) 7 x 5",
+        ),
+        (jp2(&with(24, &[4]), 7), "tile 1 of 2"),
+        (jp2(&stream, 7)[..78].to_vec(), "no code stream"),
+    ] {
+        let text = refusal(&file);
+        assert!(text.contains(reason), "{reason}: {text}");
+    }
+}
+
 #[test]
 fn pictures_are_as_large_as_allowed_in_every_format() {
     let options = DecodeOptions::default().with_max_pixels(34);

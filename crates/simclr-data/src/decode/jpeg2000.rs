@@ -2,6 +2,7 @@ use hayro_jpeg2000::{ColorSpace, DecodeSettings, DecoderContext, Image};
 use simclr_augment::DecodedImage;
 
 use super::channels::keep_first;
+use super::codestream;
 use super::format::Format;
 use super::options::DecodeOptions;
 
@@ -18,6 +19,7 @@ pub(super) const FORMAT: Format = Format {
 
 fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<DecodedImage, String> {
     let damaged = |error| format!("the JPEG 2000 file is damaged or of an unusual kind: {error}");
+    let bytes = codestream::checked(bytes)?;
     // Without it, the part of a truncated file that is there is decoded, and the rest is blurred.
     let settings = DecodeSettings {
         strict: true,

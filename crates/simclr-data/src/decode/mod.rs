@@ -4,6 +4,8 @@
 mod bmp;
 #[cfg(any(feature = "jpeg2000", feature = "png"))]
 mod channels;
+#[cfg(feature = "jpeg2000")]
+mod codestream;
 #[cfg(feature = "tiff")]
 mod collector;
 mod content;
