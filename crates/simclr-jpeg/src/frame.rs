@@ -46,9 +46,6 @@ pub(crate) struct Frame {
     pub(crate) is_accurate: bool,
 }
 
-/// Samples of a picture at most, like TensorFlow's limit.
-const MAX_SAMPLES: usize = 1 << 29;
-
 impl Frame {
     /// From the content of a start-of-frame segment in a file of `file_bytes`. `marker` tells
     /// the coding process.
@@ -150,9 +147,15 @@ impl Frame {
     /// Nothing is reserved for a picture larger than its file can hold.
     fn check_size(&self, file_bytes: usize) -> Result<()> {
         let (height, width) = (self.height, self.width);
-        let stored = self.components.iter().map(|c| c.stride * c.rows);
-        if stored.sum::<usize>() * 64 > MAX_SAMPLES {
-            let size = format!("{height} x {width} pixels, more than {MAX_SAMPLES} values");
+        let blocks = self
+            .components
+            .iter()
+            .map(|c| c.stride as u64 * c.rows as u64);
+        // Coefficients of two bytes, and pixels. Where pointers have 32 bits, they may not fit.
+        let coefficients = blocks.sum::<u64>() * size_of::<Block>() as u64;
+        let pixels = height as u64 * width as u64 * self.components.len().max(3) as u64;
+        if isize::try_from(coefficients.max(pixels)).is_err() {
+            let size = format!("{height} x {width} pixels, more than this machine can address");
             return unsupported(size);
         }
         // A Huffman code has a bit at least; a decision of the arithmetic code costs as little
@@ -168,11 +171,19 @@ impl Frame {
     }
 
     /// Makes room for all coefficients, unless there is already.
-    pub(crate) fn allocate(&mut self) {
+    pub(crate) fn allocate(&mut self) -> Result<()> {
         for component in &mut self.components {
             let blocks = component.stride * component.rows;
+            let missing = blocks - component.blocks.len();
+            if component.blocks.try_reserve_exact(missing).is_err() {
+                let (height, width) = (self.height, self.width);
+                return unsupported(format!(
+                    "{height} x {width} pixels, whose {blocks} blocks need more memory than there is"
+                ));
+            }
             component.blocks.resize(blocks, [0; 64]);
         }
+        Ok(())
     }
 
     /// Bytes of a pixel.

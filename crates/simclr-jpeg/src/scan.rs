@@ -150,7 +150,7 @@ impl<'t> Scan<'t> {
 
     /// Reads all blocks of the scan into the frame's coefficients.
     pub(crate) fn decode(&self, frame: &mut Frame, entropy: &mut Entropy<'_>) -> Result<()> {
-        frame.allocate();
+        frame.allocate()?;
         let mut decoder = self.decoder(entropy);
         let (alone, wide, high) = match self.components.as_slice() {
             [part] => {

@@ -269,6 +269,43 @@ fn an_image_too_large_for_its_file_is_refused_at_its_header() {
     }
 }
 
+/// How large a picture may be is for others to say, who know how much memory there is.
+#[test]
+fn pictures_of_more_than_half_a_billion_values_are_read() {
+    // Full sampling, no codes of its own, and all steps 1.
+    let side = 13_400u16;
+    let [high, low] = side.to_be_bytes();
+    let steps = [&[0xFF, 0xDB, 0, 67, 0][..], &[1; 64]].concat();
+    let components = [1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0];
+    let frame = [
+        &[0xFF, 0xC0, 0, 17, 8, high, low, high, low, 3][..],
+        &components,
+    ]
+    .concat();
+    let scan = [0xFF, 0xDA, 0, 12, 3, 1, 0, 2, 0x11, 3, 0x11, 0, 63, 0];
+    // In four groups of three blocks, no difference and no further coefficients.
+    let groups = [
+        0b0010_1000,
+        0b0000_0000,
+        0b1010_0000,
+        0b0000_0010,
+        0b1000_0000,
+        0b0000_1010,
+        0,
+    ];
+    let mcus = usize::from(side.div_ceil(8)).pow(2);
+    let data = groups.repeat(mcus.div_ceil(4));
+    let start = [&[0xFF, 0xD8][..], &steps, &frame, &scan].concat();
+    let file = [&start[..], &data, &[0xFF, 0xD9]].concat();
+    let mut count = 0;
+    decode_rows(&file, &mut |rows| {
+        assert!(rows.iter().all(|value| *value == 128));
+        count += rows.len();
+    })
+    .unwrap();
+    assert_eq!(count, usize::from(side).pow(2) * 3);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
