@@ -15,6 +15,8 @@ pub(crate) struct Tiff {
     pub(crate) chunks: Vec<Vec<u8>>,
     pub(crate) is_big_endian: bool,
     pub(crate) is_big: bool,
+    /// Whether numbers are of the signed types.
+    pub(crate) is_signed: bool,
 }
 
 impl Tiff {
@@ -32,6 +34,7 @@ impl Tiff {
             chunks: vec![strip],
             is_big_endian: false,
             is_big: false,
+            is_signed: false,
         }
     }
 
@@ -103,11 +106,12 @@ impl Tiff {
         let mut directory = self.number(tags.len() as u64, count_size);
         for (&tag, values) in &tags {
             let is_short = values.iter().all(|&value| value < 1 << 16);
-            let (kind, size) = match (is_short, self.is_big) {
-                (true, _) => (3, 2),
-                (false, false) => (4, 4),
-                (false, true) => (16, 8),
+            let (kind, signed_kind, size) = match (is_short, self.is_big) {
+                (true, _) => (3, 8, 2),
+                (false, false) => (4, 9, 4),
+                (false, true) => (16, 17, 8),
             };
+            let kind = if self.is_signed { signed_kind } else { kind };
             let mut value: Vec<u8> = values
                 .iter()
                 .flat_map(|&value| self.number(value, size))

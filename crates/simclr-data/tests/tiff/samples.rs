@@ -78,6 +78,63 @@ fn strips_tiles_planes_and_further_samples_are_read() {
 }
 
 #[test]
+fn strips_without_right_sizes_go_on_to_the_next_thing_in_the_file() {
+    let whole = Tiff::new(2, 3, 8, interleaved(3));
+    let strips = Tiff {
+        chunks: whole.chunks[0]
+            .chunks(WIDTH * 3 * 2)
+            .map(<[u8]>::to_vec)
+            .collect(),
+        ..whole.clone()
+    };
+    let strips = strips.with(278, [2]);
+    for (name, tiff) in [
+        ("one count of 0", whole.clone().with(279, [0])),
+        ("one count too small", whole.clone().with(279, [100])),
+        (
+            "compressed",
+            whole.clone().compressed(5, lzw).with(279, [0]),
+        ),
+        ("no count", whole.clone().with(279, [])),
+        ("counts of 0", strips.clone().with(279, [0; 9])),
+        ("one count for all", strips.clone().with(279, [969])),
+        (
+            "one too small count for all",
+            strips.clone().with(279, [114]),
+        ),
+        (
+            "compressed strips",
+            strips.clone().compressed(5, lzw).with(279, [969]),
+        ),
+    ] {
+        assert!(tiff.decode().as_ref() == Ok(&interleaved(3)), "{name}");
+    }
+    // What the next strip, a tag's value or the directory holds is no part of it.
+    let mut short = strips;
+    short.chunks[4].pop();
+    let mut last = whole;
+    last.chunks[0].pop();
+    for tiff in [short.with(279, [0; 9]), last.with(279, [968])] {
+        assert!(
+            tiff.refusal().contains("the data end early"),
+            "{}",
+            tiff.refusal()
+        );
+    }
+}
+
+#[test]
+fn numbers_of_signed_types_are_read_if_they_are_not_negative() {
+    for (is_big, is_big_endian) in [(false, false), (false, true), (true, false)] {
+        let mut tiff = Tiff::new(2, 3, 8, interleaved(3));
+        (tiff.is_signed, tiff.is_big, tiff.is_big_endian) = (true, is_big, is_big_endian);
+        assert!(tiff.decode().as_ref() == Ok(&interleaved(3)));
+        let text = tiff.with(278, [0xFFFF]).refusal();
+        assert!(text.contains("tag 278 has a number below 0"), "{text}");
+    }
+}
+
+#[test]
 fn predictors_are_undone_in_strips_and_tiles() {
     for channels in [3, 4] {
         let strip = differences(&interleaved(channels), WIDTH, channels);

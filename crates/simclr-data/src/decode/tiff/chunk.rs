@@ -6,14 +6,17 @@ use super::jpeg;
 use super::layout::{Color, Layout, compression};
 use super::reason::{damaged, unsupported};
 use super::ycbcr::FullResolution;
+use crate::decode::content::Content;
 
 /// Strips or tiles of a page, decompressed one by one.
 pub(super) struct ChunkReader<'a> {
     directory: &'a Directory<'a>,
     layout: &'a Layout,
     offsets: Vec<u64>,
-    /// Empty where the file does not say, and a chunk ends where its data do.
+    /// Fewer than offsets where the file does not say.
     byte_counts: Vec<u64>,
+    /// Where chunks, the directory and its values begin, in order.
+    starts: Vec<u64>,
     is_bit_reversed: bool,
     t4_options: u64,
 }
@@ -33,10 +36,14 @@ impl<'a> ChunkReader<'a> {
         // Some writers of tiles use the tags of strips.
         let first = usize::from(!layout.chunks.are_tiles || !directory.has(tags[0].0));
         let (offsets, byte_counts) = tags[first];
+        let offsets = directory.numbers(offsets)?.unwrap_or_default();
+        let mut starts: Vec<u64> = offsets.iter().copied().chain(directory.starts()).collect();
+        starts.sort_unstable();
         let chunks = Self {
             directory,
             layout,
-            offsets: directory.numbers(offsets)?.unwrap_or_default(),
+            offsets,
+            starts,
             byte_counts: directory.numbers(byte_counts)?.unwrap_or_default(),
             is_bit_reversed: directory.number_or(tag::FILL_ORDER, 1)? == 2,
             t4_options: directory.number_or(tag::T4_OPTIONS, 0)?,
@@ -72,18 +79,15 @@ impl<'a> ChunkReader<'a> {
             "strip"
         };
         let name = format!("{kind} {number}");
-        let count = match self.byte_counts.get(number) {
-            None if self.byte_counts.is_empty() => u64::MAX,
-            None => return Err(damaged(format!("the size of {name} is missing"))),
-            Some(0) => return Err(unsupported(format!("{name} has no data (a sparse file)"))),
-            Some(count) => *count,
-        };
-        let content = self.directory.file.part(self.offsets[number], count);
+        // A strip's last rows are not there; a tile is whole.
+        let top = index / across * layout.chunks.height;
+        let rows = layout.chunks.height.min(layout.height - top);
+        if self.offsets[number] == 0 {
+            return Err(unsupported(format!("{name} has no data (a sparse file)")));
+        }
+        let content = self.content(number, rows);
         let reader = if layout.compression == compression::JPEG {
             let tables = self.directory.bytes(tag::JPEG_TABLES)?.unwrap_or_default();
-            // A strip's last rows are not there; a tile is whole.
-            let top = index / across * layout.chunks.height;
-            let rows = layout.chunks.height.min(layout.height - top);
             let pixels = jpeg::decode(&content.bytes()?, &tables, layout, rows);
             Box::new(Cursor::new(
                 pixels.map_err(|reason| format!("{reason} ({name})"))?,
@@ -110,6 +114,24 @@ impl<'a> ChunkReader<'a> {
             _ => reader,
         };
         Ok(Rows { reader, name })
+    }
+
+    /// The bytes of a chunk. Some writers give no size, 0, one size for all chunks, or too small
+    /// ones: then a chunk may go on up to the next thing in the file, of which as much is used as
+    /// there are rows. A compressed one that is too small has been cut off.
+    fn content(&self, number: usize, rows: usize) -> Content<'a> {
+        let (layout, start) = (self.layout, self.offsets[number]);
+        let needed = match layout.compression {
+            compression::NONE => layout.stored_len(rows) as u64,
+            _ => 1,
+        };
+        let told = self.byte_counts.get(number);
+        let length = told.copied().filter(|count| *count >= needed);
+        let length = length.unwrap_or_else(|| {
+            let next = self.starts.partition_point(|other| *other <= start);
+            self.starts.get(next).map_or(u64::MAX, |next| next - start)
+        });
+        self.directory.file.part(start, length)
     }
 }
 

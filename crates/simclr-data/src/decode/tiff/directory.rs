@@ -37,6 +37,8 @@ pub(super) struct Directory<'a> {
     pub(super) file: Content<'a>,
     /// Whether numbers begin with their least significant byte.
     pub(super) is_little_endian: bool,
+    /// Where it is.
+    start: u64,
     entries: Vec<Entry>,
 }
 
@@ -151,6 +153,7 @@ impl<'a> Directory<'a> {
         Ok(Self {
             file,
             is_little_endian,
+            start,
             entries,
         })
     }
@@ -160,6 +163,12 @@ impl<'a> Directory<'a> {
         self.entries.iter().any(|entry| entry.tag == tag)
     }
 
+    /// Where the things in the file begin that the directory is or names.
+    pub(super) fn starts(&self) -> impl Iterator<Item = u64> {
+        let values = self.entries.iter().map(|entry| entry.start);
+        values.chain([self.start])
+    }
+
     /// A tag's value as bytes.
     pub(super) fn bytes(&self, tag: u16) -> Result<Option<Cow<'a, [u8]>>, String> {
         let entry = self.entries.iter().find(|entry| entry.tag == tag);
@@ -167,22 +176,28 @@ impl<'a> Directory<'a> {
         value.transpose()
     }
 
-    /// A tag's numbers, which are unsigned integers of any size.
+    /// A tag's numbers, which are integers of any size and not negative.
     pub(super) fn numbers(&self, tag: u16) -> Result<Option<Vec<u64>>, String> {
         let Some(entry) = self.entries.iter().find(|entry| entry.tag == tag) else {
             return Ok(None);
         };
-        if !matches!(entry.kind, 1 | 3 | 4 | 13 | 16 | 18) {
-            return Err(damaged(format!("tag {tag} has no whole numbers")));
+        let is_signed = matches!(entry.kind, 6 | 8 | 9 | 17);
+        if !is_signed && !matches!(entry.kind, 1 | 3 | 4 | 13 | 16 | 18) {
+            let kind = entry.kind;
+            return Err(damaged(format!(
+                "tag {tag} has no whole numbers (field type {kind})"
+            )));
         }
         let size = size_of_kind(entry.kind) as usize;
         let value = self.file.part(entry.start, entry.length).bytes()?;
-        let numbers = value.chunks_exact(size);
-        Ok(Some(
-            numbers
-                .map(|bytes| unsigned(bytes, self.is_little_endian))
-                .collect(),
-        ))
+        let numbers = value.chunks_exact(size).map(|bytes| {
+            let number = unsigned(bytes, self.is_little_endian);
+            if is_signed && number >> (8 * size - 1) == 1 {
+                return Err(damaged(format!("tag {tag} has a number below 0")));
+            }
+            Ok(number)
+        });
+        numbers.collect::<Result<_, _>>().map(Some)
     }
 
     /// A tag's first number, or what it is where the tag is absent.

@@ -155,6 +155,26 @@ impl Layout {
         }
     }
 
+    /// Bytes of so many rows of a chunk as they are before compression.
+    pub(super) fn stored_len(&self, rows: usize) -> usize {
+        let width = self.chunks.width;
+        match *self.decompressed_color() {
+            Color::YCbCr(horizontal, vertical) if (horizontal, vertical) != (1, 1) => {
+                let blocks = width
+                    .div_ceil(horizontal)
+                    .saturating_mul(rows.div_ceil(vertical));
+                blocks.saturating_mul(horizontal * vertical + 2)
+            }
+            _ => self.row_len().saturating_mul(rows),
+        }
+    }
+
+    /// Bytes of a row of a chunk.
+    pub(super) fn row_len(&self) -> usize {
+        let samples = self.chunks.width.saturating_mul(self.samples_in_chunk());
+        samples.saturating_mul(self.sample_type.bits()).div_ceil(8)
+    }
+
     /// Samples of a pixel that lie side by side in a chunk.
     pub(super) fn samples_in_chunk(&self) -> usize {
         if self.is_planar { 1 } else { self.samples }

@@ -91,9 +91,7 @@ struct Chunk<'a> {
 impl<'a> Chunk<'a> {
     fn open(chunks: &ChunkReader<'a>, layout: &'a Layout, index: usize) -> Result<Self, String> {
         let (width, channels) = (layout.chunks.width, layout.color.channels());
-        let samples = width.saturating_mul(layout.samples_in_chunk());
-        let bits = samples.saturating_mul(layout.sample_type.bits());
-        let row_len = bits.div_ceil(8);
+        let row_len = layout.row_len();
         if row_len > MAX_ROW_BYTES {
             return Err(damaged(format!("a row of it has {row_len} bytes")));
         }
