@@ -248,6 +248,115 @@ fn oriented(jpeg: &[u8], orientation: u8) -> Vec<u8> {
     [&jpeg[..2], b"\xFF\xE1", &length, &exif, &jpeg[2..]].concat()
 }
 
+/// EXIF data of an orientation, 6, other entries of 12 bytes, and an end.
+fn exif(entries: &[[u8; 12]], end: &[u8]) -> Vec<u8> {
+    let orientation = [0x12, 1, 3, 0, 1, 0, 0, 0, 6, 0, 0, 0];
+    let entries = [&[orientation], entries].concat();
+    let start = [b"II*\0\x08\0\0\0", &[entries.len() as u8, 0][..]].concat();
+    [&start, entries.as_flattened(), end].concat()
+}
+
+#[test]
+fn flaws_elsewhere_in_exif_data_do_not_keep_a_picture_from_being_turned() {
+    let entry = |tag: u16, kind: u8, count: u8, value: u32| {
+        let ([low, high], value) = (tag.to_le_bytes(), value.to_le_bytes());
+        let [a, b, c, d] = value;
+        [low, high, kind, 0, count, 0, 0, 0, a, b, c, d]
+    };
+    let jpeg = encoded(picture(7, 5), ImageFormat::Jpeg);
+    let options = DecodeOptions::default().with_apply_orientation(true);
+    let expected = decode_bytes_with("a", &oriented(&jpeg, 6), &options).unwrap();
+    for (name, data) in [
+        ("next directory outside", exif(&[], &[0xFF, 0xFF, 0xFF, 0])),
+        ("next directory is itself", exif(&[], &[8, 0, 0, 0])),
+        ("no next directory", exif(&[], &[])),
+        (
+            "value outside",
+            exif(&[entry(271, 2, 100, 0xFFFF)], &[0; 4]),
+        ),
+        (
+            "EXIF outside",
+            exif(&[entry(0x8769, 4, 1, 0xFFFF)], &[0; 4]),
+        ),
+        ("EXIF is itself", exif(&[entry(0x8769, 4, 1, 8)], &[0; 4])),
+        ("GPS outside", exif(&[entry(0x8825, 4, 1, 0xFFFF)], &[0; 4])),
+    ] {
+        let length = (data.len() as u16 + 8).to_be_bytes();
+        let file = [
+            &jpeg[..2],
+            b"\xFF\xE1",
+            &length,
+            b"Exif\0\0",
+            &data,
+            &jpeg[2..],
+        ]
+        .concat();
+        assert_eq!(
+            decode_bytes_with("a", &file, &options).unwrap(),
+            expected,
+            "{name}"
+        );
+    }
+    // A PNG file with the data as JPEG files have them.
+    let png = encoded(picture(7, 5), ImageFormat::Png);
+    for prefix in [&b""[..], b"Exif\0\0"] {
+        let data = [prefix, &exif(&[], &[0; 4])].concat();
+        // Behind the signature and the header.
+        let file = [&png[..33], &chunk(b"eXIf", &data), &png[33..]].concat();
+        let turned = decode_bytes_with("a", &file, &options).unwrap();
+        assert_eq!((turned.height(), turned.width()), (7, 5), "{prefix:?}");
+    }
+}
+
+/// A chunk of a PNG file.
+fn chunk(kind: &[u8], data: &[u8]) -> Vec<u8> {
+    let mut sum = flate2::Crc::new();
+    sum.update(&[kind, data].concat());
+    let length = (data.len() as u32).to_be_bytes();
+    [&length, kind, data, &sum.sum().to_be_bytes()].concat()
+}
+
+#[test]
+fn damaged_png_files_are_refused_by_name() {
+    let file = |color: u8, chunks: &[Vec<u8>]| {
+        let header = chunk(b"IHDR", &[0, 0, 0, 2, 0, 0, 0, 1, 8, color, 0, 0, 0]);
+        let start = [&b"\x89PNG\r\n\x1A\n"[..], &header].concat();
+        [&start, &chunks.concat(), &chunk(b"IEND", &[])[..]].concat()
+    };
+    let compressed = |row: &[u8]| {
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), Default::default());
+        std::io::Write::write_all(&mut encoder, row).unwrap();
+        encoder.finish().unwrap()
+    };
+    let whole = compressed(&[0, 7, 200]);
+    assert_eq!(
+        pixels(&file(0, &[chunk(b"IDAT", &whole)])),
+        [7, 7, 7, 200, 200, 200]
+    );
+    let palette = |length| chunk(b"PLTE", &[9; 768][..length]);
+    let indices = chunk(b"IDAT", &compressed(&[0, 0, 1]));
+    assert_eq!(pixels(&file(3, &[palette(6), indices.clone()])), [9; 6]);
+    let mut apple = file(0, &[chunk(b"IDAT", &whole)]);
+    apple.splice(8..8, chunk(b"CgBI", &[0x50, 0, 0x20, 2]));
+    for (file, reason) in [
+        (
+            file(3, &[palette(5), indices.clone()]),
+            "has 5 bytes, which is no multiple of 3",
+        ),
+        (
+            file(3, &[palette(6), palette(6), indices]),
+            "Chunk PLTE must appear at most once",
+        ),
+        (apple, "this kind of PNG is not read: Apple's form"),
+    ] {
+        let text = refusal(&file);
+        assert!(
+            text.contains(reason) && !text.contains("the decoder failed"),
+            "{text}"
+        );
+    }
+}
+
 #[test]
 fn pictures_are_turned_if_that_is_asked_for() {
     let jpeg = encoded(picture(7, 5), ImageFormat::Jpeg);

@@ -1,4 +1,4 @@
-use exif::{In, Reader, Tag};
+use exif::{Error, Exif, In, Reader, Tag};
 use image::metadata::Orientation;
 use image::{DynamicImage, RgbImage};
 use simclr_augment::DecodedImage;
@@ -7,7 +7,28 @@ use super::content::Content;
 
 /// How a file's EXIF data ask to turn its picture, as EXIF numbers it.
 pub(super) fn of_exif(file: Content<'_>) -> Option<u8> {
-    let exif = Reader::new().read_from_container(&mut file.reader()).ok()?;
+    let read = reader().read_from_container(&mut file.reader());
+    orientation(read)
+}
+
+/// The same of the EXIF data themselves.
+#[cfg(feature = "png")]
+pub(super) fn of_exif_data(data: &[u8]) -> Option<u8> {
+    orientation(reader().read_raw(data.to_vec()))
+}
+
+/// Many files have flaws in other fields than the orientation, for which other readers turn them
+/// all the same.
+fn reader() -> Reader {
+    let mut reader = Reader::new();
+    reader.continue_on_error(true);
+    reader
+}
+
+fn orientation(read: Result<Exif, Error>) -> Option<u8> {
+    let exif = read
+        .or_else(|error| error.distill_partial_result(drop))
+        .ok()?;
     let field = exif.get_field(Tag::Orientation, In::PRIMARY)?;
     field.value.get_uint(0)?.try_into().ok()
 }

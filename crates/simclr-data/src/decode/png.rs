@@ -7,14 +7,14 @@ use super::channels::keep_first;
 use super::content::Content;
 use super::format::Format;
 use super::options::DecodeOptions;
-use super::orientation::of_exif;
+use super::orientation::{of_exif, of_exif_data};
 
 pub(super) const FORMAT: Format = Format {
     name: "PNG",
     extensions: &["png", "apng"],
     recognizes: |bytes| bytes.starts_with(b"\x89PNG\r\n\x1a\n"),
     decode,
-    orientation: of_exif,
+    orientation,
     read_rows: Some(read_rows),
 };
 
@@ -95,7 +95,28 @@ fn open<R: BufRead + Seek>(input: R, options: &DecodeOptions) -> Result<Reader<R
     decoder.set_ignore_iccp_chunk(true);
     let header = decoder.read_header_info().map_err(reason)?;
     options.admit(header.width as usize, header.height as usize)?;
-    decoder.read_info().map_err(reason)
+    let reader = decoder.read_info().map_err(reason)?;
+    let info = reader.info();
+    let palette = info.palette.as_ref().map_or(0, |palette| palette.len());
+    if info.color_type == ColorType::Indexed && !palette.is_multiple_of(3) {
+        return Err(format!(
+            "the PNG file is damaged: its palette (chunk PLTE) has {palette} bytes, which is no \
+             multiple of 3"
+        ));
+    }
+    Ok(reader)
+}
+
+fn orientation(file: Content<'_>) -> Option<u8> {
+    of_exif(file).or_else(|| {
+        let mut decoder = Decoder::new(file.reader());
+        decoder.set_ignore_text_chunk(true);
+        decoder.set_ignore_iccp_chunk(true);
+        let reader = decoder.read_info().ok()?;
+        // Some writers copy the data as they are in JPEG files.
+        let data = reader.info().exif_metadata.as_ref()?;
+        of_exif_data(data.strip_prefix(b"Exif\0\0")?)
+    })
 }
 
 fn size<R: BufRead + Seek>(reader: &Reader<R>) -> (usize, usize) {
@@ -104,5 +125,15 @@ fn size<R: BufRead + Seek>(reader: &Reader<R>) -> (usize, usize) {
 }
 
 fn reason(error: DecodingError) -> String {
-    format!("the PNG file is damaged: {error}")
+    let text = error.to_string();
+    // Chunks are printed with all of their properties.
+    let Some((before, chunk)) = text.split_once("ChunkType { type: ") else {
+        return format!("the PNG file is damaged: {text}");
+    };
+    let (kind, after) = chunk.split_once(',').unwrap_or((chunk, ""));
+    if kind == "CgBI" {
+        return "this kind of PNG is not read: Apple's form for iPhones (chunk CgBI)".into();
+    }
+    let (_, after) = after.split_once('}').unwrap_or_default();
+    format!("the PNG file is damaged: {before}{kind}{after}")
 }
