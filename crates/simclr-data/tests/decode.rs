@@ -97,6 +97,49 @@ fn bitmaps_of_os2_are_read() {
 }
 
 #[test]
+fn bitmaps_are_read_whose_headers_leave_fields_out() {
+    let rows = [[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12], [0; 12]].concat();
+    let palette = [[1, 2, 3, 0], [4, 5, 6, 0]].concat();
+    let palette = [palette, vec![0; 254 * 4]].concat();
+    let indices = [0, 1, 0, 1, 1, 1, 0, 0];
+    let masks: Vec<u8> = [0xFFu32 << 16, 0xFF << 8, 0xFF, 0xFF << 24]
+        .into_iter()
+        .flat_map(u32::to_le_bytes)
+        .collect();
+    let deep: Vec<u8> = (0..32).collect();
+    // The masks of alpha bit fields are those of the image crate's bit fields, and one more.
+    let expected = pixels(&bmp(40, 32, 3, &masks[..12], &deep));
+    let alpha = bmp(40, 32, 6, &masks, &deep);
+    assert_eq!(pixels(&alpha), expected);
+    for whole in [
+        bmp(12, 24, 0, &[], &rows),
+        bmp(16, 24, 0, &[], &rows),
+        bmp(40, 24, 0, &[], &rows),
+        bmp(64, 8, 0, &palette, &indices),
+        bmp(40, 8, 0, &palette, &indices),
+        bmp(40, 32, 3, &masks[..12], &deep),
+        alpha,
+    ] {
+        let (mut unplaced, mut planeless) = (whole.clone(), whole.clone());
+        unplaced[10..14].fill(0);
+        let planes = if whole[14] == 12 { 22 } else { 26 };
+        planeless[planes] = 0;
+        assert_eq!(pixels(&unplaced), pixels(&whole));
+        assert_eq!(pixels(&planeless), pixels(&whole));
+    }
+    for (at, value, reason) in [
+        (18, 0u32, "0 x 2"),
+        (22, 0, "4 x 0"),
+        (18, 0xFFFF_FFFC, "-4 x 2"),
+    ] {
+        let mut file = bmp(40, 24, 0, &[], &rows);
+        file[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        let text = refusal(&file);
+        assert!(text.contains(&format!("says {reason} pixels")), "{text}");
+    }
+}
+
+#[test]
 fn run_lengths_have_to_cover_the_bitmap() {
     let palette = [[1, 1, 1, 0], [2, 2, 2, 0]].concat();
     let palette = [palette, vec![0; 254 * 4]].concat();

@@ -109,14 +109,17 @@ pub fn dimensions(bytes: &[u8]) -> Result<(usize, usize)> {
 /// The end marker.
 const END: [u8; 2] = [0xFF, 0xD9];
 
-/// Whether the end marker of a JPEG file follows its first scan. [`decode`] does not need it:
-/// it refuses truncated files.
+/// Whether the end marker of a JPEG file is there, behind its first scan if it has one. [`decode`]
+/// does not need it: it refuses truncated files.
 pub fn is_complete(bytes: &[u8]) -> bool {
     let mut position = 2;
     while let Some((marker, content)) = next_marker(bytes, position) {
+        let has_impossible_length = matches!(bytes[content..], [0, 0 | 1, ..]);
         match (marker, segment(bytes, content)) {
+            (0xD9, _) => return true,
             (0xDA, _) => return memmem::find(&bytes[content..], &END).is_some(),
             (0x01 | 0xD0..=0xD8, _) => position = content,
+            _ if has_impossible_length => return memmem::find(&bytes[content..], &END).is_some(),
             (_, Ok(segment)) => position = content + 2 + segment.len(),
             _ => return false,
         }
@@ -182,6 +185,11 @@ fn next_marker(bytes: &[u8], position: usize) -> Option<(u8, usize)> {
 
 /// The content of the segment whose length stands at `position`.
 fn segment(bytes: &[u8], position: usize) -> Result<&[u8]> {
+    if let Some([0, length @ (0 | 1), ..]) = bytes.get(position..) {
+        return damaged(format!(
+            "a segment has a length of {length}, where at least 2 should be"
+        ));
+    }
     let content = bytes.get(position..).and_then(|rest| match rest {
         [high, low, ..] => rest.get(2..usize::from(u16::from_be_bytes([*high, *low]))),
         _ => None,

@@ -252,6 +252,21 @@ fn components_may_share_their_number() {
     assert!(decode(&bytes).unwrap() == expected);
 }
 
+/// Such files have their end marker, so that they are not called truncated.
+#[test]
+fn impossible_lengths_and_files_without_a_picture_are_named() {
+    let plain = file("rgb420.jpg");
+    for length in [0, 1] {
+        let bytes = with(plain.clone(), 4, &[0, length]);
+        let error = decode(&bytes).unwrap_err().to_string();
+        let expected = format!("a segment has a length of {length}");
+        assert!(is_complete(&bytes) && error.contains(&expected), "{error}");
+    }
+    let error = decode(b"\xFF\xD8\xFF\xD9").unwrap_err().to_string();
+    assert!(is_complete(b"\xFF\xD8\xFF\xD9"));
+    assert!(error.contains("there is no picture"), "{error}");
+}
+
 /// A damaged header must not make the decoder reserve gigabytes.
 #[test]
 fn an_image_too_large_for_its_file_is_refused_at_its_header() {

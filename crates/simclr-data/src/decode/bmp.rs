@@ -25,9 +25,12 @@ const INFO_HEADER: usize = 40;
 
 const RLE8: usize = 1;
 const RLE4: usize = 2;
+const BIT_FIELDS: usize = 3;
+const ALPHA_BIT_FIELDS: usize = 6;
 
 fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<DecodedImage, String> {
-    let bytes = with_info_header(bytes)?;
+    let mut bytes = with_info_header(bytes)?;
+    complete_header(&mut bytes)?;
     check_kind(&bytes)?;
     image_crate::decode(&bytes, ImageFormat::Bmp, options)
 }
@@ -50,20 +53,73 @@ fn with_info_header(bytes: &[u8]) -> Result<Cow<'_, [u8]>, String> {
     info.resize(INFO_HEADER, 0);
     info[..4].copy_from_slice(&(INFO_HEADER as u32).to_le_bytes());
     let mut file = bytes[..FILE_HEADER].to_vec();
-    let pixels_at = (number(bytes, PIXELS_AT, 4)? + INFO_HEADER).saturating_sub(length);
+    let pixels_at = match number(bytes, PIXELS_AT, 4)? {
+        // Not told.
+        0 => 0,
+        pixels_at => (pixels_at + INFO_HEADER).saturating_sub(length),
+    };
     file[PIXELS_AT..].copy_from_slice(&(pixels_at as u32).to_le_bytes());
     file.extend(info);
     file.extend(rest);
     Ok(Cow::Owned(file))
 }
 
+/// Sets what some writers leave out or say in their own way: where the pixels are, which is behind
+/// the palette, that there is one plane, and that bit masks have a fourth one for alpha.
+fn complete_header(bytes: &mut Cow<'_, [u8]>) -> Result<(), String> {
+    let length = number(bytes, FILE_HEADER, 4)?;
+    let is_short = length < INFO_HEADER;
+    let field = |at, size| number(bytes, FILE_HEADER + at, size);
+    let (planes, bits, compression, colors) = if is_short {
+        (field(8, 2)?, field(10, 2)?, 0, 0)
+    } else {
+        (field(12, 2)?, field(14, 2)?, field(16, 4)?, field(32, 4)?)
+    };
+    let masks = match compression {
+        BIT_FIELDS if length == INFO_HEADER => 12,
+        ALPHA_BIT_FIELDS if length == INFO_HEADER => 16,
+        _ => 0,
+    };
+    let colors = match (bits, colors) {
+        (1..=8, 0) => 1 << bits,
+        (1..=8, colors) => colors.min(256),
+        _ => 0,
+    };
+    let palette = colors * if is_short { 3 } else { 4 };
+    let mut set = |at: usize, value: usize, size: usize| {
+        bytes.to_mut()[at..at + size].copy_from_slice(&(value as u32).to_le_bytes()[..size]);
+    };
+    if planes == 0 {
+        set(FILE_HEADER + if is_short { 8 } else { 12 }, 1, 2);
+    }
+    if compression == ALPHA_BIT_FIELDS {
+        set(FILE_HEADER + 16, BIT_FIELDS, 4);
+    }
+    if number(bytes, PIXELS_AT, 4)? == 0 {
+        let start = length.saturating_add(FILE_HEADER + masks + palette);
+        bytes.to_mut()[PIXELS_AT..FILE_HEADER].copy_from_slice(&(start as u32).to_le_bytes());
+    }
+    Ok(())
+}
+
 /// Fails for what the image crate does not read, or fills with black.
 fn check_kind(bytes: &[u8]) -> Result<(), String> {
-    if number(bytes, FILE_HEADER, 4)? < INFO_HEADER {
+    let is_short = number(bytes, FILE_HEADER, 4)? < INFO_HEADER;
+    let field = |at, size| number(bytes, FILE_HEADER + at, size);
+    let (width, height) = if is_short {
+        (field(4, 2)?, field(6, 2)? as i32)
+    } else {
+        (field(4, 4)?, field(8, 4)? as i32)
+    };
+    let signed_width = width as i32;
+    if signed_width <= 0 || height == 0 {
+        return Err(format!(
+            "the BMP file is damaged: its header says {signed_width} x {height} pixels"
+        ));
+    }
+    if is_short {
         return Ok(());
     }
-    let field = |at, size| number(bytes, FILE_HEADER + at, size);
-    let (width, height) = (field(4, 4)?, field(8, 4)? as i32);
     let (bits, compression) = (field(14, 2)?, field(16, 4)?);
     if width > 65_535 || height.unsigned_abs() > 65_535 {
         return Err("this kind of BMP is not read: a side of more than 65535 pixels".into());

@@ -55,6 +55,14 @@ fn hostile_sizes_need_no_memory_and_are_refused() {
             "a row of it has",
         ),
         (tiny().with(277, [2]), "RGB in 2 samples"),
+        (tiny().with(339, [0]), "sample format 0"),
+        (
+            tiny()
+                .with(262, [3])
+                .with(277, [0])
+                .with(320, vec![7; 3 * 256]),
+            "a palette's colours in 0 samples",
+        ),
         (tiny().with(273, [1 << 31]), "end early"),
     ] {
         let error = decode_bytes("a.tif", &tiff.bytes())

@@ -196,7 +196,12 @@ fn sample_type(directory: &Directory<'_>) -> Result<SampleType, String> {
                 1 | 4 => "unsigned integers",
                 2 => "signed integers",
                 3 => "floating point numbers",
-                _ => "complex numbers",
+                5 | 6 => "complex numbers",
+                _ => {
+                    let unknown =
+                        format!("sample format {format} (tag 339), where 1 to 6 are known");
+                    return Err(damaged(unknown));
+                }
             };
             Err(unsupported(format!("{name} of {bits} bits")))
         }
