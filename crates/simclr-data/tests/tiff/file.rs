@@ -111,7 +111,12 @@ impl Tiff {
                 (false, false) => (4, 9, 4),
                 (false, true) => (16, 17, 8),
             };
-            let kind = if self.is_signed { signed_kind } else { kind };
+            let (kind, size) = match tag {
+                // Fractions, each of two numbers.
+                529 | 532 => (5, 4),
+                _ if self.is_signed => (signed_kind, size),
+                _ => (kind, size),
+            };
             let mut value: Vec<u8> = values
                 .iter()
                 .flat_map(|&value| self.number(value, size))
@@ -123,7 +128,12 @@ impl Tiff {
             }
             value.resize(word, 0);
             directory.extend([self.number(tag.into(), 2), self.number(kind, 2)].concat());
-            directory.extend([self.number(values.len() as u64, word), value].concat());
+            let count = if kind == 5 {
+                values.len() / 2
+            } else {
+                values.len()
+            };
+            directory.extend([self.number(count as u64, word), value].concat());
         }
         let start = self.number(file.len() as u64, word);
         file[start_at..start_at + word].copy_from_slice(&start);

@@ -4,6 +4,7 @@
 
 #[path = "../both_ways/mod.rs"]
 mod both_ways;
+mod color;
 mod compression;
 mod file;
 mod refused;

@@ -288,7 +288,7 @@ fn numbers_of_few_and_odd_bits_are_unpacked() {
 }
 
 #[test]
-fn palettes_cmyk_and_ycbcr_become_rgb() {
+fn palettes_and_cmyk_become_rgb() {
     for bits in [2, 4, 8] {
         let count = 1 << bits;
         let color = |index: usize, channel: usize| (index * 5 + channel * 70) as u8;
@@ -321,24 +321,4 @@ fn palettes_cmyk_and_ycbcr_become_rgb() {
     let pixels = (0..WIDTH * HEIGHT).flat_map(|pixel| inks[pixel % 4]);
     let decoded = Tiff::new(5, 4, 8, pixels.collect()).decode().unwrap();
     assert_eq!(decoded[..12], *expected.as_flattened());
-
-    // Grey with the colours of red in blocks of 2 x 2 pixels, and not subsampled.
-    let red = [76, 85, 255];
-    let blocks = WIDTH.div_ceil(2) * HEIGHT.div_ceil(2);
-    let subsampled = vec![[76, 76, 76, 76, 85, 255]; blocks].concat();
-    let full = vec![red; WIDTH * HEIGHT].concat();
-    for (strip, factor) in [(subsampled, 2), (full, 1)] {
-        let decoded = Tiff::new(6, 3, 8, strip)
-            .with(530, [factor, factor])
-            .decode()
-            .unwrap();
-        assert!(
-            decoded
-                .as_chunks()
-                .0
-                .iter()
-                .all(|pixel| *pixel == [254, 0, 0]),
-            "{factor}"
-        );
-    }
 }

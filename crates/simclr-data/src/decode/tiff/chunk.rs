@@ -108,12 +108,27 @@ impl<'a> ChunkReader<'a> {
             )?
         };
         let reader = match *layout.decompressed_color() {
-            Color::YCbCr(horizontal, vertical) => {
+            Color::YCbCr(horizontal, vertical) if !self.is_full(number, rows) => {
                 FullResolution::of(reader, layout, horizontal, vertical)?
             }
             _ => reader,
         };
         Ok(Rows { reader, name })
+    }
+
+    /// Whether a chunk has all samples of all pixels, though TIFF says that colours are subsampled
+    /// where no tag tells by how much.
+    fn is_full(&self, number: usize, rows: usize) -> bool {
+        let layout = self.layout;
+        let is_tagged = self.directory.has(tag::YCBCR_SUBSAMPLING);
+        let rows = if layout.chunks.are_tiles {
+            layout.chunks.height
+        } else {
+            rows
+        };
+        let len = layout.row_len().saturating_mul(rows) as u64;
+        let count = self.byte_counts.get(number);
+        !is_tagged && layout.compression == compression::NONE && count == Some(&len)
     }
 
     /// The bytes of a chunk. Some writers give no size, 0, one size for all chunks, or too small

@@ -1,9 +1,15 @@
-use super::layout::Color;
+use super::layout::{Color, Layout};
 
 /// Makes RGB of a row of pixels, whose channels are bytes.
-pub(super) fn to_rgb(row: &[u8], color: &Color, rgb: &mut [u8]) {
-    let pixels = row.chunks_exact(color.channels());
+pub(super) fn to_rgb(row: &mut [u8], layout: &Layout, rgb: &mut [u8]) {
+    let color = layout.decompressed_color();
+    let pixels = row.chunks_exact_mut(layout.channels());
     for (pixel, rgb) in pixels.zip(rgb.as_chunks_mut().0) {
+        let pixel = if layout.is_premultiplied {
+            divided(pixel)
+        } else {
+            &*pixel
+        };
         *rgb = match (color, pixel) {
             (Color::Gray { is_white_zero }, &[value]) => {
                 [if *is_white_zero { 255 - value } else { value }; 3]
@@ -12,7 +18,10 @@ pub(super) fn to_rgb(row: &[u8], color: &Color, rgb: &mut [u8]) {
             (Color::Cmyk, &[cyan, magenta, yellow, black]) => {
                 [cyan, magenta, yellow].map(|ink| uninked(ink, black))
             }
-            (Color::YCbCr(..), &[y, cb, cr]) => ycbcr_to_rgb(y, cb, cr),
+            (Color::YCbCr(..), &[y, cb, cr]) => match &layout.conversion {
+                Some(conversion) => conversion.rgb(y, cb, cr),
+                None => [y, cb, cr],
+            },
             (_, rest) => std::array::from_fn(|channel| rest[channel]),
         };
     }
@@ -25,13 +34,16 @@ fn uninked(ink: u8, black: u8) -> u8 {
     (left - (((product >> 8) + product) >> 8)) as u8
 }
 
-/// The conversion of JPEG and of ITU-R BT.601 with the full range.
-fn ycbcr_to_rgb(y: u8, cb: u8, cr: u8) -> [u8; 3] {
-    let (y, cb, cr) = (f32::from(y), f32::from(cb) - 128.0, f32::from(cr) - 128.0);
-    let rgb = [
-        y + 1.402 * cr,
-        y - 0.344_136 * cb - 0.714_136 * cr,
-        y + 1.772 * cb,
-    ];
-    rgb.map(|value| value.round().clamp(0.0, 255.0) as u8)
+/// The colours of a pixel without the alpha that they have been multiplied by, as Pillow computes
+/// them. Without any alpha they are left as they are.
+fn divided(pixel: &mut [u8]) -> &[u8] {
+    let Some((alpha, colors)) = pixel.split_last_mut() else {
+        return &[];
+    };
+    if *alpha > 0 {
+        for color in &mut *colors {
+            *color = (255 * u32::from(*color) / u32::from(*alpha)).min(255) as u8;
+        }
+    }
+    colors
 }

@@ -26,9 +26,12 @@ pub(super) mod tag {
     pub(crate) const TILE_OFFSETS: u16 = 324;
     pub(crate) const TILE_BYTE_COUNTS: u16 = 325;
     pub(crate) const INK_SET: u16 = 332;
+    pub(crate) const EXTRA_SAMPLES: u16 = 338;
     pub(crate) const SAMPLE_FORMAT: u16 = 339;
     pub(crate) const JPEG_TABLES: u16 = 347;
+    pub(crate) const YCBCR_COEFFICIENTS: u16 = 529;
     pub(crate) const YCBCR_SUBSAMPLING: u16 = 530;
+    pub(crate) const REFERENCE_BLACK_WHITE: u16 = 532;
 }
 
 /// The first directory of a TIFF or BigTIFF file: what is said of its first page. Nothing is
@@ -200,6 +203,32 @@ impl<'a> Directory<'a> {
         numbers.collect::<Result<_, _>>().map(Some)
     }
 
+    /// A tag's fractions or whole numbers, of which there have to be so many.
+    pub(super) fn fractions<const N: usize>(&self, tag: u16) -> Result<Option<[f32; N]>, String> {
+        let Some(entry) = self.entries.iter().find(|entry| entry.tag == tag) else {
+            return Ok(None);
+        };
+        let values: Vec<f32> = if entry.kind == RATIONAL {
+            let bytes = self.file.part(entry.start, entry.length).bytes()?;
+            let numbers = bytes.chunks_exact(4);
+            let numbers: Vec<_> = numbers
+                .map(|bytes| unsigned(bytes, self.is_little_endian) as f64)
+                .collect();
+            let pairs = numbers.as_chunks().0.iter();
+            pairs.map(|[over, under]| (over / under) as f32).collect()
+        } else {
+            let numbers = self.numbers(tag)?.unwrap_or_default();
+            numbers.into_iter().map(|number| number as f32).collect()
+        };
+        let first = values.first_chunk().copied();
+        match first.filter(|values: &[f32; N]| values.iter().all(|value| value.is_finite())) {
+            Some(values) => Ok(Some(values)),
+            None => Err(damaged(format!(
+                "tag {tag} has the values {values:?}, where {N} numbers should be"
+            ))),
+        }
+    }
+
     /// A tag's first number, or what it is where the tag is absent.
     pub(super) fn number_or(&self, tag: u16, default: u64) -> Result<u64, String> {
         let numbers = self.numbers(tag)?;
@@ -208,6 +237,9 @@ impl<'a> Directory<'a> {
             .unwrap_or(default))
     }
 }
+
+/// The field type of fractions of two whole numbers.
+const RATIONAL: u16 = 5;
 
 /// Bytes of one value of a field type; of an unknown type, one.
 fn size_of_kind(kind: u16) -> u64 {

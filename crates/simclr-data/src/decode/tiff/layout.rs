@@ -2,6 +2,7 @@ use std::fmt;
 
 use super::directory::{Directory, tag};
 use super::reason::{damaged, unsupported};
+use super::ycbcr::Conversion;
 use crate::decode::options::DecodeOptions;
 
 /// How the pixels of a page are stored.
@@ -14,6 +15,10 @@ pub(super) struct Layout {
     pub(super) sample_type: SampleType,
     pub(super) is_little_endian: bool,
     pub(super) color: Color,
+    /// How YCbCr becomes RGB.
+    pub(super) conversion: Option<Box<Conversion>>,
+    /// Whether colours have been multiplied by the alpha behind them.
+    pub(super) is_premultiplied: bool,
     /// Whether each channel has strips or tiles of its own.
     pub(super) is_planar: bool,
     pub(super) chunks: Chunks,
@@ -129,13 +134,22 @@ impl Layout {
         let samples = usize::from(u16::try_from(samples).map_err(damaged)?);
         let sample_type = sample_type(directory)?;
         let compression = directory.number_or(tag::COMPRESSION, compression::NONE)?;
+        let color = color(directory, samples, sample_type, compression)?;
         let layout = Self {
             width,
             height,
             samples,
             sample_type,
             is_little_endian: directory.is_little_endian,
-            color: color(directory, samples, sample_type, compression)?,
+            conversion: match color {
+                // A JPEG decoder makes RGB itself.
+                Color::YCbCr(..) if compression != compression::JPEG => {
+                    Some(Conversion::of(directory)?)
+                }
+                _ => None,
+            },
+            is_premultiplied: is_premultiplied(directory, samples, &color)?,
+            color,
             is_planar: directory.number_or(tag::PLANAR_CONFIGURATION, 1)? == 2 && samples > 1,
             chunks: chunks(directory, width, height, options)?,
             compression,
@@ -143,6 +157,9 @@ impl Layout {
         };
         if layout.samples < layout.color.channels() {
             return Err(damaged(format!("{} in {samples} samples", layout.color)));
+        }
+        if layout.predictor != Predictor::None && layout.is_subsampled() {
+            return Err(unsupported("a predictor (tag 317) of subsampled YCbCr"));
         }
         Ok(layout)
     }
@@ -155,11 +172,22 @@ impl Layout {
         }
     }
 
+    /// Bytes of a pixel that becomes RGB.
+    pub(super) fn channels(&self) -> usize {
+        self.color.channels() + usize::from(self.is_premultiplied)
+    }
+
+    /// Whether chunks hold blocks of pixels with a colour in common.
+    pub(super) fn is_subsampled(&self) -> bool {
+        let color = self.decompressed_color();
+        matches!(color, Color::YCbCr(horizontal, vertical) if (*horizontal, *vertical) != (1, 1))
+    }
+
     /// Bytes of so many rows of a chunk as they are before compression.
     pub(super) fn stored_len(&self, rows: usize) -> usize {
         let width = self.chunks.width;
         match *self.decompressed_color() {
-            Color::YCbCr(horizontal, vertical) if (horizontal, vertical) != (1, 1) => {
+            Color::YCbCr(horizontal, vertical) if self.is_subsampled() => {
                 let blocks = width
                     .div_ceil(horizontal)
                     .saturating_mul(rows.div_ceil(vertical));
@@ -216,6 +244,32 @@ fn uniform(directory: &Directory<'_>, tag: u16, what: &str) -> Result<u64, Strin
         Some((first, rest)) if rest.iter().all(|number| number == first) => Ok(*first),
         Some(_) => Err(unsupported(format!(
             "samples of different {what}: {numbers:?}"
+        ))),
+    }
+}
+
+/// Whether the first further sample is alpha by which the colours have been multiplied.
+fn is_premultiplied(
+    directory: &Directory<'_>,
+    samples: usize,
+    color: &Color,
+) -> Result<bool, String> {
+    const ASSOCIATED_ALPHA: u64 = 1;
+    let extra = directory.numbers(tag::EXTRA_SAMPLES)?.unwrap_or_default();
+    let further = samples.saturating_sub(color.channels());
+    let place = extra.iter().position(|kind| *kind == ASSOCIATED_ALPHA);
+    match (place.filter(|place| *place < further), color) {
+        (None, _) => Ok(false),
+        (
+            Some(0),
+            Color::Rgb
+            | Color::Gray {
+                is_white_zero: false,
+            },
+        ) => Ok(true),
+        (Some(place), _) => Err(unsupported(format!(
+            "{color} that has been multiplied by further sample {}",
+            place + 1
         ))),
     }
 }

@@ -90,7 +90,7 @@ struct Chunk<'a> {
 
 impl<'a> Chunk<'a> {
     fn open(chunks: &ChunkReader<'a>, layout: &'a Layout, index: usize) -> Result<Self, String> {
-        let (width, channels) = (layout.chunks.width, layout.color.channels());
+        let (width, channels) = (layout.chunks.width, layout.channels());
         let row_len = layout.row_len();
         if row_len > MAX_ROW_BYTES {
             return Err(damaged(format!("a row of it has {row_len} bytes")));
@@ -113,7 +113,7 @@ impl<'a> Chunk<'a> {
     /// Reads its next rows into those of the picture.
     fn read(&mut self, rgb: &mut [u8]) -> Result<(), String> {
         let layout = self.layout;
-        let channels = layout.color.channels();
+        let channels = layout.channels();
         let per_plane = if layout.is_planar { 1 } else { channels };
         for rgb in rgb.chunks_exact_mut(layout.width * 3) {
             for (plane, reader) in self.planes.iter_mut().enumerate() {
@@ -123,7 +123,7 @@ impl<'a> Chunk<'a> {
                 to_bytes(&self.row, layout, per_plane, pixels, channels)?;
             }
             let visible = &mut rgb[self.left * 3..(self.left + self.visible) * 3];
-            to_rgb(&self.pixels, layout.decompressed_color(), visible);
+            to_rgb(&mut self.pixels, layout, visible);
         }
         Ok(())
     }
