@@ -253,7 +253,17 @@ fn a_class_without_images_is_named() {
     let root = two_classes();
     fs::create_dir(root.path().join("soupy")).unwrap();
     let text = message(ImageFolder::labelled(root.path()));
-    assert!(text.contains("class 'soupy' has no images"), "{text}");
+    assert!(
+        text.contains("class 'soupy' has no images; the folder is empty"),
+        "{text}"
+    );
+
+    write(&root, "soupy/.DS_Store", b"icons");
+    let text = message(ImageFolder::labelled(root.path()));
+    assert!(
+        text.contains("hidden files") && text.contains(".DS_Store"),
+        "{text}"
+    );
 
     write(&root, "soupy/only.jpg", b"");
     let text = message(ImageFolder::labelled(root.path()));
@@ -468,6 +478,10 @@ fn folders_of_systems_and_network_storage_are_no_classes() {
         "$RECYCLE.BIN",
         "System Volume Information",
         "lost+found",
+        "Network Trash Folder",
+        "Temporary Items",
+        "found.000",
+        "FOUND.012",
         ".Trash-1000",
         ".AppleDouble",
     ] {

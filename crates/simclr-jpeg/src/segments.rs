@@ -1,5 +1,7 @@
 //! The marker segments of a file.
 
+use std::borrow::Cow;
+
 use memchr::memmem;
 
 use crate::assemble::{Decoded, RowHandler, assemble};
@@ -73,21 +75,35 @@ pub enum Components {
 
 /// Decodes a JPEG file that is a part of another format's file, such as a strip of TIFF: by
 /// libjpeg's accurate inverse transform, as readers of such files do, and to pixels of as many
-/// bytes as there are components, two included.
+/// bytes as there are components, two included. The end marker may be missing, as other readers
+/// have it, unless the file is coded arithmetically, where nothing else shows that data are cut off.
 ///
 /// # Errors
 /// As [`decode`], and for four components of which markers or the sampling tell that they are not
 /// stored as they are.
 pub fn decode_embedded(bytes: &[u8], components: Components) -> Result<Decoded> {
-    let mut file = File::new(bytes)?;
+    let is_open = !is_complete(bytes);
+    let bytes = if is_open {
+        Cow::Owned([bytes, &END].concat())
+    } else {
+        Cow::Borrowed(bytes)
+    };
+    let mut file = File::new(&bytes)?;
     file.state.embedded = Some(components);
-    file.decode()
+    while !file.read_segment()? {
+        let frame = file.state.frame.as_ref();
+        if is_open && frame.is_some_and(|frame| frame.arithmetic) {
+            return Err(truncated());
+        }
+    }
+    file.state.finish()
 }
 
 fn decode_to(bytes: &[u8], handler: Option<RowHandler<'_>>) -> Result<Decoded> {
     let mut file = File::new(bytes)?;
     file.state.handler = handler;
-    file.decode()
+    while !file.read_segment()? {}
+    file.state.finish()
 }
 
 /// Height and width of a JPEG file's picture, which is not decoded.
@@ -144,11 +160,6 @@ impl<'a> File<'a, '_> {
             position: 2,
             state: State::default(),
         })
-    }
-
-    fn decode(mut self) -> Result<Decoded> {
-        while !self.read_segment()? {}
-        self.state.finish()
     }
 
     /// Reads the next segment, a scan's data with it; true at the end marker.

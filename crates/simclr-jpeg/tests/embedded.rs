@@ -74,6 +74,29 @@ fn markers_and_sampling_say_whether_colors_are_ycbcr() {
 }
 
 #[test]
+fn an_end_marker_may_be_missing_but_no_data() {
+    for (name, components, ..) in RECORDED {
+        let bytes = file(name);
+        let open = decode_embedded(&bytes[..bytes.len() - 2], components);
+        let whole = decode_embedded(&bytes, components);
+        // Of an arithmetic code the end of the data is not known otherwise.
+        assert!(
+            open == whole || name == "arithmetic.jpg" && open.is_err(),
+            "{name}"
+        );
+        for keep in (1..20)
+            .map(|part| bytes.len() * part / 20)
+            .chain([bytes.len() - 3])
+        {
+            assert!(
+                decode_embedded(&bytes[..keep], components).is_err(),
+                "{name} {keep}"
+            );
+        }
+    }
+}
+
+#[test]
 fn two_components_are_kept_and_mixed_inks_refused() {
     let image = decode_embedded(&file("two_components.jpg"), Components::Stored).unwrap();
     assert_eq!(image.pixels.len(), image.height * image.width * 2);

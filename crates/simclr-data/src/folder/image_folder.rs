@@ -9,7 +9,7 @@ use simclr_files::FirstSpellings;
 
 use super::file_digests::FileDigests;
 use super::report::{ScanReport, first_few};
-use super::scan::{Scan, relative_name, scan};
+use super::scan::{Scan, relative_name, scan, why_empty};
 use crate::class_names::warn_of_class_names;
 use crate::dataset::{Dataset, count_labels};
 use crate::decode::{DecodeOptions, asks_to_be_turned, decode_file_with, readable_formats};
@@ -367,14 +367,14 @@ impl Listing {
             let counts = count_labels(self.classes.len(), labels);
             if let Some((class, _)) = self.classes.iter().zip(counts).find(|&(_, n)| n == 0) {
                 let path = self.root.join(class);
-                let details = self.report.below(&path);
+                let details = why_empty(&path, &self.report.below(&path));
                 let reason = format!("class '{class}' has no images; {details}");
                 return Err(Error::folder(path, reason));
             }
         }
         if self.paths.is_empty() {
-            let (formats, report) = (readable_formats(), &self.report);
-            let reason = format!("no images here ({formats} are read); {report}");
+            let (formats, details) = (readable_formats(), why_empty(&self.root, &self.report));
+            let reason = format!("no images here ({formats} are read); {details}");
             return Err(Error::folder(&self.root, reason));
         }
         Ok(())

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-use super::report::ScanReport;
+use super::report::{ScanReport, first_few};
 use crate::decode::has_image_extension;
 use crate::error::{Error, Result};
 
@@ -136,7 +136,7 @@ fn looks_like_images(path: &Path) -> bool {
 /// The folders in which operating systems and network storage keep their own data, or what was
 /// deleted, beside people's; those whose names begin with a dot are hidden anyway. In `__MACOSX`
 /// are macOS's files of an archive, in `@eaDir` Synology's small pictures.
-const SERVICE_FOLDERS: [&str; 10] = [
+const SERVICE_FOLDERS: [&str; 12] = [
     "__MACOSX",
     "@eaDir",
     "#recycle",
@@ -146,13 +146,26 @@ const SERVICE_FOLDERS: [&str; 10] = [
     "$RECYCLE.BIN",
     "RECYCLER",
     "System Volume Information",
+    "Network Trash Folder",
+    "Temporary Items",
     "lost+found",
 ];
 
 fn is_service_folder(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default();
     let is_named = |folder: &&str| name.eq_ignore_ascii_case(folder);
-    SERVICE_FOLDERS.iter().any(is_named) && path.is_dir()
+    let is_service = SERVICE_FOLDERS.iter().any(is_named) || holds_lost_files(name);
+    is_service && path.is_dir()
+}
+
+/// Whether a folder is one of those in which Windows puts what it finds on a damaged disc:
+/// `found.000` and so on.
+fn holds_lost_files(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes().split_at_checked(6);
+    name.is_some_and(|(stem, number)| {
+        let is_number = number.len() == 3 && number.iter().all(u8::is_ascii_digit);
+        stem.eq_ignore_ascii_case(b"found.") && is_number
+    })
 }
 
 fn is_hidden(path: &Path) -> bool {
@@ -173,6 +186,21 @@ fn check_folder(folder: &Path) -> Result<()> {
         }
         Err(source) => Err(Error::io(folder, source)),
     }
+}
+
+/// What there is in a folder without images, beside what was left out of it and listed.
+pub(super) fn why_empty(folder: &Path, report: &ScanReport) -> String {
+    if !report.is_clean() {
+        return report.to_string();
+    }
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    paths.sort();
+    if paths.is_empty() {
+        return "the folder is empty".into();
+    }
+    let first = first_few(&paths);
+    format!("it holds hidden files or empty folders alone ({first})")
 }
 
 /// The path below `root` with `/` between its parts.

@@ -28,9 +28,6 @@ pub(super) fn decode(
         return Err(unsupported(format!("JPEG inside of it, {kind}")));
     }
     let whole = whole_file(bytes, tables).ok_or_else(|| damaged("no JPEG file"))?;
-    if !simclr_jpeg::is_complete(&whole) {
-        return Err(damaged("the JPEG inside of it ends early"));
-    }
     let image = simclr_jpeg::decode_embedded(&whole, components).map_err(|error| match error {
         simclr_jpeg::Error::Unsupported(kind) => unsupported(format!("JPEG inside of it: {kind}")),
         error => damaged(error),
