@@ -19,7 +19,8 @@ pub(super) fn checked(file: &[u8]) -> Result<&[u8], String> {
     while let Some((kind, content, end)) = next_box(file, position) {
         match kind {
             b"jp2h" => told = told_size(content)?,
-            b"jp2c" => {
+            // Further ones are not decoded.
+            b"jp2c" if !has_stream => {
                 has_stream = true;
                 let (width, height) = size(content)?;
                 if let Some((told_width, told_height)) = told
