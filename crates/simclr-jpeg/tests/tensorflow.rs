@@ -3,7 +3,9 @@
 
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
-use simclr_jpeg::{Error, decode, decode_rows, dimensions, is_complete};
+use simclr_jpeg::{
+    Components, Error, decode, decode_embedded, decode_rows, dimensions, is_complete,
+};
 
 fn file(name: &str) -> Vec<u8> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/");
@@ -343,6 +345,7 @@ proptest! {
             }
         }
         // Either outcome is fine; it only must be one, and the same both ways.
+        let _ = decode_embedded(&bytes, Components::Marked);
         let mut rows = Vec::new();
         let by_rows = decode_rows(&bytes, &mut |new| rows.extend_from_slice(new));
         match decode(&bytes) {
