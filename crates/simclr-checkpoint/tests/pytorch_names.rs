@@ -338,6 +338,18 @@ fn what_is_no_network_of_ours_is_described() {
 }
 
 #[test]
+fn tensors_whose_stored_values_are_not_theirs_are_refused() {
+    let mut tensors = resnet(RESNET_18, 0);
+    tensors[0].1.negative = true;
+    let saved = Saved::new().with("", tensors);
+    let error = saved.import(&[], &ImportOptions::default()).unwrap_err();
+    assert!(
+        error.contains("`conv1.weight` is not supported: it is of FloatStorage with `neg` set"),
+        "{error}"
+    );
+}
+
+#[test]
 fn values_that_no_network_has_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("network.pth");

@@ -5,7 +5,8 @@ use crate::element::ElementType;
 /// One tensor of a file of PyTorch's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PickledTensor {
-    /// The type of its elements; `None` if it is none that this crate reads (complex, quantised).
+    /// The type of its elements; `None` if it is none that this crate reads (complex, quantised, or
+    /// with a negative or conjugate bit).
     pub element: Option<ElementType>,
     /// PyTorch's name of that type, for example `FloatStorage`.
     pub type_name: String,

@@ -130,11 +130,16 @@ fn tensor(pickle: &Pickle, id: NodeId) -> Option<PickledTensor> {
     let [_kind, class, key, ..] = pickle.sequence(*storage)? else {
         return None;
     };
-    let type_name = match name {
-        "_rebuild_tensor" | "_rebuild_tensor_v2" => function(pickle, *class)?.to_owned(),
-        // Requires-grad, hooks, type, further.
-        "_rebuild_tensor_v3" => function(pickle, *rest.get(2)?)?.to_owned(),
+    // Further arguments are requires-grad, hooks, in version 3 the type, and the metadata.
+    let (type_name, metadata) = match name {
+        "_rebuild_tensor" | "_rebuild_tensor_v2" => (function(pickle, *class)?, rest.get(2)),
+        "_rebuild_tensor_v3" => (function(pickle, *rest.get(2)?)?, rest.get(3)),
         _ => return None,
+    };
+    let (element, type_name) = match metadata.and_then(|id| first_key(pickle, *id)) {
+        // The stored values are not those of the tensor: `neg` stands for the opposite sign.
+        Some(key) => (None, format!("{type_name} with `{key}` set")),
+        None => (element(type_name), type_name.to_owned()),
     };
     let counts = |id: &NodeId| -> Option<Vec<usize>> {
         let counts = pickle.sequence(*id)?.iter();
@@ -142,13 +147,21 @@ fn tensor(pickle: &Pickle, id: NodeId) -> Option<PickledTensor> {
     };
     let (shape, strides) = (counts(shape)?, counts(strides)?);
     (shape.len() == strides.len()).then_some(PickledTensor {
-        element: element(&type_name),
+        element,
         type_name,
         shape,
         strides,
         offset: pickle.count(*offset)?,
         storage: pickle.text(*key)?.to_owned(),
     })
+}
+
+/// The first key of a dictionary, if it has one.
+fn first_key(pickle: &Pickle, id: NodeId) -> Option<&str> {
+    match pickle.node(id) {
+        Node::Dictionary(items) => pickle.text(items.first()?.0),
+        _ => None,
+    }
 }
 
 /// The last name of a class or function of PyTorch's.

@@ -16,6 +16,8 @@ pub(crate) struct View {
     pub(crate) offset: usize,
     pub(crate) shape: Vec<usize>,
     pub(crate) strides: Vec<usize>,
+    /// Whether the values have the opposite sign of those stored.
+    pub(crate) negative: bool,
 }
 
 impl View {
@@ -29,6 +31,7 @@ impl View {
             strides: axes
                 .map(|axis| shape[axis + 1..].iter().product())
                 .collect(),
+            negative: false,
         }
     }
 }
@@ -71,7 +74,11 @@ impl Pickle {
             .integer(view.offset)
             .integers(&view.shape)
             .integers(&view.strides)
-            .bytes(b"\x89ccollections\nOrderedDict\n)RtR")
+            .bytes(b"\x89ccollections\nOrderedDict\n)R");
+        if view.negative {
+            self.bytes(b"}").text("neg").bytes(b"\x88s");
+        }
+        self.bytes(b"tR")
     }
 
     /// An `OrderedDict` of tensors.
