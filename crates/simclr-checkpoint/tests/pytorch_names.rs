@@ -307,6 +307,14 @@ fn one_of_two_networks_is_chosen_by_name() {
     let options = ImportOptions::default().with_branch("ema".to_owned());
     let imported = saved.import(&[], &options).unwrap();
     assert!(source(&imported, "encoder.stem.conv.kernel").starts_with("state_dict_ema."));
+    // Two networks with one stem, frozen or tied.
+    let mut student = resnet(RESNET_18, 0);
+    student[0].1.storage = 1;
+    let saved = Saved::new()
+        .with("student.", student)
+        .with("teacher.", resnet(RESNET_18, 1));
+    let error = saved.import(&[], &ImportOptions::default()).unwrap_err();
+    assert!(error.contains("`student`, `teacher`"), "{error}");
     // One network with two names.
     let saved = Saved::new()
         .with("net.", resnet(RESNET_18, 0))

@@ -58,9 +58,10 @@ pub(super) fn find<'a>(
     // The same network may have several names.
     let mut distinct: Vec<&str> = Vec::new();
     for prefix in prefixes {
-        let known =
-            |other: &&str| source.shares_values(&stem(prefix, variables), &stem(other, variables));
-        if !distinct.iter().any(known) {
+        if !distinct
+            .iter()
+            .any(|other| is_same(source, variables, prefix, other))
+        {
             distinct.push(prefix);
         }
     }
@@ -101,14 +102,21 @@ fn prefix<'a>(name: &'a str, variables: &BTreeMap<String, SourceVariable>) -> Op
     }
 }
 
-/// The first convolution under a prefix.
-fn stem(prefix: &str, variables: &BTreeMap<String, SourceVariable>) -> String {
-    let named = format!("{prefix}{STEM}");
-    if variables.contains_key(&named) {
-        named
-    } else {
-        format!("{prefix}0.weight")
-    }
+/// Whether all tensors that both networks have are the same in the file: two networks may share a
+/// frozen part.
+fn is_same(
+    source: &SourceFile,
+    variables: &BTreeMap<String, SourceVariable>,
+    first: &str,
+    second: &str,
+) -> bool {
+    let second = tensors(second, variables);
+    tensors(first, variables)
+        .iter()
+        .all(|(name, (first, _))| match second.get(name) {
+            Some((second, _)) => source.shares_values(first, second),
+            None => true,
+        })
 }
 
 /// The positions of a ResNet's groups of blocks in a `Sequential` of its parts: those of what has

@@ -118,10 +118,8 @@ impl SourceFile {
         let Self::Pickle(file) = self else {
             return false;
         };
-        let tensor = |name| file.tensors().get(name);
-        tensor(first)
-            .zip(tensor(second))
-            .is_some_and(|(first, second)| first.shares_values_with(second))
+        let tensors = file.tensors();
+        tensors.contains_key(first) && tensors.get(first) == tensors.get(second)
     }
 
     /// The CRC-32C of a variable's bytes as they are stored, one per slice. TensorFlow's are

@@ -26,9 +26,4 @@ impl PickledTensor {
             .and_then(|element| element.byte_count(&self.shape));
         bytes.unwrap_or(0)
     }
-
-    /// Whether two names stand for the same values in the file.
-    pub(crate) fn shares_values_with(&self, other: &Self) -> bool {
-        (&self.storage, self.offset) == (&other.storage, other.offset)
-    }
 }
