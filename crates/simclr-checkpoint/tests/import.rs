@@ -261,6 +261,28 @@ fn what_is_missing_is_an_error_unless_it_is_allowed() {
 }
 
 #[test]
+fn a_head_of_which_a_part_is_missing_is_not_taken_for_a_smaller_one() {
+    for (gone, missing) in [
+        ("head_contrastive/nl_0/dense/kernel", 1),
+        ("head_contrastive/nl_1/dense/kernel", 1),
+        ("head_contrastive/nl_1/", 5),
+        ("head_contrastive/nl_2/dense/kernel", 1),
+        ("head_supervised/linear_layer/dense/kernel", 1),
+    ] {
+        let mut all = variables(&small());
+        all.retain(|name, _| !name.starts_with(gone));
+        let error = import(checkpoint(&all).path()).unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("{missing} missing (first: ")),
+            "{gone}: {error}"
+        );
+        // Who does not ask for heads needs none.
+        let encoder = ImportOptions::default().with_heads(Heads::Drop);
+        import_with(checkpoint(&all).path(), &encoder).unwrap();
+    }
+}
+
+#[test]
 fn what_does_not_fit_is_an_error() {
     let error = |change: &dyn Fn(&mut BTreeMap<String, Written>)| {
         let mut all = variables(&small());

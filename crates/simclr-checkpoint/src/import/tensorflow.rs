@@ -21,6 +21,7 @@ use crate::torch::Layout;
 
 const STEM: &str = "base_model/conv2d/kernel";
 const CLASSIFIER: &str = "head_supervised/linear_layer/dense/kernel";
+const CLASSIFIER_BIAS: &str = "head_supervised/linear_layer/dense/bias";
 
 /// The counter of an optimizer's steps, as this workspace's optimizers name it.
 const OPTIMIZER_STEP: &str = "optimizer.step";
@@ -185,7 +186,9 @@ pub fn recognize(
     } else {
         ProjectionHeadConfig::none()
     };
-    let classifier = shapes.get(CLASSIFIER);
+    let classifier = shapes
+        .get(CLASSIFIER)
+        .or_else(|| shapes.get(CLASSIFIER_BIAS));
     let classifier = classifier.filter(|_| options.heads.supervised());
     let config = SimClrConfig::new(encoder)
         .with_projection_head(projection_head.with_fine_tune_from(options.fine_tune_from))
@@ -196,21 +199,24 @@ pub fn recognize(
     Ok(config)
 }
 
-/// The projection head, by canonical names; kind none if there is none.
+/// The projection head, by canonical names; kind none if there is nothing of one. A layer counts
+/// if any variable of it is there, so that the others are missing.
 fn recognize_projection_head(variables: &Shapes) -> ProjectionHeadConfig {
-    let kernel = |prefix: &str, layer: usize| {
-        let name = format!("head_contrastive/{prefix}_{layer}/dense/kernel");
-        variables.get(&name)?.last().copied()
+    let layers = |prefix: &str| -> BTreeMap<usize, usize> {
+        let layer = |(name, shape): (&String, &Vec<usize>)| {
+            let name = name.strip_prefix("head_contrastive/")?;
+            let (number, _) = name.strip_prefix(prefix)?.split_once('/')?;
+            Some((number.parse().ok()?, *shape.last()?))
+        };
+        variables.iter().filter_map(layer).collect()
     };
-    if let Some(output_size) = kernel("l", 0) {
-        return ProjectionHeadConfig::linear().with_output_size(output_size);
-    }
-    let sizes: Vec<usize> = (0..).map_while(|layer| kernel("nl", layer)).collect();
-    match sizes.last() {
-        None => ProjectionHeadConfig::none(),
-        Some(&output_size) => ProjectionHeadConfig::default()
-            .with_layers(sizes.len())
+    // The output's size is that of every variable of the last layer.
+    match (layers("l_").pop_last(), layers("nl_").pop_last()) {
+        (Some((_, output_size)), _) => ProjectionHeadConfig::linear().with_output_size(output_size),
+        (None, Some((last, output_size))) => ProjectionHeadConfig::default()
+            .with_layers(last.saturating_add(1))
             .with_output_size(output_size),
+        (None, None) => ProjectionHeadConfig::none(),
     }
 }
 
