@@ -169,6 +169,14 @@ fn moving_averages_are_taken_on_request_and_only_then() {
         .unwrap()
         .to_string();
     assert!(error.contains("there are none"), "{error}");
+    let only_averages = plain.iter().map(|(name, variable)| {
+        let averaged = format!("ema_model/{name}");
+        (averaged.clone(), rename(variable, &averaged))
+    });
+    let folder = checkpoint(&only_averages.collect());
+    import_with(folder.path(), &options).unwrap();
+    let error = import(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("only the moving averages"), "{error}");
 }
 
 #[test]

@@ -53,6 +53,11 @@ pub(super) fn recognize_source(
         let reason = "the moving averages were asked for, but there are none";
         return Err(Error::malformed(path, reason));
     }
+    let is_average = !names.weights.contains_key(STEM) && names.moving_averages.contains_key(STEM);
+    if is_average && !options.moving_average {
+        let reason = "it has only the moving averages of its parameters: ask for them (option ema)";
+        return Err(Error::malformed(path, reason));
+    }
     let variables = source.variables();
     let shapes = shapes(&names, &variables);
     let config = recognize(path, &shapes, options)?;
