@@ -152,6 +152,28 @@ fn pytorch_metadata_that_is_not_understood_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let (ours, theirs) = exported(folder.path(), ResNetConfig::depth(18));
     let odd = folder.path().join("odd.safetensors");
+    let mut unlike = Vec::new();
+    for (mean, std, wrong) in [
+        ([0.5; 3], [0.5, 0.5, 0.0], "std"),
+        ([0.5; 3], [0.5, -1.0, 0.5], "std"),
+        ([0.5; 3], [0.5, 0.5, f64::NAN], "std"),
+        ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375], "mean"),
+    ] {
+        let options = ImportOptions::default()
+            .with_input_normalization(Some(InputNormalization { mean, std }));
+        let error = import_with(&theirs, &options).unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!("{wrong}: expected three numbers")),
+            "{error}"
+        );
+        unlike.push([("mean", format!("{mean:?}")), ("std", format!("{std:?}"))]);
+    }
+    for metadata in unlike {
+        let metadata = [0, 1].map(|at| (metadata[at].0, metadata[at].1.as_str()));
+        rewritten(&theirs, &odd, &metadata, str::to_owned);
+        let error = import(&odd).unwrap_err().to_string();
+        assert!(error.contains("odd.safetensors: metadata `"), "{error}");
+    }
     for (key, value) in [("variant", "v2"), ("stem_pool", "blur"), ("mean", "[1, 2]")] {
         rewritten(&theirs, &odd, &[(key, value)], str::to_owned);
         let error = import(&odd).err().unwrap().to_string();

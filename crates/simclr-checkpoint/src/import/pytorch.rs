@@ -131,7 +131,17 @@ fn flags(
     };
     let normalization = match options.input_normalization {
         None => input_normalization(path, metadata)?,
-        normalization => normalization,
+        Some(Some(given)) => {
+            if let Some((setting, expected, found)) = wrong_statistics(&given) {
+                return Err(Error::Setting {
+                    setting,
+                    expected,
+                    found: format!("{found:?}"),
+                });
+            }
+            Some(Some(given))
+        }
+        none => none,
     };
     for (missing, what) in [
         (stride.is_none(), "stride in the middle of a block"),
@@ -194,12 +204,35 @@ fn input_normalization(
     match (parse("mean")?, parse("std")?) {
         // Written by our own export for a network that takes images as they are.
         (Some(mean), Some(std)) if mean == [0.0; 3] && std == [1.0; 3] => Ok(Some(None)),
-        (Some(mean), Some(std)) => Ok(Some(Some(InputNormalization { mean, std }))),
+        (Some(mean), Some(std)) => {
+            let given = InputNormalization { mean, std };
+            match wrong_statistics(&given) {
+                Some((key, expected, found)) => {
+                    Err(unknown(path, key, &format!("{found:?}"), &expected))
+                }
+                None => Ok(Some(Some(given))),
+            }
+        }
         (None, None) => Ok(None),
         _ => {
             let reason = "metadata has only one of `mean` and `std`";
             Err(Error::malformed(path, reason))
         }
+    }
+}
+
+/// Which of the statistics no images in [0, 1] have, what was expected, and what it is. Those of
+/// the scale from 0 to 255 would turn every image into nearly the same one.
+fn wrong_statistics(
+    InputNormalization { mean, std }: &InputNormalization,
+) -> Option<(&'static str, String, [f64; 3])> {
+    let expected = |range: &str| format!("three numbers {range}, for images in [0, 1]");
+    if !mean.iter().all(|value| (0.0..=1.0).contains(value)) {
+        Some(("mean", expected("from 0 to 1"), *mean))
+    } else if !std.iter().all(|value| *value > 0.0 && *value <= 1.0) {
+        Some(("std", expected("above 0 and at most 1"), *std))
+    } else {
+        None
     }
 }
 
