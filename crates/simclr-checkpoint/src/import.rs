@@ -4,7 +4,6 @@ mod assignment;
 mod imported;
 mod networks;
 mod options;
-mod other_formats;
 mod pytorch;
 mod report;
 mod source;
@@ -22,7 +21,7 @@ pub use source::SourceFile;
 #[cfg(feature = "tensorflow")]
 pub use tensorflow::recognize;
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// Recognises the network in a file and finds a variable for each of its parameters:
 /// [`import_with`] with the default options, every head included.
@@ -52,7 +51,33 @@ pub fn import_with(path: impl AsRef<Path>, options: &ImportOptions) -> Result<Im
     let recognized = match &source {
         #[cfg(feature = "tensorflow")]
         SourceFile::TensorFlow(bundle) => tensorflow::recognize_source(bundle, &source, options)?,
-        _ => pytorch::recognize_source(&source, options)?,
+        _ => pytorch::recognize_source(&source, options).map_err(of_part)?,
     };
     Imported::new(source, recognized)
+}
+
+/// Adds to what does not fit that the file is one of several, `model-00001-of-00002.safetensors`.
+fn of_part(mut error: Error) -> Error {
+    if let Error::DoesNotFit {
+        path,
+        differences: text,
+        ..
+    }
+    | Error::Malformed { path, reason: text } = &mut error
+        && let Some((part, count)) = part(path)
+    {
+        text.push_str(&format!(
+            "; the file is part {part} of {count}: save the network as one file"
+        ));
+    }
+    error
+}
+
+/// The number of a file, and of how many, by the end of its name.
+fn part(path: &Path) -> Option<(u32, u32)> {
+    let (name, count) = path.file_stem()?.to_str()?.rsplit_once("-of-")?;
+    let (_, part) = name.rsplit_once('-')?;
+    let number = |digits: &str| digits.parse().ok().filter(|_| digits.len() == 5);
+    let numbers = (number(part)?, number(count)?);
+    (numbers.1 > 1).then_some(numbers)
 }

@@ -10,6 +10,7 @@ mod import;
 mod model_file;
 #[cfg(feature = "tensorflow")]
 mod names;
+mod other_formats;
 mod pickle;
 mod ranged_file;
 mod setters;

@@ -8,6 +8,7 @@ use simclr_files::digest_around;
 use super::metadata::{DIGEST, DIGEST_AT};
 use crate::element::{Array, ElementType, Values};
 use crate::error::{Error, InFile, Result};
+use crate::other_formats::{self, ZIP};
 use crate::ranged_file::RangedFile;
 
 /// Length of the header's length.
@@ -48,7 +49,13 @@ impl SafetensorsReader {
     /// # Errors
     /// [`Error::Malformed`] says what is wrong with the file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let file = RangedFile::open(path.as_ref())?;
+        let path = path.as_ref();
+        if path.is_dir() {
+            let reason = "expected a safetensors file, found a folder; a TensorFlow checkpoint has \
+                          to be imported first";
+            return Err(Error::malformed(path, reason));
+        }
+        let file = RangedFile::open(path)?;
         let (header, data) = read_header(&file)?;
         let mut tensors = BTreeMap::new();
         for (name, info) in header.tensors() {
@@ -149,6 +156,7 @@ impl SafetensorsReader {
 fn read_header(file: &RangedFile) -> Result<(safetensors::tensor::Metadata, u64)> {
     let malformed = |reason: String| Error::malformed(file.path(), reason);
     if file.length() < PREFIX {
+        other_formats::check(file)?;
         let length = file.length();
         return Err(malformed(format!(
             "not a safetensors file: {length} bytes, too short for a header"
@@ -157,10 +165,7 @@ fn read_header(file: &RangedFile) -> Result<(safetensors::tensor::Metadata, u64)
     let prefix = file.read("header length", 0, PREFIX)?;
     let length = prefix.try_into().map_or(0, u64::from_le_bytes);
     if length > MAXIMUM_HEADER || length > file.length() - PREFIX {
-        return Err(malformed(format!(
-            "not a safetensors file or cut off: header of {length} bytes in a file of {} bytes",
-            file.length()
-        )));
+        return Err(no_header(file, length));
     }
     let text = file.read("header", PREFIX, length)?;
     let header: safetensors::tensor::Metadata = serde_json::from_slice(&text)
@@ -174,4 +179,24 @@ fn read_header(file: &RangedFile) -> Result<(safetensors::tensor::Metadata, u64)
         )));
     }
     Ok((header, data))
+}
+
+/// Says what a file is that does not begin with the length of a header.
+fn no_header(file: &RangedFile, length: u64) -> Error {
+    let first = match other_formats::check(file).and_then(|()| other_formats::beginning(file)) {
+        Ok(first) => first,
+        Err(error) => return error,
+    };
+    if first.starts_with(ZIP) {
+        let reason = "a zip archive, which is what PyTorch writes: a foreign network has to be \
+                      imported first";
+        return Error::malformed(file.path(), reason);
+    }
+    let reason = if other_formats::is_safetensors(&first) {
+        let whole = file.length();
+        format!("cut off: a safetensors header of {length} bytes in a file of {whole} bytes")
+    } else {
+        "not a safetensors file: it does not begin with the length of a header".to_owned()
+    };
+    Error::malformed(file.path(), reason)
 }

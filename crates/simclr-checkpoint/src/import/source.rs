@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::other_formats::{self, ZIP};
 use super::source_variable::SourceVariable;
 use crate::Result;
 use crate::element::ElementType;
 use crate::format::reader::{SafetensorsReader, TensorEntry};
+use crate::other_formats::{self, ZIP};
 use crate::pickle::{PickleReader, PickledTensor};
+use crate::ranged_file::RangedFile;
 #[cfg(feature = "tensorflow")]
 use crate::tensorflow::{Bundle, Variable};
 
@@ -38,16 +39,17 @@ impl SourceFile {
         if !path.is_dir() {
             let extension = path.extension().and_then(|extension| extension.to_str());
             let first = if path.is_file() {
-                other_formats::beginning(path)?
+                other_formats::beginning(&RangedFile::open(path)?)?
             } else {
                 // A prefix, or nothing, which the extension's reader says.
                 Vec::new()
             };
-            if extension == Some("safetensors") || other_formats::is_safetensors(&first) {
+            let is_zip = first.starts_with(ZIP);
+            let is_safetensors = other_formats::is_safetensors(&first);
+            if is_safetensors || extension == Some("safetensors") && !is_zip {
                 return SafetensorsReader::open(path).map(Self::Safetensors);
             }
-            other_formats::check(path, &first)?;
-            if first.starts_with(ZIP) || matches!(extension, Some("pth" | "pt" | "bin")) {
+            if is_zip || matches!(extension, Some("pth" | "pt" | "bin")) {
                 return PickleReader::open(path).map(Self::Pickle);
             }
         }
@@ -55,7 +57,9 @@ impl SourceFile {
         return Bundle::open(path).map(Self::TensorFlow);
         #[cfg(not(feature = "tensorflow"))]
         {
-            crate::error::InFile::in_file(path.metadata(), path)?;
+            if !path.is_dir() {
+                other_formats::check(&RangedFile::open(path)?)?;
+            }
             let reason = "simclr-checkpoint was built without its feature `tensorflow`";
             let what = "a TensorFlow checkpoint";
             Err(crate::Error::unsupported(path, what, reason))

@@ -1,5 +1,6 @@
 //! An open file of PyTorch's.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -13,9 +14,14 @@ use super::pickled_tensor::PickledTensor;
 use super::{machine, strides, tensors};
 use crate::element::{Array, ElementType, Values, element_count};
 use crate::error::{Error, InFile, Result};
+use crate::other_formats;
+use crate::ranged_file::RangedFile;
 
 /// Largest pickle, which holds names and numbers but no values of tensors.
 const LARGEST_PICKLE: u64 = 1 << 26;
+
+/// Endings of the names of files that networks are imported from.
+const NETWORKS: [&str; 4] = [".pth", ".pt", ".ckpt", ".safetensors"];
 
 /// An open file of PyTorch's, version 1.6 and later (`torch.save`): the tensors of whatever object
 /// was saved. Opening reads the description of the object, which is bounded in size and depth;
@@ -43,11 +49,14 @@ impl PickleReader {
         let file = File::open(path).in_file(path)?;
         let length = file.metadata().in_file(path)?.len();
         let malformed = |reason: String| Error::malformed(path, reason);
-        let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|error| {
-            malformed(format!(
-                "not a file of PyTorch's, or cut off: {error} ({length} bytes)"
-            ))
-        })?;
+        let mut archive = match ZipArchive::new(BufReader::new(file)) {
+            Ok(archive) => archive,
+            Err(error) => {
+                other_formats::check(&RangedFile::open(path)?)?;
+                let reason = format!("not a file of PyTorch's, or cut off: {error}");
+                return Err(malformed(format!("{reason} ({length} bytes)")));
+            }
+        };
         let root = root(path, &archive)?;
         if let Ok(order) = read_member(&mut archive, &format!("{root}byteorder"), 16)
             && order.starts_with(b"big")
@@ -173,11 +182,21 @@ fn root(path: &Path, archive: &ZipArchive<BufReader<File>>) -> Result<String> {
         )
     } else if has("saved_model.pb") {
         ("a zipped SavedModel", "unpack it and import the folder")
+    } else if has("model.weights.h5") {
+        (
+            "a file of Keras",
+            "load it with TensorFlow and save a checkpoint",
+        )
     } else {
-        return Err(Error::malformed(
-            path,
-            "a zip archive, but not of PyTorch's: it has no `data.pkl`",
-        ));
+        let is_network =
+            |name: &&Cow<'_, str>| NETWORKS.iter().any(|ending| name.ends_with(ending));
+        let reason = "a zip archive, but not of PyTorch's: it has no `data.pkl`";
+        let reason = match (names.iter().find(is_network), names.first()) {
+            (Some(network), _) => format!("{reason}; unpack it and import {network}"),
+            (None, Some(first)) => format!("{reason}, but {first}"),
+            (None, None) => format!("{reason}, nor anything else"),
+        };
+        return Err(Error::malformed(path, reason));
     };
     Err(Error::unsupported(path, what, reason))
 }

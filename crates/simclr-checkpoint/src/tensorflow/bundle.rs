@@ -47,8 +47,10 @@ impl Bundle {
         let (header, entries) = read_index(&RangedFile::open(&index)?)?;
         check_header(&index, &header)?;
         let shards = Shards::open(&prefix, header.num_shards)?;
+        let variables = variables_of(&index, &shards, &entries)
+            .or_else(|error| shards.check_formats().and(Err(error)))?;
         Ok(Self {
-            variables: variables_of(&index, &shards, &entries)?,
+            variables,
             prefix,
             index,
             shards,

@@ -5,15 +5,19 @@ use std::path::{Path, PathBuf};
 
 use super::table::MAGIC;
 use crate::error::{Error, InFile, Result};
+use crate::other_formats;
 use crate::ranged_file::RangedFile;
 
 const INDEX: &str = "index";
 const STATE_FILE: &str = "checkpoint";
-const STATE_KEY: &str = "model_checkpoint_path:";
+const STATE_KEY: &str = "model_checkpoint_path";
 
 /// Where in a folder a SavedModel may lie: it may be one, and those of the official networks are
 /// in a folder of their own.
 const SAVED_MODELS: [&str; 3] = ["", "saved_model", "hub"];
+
+/// Extensions of files of PyTorch's, which are no part of a folder.
+const OF_PYTORCH: [&str; 4] = ["safetensors", "pth", "pt", "bin"];
 
 /// A state file has a few lines; what is longer is something else.
 const LONGEST_STATE_FILE: u64 = 1 << 20;
@@ -52,6 +56,7 @@ pub fn locate(path: &Path) -> Result<PathBuf> {
         return locate_in(path.parent().unwrap_or(Path::new("")));
     }
     if path.exists() {
+        other_formats::check(&RangedFile::open(path)?)?;
         let reason = "not a TensorFlow checkpoint: expected a folder, a prefix or an `.index` file";
         return Err(Error::malformed(path, reason));
     }
@@ -110,24 +115,36 @@ fn locate_in(folder: &Path) -> Result<PathBuf> {
     if let Some(saved_model) = saved_models.into_iter().find(|m| index_of(m).is_file()) {
         return Ok(saved_model);
     }
-    let mut indices = Vec::new();
+    let (mut indices, mut of_pytorch) = (Vec::new(), Vec::new());
     for entry in std::fs::read_dir(folder).in_file(folder)? {
         let path = entry.in_file(folder)?.path();
-        if path.extension() == Some(OsStr::new(INDEX)) {
+        let extension = path.extension().and_then(OsStr::to_str).unwrap_or_default();
+        if extension == INDEX {
             indices.push(path);
+        } else if OF_PYTORCH.contains(&extension) {
+            of_pytorch.push(path);
         }
     }
     indices.sort_unstable();
+    of_pytorch.sort_unstable();
     match indices.as_slice() {
         [index] => Ok(index.with_extension("")),
         [] if folder.join("saved_model.pb").is_file() => Err(Error::malformed(
             folder,
             "a SavedModel without variables: `variables/variables.index` is not there",
         )),
-        [] => Err(Error::malformed(
-            folder,
-            "no checkpoint: neither a `checkpoint` file, nor an `.index` file, nor a SavedModel",
-        )),
+        [] => {
+            let mut reason = "no checkpoint: neither a `checkpoint` file, nor an `.index` file, \
+                              nor a SavedModel"
+                .to_owned();
+            if let Some(file) = of_pytorch.first() {
+                reason.push_str(&format!(
+                    "; a file of PyTorch's is named itself: {}",
+                    file.display()
+                ));
+            }
+            Err(Error::malformed(folder, reason))
+        }
         [first, ..] => Err(Error::malformed(
             folder,
             format!(
@@ -150,13 +167,20 @@ fn read_state(path: &Path) -> Result<PathBuf> {
     }
     let text = std::fs::read(path).in_file(path)?;
     let text = String::from_utf8_lossy(&text);
+    // Editors may put a mark before the first line.
     let mut values = text
+        .trim_start_matches('\u{feff}')
         .lines()
-        .filter_map(|line| line.trim().strip_prefix(STATE_KEY));
+        .filter_map(|line| {
+            let value = line.trim().strip_prefix(STATE_KEY)?;
+            value.trim_start().strip_prefix(':')
+        });
     let value = values
         .next()
         .and_then(unquote)
-        .ok_or_else(|| Error::malformed(path, format!("expected a line `{STATE_KEY} \"...\"`")))?;
+        .ok_or_else(|| Error::malformed(path, format!("expected a line `{STATE_KEY}: \"...\"`")))?;
+    // Some who write it by hand name the index.
+    let value = value.strip_suffix(".index").unwrap_or(&value).to_owned();
     let folder = path.parent().unwrap_or(Path::new(""));
     // Windows separates by the other slash.
     let named = [value.clone(), value.replace('\\', "/")].map(PathBuf::from);
@@ -185,7 +209,9 @@ fn read_state(path: &Path) -> Result<PathBuf> {
 /// before three octal digits for a byte that is not ASCII; others are those of a Windows path that
 /// was written by hand.
 fn unquote(value: &str) -> Option<String> {
-    let inner = value.trim().strip_prefix('"')?.strip_suffix('"')?;
+    let value = value.trim();
+    let quote = value.chars().next().filter(|c| ['"', '\''].contains(c))?;
+    let inner = value.strip_prefix(quote)?.strip_suffix(quote)?;
     let mut text = Vec::new();
     let mut bytes = inner.bytes();
     while let Some(byte) = bytes.next() {

@@ -7,6 +7,7 @@ use crc32c::crc32c_append;
 use super::checksum;
 use super::coding::{take, take_varint};
 use super::locate::index_of;
+use crate::other_formats;
 use crate::ranged_file::RangedFile;
 use crate::{Error, Result};
 
@@ -46,6 +47,12 @@ impl Shards {
     pub(crate) fn total_length(&self) -> u64 {
         let lengths = self.files.iter().map(RangedFile::length);
         lengths.fold(0, u64::saturating_add)
+    }
+
+    /// Calls a file what it is if it is of another format.
+    pub(crate) fn check_formats(&self) -> Result<()> {
+        let mut files = self.files.iter().filter(|file| file.length() > 0);
+        files.try_for_each(other_formats::check)
     }
 
     /// Fails unless all of the range lies inside its file.

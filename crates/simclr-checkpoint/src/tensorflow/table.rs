@@ -7,6 +7,7 @@
 
 use super::checksum;
 use super::coding::{take, take_varint};
+use crate::other_formats;
 use crate::ranged_file::RangedFile;
 use crate::{Error, Result};
 
@@ -69,13 +70,15 @@ pub(crate) fn for_each_entry(
 fn read_footer(file: &RangedFile) -> Result<BlockHandle> {
     let malformed = |reason: &str| Error::malformed(file.path(), reason);
     let length = file.length();
-    let short = || format!("{length} bytes: too short for the footer of a checkpoint index");
-    let start = length
-        .checked_sub(FOOTER)
-        .ok_or_else(|| malformed(&short()))?;
+    let Some(start) = length.checked_sub(FOOTER) else {
+        other_formats::check(file)?;
+        let reason = format!("{length} bytes: too short for the footer of a checkpoint index");
+        return Err(malformed(&reason));
+    };
     let footer = file.read("footer", start, FOOTER)?;
     let magic = footer.last_chunk().map(|bytes| u64::from_le_bytes(*bytes));
     if magic != Some(MAGIC) {
+        other_formats::check(file)?;
         return Err(malformed(
             "not a checkpoint index, or cut off: it does not end with the table's magic number",
         ));
