@@ -12,7 +12,10 @@ use candle_core::{Device, Tensor};
 use simclr_checkpoint::{
     Error, Heads, ImportOptions, LoadNetwork, import, import_with, load_model,
 };
-use simclr_model::{Encoder, Mode, ProjectionHeadConfig, ResNetConfig, SimClrConfig, Stem};
+use simclr_model::{
+    Encoder, Mode, ProjectionHeadConfig, ResNetConfig, SimClrConfig, Stem, StemPooling,
+    StridePlacement,
+};
 
 use network::{checkpoint, flat, rename, small, values_of, variables};
 use support::{Written, float_variable};
@@ -374,6 +377,34 @@ fn selective_kernels_that_no_variable_tells_are_an_option() {
     assert!(
         ratio == 0.0625 && said.contains("kernels is 0.0625"),
         "{said}"
+    );
+}
+
+#[test]
+fn options_that_a_source_does_not_have_are_refused() {
+    let folder = checkpoint(&variables(&small()));
+    let defaults = ImportOptions::default;
+    for options in [
+        defaults().with_stride_placement(StridePlacement::First),
+        defaults().with_stem_pooling(StemPooling::Symmetric),
+        defaults().with_input_normalization(None),
+        defaults().with_branch("online".to_owned()),
+    ] {
+        let error = import_with(folder.path(), &options)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("which only files of PyTorch have"),
+            "{error}"
+        );
+    }
+    let options = defaults().with_allow_missing(["encoder.stem", "fc.weight"]);
+    let error = import_with(folder.path(), &options)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with("allow_missing: ") && error.ends_with("found fc.weight"),
+        "{error}"
     );
 }
 

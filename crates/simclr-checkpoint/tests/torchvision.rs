@@ -9,7 +9,8 @@ use simclr_checkpoint::{
     save_model,
 };
 use simclr_model::{
-    InputNormalization, ResNetConfig, SimClr, SimClrConfig, StemPooling, StridePlacement,
+    FineTuneFrom, InputNormalization, ResNetConfig, SimClr, SimClrConfig, StemPooling,
+    StridePlacement,
 };
 
 fn flat(tensor: &Tensor) -> Vec<f32> {
@@ -184,6 +185,14 @@ fn pytorch_metadata_that_is_not_understood_is_an_error() {
     }
     let error = import(&ours).err().unwrap().to_string();
     assert!(error.contains("nothing to import"), "{error}");
+    for options in [
+        ImportOptions::default().with_sk_ratio(0.0625),
+        ImportOptions::default().with_fine_tune_from(FineTuneFrom::ProjectionLayer(1)),
+        ImportOptions::default().with_moving_average(true),
+    ] {
+        let error = import_with(&theirs, &options).unwrap_err().to_string();
+        assert!(error.contains("read from TensorFlow only"), "{error}");
+    }
     rewritten(&theirs, &odd, &[], |name| name.replace("layer4", "layer5"));
     let error = import(&odd).err().unwrap().to_string();
     assert!(error.contains("left over"), "{error}");

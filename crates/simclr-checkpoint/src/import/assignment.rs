@@ -54,7 +54,17 @@ pub(super) fn assign(
 ) -> Result<Vec<Assignment>> {
     let mut differences = Differences::default();
     let mut tensors = Vec::new();
-    for spec in config.parameter_specs().in_file(path)? {
+    let specs = config.parameter_specs().in_file(path)?;
+    for prefix in &options.allow_missing {
+        if !specs.iter().any(|spec| spec.name.starts_with(prefix)) {
+            return Err(Error::Setting {
+                setting: "allow_missing",
+                expected: "the beginning of a parameter's name, such as encoder.stem".to_owned(),
+                found: prefix.clone(),
+            });
+        }
+    }
+    for spec in specs {
         let layout = layout(spec.role);
         let name = find(&spec);
         let variable = name.as_ref().and_then(|name| variables.get_key_value(name));

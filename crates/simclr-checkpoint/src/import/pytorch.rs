@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use simclr_model::{
-    InputNormalization, ParameterSpec, ProjectionHeadConfig, ResNetConfig, SimClrConfig,
-    StemPooling, StridePlacement,
+    FineTuneFrom, InputNormalization, ParameterSpec, ProjectionHeadConfig, ResNetConfig,
+    SimClrConfig, StemPooling, StridePlacement,
 };
 
 use super::assignment::{Recognized, assign};
@@ -32,9 +32,19 @@ pub(super) fn recognize_source(source: &SourceFile, options: &ImportOptions) -> 
         let reason = "a simclr checkpoint: there is nothing to import, load it";
         return Err(Error::malformed(path, reason));
     }
-    if options.moving_average || options.optimizer_state {
-        let reason = "moving averages and optimizer state are read from TensorFlow only";
-        return Err(Error::malformed(path, reason));
+    for (asked, what) in [
+        (options.moving_average, "moving averages"),
+        (options.optimizer_state, "optimizer state"),
+        (options.sk_ratio != 0.0, "selective kernels"),
+        (
+            options.fine_tune_from != FineTuneFrom::Encoder,
+            "projection heads",
+        ),
+    ] {
+        if asked {
+            let reason = format!("{what} were asked for, which are read from TensorFlow only");
+            return Err(Error::malformed(path, reason));
+        }
     }
     let variables = source.variables();
     let mut assumptions = Vec::new();

@@ -41,9 +41,22 @@ pub(super) fn recognize_source(
 ) -> Result<Recognized> {
     let names = CanonicalNames::of(bundle)?;
     let path = bundle.index();
-    if options.branch.is_some() {
-        let reason = "a branch was asked for, which only files of PyTorch have";
-        return Err(Error::malformed(path, reason));
+    for (asked, what) in [
+        (options.branch.is_some(), "a branch"),
+        (options.stride_placement.is_some(), "a place of the stride"),
+        (
+            options.stem_pooling.is_some(),
+            "a padding of the first pooling",
+        ),
+        (
+            options.input_normalization.is_some(),
+            "a normalisation of the input",
+        ),
+    ] {
+        if asked {
+            let reason = format!("{what} was asked for, which only files of PyTorch have");
+            return Err(Error::malformed(path, reason));
+        }
     }
     if let Some((canonical, first, second)) = names.conflicts.first() {
         let reason = format!("both `{first}` and `{second}` are {canonical}");
