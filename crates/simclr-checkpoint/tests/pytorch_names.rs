@@ -315,6 +315,23 @@ fn one_of_two_networks_is_chosen_by_name() {
         .with("teacher.", resnet(RESNET_18, 1));
     let error = saved.import(&[], &ImportOptions::default()).unwrap_err();
     assert!(error.contains("`student`, `teacher`"), "{error}");
+    // One of them within the other.
+    let saved = Saved::new()
+        .with("", resnet(RESNET_18, 0))
+        .with("ema.", resnet(RESNET_18, 1));
+    for (keys, branch, prefix) in [
+        (&[][..], "online", ""),
+        (&[], "ema", "ema."),
+        (&["net"], "net", "net."),
+        (&["net"], "net.ema", "net.ema."),
+    ] {
+        let error = saved.import(keys, &ImportOptions::default()).unwrap_err();
+        assert!(error.starts_with("branch: "), "{error}");
+        let options = ImportOptions::default().with_branch(branch.to_owned());
+        let imported = saved.import(keys, &options).unwrap();
+        let stem = source(&imported, "encoder.stem.conv.kernel");
+        assert_eq!(stem, format!("{prefix}conv1.weight"));
+    }
     // One network with two names.
     let saved = Saved::new()
         .with("net.", resnet(RESNET_18, 0))

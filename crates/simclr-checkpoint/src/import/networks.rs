@@ -17,6 +17,14 @@ const STATE_DICTIONARIES: [&str; 4] = ["state_dict", "model", "model_state", "mo
 const TRAINED: [&str; 5] = ["online", "query", "q", "student", "base"];
 const FOLLOWING: [&str; 7] = ["target", "key", "k", "teacher", "momentum", "ema", "slow"];
 
+/// What compiling, parallel execution and checkpoints of activations put into names.
+const WRAPPERS: [&str; 4] = [
+    "module",
+    "_orig_mod",
+    "_checkpoint_wrapped_module",
+    "_fsdp_wrapped_module",
+];
+
 /// A ResNet of a file.
 pub(super) struct Network<'a> {
     /// What stands before all of its names, such as `module.` or `state_dict.backbone.`.
@@ -58,17 +66,15 @@ pub(super) fn find<'a>(
     // The same network may have several names.
     let mut distinct: Vec<&str> = Vec::new();
     for prefix in prefixes {
-        if !distinct
-            .iter()
-            .any(|other| is_same(source, variables, prefix, other))
-        {
+        let known = |other: &&str| is_same(source, variables, &all, [prefix, other]);
+        if !distinct.iter().any(known) {
             distinct.push(prefix);
         }
     }
     let mut usual = distinct.iter().filter(|prefix| is_usual(prefix));
     let prefix = match (distinct.as_slice(), usual.next(), usual.next()) {
         ([only], ..) => *only,
-        (_, Some(usual), None) if options.branch.is_none() => {
+        (_, Some(usual), None) if options.branch.is_none() && !holds_another(usual, &all) => {
             let others = distinct.iter().filter(|other| *other != usual);
             assumptions.push(format!(
                 "the network under `{usual}` is meant, not {} (option branch)",
@@ -79,7 +85,7 @@ pub(super) fn find<'a>(
         _ => return Err(several(path, &all, options)),
     };
     Ok(Network {
-        tensors: tensors(prefix, variables),
+        tensors: tensors(prefix, &all, variables),
         prefix: prefix.to_owned(),
     })
 }
@@ -107,11 +113,11 @@ fn prefix<'a>(name: &'a str, variables: &BTreeMap<String, SourceVariable>) -> Op
 fn is_same(
     source: &SourceFile,
     variables: &BTreeMap<String, SourceVariable>,
-    first: &str,
-    second: &str,
+    all: &[&str],
+    [first, second]: [&str; 2],
 ) -> bool {
-    let second = tensors(second, variables);
-    tensors(first, variables)
+    let second = tensors(second, all, variables);
+    tensors(first, all, variables)
         .iter()
         .all(|(name, (first, _))| match second.get(name) {
             Some((second, _)) => source.shares_values(first, second),
@@ -131,9 +137,16 @@ fn groups(prefix: &str, variables: &BTreeMap<String, SourceVariable>) -> Vec<u32
     positions
 }
 
-/// The tensors under a prefix, by torchvision's names.
+/// Whether the names of another network begin with this prefix, too.
+fn holds_another(prefix: &str, all: &[&str]) -> bool {
+    let mut others = all.iter().filter(|other| **other != prefix);
+    others.any(|other| other.starts_with(prefix))
+}
+
+/// The tensors under a prefix, by torchvision's names, without those of networks within.
 fn tensors<'a>(
     prefix: &str,
+    all: &[&str],
     variables: &'a BTreeMap<String, SourceVariable>,
 ) -> BTreeMap<String, (&'a str, &'a SourceVariable)> {
     let is_sequential = !variables.contains_key(&format!("{prefix}{STEM}"));
@@ -142,11 +155,32 @@ fn tensors<'a>(
     } else {
         Vec::new()
     };
-    let under = variables.iter().filter_map(|(name, variable)| {
-        let rest = name.strip_prefix(prefix)?;
-        Some((torchvision_name(rest, &groups), (name.as_str(), variable)))
-    });
-    under.collect()
+    let longer = all.iter().filter(|other| other.len() > prefix.len());
+    let within: Vec<&&str> = longer.filter(|other| other.starts_with(prefix)).collect();
+    let mut tensors = BTreeMap::new();
+    for (name, variable) in variables {
+        let Some(rest) = name.strip_prefix(prefix) else {
+            continue;
+        };
+        if within.iter().any(|other| name.starts_with(**other)) {
+            continue;
+        }
+        let plain = without_wrappers(rest);
+        let mut place = torchvision_name(&plain, &groups);
+        // Of two tensors for one place the second keeps its name, and is left over.
+        let has_plain = plain != rest && variables.contains_key(&format!("{prefix}{plain}"));
+        if has_plain || tensors.contains_key(&place) {
+            place = rest.to_owned();
+        }
+        tensors.insert(place, (name.as_str(), variable));
+    }
+    tensors
+}
+
+/// A name without the parts that wrappers of inner modules put into it.
+fn without_wrappers(name: &str) -> String {
+    let parts = name.split('.').filter(|part| !WRAPPERS.contains(part));
+    parts.collect::<Vec<_>>().join(".")
 }
 
 /// torchvision's name of what is at this place of a `Sequential` with these groups of blocks, or
@@ -164,6 +198,9 @@ fn torchvision_name(name: &str, groups: &[u32]) -> String {
         _ if first == "linear" => "fc".to_owned(),
         _ => first.to_owned(),
     };
+    if rest.is_empty() {
+        return first;
+    }
     // So the networks for CIFAR call them that many train.
     format!("{first}.{}", rest.replace(".shortcut.", ".downsample."))
 }
@@ -178,6 +215,10 @@ fn chosen<'a>(prefixes: &[&'a str], branch: &str) -> Vec<&'a str> {
             .filter(|prefix| test(prefix))
             .collect()
     };
+    let whole = that(&|prefix| prefix.trim_end_matches('.') == branch);
+    if !whole.is_empty() {
+        return whole;
+    }
     let exact = that(&|prefix| format!(".{prefix}").contains(&format!(".{branch}.")));
     if !exact.is_empty() {
         return exact;
