@@ -248,6 +248,58 @@ fn heads_and_queues_beside_the_encoder_are_left_out_and_reported() {
         error.contains("1 left over (first: layer1.0.attention.weight)"),
         "{error}"
     );
+    // Heads of any name, if they are dense and take what the encoder gives.
+    let saved = Saved::new()
+        .with("", resnet(RESNET_18, 0))
+        .with_tensor("last_linear.weight", &[8, 512])
+        .with_tensor("last_linear.bias", &[8])
+        .with_tensor("embedding.weight", &[8, 512])
+        .with_tensor("logit_scale", &[])
+        .with_tensor("temperature", &[1])
+        .with_tensor("optimizer.state.0.exp_avg", &[8, 8]);
+    assert!(saved.import(&[], &ImportOptions::default()).is_ok());
+    for (name, shape) in [
+        ("embedding2.weight", &[8, 256][..]),
+        ("conv2.weight", &[8, 512, 1, 1]),
+        ("norm.weight", &[512]),
+        ("gain", &[]),
+    ] {
+        let saved = Saved::new().with("", resnet(RESNET_18, 0));
+        let saved = saved.with_tensor(name, shape);
+        let error = saved.import(&[], &ImportOptions::default()).unwrap_err();
+        assert!(
+            error.ends_with(&format!("1 left over (first: {name})")),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn wrapped_parts_of_a_network_are_found() {
+    let wrapped = |part: &str, whole: bool| {
+        let tensors = resnet(RESNET_18, 0).into_iter();
+        let renamed = tensors.flat_map(|(name, view)| {
+            let other = name.replace("layer1.", &format!("layer1.{part}."));
+            let plain = (whole && name != other).then(|| (name, view.clone()));
+            plain.into_iter().chain([(other, view)])
+        });
+        let saved = Saved::new().with("module.", renamed.collect());
+        saved.import(&["state_dict"], &ImportOptions::default())
+    };
+    for part in ["module", "_orig_mod", "_checkpoint_wrapped_module"] {
+        let imported = wrapped(part, false).unwrap();
+        let kernel = source(&imported, "encoder.block_group1.block0.conv1.kernel");
+        assert_eq!(
+            kernel,
+            format!("state_dict.module.layer1.{part}.0.conv1.weight")
+        );
+        // Not one of two.
+        let error = wrapped(part, true).unwrap_err();
+        assert!(
+            error.contains(&format!("left over (first: layer1.{part}.0.bn1.bias)")),
+            "{error}"
+        );
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What the tensors of a PyTorch ResNet are.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use simclr_model::{
@@ -69,8 +69,9 @@ pub(super) fn recognize_source(source: &SourceFile, options: &ImportOptions) -> 
     })
 }
 
-/// Words in the names of what stands on an encoder or beside it: heads, predictors, queues.
-const HEADS: [&str; 10] = [
+/// Words in the names of what stands on an encoder or beside it: heads, predictors, queues, state
+/// of optimizers.
+const HEADS: [&str; 13] = [
     "fc",
     "head",
     "proj",
@@ -81,12 +82,35 @@ const HEADS: [&str; 10] = [
     "contrast",
     "queue",
     "last_layer",
+    "logit",
+    "temperature",
+    "optim",
 ];
 
-/// Whether a tensor, by torchvision's names, is no part of the encoder.
-fn is_of_head(name: &str) -> bool {
-    let first = name.split('.').next().unwrap_or_default();
-    HEADS.iter().any(|word| first.contains(word))
+/// The tensors, by torchvision's names, that are no part of the encoder: those with such a word, and
+/// dense layers of any name that take as many values as the last blocks give. No ResNet has a dense
+/// layer before its last pooling.
+fn heads<'a>(network: &'a Network<'_>) -> BTreeSet<&'a str> {
+    let blocks = network
+        .tensors
+        .iter()
+        .filter(|(name, _)| name.starts_with("layer4."));
+    let channels = blocks.filter_map(|(_, (_, variable))| match variable.shape[..] {
+        [channels, _, _, _] => Some(channels),
+        _ => None,
+    });
+    let features = channels.max();
+    let is_dense = |layer: &str| {
+        let kernel = network.tensors.get(&format!("{layer}.weight"));
+        kernel.is_some_and(|(_, v)| matches!(v.shape[..], [_, input] if features == Some(input)))
+    };
+    let is_head = |name: &&str| {
+        let (first, rest) = name.split_once('.').unwrap_or((name, ""));
+        let named = HEADS.iter().any(|word| first.contains(word));
+        named || ["weight", "bias"].contains(&rest) && is_dense(first)
+    };
+    let names = network.tensors.keys().map(String::as_str);
+    names.filter(is_head).collect()
 }
 
 fn recognize(
@@ -98,10 +122,11 @@ fn recognize(
     let shape = |variable: &SourceVariable| {
         Layout::of_rank(variable.shape.len()).import_shape(&variable.shape)
     };
+    let heads = heads(network);
     let encoder: Shapes = network
         .tensors
         .iter()
-        .filter(|(name, _)| !is_of_head(name) && !name.ends_with(BATCH_COUNTER))
+        .filter(|(name, _)| !heads.contains(name.as_str()) && !name.ends_with(BATCH_COUNTER))
         .map(|(name, (_, variable))| (name.clone(), shape(variable)))
         .collect();
     check_stem(path, encoder.get(STEM).map(Vec::as_slice))?;
@@ -255,6 +280,7 @@ fn unused(
     variables: &BTreeMap<String, SourceVariable>,
     network: &Network<'_>,
 ) -> Vec<(String, String)> {
+    let heads = heads(network);
     let under: BTreeMap<&str, &str> = network
         .tensors
         .iter()
@@ -268,7 +294,7 @@ fn unused(
             Some(ours) if ours.starts_with("fc.") => {
                 "a head that was not asked for or is not linear".to_owned()
             }
-            Some(ours) if is_of_head(ours) => "no part of the encoder".to_owned(),
+            Some(ours) if heads.contains(ours) => "no part of the encoder".to_owned(),
             Some(_) => "no such parameter in this network".to_owned(),
             None => format!("outside the network under `{}`", network.prefix),
         }
