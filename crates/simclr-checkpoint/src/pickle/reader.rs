@@ -20,6 +20,10 @@ use crate::ranged_file::RangedFile;
 /// Largest pickle, which holds names and numbers but no values of tensors.
 const LARGEST_PICKLE: u64 = 1 << 26;
 
+/// Most elements of a view that has more than its storage, as `expand` makes them of a grey kernel:
+/// a fraction of what any network takes in memory.
+const LARGEST_REPETITION: u64 = 1 << 22;
+
 /// Endings of the names of files that networks are imported from.
 const NETWORKS: [&str; 4] = [".pth", ".pt", ".ckpt", ".safetensors"];
 
@@ -127,12 +131,11 @@ impl PickleReader {
         let stored = file.size() / element.size() as u64;
         let extent = strides::extent(shape, strides);
         let end = extent.and_then(|extent| extent.checked_add(*offset));
-        // A view may repeat elements, but no network's parameter has more than there are.
-        let claims = [end.map(|end| end as u64), element_count(shape)];
-        let (true, Some(extent)) = (
-            claims.iter().all(|n| n.is_some_and(|n| n <= stored)),
-            extent,
-        ) else {
+        // A view may repeat elements, but not without end.
+        let (end, count) = (end.map(|end| end as u64), element_count(shape));
+        let is_inside = end.is_some_and(|end| end <= stored);
+        let is_bounded = count.is_some_and(|count| count <= stored.max(LARGEST_REPETITION));
+        let (true, Some(extent)) = (is_inside && is_bounded, extent) else {
             return Err(format!(
                 "shape {shape:?} with strides {strides:?} from element {offset} on, of {stored} that {member} has"
             ));
