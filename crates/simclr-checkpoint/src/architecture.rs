@@ -146,8 +146,13 @@ pub(crate) fn check_stem(path: &Path, kernel: Option<&[usize]>) -> Result<()> {
         _ => return Ok(()),
     };
     let what = format!("a first convolution for images of {channels} channel(s)");
-    let reason = "networks here take images of three, RGB; a grey one's kernel, a third of it \
-                  three times, gives the same for grey images as RGB";
+    let reason = match channels {
+        1 => {
+            "networks here take images of three, RGB; a grey one's kernel, a third of it three \
+             times, gives the same for grey images as RGB"
+        }
+        _ => "networks here take images of three, RGB",
+    };
     Err(Error::unsupported(path, what, reason))
 }
 
@@ -169,13 +174,17 @@ fn stems(kernel: &[usize]) -> Vec<(Stem, usize, f64)> {
     candidates.into_iter().filter_map(known).collect()
 }
 
-/// Compares with a guess whose gates' widths are taken from the variables.
+/// Compares with a guess whose gates' widths are taken from the variables. `None` if there is no
+/// such network, or if the checkpoint's kind has no names for parts of it.
 fn fit(
     mut config: ResNetConfig,
     variables: &Shapes,
     naming: Naming,
 ) -> Option<(ResNetConfig, Differences)> {
     let mut specs = config.parameter_specs().ok()?;
+    if specs.iter().any(|spec| naming(spec).is_none()) {
+        return None;
+    }
     let mut differences = Differences::between(&specs, variables, naming);
     let gates = [
         ("selective_kernel.reduce.kernel", config.sk_ratio),

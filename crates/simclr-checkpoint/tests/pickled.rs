@@ -210,6 +210,54 @@ fn depth_costs_nothing_and_claims_are_checked() {
 }
 
 #[test]
+fn expanded_views_are_read_in_bounds() {
+    let folder = tempfile::tempdir().unwrap();
+    let expanded = |count: usize| {
+        let view = View {
+            strides: vec![4, 0, 1],
+            ..View::new(0, &[3, count, 4])
+        };
+        let mut pickle = Pickle::new();
+        pickle.tensor(&view);
+        let path = with_pickle(folder.path(), &pickle.0);
+        PickleReader::open(path).unwrap().read("")
+    };
+    assert_eq!(expanded(3).unwrap().values.len(), 36);
+    let error = expanded(1 << 20).unwrap_err().to_string();
+    assert!(
+        error.contains("shape [3, 1048576, 4] with strides [4, 0, 1]"),
+        "{error}"
+    );
+}
+
+#[test]
+fn parameters_of_kinds_that_are_not_read_are_named_with_their_kind() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, tensors) = network(folder.path());
+    let (views, storages) = dictionary(&tensors);
+    let quantized = b"ctorch._utils\n_rebuild_qtensor\n((X\x07\0\0\0storagectorch\nQInt8Storage\n\
+        X\x01\0\0\0\x30X\x03\0\0\0cpuK\x01tQK\0(K@K\x03K\x07K\x07t(K\x01K\x01K\x01K\x01tNtR";
+    let meta = b"ctorch._utils\n_rebuild_meta_tensor_no_storage\n(ctorch\nfloat32\n(K@K\x03K\x07K\x07t(t\x89tR";
+    let sparse = b"ctorch._utils\n_rebuild_sparse_tensor\n(ctorch.serialization\n_get_layout\n(NNctorch\nSize\n\
+        (K@K\x03K\x07K\x07t\x85RttR";
+    let array = b"cnumpy._core.multiarray\n_reconstruct\n)R(K\x01(K@K\x03K\x07K\x07tN\x89Ntb";
+    for (value, kind) in [
+        (&quantized[..], "QInt8Storage"),
+        (meta, "tensor without values"),
+        (sparse, "sparse tensor"),
+        (array, "NumPy array"),
+    ] {
+        let path = folder.path().join("network.pth");
+        let mut pickle = Pickle::new();
+        pickle.tensors(&views).bytes(b"(").text("conv1.weight");
+        pickle.bytes(value).bytes(b"u").write(&path, &storages);
+        let error = import(&path).unwrap_err().to_string();
+        let expected = format!("parameter `conv1.weight` is not supported: it is of {kind}");
+        assert!(error.contains(&expected), "{error}");
+    }
+}
+
+#[test]
 fn changed_values_are_noticed_by_the_archives_checksum() {
     let folder = tempfile::tempdir().unwrap();
     let mut pickle = Pickle::new();

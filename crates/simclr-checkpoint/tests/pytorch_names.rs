@@ -25,6 +25,11 @@ const RESNET_18: Form = Form {
     bottlenecks: false,
 };
 
+const BOTTLENECKS: Form = Form {
+    bottlenecks: true,
+    ..RESNET_18
+};
+
 /// torchvision's names and shapes. All values are those of one storage, which keeps files small.
 fn resnet(form: Form, storage: usize) -> Vec<(String, View)> {
     let mut tensors = Vec::new();
@@ -205,6 +210,12 @@ fn a_network_is_found_under_any_name() {
     let saved = saved.with_tensor("encoder.linear.bias", &[7]);
     let imported = saved.import(&["model"], &defaults).unwrap();
     assert_eq!(imported.config.encoder.stem, Stem::Cifar);
+    let assumed = imported.report.assumptions.join("; ");
+    assert!(
+        assumed.contains("stride 1 in the first convolution and no pooling"),
+        "{assumed}"
+    );
+    assert!(!assumed.contains("padding"), "{assumed}");
     assert_eq!(imported.config.encoder.depth, 50);
     assert_eq!(
         imported
@@ -403,6 +414,44 @@ fn what_is_no_network_of_ours_is_described() {
         error.contains("a first convolution for images of 1 channel"),
         "{error}"
     );
+    let reshaped = |changes: &[(&str, &[usize])]| {
+        let mut tensors = resnet(BOTTLENECKS, 0);
+        for (name, shape) in changes {
+            let mut found = tensors.iter_mut().filter(|(known, _)| known == name);
+            found.next().unwrap().1 = View::new(0, shape);
+        }
+        let saved = Saved::new().with("", tensors);
+        saved.import(&[], &ImportOptions::default()).unwrap_err()
+    };
+    let stem = "conv1.weight";
+    let block = ["layer1.0.conv2.weight", "layer1.0.conv3.weight"];
+    for (changes, expected) in [
+        (&[(stem, &[64, 4, 7, 7][..])][..], "images of three, RGB"),
+        (
+            &[(stem, &[16, 3, 3, 3])],
+            "`conv1.weight` has the shape [16, 3, 3, 3]",
+        ),
+        (
+            &[(stem, &[32, 3, 3, 3])],
+            "`conv1.weight` has the shape [32, 3, 3, 3]",
+        ),
+        (&[(stem, &[60, 3, 7, 7])], "expected [64 n, 3, 7, 7]"),
+        (
+            &[(block[0], &[128, 4, 3, 3])],
+            "grouped convolutions (ResNeXt)",
+        ),
+        (
+            &[(block[0], &[128, 128, 3, 3]), (block[1], &[256, 128, 1, 1])],
+            "wide bottlenecks (Wide ResNet)",
+        ),
+    ] {
+        let error = reshaped(changes);
+        assert!(error.contains(expected), "{error}");
+        assert!(
+            expected != "images of three, RGB" || error.ends_with(expected),
+            "{error}"
+        );
+    }
     let saved = Saved::new()
         .with_tensor("a.weight", &[2])
         .with_tensor("b.weight", &[2])

@@ -49,7 +49,9 @@ pub(super) fn recognize_source(source: &SourceFile, options: &ImportOptions) -> 
     let variables = source.variables();
     let mut assumptions = Vec::new();
     let network = networks::find(source, &variables, options, &mut assumptions)?;
-    let base = flags(path, metadata, options, &mut assumptions)?;
+    let stem = network.tensors.get(STEM);
+    let has_pooling = stem.is_none_or(|(_, kernel)| !kernel.shape.ends_with(&[3, 3]));
+    let base = flags(path, metadata, options, has_pooling, &mut assumptions)?;
     let config = recognize(path, &network, &base, options)?;
     let find = |spec: &ParameterSpec| {
         let name = name_of(spec)?;
@@ -132,7 +134,14 @@ fn recognize(
     check_stem(path, encoder.get(STEM).map(Vec::as_slice))?;
     let found = recognize_encoder(&encoder, name_of, STEM, base);
     let (encoder, mut differences) = found.ok_or_else(|| {
-        let reason = format!("no ResNet: `{STEM}` is not a 7 x 7 or 3 x 3 convolution");
+        let (name, shape) = match network.tensors.get(STEM) {
+            Some((name, variable)) => (*name, &variable.shape[..]),
+            None => (STEM, &[][..]),
+        };
+        let reason = format!(
+            "no ResNet of a known width: `{name}` has the shape {shape:?}, expected \
+             [64 n, 3, 7, 7] or [64 n, 3, 3, 3] with a width n up to 64"
+        );
         Error::malformed(path, reason)
     })?;
     let classifier = network
@@ -145,8 +154,32 @@ fn recognize(
         .with_supervised_head(supervised_head);
     // What is missing may be allowed to be; what is left over means another network.
     differences.missing.clear();
+    if differences.count() > 0 {
+        check_bottlenecks(path, network)?;
+    }
     differences.into_result(path, &config)?;
     Ok(config)
+}
+
+/// Refuses by name the kinds of ResNet that differ in the first bottleneck.
+fn check_bottlenecks(path: &Path, network: &Network<'_>) -> Result<()> {
+    let shape = |name: &str| Some(&network.tensors.get(name)?.1.shape[..]);
+    let convolutions = ["layer1.0.conv2.weight", "layer1.0.conv3.weight"].map(shape);
+    let [Some(&[inner, input, ..]), Some(&[output, ..])] = convolutions else {
+        return Ok(());
+    };
+    let what = if input != inner {
+        "a ResNet with grouped convolutions (ResNeXt)"
+    } else if output != inner.saturating_mul(4) {
+        "a ResNet with wide bottlenecks (Wide ResNet)"
+    } else {
+        return Ok(());
+    };
+    let reason = format!(
+        "its first block has {input} channels into {inner} and {output} out of it, expected as \
+         many into as in the middle and four times as many out"
+    );
+    Err(Error::unsupported(path, what, reason))
 }
 
 /// What no tensor tells: the options decide, then the file's metadata, then torchvision's ways.
@@ -154,6 +187,7 @@ fn flags(
     path: &Path,
     metadata: &HashMap<String, String>,
     options: &ImportOptions,
+    has_pooling: bool,
     assumptions: &mut Vec<String>,
 ) -> Result<ResNetConfig> {
     let stride = match options.stride_placement {
@@ -179,15 +213,25 @@ fn flags(
         none => none,
     };
     for (missing, what) in [
-        (stride.is_none(), "stride in the middle of a block"),
-        (pooling.is_none(), "symmetric padding of the first pooling"),
+        (
+            stride.is_none(),
+            "stride in the middle of a block, as in torchvision",
+        ),
+        (
+            pooling.is_none() && has_pooling,
+            "symmetric padding of the first pooling, as in torchvision",
+        ),
+        (
+            pooling.is_none() && !has_pooling,
+            "stride 1 in the first convolution and no pooling behind it, as in networks for CIFAR",
+        ),
         (
             normalization.is_none(),
-            "input normalised by ImageNet's statistics",
+            "input normalised by ImageNet's statistics, as in torchvision",
         ),
     ] {
         if missing {
-            assumptions.push(format!("{what}, as in torchvision; the file does not say"));
+            assumptions.push(format!("{what}; the file does not say"));
         }
     }
     let normalization = normalization.unwrap_or(Some(InputNormalization::IMAGENET));

@@ -215,7 +215,10 @@ fn read_member(
         .take(most + 1)
         .read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {
-        let reason = format!("more than {most} bytes");
+        let reason = format!(
+            "more than {most} bytes; save the network's `state_dict()` without other objects, such \
+             as arrays of NumPy"
+        );
         return Err(io::Error::other(reason).into());
     }
     Ok(bytes)

@@ -13,6 +13,9 @@ const MOST_TENSORS: usize = 1 << 17;
 /// Attributes of a module whose keys continue the module's own name, as in its `state_dict()`.
 const MODULE_ATTRIBUTES: [&str; 3] = ["_parameters", "_buffers", "_modules"];
 
+/// The names of a layer's parameters and statistics.
+const LEAVES: [&str; 4] = ["weight", "bias", "running_mean", "running_var"];
+
 /// Calls that wrap a call, or a tensor, in their first argument.
 const WRAPPERS: [&str; 2] = ["_rebuild_parameter", "_rebuild_parameter_with_state"];
 
@@ -22,7 +25,9 @@ pub(super) fn tensors(pickle: &Pickle) -> Result<BTreeMap<String, PickledTensor>
     let mut seen = HashSet::new();
     let mut ahead = vec![(pickle.root, String::new())];
     while let Some((id, path)) = ahead.pop() {
-        if let Some(tensor) = tensor(pickle, id) {
+        let is_parameter = LEAVES.iter().any(|leaf| path.ends_with(leaf));
+        let unread = || unread(pickle, id).filter(|_| is_parameter);
+        if let Some(tensor) = tensor(pickle, id).or_else(unread) {
             tensors.insert(path, tensor);
             if tensors.len() > MOST_TENSORS {
                 return Err(format!("more than {MOST_TENSORS} tensors"));
@@ -133,6 +138,8 @@ fn tensor(pickle: &Pickle, id: NodeId) -> Option<PickledTensor> {
     // Further arguments are requires-grad, hooks, in version 3 the type, and the metadata.
     let (type_name, metadata) = match name {
         "_rebuild_tensor" | "_rebuild_tensor_v2" => (function(pickle, *class)?, rest.get(2)),
+        // Quantised: the type, which is read by nobody, says so.
+        "_rebuild_qtensor" => (function(pickle, *class)?, None),
         "_rebuild_tensor_v3" => (function(pickle, *rest.get(2)?)?, rest.get(3)),
         _ => return None,
     };
@@ -141,11 +148,7 @@ fn tensor(pickle: &Pickle, id: NodeId) -> Option<PickledTensor> {
         Some(key) => (None, format!("{type_name} with `{key}` set")),
         None => (element(type_name), type_name.to_owned()),
     };
-    let counts = |id: &NodeId| -> Option<Vec<usize>> {
-        let counts = pickle.sequence(*id)?.iter();
-        counts.map(|count| pickle.count(*count)).collect()
-    };
-    let (shape, strides) = (counts(shape)?, counts(strides)?);
+    let (shape, strides) = (counts(pickle, *shape)?, counts(pickle, *strides)?);
     (shape.len() == strides.len()).then_some(PickledTensor {
         element,
         type_name,
@@ -154,6 +157,45 @@ fn tensor(pickle: &Pickle, id: NodeId) -> Option<PickledTensor> {
         offset: pickle.count(*offset)?,
         storage: pickle.text(*key)?.to_owned(),
     })
+}
+
+/// What stands for a tensor, but has no values or keeps them in a way that is not read.
+fn unread(pickle: &Pickle, id: NodeId) -> Option<PickledTensor> {
+    let Node::Object(object) = pickle.node(id) else {
+        return None;
+    };
+    let arguments = pickle.sequence(object.arguments)?;
+    let (type_name, shape) = match pickle.node(object.class) {
+        Node::Global(module, name) if name == "_reconstruct" && module.starts_with("numpy") => {
+            ("NumPy array", pickle.sequence(object.state?)?.get(1))
+        }
+        _ => match function(pickle, object.class)? {
+            "_rebuild_meta_tensor_no_storage" => ("tensor without values", arguments.get(1)),
+            "_rebuild_sparse_tensor" => {
+                let parts = pickle.sequence(*arguments.get(1)?)?;
+                ("sparse tensor", parts.get(2))
+            }
+            _ => return None,
+        },
+    };
+    let mut shape = *shape?;
+    // A `torch.Size` of a tuple.
+    if let Node::Object(size) = pickle.node(shape) {
+        shape = *pickle.sequence(size.arguments)?.first()?;
+    }
+    Some(PickledTensor {
+        element: None,
+        type_name: type_name.to_owned(),
+        shape: counts(pickle, shape)?,
+        strides: Vec::new(),
+        offset: 0,
+        storage: String::new(),
+    })
+}
+
+fn counts(pickle: &Pickle, id: NodeId) -> Option<Vec<usize>> {
+    let counts = pickle.sequence(id)?.iter();
+    counts.map(|count| pickle.count(*count)).collect()
 }
 
 /// The first key of a dictionary, if it has one.
