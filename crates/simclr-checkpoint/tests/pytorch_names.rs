@@ -403,6 +403,62 @@ fn one_of_two_networks_is_chosen_by_name() {
 }
 
 #[test]
+fn modules_that_compute_something_else_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("network.pth");
+    for (name, class, stride, dilation, expected) in [
+        ("conv1", "Conv2d", 2, 1, None),
+        (
+            "conv1",
+            "Conv2d",
+            1,
+            1,
+            Some("Conv2d of stride 2 and dilation 1"),
+        ),
+        ("layer4.0.conv2", "Conv2d", 2, 1, None),
+        (
+            "layer4.0.conv2",
+            "Conv2d",
+            1,
+            2,
+            Some("Conv2d of stride 2 and dilation 1"),
+        ),
+        (
+            "layer4.1.conv2",
+            "Conv2d",
+            1,
+            2,
+            Some("Conv2d of stride 1 and dilation 1"),
+        ),
+        ("layer1.0.downsample.0", "Conv2d", 1, 1, None),
+        ("layer2.0.downsample.0", "Conv2d", 2, 1, None),
+        ("maxpool", "MaxPool2d", 2, 1, None),
+        (
+            "maxpool",
+            "Identity",
+            1,
+            1,
+            Some("MaxPool2d of stride 2 and dilation 1"),
+        ),
+    ] {
+        let mut pickle = Pickle::new();
+        pickle
+            .tensors(&resnet(BOTTLENECKS, 0))
+            .bytes(b"(")
+            .text(name);
+        pickle.module(class, stride, dilation).bytes(b"u");
+        pickle.write(&path, &[vec![0.5; LARGEST]]);
+        let error = import(&path).err().map(|error| error.to_string());
+        assert_eq!(error.is_some(), expected.is_some(), "{name}: {error:?}");
+        if let (Some(error), Some(expected)) = (error, expected) {
+            let found = format!("it is a {class} of stride {stride} and dilation {dilation}");
+            let text = format!("module `{name}` is not supported: {found}, expected a {expected}");
+            assert!(error.ends_with(&text), "{error}");
+        }
+    }
+}
+
+#[test]
 fn what_is_no_network_of_ours_is_described() {
     let grey = Form {
         channels: 1,

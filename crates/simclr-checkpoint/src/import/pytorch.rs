@@ -5,7 +5,7 @@ use std::path::Path;
 
 use simclr_model::{
     FineTuneFrom, InputNormalization, ParameterSpec, ProjectionHeadConfig, ResNetConfig,
-    SimClrConfig, StemPooling, StridePlacement,
+    SimClrConfig, Stem, StemPooling, StridePlacement,
 };
 
 use super::assignment::{Recognized, assign};
@@ -53,6 +53,7 @@ pub(super) fn recognize_source(source: &SourceFile, options: &ImportOptions) -> 
     let has_pooling = stem.is_none_or(|(_, kernel)| !kernel.shape.ends_with(&[3, 3]));
     let base = flags(path, metadata, options, has_pooling, &mut assumptions)?;
     let config = recognize(path, &network, &base, options)?;
+    check_modules(source, &network, &config.encoder)?;
     let find = |spec: &ParameterSpec| {
         let name = name_of(spec)?;
         let known = network.tensors.get(&name);
@@ -159,6 +160,57 @@ fn recognize(
     }
     differences.into_result(path, &config)?;
     Ok(config)
+}
+
+/// Compares the network with what its modules compute, if they were saved as a whole: no tensor
+/// tells strides, dilation and pooling.
+fn check_modules(source: &SourceFile, network: &Network<'_>, encoder: &ResNetConfig) -> Result<()> {
+    let SourceFile::Pickle(file) = source else {
+        return Ok(());
+    };
+    let convolutions = network
+        .tensors
+        .iter()
+        .filter_map(|(ours, (name, variable))| {
+            let is_convolution = variable.shape.len() == 4;
+            let module = name.strip_suffix(".weight").filter(|_| is_convolution)?;
+            Some((module.to_owned(), "Conv2d", stride(ours, encoder)))
+        });
+    let (class, pooled) = match encoder.stem {
+        Stem::ImageNet => ("MaxPool2d", 2),
+        Stem::Cifar => ("Identity", 1),
+    };
+    let pooling = (format!("{}maxpool", network.prefix), class, pooled);
+    for (name, class, stride) in convolutions.chain([pooling]) {
+        let expected = format!("{class} of stride {stride} and dilation 1");
+        if let Some(found) = file
+            .modules()
+            .get(&name)
+            .filter(|found| **found != expected)
+        {
+            let reason = format!("it is a {found}, expected a {expected}");
+            return Err(Error::unsupported(
+                source.path(),
+                format!("module `{name}`"),
+                reason,
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The stride of a convolution, by torchvision's name.
+fn stride(name: &str, encoder: &ResNetConfig) -> usize {
+    let is_first = encoder.depth < 50 || encoder.stride_placement == StridePlacement::First;
+    let parts: Vec<&str> = name.split('.').collect();
+    let halves = match parts[..] {
+        ["conv1", _] => encoder.stem == Stem::ImageNet,
+        ["layer2" | "layer3" | "layer4", "0", unit, ..] => {
+            unit == "downsample" || unit == if is_first { "conv1" } else { "conv2" }
+        }
+        _ => false,
+    };
+    if halves { 2 } else { 1 }
 }
 
 /// Refuses by name the kinds of ResNet that differ in the first bottleneck.

@@ -40,6 +40,7 @@ pub struct PickleReader {
     root: String,
     archive: Mutex<ZipArchive<BufReader<File>>>,
     tensors: BTreeMap<String, PickledTensor>,
+    modules: BTreeMap<String, String>,
 }
 
 impl PickleReader {
@@ -72,13 +73,15 @@ impl PickleReader {
         let bytes = read_member(&mut archive, &name, LARGEST_PICKLE)
             .map_err(|error| malformed(format!("{name}: {error}")))?;
         let pickle = machine::read(&bytes);
-        let tensors = pickle.and_then(|pickle| tensors::tensors(&pickle));
-        let tensors = tensors.map_err(|reason| malformed(format!("{name}: pickle: {reason}")))?;
+        let found = pickle.and_then(|pickle| tensors::find(&pickle));
+        let (tensors, modules) =
+            found.map_err(|reason| malformed(format!("{name}: pickle: {reason}")))?;
         Ok(Self {
             path: path.to_owned(),
             root,
             archive: Mutex::new(archive),
             tensors,
+            modules,
         })
     }
 
@@ -90,6 +93,11 @@ impl PickleReader {
     /// All tensors, by name.
     pub fn tensors(&self) -> &BTreeMap<String, PickledTensor> {
         &self.tensors
+    }
+
+    /// What the modules compute that were saved as a whole, by their names.
+    pub(crate) fn modules(&self) -> &BTreeMap<String, String> {
+        &self.modules
     }
 
     /// Reads a tensor, in row-major order whatever its memory format.

@@ -19,9 +19,13 @@ const LEAVES: [&str; 4] = ["weight", "bias", "running_mean", "running_var"];
 /// Calls that wrap a call, or a tensor, in their first argument.
 const WRAPPERS: [&str; 2] = ["_rebuild_parameter", "_rebuild_parameter_with_state"];
 
-/// All tensors, by the keys, positions and attributes on the way to them, with dots between them.
-pub(super) fn tensors(pickle: &Pickle) -> Result<BTreeMap<String, PickledTensor>, String> {
-    let mut tensors = BTreeMap::new();
+/// Tensors, and what modules compute, by their names.
+pub(super) type Found = (BTreeMap<String, PickledTensor>, BTreeMap<String, String>);
+
+/// All tensors and modules, by the keys, positions and attributes on the way to them, with dots
+/// between them.
+pub(super) fn find(pickle: &Pickle) -> Result<Found, String> {
+    let (mut tensors, mut modules) = (BTreeMap::new(), BTreeMap::new());
     let mut seen = HashSet::new();
     let mut ahead = vec![(pickle.root, String::new())];
     while let Some((id, path)) = ahead.pop() {
@@ -36,9 +40,12 @@ pub(super) fn tensors(pickle: &Pickle) -> Result<BTreeMap<String, PickledTensor>
             // The last one is looked at first.
             let children = children(pickle, id, &path).into_iter().rev();
             ahead.extend(children.filter(|(_, path)| path.len() <= LONGEST_NAME));
+            if let Some(module) = module(pickle, id).filter(|_| modules.len() < MOST_TENSORS) {
+                modules.insert(path, module);
+            }
         }
     }
-    Ok(tensors)
+    Ok((tensors, modules))
 }
 
 /// What an object refers to, with its path.
@@ -91,6 +98,28 @@ fn children(pickle: &Pickle, id: NodeId, path: &str) -> Vec<(NodeId, String)> {
         }
         _ => Vec::new(),
     }
+}
+
+/// What an object computes, if it is one of PyTorch's modules.
+fn module(pickle: &Pickle, id: NodeId) -> Option<String> {
+    let Node::Object(object) = pickle.node(id) else {
+        return None;
+    };
+    let Node::Dictionary(state) = pickle.node(object.state?) else {
+        return None;
+    };
+    let number = |name: &str| {
+        let mut items = state.iter();
+        let (_, value) = items.find(|(key, _)| pickle.text(*key) == Some(name))?;
+        // One for each axis, or one for all.
+        let first = pickle.sequence(*value).and_then(<[NodeId]>::first);
+        pickle.count(*first.unwrap_or(value))
+    };
+    let [stride, dilation] = ["stride", "dilation"].map(|name| number(name).unwrap_or(1));
+    let class = function(pickle, object.class)?;
+    Some(format!(
+        "{class} of stride {stride} and dilation {dilation}"
+    ))
 }
 
 /// Saves naming what is certainly none.

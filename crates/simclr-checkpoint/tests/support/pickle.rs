@@ -81,6 +81,15 @@ impl Pickle {
         self.bytes(b"tR")
     }
 
+    /// A module of PyTorch's with strides and dilation along two axes.
+    pub(crate) fn module(&mut self, class: &str, stride: u8, dilation: u8) -> &mut Self {
+        self.bytes(format!("ctorch.nn.modules.some\n{class}\n)").as_bytes());
+        self.bytes(&[0x81, b'}', b'('])
+            .text("stride")
+            .bytes(&[b'K', stride, b'K', stride, 0x86]);
+        self.text("dilation").bytes(&[b'K', dilation, b'u', b'b'])
+    }
+
     /// An `OrderedDict` of tensors.
     pub(crate) fn tensors(&mut self, tensors: &[(String, View)]) -> &mut Self {
         self.bytes(b"ccollections\nOrderedDict\n)R(");
