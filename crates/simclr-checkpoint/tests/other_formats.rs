@@ -100,6 +100,10 @@ fn archives_and_folders_say_what_to_import() {
     let path = folder.path().join("file.zip");
     for (name, expected) in [
         ("model.weights.h5", "a file of Keras"),
+        (
+            "e/data/sample_inputs/model.pt",
+            "a program of `torch.export`",
+        ),
         ("runs/best.pth", "unpack it and import runs/best.pth"),
         ("a.npy", "it has no `data.pkl`, but a.npy"),
     ] {

@@ -243,9 +243,9 @@ fn parameters_of_kinds_that_are_not_read_are_named_with_their_kind() {
     let array = b"cnumpy._core.multiarray\n_reconstruct\n)R(K\x01(K@K\x03K\x07K\x07tN\x89Ntb";
     for (value, kind) in [
         (&quantized[..], "QInt8Storage"),
-        (meta, "tensor without values"),
-        (sparse, "sparse tensor"),
-        (array, "NumPy array"),
+        (meta, "the meta device"),
+        (sparse, "sparse layout"),
+        (array, "NumPy's ndarray"),
     ] {
         let path = folder.path().join("network.pth");
         let mut pickle = Pickle::new();

@@ -140,7 +140,7 @@ fn recognize(
             None => (STEM, &[][..]),
         };
         let reason = format!(
-            "no ResNet of a known width: `{name}` has the shape {shape:?}, expected \
+            "no ResNet of a known form: `{name}` has the shape {shape:?}, expected \
              [64 n, 3, 7, 7] or [64 n, 3, 3, 3] with a width n up to 64"
         );
         Error::malformed(path, reason)

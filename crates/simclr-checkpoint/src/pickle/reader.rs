@@ -193,6 +193,11 @@ fn root(path: &Path, archive: &ZipArchive<BufReader<File>>) -> Result<String> {
         )
     } else if has("saved_model.pb") {
         ("a zipped SavedModel", "unpack it and import the folder")
+    } else if has("/sample_inputs/") {
+        (
+            "a program of `torch.export`",
+            "save the `state_dict()` of the module that it was made of",
+        )
     } else if has("model.weights.h5") {
         (
             "a file of Keras",

@@ -196,13 +196,15 @@ fn unread(pickle: &Pickle, id: NodeId) -> Option<PickledTensor> {
     let arguments = pickle.sequence(object.arguments)?;
     let (type_name, shape) = match pickle.node(object.class) {
         Node::Global(module, name) if name == "_reconstruct" && module.starts_with("numpy") => {
-            ("NumPy array", pickle.sequence(object.state?)?.get(1))
+            ("NumPy's ndarray", pickle.sequence(object.state?)?.get(1))
         }
         _ => match function(pickle, object.class)? {
-            "_rebuild_meta_tensor_no_storage" => ("tensor without values", arguments.get(1)),
+            "_rebuild_meta_tensor_no_storage" => {
+                ("the meta device, without values", arguments.get(1))
+            }
             "_rebuild_sparse_tensor" => {
                 let parts = pickle.sequence(*arguments.get(1)?)?;
-                ("sparse tensor", parts.get(2))
+                ("sparse layout", parts.get(2))
             }
             _ => return None,
         },
