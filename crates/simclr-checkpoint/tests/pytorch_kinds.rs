@@ -61,8 +61,8 @@ fn modules_that_compute_something_else_are_refused() {
         let error = import(&path).err().map(|error| error.to_string());
         assert_eq!(error.is_some(), expected.is_some(), "{name}: {error:?}");
         if let (Some(error), Some(expected)) = (error, expected) {
-            let found = format!("it is a {class} of stride {stride} and dilation {dilation}");
-            let text = format!("module `{name}` is not supported: {found}, expected a {expected}");
+            let found = format!("it is {class} of stride {stride} and dilation {dilation}");
+            let text = format!("module `{name}` is not supported: {found}, expected {expected}");
             assert!(error.ends_with(&text), "{error}");
         }
     }

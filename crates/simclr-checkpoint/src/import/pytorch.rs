@@ -188,7 +188,7 @@ fn check_modules(source: &SourceFile, network: &Network<'_>, encoder: &ResNetCon
             .get(&name)
             .filter(|found| **found != expected)
         {
-            let reason = format!("it is a {found}, expected a {expected}");
+            let reason = format!("it is {found}, expected {expected}");
             return Err(Error::unsupported(
                 source.path(),
                 format!("module `{name}`"),
