@@ -20,7 +20,7 @@ pub(crate) fn check_output<'a>(
     let place = resolved(out)?;
     for other in others {
         if resolved(other).is_ok_and(|other| other == place) {
-            let reason = "this command reads or writes that file already; take another name";
+            let reason = "this command reads the file that it would replace, or writes it already; take another name";
             return Err(format!("{}: {reason}", out.display()).into());
         }
     }

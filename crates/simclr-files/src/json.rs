@@ -133,9 +133,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("value.json");
         for field in [VERSION_FIELD, DIGEST_FIELD] {
-            let error = write_json(&path, &json!({field: 1})).unwrap_err();
-            let source = std::error::Error::source(&error).unwrap().to_string();
-            assert!(source.contains(field), "{source}");
+            let error = write_json(&path, &json!({field: 1}))
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains(field), "{error}");
             assert!(!path.exists());
         }
     }
