@@ -5,8 +5,7 @@ use std::num::NonZeroUsize;
 
 use sha2::{Digest, Sha256};
 use simclr_data::Split;
-use simclr_eval::values_digest;
-use simclr_model::{Freeze, Parameters, SimClr};
+use simclr_model::{Freeze, SimClr};
 use simclr_train::{FineTune, FineTuneConfig, LoopConfig};
 
 use crate::cell::Cell;
@@ -14,6 +13,7 @@ use crate::cell_result::{CellResult, Evaluation, NetworkEvaluation};
 use crate::comparison::MethodResults;
 use crate::error::{Error, Result};
 use crate::file_name::file_name;
+use crate::fingerprint::{parameters_digest, short};
 use crate::seed_run::SeedRun;
 use crate::study::{EvaluatedMethod, Study};
 use crate::training_job::TrainingJob;
@@ -236,16 +236,4 @@ fn fingerprint(config: &FineTuneConfig, start: &str) -> Result<String> {
         serde_json::to_vec(config).map_err(simclr_files::Error::json("settings".as_ref()))?;
     let settings = short(&hex::encode(Sha256::digest(settings)));
     Ok(format!("trained with settings {settings} from {start}"))
-}
-
-/// Tells networks with different parameters apart.
-pub(crate) fn parameters_digest(parameters: &Parameters) -> Result<String> {
-    let values = parameters.iter();
-    let values = values.map(|(name, variable)| (name, variable.as_tensor()));
-    Ok(short(&values_digest(values)?))
-}
-
-/// Enough of a digest to tell it from others, and to show it in messages.
-fn short(digest: &str) -> String {
-    digest.chars().take(16).collect()
 }

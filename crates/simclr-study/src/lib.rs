@@ -44,6 +44,7 @@ mod file_name;
 mod files;
 mod finding;
 mod fine_tuning;
+mod fingerprint;
 mod fold_scheme;
 mod image_tables;
 pub mod paper;

@@ -15,7 +15,7 @@ use simclr_model::SimClr;
 
 use crate::duplicates::{DuplicateRecord, Duplicates};
 use crate::error::{Error, Result};
-use crate::fine_tuning::parameters_digest;
+use crate::fingerprint::parameters_digest;
 use crate::fold_scheme::FoldScheme;
 
 /// What a manifest calls the digest of the network that methods start from.
