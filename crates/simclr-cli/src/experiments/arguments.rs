@@ -4,14 +4,13 @@ use std::path::{Path, PathBuf};
 
 use clap::{Parser, ValueEnum};
 use simclr_data::{ClassMap, Fractions, OfflineAugmentation, Seed};
-use simclr_model::GradientCheckpointing;
+use simclr_model::{GradientCheckpointing, SimClr};
 use simclr_progress::ProgressMode;
 use simclr_report::Report;
 use simclr_study::{FoldScheme, Part, Protocol, Study, Task, paper};
 
 use super::fine_tune_arguments::FineTuneArguments;
 use super::image_arguments::ImageArguments;
-use super::networks::StartNetwork;
 use crate::device::DeviceArgument;
 use crate::interrupt::pause_handle;
 use crate::terminal::{AnyResult, say};
@@ -119,7 +118,7 @@ pub(crate) struct StudyParts<'a> {
     /// Networks are trained by self-supervision on its images.
     pub(crate) self_supervision: bool,
     /// The network that methods start from.
-    pub(crate) start: Option<&'a StartNetwork>,
+    pub(crate) start: Option<&'a SimClr>,
     /// The class that is also told from all the others.
     pub(crate) binary: Option<&'a str>,
 }
@@ -264,7 +263,7 @@ impl ExperimentArguments {
         if let Some(class) = parts.binary {
             task.with_class_map(&ClassMap::binary(class))?;
         }
-        if let Some(network) = parts.start.and_then(StartNetwork::given) {
+        if let Some(network) = parts.start {
             if !protocol.fine_tune_freeze.is_empty() {
                 let mut head = network.config().projection_head.clone();
                 head.fine_tune_from = protocol.fine_tuning.projection_head.fine_tune_from;

@@ -24,7 +24,7 @@ fn evaluate(experiment: Arguments) -> AnyResult {
     let protocol = experiment.protocol(paper::experiment_1())?;
     let start = StartNetwork::read(&experiment, Training::SelfSupervised)?;
     let parts = StudyParts {
-        start: Some(&start),
+        start: start.given(),
         ..StudyParts::default()
     };
     let mut study = experiment.study("exp1", protocol, parts)?;

@@ -63,7 +63,7 @@ fn evaluate(arguments: Arguments) -> AnyResult {
     let start = StartNetwork::read(experiment, Training::from(arguments.supervised))?;
     let parts = StudyParts {
         self_supervision: true,
-        start: Some(&start),
+        start: start.given(),
         binary: None,
     };
     let mut study = experiment.study("exp2", protocol.clone(), parts)?;

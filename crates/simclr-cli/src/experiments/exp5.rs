@@ -24,7 +24,7 @@ fn evaluate(experiment: Arguments) -> AnyResult {
     let protocol = experiment.protocol(paper::experiment_5())?;
     let start = StartNetwork::read(&experiment, Training::Supervised)?;
     let parts = StudyParts {
-        start: Some(&start),
+        start: start.given(),
         ..StudyParts::default()
     };
     let mut study = experiment.study("exp5", protocol, parts)?;

@@ -72,7 +72,7 @@ fn evaluate(mut arguments: Arguments) -> AnyResult {
     let start = StartNetwork::read(experiment, training)?;
     let parts = StudyParts {
         self_supervision: true,
-        start: Some(&start),
+        start: start.given(),
         binary: binary.as_deref(),
     };
     let mut study = experiment.study("exp6", protocol, parts)?;

@@ -47,7 +47,7 @@ fn evaluate(arguments: Arguments) -> AnyResult {
     let protocol = experiment.protocol(paper::fine_tuning_study())?;
     let start = StartNetwork::read(experiment, Training::from(arguments.supervised))?;
     let parts = StudyParts {
-        start: Some(&start),
+        start: start.given(),
         ..StudyParts::default()
     };
     let mut study = experiment.study("fine-tune", protocol, parts)?;

@@ -2,7 +2,7 @@ use std::fmt;
 
 use super::directory::{Directory, tag};
 use super::reason::{damaged, unsupported};
-use super::ycbcr::Conversion;
+use super::ycbcr_conversion::Conversion;
 use crate::decode::options::DecodeOptions;
 
 /// How the pixels of a page are stored.

@@ -13,6 +13,7 @@ mod page;
 mod reason;
 mod samples;
 mod ycbcr;
+mod ycbcr_conversion;
 
 pub(super) use directory::{directory_start, move_directory};
 pub(super) use page::FORMAT;
