@@ -46,7 +46,7 @@ pub(crate) fn resolved(path: &Path) -> AnyResult<PathBuf> {
 }
 
 /// Fails if the folder to write to is a file.
-pub(crate) fn check_no_file(option: &str, dir: &Path) -> AnyResult {
+fn check_no_file(option: &str, dir: &Path) -> AnyResult {
     if dir.is_file() {
         let reason = "this is a file, but a folder to write to was expected";
         return Err(format!("{option} {}: {reason}", dir.display()).into());

@@ -58,11 +58,14 @@ impl FolderArguments {
                 max_pixels != DecodeOptions::default().max_pixels,
             ),
         ];
-        given
-            .iter()
-            .find(|(_, is_given)| *is_given)
-            .map(|(option, _)| *option)
+        first_given(&given)
     }
+}
+
+/// The first of these options that is given.
+pub(crate) fn first_given(options: &[(&'static str, bool)]) -> Option<&'static str> {
+    let first = options.iter().find(|(_, is_given)| *is_given);
+    first.map(|(option, _)| *option)
 }
 
 /// A length in metres, from a number with its unit.

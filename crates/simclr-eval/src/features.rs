@@ -81,7 +81,7 @@ impl Features {
         policy: &Policy,
         progress: &mut dyn Progress,
     ) -> Result<Self> {
-        labels_of(images.as_ref())?;
+        let labels = labels_of(images.as_ref())?;
         let loader = ViewLoader::evaluation(images.clone(), policy.clone(), BATCH_SIZE)?;
         let mut values = Vec::new();
         let mut size = 0;
@@ -96,7 +96,12 @@ impl Features {
             });
         }
         check_finite(&values, size, |row| images.name(row))?;
-        Self::new(values, size, images.as_ref())
+        Ok(Self {
+            values,
+            size,
+            labels,
+            class_names: images.class_names().to_vec(),
+        })
     }
 
     /// The encoder with batch norms that know these images (see [`FrozenEncoder::calibrated`]),

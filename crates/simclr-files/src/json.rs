@@ -24,8 +24,8 @@ const DIGEST_FIELD: &str = "sha256";
 /// `sha256`, a digest of all the others.
 ///
 /// # Errors
-/// [`Error::Json`] if the value cannot be serialised, is no object or has one of these fields, [`Error::Io`] if the file
-/// cannot be written.
+/// [`Error::Json`] if the value cannot be serialised, is no object or has one of these fields,
+/// [`Error::Io`] if the file cannot be written.
 pub fn write_json<T: Serialize + ?Sized>(path: &Path, value: &T) -> Result<()> {
     let text = serde_json::to_vec(value).map_err(Error::json(path))?;
     let mut fields = Map::from_iter([(VERSION_FIELD.to_owned(), json!(VERSION))]);

@@ -143,10 +143,7 @@ impl Study {
     /// Whether a file is one that a study, or a training run, has in its folder, and the folder is
     /// one of those.
     pub fn is_file_of_record(path: &Path) -> bool {
-        let name = path.file_name().and_then(|name| name.to_str());
-        let is_ours = name.is_some_and(|name| files::ALL.contains(&name));
-        let dir = path.parent().unwrap_or(Path::new(""));
-        RunFolder::is_file_of_record(path) || is_ours && RunFolder::is_recorded_in(dir)
+        RunFolder::is_file_of_record(path, &files::ALL)
     }
 
     /// Keeps features in another folder, which several studies may share.

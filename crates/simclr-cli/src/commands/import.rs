@@ -36,7 +36,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     momentum: bool,
     /// Level of the projection head that the supervised head stands on (fine-tuned SimCLRv2: 1).
-    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 0)]
     ft_proj_selector: i64,
     /// Ratio of selective kernels of a ResNet-18 or -34 with CIFAR stem, which no variable tells.
     #[arg(long, default_value_t = 0.0)]

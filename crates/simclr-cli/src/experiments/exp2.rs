@@ -14,7 +14,7 @@ use simclr_progress::ProgressMode;
 use simclr_study::{Protocol, paper};
 
 use super::arguments::{ExperimentArguments, Options, Preset, StudyParts, finish, in_parts};
-use super::networks::{StartNetwork, Training};
+use super::networks::{Training, study_with_start};
 use super::pretrain_arguments::SelfSupervisionArguments;
 use crate::terminal::AnyResult;
 
@@ -60,14 +60,13 @@ fn evaluate(arguments: Arguments) -> AnyResult {
     if experiment.checkpoint.is_some() {
         arguments.common.pretrain.refuse_architecture()?;
     }
-    let start = StartNetwork::read(experiment, Training::from(arguments.supervised))?;
+    let training = Training::from(arguments.supervised);
     let parts = StudyParts {
         self_supervision: true,
-        start: start.given(),
-        binary: None,
+        ..StudyParts::default()
     };
-    let mut study = experiment.study("exp2", protocol.clone(), parts)?;
-    let imagenet = start.start(experiment, &mut study)?;
+    let (mut study, imagenet) =
+        study_with_start(experiment, "exp2", protocol.clone(), training, parts)?;
 
     study.probe_untrained(|run| imagenet.untrained(run.seed))?;
     imagenet.evaluate(&mut study)?;

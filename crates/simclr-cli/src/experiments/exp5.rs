@@ -11,7 +11,7 @@ use simclr_study::paper;
 
 pub use super::arguments::ExperimentArguments as Arguments;
 use super::arguments::{StudyParts, finish, in_parts};
-use super::networks::{StartNetwork, Training};
+use super::networks::{Training, study_with_start};
 use crate::terminal::AnyResult;
 
 /// Evaluates the experiment's methods, and writes its report.
@@ -22,13 +22,8 @@ pub fn run(experiment: Arguments, progress: ProgressMode) -> AnyResult {
 fn evaluate(experiment: Arguments) -> AnyResult {
     experiment.images.refuse_unlabelled()?;
     let protocol = experiment.protocol(paper::experiment_5())?;
-    let start = StartNetwork::read(&experiment, Training::Supervised)?;
-    let parts = StudyParts {
-        start: start.given(),
-        ..StudyParts::default()
-    };
-    let mut study = experiment.study("exp5", protocol, parts)?;
-    let imagenet = start.start(&experiment, &mut study)?;
+    let (training, parts) = (Training::Supervised, StudyParts::default());
+    let (mut study, imagenet) = study_with_start(&experiment, "exp5", protocol, training, parts)?;
 
     study.probe_untrained(|run| imagenet.untrained(run.seed))?;
     imagenet.evaluate(&mut study)?;

@@ -14,7 +14,7 @@ use simclr_progress::ProgressMode;
 use simclr_study::paper;
 
 use super::arguments::{ExperimentArguments, Options, StudyParts, finish, in_parts};
-use super::networks::{StartNetwork, Training};
+use super::networks::{Training, study_with_start};
 use crate::terminal::AnyResult;
 
 /// The options of this example.
@@ -45,13 +45,8 @@ fn evaluate(arguments: Arguments) -> AnyResult {
     let experiment = &arguments.common;
     experiment.images.refuse_unlabelled()?;
     let protocol = experiment.protocol(paper::fine_tuning_study())?;
-    let start = StartNetwork::read(experiment, Training::from(arguments.supervised))?;
-    let parts = StudyParts {
-        start: start.given(),
-        ..StudyParts::default()
-    };
-    let mut study = experiment.study("fine-tune", protocol, parts)?;
-    let start = start.start(experiment, &mut study)?;
+    let (training, parts) = (Training::from(arguments.supervised), StudyParts::default());
+    let (mut study, start) = study_with_start(experiment, "fine-tune", protocol, training, parts)?;
 
     study.probe_untrained(|run| start.untrained(run.seed))?;
     start.evaluate(&mut study)?;

@@ -12,7 +12,7 @@ use simclr_data::{
 };
 use simclr_study::{Duplicates, Task};
 
-use crate::options::FolderArguments;
+use crate::options::{FolderArguments, first_given};
 use crate::terminal::{AnyResult, complain};
 
 /// Side of the synthetic pictures in pixels.
@@ -153,8 +153,7 @@ impl ImageArguments {
                 matches!(self.duplicates, DuplicatesName::KeepTogether),
             ),
         ];
-        let given = given.iter().find(|(_, is_given)| *is_given);
-        match given.map(|(option, _)| *option).or(self.folder.given()) {
+        match first_given(&given).or(self.folder.given()) {
             None => Ok(()),
             Some(option) => Err(format!(
                 "{option} is for images in folders, and without --image-dir or --train-dir they \

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use simclr_checkpoint::LoadNetwork;
 use simclr_data::{Dataset, DatasetExt, Fractions, Seed};
 use simclr_model::{Encoder, FrozenEncoder, SimClr};
-use simclr_study::{SeedRun, Study};
+use simclr_study::{Protocol, SeedRun, Study};
 use simclr_train::{FineTune, Pretrain};
 
-use super::arguments::{ExperimentArguments, Preset};
+use super::arguments::{ExperimentArguments, Preset, StudyParts};
 use crate::interrupt::pause_handle;
 use crate::terminal::AnyResult;
 
@@ -87,6 +87,24 @@ impl StartNetwork {
         study.note(start.note.as_str());
         Ok(start)
     }
+}
+
+/// A study of methods that start from a network, and the network.
+pub(crate) fn study_with_start(
+    arguments: &ExperimentArguments,
+    name: &str,
+    protocol: Protocol,
+    training: Training,
+    parts: StudyParts<'_>,
+) -> AnyResult<(Study, Start)> {
+    let start = StartNetwork::read(arguments, training)?;
+    let parts = StudyParts {
+        start: start.given(),
+        ..parts
+    };
+    let mut study = arguments.study(name, protocol, parts)?;
+    let start = start.start(arguments, &mut study)?;
+    Ok((study, start))
 }
 
 /// A network to start from.

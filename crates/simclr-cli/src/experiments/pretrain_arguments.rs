@@ -12,6 +12,7 @@ use simclr_train::{OnNan, Pretrain, PretrainConfig};
 
 use super::arguments::{ExperimentArguments, Options};
 use super::optimizer_name::{OptimizerName, Scaling};
+use crate::options::first_given;
 use crate::terminal::AnyResult;
 
 /// What is done about a step whose loss is not a finite number.
@@ -261,9 +262,9 @@ impl PretrainArguments {
             ("--se-ratio", self.se_ratio.is_some()),
             ("--batch-norm-decay", self.batch_norm_decay.is_some()),
         ];
-        match given.iter().find(|(_, is_given)| *is_given) {
+        match first_given(&given) {
             None => Ok(()),
-            Some((option, _)) => {
+            Some(option) => {
                 let reason = "cannot be used with --checkpoint, whose network has an architecture";
                 Err(format!("{option} {reason}").into())
             }

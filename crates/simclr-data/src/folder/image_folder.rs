@@ -1,4 +1,3 @@
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -290,14 +289,14 @@ fn class_of(root: &Path, folders: &[PathBuf], path: &Path) -> Option<usize> {
 
 /// Leaves those of the folders inside `root` that hold images, anywhere below.
 fn retain_folders_with_images(root: &Path, scan: &mut Scan) {
-    let class_of = |path: &PathBuf| class_of(root, &scan.folders, path);
-    let with_images: BTreeSet<usize> = scan.images.iter().filter_map(class_of).collect();
-    let mut index = 0..;
-    scan.folders.retain(|_| {
-        index
-            .next()
-            .is_some_and(|index| with_images.contains(&index))
-    });
+    let mut hold_images = vec![false; scan.folders.len()];
+    for path in &scan.images {
+        if let Some(class) = class_of(root, &scan.folders, path) {
+            hold_images[class] = true;
+        }
+    }
+    let mut hold_images = hold_images.into_iter();
+    scan.folders.retain(|_| hold_images.next() == Some(true));
 }
 
 impl Listing {

@@ -197,12 +197,15 @@ impl RunFolder {
         dir.join(MANIFEST).exists() || fs::read(dir.join(CONFIG)).is_ok_and(has_digest)
     }
 
-    /// Whether a file is one that a run has in its folder, and the folder is a run's.
-    pub fn is_file_of_record(path: &Path) -> bool {
-        let name = path.file_name().and_then(|name| name.to_str());
-        let mut names = [CONFIG, MANIFEST].into_iter().chain(FILES);
+    /// Whether a file is one that a run has in its folder, or one of `files`, and the folder is that of
+    /// a run or a study.
+    pub fn is_file_of_record(path: &Path, files: &[&str]) -> bool {
+        let Some(name) = path.file_name() else {
+            return false;
+        };
+        let mut names = [CONFIG, MANIFEST].iter().chain(&FILES).chain(files);
         let dir = path.parent().unwrap_or(Path::new(""));
-        name.is_some_and(|name| names.any(|own| own == name)) && Self::is_recorded_in(dir)
+        names.any(|own| name == *own) && Self::is_recorded_in(dir)
     }
 
     /// The folder.
