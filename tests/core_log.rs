@@ -66,16 +66,17 @@ fn the_log_of_sections_without_labels_agrees_with_the_truth() {
     let arguments = core_log::Arguments {
         device: Default::default(),
         model_dir: dir.path().to_owned(),
-        sections: 14,
+        sections: 24,
         kinds: 3,
         image_size: 32,
         train_epochs: 12,
         seed: 1,
     };
     let comparison = core_log::run(&arguments).unwrap();
-    // By chance one metre in three would be right.
-    assert!(comparison.agreement > 0.5, "{comparison:?}");
-    assert!(comparison.known > 8.0, "{comparison:?}");
+    // By chance one metre in three would be right. Over seeds and instruction sets it is 0.77 to 0.82;
+    // of 14 sections, which is half the time, 0.49 to 0.66.
+    assert!(comparison.agreement > 0.65, "{comparison:?}");
+    assert!(comparison.known > 15.0, "{comparison:?}");
     for file in ["log.csv", "log.las", "intervals.las", "log.svg", "log.html"] {
         assert!(dir.path().join("log").join(file).is_file(), "{file}");
     }
