@@ -29,6 +29,7 @@ pub enum BFloat16Kernel {
 const VARIABLE: &str = "SIMCLR_BFLOAT16";
 
 pub(crate) static BFLOAT16_KERNEL: Setting<BFloat16Kernel> = Setting::new(
+    "bfloat16 kernel",
     VARIABLE,
     &[
         ("amx", BFloat16Kernel::Amx),

@@ -21,6 +21,7 @@ pub enum ConvolutionMethod {
 }
 
 pub(crate) static METHOD: Setting<ConvolutionMethod> = Setting::new(
+    "convolution method",
     "SIMCLR_CONVOLUTION",
     &[
         ("fastest", ConvolutionMethod::Fastest),

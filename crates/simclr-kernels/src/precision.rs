@@ -59,6 +59,7 @@ pub enum Precision {
 }
 
 pub(crate) static PRECISION: Setting<Precision> = Setting::new(
+    "precision",
     "SIMCLR_PRECISION",
     &[
         ("single", Precision::Single),

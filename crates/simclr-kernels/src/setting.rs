@@ -6,6 +6,7 @@ use crate::{Error, Result};
 
 /// A choice between named values, and the environment variable that names the default.
 pub(crate) struct Setting<T: 'static> {
+    name: &'static str,
     variable: &'static str,
     values: &'static [(&'static str, T)],
     /// What the environment names; an unknown name as the error.
@@ -13,8 +14,13 @@ pub(crate) struct Setting<T: 'static> {
 }
 
 impl<T: Copy + PartialEq> Setting<T> {
-    pub(crate) const fn new(variable: &'static str, values: &'static [(&'static str, T)]) -> Self {
+    pub(crate) const fn new(
+        name: &'static str,
+        variable: &'static str,
+        values: &'static [(&'static str, T)],
+    ) -> Self {
         Self {
+            name,
             variable,
             values,
             environment: OnceLock::new(),
@@ -32,11 +38,13 @@ impl<T: Copy + PartialEq> Setting<T> {
                 Err(_) => Ok(None),
                 Ok(name) => self.find(&name).map(Some).ok_or(name),
             });
-        named.clone().map_err(|name| self.error(&name))
+        named
+            .clone()
+            .map_err(|found| self.error(self.variable, &found))
     }
 
     /// The name of a value.
-    pub(crate) fn name(&self, value: T) -> &'static str {
+    pub(crate) fn name_of(&self, value: T) -> &'static str {
         let entry = self.values.iter().find(|(_, known)| *known == value);
         entry.map_or("", |(name, _)| name)
     }
@@ -46,7 +54,7 @@ impl<T: Copy + PartialEq> Setting<T> {
     /// # Errors
     /// [`Error::Setting`] if there is none.
     pub(crate) fn parse(&self, name: &str) -> Result<T> {
-        self.find(name).ok_or_else(|| self.error(name))
+        self.find(name).ok_or_else(|| self.error(self.name, name))
     }
 
     fn find(&self, name: &str) -> Option<T> {
@@ -54,9 +62,9 @@ impl<T: Copy + PartialEq> Setting<T> {
         entry.map(|(_, value)| *value)
     }
 
-    fn error(&self, found: &str) -> Error {
+    fn error(&self, setting: &'static str, found: &str) -> Error {
         let names: Vec<&str> = self.values.iter().map(|(name, _)| *name).collect();
-        Error::setting(self.variable, format!("one of {}", names.join(", ")), found)
+        Error::setting(setting, format!("one of {}", names.join(", ")), found)
     }
 }
 
@@ -65,7 +73,7 @@ macro_rules! impl_names {
     ($type:ty, $setting:expr) => {
         impl std::fmt::Display for $type {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str($setting.name(*self))
+                f.write_str($setting.name_of(*self))
             }
         }
 
@@ -88,17 +96,22 @@ mod tests {
 
     #[test]
     fn unknown_names_are_refused_with_the_known_ones() {
-        let setting = Setting::new("SIMCLR_NO_SUCH_VARIABLE", &[("one", 1), ("two", 2)]);
-        assert_eq!(setting.environment_value().unwrap(), None);
-        assert_eq!((setting.name(2), setting.parse("one").unwrap()), ("two", 1));
-        let error = setting.parse("three").unwrap_err().to_string();
-        assert!(
-            error.contains("one, two") && error.contains("three"),
-            "{error}"
+        let setting = Setting::new(
+            "number",
+            "SIMCLR_NO_SUCH_VARIABLE",
+            &[("one", 1), ("two", 2)],
         );
-        let setting = Setting::new("SIMCLR_NO_SUCH_VARIABLE", &[("one", 1)]);
+        assert_eq!(setting.environment_value().unwrap(), None);
+        assert_eq!(setting.name_of(2), "two");
+        assert_eq!(setting.parse("one").unwrap(), 1);
+        let error = setting.parse("three").unwrap_err().to_string();
+        assert_eq!(error, "number: expected one of one, two, found `three`");
+        let setting = Setting::new("number", "SIMCLR_NO_SUCH_VARIABLE", &[("one", 1)]);
         setting.environment.set(Err("three".to_owned())).unwrap();
         let error = setting.environment_value().unwrap_err().to_string();
-        assert!(error.contains("one") && error.contains("three"), "{error}");
+        assert_eq!(
+            error,
+            "SIMCLR_NO_SUCH_VARIABLE: expected one of one, found `three`"
+        );
     }
 }

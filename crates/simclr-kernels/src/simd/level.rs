@@ -33,7 +33,8 @@ pub(crate) struct Tile {
 /// The columns of the widest tile of any level.
 pub(crate) const WIDEST: usize = 32;
 
-pub(crate) static SIMD_LEVEL: Setting<SimdLevel> = Setting::new("SIMCLR_SIMD", NAMES);
+pub(crate) static SIMD_LEVEL: Setting<SimdLevel> =
+    Setting::new("instruction set", "SIMCLR_SIMD", NAMES);
 
 const NAMES: &[(&str, SimdLevel)] = &[
     ("avx512", SimdLevel::Avx512),
