@@ -149,8 +149,9 @@ impl LinearProbe {
         class_names: &[String],
     ) -> Result<(LinearProbeReport, LinearHead)> {
         self.validate()?;
-        for other in [&validation, &test] {
-            train.check_alike(OPERATION, other)?;
+        for set in [&train, &validation, &test] {
+            train.check_alike(OPERATION, set)?;
+            set.check_labels(OPERATION, class_names.len())?;
         }
         let head = LinearHead::initial(train.width(), class_names.len(), self.seed)?;
         let mut training = ProbeTraining::new(head, self)?;
