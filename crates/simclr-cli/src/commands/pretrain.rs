@@ -214,11 +214,14 @@ impl Arguments {
 /// Prints what came of a run.
 fn describe(run: &PretrainRun) {
     let last = run.result.last_epoch();
-    let (loss, accuracy) = (last.contrast_loss, last.contrast_accuracy);
+    let figures = last.contrast_loss.zip(last.contrast_accuracy);
+    let figures = figures.map(|(loss, accuracy)| {
+        let percent = 100.0 * accuracy;
+        format!("contrastive loss {loss:.2}, the other view found in {percent:.1} % of the cases ")
+    });
+    let file = run.model_file.display();
     say(format_args!(
-        "pretrain: contrastive loss {:.2}, the other view found in {:.1} % of the cases -> {}",
-        loss.unwrap_or_default(),
-        100.0 * accuracy.unwrap_or_default(),
-        run.model_file.display()
+        "pretrain: {}-> {file}",
+        figures.unwrap_or_default()
     ));
 }

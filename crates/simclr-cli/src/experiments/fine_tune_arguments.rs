@@ -17,7 +17,7 @@ pub(crate) struct FineTuneArguments {
     /// Learning rate of fine-tuning, before scaling.
     #[arg(long)]
     fine_tune_learning_rate: Option<f64>,
-    /// Images per step of fine-tuning.
+    /// Images per step of fine-tuning; all of them if there are fewer labels.
     #[arg(long)]
     fine_tune_batch_size: Option<usize>,
     /// Fine-tune with Adam at 0.001 in batches of 50, as the tiny preset does: for a few
