@@ -339,6 +339,9 @@ fn works_with_the_classifier(dir: &Path) {
         "export --checkpoint run/model.safetensors --image-size 32 --out n.onnx",
     );
     succeeds(dir, "export --classifier c.safetensors --out c.onnx");
+    let graph = fs::read(dir.join("c.onnx")).unwrap();
+    let graph = String::from_utf8_lossy(&graph);
+    assert!(graph.contains(r#"["none","soupy"]"#) && graph.contains(r#""resampling":"#));
     succeeds(dir, "export --classifier ft.safetensors --out ft.onnx");
     succeeds(
         dir,

@@ -90,6 +90,10 @@ fn check<'a>(
 }
 
 fn write(graph: proto::Graph, path: &Path, options: &OnnxOptions) -> Result<()> {
+    let mut metadata = options.metadata.clone();
+    let input = format!("RGB, f32 in [0, 1], {}", layout(options.layout));
+    metadata.insert("input".to_owned(), input);
+    let properties = metadata.into_iter();
     let file = proto::Model {
         ir_version: IR_VERSION,
         producer_name: "simclr".to_owned(),
@@ -99,10 +103,9 @@ fn write(graph: proto::Graph, path: &Path, options: &OnnxOptions) -> Result<()> 
             domain: String::new(),
             version: OPSET,
         }],
-        metadata_props: vec![proto::Property {
-            key: "input".to_owned(),
-            value: format!("RGB, f32 in [0, 1], {}", layout(options.layout)),
-        }],
+        metadata_props: properties
+            .map(|(key, value)| proto::Property { key, value })
+            .collect(),
     };
     let bytes = file.encode_to_vec();
     write_atomically(path, Durability::Buffered, |out| {

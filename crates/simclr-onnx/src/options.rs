@@ -1,5 +1,7 @@
 //! What is written.
 
+use std::collections::BTreeMap;
+
 /// How images come in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum InputLayout {
@@ -29,6 +31,9 @@ pub struct OnnxOptions {
     pub layout: InputLayout,
     /// Whether the network's heads are written with the encoder. Default: true.
     pub heads: bool,
+    /// Texts by key for the file's metadata, such as the names of classes, beside `input`, which says
+    /// what the graph takes. Default: none.
+    pub metadata: BTreeMap<String, String>,
 }
 
 impl Default for OnnxOptions {
@@ -38,6 +43,7 @@ impl Default for OnnxOptions {
             width: 224,
             layout: InputLayout::Nchw,
             heads: true,
+            metadata: BTreeMap::new(),
         }
     }
 }
@@ -58,6 +64,12 @@ impl OnnxOptions {
     /// Sets [`Self::heads`].
     pub fn with_heads(mut self, heads: bool) -> Self {
         self.heads = heads;
+        self
+    }
+
+    /// Adds an entry to [`Self::metadata`].
+    pub fn with_metadata(mut self, key: impl Into<String>, text: impl Into<String>) -> Self {
+        self.metadata.insert(key.into(), text.into());
         self
     }
 }

@@ -290,7 +290,8 @@ fn graphs_of_classifiers_give_probabilities() {
     let features = encoder.embed(&images, 2).unwrap();
     let options = OnnxOptions::default()
         .with_image_size(32)
-        .with_layout(InputLayout::Nhwc);
+        .with_layout(InputLayout::Nhwc)
+        .with_metadata("classes", r#"["a","b","c"]"#);
     for unit_length in [false, true] {
         let head = ClassHead {
             kernel: Tensor::randn(0f32, 0.1, (512, 3), &Device::Cpu).unwrap(),
@@ -319,6 +320,11 @@ fn graphs_of_classifiers_give_probabilities() {
             assert!(difference < 1e-4, "{name} differs by {difference}");
         }
     }
+    let file = proto::Model::decode(&*std::fs::read(&path).unwrap()).unwrap();
+    let entries = file.metadata_props.iter();
+    let entries: Vec<_> = entries.map(|entry| (&*entry.key, &*entry.value)).collect();
+    let input = "RGB, f32 in [0, 1], [n, height, width, 3]";
+    assert_eq!(entries, [("classes", r#"["a","b","c"]"#), ("input", input)]);
     let wrong = ClassHead {
         kernel: Tensor::zeros((5, 3), candle_core::DType::F32, &Device::Cpu).unwrap(),
         bias: Tensor::zeros(3, candle_core::DType::F32, &Device::Cpu).unwrap(),

@@ -17,7 +17,8 @@ use crate::terminal::{AnyResult, say};
 /// The ONNX graph takes images in [0, 1] of one size, any number at a time. Of a network it gives
 /// `representation` and, if it has such heads, `projection` and `logits`; of a classifier
 /// `representation`, `logits` and calibrated `probabilities`, for images as `simclr predict`
-/// prepares them.
+/// prepares them; the file's metadata has the names of the `classes` in their order and the `policy`
+/// of the preparation, as JSON.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// A network in our safetensors format.
@@ -101,8 +102,12 @@ impl Arguments {
             unit_length: dense.unit_length,
             temperature: classifier.info().temperature,
         };
-        let mut options = self.options();
-        (options.height, options.width) = classifier.info().policy.size;
+        let policy = &classifier.info().policy;
+        let mut options = self
+            .options()
+            .with_metadata("classes", serde_json::to_string(classifier.classes())?)
+            .with_metadata("policy", serde_json::to_string(policy)?);
+        (options.height, options.width) = policy.size;
         Ok(export_classifier_onnx(
             &classifier.encoder(),
             &head,
