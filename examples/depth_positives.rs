@@ -232,6 +232,7 @@ impl Arguments {
         Ok(Outcome {
             macro_f1: report.test.macro_f1,
             repeat: Repeat {
+                seed: Seed(seed),
                 units: test.iter().map(unit).collect(),
                 ..Repeat::of(&report.test)
             },

@@ -136,6 +136,7 @@ impl Images {
             let scores = self.logits(&images(&labelled), test)?;
             let report = ClassificationReport::new(&scores, &truth, &self.classes)?;
             repeats.push(Repeat {
+                seed: Seed(seed),
                 units: test.to_vec(),
                 train: images(&labelled),
                 ..Repeat::of(&report)

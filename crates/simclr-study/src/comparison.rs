@@ -148,9 +148,10 @@ impl Comparison {
         let method = self.method(method)?;
         let cells = method.cells.iter().zip(&self.images);
         let cells = cells.filter(|((cell, _), _)| cell.label_fraction == fraction);
-        let repeats = cells.filter_map(|((_, result), images)| {
+        let repeats = cells.filter_map(|((cell, result), images)| {
             let report = result.report(classifier.unwrap_or_else(|| result.primary()))?;
             Some(Repeat {
+                seed: cell.seed,
                 units: images.test_units.clone(),
                 train: images.train.clone(),
                 ..Repeat::of(report)

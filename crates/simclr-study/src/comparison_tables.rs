@@ -193,8 +193,8 @@ impl Comparison {
         let caption = "Paired differences in accuracy in percentage points, the first method minus \
                        the second on the same seed, fold and labels: mean ± standard deviation \
                        and 95 % confidence interval, in how many pairs the first is ahead, and \
-                       from five pairs on the p-value of the corrected resampled t test (Nadeau \
-                       and Bengio 2003).";
+                       from five pairs on a p-value, corrected for training images that pairs \
+                       share (Nadeau and Bengio 2003).";
         let columns = ["method", "against", "labels", "difference", "ahead", "p"];
         let table = Table::new("paired", caption).columns(columns);
         Ok(self.pairs()?.iter().fold(table, |table, pair| {

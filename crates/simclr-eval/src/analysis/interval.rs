@@ -16,14 +16,18 @@ const FEWEST_PAIRS: usize = 5;
 /// Mean, spread and confidence interval over repeats.
 ///
 /// The variance of the mean of J repeats has two parts: that of the test images, as a bootstrap
-/// over units finds it (each unit in all repeats at once), and that of training,
-/// `s^2 / J` with the variance `s^2` between repeats of the same test images. With test images
-/// of its own for each repeat, what they add to the spread is taken off `s^2`. A single repeat
-/// has the first part alone.
+/// over units finds it (each unit in all repeats at once), and that of training. With S seeds this
+/// is `s^2 / S` with the variance `s^2` between the means of seeds, less what their test images
+/// explain of it: repeats of a seed may share a pretrained network, so only other seeds show what
+/// training adds. It is at least `r^2 / J` with the variance `r^2` between repeats of the same seed
+/// and test images (with test images of their own, less what these explain), which is all that a
+/// single seed can tell: its interval is about the networks of that seed. A single repeat has the
+/// first part alone.
 ///
 /// The interval of a share is Wilson's, with the number of independent images that would have
 /// this variance, and Student's t with Welch and Satterthwaite's degrees of freedom: it never
-/// leaves [0, 1]. That of a difference is mean ± t · deviation.
+/// leaves [0, 1]. That of a difference is mean ± t · deviation. Two or three seeds that differ much
+/// leave few degrees of freedom, and make a wide interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// How many repeats.
@@ -121,10 +125,10 @@ pub struct PairedComparison {
     /// In how many pairs the first method is ahead.
     pub wins: usize,
     /// The probability of a mean difference at least this large, either way, if the methods
-    /// were equal: the corrected resampled t test (Nadeau and Bengio 2003), whose variance
-    /// between pairs is counted `1/J + n_test/n_train` times because repeats share training
-    /// images (at most as often as their overlap allows: not at all if they share none), with
-    /// the variance of the test images. It is more careful than the interval, which holds the
+    /// were equal: a t test with the variance of the interval, in which that of training is counted
+    /// `n_test/n_train` times more, as in the corrected resampled t test (Nadeau and Bengio 2003),
+    /// because repeats share training images (at most as often as their overlap allows: not at all
+    /// if they share none). It is more careful than the interval, which holds the
     /// true difference in about 95 % of all studies. `None` below five pairs.
     pub p_value: Option<f64>,
 }
@@ -160,7 +164,7 @@ impl PairedComparison {
     }
 }
 
-/// The corrected resampled t test; `None` below five pairs, or without any spread.
+/// `None` below five pairs, or without any spread.
 fn p_value(differences: &[Repeat], means: &[f64], mean: f64) -> Result<Option<f64>> {
     if differences.len() < FEWEST_PAIRS {
         return Ok(None);
@@ -187,10 +191,13 @@ fn wrong(reason: String) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use simclr_augment::Seed;
+
     use super::*;
 
     fn repeat(values: &[f64]) -> Repeat {
         Repeat {
+            seed: Seed(0),
             units: (0..values.len()).collect(),
             values: values.to_vec(),
             train: Vec::new(),

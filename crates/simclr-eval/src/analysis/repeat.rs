@@ -1,11 +1,16 @@
 //! One evaluation among several of the same method.
 
+use simclr_augment::Seed;
+
 use crate::metrics::ClassificationReport;
 use crate::{Error, Result};
 
 /// One of several evaluations of a method: a fold of a seed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Repeat {
+    /// The seed that it was trained with. Repeats of one seed may share more than images, such as a
+    /// pretrained network; those of two seeds do not.
+    pub seed: Seed,
     /// The unit that each test image belongs to: the image itself, or its group. Images of
     /// one unit depend on each other.
     pub units: Vec<usize>,
@@ -16,11 +21,12 @@ pub struct Repeat {
 }
 
 impl Repeat {
-    /// The test images of a report, each a unit of its own.
+    /// The test images of a report, each a unit of its own, of seed 0.
     pub fn of(report: &ClassificationReport) -> Self {
         let pairs = report.labels.iter().zip(&report.predictions);
         let values: Vec<f64> = pairs.map(|(a, b)| f64::from(u8::from(a == b))).collect();
         Self {
+            seed: Seed(0),
             units: (0..values.len()).collect(),
             values,
             train: Vec::new(),

@@ -2,93 +2,209 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use simclr_augment::Seed;
+
 use super::repeat::Repeat;
 
-/// The variance of the mean over repeats, in its two parts.
+/// How far each unit moves a mean.
+type Deviations = BTreeMap<usize, f64>;
+
+/// The variance of the mean over repeats, in its parts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Variance {
     /// Of the choice of test images.
     images: f64,
     /// How many units there are.
     pub(super) units: usize,
-    /// Between repeats, and its degrees of freedom; 0 and 1 for a single repeat.
-    between: (f64, f64),
-    /// How often the variance between repeats counts.
+    /// Of training, between the repeats of a seed.
+    repeats: Spread,
+    /// Of training, between seeds; `None` for a single one.
+    seeds: Option<Spread>,
+}
+
+/// What training adds to the variance.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Spread {
+    variance: f64,
+    /// With what the test images explain, which was taken off: how far the estimate is to be
+    /// trusted depends on it.
+    observed: f64,
+    degrees: f64,
+    /// How often it counts.
     factor: f64,
 }
 
 impl Variance {
-    /// With the variance between repeats of the same test images if there are any, otherwise
-    /// with what is left of that between all. `None` if all test images are of one unit.
+    /// With the variance between repeats of the same seed and test images if there are any,
+    /// otherwise with what is left of that between all of a seed. `None` if all test images are of
+    /// one unit.
     pub(super) fn of(repeats: &[Repeat], means: &[f64]) -> Option<Self> {
-        let same_images = || between(repeats, means);
-        Self::new(repeats, means, |deviations| {
-            same_images().unwrap_or_else(|| excess(means, deviations))
-        })
+        let measured = Measured::new(repeats, means);
+        measured.variance(measured.between().unwrap_or_else(|| measured.excess()))
     }
 
     /// The variance of a difference. Repeats of the same images differ by what their test images
     /// make of two methods, which is counted once. Methods that never differed are not taken for
     /// certain to be equal: the variance is then that of a single image that tells them apart.
     pub(super) fn of_difference(repeats: &[Repeat], means: &[f64]) -> Option<Self> {
-        let mut variance = Self::new(repeats, means, |deviations| excess(means, deviations))?;
+        let measured = Measured::new(repeats, means);
+        let mut variance = measured.variance(measured.excess())?;
         if variance.images == 0.0 {
             variance.images = (variance.units as f64).powi(-2);
         }
         Some(variance)
     }
 
-    fn new(
-        repeats: &[Repeat],
-        means: &[f64],
-        between: impl Fn(&[BTreeMap<usize, f64>]) -> (f64, f64),
-    ) -> Option<Self> {
-        let count = repeats.len() as f64;
-        let deviations: Vec<_> = repeats.iter().zip(means).map(deviations).collect();
-        let mut units: BTreeMap<usize, f64> = BTreeMap::new();
-        for (unit, deviation) in deviations.iter().flatten() {
-            *units.entry(*unit).or_default() += deviation / count;
-        }
-        if units.len() < 2 {
-            return None;
-        }
-        let many = units.len() as f64;
-        let squares: f64 = units.values().map(|deviation| deviation.powi(2)).sum();
-        Some(Self {
-            images: squares * many / (many - 1.0),
-            units: units.len(),
-            between: between(&deviations),
-            factor: 1.0 / count,
-        })
-    }
-
     /// The variance corrected for training images that the repeats share.
     pub(super) fn with_shared_training(mut self, repeats: &[Repeat]) -> Self {
-        self.factor += shared_training(repeats);
+        let shared = shared_training(repeats);
+        self.repeats.factor += shared;
+        if let Some(seeds) = &mut self.seeds {
+            seeds.factor += shared;
+        }
         self
     }
 
     pub(super) fn total(&self) -> f64 {
-        self.images + self.factor * self.between.0
+        self.images + self.training().share()
     }
 
     /// Degrees of freedom after Welch and Satterthwaite.
     pub(super) fn degrees(&self) -> f64 {
         let images = self.units as f64 - 1.0;
-        let (between, degrees) = (self.factor * self.between.0, self.between.1);
-        let spread = self.images.powi(2) / images + between.powi(2) / degrees;
+        let training = self.training();
+        let noise = training.factor * training.observed;
+        let spread = self.images.powi(2) / images + noise.powi(2) / training.degrees;
         if spread > 0.0 {
             self.total().powi(2) / spread
         } else {
             images
         }
     }
+
+    /// That between seeds has that between repeats in it, but few seeds may show less by chance.
+    fn training(&self) -> Spread {
+        let larger = |seeds: &Spread| seeds.share() > self.repeats.share();
+        self.seeds.filter(larger).unwrap_or(self.repeats)
+    }
 }
 
-/// How far each unit moves the mean of a repeat. The sum of their squares is the variance that
-/// a bootstrap over units finds, without its noise.
-fn deviations((repeat, mean): (&Repeat, &f64)) -> BTreeMap<usize, f64> {
-    let mut deviations = BTreeMap::new();
+impl Spread {
+    fn share(&self) -> f64 {
+        self.factor * self.variance
+    }
+}
+
+/// Repeats with their means and those of their seeds.
+struct Measured<'a> {
+    repeats: &'a [Repeat],
+    means: &'a [f64],
+    /// The repeats of each seed.
+    seeds: Vec<Vec<usize>>,
+    seed_means: Vec<f64>,
+    /// How far each unit moves a repeat's mean from that of its seed. The sum of their squares is
+    /// the variance that a bootstrap over units finds, without its noise.
+    deviations: Vec<Deviations>,
+}
+
+impl<'a> Measured<'a> {
+    fn new(repeats: &'a [Repeat], means: &'a [f64]) -> Self {
+        let mut seeds: BTreeMap<Seed, Vec<usize>> = BTreeMap::new();
+        for (index, repeat) in repeats.iter().enumerate() {
+            seeds.entry(repeat.seed).or_default().push(index);
+        }
+        let seeds: Vec<Vec<usize>> = seeds.into_values().collect();
+        let mean_of = |of_seed: &Vec<usize>| {
+            of_seed.iter().map(|&index| means[index]).sum::<f64>() / of_seed.len() as f64
+        };
+        let seed_means: Vec<f64> = seeds.iter().map(mean_of).collect();
+        let mut deviations = vec![Deviations::new(); repeats.len()];
+        for (of_seed, &mean) in seeds.iter().zip(&seed_means) {
+            for &index in of_seed {
+                deviations[index] = deviations_from(mean, &repeats[index]);
+            }
+        }
+        Self {
+            repeats,
+            means,
+            seeds,
+            seed_means,
+            deviations,
+        }
+    }
+
+    fn variance(&self, repeats: Spread) -> Option<Variance> {
+        let all = self.mean_deviations(0..self.repeats.len());
+        if all.len() < 2 {
+            return None;
+        }
+        let many = all.len() as f64;
+        let squares: f64 = all.values().map(|deviation| deviation.powi(2)).sum();
+        Some(Variance {
+            images: squares * many / (many - 1.0),
+            units: all.len(),
+            repeats,
+            seeds: self.between_seeds(),
+        })
+    }
+
+    /// How far each unit moves the mean of some repeats.
+    fn mean_deviations(&self, repeats: impl ExactSizeIterator<Item = usize>) -> Deviations {
+        let count = repeats.len() as f64;
+        let mut mean = Deviations::new();
+        for (unit, deviation) in repeats.flat_map(|index| &self.deviations[index]) {
+            *mean.entry(*unit).or_default() += deviation / count;
+        }
+        mean
+    }
+
+    /// The variance between the means of seeds less what their test images explain. A seed's
+    /// repeats may share what was trained with it, so that only other seeds show what training adds.
+    fn between_seeds(&self) -> Option<Spread> {
+        let count = self.seeds.len();
+        let degrees = count as f64 - 1.0;
+        let of_seed = |seed: &Vec<usize>| self.mean_deviations(seed.iter().copied());
+        let deviations: Vec<Deviations> = self.seeds.iter().map(of_seed).collect();
+        (count > 1).then(|| Spread {
+            variance: excess(&self.seed_means, &deviations, &pairs(0..count)),
+            observed: squares(&self.seed_means) / degrees,
+            degrees,
+            factor: 1.0 / count as f64,
+        })
+    }
+
+    /// The variance between repeats of the same seed and test images, if there are any.
+    fn between(&self) -> Option<Spread> {
+        let mut groups: BTreeMap<(Seed, &[usize]), Vec<f64>> = BTreeMap::new();
+        for (repeat, mean) in self.repeats.iter().zip(self.means) {
+            let group = groups.entry((repeat.seed, &repeat.units)).or_default();
+            group.push(*mean);
+        }
+        let degrees = (self.repeats.len() - groups.len()) as f64;
+        let squares: f64 = groups.values().map(|means| squares(means)).sum();
+        (degrees > 0.0).then(|| self.between_repeats(squares / degrees, degrees))
+    }
+
+    /// The variance between the repeats of a seed less what their test images explain.
+    fn excess(&self) -> Spread {
+        let of_seed = |seed: &Vec<usize>| pairs(seed.iter().copied());
+        let pairs: Vec<_> = self.seeds.iter().flat_map(of_seed).collect();
+        let degrees = (self.repeats.len() - self.seeds.len()).max(1) as f64;
+        self.between_repeats(excess(self.means, &self.deviations, &pairs), degrees)
+    }
+
+    fn between_repeats(&self, variance: f64, degrees: f64) -> Spread {
+        Spread {
+            variance,
+            observed: variance,
+            degrees,
+            factor: 1.0 / self.repeats.len() as f64,
+        }
+    }
+}
+
+fn deviations_from(mean: f64, repeat: &Repeat) -> Deviations {
+    let mut deviations = Deviations::new();
     let images = repeat.values.len() as f64;
     for (unit, value) in repeat.units.iter().zip(&repeat.values) {
         *deviations.entry(*unit).or_default() += (value - mean) / images;
@@ -96,30 +212,14 @@ fn deviations((repeat, mean): (&Repeat, &f64)) -> BTreeMap<usize, f64> {
     deviations
 }
 
-/// The variance between repeats of the same test images and its degrees of freedom, if there
-/// are any.
-fn between(repeats: &[Repeat], means: &[f64]) -> Option<(f64, f64)> {
-    let mut groups: BTreeMap<&[usize], Vec<f64>> = BTreeMap::new();
-    for (repeat, mean) in repeats.iter().zip(means) {
-        groups.entry(&repeat.units).or_default().push(*mean);
-    }
-    let degrees = (repeats.len() - groups.len()) as f64;
-    let squares: f64 = groups.values().map(|means| squares(means)).sum();
-    (degrees > 0.0).then_some((squares / degrees, degrees))
-}
-
-/// The variance between all repeats less what their test images explain, and its degrees of
-/// freedom.
-fn excess(means: &[f64], deviations: &[BTreeMap<usize, f64>]) -> (f64, f64) {
-    let pairs = pairs(means.len());
-    if pairs.is_empty() {
-        return (0.0, 1.0);
-    }
+/// The variance between means, as these pairs of them show it, less what their test images explain;
+/// 0 without pairs.
+fn excess(means: &[f64], deviations: &[Deviations], pairs: &[(usize, usize)]) -> f64 {
     let excess = |&(i, j): &(usize, usize)| {
         0.5 * ((means[i] - means[j]).powi(2) - distance(&deviations[i], &deviations[j]))
     };
-    let mean = pairs.iter().map(excess).sum::<f64>() / pairs.len() as f64;
-    (mean.max(0.0), means.len() as f64 - 1.0)
+    let sum: f64 = pairs.iter().map(excess).sum();
+    (sum / pairs.len().max(1) as f64).max(0.0)
 }
 
 /// The sum of squared deviations from the mean.
@@ -129,11 +229,9 @@ pub(super) fn squares(values: &[f64]) -> f64 {
 }
 
 /// The variance of the difference of two means over the choice of test images.
-fn distance(first: &BTreeMap<usize, f64>, second: &BTreeMap<usize, f64>) -> f64 {
+fn distance(first: &Deviations, second: &Deviations) -> f64 {
     let units: BTreeSet<usize> = first.keys().chain(second.keys()).copied().collect();
-    let of = |deviations: &BTreeMap<usize, f64>, unit: usize| {
-        deviations.get(&unit).copied().unwrap_or(0.0)
-    };
+    let of = |deviations: &Deviations, unit: usize| deviations.get(&unit).copied().unwrap_or(0.0);
     let difference = |unit: usize| of(first, unit) - of(second, unit);
     units.into_iter().map(|unit| difference(unit).powi(2)).sum()
 }
@@ -141,7 +239,7 @@ fn distance(first: &BTreeMap<usize, f64>, second: &BTreeMap<usize, f64>) -> f64 
 /// Nadeau and Bengio's `n_test / n_train`, at most `overlap / (1 - overlap)` with the share of
 /// training images that two repeats have in common on average.
 fn shared_training(repeats: &[Repeat]) -> f64 {
-    let pairs = pairs(repeats.len());
+    let pairs = pairs(0..repeats.len());
     let train: Vec<BTreeSet<usize>> = repeats
         .iter()
         .map(|repeat| repeat.train.iter().copied().collect())
@@ -162,9 +260,13 @@ fn shared_training(repeats: &[Repeat]) -> f64 {
     (test / images).min(overlap / (1.0 - overlap).max(1e-9))
 }
 
-fn pairs(count: usize) -> Vec<(usize, usize)> {
-    (0..count)
-        .flat_map(|i| (0..i).map(move |j| (i, j)))
+/// All pairs of different ones.
+fn pairs(of: impl Iterator<Item = usize>) -> Vec<(usize, usize)> {
+    let all: Vec<usize> = of.collect();
+    let before = |(place, &i): (usize, &usize)| all[..place].iter().map(move |&j| (i, j)).collect();
+    all.iter()
+        .enumerate()
+        .flat_map(|pair| -> Vec<_> { before(pair) })
         .collect()
 }
 
@@ -174,16 +276,17 @@ mod tests {
     use rand::{Rng, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
-    /// Three repeats with overlapping test images in groups of three.
+    /// Three repeats, two of them of one seed, with overlapping test images in groups of three.
     fn repeats() -> Vec<Repeat> {
-        let repeat = |first: usize| Repeat {
+        let repeat = |(seed, first): (u64, usize)| Repeat {
+            seed: Seed(seed),
             units: (first..first + 60).map(|image| image / 3).collect(),
             values: (first..first + 60)
                 .map(|image| f64::from(u8::from((image * 7 + first) % 11 < 7)))
                 .collect(),
             train: (100 + first..160 + first).collect(),
         };
-        [0, 0, 30].map(repeat).to_vec()
+        [(1, 0), (1, 0), (2, 30)].map(repeat).to_vec()
     }
 
     #[test]
@@ -215,11 +318,13 @@ mod tests {
     #[test]
     fn the_variance_between_repeats_is_that_of_the_same_test_images() {
         let variance = Variance::of(&repeats(), &[0.5, 0.7, 0.1]).unwrap();
-        let (between, degrees) = variance.between;
-        assert!((between - 0.02).abs() < 1e-12 && degrees == 1.0);
+        let Spread {
+            variance, degrees, ..
+        } = variance.repeats;
+        assert!((variance - 0.02).abs() < 1e-12 && degrees == 1.0);
         let single = repeats()[..1].to_vec();
         let variance = Variance::of(&single, &[0.5]).unwrap();
-        assert_eq!(variance.between, (0.0, 1.0));
+        assert_eq!((variance.repeats.variance, variance.seeds), (0.0, None));
         assert_eq!(shared_training(&single), 0.0);
     }
 
