@@ -46,25 +46,14 @@ pub struct LogComparison {
 impl LogComparison {
     /// Compares a log with true intervals: top and bottom in metres, and the class's name.
     ///
+    /// Where true intervals overlap, as those of cores that overlap do, they count once if they agree
+    /// on the class; if they do not, nothing is known there.
+    ///
     /// # Errors
     /// [`Error::Mismatch`] if a true class is not one of the log's, or they have no depth in common.
     pub fn new(log: &DepthLog, truth: &[(f64, f64, String)]) -> Result<Self> {
         let classes = log.classes();
-        let mut known_intervals = Vec::with_capacity(truth.len());
-        for (top, bottom, name) in truth {
-            let class = classes
-                .iter()
-                .position(|class| normalized_name(class) == normalized_name(name))
-                .ok_or_else(|| {
-                    let reason = format!(
-                        "`{name}` is none of the log's classes ({})",
-                        classes.join(", ")
-                    );
-                    Error::mismatch("truth", reason)
-                })?;
-            known_intervals.push((*top, *bottom, class));
-        }
-        known_intervals.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let known_intervals = known_intervals(classes, truth)?;
         let parts = common_parts(log, &known_intervals);
         let known: f64 = parts.iter().map(|part| part.bottom - part.top).sum();
         if known <= 0.0 {
@@ -126,7 +115,47 @@ struct Part {
     truth: usize,
 }
 
-/// The parts of the hole that have a class in both.
+/// True intervals with the numbers of their classes, from the top. None overlaps another: the rule is
+/// that of [`LogComparison::new`].
+fn known_intervals(
+    classes: &[String],
+    truth: &[(f64, f64, String)],
+) -> Result<Vec<(f64, f64, usize)>> {
+    let number = |(top, bottom, name): &(f64, f64, String)| {
+        let is_it = |class: &String| normalized_name(class) == normalized_name(name);
+        let class = classes.iter().position(is_it).ok_or_else(|| {
+            let classes = classes.join(", ");
+            let reason = format!("`{name}` is none of the log's classes ({classes})");
+            Error::mismatch("truth", reason)
+        })?;
+        Ok((*top, *bottom, class))
+    };
+    let mut named: Vec<_> = truth.iter().map(number).collect::<Result<_>>()?;
+    named.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut ends: Vec<f64> = named.iter().flat_map(|one| [one.0, one.1]).collect();
+    ends.sort_by(f64::total_cmp);
+    ends.dedup();
+    let (mut rest, mut open) = (named.into_iter().peekable(), Vec::new());
+    let mut known: Vec<(f64, f64, usize)> = Vec::new();
+    for pair in ends.windows(2) {
+        let (top, bottom) = (pair[0], pair[1]);
+        open.extend(std::iter::from_fn(|| rest.next_if(|next| next.0 <= top)));
+        open.retain(|(_, end, _)| *end > top);
+        let Some(&(.., class)) = open.first() else {
+            continue;
+        };
+        if open.iter().any(|(.., other)| *other != class) {
+            continue;
+        }
+        match known.last_mut() {
+            Some(last) if last.1 == top && last.2 == class => last.1 = bottom,
+            _ => known.push((top, bottom, class)),
+        }
+    }
+    Ok(known)
+}
+
+/// The parts of the hole that have a class in both, from the top; true intervals do not overlap.
 fn common_parts(log: &DepthLog, truth: &[(f64, f64, usize)]) -> Vec<Part> {
     let mut parts = Vec::new();
     for bed in log.beds() {
@@ -150,6 +179,7 @@ fn common_parts(log: &DepthLog, truth: &[(f64, f64, usize)]) -> Vec<Part> {
     parts
 }
 
+/// The shares metre by metre, from parts that are in the order of depth.
 fn by_metre(parts: &[Part], classes: usize) -> Vec<MetreShares> {
     let mut metres: Vec<MetreShares> = Vec::new();
     for part in parts {
@@ -249,5 +279,54 @@ mod tests {
         let wrong = [(0.0, 1.0, "crack".to_owned())];
         assert!(LogComparison::new(&log, &wrong).is_err());
         assert!(LogComparison::new(&log, &[(8.0, 9.0, "none".to_owned())]).is_err());
+    }
+
+    /// The classes of a log of 10 cm tiles from 0 to 3.3 m: the second one from `from` on.
+    fn log_of_two_beds(from: usize) -> DepthLog {
+        let tile = |index: usize| {
+            let p = if index < from { 0.1 } else { 0.9 };
+            let ends = (index as f64 / 10.0, (index + 1) as f64 / 10.0);
+            TilePrediction::new(ends.0, ends.1, vec![1.0 - p, p])
+        };
+        let tiles: Vec<_> = (0..33).map(tile).collect();
+        let classes = ["none".to_owned(), "soupy".to_owned()];
+        DepthLog::new(&tiles, &classes, &LogSettings::default()).unwrap()
+    }
+
+    fn figures(log: &DepthLog, truth: &[(f64, f64, &str)]) -> LogComparison {
+        let owned = |&(top, bottom, class): &(f64, f64, &str)| (top, bottom, class.to_owned());
+        let truth: Vec<_> = truth.iter().map(owned).collect();
+        LogComparison::new(log, &truth).unwrap()
+    }
+
+    #[test]
+    fn true_intervals_that_overlap_count_once_or_are_not_known() {
+        let close = |a: f64, b: f64| (a - b).abs() < 1e-9;
+        // Two cores, the lower of which begins 20 cm above the end of the upper.
+        let log = log_of_two_beds(33);
+        let agreeing = [(0.0, 2.0, "none"), (1.8, 3.3, "none")];
+        let found = figures(&log, &agreeing);
+        assert!(close(found.known, 3.3) && close(found.agreement, 1.0));
+
+        let contradicting = [(0.0, 2.0, "none"), (1.8, 1.9, "soupy"), (1.9, 3.3, "soupy")];
+        let found = figures(&log_of_two_beds(18), &contradicting);
+        assert!(close(found.known, 3.1) && close(found.agreement, 1.0));
+        let metres: Vec<f64> = found.metres.iter().map(|metre| metre.top).collect();
+        assert_eq!(metres, [0.0, 1.0, 2.0, 3.0]);
+        let known = found.metres.iter().map(|metre| metre.known);
+        for (known, expected) in known.zip([1.0, 0.8, 1.0, 0.3]) {
+            assert!(close(known, expected), "{known} for {expected}");
+        }
+        assert!(found.boundary_errors_cm.is_empty());
+
+        // One that ends before the one above it does.
+        let nested = [
+            (0.0, 2.2, "none"),
+            (1.8, 1.85, "soupy"),
+            (1.85, 3.3, "none"),
+        ];
+        let found = figures(&log_of_two_beds(19), &nested);
+        assert!(close(found.known, 3.25));
+        assert!(close(found.agreement, 1.85 / 3.25), "{}", found.agreement);
     }
 }
