@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use simclr_drillcore::{
     ColumnMap, DepthTable, IntervalTable, Predictions, Result, intervals_by_depth, read_tables,
-    read_tiles, tiles_of_hole,
+    read_tiles, stay_from_intervals, tiles_of_hole,
 };
 
 /// A folder with a file of this name.
@@ -100,6 +100,26 @@ fn units_are_those_of_the_header() {
     let expected = "sections.csv, line 2: `top depth (fathoms)` has no known unit in its brackets; \
                     known units are m, km, dm, cm, mm, ft, inch";
     assert!(error.to_string().ends_with(expected), "{error}");
+}
+
+#[test]
+fn a_class_stays_as_the_thickness_of_intervals_says() {
+    // Beds of 6 cm, of two classes and of three.
+    for (classes, expected) in [
+        (vec!["x", "y"], (1.0 + f64::exp(-2.0 / 6.0)) / 2.0),
+        (
+            vec!["x", "y", "z"],
+            (1.0 + 2.0 * f64::exp(-1.5 / 6.0)) / 3.0,
+        ),
+    ] {
+        let beds = (0..12).zip(classes.iter().cycle());
+        let beds = beds.map(|(bed, class)| format!("{},{},{class}\n", 6 * bed, 6 * bed + 6));
+        let table = format!("top (cm),bottom (cm),class\n{}", beds.collect::<String>());
+        let (_dir, path) = file("intervals.csv", table);
+        let table = IntervalTable::read(&path, &ColumnMap::default()).unwrap();
+        let stay = stay_from_intervals(&table);
+        assert!((stay - expected).abs() < 1e-9, "{stay}, not {expected}");
+    }
 }
 
 #[test]

@@ -116,6 +116,7 @@ impl DepthLog {
         if tiles.is_empty() || classes.is_empty() {
             return Err(Error::mismatch("log", "there is no tile, or no class"));
         }
+        settings.smoothing.check_classes(classes.len())?;
         if let Some(tile) = tiles
             .iter()
             .find(|tile| tile.probabilities.len() != classes.len())

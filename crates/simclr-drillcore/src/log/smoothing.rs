@@ -1,5 +1,7 @@
 //! Classes along the hole as a hidden Markov chain.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::cells::Cell;
@@ -20,8 +22,11 @@ pub enum Smoothing {
     None,
     /// A hidden Markov model, whose most probable path is taken (Viterbi).
     Viterbi {
-        /// The probability that one centimetre further down the class is the same, between 0 and 1.
-        /// Changes to all other classes are equally probable.
+        /// The probability that one centimetre further down the class is the same, from that of
+        /// chance (one over the number of classes) to below 1. Changes to all other classes are
+        /// equally probable. Further down a class may have changed and come back, so that it is
+        /// never less probable than chance. What lies in a gap has no class; the gap counts as a
+        /// distance.
         stay: f64,
     },
 }
@@ -42,17 +47,34 @@ impl Smoothing {
         )
     }
 
+    /// That a class is no less probable one centimetre further down than by chance. A chain with
+    /// changes that are not bound to whole centimetres cannot be so.
+    pub(super) fn check_classes(self, classes: usize) -> Result<()> {
+        let Self::Viterbi { stay } = self else {
+            return Ok(());
+        };
+        let expected = format!("at least one over the number of classes, {classes}");
+        check(
+            classes < 2 || stay * classes as f64 > 1.0 - 1e-9,
+            "stay",
+            &expected,
+            stay,
+        )
+    }
+
     /// The class of each cell; none in gaps.
     pub(super) fn classes(self, cells: &[Cell]) -> Vec<Option<usize>> {
+        let in_core: Vec<&Cell> = cells.iter().filter(|cell| !cell.is_gap()).collect();
         let states = match self {
-            Self::None => cells
+            Self::None => in_core
                 .iter()
                 .map(|cell| most_probable(&cell.probabilities))
                 .collect(),
-            Self::Viterbi { stay } => viterbi(cells, stay),
+            Self::Viterbi { stay } => viterbi(&in_core, stay),
         };
-        let in_core = |(cell, class): (&Cell, usize)| (!cell.is_gap()).then_some(class);
-        cells.iter().zip(states).map(in_core).collect()
+        let mut states = states.into_iter();
+        let class = |cell: &Cell| if cell.is_gap() { None } else { states.next() };
+        cells.iter().map(class).collect()
     }
 }
 
@@ -65,39 +87,26 @@ fn most_probable(values: &[f64]) -> usize {
     best.map_or(0, |(class, _)| class)
 }
 
-fn viterbi(cells: &[Cell], stay: f64) -> Vec<usize> {
-    let classes = cells
-        .iter()
-        .map(|cell| cell.probabilities.len())
-        .max()
-        .unwrap_or(0);
+/// The most probable path through cells that are no gaps.
+fn viterbi(cells: &[&Cell], stay: f64) -> Vec<usize> {
+    let classes = cells.first().map_or(0, |cell| cell.probabilities.len());
+    let middle = |cell: &Cell| (cell.top + cell.bottom) / 2.0;
     let mut scores = vec![0.0; classes];
     let mut origins: Vec<Vec<usize>> = Vec::with_capacity(cells.len());
     let mut before: Option<&Cell> = None;
-    for cell in cells {
-        let distance = before.map_or(0.0, |before| (before.length() + cell.length()) / 2.0);
-        let same = stay.powf(100.0 * distance);
-        let other = ((1.0 - same) / (classes.max(2) - 1) as f64).max(f64::MIN_POSITIVE);
-        let (same, other) = (same.max(f64::MIN_POSITIVE).ln(), other.ln());
-        let best = most_probable(&scores);
-        let origin_of = |class: usize| {
-            let change = before.is_some() && scores[best] + other > scores[class] + same;
-            if change { best } else { class }
+    for &cell in cells {
+        let step = before.map(|before| transition(stay, classes, middle(cell) - middle(before)));
+        // The first has no origin but itself.
+        let (same, other) = step.unwrap_or((0.0, f64::NEG_INFINITY));
+        let best_origin = |class: usize| {
+            let from = |origin| scores[origin] + if origin == class { same } else { other };
+            let values: Vec<f64> = (0..classes).map(from).collect();
+            let origin = most_probable(&values);
+            let seen = cell.evidence * cell.probabilities[class].max(LEAST).ln();
+            (origin, values[origin] + seen)
         };
-        let origin: Vec<usize> = (0..classes).map(origin_of).collect();
-        let next = (0..classes).map(|class| {
-            let step = match before {
-                None => 0.0,
-                Some(_) if origin[class] == class => same,
-                Some(_) => other,
-            };
-            let seen = cell
-                .probabilities
-                .get(class)
-                .map_or(0.0, |p| cell.evidence * p.max(LEAST).ln());
-            scores[origin[class]] + step + seen
-        });
-        scores = next.collect();
+        let (origin, next) = (0..classes).map(best_origin).unzip();
+        scores = next;
         origins.push(origin);
         before = Some(cell);
     }
@@ -111,8 +120,22 @@ fn viterbi(cells: &[Cell], stay: f64) -> Vec<usize> {
     path
 }
 
-/// The probability that one centimetre further down the class is the same, from intervals:
-/// `exp(-1 / mean thickness)`. Intervals that touch and have the same class are one.
+/// The logarithms of the probabilities that so many metres further down the class is the same, and
+/// that it is a certain other one.
+fn transition(stay: f64, classes: usize, distance: f64) -> (f64, f64) {
+    let (classes, others) = (classes as f64, classes as f64 - 1.0);
+    // A power of the chain's second eigenvalue, 1 - (1 - stay) classes / others; rounding must not
+    // take it below 0.
+    let eigenvalue_less_1 = (-(1.0 - stay) * classes / others).max(-1.0);
+    let log_memory = 100.0 * distance * eigenvalue_less_1.ln_1p();
+    let same = (1.0 + others * log_memory.exp()) / classes;
+    let other = -log_memory.exp_m1() / classes;
+    (same.ln(), other.ln())
+}
+
+/// The probability that one centimetre further down the class is the same, from intervals: where they
+/// end at a rate of one in their mean thickness, each followed by any other of the table's classes.
+/// Intervals that touch and have the same class are one.
 pub fn stay_from_intervals(intervals: &IntervalTable) -> f64 {
     let mut thicknesses: Vec<f64> = Vec::new();
     let mut before: Option<&LabelledInterval> = None;
@@ -130,7 +153,10 @@ pub fn stay_from_intervals(intervals: &IntervalTable) -> f64 {
         before = Some(interval);
     }
     let mean = thicknesses.iter().sum::<f64>() / thicknesses.len().max(1) as f64;
-    (-1.0 / mean.max(0.1)).exp()
+    let names = intervals.intervals().iter().map(|interval| &interval.class);
+    let classes = names.collect::<BTreeSet<_>>().len().max(2) as f64;
+    let others = classes - 1.0;
+    (1.0 + others * (-classes / others / mean.max(0.1)).exp()) / classes
 }
 
 #[cfg(test)]
@@ -146,31 +172,27 @@ mod tests {
         }
     }
 
-    /// The most probable path by trying all.
-    fn by_trial(cells: &[Cell], stay: f64) -> Vec<usize> {
-        let classes = 3usize;
-        let paths = (0..classes.pow(cells.len() as u32)).map(|code| {
-            (0..cells.len())
-                .map(|place| code / classes.pow(place as u32) % classes)
-                .collect::<Vec<_>>()
-        });
-        let same = stay.powf(10.0);
-        let score = |path: &Vec<usize>| {
-            let seen = cells.iter().zip(path).map(|(cell, &class)| {
-                cell.probabilities
-                    .get(class)
-                    .map_or(0.0, |p| p.max(LEAST).ln())
-            });
-            let steps = path.windows(2).map(|pair| {
-                if pair[0] == pair[1] {
-                    same.ln()
-                } else {
-                    ((1.0 - same) / 2.0).ln()
-                }
-            });
-            seen.sum::<f64>() + steps.sum::<f64>()
-        };
-        paths.max_by(|a, b| score(a).total_cmp(&score(b))).unwrap()
+    /// The logarithms of the chain's probabilities after so many whole centimetres, a centimetre at a
+    /// time.
+    fn by_centimetres(stay: f64, classes: usize, centimetres: usize) -> (f64, f64) {
+        let change = (1.0 - stay) / (classes - 1) as f64;
+        let mut shares = vec![0.0; classes];
+        shares[0] = 1.0;
+        for _ in 0..centimetres {
+            let sum: f64 = shares.iter().sum();
+            let next = shares.iter().map(|p| stay * p + change * (sum - p));
+            shares = next.collect();
+        }
+        (shares[0].ln(), shares[1].ln())
+    }
+
+    /// How probable a path is, as a logarithm.
+    fn score(path: &[usize], cells: &[&Cell], steps: &[(f64, f64)]) -> f64 {
+        let seen = cells.iter().zip(path);
+        let seen = seen.map(|(cell, &class)| cell.probabilities[class].max(LEAST).ln());
+        let pairs = path.windows(2).zip(steps);
+        let steps = pairs.map(|(pair, step)| if pair[0] == pair[1] { step.0 } else { step.1 });
+        seen.sum::<f64>() + steps.sum::<f64>()
     }
 
     #[test]
@@ -180,25 +202,69 @@ mod tests {
             seed = seed
                 .wrapping_mul(6364136223846793005)
                 .wrapping_add(1442695040888963407);
-            (seed >> 33) as f64 / (1u64 << 31) as f64 + 0.01
+            (seed >> 33) as f64 / (1u64 << 31) as f64
         };
-        for stay in [0.9, 0.97, 0.999] {
-            for _ in 0..20 {
-                let cells: Vec<Cell> = (0..7)
-                    .map(|index| {
-                        if index == 3 {
-                            return cell(index, &[]);
-                        }
-                        let values = [random(), random(), random()];
-                        let sum: f64 = values.iter().sum();
-                        cell(index, &values.map(|value| value / sum))
-                    })
-                    .collect();
-                let mut expected: Vec<_> = by_trial(&cells, stay).into_iter().map(Some).collect();
-                expected[3] = None;
-                assert_eq!(Smoothing::Viterbi { stay }.classes(&cells), expected);
+        for (case, classes) in (0..240).zip([2, 3, 4].into_iter().cycle()) {
+            let stay = [1.0 / classes as f64, 0.6, 0.85, 0.97, 0.999][case % 5];
+            let mut top = 0;
+            let mut lengths = Vec::new();
+            let mut cells = Vec::new();
+            for index in 0..6 {
+                // Whole centimetres between the middles.
+                let length = [2, 4, 10, 60, 240][(5.0 * random()) as usize];
+                let values: Vec<f64> = (0..classes).map(|_| random() + 0.05).collect();
+                let sum: f64 = values.iter().sum();
+                let values = values.iter().map(|value| value / sum);
+                let is_gap = index == case % 6;
+                cells.push(Cell {
+                    top: f64::from(top) / 100.0,
+                    bottom: f64::from(top + length) / 100.0,
+                    probabilities: if is_gap { Vec::new() } else { values.collect() },
+                    evidence: if is_gap { 0.0 } else { 1.0 },
+                });
+                if !is_gap {
+                    lengths.push((top + length / 2) as usize);
+                }
+                top += length;
+            }
+            let in_core: Vec<&Cell> = cells.iter().filter(|cell| !cell.is_gap()).collect();
+            let steps: Vec<(f64, f64)> = lengths
+                .windows(2)
+                .map(|pair| by_centimetres(stay, classes, pair[1] - pair[0]))
+                .collect();
+            let best = (0..classes.pow(5)).map(|code| {
+                let class = |place| code / classes.pow(place) % classes;
+                score(&(0..5).map(class).collect::<Vec<_>>(), &in_core, &steps)
+            });
+            let best = best.fold(f64::NEG_INFINITY, f64::max);
+            let found = Smoothing::Viterbi { stay }.classes(&cells);
+            assert_eq!(found.iter().position(Option::is_none), Some(case % 6));
+            let path: Vec<usize> = found.into_iter().flatten().collect();
+            let reached = score(&path, &in_core, &steps);
+            assert!(reached > best - 1e-9, "{path:?} of {cells:?}, stay {stay}");
+        }
+    }
+
+    #[test]
+    fn a_class_is_never_less_probable_further_down_than_by_chance() {
+        for (stay, classes) in [(0.85, 2), (0.97, 5), (0.5, 2), (0.999, 3), (0.25, 4)] {
+            for centimetres in [1, 7, 66, 1000] {
+                let found = transition(stay, classes, centimetres as f64 / 100.0);
+                let expected = by_centimetres(stay, classes, centimetres);
+                assert!((found.0.exp() - expected.0.exp()).abs() < 1e-9);
+                assert!((found.1.exp() - expected.1.exp()).abs() < 1e-9);
+                assert!(found.0 >= found.1 - 1e-9);
             }
         }
+        // Tiles that all look like one class are of it, however far they are from each other.
+        let tiles: Vec<Cell> = (0..8).map(|index| cell(index, &[0.6, 0.4])).collect();
+        let smoothing = Smoothing::Viterbi { stay: 0.85 };
+        assert_eq!(smoothing.classes(&tiles), [Some(0); 8]);
+        let smoothing = Smoothing::Viterbi { stay: 0.3 };
+        assert!(smoothing.check_classes(4).is_ok());
+        let error = smoothing.check_classes(3).unwrap_err().to_string();
+        let expected = "stay: expected at least one over the number of classes, 3, found 0.3";
+        assert_eq!(error, expected);
     }
 
     #[test]
