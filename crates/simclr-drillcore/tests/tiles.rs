@@ -276,6 +276,12 @@ fn tables_name_photographs_in_either_unicode_form() {
     );
     assert!(tile.top_depth_m.is_some_and(|depth| depth >= 3.0));
 
+    let parts = [1, 2].map(|part| PathBuf::from(format!("{decomposed}-{part}.jpg")));
+    let report = run.cut(&parts, &dir.path().join("parts"), read, |_| ());
+    let warnings = report.unwrap().warnings;
+    let expected = format!("{decomposed}-1, {decomposed}-2 ({composed})");
+    assert!(warnings.len() == 2 && warnings.iter().all(|one| one.ends_with(&expected)));
+
     let other = PathBuf::from(format!("{composed}.jpg"));
     let error = run.cut(&[path, other], &dir.path().join("other"), read, |_| ());
     let error = error.unwrap_err().to_string();

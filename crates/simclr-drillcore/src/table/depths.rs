@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use simclr_files::FirstSpellings;
-
 use super::columns::ColumnMap;
-use super::names::{few, section_of};
+use super::names::{PlaceNames, few, section_of, shared};
 use super::reader::{Row, Table, check_named};
 use crate::error::{Error, Result};
 
@@ -93,10 +91,10 @@ impl Entry {
     }
 
     /// Writes the names of section and hole as rows above write them.
-    fn spell(&mut self, spellings: &mut FirstSpellings) {
+    fn spell(&mut self, names: &mut PlaceNames) {
         let section = &mut self.depth;
-        section.name = spellings.of(&section.name);
-        section.hole = section.hole.as_deref().map(|hole| spellings.of(hole));
+        section.name = names.of(&section.name);
+        section.hole = section.hole.as_deref().map(|hole| names.of(hole));
     }
 
     /// Another row of the section, for its halves may have rows of their own: it has to say the same.
@@ -142,10 +140,10 @@ impl DepthTable {
             )?;
         }
         let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
-        let mut spellings = FirstSpellings::default();
+        let mut names = PlaceNames::default();
         for (index, row) in table.rows().enumerate() {
             let mut entry = Entry::of_row(&row, index)?;
-            entry.spell(&mut spellings);
+            entry.spell(&mut names);
             match entries.get_mut(&entry.depth.name) {
                 Some(before) => before.repeat(&row, &entry)?,
                 None => {
@@ -180,12 +178,24 @@ impl DepthTable {
     /// # Errors
     /// [`Error::Table`] if there is none.
     pub fn find(&self, name: &str) -> Result<&SectionDepth> {
-        let found = section_of(name, self.sections.iter(), |section| &section.name);
-        found.ok_or_else(|| {
+        self.section_of(name).ok_or_else(|| {
             let names = few(self.sections.iter().map(|section| &section.name));
             let reason = format!("no section that {name} is named after (the table has {names})");
             Error::table(&self.path, None, reason)
         })
+    }
+
+    fn section_of(&self, photograph: &str) -> Option<&SectionDepth> {
+        section_of(photograph, self.sections.iter(), |section| &section.name)
+    }
+
+    /// What is unusual about photographs: several have the depths of one section.
+    pub(crate) fn shared<'n>(
+        &'n self,
+        photographs: impl Iterator<Item = &'n String>,
+    ) -> Option<String> {
+        let name = |photograph: &str| Some(self.section_of(photograph)?.name.as_str());
+        shared(&self.path, "depths", photographs, name)
     }
 }
 
@@ -283,6 +293,34 @@ mod tests {
         let first = table.find("box1").unwrap();
         assert!((first.top - 30.48).abs() < 1e-9);
         assert!((first.length.unwrap() - 0.9144).abs() < 1e-9);
+    }
+
+    #[test]
+    fn names_that_differ_in_case_alone_are_one() {
+        let read = |rows: &str| read(&format!("name,top (m),length (m)\n{rows}"));
+        let error = read("BH1,10,1\nbh1,20,1\n").unwrap_err().to_string();
+        let expected = "line 3: BH1 begins at 20 m, but at 10 m in line 2";
+        assert!(error.ends_with(expected), "{error}");
+        let table = read("BH1,10,1\nbh1,10,1\n").unwrap();
+        assert_eq!(table.sections().len(), 1);
+        assert_eq!(table.find("Bh1_dry").unwrap().top, 10.0);
+
+        let rows = "403,U1618,A,1,H,1,A,0.0,1.5\n403,U1618,a,1,H,2,A,1.2,1.5\n";
+        assert!(message(rows).contains("sections overlap"));
+    }
+
+    #[test]
+    fn photographs_that_share_a_section_are_told() {
+        let table = read("name,top (m)\nBH1,10\nBH2-1,20\nBH2-2,21\n").unwrap();
+        let shared = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+            table.shared(names.iter())
+        };
+        assert_eq!(shared(&["BH1-1", "BH2-1", "BH2-2"]), None);
+        let warning = shared(&["BH1-1", "BH1-2", "BH2-1"]).unwrap();
+        let expected = "several photographs have the depths of one section, as if they showed the \
+                        same part of the core: BH1-1, BH1-2 (BH1)";
+        assert!(warning.ends_with(expected), "{warning}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use simclr_files::FirstSpellings;
 
 use super::columns::ColumnMap;
 use super::depths::SectionDepth;
-use super::names::{few, is_same_hole, section_of};
+use super::names::{PlaceNames, few, is_same_hole, section_of, shared};
 use super::reader::{Row, Table, check_named};
 use crate::error::{Error, Result};
 
@@ -54,11 +54,12 @@ impl LabelledInterval {
     }
 
     /// Writes its names as rows above write them.
-    fn spell(&mut self, spellings: &mut FirstSpellings) {
+    fn spell(&mut self, places: &mut PlaceNames, classes: &mut FirstSpellings) {
         let names = [&mut self.hole, &mut self.section];
-        for name in names.into_iter().flatten().chain([&mut self.class]) {
-            *name = spellings.of(name);
+        for name in names.into_iter().flatten() {
+            *name = places.of(name);
         }
+        self.class = classes.of(&self.class);
     }
 
     /// The section, or the hole, in which it is counted.
@@ -118,10 +119,10 @@ impl IntervalTable {
             table.require("bottom", "bottom offsets or bottom depths")?;
         }
         let mut rows = Vec::new();
-        let mut spellings = FirstSpellings::default();
+        let (mut places, mut classes) = (PlaceNames::default(), FirstSpellings::default());
         for row in table.rows() {
             let mut interval = LabelledInterval::of_row(&row, by_offset)?;
-            interval.spell(&mut spellings);
+            interval.spell(&mut places, &mut classes);
             if !by_offset && table.has("hole") && row.text("hole").is_none() {
                 return Err(row.error("the interval names no hole"));
             }
@@ -148,6 +149,15 @@ impl IntervalTable {
         let named = self.intervals.iter();
         let named = named.filter_map(|interval| interval.section.as_deref());
         section_of(photograph, named, |name| name)
+    }
+
+    /// What is unusual about photographs: several have the intervals of one section.
+    pub(crate) fn shared<'n>(
+        &'n self,
+        photographs: impl Iterator<Item = &'n String>,
+    ) -> Option<String> {
+        let section = |photograph: &str| self.section_of(photograph);
+        shared(&self.path, "intervals", photographs, section)
     }
 
     /// Whether depths are of this hole. Where sections name no hole, all are of one.
@@ -354,6 +364,29 @@ mod tests {
         let class = |section| table.class_of(section, (0.1, 0.2), None).unwrap();
         assert_eq!(class("BH1-2"), ("none", 1.0));
         assert_eq!(class("BH1-3_dry"), ("crack", 1.0));
+    }
+
+    #[test]
+    fn sections_and_holes_that_differ_in_case_alone_are_one() {
+        let sections = "name,top offset,bottom offset,class\nBH1,0,50,crack\n";
+        let table = read(&format!("{sections}bh1,50,100,none\n")).unwrap();
+        let class = |section, top| table.class_of(section, (top, top + 0.1), None);
+        assert_eq!(class("BH1", 0.6), Some(("none", 1.0)));
+        assert_eq!(class("bh1", 0.1), Some(("crack", 1.0)));
+        let holes = "hole,top,bottom,class\nA,0,50,crack\n";
+        for rows in [
+            sections.to_owned() + "bh1,40,100,none\n",
+            holes.to_owned() + "a,40,60,x\n",
+        ] {
+            let error = read(&rows).unwrap_err().to_string();
+            assert!(error.contains("overlaps crack of line 2"), "{error}");
+        }
+        let names = ["BH1-1", "BH1-2"].map(str::to_owned);
+        let warning = table.shared(names.iter()).unwrap();
+        assert!(
+            warning.contains("have the intervals of one section"),
+            "{warning}"
+        );
     }
 
     #[test]

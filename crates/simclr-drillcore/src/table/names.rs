@@ -1,5 +1,8 @@
 //! Names of sections and photographs.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use simclr_files::normalized_name;
 
 /// What the names of photographs may end with.
@@ -51,6 +54,47 @@ pub(crate) fn section_of<T>(
     sections
         .filter(|section| is_named_after(&photograph, &normalized_name(name(section))))
         .max_by_key(|section| normalized_name(name(section)).len())
+}
+
+/// Writes names of holes and sections that are one, in whatever case and Unicode form, as the first of
+/// them is written: photographs are found so.
+#[derive(Default)]
+pub(super) struct PlaceNames {
+    first: BTreeMap<String, String>,
+}
+
+impl PlaceNames {
+    pub(super) fn of(&mut self, name: &str) -> String {
+        let key = normalized_name(name).to_ascii_lowercase();
+        let first = self.first.entry(key).or_insert_with(|| name.to_owned());
+        first.clone()
+    }
+}
+
+/// What is unusual about photographs if some are named after one section, as two that show parts of it
+/// are: they have the same of its row, such as its depths.
+pub(super) fn shared<'n>(
+    path: &Path,
+    what: &str,
+    photographs: impl Iterator<Item = &'n String>,
+    section: impl Fn(&str) -> Option<&'n str>,
+) -> Option<String> {
+    let mut named: BTreeMap<&str, Vec<&String>> = BTreeMap::new();
+    for photograph in photographs {
+        if let Some(section) = section(photograph) {
+            named.entry(section).or_default().push(photograph);
+        }
+    }
+    named.retain(|_, photographs| photographs.len() > 1);
+    if named.is_empty() {
+        return None;
+    }
+    let group = |(section, photographs)| format!("{} ({section})", few::<&String>(photographs));
+    let (path, groups) = (path.display(), few(named.into_iter().map(group)));
+    Some(format!(
+        "{path}: several photographs have the {what} of one section, as if they showed the same part \
+         of the core: {groups}"
+    ))
 }
 
 /// Whether two names of holes are one, in whatever case and Unicode form.

@@ -71,12 +71,20 @@ impl TileRun {
         self.settings.validate()?;
         let sections = names(photographs)?;
         let depths = self.depths_of(sections.keys())?;
-        let warning = self.check_intervals(sections.keys(), &depths)?;
+        let strays = self.check_intervals(sections.keys(), &depths)?;
+        let tables = (self.depths.as_ref(), self.intervals.as_ref());
+        let shared = [
+            tables.0.and_then(|table| table.shared(sections.keys())),
+            tables.1.and_then(|table| table.shared(sections.keys())),
+        ];
         let work = WorkFolder::new(out)?;
         let mut report = TilesReport {
             tiles: Vec::new(),
             sections: Vec::new(),
-            warnings: warning.into_iter().collect(),
+            warnings: strays
+                .into_iter()
+                .chain(shared.into_iter().flatten())
+                .collect(),
         };
         for ((name, path), depth) in sections.iter().zip(&depths) {
             let photograph = open(path).map_err(unreadable(path))?;

@@ -35,7 +35,8 @@ pub struct TilesReport {
     pub tiles: Vec<Tile>,
     /// What became of each section.
     pub sections: Vec<SectionOutcome>,
-    /// What is unusual about the tables: intervals that no photograph is of.
+    /// What is unusual about the tables: intervals that no photograph is of, sections that several
+    /// are of.
     pub warnings: Vec<String>,
 }
 
