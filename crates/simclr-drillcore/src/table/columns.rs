@@ -1,6 +1,6 @@
 //! What columns are called, in which unit their numbers are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 /// The columns that tables may have, and the words for them in headers, as IODP's data base
@@ -50,6 +50,7 @@ const KNOWN: [(&str, &[&str]); 14] = [
             "bottomdepth",
             "bottomdepthmbsf",
             "bottommbsf",
+            "bottomdepthmd",
             "bottom",
         ],
     ),
@@ -78,6 +79,9 @@ const KNOWN: [(&str, &[&str]); 14] = [
         ],
     ),
 ];
+
+/// The columns of lengths, whose headers may end with a unit without brackets.
+const MEASURED: [&str; 5] = ["top", "bottom", "length", "top_offset", "bottom_offset"];
 
 /// What units are called, and metres per unit. `in` is none of them, for it is a word as well.
 const UNITS: [(&[&str], f64); 7] = [
@@ -149,10 +153,26 @@ impl ColumnMap {
         let named = named.and_then(|header| headers.iter().position(|other| other == header));
         let place = named.or_else(|| {
             let (_, words) = KNOWN.iter().find(|(name, _)| *name == column)?;
-            let of_word = |word: &&str| headers.iter().position(|header| plain(header) == **word);
-            words.iter().find_map(of_word)
+            let find = |form: fn(&str) -> String| {
+                let of_word =
+                    |word: &&str| headers.iter().position(|header| form(header) == **word);
+                words.iter().find_map(of_word)
+            };
+            let is_measured = MEASURED.contains(&column);
+            find(plain).or_else(|| find(without_unit).filter(|_| is_measured))
         })?;
         Some((place, headers[place].as_str()))
+    }
+
+    /// The headers of columns that are none of those that tables may have.
+    pub(super) fn unused<'h>(&self, headers: &'h [String]) -> Vec<&'h str> {
+        let used = KNOWN
+            .iter()
+            .filter_map(|(name, _)| self.find(name, headers));
+        let used: BTreeSet<usize> = used.map(|(place, _)| place).collect();
+        let places = headers.iter().enumerate();
+        let unused = places.filter(|(place, header)| !used.contains(place) && !header.is_empty());
+        unused.map(|(_, header)| header.as_str()).collect()
     }
 
     /// The headers that the map names.
@@ -181,6 +201,16 @@ fn plain(header: &str) -> String {
     let words = header.split(['(', '[']).next().unwrap_or_default();
     let letters = words.chars().filter(char::is_ascii_alphanumeric);
     letters.map(|letter| letter.to_ascii_lowercase()).collect()
+}
+
+/// A header as [`plain`] has it, without the unit that it ends with: `length` for `Length cm`.
+fn without_unit(header: &str) -> String {
+    let is_no_word = |letter: char| !letter.is_alphanumeric();
+    let words = header.split(['(', '[']).next().unwrap_or_default();
+    match words.trim_end_matches(is_no_word).rsplit_once(is_no_word) {
+        Some((name, last)) if metres(&last.to_lowercase()).is_some() => plain(name),
+        _ => plain(words),
+    }
 }
 
 /// Metres per unit, for a header that names one in brackets or at its end: the word among others, as
@@ -261,6 +291,43 @@ mod tests {
                 Some((0, header)),
                 "{header}"
             );
+        }
+    }
+
+    #[test]
+    fn units_at_the_end_are_no_part_of_a_name() {
+        let map = ColumnMap::default();
+        for (column, header, metres) in [
+            ("top", "Top mbsf", 1.0),
+            ("top", "Top depth ft", 0.3048),
+            ("bottom", "Bottom mcd", 1.0),
+            ("bottom", "Bottom depth MD (m)", 1.0),
+            ("bottom", "bottom_depth_ft (MD)", 0.3048),
+            ("length", "Length cm", 0.01),
+            ("length", "Curated length, cm.", 0.01),
+            ("top_offset", "Top offset cm", 0.01),
+            ("bottom_offset", "Bottom offset mm", 0.001),
+        ] {
+            assert_eq!(map.find(column, &[header.to_owned()]), Some((0, header)));
+            assert_eq!(unit(header), Ok(Some(metres)), "{header}");
+        }
+        // A header that is a known word comes first, and other columns have no unit.
+        let headers = ["Length cm", "Length", "Core m", "Yards"].map(str::to_owned);
+        assert_eq!(map.find("length", &headers), Some((1, "Length")));
+        assert_eq!(map.find("core", &headers), None);
+        assert_eq!(map.unused(&headers), ["Length cm", "Core m", "Yards"]);
+    }
+
+    #[test]
+    fn what_has_a_top_has_a_bottom() {
+        let words = |name| KNOWN.iter().find(|(known, _)| *known == name).unwrap().1;
+        let pairs = [("top", "bottom"), ("top_offset", "bottom_offset")];
+        for (word, other) in pairs.iter().flat_map(|&(top, bottom)| {
+            let tops = words(top).iter().filter(|word| word.contains("top"));
+            tops.map(move |word| (word, bottom))
+        }) {
+            let bottom = word.replace("top", "bottom");
+            assert!(words(other).contains(&&*bottom), "{bottom}");
         }
     }
 

@@ -153,7 +153,8 @@ impl DepthTable {
         }
         let mut entries: Vec<Entry> = entries.into_values().collect();
         entries.sort_by(|a, b| (&a.depth.hole, a.order).cmp(&(&b.depth.hole, b.order)));
-        let warnings = check(table.path(), &entries)?;
+        let mut warnings = check(table.path(), &entries)?;
+        warnings.extend(without_lengths(table));
         Ok(Self {
             path: table.path().to_owned(),
             sections: entries.into_iter().map(|entry| entry.depth).collect(),
@@ -167,7 +168,7 @@ impl DepthTable {
     }
 
     /// What is unusual but no error: cores that overlap, as they do where more was recovered than
-    /// drilled.
+    /// drilled; columns that are not used where there are no lengths.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
@@ -197,6 +198,20 @@ impl DepthTable {
         let name = |photograph: &str| Some(self.section_of(photograph)?.name.as_str());
         shared(&self.path, "depths", photographs, name)
     }
+}
+
+/// Says which columns are not used where none has the sections' lengths: it may be one of them.
+fn without_lengths(table: &Table) -> Option<String> {
+    let unused = table.unused();
+    if table.has("length") || table.has("bottom") || unused.is_empty() {
+        return None;
+    }
+    let path = table.path().display();
+    Some(format!(
+        "{path}: no column of lengths or bottom depths; these are not used: {}; name one with --column \
+         length=HEADER or bottom=HEADER",
+        unused.join(", ")
+    ))
 }
 
 fn check(path: &Path, entries: &[Entry]) -> Result<Vec<String>> {
@@ -321,6 +336,21 @@ mod tests {
         let expected = "several photographs have the depths of one section, as if they showed the \
                         same part of the core: BH1-1, BH1-2 (BH1)";
         assert!(warning.ends_with(expected), "{warning}");
+    }
+
+    #[test]
+    fn tables_without_lengths_tell_which_columns_are_not_used() {
+        let table = read("name,Top depth MD (m),Thickness,Base MD\nBH1,10,1,11\n").unwrap();
+        assert_eq!(table.warnings().len(), 1);
+        let expected = "sections.csv: no column of lengths or bottom depths; these are not used: \
+                        Thickness, Base MD; name one with --column length=HEADER or bottom=HEADER";
+        assert!(table.warnings()[0].ends_with(expected), "{table:?}");
+        for table in [
+            "name,top\nBH1,10\n",
+            "name,top,Length cm,note\nBH1,10,50,wet\n",
+        ] {
+            assert!(read(table).unwrap().warnings().is_empty(), "{table}");
+        }
     }
 
     #[test]

@@ -79,6 +79,11 @@ impl Table {
         Err(Error::table(&self.path, self.header_line, reason))
     }
 
+    /// The headers of columns that are none of those that tables may have.
+    pub(super) fn unused(&self) -> Vec<&str> {
+        self.map.unused(&self.headers)
+    }
+
     pub(super) fn rows(&self) -> impl Iterator<Item = Row<'_>> {
         self.records.iter().map(|(line, record)| Row {
             table: self,
