@@ -495,6 +495,36 @@ fn wrong_tables_and_options_are_refused_before_anything_is_written() {
     assert!(succeeds(dir, "completions bash").contains("_simclr"));
 }
 
+#[test]
+fn a_log_says_which_tiles_count_for_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let tiles = (0..4).map(|tile| {
+        let (top, bottom) = (f64::from(tile) / 10.0, f64::from(tile + 1) / 10.0);
+        format!("{tile}.png,BH1,A,0,0,9,9,0,,,{top},{bottom},1,\n")
+    });
+    let header = "tile,section,hole,left,top,width,height,tilt,top_offset_cm,bottom_offset_cm,\
+                  top_depth_m,bottom_depth_m,core_fraction,class\n";
+    fs::write(
+        dir.join("tiles.csv"),
+        header.to_owned() + &tiles.collect::<String>(),
+    )
+    .unwrap();
+    let rows = "image,class,p_x,p_y\n0.png,x,0.9,0.1\n1.png,,0.6,0.4\n2.png,,0.4,0.6\n";
+    fs::write(dir.join("p.csv"), rows).unwrap();
+    let log = "log --predictions p.csv --tiles tiles.csv --no-pictures --out log";
+    let output = simclr(dir, log);
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        "warning: 1 of 4 tiles have no prediction and are gaps in the log\n\
+         warning: 2 of 4 tiles have a class that was withheld (predict --abstain) and are gaps in the \
+         log\n"
+    );
+    let table = fs::read_to_string(dir.join("log/log.csv")).unwrap();
+    let expected = "top_m,bottom_m,class,confidence\n0.0000,0.1000,x,0.9000\n";
+    assert_eq!(table, expected);
+}
+
 /// Photographs are read by rows, which must not be seen in what is written.
 #[test]
 fn tiles_are_those_of_the_decoded_photograph() {

@@ -183,6 +183,36 @@ fn a_log_is_of_one_hole() {
 }
 
 #[test]
+fn a_class_that_was_withheld_is_no_evidence() {
+    let (dir, path) = file("tiles.csv", TILES);
+    let tiles = read_tiles(&path).unwrap();
+    let table = dir.path().join("predictions.csv");
+    let read = |rows: &str| {
+        fs::write(&table, format!("image,class,p_x,p_y\n{rows}")).unwrap();
+        Predictions::read(&table).unwrap()
+    };
+    // The tile of the other hole has no class.
+    let one = read("a.png,,0.45,0.55\nb.png,x,1,0\n");
+    let (predicted, without) = one.of_tiles(&tiles[1..]).unwrap();
+    assert_eq!((predicted.len(), without), (1, 0));
+    assert_eq!((one.withheld(&tiles), one.withheld(&tiles[1..])), (1, 0));
+    let error = one.of_tiles(&tiles[..1]).unwrap_err().to_string();
+    let expected = "tiles: none of 1 has a class; of 1 it was withheld";
+    assert_eq!(error, expected);
+
+    let same_hole: Vec<_> = tiles
+        .iter()
+        .cloned()
+        .map(|mut tile| {
+            tile.hole = None;
+            tile
+        })
+        .collect();
+    let (predicted, without) = one.of_tiles(&same_hole).unwrap();
+    assert_eq!((predicted.len(), predicted[0].top, without), (1, 7.0, 1));
+}
+
+#[test]
 fn the_truth_is_that_of_the_section_and_of_the_hole() {
     let (_dir, path) = file("tiles.csv", TILES);
     let tiles = read_tiles(&path).unwrap();

@@ -94,11 +94,17 @@ impl Arguments {
         }
         let predictions = Predictions::read(&self.predictions)?;
         let (predicted, without) = predictions.of_tiles(&tiles)?;
-        if without > 0 {
-            complain(format_args!(
-                "warning: {without} of {} tiles have no prediction and are gaps in the log",
-                tiles.len()
-            ));
+        let withheld = predictions.withheld(&tiles);
+        for (count, what) in [
+            (without - withheld, "no prediction"),
+            (withheld, "a class that was withheld (predict --abstain)"),
+        ] {
+            if count > 0 {
+                let all = tiles.len();
+                complain(format_args!(
+                    "warning: {count} of {all} tiles have {what} and are gaps in the log"
+                ));
+            }
         }
         let columns = self
             .column

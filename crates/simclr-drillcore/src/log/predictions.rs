@@ -17,38 +17,46 @@ const PROBABILITY: &str = "p_";
 const ROUNDING: f64 = 0.02;
 
 /// The class probabilities of images: a table with a column `image` and a column `p_CLASS` per class.
+///
+/// Where it has a column `class` too, a row in which that is empty has a class that was withheld, for
+/// the classifier was not sure enough: the log takes nothing from it.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Predictions {
     /// The classes.
     pub classes: Vec<String>,
     /// By normalized file name without folders: the name of a tile carries its section.
-    probabilities: BTreeMap<String, Row>,
+    rows: BTreeMap<String, Row>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 struct Row {
-    /// The name of the image's file, as the table writes it.
+    /// The image as the table writes it.
     image: String,
     probabilities: Vec<f64>,
+    /// Whether its class was withheld.
+    withheld: bool,
 }
 
 /// Where a table of predictions has what.
 struct Columns<'h> {
     image: usize,
+    class: Option<usize>,
     /// The columns of probabilities with their headers.
     probabilities: Vec<(usize, &'h str)>,
 }
 
 impl<'h> Columns<'h> {
     fn find(headers: &'h StringRecord) -> Option<Self> {
-        let image = headers.iter().position(|header| header == "image")?;
+        let place = |name| headers.iter().position(|header| header == name);
+        let image = place("image")?;
         let columns = headers.iter().enumerate();
         let probabilities: Vec<_> = columns
             .filter(|(_, header)| header.starts_with(PROBABILITY))
             .collect();
         (!probabilities.is_empty()).then_some(Self {
             image,
+            class: place("class"),
             probabilities,
         })
     }
@@ -63,6 +71,17 @@ impl<'h> Columns<'h> {
                     .to_owned()
             })
             .collect()
+    }
+
+    fn row(&self, record: &StringRecord, numbers: &NumberParser) -> Result<Row, String> {
+        let cell = |column| record.get(column).unwrap_or_default();
+        Ok(Row {
+            image: cell(self.image).to_owned(),
+            probabilities: self.probabilities(record, numbers)?,
+            withheld: self
+                .class
+                .is_some_and(|column| cell(column).trim().is_empty()),
+        })
     }
 
     /// The probabilities in a row, which have a sum of 1.
@@ -135,7 +154,7 @@ impl Predictions {
         let numbers = text.numbers();
         let mut predictions = Self {
             classes: columns.classes(),
-            probabilities: BTreeMap::new(),
+            rows: BTreeMap::new(),
         };
         for record in reader.records() {
             let record = record.map_err(failed)?;
@@ -143,42 +162,42 @@ impl Predictions {
             if record.iter().all(str::is_empty) {
                 continue;
             }
-            let row = columns.probabilities(&record, &numbers);
-            let image = record.get(columns.image).unwrap_or_default();
-            let added = row.and_then(|row| predictions.add(image, row));
+            let row = columns.row(&record, &numbers);
+            let added = row.and_then(|row| predictions.add(row));
             added.map_err(|reason| Error::table(path, text.line(record.position()), reason))?;
         }
-        if predictions.probabilities.is_empty() {
+        if predictions.rows.is_empty() {
             let reason = "there are no predictions in the table";
             return Err(Error::table(path, None, reason));
         }
         Ok(predictions)
     }
 
-    fn add(&mut self, image: &str, probabilities: Vec<f64>) -> Result<(), String> {
-        let name = file_name(image);
-        let key = normalized_name(name).into_owned();
-        let row = Row {
-            image: name.to_owned(),
-            probabilities,
-        };
-        match self.probabilities.insert(key, row) {
+    fn add(&mut self, row: Row) -> Result<(), String> {
+        let name = file_name(&row.image).to_owned();
+        let key = normalized_name(&name).into_owned();
+        let image = row.image.clone();
+        match self.rows.insert(key, row) {
             None => Ok(()),
-            Some(before) if before.image == name => Err(format!("{image} is there twice")),
-            Some(before) => Err(describe_forms(&before.image, name)),
+            Some(before) if file_name(&before.image) == name => {
+                Err(format!("{image} is there twice"))
+            }
+            Some(before) => Err(describe_forms(file_name(&before.image), &name)),
         }
     }
 
-    /// What a tile was taken for.
-    fn of_tile(&self, tile: &Tile) -> Option<&[f64]> {
-        let row = self
-            .probabilities
-            .get(&*normalized_name(file_name(&tile.tile)));
-        row.map(|row| row.probabilities.as_slice())
+    fn of_tile(&self, tile: &Tile) -> Option<&Row> {
+        self.rows.get(&*normalized_name(file_name(&tile.tile)))
     }
 
-    /// What the tiles were taken for, with their depths, from the top. Tiles without a prediction are
-    /// passed over: their number is returned too.
+    /// How many of the tiles have a class that was withheld.
+    pub fn withheld(&self, tiles: &[Tile]) -> usize {
+        let rows = tiles.iter().filter_map(|tile| self.of_tile(tile));
+        rows.filter(|row| row.withheld).count()
+    }
+
+    /// What the tiles were taken for, with their depths, from the top. Tiles without a prediction, and
+    /// those whose class was withheld, are passed over: their number is returned too.
     ///
     /// # Errors
     /// [`Error::Mismatch`] if no tile has a prediction, or one with a prediction has no depth, or those
@@ -196,7 +215,7 @@ impl Predictions {
         }
         let mut predicted = Vec::new();
         for tile in tiles {
-            let Some(probabilities) = self.of_tile(tile) else {
+            let Some(row) = self.of_tile(tile).filter(|row| !row.withheld) else {
                 continue;
             };
             let (Some(top), Some(bottom)) = (tile.top_depth_m, tile.bottom_depth_m) else {
@@ -207,13 +226,15 @@ impl Predictions {
                 let reason = format!("the tile ends at {bottom} m, not below its top at {top} m");
                 return Err(Error::mismatch(&tile.tile, reason));
             }
-            predicted.push(TilePrediction::new(top, bottom, probabilities.to_vec()));
+            let probabilities = row.probabilities.clone();
+            predicted.push(TilePrediction::new(top, bottom, probabilities));
         }
         if predicted.is_empty() {
-            let reason = format!(
-                "none of {} has a prediction under its file's name",
-                tiles.len()
-            );
+            let (all, withheld) = (tiles.len(), self.withheld(tiles));
+            let reason = match withheld {
+                0 => format!("none of {all} has a prediction under its file's name"),
+                _ => format!("none of {all} has a class; of {withheld} it was withheld"),
+            };
             return Err(Error::mismatch("tiles", reason));
         }
         predicted.sort_by(|a, b| a.top.total_cmp(&b.top));
