@@ -485,6 +485,15 @@ fn wrong_tables_and_options_are_refused_before_anything_is_written() {
         assert!(said.contains(expected), "{said}");
     }
     assert!(!dir.join("cut").exists());
+    // Warnings are no progress.
+    let quiet = simclr(dir, "tiles sections --side 40 --out plain --quiet");
+    let said = String::from_utf8(quiet.stderr).unwrap();
+    let is_warning =
+        |line: &str| line.starts_with("warning: 999-U9999A-") && line.contains("no scale: neither");
+    assert!(
+        said.lines().all(is_warning) && said.lines().count() == 8,
+        "{said}"
+    );
     let said = fails(dir, "tiles sections --out sections/cut --quiet", 1);
     assert!(said.contains("--out sections/cut lies in"), "{said}");
     assert!(!dir.join("sections/cut").exists());

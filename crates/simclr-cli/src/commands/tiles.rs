@@ -102,15 +102,22 @@ impl Arguments {
             }
         }
         let mut progress = progress.start(Stage::new("tiles", photographs.len() as u64));
+        let mut notes = Vec::new();
         let done = |outcome: &SectionOutcome| {
             if !outcome.note.is_empty() {
-                progress.note(&format!("warning: {}: {}", outcome.section, outcome.note));
+                notes.push(format!("{}: {}", outcome.section, outcome.note));
             }
             progress.step(&StepUpdate::default());
         };
         let options = self.decode.options();
         let open = |path: &Path| RowReader::open(path, &options);
-        let report = run.cut(&photographs, &self.out, open, done)?;
+        let report = run.cut(&photographs, &self.out, open, done);
+        // They are no progress: --quiet does not hide them, and a bar would be in their way.
+        drop(progress);
+        for warning in &notes {
+            complain(format_args!("warning: {warning}"));
+        }
+        let report = report?;
         for warning in &report.warnings {
             complain(format_args!("warning: {warning}"));
         }
