@@ -141,7 +141,9 @@ impl<'a> LogOutput<'a> {
     fn page_by_page(&self, report: Report, drawings: &Drawings<'_>) -> Report {
         let mut report = report.section("Page by page");
         let (first, last) = drawings.log.range();
-        for page in (first / self.page) as usize..(last / self.page).ceil() as usize {
+        // Above the datum depths are negative.
+        let pages = (first / self.page).floor() as i64..(last / self.page).ceil() as i64;
+        for page in pages {
             let (top, bottom) = (page as f64 * self.page, (page + 1) as f64 * self.page);
             let mut beds = drawings.log.beds().iter();
             if !beds.any(|bed| bed.class.is_some() && bed.top < bottom && bed.bottom > top) {
@@ -298,7 +300,8 @@ fn against_truth(report: Report, log: &DepthLog, comparison: &LogComparison) -> 
             .iter()
             .zip(&metre.truth)
             .flat_map(|(log, truth)| [*log, *truth]);
-        let cells = [Cell::from(metre.top as usize), metre.known.into()].into_iter();
+        let top = (metre.top as i64).to_string();
+        let cells = [Cell::from(top), metre.known.into()].into_iter();
         table = table.row(cells.chain(shares.map(Cell::share)));
     }
     report.section("Against the truth").text(text).table(table)
