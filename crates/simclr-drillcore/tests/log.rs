@@ -58,3 +58,19 @@ fn metres_and_pages_above_the_datum_are_told_apart() {
     let first = fs::read_to_string(dir.path().join("figures/page--001.svg")).unwrap();
     assert!(first.contains("-4 to -2 m"), "{first}");
 }
+
+#[test]
+fn the_truth_is_drawn_in_either_unicode_form() {
+    let classes = ["gre\u{300}s", "marne"].map(str::to_owned);
+    let log = log(0, 30, 12, &classes);
+    let drawn = ["gr\u{e8}s", "gre\u{300}s"].map(|class| {
+        let dir = tempfile::tempdir().unwrap();
+        let truth = [(0.0, 1.2, class.to_owned()), (1.2, 3.0, "marne".to_owned())];
+        let output = LogOutput::default().with_truth(Some(&truth));
+        output.write(&log, dir.path()).unwrap();
+        fs::read_to_string(dir.path().join("log.svg")).unwrap()
+    });
+    assert_eq!(drawn[0], drawn[1]);
+    // In the legend, in the log and in the truth.
+    assert_eq!(drawn[0].matches("url(#hole-class-0)").count(), 3);
+}

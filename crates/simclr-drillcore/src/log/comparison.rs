@@ -117,7 +117,7 @@ struct Part {
 
 /// True intervals with the numbers of their classes, from the top. None overlaps another: the rule is
 /// that of [`LogComparison::new`].
-fn known_intervals(
+pub(super) fn known_intervals(
     classes: &[String],
     truth: &[(f64, f64, String)],
 ) -> Result<Vec<(f64, f64, usize)>> {

@@ -9,7 +9,7 @@ use serde::Serialize;
 use simclr_files::write_bytes;
 use simclr_report::{Cell, Report, Svg, Table};
 
-use super::comparison::LogComparison;
+use super::comparison::{LogComparison, known_intervals};
 use super::depth_log::{Bed, DepthLog};
 use super::drawing::{Drawing, StripPicture};
 use super::las::{las, las_intervals};
@@ -76,7 +76,7 @@ impl<'a> LogOutput<'a> {
         let drawings = Drawings {
             log,
             pictures: self.pictures()?,
-            truth: self.truth_by_class(log),
+            truth: known_intervals(log.classes(), self.truth.unwrap_or_default())?,
         };
         let range = log.range();
         let one_page = range.1 - range.0 <= self.page;
@@ -125,16 +125,6 @@ impl<'a> LogOutput<'a> {
             "0.001 to 10 metres",
             self.step,
         )
-    }
-
-    /// The truth by the numbers of the log's classes.
-    fn truth_by_class(&self, log: &DepthLog) -> Vec<(f64, f64, usize)> {
-        let truth = self.truth.unwrap_or_default().iter();
-        let known = truth.filter_map(|(top, bottom, name)| {
-            let class = log.classes().iter().position(|class| class == name)?;
-            Some((*top, *bottom, class))
-        });
-        known.collect()
     }
 
     /// A drawing of each page that has a class.
