@@ -12,7 +12,7 @@ use simclr_report::{Cell, Report, Svg, Table};
 use super::comparison::{LogComparison, known_intervals};
 use super::depth_log::{Bed, DepthLog};
 use super::drawing::{Drawing, StripPicture};
-use super::las::{las, las_intervals};
+use super::las::{Samples, las, las_intervals};
 use crate::error::{Error, Result, check};
 use crate::setters::setters;
 use crate::tiles::{Tile, data_uri, to_csv};
@@ -34,7 +34,7 @@ pub struct LogOutput<'a> {
     pub truth: Option<&'a [(f64, f64, String)]>,
     /// Metres per page. Default: 10.
     pub page: f64,
-    /// Metres between the values of the LAS file. Default: 0.01.
+    /// Metres between the values of the LAS file, in whole micrometres. Default: 0.01.
     pub step: f64,
 }
 
@@ -69,6 +69,7 @@ impl<'a> LogOutput<'a> {
     /// the log's; [`Error::File`]. But for the last nothing is written then.
     pub fn write(&self, log: &DepthLog, dir: &Path) -> Result<Option<LogComparison>> {
         self.validate()?;
+        let samples = Samples::new(log.range(), self.step)?;
         let comparison = self
             .truth
             .map(|truth| LogComparison::new(log, truth))
@@ -102,7 +103,7 @@ impl<'a> LogOutput<'a> {
         let table = dir.join("log.csv");
         write_bytes(&table, &beds_csv(log, &table)?)?;
         for (name, text) in [
-            ("log.las", las(log, &self.well, self.step)),
+            ("log.las", las(log, &self.well, &samples)),
             ("intervals.las", las_intervals(log, &self.well)),
             ("log.svg", whole),
         ] {
@@ -118,12 +119,6 @@ impl<'a> LogOutput<'a> {
             "page",
             "a length above 0 metres",
             self.page,
-        )?;
-        check(
-            (0.001..=10.0).contains(&self.step),
-            "step",
-            "0.001 to 10 metres",
-            self.step,
         )
     }
 
