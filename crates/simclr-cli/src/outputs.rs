@@ -1,6 +1,7 @@
 //! The files that commands write.
 
-use std::path::Path;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
 
 use simclr_files::check_destination;
 use simclr_report::check_foreign;
@@ -29,6 +30,28 @@ pub(crate) fn check_output<'a>(
         return Err(format!("{}: {reason}", out.display()).into());
     }
     Ok(())
+}
+
+/// The path of a file with `ending` behind its name.
+pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(ending);
+    path.with_file_name(name)
+}
+
+/// Opens the file beside a table that one process at a time may have while it writes the table.
+pub(crate) fn open_alone(file: &Path) -> AnyResult<File> {
+    let mut options = OpenOptions::new();
+    let opened = options.create(true).write(true).truncate(false).open(file);
+    let opened = opened.map_err(|error| format!("{}: {error}", file.display()))?;
+    match opened.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            let reason = "another process is writing this table";
+            Err(format!("{}: {reason}", file.display()).into())
+        }
+        // Where a file system has no locks, nobody is kept away.
+        _ => Ok(opened),
+    }
 }
 
 /// Fails before there is any work if a command's `report.html` would replace a page of somebody

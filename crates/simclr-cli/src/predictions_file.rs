@@ -1,6 +1,6 @@
 //! The table of `simclr predict`, which is written as predictions come in.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use simclr_classifier::Prediction;
 use simclr_files::{Digest, read_json, replace_atomically, write_json};
 
+use crate::outputs::{beside, open_alone};
 #[cfg(feature = "parquet")]
 use crate::parquet_file::ParquetFile;
 use crate::terminal::{AnyResult, complain};
@@ -68,12 +69,7 @@ impl<'a> PredictionsFile<'a> {
         classes: &'a [String],
         identity: &Value,
     ) -> AnyResult<Self> {
-        let beside = |ending: &str| {
-            let mut name = path.file_name().unwrap_or_default().to_owned();
-            name.push(ending);
-            path.with_file_name(name)
-        };
-        let (part, identity_file) = (beside(".part"), beside(".part.json"));
+        let (part, identity_file) = (beside(path, ".part"), beside(path, ".part.json"));
         let identity = json!({"identity": identity, "format": format!("{format:?}")});
         let mut file = open_alone(&part)?;
         // A damaged one is as good as none.
@@ -196,21 +192,6 @@ impl<'a> PredictionsFile<'a> {
         let shares = self.classes.iter();
         let shares = shares.map(|class| number(&row["probabilities"][class]));
         fixed.into_iter().chain(shares).collect()
-    }
-}
-
-/// Opens a file for one process at a time.
-fn open_alone(part: &Path) -> AnyResult<File> {
-    let mut options = OpenOptions::new();
-    let file = options.create(true).write(true).truncate(false).open(part);
-    let file = file.map_err(|error| format!("{}: {error}", part.display()))?;
-    match file.try_lock() {
-        Err(TryLockError::WouldBlock) => {
-            let reason = "another process is writing this table";
-            Err(format!("{}: {reason}", part.display()).into())
-        }
-        // Where a file system has no locks, nobody is kept away.
-        _ => Ok(file),
     }
 }
 

@@ -118,9 +118,10 @@ fn images_digest(images: &ImageFolder) -> AnyResult<String> {
 }
 
 /// SHA-256 of a file, which is not read into memory whole.
-fn file_digest(path: &Path) -> AnyResult<String> {
+pub(super) fn file_digest(path: &Path) -> AnyResult<String> {
     let mut digest = Digest::default();
-    io::copy(&mut File::open(path)?, &mut digest)?;
+    let copied = File::open(path).and_then(|mut file| io::copy(&mut file, &mut digest));
+    copied.map_err(|error| format!("{}: {error}", path.display()))?;
     Ok(digest.to_hex())
 }
 

@@ -110,25 +110,29 @@ impl Session {
         let image = image.ok_or_else(|| format!("there is no image {index}"))?;
         let before = self.labels.class(&image.key).to_owned();
         match class {
-            None => self.passed_over.push(index),
+            None => {
+                self.labels.save()?;
+                self.passed_over.push(index);
+            }
             Some(class) => {
                 let class = self.classes.get(class).ok_or("there is no such class")?;
-                self.labels.set_class(&image.key, &image.path, class);
+                self.labels.give(&image.key, &image.path, class)?;
             }
         }
         self.history.push((index, before));
-        self.labels.save()
+        Ok(())
     }
 
     /// Takes the last answer back.
     pub(super) fn undo(&mut self) -> AnyResult {
-        let Some((last, before)) = self.history.pop() else {
+        let Some((last, before)) = self.history.last() else {
             return Ok(());
         };
-        let image = &self.images[last];
-        self.labels.set_class(&image.key, &image.path, &before);
-        self.passed_over.retain(|index| *index != last);
-        self.labels.save()
+        let image = &self.images[*last];
+        self.labels.give(&image.key, &image.path, before)?;
+        self.passed_over.retain(|index| index != last);
+        self.history.pop();
+        Ok(())
     }
 
     /// An image as PNG.
@@ -327,7 +331,11 @@ mod tests {
         session.answer(0, Some(0)).unwrap();
         assert!(session.answer(1, Some(2)).is_err() && session.answer(3, Some(0)).is_err());
 
-        // The next session goes on.
+        // The next session goes on, when this one is over.
+        let error = open().unwrap_err().to_string();
+        let expected = "labels.csv.lock: another process is writing this table";
+        assert!(error.contains(expected), "{error}");
+        drop(session);
         let mut session = open().unwrap();
         assert_eq!((session.labelled(), session.state().index), (1, Some(1)));
         session.answer(1, Some(0)).unwrap();
@@ -335,10 +343,52 @@ mod tests {
         assert_eq!(session.state().index, None);
         assert_eq!(session.picture(0).unwrap()[1..4], *b"PNG");
 
+        drop(session);
+        assert!(!dir.path().join("labels.csv.lock").exists());
         let error = Session::open(&queue, None, &[], &out)
             .unwrap_err()
             .to_string();
         assert!(error.contains("--classes"), "{error}");
+    }
+
+    #[test]
+    fn what_another_program_writes_to_the_table_is_not_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let image = simclr_data::DecodedImage::new(2, 2, vec![7; 12]).unwrap();
+        for name in ["a.png", "b.png"] {
+            simclr_data::save_png(&image, dir.path().join(name)).unwrap();
+        }
+        let (queue, out) = (dir.path().join("next.csv"), dir.path().join("labels.csv"));
+        std::fs::write(&queue, "image\na.png\nb.png\n").unwrap();
+        let classes = ["x", "y"].map(str::to_owned);
+        let open = || Session::open(&queue, None, &classes, &out).unwrap();
+        let mut session = open();
+        session.answer(0, Some(0)).unwrap();
+        let theirs = "image,class\na.png,y\nother.png,x\n";
+        std::fs::write(&out, theirs).unwrap();
+        let before = session.state();
+        for result in [
+            session.answer(1, Some(0)),
+            session.answer(1, None),
+            session.undo(),
+        ] {
+            let error = result.unwrap_err().to_string();
+            let expected = "labels.csv: another program has changed this table";
+            assert!(error.contains(expected), "{error}");
+        }
+        assert_eq!(std::fs::read_to_string(&out).unwrap(), theirs);
+        // Nothing counts as given or taken back that is not written.
+        assert_eq!(session.state(), before);
+        drop(session);
+        let mut session = open();
+        session.answer(1, Some(0)).unwrap();
+        let both = format!("{theirs}b.png,x\n");
+        assert_eq!(std::fs::read_to_string(&out).unwrap(), both);
+
+        // Where nothing is left, nothing can be lost.
+        std::fs::remove_file(&out).unwrap();
+        session.undo().unwrap();
+        assert_eq!(std::fs::read_to_string(&out).unwrap(), theirs);
     }
 
     #[test]
@@ -387,11 +437,15 @@ mod tests {
         let begin = "comment;Class;image;by\n\"far; up\";x;other/d.png;me\n";
         let after = "?;y;tiles/b.png;\n;x;tiles/a.png;\n;x;tiles/c.png;\n";
         assert_eq!(written(), format!("{begin}{after}"));
-        assert_eq!(open().unwrap().labelled(), 3);
         session.undo().unwrap();
         session.undo().unwrap();
-        let after = "?;;tiles/b.png;\n;x;tiles/a.png;\n";
+        let undone = "?;;tiles/b.png;\n;x;tiles/a.png;\n";
+        assert_eq!(written(), format!("{begin}{undone}"));
+        session.answer(0, Some(1)).unwrap();
+        session.answer(1, Some(0)).unwrap();
         assert_eq!(written(), format!("{begin}{after}"));
+        drop(session);
+        assert_eq!(open().unwrap().labelled(), 3);
 
         // A table elsewhere names the same files.
         std::fs::create_dir(dir.path().join("labels")).unwrap();

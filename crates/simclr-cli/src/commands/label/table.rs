@@ -1,11 +1,14 @@
 //! The table of labels, with whatever else stands in it.
 
 use std::collections::HashMap;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use simclr_data::{CsvTable, image_path};
-use simclr_files::{FileFinder, normalized_name};
+use simclr_files::{Digest, FileFinder, normalized_name};
 
+use crate::commands::predict::file_digest;
+use crate::outputs::{beside, open_alone};
 use crate::terminal::AnyResult;
 
 /// A table of images and classes. Its rows and columns stay as they are, but for the classes that
@@ -14,6 +17,10 @@ use crate::terminal::AnyResult;
 #[derive(Debug)]
 pub(super) struct LabelTable {
     path: PathBuf,
+    /// The SHA-256 of the table as it was last read or written; none if it was not there.
+    seen: Option<String>,
+    /// Keeps other sessions away.
+    _lock: Lock,
     /// The table's folder, absolute and without links.
     folder: PathBuf,
     separator: u8,
@@ -44,8 +51,12 @@ impl LabelTable {
             let (path, folder) = (path.display(), folder.display());
             format!("{path}: its folder {folder}: {error}")
         })?;
+        let lock = Lock::new(beside(&resolved(path), ".lock"))?;
         let mut table = Self {
             path: path.to_owned(),
+            // Before it is read: what is changed in between counts as changed after.
+            seen: digest(path)?,
+            _lock: lock,
             folder,
             separator: b',',
             headers: ["image", "class"].map(str::to_owned).to_vec(),
@@ -95,8 +106,16 @@ impl LabelTable {
         row.map_or("", |row| row.cells[self.class].trim())
     }
 
-    /// Gives an image a class, or none if it is empty.
-    pub(super) fn set_class(&mut self, key: &Path, file: &Path, class: &str) {
+    /// Gives an image a class, or none if it is empty, and writes the table. If that fails, the image
+    /// has the class that it had before.
+    pub(super) fn give(&mut self, key: &Path, file: &Path, class: &str) -> AnyResult {
+        let before = self.class(key).to_owned();
+        self.set_class(key, file, class);
+        self.save()
+            .inspect_err(|_| self.set_class(key, file, &before))
+    }
+
+    fn set_class(&mut self, key: &Path, file: &Path, class: &str) {
         if let Some(places) = self.places.get(key) {
             for &place in places {
                 self.rows[place].cells[self.class] = class.to_owned();
@@ -126,7 +145,15 @@ impl LabelTable {
         up.chain(down).collect::<Vec<_>>().join("/")
     }
 
-    pub(super) fn save(&self) -> AnyResult {
+    /// Writes the table, unless it says now what would be lost.
+    pub(super) fn save(&mut self) -> AnyResult {
+        let now = digest(&self.path)?;
+        if now.is_some() && now != self.seen {
+            let reason = "another program has changed this table since it was read, so nothing was \
+                          written; finish, and start the command again: it goes on after what the \
+                          table says now";
+            return Err(format!("{}: {reason}", self.path.display()).into());
+        }
         let mut writer = csv::WriterBuilder::new()
             .delimiter(self.separator)
             .from_writer(Vec::new());
@@ -137,7 +164,38 @@ impl LabelTable {
             }
         }
         let bytes = writer.into_inner().map_err(|error| error.to_string())?;
-        Ok(simclr_files::write_bytes(&self.path, &bytes)?)
+        simclr_files::write_bytes(&self.path, &bytes)?;
+        let mut written = Digest::default();
+        written.update(&bytes);
+        self.seen = Some(written.to_hex());
+        Ok(())
+    }
+}
+
+/// The SHA-256 of a file; none if it is not there.
+fn digest(path: &Path) -> AnyResult<Option<String>> {
+    path.exists().then(|| file_digest(path)).transpose()
+}
+
+/// A file beside the table, for as long as a session writes the table. The table itself is
+/// replaced by each answer, and a lock on it with it.
+#[derive(Debug)]
+struct Lock {
+    path: PathBuf,
+    _file: File,
+}
+
+impl Lock {
+    fn new(path: PathBuf) -> AnyResult<Self> {
+        let file = open_alone(&path)?;
+        Ok(Self { path, _file: file })
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // One that stays does no harm: nobody holds it.
+        let _ = fs::remove_file(&self.path);
     }
 }
 
