@@ -1,47 +1,104 @@
 //! Label Studio's tasks.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use crate::label::Label;
+
+/// The control of classes in the labelling interface that [`tasks`] are for.
+const CONTROL: &str = "class";
+/// What JSON-MIN calls an image's class: it names answers by their controls, and `choice` is that
+/// of Label Studio's own templates.
+const CLASS: [&str; 2] = [CONTROL, "choice"];
+/// What else JSON-MIN may say of a task in words.
+const ABOUT_TASKS: [&str; 4] = ["image", "annotator", "created_at", "updated_at"];
 
 /// Reads an export (JSON, or JSON-MIN). Tasks without a choice are passed over.
 pub(crate) fn read(tasks: &Value) -> Result<Vec<Label>, String> {
     let tasks = tasks.as_array();
     let tasks = tasks.ok_or("not an export of Label Studio: expected a list of tasks")?;
-    let mut labels = Vec::new();
+    let (mut labels, mut known, mut open) = (Vec::new(), BTreeSet::new(), Vec::new());
     for (index, task) in tasks.iter().enumerate() {
-        let image = task.pointer("/data/image").or_else(|| task.get("image"));
-        let image = image.and_then(Value::as_str);
-        let image = image.ok_or_else(|| format!("task {index} has no `image`"))?;
-        let image = local_path(image).map_err(|reason| format!("task {index}: {reason}"))?;
-        let choices = match task.get("annotations").and_then(Value::as_array) {
+        let image = image_of(task).map_err(|reason| format!("task {index}{reason}"))?;
+        let annotations = task.get("annotations").and_then(Value::as_array);
+        let choices = match annotations {
             Some(annotations) => annotated(annotations),
-            None => task.get("choice").map(texts).unwrap_or_default(),
+            None => named(task),
         };
-        match choices.as_slice() {
-            [] => labels.extend(predicted(task, &image)),
-            [class] => labels.push(Label::new(image, class)),
-            several => {
-                let classes = several.join(", ");
-                return Err(format!("{image} has more than one class: {classes}"));
-            }
+        if let Some(class) = single(&image, choices)? {
+            known.extend(other_texts(task));
+            labels.push(Label::new(image, class));
+        } else if let Some(label) = predicted(task, &image)? {
+            labels.push(label);
+        } else if task.get("data").is_none() {
+            open.push((image, other_texts(task)));
         }
+    }
+    for (image, others) in open {
+        check_open(&image, others.difference(&known))?;
     }
     Ok(labels)
 }
 
-/// The choices of annotations that were not cancelled, each once.
+/// The path of a task's image; or what is wrong with the task.
+fn image_of(task: &Value) -> Result<String, String> {
+    let image = task.pointer("/data/image").or_else(|| task.get("image"));
+    let image = image.and_then(Value::as_str).ok_or(" has no `image`")?;
+    local_path(image).map_err(|reason| format!(": {reason}"))
+}
+
+/// The only one of an image's classes, if there is any.
+fn single(image: &str, mut classes: Vec<String>) -> Result<Option<String>, String> {
+    classes.sort();
+    classes.dedup();
+    if classes.len() > 1 {
+        let classes = classes.join(", ");
+        return Err(format!("{image} has more than one class: {classes}"));
+    }
+    Ok(classes.pop())
+}
+
+/// The choices of annotations that were not cancelled.
 fn annotated(annotations: &[Value]) -> Vec<String> {
     let cancelled =
         |annotation: &Value| annotation.get("was_cancelled").and_then(Value::as_bool) == Some(true);
-    let mut choices: Vec<String> = annotations
-        .iter()
-        .filter(|annotation| !cancelled(annotation))
-        .flat_map(choices_of)
-        .collect();
-    choices.sort();
-    choices.dedup();
-    choices
+    let annotations = annotations.iter();
+    let valid = annotations.filter(|annotation| !cancelled(annotation));
+    valid.flat_map(choices_of).collect()
+}
+
+/// The classes of a task of JSON-MIN. Columns of its data stand there too, also empty ones.
+fn named(task: &Value) -> Vec<String> {
+    let values = CLASS.iter().filter_map(|key| task.get(key));
+    let classes = values.flat_map(texts);
+    classes.filter(|class| !class.is_empty()).collect()
+}
+
+/// The other keys of a task of JSON-MIN with texts: other controls, and columns of its data.
+fn other_texts(task: &Value) -> BTreeSet<&str> {
+    let entries = task.as_object().into_iter().flatten();
+    let others = entries.filter(|(key, value)| {
+        let key = key.as_str();
+        let is_text = texts(value).iter().any(|text| !text.is_empty());
+        is_text && !CLASS.contains(&key) && !ABOUT_TASKS.contains(&key)
+    });
+    others.map(|(key, _)| key.as_str()).collect()
+}
+
+/// Fails if an image without a class has texts that stand beside no class elsewhere: one of them may be
+/// its class by the name of another control.
+fn check_open<'k>(image: &str, texts: impl Iterator<Item = &'k &'k str>) -> Result<(), String> {
+    let keys: Vec<String> = texts.map(|key| format!("`{key}`")).collect();
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let [control, usual] = CLASS;
+    Err(format!(
+        "{image} has neither `{control}` nor `{usual}`, but {}; if that is its class, call it \
+         `{control}`, and if not, remove the image",
+        keys.join(", ")
+    ))
 }
 
 /// The choices of an annotation or a prediction.
@@ -54,13 +111,26 @@ fn choices_of(annotation: &Value) -> Vec<String> {
         .collect()
 }
 
-/// What a model said about an image that nobody has annotated.
-fn predicted(task: &Value, image: &str) -> Option<Label> {
-    let prediction = task.get("predictions")?.as_array()?.first()?;
-    Some(Label {
-        confidence: Some(prediction.get("score")?.as_f64()?),
-        ..Label::new(image, choices_of(prediction).first()?)
-    })
+/// What the first model with a choice said about an image that nobody has annotated.
+fn predicted(task: &Value, image: &str) -> Result<Option<Label>, String> {
+    let predictions = task.get("predictions").and_then(Value::as_array);
+    for prediction in predictions.into_iter().flatten() {
+        let Some(class) = single(image, choices_of(prediction))? else {
+            continue;
+        };
+        let score = prediction.get("score").and_then(Value::as_f64);
+        let score = score.ok_or_else(|| {
+            format!(
+                "{image}: the prediction {class} has no `score`, without which it would be taken for \
+                 a person's answer; give it a number between 0 and 1, or remove it"
+            )
+        })?;
+        return Ok(Some(Label {
+            confidence: Some(score),
+            ..Label::new(image, class)
+        }));
+    }
+    Ok(None)
 }
 
 /// One text, a list of them, or an object with such a list.
@@ -132,7 +202,7 @@ fn percent_decoded(text: &str) -> Option<String> {
 pub(crate) fn tasks(labels: &[Label]) -> Value {
     let task = |label: &Label| {
         let result = json!([{
-            "from_name": "class",
+            "from_name": CONTROL,
             "to_name": "image",
             "type": "choices",
             "value": {"choices": [label.class]},
@@ -184,6 +254,56 @@ mod tests {
         let two = json!([{"image": "a.png", "choice": {"choices": ["soupy", "none"]}}]);
         assert!(read(&two).unwrap_err().contains("more than one class"));
         assert!(read(&json!({"tasks": []})).is_err());
+    }
+
+    #[test]
+    fn a_short_export_names_classes_by_their_control() {
+        // Other columns of the tasks' data stand there too, and so do answers of other controls.
+        let small = json!([
+            {"id": 1, "image": "/data/local-files/?d=tiles/a.png", "class": "soupy", "hole": "A",
+             "annotator": 1, "created_at": "2026-01-01T00:00:00Z", "lead_time": 1.5},
+            {"id": 2, "image": "b.png", "choice": "none", "class": "", "annotator": "me"},
+            {"id": 3, "image": "c.png", "hole": "A", "updated_at": "2026-01-01T00:00:00Z"},
+        ]);
+        let expected = [
+            Label::new("tiles/a.png", "soupy"),
+            Label::new("b.png", "none"),
+        ];
+        assert_eq!(read(&small).unwrap(), expected);
+        for (other, expected) in [
+            (
+                json!({"image": "b.png", "kind": "none", "hole": "A"}),
+                "b.png has neither `class` nor `choice`, but `kind`; ",
+            ),
+            (
+                json!({"image": "b.png", "kind": {"choices": ["none", "x"]}}),
+                "but `kind`; ",
+            ),
+            (
+                json!({"image": "b.png", "class": "soupy", "choice": "none"}),
+                "b.png has more than one class: none, soupy",
+            ),
+        ] {
+            let error = read(&json!([small[0], other])).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_prediction_is_read_with_its_score_or_refused() {
+        let choice = |class: &str| json!([{"value": {"choices": [class]}}]);
+        let tasks =
+            |predictions: Value| json!([{"data": {"image": "a.png"}, "predictions": predictions}]);
+        let error = read(&tasks(json!([{"result": choice("x")}]))).unwrap_err();
+        assert!(
+            error.starts_with("a.png: the prediction x has no `score`"),
+            "{error}"
+        );
+        let two = json!([{"score": 0.5, "result": [choice("x")[0], choice("y")[0]]}]);
+        let error = read(&tasks(two)).unwrap_err();
+        assert!(error.contains("more than one class: x, y"), "{error}");
+        let second = json!([{"score": 0.5, "result": []}, {"score": 0.25, "result": choice("x")}]);
+        assert_eq!(read(&tasks(second)).unwrap()[0].confidence, Some(0.25));
     }
 
     #[test]
