@@ -6,42 +6,64 @@ use serde_json::{Value, json};
 
 use crate::label::Label;
 
-/// Reads the categories of images. Several annotations of an image have to be of one category.
+/// Reads the categories of images; those with a `score` are predictions. Several annotations of an
+/// image have to be of one category.
 pub(crate) fn read(dataset: &Value) -> Result<Vec<Label>, String> {
     let list = |name: &str| {
         let list = dataset.get(name).and_then(Value::as_array);
         list.ok_or_else(|| format!("not a COCO data set: there is no list `{name}`"))
     };
     let (images, categories) = (
-        named(list("images")?, "file_name"),
-        named(list("categories")?, "name"),
+        named(list("images")?, "image", "file_name")?,
+        named(list("categories")?, "category", "name")?,
     );
     let label = |annotation: &Value| {
-        let id = |key: &str| annotation.get(key).and_then(Value::as_i64).unwrap_or(-1);
-        let image = images.get(&id("image_id")).ok_or_else(|| {
-            format!(
-                "an annotation is about image {}, which is not there",
-                id("image_id")
-            )
-        })?;
-        let class = categories.get(&id("category_id")).ok_or_else(|| {
-            format!(
-                "{image} has the category {}, which is not there",
-                id("category_id")
-            )
-        })?;
-        Ok(Label::new(image, class))
+        let id = |key: &str| {
+            let id = annotation.get(key).map(Value::to_string);
+            id.ok_or_else(|| format!("an annotation has no `{key}`: {annotation}"))
+        };
+        let (image, category) = (id("image_id")?, id("category_id")?);
+        let image = images
+            .get(&image)
+            .ok_or_else(|| format!("an annotation is about image {image}, which is not there"))?;
+        let class = categories.get(&category);
+        let class = class
+            .ok_or_else(|| format!("{image} has the category {category}, which is not there"))?;
+        let confidence = score(annotation).map_err(|reason| format!("{image}: {reason}"))?;
+        Ok(Label {
+            confidence,
+            ..Label::new(image, class)
+        })
     };
     list("annotations")?.iter().map(label).collect()
 }
 
+/// How sure a classifier was.
+fn score(annotation: &Value) -> Result<Option<f64>, String> {
+    match annotation.get("score") {
+        None | Some(Value::Null) => Ok(None),
+        Some(score) => {
+            let number = score.as_f64();
+            let wrong = || format!("expected a number as `score`, found {score}");
+            number.map(Some).ok_or_else(wrong)
+        }
+    }
+}
+
 /// What a list of objects calls each number.
-fn named(list: &[Value], key: &str) -> BTreeMap<i64, String> {
-    let pair = |item: &Value| {
-        let name = item.get(key)?.as_str()?;
-        Some((item.get("id")?.as_i64()?, name.to_owned()))
-    };
-    list.iter().filter_map(pair).collect()
+fn named(list: &[Value], what: &str, key: &str) -> Result<BTreeMap<String, String>, String> {
+    let mut names = BTreeMap::new();
+    for item in list {
+        let name = item.get(key).and_then(Value::as_str);
+        let (Some(id), Some(name)) = (item.get("id").map(Value::to_string), name) else {
+            continue;
+        };
+        let other = names.insert(id.clone(), name.to_owned());
+        if let Some(other) = other.filter(|other| other != name) {
+            return Err(format!("the {what} {id} is called {other} and {name}"));
+        }
+    }
+    Ok(names)
 }
 
 /// A data set with an annotation per image; confidences are COCO's `score`.

@@ -68,7 +68,8 @@ impl FromStr for LabelFormat {
     }
 }
 
-/// The labels in a file or a folder, sorted by image, each image once.
+/// The labels in a file or a folder, sorted by image, each image once: with the answer of a person, or
+/// the surest prediction.
 ///
 /// # Errors
 /// A path that cannot be read or is not of the format, an image with two classes, two images whose
@@ -108,9 +109,13 @@ fn sorted(mut labels: Vec<Label>) -> Result<Vec<Label>, String> {
     if let Some(label) = labels.iter().find(|label| label.class.is_empty()) {
         return Err(format!("{} has a class without a name", label.image));
     }
-    let key = |label: &Label| (label.image.clone(), label.class.clone());
-    labels.sort_by_key(key);
-    labels.dedup_by_key(|label| key(label));
+    // Before predictions a person's answer, and of them the surest.
+    let sureness = |label: &Label| label.confidence.unwrap_or(f64::INFINITY);
+    labels.sort_by(|a, b| {
+        let names = (&a.image, &a.class).cmp(&(&b.image, &b.class));
+        names.then_with(|| sureness(b).total_cmp(&sureness(a)))
+    });
+    labels.dedup_by(|a, b| (&a.image, &a.class) == (&b.image, &b.class));
     if labels.is_empty() {
         return Err("no image has a class".into());
     }

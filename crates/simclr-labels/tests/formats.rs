@@ -80,7 +80,11 @@ fn predictions_keep_their_confidence_as_pre_annotations() {
     let predictions = read_labels(&table, LabelFormat::Csv).unwrap();
     assert_eq!(predictions[0].confidence, Some(0.75));
     assert_eq!(predictions.len(), 1);
-    for format in [LabelFormat::LabelStudio, LabelFormat::Csv] {
+    for format in [
+        LabelFormat::LabelStudio,
+        LabelFormat::Csv,
+        LabelFormat::Coco,
+    ] {
         let path = dir.path().join(format.to_string());
         write_labels(&path, format, &predictions, None).unwrap();
         assert_eq!(read_labels(&path, format).unwrap(), predictions);
@@ -100,6 +104,44 @@ fn predictions_keep_their_confidence_as_pre_annotations() {
         .to_string();
     let expected = "predictions.csv: line 2: confidence is 0.000,75; expected a number without";
     assert!(error.contains(expected), "{error}");
+}
+
+#[test]
+fn of_several_annotations_of_one_class_a_persons_counts_or_the_surest() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("coco.json");
+    let mut dataset = serde_json::json!({
+        "images": [{"id": "a", "file_name": "a.png"}, {"id": 2, "file_name": "b.png"}],
+        "categories": [{"id": 1, "name": "x"}],
+        "annotations": [
+            {"image_id": "a", "category_id": 1, "score": 0.25},
+            {"image_id": "a", "category_id": 1, "score": 0.75},
+            {"image_id": 2, "category_id": 1, "score": 0.5},
+            {"image_id": 2, "category_id": 1, "score": null},
+        ],
+    });
+    let mut read = |score: Option<serde_json::Value>| {
+        if let Some(score) = score {
+            dataset["annotations"][0]["score"] = score;
+        }
+        fs::write(&path, dataset.to_string()).unwrap();
+        read_labels(&path, LabelFormat::Coco)
+    };
+    let surest = Label {
+        confidence: Some(0.75),
+        ..Label::new("a.png", "x")
+    };
+    assert_eq!(read(None).unwrap(), [surest, Label::new("b.png", "x")]);
+    for (score, expected) in [
+        (
+            "high".into(),
+            "a.png: expected a number as `score`, found \"high\"",
+        ),
+        (75.into(), "a.png: expected a confidence between 0 and 1"),
+    ] {
+        let error = read(Some(score)).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
 }
 
 #[test]
@@ -172,6 +214,23 @@ fn what_contradicts_itself_is_refused() {
             r#"{"images": [{"id": 1, "file_name": "a.png"}], "categories": [],
                 "annotations": [{"image_id": 1, "category_id": 7}]}"#,
             "category 7",
+        ),
+        (
+            LabelFormat::Coco,
+            r#"{"images": [{"id": 1, "file_name": "a.png"}, {"id": 1, "file_name": "b.png"}],
+                "categories": [], "annotations": []}"#,
+            "the image 1 is called a.png and b.png",
+        ),
+        (
+            LabelFormat::Coco,
+            r#"{"images": [], "categories": [{"id": 1, "name": "x"}, {"id": 1, "name": "y"}],
+                "annotations": []}"#,
+            "the category 1 is called x and y",
+        ),
+        (
+            LabelFormat::Coco,
+            r#"{"images": [], "categories": [], "annotations": [{"category_id": 7}]}"#,
+            "an annotation has no `image_id`",
         ),
     ] {
         fs::write(&path, content).unwrap();
