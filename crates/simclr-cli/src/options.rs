@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use clap::Args;
-use simclr_data::{DecodeOptions, ImageFolder, ImageFolderBuilder};
+use simclr_data::{DecodeOptions, ImageFolder, ImageFolderBuilder, Labels};
+
+use crate::terminal::AnyResult;
 
 /// How image files are decoded.
 #[derive(Args, Debug, Clone, Copy)]
@@ -32,6 +34,12 @@ impl DecodeArguments {
         DecodeOptions::default()
             .with_max_pixels(self.max_pixels)
             .with_apply_orientation(self.apply_orientation)
+    }
+
+    /// A folder of sections' photographs.
+    pub(crate) fn photographs(self, dir: &Path) -> AnyResult<ImageFolder> {
+        let photographs = ImageFolder::builder(dir).labels(Labels::Ignored);
+        Ok(photographs.decode_options(self.options()).open()?)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use simclr_data::{ImageFolder, RowReader};
+use simclr_data::RowReader;
 use simclr_drillcore::{
     ColumnMap, Crop, DepthTable, Scale, SectionOutcome, TileRun, TileSettings, read_tables,
 };
@@ -96,7 +96,7 @@ impl Arguments {
         for path in &self.sections {
             if path.is_dir() {
                 check_outside("--out", &self.out, [path])?;
-                photographs.extend(ImageFolder::unlabelled(path)?.paths().iter().cloned());
+                photographs.extend(self.decode.photographs(path)?.paths().iter().cloned());
             } else {
                 photographs.push(path.clone());
             }

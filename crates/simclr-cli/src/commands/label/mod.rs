@@ -1,5 +1,6 @@
 //! `simclr label`.
 
+mod context;
 mod server;
 mod session;
 mod table;
@@ -10,8 +11,10 @@ use std::path::PathBuf;
 use clap::Args;
 use simclr_drillcore::read_tiles;
 
+use crate::options::DecodeArguments;
 use crate::terminal::{AnyResult, say};
-use session::{Context, Session};
+use context::Context;
+use session::Session;
 
 /// Shows images one after the other on a page for the browser, and writes the classes that they
 /// are given.
@@ -35,7 +38,8 @@ pub(crate) struct Arguments {
     /// already keeps its rows, also those of other images, and its columns.
     #[arg(long)]
     out: PathBuf,
-    /// The `tiles.csv` of `simclr tiles`, to show a tile in its section.
+    /// The `tiles.csv` of `simclr tiles`, to show a tile in its section. Give --apply-orientation if that
+    /// command was given it.
     #[arg(long, requires = "sections")]
     tiles: Option<PathBuf>,
     /// The folder of the sections' photographs.
@@ -44,6 +48,8 @@ pub(crate) struct Arguments {
     /// The port of the page; 0 takes one that is free.
     #[arg(long, default_value_t = 0)]
     port: u16,
+    #[command(flatten)]
+    decode: DecodeArguments,
 }
 
 impl Arguments {
@@ -54,8 +60,10 @@ impl Arguments {
             &self.classes,
             &self.out,
         )?;
+        session.decode = self.decode.options();
         if let (Some(tiles), Some(sections)) = (&self.tiles, &self.sections) {
-            session.context = Some(Context::new(read_tiles(tiles)?, sections)?);
+            let photographs = self.decode.photographs(sections)?;
+            session.context = Some(Context::new(read_tiles(tiles)?, &photographs)?);
         }
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
         let labelled = server::serve(session, address, |address| {

@@ -1,14 +1,13 @@
 //! What has been labelled, and what is next.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use image::{DynamicImage, Rgb, RgbImage, imageops};
+use image::{DynamicImage, RgbImage};
 use serde::Serialize;
-use simclr_data::{CsvTable, ImageFolder, decode_file};
-use simclr_drillcore::Tile;
-use simclr_files::{FileFinder, FirstSpellings, normalized_name};
+use simclr_data::{CsvTable, DecodeOptions, decode_file_with};
+use simclr_files::{FileFinder, normalized_name};
 
+use super::context::Context;
 use super::table::{LabelTable, resolved};
 use crate::images::png;
 use crate::terminal::AnyResult;
@@ -26,6 +25,8 @@ pub(super) struct Session {
     history: Vec<(usize, String)>,
     passed_over: Vec<usize>,
     pub(super) context: Option<Context>,
+    /// How images and sections are decoded.
+    pub(super) decode: DecodeOptions,
 }
 
 #[derive(Debug)]
@@ -73,6 +74,7 @@ impl Session {
             history: Vec::new(),
             passed_over: Vec::new(),
             context: None,
+            decode: DecodeOptions::default(),
         })
     }
 
@@ -138,14 +140,17 @@ impl Session {
     /// An image as PNG.
     pub(super) fn picture(&self, index: usize) -> AnyResult<Vec<u8>> {
         let image = self.images.get(index).ok_or("there is no such image")?;
-        small_png(RgbImage::try_from(decode_file(&image.path)?)?)
+        small_png(RgbImage::try_from(decode_file_with(
+            &image.path,
+            &self.decode,
+        )?)?)
     }
 
     /// A tile in its section, as PNG.
     pub(super) fn section(&self, index: usize) -> AnyResult<Vec<u8>> {
         let image = self.images.get(index).ok_or("there is no such image")?;
         let context = self.context.as_ref().ok_or("there are no sections")?;
-        small_png(context.picture(&image.name)?)
+        small_png(context.picture(&image.name, &self.decode)?)
     }
 }
 
@@ -212,85 +217,6 @@ fn small_png(picture: RgbImage) -> AnyResult<Vec<u8>> {
         picture = picture.thumbnail(LARGEST, LARGEST);
     }
     png(picture)
-}
-
-/// Where tiles lie in photographs of sections.
-#[derive(Debug)]
-pub(super) struct Context {
-    tiles: Vec<Tile>,
-    /// The photograph of each section, by its normalized name.
-    photographs: HashMap<String, PathBuf>,
-}
-
-impl Context {
-    pub(super) fn new(tiles: Vec<Tile>, sections: &Path) -> AnyResult<Self> {
-        let photographs = ImageFolder::unlabelled(sections)?;
-        let (mut named, mut spellings) = (HashMap::new(), FirstSpellings::default());
-        for path in photographs.paths() {
-            let section = path.file_stem().unwrap_or_default().to_string_lossy();
-            if let Some(forms) = spellings.other_form(&section) {
-                return Err(forms.into());
-            }
-            named.insert(normalized_name(&section).into_owned(), path.clone());
-        }
-        Ok(Self {
-            tiles,
-            photographs: named,
-        })
-    }
-
-    /// The tile of an image, by its file's name.
-    fn tile(&self, image: &str) -> Option<&Tile> {
-        let name = |path: &str| {
-            let name = path.rsplit('/').next().unwrap_or_default();
-            normalized_name(name).into_owned()
-        };
-        let image = name(image);
-        self.tiles.iter().find(|tile| name(&tile.tile) == image)
-    }
-
-    /// The tile with as much core above and below, in a frame.
-    fn picture(&self, image: &str) -> AnyResult<RgbImage> {
-        let tile = self.tile(image).ok_or("the image is no tile")?;
-        let path = self.photographs.get(&*normalized_name(&tile.section));
-        let path = path.ok_or_else(|| format!("there is no photograph of {}", tile.section))?;
-        let photograph = RgbImage::try_from(decode_file(path)?)?;
-        let (top, height) = (tile.top as u32, tile.height as u32);
-        let above = height.min(top);
-        let below = (2 * height).min(photograph.height().saturating_sub(top));
-        let mut part = imageops::crop_imm(
-            &photograph,
-            0,
-            top - above,
-            photograph.width(),
-            above + below,
-        )
-        .to_image();
-        frame(
-            &mut part,
-            tile.left as u32,
-            above,
-            tile.width as u32,
-            height,
-        );
-        Ok(part)
-    }
-}
-
-/// Draws a frame around a box.
-fn frame(picture: &mut RgbImage, left: u32, top: u32, width: u32, height: u32) {
-    let thickness = (picture.width() / 150).max(2);
-    let (right, bottom) = (left + width, top + height);
-    for (x, y, pixel) in picture.enumerate_pixels_mut() {
-        let inside = (left..right).contains(&x) && (top..bottom).contains(&y);
-        let deep = x >= left + thickness
-            && x + thickness < right
-            && y >= top + thickness
-            && y + thickness < bottom;
-        if inside && !deep {
-            *pixel = Rgb([230, 120, 0]);
-        }
-    }
 }
 
 #[cfg(test)]
