@@ -11,7 +11,9 @@ use std::path::PathBuf;
 use clap::Args;
 use simclr_drillcore::read_tiles;
 
+use crate::folders::resolved;
 use crate::options::DecodeArguments;
+use crate::outputs::check_output;
 use crate::terminal::{AnyResult, say};
 use context::Context;
 use session::Session;
@@ -54,6 +56,7 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     pub(crate) fn run(&self) -> AnyResult {
+        self.check_out()?;
         let mut session = Session::open(
             &self.queue,
             self.images.as_deref(),
@@ -74,5 +77,73 @@ impl Arguments {
             self.out.display()
         ));
         Ok(())
+    }
+
+    /// Fails if labels would be written in the place of something else. The queue can take them if its
+    /// images are named as theirs are: from the table's folder.
+    fn check_out(&self) -> AnyResult {
+        check_output(&self.out, [])?;
+        let place = resolved(&self.out)?;
+        if let Some(images) = &self.images
+            && place == resolved(&self.queue)?
+            && place.parent() != Some(&*resolved(images)?)
+        {
+            return Err(format!(
+                "--out {} is the table of --queue, which names images from --images {}, while a table \
+                 of labels names them from its own folder; take another file for --out",
+                self.out.display(),
+                images.display()
+            )
+            .into());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Label {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    #[test]
+    fn labels_take_the_place_of_the_queue_only_if_it_can_be_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().display();
+        fs::create_dir(dir.path().join("cut")).unwrap();
+        fs::write(dir.path().join("next.csv"), "image,class\n").unwrap();
+        let queue = format!("label --queue {place}/next.csv");
+        let check = |options: &str| {
+            let line = format!("{queue} {options}");
+            let label = Label::parse_from(line.split_whitespace());
+            label
+                .arguments
+                .check_out()
+                .map_err(|error| error.to_string())
+        };
+        let error = check(&format!(
+            "--images {place}/cut --out {place}/cut/../next.csv"
+        ));
+        let error = error.unwrap_err();
+        for expected in ["--out ", "next.csv is the table of --queue", "--images "] {
+            assert!(error.contains(expected), "{error}");
+        }
+        for options in [
+            format!("--out {place}/next.csv"),
+            format!("--images {place}/cut/.. --out {place}/next.csv"),
+            format!("--images {place}/cut --out {place}/labels.csv"),
+        ] {
+            assert_eq!(check(&options), Ok(()), "{options}");
+        }
+        let error = check(&format!("--out {place}/no/labels.csv")).unwrap_err();
+        assert!(error.contains("its folder is not there"), "{error}");
     }
 }
