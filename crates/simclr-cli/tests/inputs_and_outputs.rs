@@ -153,3 +153,42 @@ fn options_that_cannot_be_followed_are_named() {
     assert!(said.contains("ft_proj_selector"), "{said}");
     assert!(!dir.join("new").exists());
 }
+
+#[test]
+fn options_without_the_ones_that_they_are_about_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    for (arguments, missing) in [
+        (
+            "select own --classifier c --out o --group-by ^(.*)_r",
+            "--per-group",
+        ),
+        (
+            "select own --classifier c --out o --per-group 2",
+            "--group-by",
+        ),
+        (
+            "tiles photographs --out o --min-class-share 0.5",
+            "--intervals",
+        ),
+        (
+            "tiles photographs --out o --intervals i.csv",
+            "--core-width-cm",
+        ),
+        ("tiles photographs --out o --column top=From", "--depths"),
+        (
+            "log --predictions p.csv --tiles t.csv --out o --column top=From",
+            "--truth",
+        ),
+        ("label --queue q.csv --out l.csv --sections s", "--tiles"),
+    ] {
+        let said = fails(dir.path(), arguments, 2);
+        let expected = "required arguments were not provided";
+        assert!(said.contains(expected) && said.contains(missing), "{said}");
+    }
+    let convert = "labels convert a.csv b.json --from-format csv --to-format coco --images own";
+    let said = fails(dir.path(), convert, 1);
+    assert!(
+        said.contains("--images is for --to-format folders"),
+        "{said}"
+    );
+}

@@ -475,7 +475,7 @@ fn wrong_tables_and_options_are_refused_before_anything_is_written() {
     fs::write(dir.join("others.csv"), others).unwrap();
     let said = fails(
         dir,
-        "tiles sections --intervals others.csv --out cut --quiet",
+        "tiles sections --intervals others.csv --pixels-per-cm 8 --out cut --quiet",
         1,
     );
     for expected in [

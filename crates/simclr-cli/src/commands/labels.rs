@@ -44,6 +44,9 @@ impl Arguments {
             to_format,
             images,
         } = &self.action;
+        if images.is_some() && *to_format != LabelFormat::Folders {
+            return Err(format!("--images is for --to-format folders, not {to_format}").into());
+        }
         let labels = read_labels(from, *from_format)?;
         write_labels(to, *to_format, &labels, images.as_deref())?;
         say(format_args!(

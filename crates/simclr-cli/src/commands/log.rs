@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 use simclr_drillcore::{
     ColumnMap, DepthLog, LogOutput, LogSettings, Predictions, Smoothing, intervals_by_depth,
     read_tables, read_tiles, stay_from_intervals, tiles_of_hole,
@@ -19,6 +19,7 @@ use crate::terminal::{AnyResult, complain, say};
 /// (intervals, LAS 3.0), `log.svg` and `log.html` (pictures of the core,
 /// classes and confidence by depth).
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("tables").args(["intervals", "truth"]).multiple(true))]
 pub(crate) struct Arguments {
     /// The predictions of `simclr predict` (CSV).
     #[arg(long)]
@@ -58,7 +59,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     truth: Option<PathBuf>,
     /// What a column of the tables of intervals is called: COLUMN=HEADER (repeatable).
-    #[arg(long)]
+    #[arg(long, requires = "tables")]
     column: Vec<ColumnMap>,
     /// Leave the pictures of the core out.
     #[arg(long)]

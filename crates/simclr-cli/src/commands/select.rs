@@ -55,7 +55,7 @@ pub(crate) struct Arguments {
     per_group: Option<usize>,
     /// What a group's file names agree in, captured by this regular expression: `^(.*)_r` for the
     /// tiles of a section.
-    #[arg(long)]
+    #[arg(long, requires = "per_group")]
     group_by: Option<String>,
     /// A table (CSV) of the images that have a label already, as `image,class`.
     #[arg(long)]

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use simclr_data::RowReader;
 use simclr_drillcore::{
     ColumnMap, Crop, DepthTable, Scale, SectionOutcome, TileRun, TileSettings, read_tables,
@@ -13,12 +13,17 @@ use crate::folders::check_outside;
 use crate::options::DecodeArguments;
 use crate::terminal::{AnyResult, complain, say};
 
+/// What places intervals in photographs.
+const SCALES: [&str; 3] = ["depths", "pixels_per_cm", "core_width_cm"];
+
 /// Cuts photographs of core sections into square tiles of the core's width.
 ///
 /// Writes the tiles, `tiles.csv` (where each is, with its depth and its class), `sections.csv` and a
 /// preview of each section. The core is looked for in each photograph, between liner, tray, ruler and
 /// colour card; gaps between its pieces are left out.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("tables").args(["depths", "intervals"]).multiple(true))]
+#[command(group = ArgGroup::new("scales").args(SCALES).multiple(true))]
 pub(crate) struct Arguments {
     /// Photographs, or folders of them: upright, top of the core at the top.
     #[arg(required = true)]
@@ -48,14 +53,14 @@ pub(crate) struct Arguments {
     #[arg(long)]
     depths: Option<PathBuf>,
     /// A table of intervals with classes (CSV; by offset in sections, or by depth): labels the tiles.
-    #[arg(long)]
+    #[arg(long, requires = "scales")]
     intervals: Option<PathBuf>,
     /// The share of a tile that its class has to cover.
-    #[arg(long, default_value_t = 0.75)]
+    #[arg(long, default_value_t = 0.75, requires = "intervals")]
     min_class_share: f64,
     /// What a column of the tables is called: COLUMN=HEADER, as in `top=Depth from (m)` (repeatable). A
     /// table without this header needs one of the usual ones.
-    #[arg(long)]
+    #[arg(long, requires = "tables")]
     column: Vec<ColumnMap>,
     #[command(flatten)]
     decode: DecodeArguments,
