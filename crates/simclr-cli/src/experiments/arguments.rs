@@ -6,7 +6,7 @@ use clap::{Parser, ValueEnum};
 use simclr_data::{ClassMap, Fractions, OfflineAugmentation, Seed};
 use simclr_model::{GradientCheckpointing, SimClr};
 use simclr_progress::ProgressMode;
-use simclr_report::Report;
+use simclr_report::{Report, percent};
 use simclr_study::{FoldScheme, Part, Protocol, Study, Task, paper};
 
 use super::fine_tune_arguments::FineTuneArguments;
@@ -359,16 +359,18 @@ pub(crate) fn finish(
     let comparison = study.comparison()?;
     let report = study.write_report_with(more)?;
     let fraction = study.protocol().label_fractions.first().copied();
+    let fraction = fraction.unwrap_or(1.0);
     let mut line = Vec::new();
     for method in comparison.methods() {
-        let accuracy = comparison.accuracy(&method.name, fraction.unwrap_or(1.0))?;
+        let accuracy = comparison.accuracy(&method.name, fraction)?;
         line.push(format!("{} {:.1} %", method.name, 100.0 * accuracy.mean));
     }
     say(comparison.table()?);
     say(comparison.paired_table()?);
     say(format_args!(
-        "{name}: {}, report: {}",
+        "{name}: {} with {} of the labels, report: {}",
         line.join(", "),
+        percent(fraction),
         report.display()
     ));
     Ok(())
