@@ -1,5 +1,8 @@
 //! Comparisons as tables and figures.
 
+use std::collections::BTreeSet;
+
+use simclr_data::Seed;
 use simclr_eval::analysis::Summary;
 use simclr_report::plot::{self, BudgetPoint, Svg};
 use simclr_report::{Cell as TableCell, Estimate, ImageCount, Table};
@@ -64,12 +67,17 @@ impl Comparison {
 
     /// What the figures of a cell are means over, and what stands below them.
     fn spread(&self) -> String {
-        match self.pairs_per_fraction() {
+        let spread = match self.pairs_per_fraction() {
             1 => ", and its 95 % confidence interval".to_owned(),
             pairs => format!(
                 ": mean ± standard deviation over {pairs} folds and seeds, and the 95 % \
                  confidence interval of the mean"
             ),
+        };
+        let seeds: BTreeSet<Seed> = self.cells().map(|(cell, _)| cell.seed).collect();
+        match seeds.len() {
+            1 => spread + " (of one seed: not of networks that other seeds would train)",
+            _ => spread,
         }
     }
 
