@@ -166,7 +166,7 @@ impl<'a> Measured<'a> {
         let of_seed = |seed: &Vec<usize>| self.mean_deviations(seed.iter().copied());
         let deviations: Vec<Deviations> = self.seeds.iter().map(of_seed).collect();
         (count > 1).then(|| Spread {
-            variance: excess(&self.seed_means, &deviations, &pairs(0..count)),
+            variance: excess(&self.seed_means, &deviations, &pairs(count)),
             observed: squares(&self.seed_means) / degrees,
             degrees,
             factor: 1.0 / count as f64,
@@ -187,10 +187,13 @@ impl<'a> Measured<'a> {
 
     /// The variance between the repeats of a seed less what their test images explain.
     fn excess(&self) -> Spread {
-        let of_seed = |seed: &Vec<usize>| pairs(seed.iter().copied());
-        let pairs: Vec<_> = self.seeds.iter().flat_map(of_seed).collect();
+        let mut of_seeds = Vec::new();
+        for seed in &self.seeds {
+            let of_seed = pairs(seed.len()).into_iter();
+            of_seeds.extend(of_seed.map(|(i, j)| (seed[i], seed[j])));
+        }
         let degrees = (self.repeats.len() - self.seeds.len()).max(1) as f64;
-        self.between_repeats(excess(self.means, &self.deviations, &pairs), degrees)
+        self.between_repeats(excess(self.means, &self.deviations, &of_seeds), degrees)
     }
 
     fn between_repeats(&self, variance: f64, degrees: f64) -> Spread {
@@ -239,7 +242,7 @@ fn distance(first: &Deviations, second: &Deviations) -> f64 {
 /// Nadeau and Bengio's `n_test / n_train`, at most `overlap / (1 - overlap)` with the share of
 /// training images that two repeats have in common on average.
 fn shared_training(repeats: &[Repeat]) -> f64 {
-    let pairs = pairs(0..repeats.len());
+    let pairs = pairs(repeats.len());
     let train: Vec<BTreeSet<usize>> = repeats
         .iter()
         .map(|repeat| repeat.train.iter().copied().collect())
@@ -260,13 +263,9 @@ fn shared_training(repeats: &[Repeat]) -> f64 {
     (test / images).min(overlap / (1.0 - overlap).max(1e-9))
 }
 
-/// All pairs of different ones.
-fn pairs(of: impl Iterator<Item = usize>) -> Vec<(usize, usize)> {
-    let all: Vec<usize> = of.collect();
-    let before = |(place, &i): (usize, &usize)| all[..place].iter().map(move |&j| (i, j)).collect();
-    all.iter()
-        .enumerate()
-        .flat_map(|pair| -> Vec<_> { before(pair) })
+fn pairs(count: usize) -> Vec<(usize, usize)> {
+    (0..count)
+        .flat_map(|i| (0..i).map(move |j| (i, j)))
         .collect()
 }
 
