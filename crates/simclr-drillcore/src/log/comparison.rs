@@ -52,9 +52,12 @@ impl LogComparison {
     /// # Errors
     /// [`Error::Mismatch`] if a true class is not one of the log's, or they have no depth in common.
     pub fn new(log: &DepthLog, truth: &[(f64, f64, String)]) -> Result<Self> {
-        let classes = log.classes();
-        let known_intervals = known_intervals(classes, truth)?;
-        let parts = common_parts(log, &known_intervals);
+        Self::with_known(log, &known_intervals(log.classes(), truth)?)
+    }
+
+    /// As [`Self::new`], with what [`known_intervals`] returns.
+    pub(super) fn with_known(log: &DepthLog, intervals: &[(f64, f64, usize)]) -> Result<Self> {
+        let parts = common_parts(log, intervals);
         let known: f64 = parts.iter().map(|part| part.bottom - part.top).sum();
         if known <= 0.0 {
             return Err(Error::mismatch(
@@ -64,12 +67,12 @@ impl LogComparison {
         }
         let right = parts.iter().filter(|part| part.log == part.truth);
         let right: f64 = right.map(|part| part.bottom - part.top).sum();
-        let metres = by_metre(&parts, classes.len());
+        let metres = by_metre(&parts, log.classes().len());
         let errors = metres
             .iter()
             .flat_map(|metre| metre.log.iter().zip(&metre.truth));
         let errors: Vec<f64> = errors.map(|(log, truth)| (log - truth).abs()).collect();
-        let true_boundaries = boundaries(known_intervals.iter().copied());
+        let true_boundaries = boundaries(intervals.iter().copied());
         let beds = log
             .beds()
             .iter()

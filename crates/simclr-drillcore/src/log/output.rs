@@ -70,14 +70,13 @@ impl<'a> LogOutput<'a> {
     pub fn write(&self, log: &DepthLog, dir: &Path) -> Result<Option<LogComparison>> {
         self.validate()?;
         let samples = Samples::new(log.range(), self.step)?;
-        let comparison = self
-            .truth
-            .map(|truth| LogComparison::new(log, truth))
-            .transpose()?;
+        let truth = known_intervals(log.classes(), self.truth.unwrap_or_default())?;
+        let compared = self.truth.map(|_| LogComparison::with_known(log, &truth));
+        let comparison = compared.transpose()?;
         let drawings = Drawings {
             log,
             pictures: self.pictures()?,
-            truth: known_intervals(log.classes(), self.truth.unwrap_or_default())?,
+            truth,
         };
         let range = log.range();
         let one_page = range.1 - range.0 <= self.page;
