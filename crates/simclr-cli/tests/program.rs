@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use image::{DynamicImage, RgbImage};
 use simclr_data::{
@@ -13,26 +13,14 @@ use simclr_data::{
 };
 use simclr_drillcore::{TileRun, TileSettings};
 
-fn simclr(dir: &Path, arguments: &str) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_simclr"));
-    command
-        .current_dir(dir)
-        .args(arguments.split_whitespace())
-        .output()
-        .unwrap()
-}
+#[allow(dead_code, reason = "other tests use the rest")]
+mod common;
 
+use common::{fails, simclr};
+
+/// What a command says on standard output.
 fn succeeds(dir: &Path, arguments: &str) -> String {
-    let output = simclr(dir, arguments);
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{arguments}: {error}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn fails(dir: &Path, arguments: &str, status: i32) -> String {
-    let output = simclr(dir, arguments);
-    assert_eq!(output.status.code(), Some(status), "{arguments}");
-    String::from_utf8(output.stderr).unwrap()
+    common::succeeds(dir, arguments).0
 }
 
 /// Photographs and tables of a small hole.
