@@ -4,6 +4,7 @@
 mod commands;
 pub mod device;
 pub mod experiments;
+mod file_digest;
 pub mod folders;
 mod images;
 pub mod interrupt;

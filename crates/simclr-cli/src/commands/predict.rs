@@ -1,8 +1,7 @@
 //! `simclr predict`.
 
-use std::fs::File;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
@@ -12,6 +11,7 @@ use simclr_files::Digest;
 use simclr_progress::{ProgressMode, Stage};
 
 use crate::device::DeviceArgument;
+use crate::file_digest::file_digest;
 use crate::interrupt::pause_handle;
 use crate::outputs::check_output;
 use crate::predictions_file::{Format, PredictionsFile};
@@ -117,14 +117,6 @@ fn images_digest(images: &ImageFolder) -> AnyResult<String> {
     Ok(digest.to_hex())
 }
 
-/// SHA-256 of a file, which is not read into memory whole.
-pub(super) fn file_digest(path: &Path) -> AnyResult<String> {
-    let mut digest = Digest::default();
-    let copied = File::open(path).and_then(|mut file| io::copy(&mut file, &mut digest));
-    copied.map_err(|error| format!("{}: {error}", path.display()))?;
-    Ok(digest.to_hex())
-}
-
 /// Any error that ends the predictions.
 struct Stopped(Box<dyn std::error::Error + Send + Sync>);
 
@@ -136,6 +128,7 @@ impl<E: Into<Box<dyn std::error::Error + Send + Sync>>> From<E> for Stopped {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::time::{Duration, SystemTime};
 
     use super::*;

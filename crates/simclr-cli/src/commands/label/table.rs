@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use simclr_data::{CsvTable, image_path};
 use simclr_files::{Digest, FileFinder, normalized_name};
 
-use crate::commands::predict::file_digest;
+use crate::file_digest::file_digest;
 use crate::outputs::{beside, open_alone};
 use crate::terminal::AnyResult;
 
