@@ -3,6 +3,7 @@
 //! In a binary of its own, because the pool belongs to the process.
 #![allow(clippy::panic, clippy::unwrap_used)]
 
+#[path = "integration/support/mod.rs"]
 mod support;
 
 use candle_core::Var;

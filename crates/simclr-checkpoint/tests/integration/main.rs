@@ -1,0 +1,35 @@
+//! The integration tests of the crate, in one program.
+
+#[cfg(feature = "tensorflow")]
+#[path = "support/bundle.rs"]
+mod bundle;
+#[cfg(feature = "tensorflow")]
+mod import;
+#[cfg(feature = "tensorflow")]
+#[path = "support/network.rs"]
+mod network;
+#[cfg(feature = "tensorflow")]
+mod network_files;
+#[cfg(feature = "tensorflow")]
+mod object_graphs;
+#[cfg(feature = "tensorflow")]
+mod other_formats;
+mod own_format;
+#[path = "support/pickle.rs"]
+mod pickle;
+mod pickled;
+mod pytorch_kinds;
+mod pytorch_names;
+#[path = "support/random.rs"]
+mod random;
+#[cfg(feature = "tensorflow")]
+mod support;
+#[cfg(feature = "tensorflow")]
+mod tensorflow_bundle;
+#[cfg(feature = "tensorflow")]
+mod tensorflow_mutations;
+#[cfg(feature = "tensorflow")]
+mod tensorflow_round_trip;
+#[path = "support/torch_network.rs"]
+mod torch_network;
+mod torchvision;

@@ -1,0 +1,192 @@
+//! What commands refuse before they work, or write: inputs that are none, and outputs in the place of
+//! something else.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::Path;
+
+use simclr_checkpoint::CheckpointFile;
+use simclr_checkpoint::candle_core::Device;
+
+use crate::common::{CLAY, SAND, SILT, class_folders, fails, succeeds};
+
+/// Class folders, and a run that has seen their images.
+fn pretrained(dir: &Path) {
+    class_folders(
+        &dir.join("own"),
+        [("clay", CLAY), ("sand", SAND), ("silt", SILT)],
+    );
+    let options = "--image-size 32 --train-epochs 1 --train-batch-size 12 --quiet";
+    succeeds(dir, &format!("pretrain own --model-dir run {options}"));
+}
+
+#[test]
+fn what_features_and_classes_cannot_be_made_of_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    pretrained(dir);
+    let probe = "probe --image-size 32 --quiet --out out.safetensors";
+
+    // A network whose features are too large for f32.
+    let mut file = CheckpointFile::load(dir.join("run/model.safetensors"), &Device::Cpu).unwrap();
+    for (name, values) in &mut file.tensors {
+        if name.ends_with(".gamma") {
+            *values = (&*values * 1e30).unwrap();
+        }
+    }
+    file.save(dir.join("huge.safetensors")).unwrap();
+    for head in ["logistic", "linear", "neighbours"] {
+        let options = format!("--encoder huge.safetensors --labels own --head {head}");
+        let said = fails(dir, &format!("{probe} {options}"), 1);
+        assert!(
+            said.contains(".png: the network's features are not finite"),
+            "{said}"
+        );
+    }
+
+    // An archive that was unpacked one level too deep.
+    fs::create_dir(dir.join("outer")).unwrap();
+    fs::rename(dir.join("own"), dir.join("outer/own")).unwrap();
+    let one = "--labels outer --image-size 32 --out out.safetensors --quiet";
+    for command in [
+        format!("probe --encoder run/model.safetensors {one}"),
+        format!("finetune --checkpoint run/model.safetensors --model-dir ft {one}"),
+    ] {
+        let said = fails(dir, &command, 1);
+        assert!(said.contains("at least two"), "{said}");
+    }
+    assert!(!dir.join("ft").exists() && !dir.join("out.safetensors").exists());
+
+    // Files of other kinds where a table or a folder should be.
+    fs::write(dir.join("cores.zip"), b"PK\x03\x04\x14\0\0\0").unwrap();
+    let said = fails(
+        dir,
+        &format!("{probe} --encoder run/model.safetensors --labels cores.zip"),
+        1,
+    );
+    assert!(said.contains("cores.zip: is a ZIP archive"), "{said}");
+    let said = fails(dir, "pretrain outer/own/clay/0.png --model-dir new", 1);
+    assert!(said.contains("0.png: is not a text"), "{said}");
+}
+
+#[test]
+fn features_need_no_labels() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    pretrained(dir);
+    fs::copy(dir.join("own/clay/0.png"), dir.join("own/loose.png")).unwrap();
+    fs::create_dir(dir.join("own/empty")).unwrap();
+    let embed = "embed --checkpoint run/model.safetensors --image-dir own --image-size 32 --quiet";
+    let (_, warned) = succeeds(dir, &format!("{embed} --out out.safetensors"));
+    assert!(warned.contains("loose.png"), "{warned}");
+    let file = CheckpointFile::load(dir.join("out.safetensors"), &Device::Cpu).unwrap();
+    let labels = file.tensors["labels"].to_vec1::<i64>().unwrap();
+    assert_eq!(labels.len(), 37);
+    assert_eq!(labels.iter().filter(|label| **label == -1).count(), 1);
+    assert_eq!(
+        file.metadata.extra["classes"],
+        serde_json::json!(["clay", "sand", "silt"])
+    );
+}
+
+#[test]
+fn nothing_is_replaced_or_moved_that_is_needed() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    pretrained(dir);
+    let model = fs::read(dir.join("run/model.safetensors")).unwrap();
+    let probe = "probe --encoder other.safetensors --labels own --image-size 32 --quiet";
+    fs::copy(
+        dir.join("run/model.safetensors"),
+        dir.join("other.safetensors"),
+    )
+    .unwrap();
+    for part in ["model.safetensors", "manifest.json", "config.json"] {
+        let said = fails(dir, &format!("{probe} --out run/{part}"), 1);
+        assert!(said.contains("a file of the run or study"), "{said}");
+    }
+    assert_eq!(fs::read(dir.join("run/model.safetensors")).unwrap(), model);
+
+    let import = "import --from run/model.safetensors --out new.safetensors";
+    let said = fails(dir, &format!("{import} --torchvision new.safetensors"), 1);
+    assert!(said.contains("new.safetensors: this command"), "{said}");
+    assert!(!dir.join("new.safetensors").exists());
+
+    fs::create_dir(dir.join("project")).unwrap();
+    fs::rename(dir.join("own"), dir.join("project/images")).unwrap();
+    let fresh = "experiment 3 --preset tiny --image-dir project/images --model-dir project \
+                 --train-batch-size 8 --train-epochs 1 --quiet --fresh";
+    let said = fails(dir, fresh, 1);
+    assert!(said.contains("project/images in it"), "{said}");
+    assert!(dir.join("project/images/clay/0.png").exists());
+
+    fs::write(dir.join("file"), "").unwrap();
+    for model_dir in ["file", "file/run"] {
+        let pretrain = format!("pretrain project/images --model-dir {model_dir} --image-size 32");
+        let said = fails(dir, &pretrain, 1);
+        assert!(said.contains("file"), "{said}");
+    }
+}
+
+#[test]
+fn options_that_cannot_be_followed_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    pretrained(dir);
+    for option in ["--temperature", "--learning-rate"] {
+        let said = fails(dir, &format!("pretrain own --model-dir new {option} -1"), 1);
+        let setting = option.trim_start_matches('-').replace('-', " ");
+        assert!(said.contains(&setting), "{said}");
+    }
+    let said = fails(dir, "pretrain own --model-dir new --seed -1", 2);
+    assert!(said.contains("'-1' for '--seed <SEED>'"), "{said}");
+
+    let continued = "experiment 2 --preset tiny --image-dir own --model-dir new \
+                     --checkpoint run/model.safetensors";
+    let said = fails(dir, &format!("{continued} --resnet-depth 50"), 1);
+    assert!(said.contains("--resnet-depth"), "{said}");
+    let selector = "experiment fine-tune --preset tiny --image-dir own --model-dir new \
+                    --checkpoint run/model.safetensors --ft-proj-selector 9";
+    let said = fails(dir, selector, 1);
+    assert!(said.contains("ft_proj_selector"), "{said}");
+    assert!(!dir.join("new").exists());
+}
+
+#[test]
+fn options_without_the_ones_that_they_are_about_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    for (arguments, missing) in [
+        (
+            "select own --classifier c --out o --group-by ^(.*)_r",
+            "--per-group",
+        ),
+        (
+            "select own --classifier c --out o --per-group 2",
+            "--group-by",
+        ),
+        (
+            "tiles photographs --out o --min-class-share 0.5",
+            "--intervals",
+        ),
+        (
+            "tiles photographs --out o --intervals i.csv",
+            "--core-width-cm",
+        ),
+        ("tiles photographs --out o --column top=From", "--depths"),
+        (
+            "log --predictions p.csv --tiles t.csv --out o --column top=From",
+            "--truth",
+        ),
+        ("label --queue q.csv --out l.csv --sections s", "--tiles"),
+    ] {
+        let said = fails(dir.path(), arguments, 2);
+        let expected = "required arguments were not provided";
+        assert!(said.contains(expected) && said.contains(missing), "{said}");
+    }
+    let convert = "labels convert a.csv b.json --from-format csv --to-format coco --images own";
+    let said = fails(dir.path(), convert, 1);
+    assert!(
+        said.contains("--images is for --to-format folders"),
+        "{said}"
+    );
+}

@@ -1,0 +1,5 @@
+//! The integration tests of the crate, in one program.
+
+mod log;
+mod tables;
+mod tiles;
