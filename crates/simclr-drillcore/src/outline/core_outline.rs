@@ -25,6 +25,9 @@ pub struct CoreOutline {
     /// Whether both of the core's edges were found or given. Otherwise the picture's border
     /// takes the place of an edge: the photograph was cut to the core.
     pub has_edges: bool,
+    /// Left and right end of what looks like another core beside this one, in columns halfway down
+    /// the photograph: an outline is of one core.
+    pub second_core: Option<(f64, f64)>,
     pub(super) mask: Mask,
 }
 
@@ -56,6 +59,7 @@ impl CoreOutline {
             length: crop.height as f64,
             pieces: vec![(0.0, crop.height as f64)],
             has_edges: true,
+            second_core: None,
             mask: Mask::full(),
         })
     }

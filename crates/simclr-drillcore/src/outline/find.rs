@@ -18,8 +18,12 @@ const PARALLEL: f64 = 0.02;
 const CUT_ASPECT: f64 = 3.0;
 /// Narrower bands than this share of the picture are walls of a liner or scratches.
 const WALL: f64 = 0.05;
+/// Bands whose colours vary less along the core are of one colour.
+const EVEN: f32 = 0.25;
 /// Bands whose colours vary alike along the core are one core with a line in it.
 const ALIKE: f32 = 0.7;
+/// A band that fits at least so well as the core's, of this share of it, is a second core.
+const SECOND: f64 = 0.5;
 /// Shorter gaps and pieces than this share of the width do not count.
 const SHORTEST: f64 = 0.06;
 /// Nor do these gaps within the core: slurry between its blocks may have the colours of what lies
@@ -67,7 +71,11 @@ fn find(reduced: Reduced) -> Result<CoreOutline, String> {
         ));
     }
     let strips = Strips::of(&reduced);
-    let (left, right) = edges(&strips, width)?;
+    let Edges {
+        left,
+        right,
+        second,
+    } = edges(&strips, width)?;
     let has_edges = !left.border && !right.border;
     if !has_edges && height < CUT_ASPECT * width {
         return Err("it has no two long parallel edges".into());
@@ -114,12 +122,20 @@ fn find(reduced: Reduced) -> Result<CoreOutline, String> {
             .map(|&(top, bottom)| (along(top), along(bottom)))
             .collect(),
         has_edges,
+        second_core: second.map(|(left, right)| (left * factor, right * factor)),
         mask: band.mask(&reduced, &scores, &pieces, top..bottom, factor),
     })
 }
 
+/// The edges of the core, and those of a second one beside it, in the middle of the picture.
+struct Edges {
+    left: Line,
+    right: Line,
+    second: Option<(f64, f64)>,
+}
+
 /// The two lines with the widest and most varied band between them.
-fn edges(strips: &Strips, width: f64) -> Result<(Line, Line), String> {
+fn edges(strips: &Strips, width: f64) -> Result<Edges, String> {
     let mut bands: Vec<(Line, Line, Vec<[f32; 3]>)> = Vec::new();
     for pair in strips.lines().windows(2) {
         let (left, right) = (pair[0], pair[1]);
@@ -137,22 +153,38 @@ fn edges(strips: &Strips, width: f64) -> Result<(Line, Line), String> {
             _ => bands.push((left, right, colors)),
         }
     }
-    let score = |(left, right, colors): &(Line, Line, Vec<[f32; 3]>)| {
-        let share = (right.middle - left.middle) / width;
-        let parallel = left.border || right.border || (left.slope - right.slope).abs() <= PARALLEL;
-        let varied = f64::from(variation(colors)).min(8.0) / 8.0;
-        let fits = share >= NARROWEST && parallel;
-        if fits {
-            share * share * (0.4 + varied)
-        } else {
-            0.0
+    let scored = bands.into_iter().map(|(left, right, colors)| {
+        let varied = variation(&colors);
+        (fit(&left, &right, varied, width), left, right, varied)
+    });
+    let mut scored: Vec<_> = scored.filter(|band| band.0 > 0.0).collect();
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0));
+    match *scored {
+        [(best, left, right, varied), ref others @ ..] if varied > EVEN => {
+            let is_core = |&&(fit, left, right, other): &&(f64, Line, Line, f32)| {
+                let has_edges = !left.border && !right.border;
+                has_edges && fit >= SECOND * best && other >= varied * SECOND as f32
+            };
+            let second = others.iter().find(is_core);
+            Ok(Edges {
+                left,
+                right,
+                second: second.map(|(_, left, right, _)| (left.middle, right.middle)),
+            })
         }
-    };
-    let best = bands.iter().max_by(|a, b| score(a).total_cmp(&score(b)));
-    match best.filter(|band| score(band) > 0.0) {
-        Some((left, right, colors)) if variation(colors) > 0.25 => Ok((*left, *right)),
-        Some(_) => Err("it is of one colour".into()),
-        None => Err("it has no two long parallel edges".into()),
+        [_, ..] => Err("it is of one colour".into()),
+        [] => Err("it has no two long parallel edges".into()),
+    }
+}
+
+/// How well the band between two lines fits a core, 0 if it is none.
+fn fit(left: &Line, right: &Line, varied: f32, width: f64) -> f64 {
+    let share = (right.middle - left.middle) / width;
+    let parallel = left.border || right.border || (left.slope - right.slope).abs() <= PARALLEL;
+    if share >= NARROWEST && parallel {
+        share * share * (0.4 + f64::from(varied).min(8.0) / 8.0)
+    } else {
+        0.0
     }
 }
 

@@ -250,6 +250,12 @@ fn notes(outline: &CoreOutline, scale: Option<f64>, length_m: Option<f64>) -> Ve
             "the picture seems to be cut to the core: its border is the core's edge".to_owned(),
         );
     }
+    if let Some((left, right)) = outline.second_core {
+        notes.push(format!(
+            "what lies in the columns {left:.0} to {right:.0} looks like another core, of which nothing is \
+             cut: a photograph is of one section"
+        ));
+    }
     if let (Some(scale), Some(length)) = (scale, length_m) {
         let seen = outline.length / scale / 100.0;
         if (seen / length - 1.0).abs() > SCALE_TOLERANCE {

@@ -104,6 +104,34 @@ fn the_core_is_found_straight_or_turned() {
 }
 
 #[test]
+fn a_second_core_in_the_photograph_is_named() {
+    let one = Scene::default();
+    let two = Scene {
+        width: 100.0,
+        ..Scene::default()
+    };
+    let pictures = [one.picture(), two.picture()];
+    let row = 3 * one.size.1;
+    let rows = pictures
+        .each_ref()
+        .map(|picture| picture.data().chunks(row));
+    let [left, right] = rows;
+    let pixels = left
+        .zip(right)
+        .flat_map(|(left, right)| [left, right].concat());
+    let both = DecodedImage::new(one.size.0, 2 * one.size.1, pixels.collect()).unwrap();
+
+    let outline = CoreOutline::find("core", &both).unwrap();
+    assert!((outline.top.0 - one.top.0).abs() <= 1.2, "{outline:?}");
+    let (left, right) = outline.second_core.unwrap();
+    let middle = one.size.1 as f64 + two.top.0;
+    assert!((left - (middle - 50.0)).abs() <= 1.2, "{left}");
+    assert!((right - (middle + 50.0)).abs() <= 1.2, "{right}");
+    let single = CoreOutline::find("core", &one.picture()).unwrap();
+    assert_eq!(single.second_core, None);
+}
+
+#[test]
 fn what_is_no_core_is_refused() {
     let even = DecodedImage::filled(1500, 200, [90; 3]).unwrap();
     let noise = (0..400 * 300 * 3)
