@@ -72,7 +72,7 @@ pub use duplicates::Duplicates;
 pub use error::{Error, Result};
 pub use feature_store::FeatureStore;
 pub use fold_scheme::FoldScheme;
-pub use part::Part;
+pub use part::{JoinedParts, Part};
 pub use pictures::view_grid;
 pub use protocol::Protocol;
 pub use seed_run::SeedRun;

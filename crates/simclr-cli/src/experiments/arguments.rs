@@ -149,21 +149,28 @@ pub(crate) fn in_parts<O: Options>(
         return evaluate(options);
     };
     let whole = experiment.dir(name);
-    part.check(&whole)?;
-    experiment.model_dir = Some(part.dir(&whole));
-    evaluate(options.clone())?;
-    if !part.finish(&whole)? {
+    let joined = match part.resume(&whole)? {
+        Some(joined) => Some(joined),
+        None => {
+            part.check(&whole)?;
+            experiment.model_dir = Some(part.dir(&whole));
+            evaluate(options.clone())?;
+            part.finish(&whole).map_err(with_options)?
+        }
+    };
+    let Some(joined) = joined else {
         say(format_args!(
             "{name}: part {part} is finished; the last one writes the report"
         ));
         return Ok(());
-    }
+    };
     let experiment = options.experiment();
     experiment.cell = None;
     // The finished parts are in the folder of the whole.
     experiment.fresh = false;
     experiment.model_dir = Some(whole);
-    evaluate(options)
+    evaluate(options)?;
+    Ok(joined.close()?)
 }
 
 impl ExperimentArguments {
@@ -277,6 +284,9 @@ impl ExperimentArguments {
             crate::folders::move_aside(&dir, inputs)?;
         }
         let study = Study::open_on(dir, protocol, task, device).map_err(with_options)?;
+        if let Some((part, whole)) = self.cell.zip(study.dir().parent()) {
+            part.check_others(whole).map_err(with_options)?;
+        }
         Ok(study
             .with_part(self.cell)
             .with_pause(pause_handle())

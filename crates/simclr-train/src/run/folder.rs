@@ -208,6 +208,25 @@ impl RunFolder {
         names.any(|own| name == *own) && Self::is_recorded_in(dir)
     }
 
+    /// What differs between the runs, or studies, that are recorded in two folders, as
+    /// [`Error::RunDiffers`] names it: what the first has, and the second.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn differences(recorded: &Path, now: &Path) -> Result<Vec<String>> {
+        let record = |dir: &Path| -> Result<_> {
+            let config: Option<Value> = read_json(&dir.join(CONFIG))?;
+            let manifest: Option<Manifest> = read_json(&dir.join(MANIFEST))?;
+            let identity = manifest.map(|manifest| manifest.identity());
+            Ok([config, identity].map(Option::unwrap_or_default))
+        };
+        let (recorded, now) = (record(recorded)?, record(now)?);
+        let pairs = recorded.iter().zip(&now);
+        Ok(pairs
+            .flat_map(|(recorded, now)| differences(recorded, now))
+            .collect())
+    }
+
     /// The folder.
     pub fn dir(&self) -> &Path {
         &self.dir
