@@ -71,7 +71,8 @@ impl FoldScheme {
     }
 
     /// The folds as indices into `images`, with whole groups in each subset if there are
-    /// groups; where one group is left out, the others are divided image by image.
+    /// groups. Where one group is left out, the others are not enough to be divided: training and
+    /// validation images come from the same groups, but `copies` of an image stay together.
     ///
     /// # Errors
     /// Images without labels, fractions out of range, a class too small for the parts; no
@@ -80,11 +81,12 @@ impl FoldScheme {
         &self,
         images: &Arc<dyn Dataset>,
         groups: Option<&Groups>,
+        copies: Option<&Groups>,
         seed: Seed,
     ) -> Result<Vec<Split<Vec<usize>>>> {
         let folds = match (*self, groups) {
             (Self::LeaveOneGroupOut { validation }, groups) => {
-                return leave_one_group_out(images, groups, validation, seed);
+                return leave_one_group_out(images, groups, copies, validation, seed);
             }
             (Self::Single(fractions), None) => {
                 return Ok(vec![stratified_split(images, fractions, seed)?]);
@@ -114,6 +116,7 @@ impl FoldScheme {
 fn leave_one_group_out(
     images: &Arc<dyn Dataset>,
     groups: Option<&Groups>,
+    copies: Option<&Groups>,
     validation: f64,
     seed: Seed,
 ) -> Result<Vec<Split<Vec<usize>>>> {
@@ -129,7 +132,13 @@ fn leave_one_group_out(
     let fold = |test: &Vec<usize>| {
         let others = (0..images.len()).filter(|image| test.binary_search(image).is_err());
         let others = Subset::new(images.clone(), others.collect::<Vec<_>>())?;
-        let parts = stratified_split(&others.shared(), fractions, seed)?;
+        let parts = match copies {
+            None => stratified_split(&others.shared(), fractions, seed)?,
+            Some(copies) => {
+                let copies = others.indices().iter().map(|&image| copies.group_of(image));
+                grouped_split(&others, &Groups::by_key(copies), fractions, seed)?
+            }
+        };
         let of_all = |part: Vec<usize>| part.iter().map(|&image| others.indices()[image]).collect();
         Ok(Split {
             train: of_all([parts.train, parts.test].concat()),

@@ -83,13 +83,13 @@ impl Study {
             text += &format!("{}.", self.protocol.folds);
         }
         if let Some(groups) = self.task.groups() {
-            let together = groups
-                .members()
-                .iter()
-                .filter(|members| members.len() > 1)
-                .count();
-            text +=
-                &format!(" {together} groups of images that belong together are kept together.");
+            let groups = groups.members();
+            let together = groups.iter().filter(|members| members.len() > 1).count();
+            text += &if self.protocol.folds.shares_test_images() {
+                format!(" {together} groups of images that belong together are kept together.")
+            } else {
+                " Training and validation images come from the same groups.".to_owned()
+            };
         }
         text += &self.unlabelled_in_words();
         if let Some(copies) = &self.protocol.offline_augmentation {

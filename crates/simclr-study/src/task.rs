@@ -33,6 +33,8 @@ pub struct Task {
     images: Arc<dyn Dataset>,
     labelled: Arc<dyn Dataset>,
     groups: Option<Groups>,
+    /// The labelled images that are copies of each other, if those are to be kept together.
+    copies: Option<Groups>,
     given: Option<Split<Vec<usize>>>,
     extra_unlabelled: Option<Arc<dyn Dataset>>,
     pub(crate) duplicates: Option<DuplicateRecord>,
@@ -66,6 +68,7 @@ impl Task {
             labelled: images.clone(),
             images,
             groups: None,
+            copies: None,
             given: None,
             extra_unlabelled: None,
             duplicates: None,
@@ -189,7 +192,8 @@ impl Task {
         let groups = record.groups(self.images.len());
         self.duplicates = Some(record);
         if duplicates == Duplicates::KeepTogether {
-            return self.with_groups(&groups);
+            self = self.with_groups(&groups)?;
+            self.copies = Some(groups);
         }
         Ok(self)
     }
@@ -242,7 +246,10 @@ impl Task {
     pub fn folds(&self, scheme: &FoldScheme, seed: Seed) -> Result<Vec<Split<Vec<usize>>>> {
         match &self.given {
             Some(split) => Ok(vec![split.clone()]),
-            None => scheme.divide(&self.images, self.groups.as_ref(), seed),
+            None => {
+                let (groups, copies) = (self.groups.as_ref(), self.copies.as_ref());
+                scheme.divide(&self.images, groups, copies, seed)
+            }
         }
     }
 
@@ -387,6 +394,22 @@ mod tests {
             .with_duplicate_search(&search, Duplicates::KeepTogether)
             .unwrap();
         assert_eq!(leaked(&kept), 0);
+
+        // Nor are training and validation images copies of each other.
+        let groups = Groups::by_key((0..80).map(|image| image % 40 / 14));
+        let kept = kept.with_groups(&groups).unwrap();
+        let folds = kept.folds(&FoldScheme::leave_one_group_out(), Seed(1));
+        let folds = folds.unwrap();
+        assert_eq!(folds.len(), 3);
+        for fold in folds {
+            assert!(!fold.validation.is_empty());
+            let copy = |image: &usize| (image + 40) % 80;
+            let leaked = fold
+                .train
+                .iter()
+                .filter(|i| fold.validation.contains(&copy(i)));
+            assert_eq!(leaked.count(), 0);
+        }
     }
 
     #[test]

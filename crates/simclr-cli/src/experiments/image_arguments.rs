@@ -59,7 +59,8 @@ pub(crate) struct ImageArguments {
     /// A file with groups of classes: lines of the form `broken: crack, brecciated`.
     #[arg(long)]
     regroup: Option<PathBuf>,
-    /// Keep images together whose file names agree in what this regular expression captures.
+    /// Keep images together whose file names agree in what this regular expression captures
+    /// (leave-one-group-out: all of them test, or none).
     #[arg(long)]
     group_by: Option<String>,
     /// What is done about images that are there more than once, among those with and without
