@@ -1,6 +1,6 @@
 //! A finished study, read from its folder.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -45,6 +45,7 @@ pub(crate) struct SplitRow {
 /// What a test image was taken for.
 #[derive(Debug, Deserialize)]
 struct PredictionRow {
+    image: String,
     seed: u64,
     fold: usize,
     label_fraction: f64,
@@ -68,12 +69,13 @@ impl RecordedStudy {
             .into_iter()
             .skip(PREDICTION_COLUMNS.len())
             .collect::<Vec<_>>();
+        let splits: Vec<SplitRow> = rows(&dir.join(files::SPLITS))?.1;
         Ok(Self {
             dir: dir.to_owned(),
             title: title.to_owned(),
             digest: digest.map_or_else(String::new, |images| images.digest.clone()),
-            splits: rows(&dir.join(files::SPLITS))?.1,
-            methods: methods(&path, &classes, &predictions)?,
+            methods: methods(&path, &classes, &splits, &predictions)?,
+            splits,
             classes,
         })
     }
@@ -139,12 +141,10 @@ fn rows<R: DeserializeOwned>(path: &Path) -> Result<(Vec<String>, Vec<R>)> {
     Ok((header, rows.map_err(wrong)?))
 }
 
-/// The labels and predictions of a cell.
-type Classes = (Vec<u32>, Vec<u32>);
-
 fn methods(
     path: &Path,
     classes: &[String],
+    splits: &[SplitRow],
     predictions: &[PredictionRow],
 ) -> Result<Vec<MethodResults>> {
     let class = |name: &String| {
@@ -157,21 +157,28 @@ fn methods(
     };
     let mut names: Vec<&str> = Vec::new();
     // Fractions are in (0, 1], where their bits are in their order; the largest comes first.
-    let mut cells: BTreeMap<(&str, u64, usize, u64), Classes> = BTreeMap::new();
+    let mut cells: BTreeMap<(&str, u64, usize, u64), Vec<&PredictionRow>> = BTreeMap::new();
     for row in predictions {
         if !names.contains(&row.method.as_str()) {
             names.push(&row.method);
         }
         let fraction = u64::MAX - row.label_fraction.to_bits();
         let cell = cells.entry((&row.method, row.seed, row.fold, fraction));
-        let (labels, taken_for) = cell.or_default();
-        labels.push(class(&row.label)?);
-        taken_for.push(class(&row.prediction)?);
+        cell.or_default().push(row);
     }
     let method = |name: &&str| {
         let mut results = MethodResults::new(*name);
         let own = cells.iter().filter(|((method, ..), _)| method == name);
-        for (&(_, seed, fold, fraction), (labels, taken_for)) in own {
+        for (&(_, seed, fold, fraction), rows) in own {
+            let rows = in_order_of_splits(rows, splits).map_err(|reason| Error::StudyFile {
+                path: path.to_owned(),
+                reason: format!("\"{name}\", fold {fold} of seed {seed}: {reason}"),
+            })?;
+            let of = |name: fn(&PredictionRow) -> &String| {
+                let classes = rows.iter().map(|row| class(name(row)));
+                classes.collect::<Result<Vec<u32>>>()
+            };
+            let (labels, taken_for) = (of(|row| &row.label)?, of(|row| &row.prediction)?);
             let cell = Cell {
                 method: (*name).to_owned(),
                 seed: Seed(seed),
@@ -180,11 +187,44 @@ fn methods(
             };
             results
                 .cells
-                .push((cell, result(labels, taken_for, classes)?));
+                .push((cell, result(&labels, &taken_for, classes)?));
         }
         Ok(results)
     };
     names.iter().map(method).collect()
+}
+
+/// The rows of a cell in the order of its test images in `splits.csv`, or what is wrong with them.
+fn in_order_of_splits<'r>(
+    rows: &[&'r PredictionRow],
+    splits: &[SplitRow],
+) -> Result<Vec<&'r PredictionRow>, String> {
+    let mut of_image: BTreeMap<&str, VecDeque<&PredictionRow>> = BTreeMap::new();
+    for &row in rows {
+        of_image.entry(&row.image).or_default().push_back(row);
+    }
+    let Some(&first) = rows.first() else {
+        return Ok(Vec::new());
+    };
+    let is_tested = |row: &&SplitRow| {
+        row.part == "test" && row.seed == first.seed && row.fold == Some(first.fold)
+    };
+    let test = splits.iter().filter(is_tested).map(|row| &row.image);
+    let in_order = test.map(|image| {
+        let row = of_image
+            .get_mut(image.as_str())
+            .and_then(VecDeque::pop_front);
+        row.ok_or_else(|| format!("the test image {image} has no row"))
+    });
+    let in_order = in_order.collect::<Result<Vec<_>, _>>()?;
+    match of_image.values().flatten().next() {
+        None => Ok(in_order),
+        Some(row) => Err(format!(
+            "{} has a row too many for what {} says",
+            row.image,
+            files::SPLITS
+        )),
+    }
 }
 
 /// The result of a cell whose classifier is certain of its predictions: what it was certain of

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use simclr_report::{Report, Table};
 use simclr_train::run::RunFolder;
 
+use crate::cell::Cell;
 use crate::comparison::{Comparison, MethodResults};
 use crate::error::{Error, Result};
 use crate::files;
@@ -35,7 +36,10 @@ impl StudyComparison {
             if let Some(first) = studies.first() {
                 check_same_images(first, &study)?;
             }
-            if studies.iter().any(|other| other.dir == study.dir) {
+            if studies
+                .iter()
+                .any(|other| is_same_folder(&other.dir, &study.dir))
+            {
                 return Err(Error::setting("studies", "each once", study.name()));
             }
             studies.push(study);
@@ -106,21 +110,27 @@ impl StudyComparison {
     }
 }
 
+fn is_same_folder(one: &Path, other: &Path) -> bool {
+    let place = |dir: &Path| dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+    place(one) == place(other)
+}
+
 /// The methods at some label fractions, with the number of images that have labels.
 fn methods(studies: &[RecordedStudy], fractions: &[f64]) -> Vec<MethodResults> {
-    let mut methods: Vec<MethodResults> = Vec::new();
+    // With the names that they have in their own studies.
+    let mut methods: Vec<(&str, MethodResults)> = Vec::new();
     for study in studies {
-        for method in &study.methods {
-            let mut method = method.clone();
+        for recorded in &study.methods {
+            let mut method = recorded.clone();
             method
                 .cells
                 .retain(|(cell, _)| fractions.contains(&cell.label_fraction));
             for (cell, result) in &mut method.cells {
                 result.train_images = study.cell_images(cell).train.len();
             }
-            let known = methods.iter().filter(|known| known.name == method.name);
-            let known: Vec<_> = known.collect();
-            if known.iter().any(|known| known.cells == method.cells) {
+            let known = methods.iter().filter(|(name, _)| *name == recorded.name);
+            let known: Vec<&MethodResults> = known.map(|(_, known)| known).collect();
+            if known.iter().any(|known| says_the_same(known, &method)) {
                 continue;
             }
             if !known.is_empty() {
@@ -129,10 +139,22 @@ fn methods(studies: &[RecordedStudy], fractions: &[f64]) -> Vec<MethodResults> {
                     cell.method.clone_from(&method.name);
                 }
             }
-            methods.push(method);
+            methods.push((&recorded.name, method));
         }
     }
-    methods
+    methods.into_iter().map(|(_, method)| method).collect()
+}
+
+/// Whether two methods have the same results, whatever they are called.
+fn says_the_same(one: &MethodResults, other: &MethodResults) -> bool {
+    let results = |method: &MethodResults| -> Vec<_> {
+        let cells = method.cells.iter();
+        let place = |cell: &Cell| (cell.seed, cell.fold, cell.label_fraction.to_bits());
+        cells
+            .map(|(cell, result)| (place(cell), result.clone()))
+            .collect()
+    };
+    results(one) == results(other)
 }
 
 /// Fails, naming the studies, if their classes, images or folds differ.
@@ -259,6 +281,12 @@ mod tests {
             assert_eq!(of(comparison), of(&own));
         }
 
+        // A copy of a study adds nothing, whether its methods stand under their names or another.
+        let third = study(&at("third"), &[0.1, 1.0], 1, &methods);
+        let studies_of = [first.clone(), second.clone(), third];
+        let three = StudyComparison::read(&studies_of).unwrap();
+        assert_eq!(three.comparison().methods().len(), names.len());
+
         let page = studies.write_report(at("page")).unwrap();
         let page = std::fs::read_to_string(page).unwrap();
         for part in [
@@ -273,6 +301,43 @@ mod tests {
     }
 
     #[test]
+    fn rows_are_of_the_images_that_they_name_in_whatever_order_they_stand() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let methods = [("untrained", 2), ("transfer", 4)];
+        let studies = [
+            study(&at("first"), &[1.0], 1, &methods),
+            study(&at("second"), &[1.0], 1, &methods),
+        ];
+        let path = studies[1].join(files::PREDICTIONS);
+        let table = std::fs::read_to_string(&path).unwrap();
+        let (header, rows) = table.split_once('\n').unwrap();
+        let rows: Vec<&str> = rows.lines().collect();
+        let write = |rows: &[&str]| {
+            let text = format!("{header}\n{}\n", rows.join("\n"));
+            std::fs::write(&path, text).unwrap();
+        };
+
+        let mut reversed = rows.clone();
+        reversed.reverse();
+        write(&reversed);
+        let both = StudyComparison::read(&studies).unwrap();
+        // What differed would stand twice.
+        assert_eq!(both.comparison().methods().len(), 2);
+
+        write(&rows[1..]);
+        let error = refusal(&studies);
+        assert!(
+            error.contains(files::PREDICTIONS) && error.contains("has no row"),
+            "{error}"
+        );
+        let twice: Vec<&str> = rows.iter().chain(&rows[..1]).copied().collect();
+        write(&twice);
+        let error = refusal(&studies);
+        assert!(error.contains("has a row too many"), "{error}");
+    }
+
+    #[test]
     fn studies_of_other_images_classes_or_folds_are_refused_by_name() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
@@ -284,6 +349,8 @@ mod tests {
             error.contains("each once, found") && error.contains("first"),
             "{error}"
         );
+        let error = refusal(&[first.clone(), dir.path().join("./first")]);
+        assert!(error.contains("each once"), "{error}");
         let error = refusal(&[first.clone(), at("nowhere")]);
         assert!(error.contains("nowhere"), "{error}");
 
