@@ -85,7 +85,9 @@ impl Part {
         if config.exists() && self.folders(whole).iter().all(|dir| !dir.exists()) {
             return Err(Error::StudyFile {
                 path: config,
-                reason: format!("belongs to a study that is whole; open it without part {self}"),
+                reason: format!(
+                    "belongs to a study that is whole; open it without part {self}, or take another folder"
+                ),
             });
         }
         Ok(())
