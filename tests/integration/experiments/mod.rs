@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use clap::Parser;
+use clap::error::ErrorKind;
 use serde_json::Value;
 use simclr::data::{SyntheticCores, save_png};
 use simclr::optim::{AdamConfig, OptimizerConfig};
@@ -427,6 +428,20 @@ fn options_that_would_not_be_used_are_refused() {
             "{error}"
         );
     }
+    for option in [
+        "--fine-tune-epochs 3",
+        "--fine-tune-learning-rate 0.1",
+        "--fine-tune-batch-size 8",
+        "--fine-tune-adam",
+        "--ft-proj-selector 1",
+    ] {
+        let error = refused(option, &exp3);
+        let name = option.split(' ').next().unwrap();
+        assert!(
+            error.starts_with(&format!("{name} needs --fine-tune,")),
+            "{error}"
+        );
+    }
     let exp2 = |options: Vec<String>| {
         exp2::run(exp2::Arguments::parse_from(options), ProgressMode::Silent)
     };
@@ -444,6 +459,13 @@ fn options_that_would_not_be_used_are_refused() {
     };
     let error = refused("--binary unknown", &exp6);
     assert!(error.contains("unknown"), "{error}");
+    for option in ["--supervised-epochs 3", "--supervised-adam"] {
+        let options = options(&study, &format!("--without-supervised {option}"));
+        let error = exp6::Arguments::try_parse_from(options).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ArgumentConflict, "{error}");
+        let (error, name) = (error.to_string(), option.split(' ').next().unwrap());
+        assert!(error.contains(name), "{error}");
+    }
 }
 
 #[test]

@@ -194,7 +194,7 @@ impl ExperimentArguments {
             Preset::Tiny => paper::tiny(preset),
             Preset::Paper | Preset::Readme | Preset::Recommended => preset,
         };
-        protocol = self.fine_tuning.over(protocol);
+        protocol = self.fine_tuning.over(protocol)?;
         if let Some(size) = self.image_size {
             protocol = protocol.with_image_size(size);
         }

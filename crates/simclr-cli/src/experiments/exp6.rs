@@ -33,11 +33,11 @@ pub struct Arguments {
     #[arg(long)]
     without_supervised: bool,
     /// Epochs of that network's training with all labels [default: the preset's].
-    #[arg(long)]
+    #[arg(long, conflicts_with = "without_supervised")]
     supervised_epochs: Option<usize>,
     /// Train that network with Adam at 0.001 in batches of 50, as the tiny preset does, instead
     /// of the paper's LARS and batches of 256: for a few hundred images.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "without_supervised")]
     supervised_adam: bool,
     #[command(flatten)]
     common: SelfSupervisionArguments,

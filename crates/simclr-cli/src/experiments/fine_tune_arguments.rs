@@ -4,6 +4,9 @@ use clap::Args;
 use simclr_model::Freeze;
 use simclr_study::{Protocol, paper};
 
+use crate::options::first_given;
+use crate::terminal::AnyResult;
+
 /// Fine-tuning with labels, beside the probes. What is not given is the preset's.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct FineTuneArguments {
@@ -32,9 +35,15 @@ pub(crate) struct FineTuneArguments {
 
 impl FineTuneArguments {
     /// The protocol with the options put over it.
-    pub(crate) fn over(&self, mut protocol: Protocol) -> Protocol {
+    ///
+    /// # Errors
+    /// An option that says how networks are fine-tuned where none is.
+    pub(crate) fn over(&self, mut protocol: Protocol) -> AnyResult<Protocol> {
         if let Some(freeze) = &self.fine_tune {
             protocol.fine_tune_freeze.clone_from(freeze);
+        }
+        if protocol.fine_tune_freeze.is_empty() {
+            self.refuse_settings()?;
         }
         if self.fine_tune_adam {
             protocol.fine_tuning = paper::with_adam(protocol.fine_tuning);
@@ -49,6 +58,30 @@ impl FineTuneArguments {
         if let Some(level) = self.ft_proj_selector {
             config.projection_head.fine_tune_from = level.into();
         }
-        protocol
+        Ok(protocol)
+    }
+
+    /// Fails if an option is given that says how networks are fine-tuned.
+    fn refuse_settings(&self) -> AnyResult {
+        let given = [
+            ("--fine-tune-epochs", self.fine_tune_epochs.is_some()),
+            (
+                "--fine-tune-learning-rate",
+                self.fine_tune_learning_rate.is_some(),
+            ),
+            (
+                "--fine-tune-batch-size",
+                self.fine_tune_batch_size.is_some(),
+            ),
+            ("--fine-tune-adam", self.fine_tune_adam),
+            ("--ft-proj-selector", self.ft_proj_selector.is_some()),
+        ];
+        match first_given(&given) {
+            None => Ok(()),
+            Some(option) => Err(format!(
+                "{option} needs --fine-tune, without which this experiment fine-tunes no network"
+            )
+            .into()),
+        }
     }
 }
