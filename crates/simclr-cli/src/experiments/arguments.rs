@@ -315,7 +315,7 @@ impl ExperimentArguments {
 }
 
 /// Options by the ends of the settings that they set.
-const OPTIONS: [(&str, &str); 21] = [
+const OPTIONS: [(&str, &str); 38] = [
     ("pretrain.batch_size", "--train-batch-size"),
     ("pretrain.schedule.epochs", "--train-epochs"),
     ("pretrain.schedule.learning_rate", "--learning-rate"),
@@ -324,12 +324,36 @@ const OPTIONS: [(&str, &str); 21] = [
     ("pretrain.weight_decay", "--weight-decay"),
     ("pretrain.gradient_cache", "--gradient-cache"),
     ("pretrain.loss.temperature", "--temperature"),
+    ("pretrain.loss.normalize", "--hidden-norm"),
     (
         "pretrain.encoder",
-        "--resnet-depth, --width-multiplier, --sk-ratio, --se-ratio",
+        "--resnet-depth, --width-multiplier, --sk-ratio, --se-ratio, --batch-norm-decay",
+    ),
+    ("pretrain.projection_head.layers", "--num-proj-layers"),
+    ("pretrain.projection_head.output_size", "--proj-out-dim"),
+    (
+        "pretrain.linear_classifier",
+        "--lineareval-while-pretraining",
     ),
     ("pretrain.optimizer", "--optimizer, --momentum"),
     ("pretrain.policy.size", "--image-size"),
+    ("pretrain.policy.blur", "--use-blur"),
+    ("pretrain.policy.color_jitter", "--color-jitter-strength"),
+    ("pretrain.policy.rotation", "--rock-symmetries"),
+    ("supervised.schedule.epochs", "--supervised-epochs"),
+    ("supervised.optimizer", "--supervised-adam"),
+    ("fine_tune_freeze", "--fine-tune"),
+    ("fine_tuning.schedule.epochs", "--fine-tune-epochs"),
+    (
+        "fine_tuning.schedule.learning_rate",
+        "--fine-tune-learning-rate",
+    ),
+    ("fine_tuning.batch_size", "--fine-tune-batch-size"),
+    ("fine_tuning.optimizer", "--fine-tune-adam"),
+    (
+        "fine_tuning.projection_head.ft_proj_selector",
+        "--ft-proj-selector",
+    ),
     ("folds", "--split, --folds, --fold-fraction"),
     ("label_fractions", "--label-fraction"),
     ("unlabelled_fractions", "--unlabelled-fraction"),
@@ -337,13 +361,18 @@ const OPTIONS: [(&str, &str); 21] = [
     ("seeds", "--seed, --seeds"),
     ("offline_augmentation", "--offline-augmentation"),
     ("device", "--device"),
+    (
+        "dataset digest.labelled",
+        "--image-dir, --train-dir, --val-dir, --test-dir, --synthetic-images, --binary, --regroup",
+    ),
+    ("dataset digest.unlabelled", "--unlabelled-dir"),
     ("digest.groups", "--group-by, --duplicates"),
     ("digest.duplicates", "--duplicates"),
     ("digest.start network", "--checkpoint"),
 ];
 
 /// Names the options behind the settings in which a study on disk differs.
-fn with_options(error: simclr_study::Error) -> Box<dyn std::error::Error + Send + Sync> {
+pub(crate) fn with_options(error: simclr_study::Error) -> Box<dyn std::error::Error + Send + Sync> {
     let simclr_study::Error::Train(inner) = &error else {
         return error.into();
     };

@@ -12,9 +12,11 @@
 use clap::Parser;
 use simclr_data::ClassMap;
 use simclr_progress::ProgressMode;
-use simclr_study::{Study, paper};
+use simclr_study::{Protocol, Study, paper};
 
-use super::arguments::{ExperimentArguments, Options, Preset, StudyParts, finish, in_parts};
+use super::arguments::{
+    ExperimentArguments, Options, Preset, StudyParts, finish, in_parts, with_options,
+};
 use super::networks::{Start, StartNetwork, Training};
 use super::pretrain_arguments::SelfSupervisionArguments;
 use crate::interrupt::pause_handle;
@@ -60,14 +62,7 @@ fn evaluate(mut arguments: Arguments) -> AnyResult {
     if experiment.preset == Preset::Tiny && experiment.images.is_synthetic() {
         binary = binary.or(Some("none".to_owned()));
     }
-    let protocol = experiment.protocol(paper::experiment_6())?;
-    let mut protocol = arguments.common.pretrain.over_one(protocol)?;
-    if arguments.supervised_adam {
-        protocol.supervised = paper::with_adam(protocol.supervised);
-    }
-    if let Some(epochs) = arguments.supervised_epochs {
-        protocol.supervised.schedule.epochs = epochs;
-    }
+    let protocol = arguments.protocol()?;
     let training = Training::from(!arguments.self_supervised);
     let start = StartNetwork::read(experiment, training)?;
     let parts = StudyParts {
@@ -92,13 +87,28 @@ fn evaluate(mut arguments: Arguments) -> AnyResult {
 }
 
 impl Arguments {
+    /// The preset's settings with the options put over them.
+    fn protocol(&self) -> AnyResult<Protocol> {
+        let protocol = self.common.experiment.protocol(paper::experiment_6())?;
+        let mut protocol = self.common.pretrain.over_one(protocol)?;
+        if self.supervised_adam {
+            protocol.supervised = paper::with_adam(protocol.supervised);
+        }
+        if let Some(epochs) = self.supervised_epochs {
+            protocol.supervised.schedule.epochs = epochs;
+        }
+        Ok(protocol)
+    }
+
     /// The study of one class against the others: the same folds, so the same
     /// self-supervision and the same features.
     fn binary(&self, study: &Study, class: &str) -> AnyResult<Study> {
         let task = study.task().with_class_map(&ClassMap::binary(class))?;
         let mut protocol = study.protocol().clone();
         protocol.title += &format!(", \"{class}\" against the others");
-        let binary = Study::open(study.dir().join("binary"), protocol, task)?;
+        let dir = study.dir().join("binary");
+        let binary = Study::open_on(dir, protocol, task, study.device().clone());
+        let binary = binary.map_err(with_options)?;
         let experiment = &self.common.experiment;
         let binary = binary
             .with_part(study.part())
@@ -123,5 +133,78 @@ impl Arguments {
             study.supervised("supervised from scratch")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::path::Path;
+
+    /// The options of a study of synthetic cores in `dir`.
+    fn arguments(dir: &Path, more: &str) -> Arguments {
+        let words = "experiment --preset tiny --synthetic-images 120 --model-dir";
+        let dir = dir.display().to_string();
+        let words = words.split(' ').chain([dir.as_str()]);
+        Arguments::parse_from(words.chain(more.split_whitespace()))
+    }
+
+    fn open(arguments: &Arguments) -> AnyResult<Study> {
+        let protocol = arguments.protocol()?;
+        let experiment = &arguments.common.experiment;
+        experiment.study("exp6", protocol, StudyParts::default())
+    }
+
+    /// What stands for work that is finished, which no other study may replace.
+    fn work(study: &Study) {
+        let cells = study.dir().join("cells");
+        fs::create_dir_all(&cells).unwrap();
+        fs::write(cells.join("cell.json"), "{}").unwrap();
+    }
+
+    /// Whether an error names the option behind what differs.
+    fn names(error: &str, option: &str) -> bool {
+        let (_, options) = error.split_once("(options: ").unwrap_or_default();
+        options
+            .split([',', ';'])
+            .any(|named| named.trim() == option)
+    }
+
+    #[test]
+    fn a_study_of_another_option_is_refused_by_the_options_name() {
+        let dir = tempfile::tempdir().unwrap();
+        work(&open(&arguments(dir.path(), "")).unwrap());
+        for more in [
+            "--binary none",
+            "--hidden-norm false",
+            "--batch-norm-decay 0.95",
+            "--num-proj-layers 2",
+            "--proj-out-dim 64",
+            "--lineareval-while-pretraining false",
+            "--use-blur",
+            "--color-jitter-strength 0.25",
+            "--rock-symmetries",
+            "--supervised-epochs 9",
+            "--fine-tune -1",
+            "--fine-tune-epochs 9 --fine-tune -1",
+            "--fine-tune-learning-rate 0.25 --fine-tune -1",
+            "--fine-tune-batch-size 9 --fine-tune -1",
+            "--ft-proj-selector 1 --fine-tune -1",
+        ] {
+            let error = open(&arguments(dir.path(), more)).unwrap_err().to_string();
+            let option = more.split(' ').next().unwrap();
+            assert!(names(&error, option), "{more}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_binary_study_of_another_class_is_refused_by_the_options_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let arguments = arguments(dir.path(), "");
+        let study = open(&arguments).unwrap();
+        work(&arguments.binary(&study, "none").unwrap());
+        let error = arguments.binary(&study, "soupy").unwrap_err().to_string();
+        assert!(names(&error, "--binary"), "{error}");
     }
 }
