@@ -78,11 +78,12 @@ impl ClassMap {
 
     /// Reads groups from a text: a JSON object (`{"broken": ["crack", "brecciated"]}`)
     /// or lines of the form `broken: crack, brecciated`. Empty lines and lines that
-    /// begin with `#` are passed over.
+    /// begin with `#` are passed over, and so is a byte-order mark.
     ///
     /// # Errors
     /// If the text has neither form, or holds no group.
     pub fn parse(text: &str) -> Result<Self> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let groups = if text.trim_start().starts_with('{') {
             parse_json(text)?
         } else {

@@ -8,6 +8,7 @@ use serde_json::Value;
 use simclr_files::FirstSpellings;
 
 use crate::error::{Error, Result};
+use crate::json_file::read_json;
 use crate::label::Label;
 use crate::{class_folders, coco, label_studio, labelme, table};
 
@@ -157,11 +158,6 @@ pub fn write_labels(
         LabelFormat::LabelMe => labelme::write(path, labels),
         LabelFormat::Coco => write_json(path, &coco::dataset(labels)),
     }
-}
-
-fn read_json(path: &Path) -> Result<Value> {
-    let bytes = std::fs::read(path).map_err(simclr_files::Error::io(path))?;
-    serde_json::from_slice(&bytes).map_err(Error::malformed(path))
 }
 
 fn write_json(path: &Path, value: &Value) -> Result<()> {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use simclr_files::{normalized_name, write_folder};
 
 use crate::error::{Error, Result};
+use crate::json_file::read_json;
 use crate::label::Label;
 
 /// Reads the JSON files of a folder. The class of an image is its flag that is set, or the label
@@ -21,8 +22,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Label>> {
             continue;
         }
         let malformed = Error::malformed(&file);
-        let bytes = fs::read(&file).map_err(io(&file))?;
-        let value: Value = serde_json::from_slice(&bytes).map_err(Error::malformed(&file))?;
+        let value = read_json(&file)?;
         let image = value.get("imagePath").and_then(Value::as_str);
         let image = image.ok_or_else(|| malformed("there is no `imagePath`".to_owned()))?;
         if let Some(class) = class_of(&value).map_err(&malformed)? {

@@ -5,6 +5,7 @@ mod class_folders;
 mod coco;
 mod convert;
 mod error;
+mod json_file;
 mod label;
 mod label_studio;
 mod labelme;

@@ -69,6 +69,27 @@ fn labels_come_back_from_every_format() {
 }
 
 #[test]
+fn a_byte_order_mark_before_a_text_is_passed_over() {
+    let dir = tempfile::tempdir().unwrap();
+    for format in LabelFormat::ALL {
+        if format == LabelFormat::Folders {
+            continue;
+        }
+        let path = dir.path().join(format.to_string());
+        write_labels(&path, format, &labels(), None).unwrap();
+        let files = match fs::read_dir(&path) {
+            Ok(entries) => entries.map(|entry| entry.unwrap().path()).collect(),
+            Err(_) => vec![path.clone()],
+        };
+        for file in files {
+            let text = fs::read_to_string(&file).unwrap();
+            fs::write(&file, format!("\u{feff}{text}")).unwrap();
+        }
+        assert_eq!(read_labels(&path, format).unwrap(), labels(), "{format}");
+    }
+}
+
+#[test]
 fn predictions_keep_their_confidence_as_pre_annotations() {
     let dir = tempfile::tempdir().unwrap();
     let table = dir.path().join("predictions.csv");

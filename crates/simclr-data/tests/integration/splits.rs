@@ -295,6 +295,15 @@ fn class_maps_are_read_from_both_kinds_of_text() {
             "map.txt",
             "# merged\nbroken: crack, fractured\n\nwet: soupy\n",
         ),
+        // As Windows' editor saves texts.
+        (
+            "marked.json",
+            "\u{feff}{\"broken\": [\"crack\", \"fractured\"], \"wet\": [\"soupy\"]}",
+        ),
+        (
+            "marked.txt",
+            "\u{feff}broken: crack, fractured\r\nwet: soupy\r\n",
+        ),
     ] {
         let path = folder.path().join(name);
         std::fs::write(&path, text).unwrap();
