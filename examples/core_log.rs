@@ -201,16 +201,25 @@ impl Core<'_> {
             .with_truth(Some(&intervals_by_depth(truth, &tiles)))
             .write(&log, &dir.join("log"))?
             .ok_or("the log was not compared")?;
+        let page = dir.join("log/log.html");
         say(format_args!(
-            "core_log: {:.1} % of {:.1} m without labels have the right class, half of the \
-             boundaries lie within {:.1} cm -> {}",
-            100.0 * comparison.agreement,
-            comparison.known,
-            comparison.median_boundary_error_cm().unwrap_or(f64::NAN),
-            dir.join("log/log.html").display()
+            "core_log: {} -> {}",
+            summary(&comparison),
+            page.display()
         ));
         Ok(comparison)
     }
+}
+
+/// How the log of the sections without labels compares with the truth.
+pub(crate) fn summary(comparison: &LogComparison) -> String {
+    let error = comparison.median_boundary_error_cm();
+    let error = error.map_or("none".to_owned(), |error| format!("{error:.1} cm"));
+    format!(
+        "{:.1} % of {:.1} m without labels have the right class; boundaries: median error {error}",
+        100.0 * comparison.agreement,
+        comparison.known
+    )
 }
 
 /// A split of tiles that have a class; tiles of a section stay together.

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use simclr::data::{SyntheticHole, SyntheticHoleConfig};
-use simclr::drillcore::CoreOutline;
+use simclr::drillcore::{CoreOutline, DepthLog, LogComparison, LogSettings, TilePrediction};
 use simclr::prelude::*;
 
 #[allow(dead_code)]
@@ -80,4 +80,17 @@ fn the_log_of_sections_without_labels_agrees_with_the_truth() {
     for file in ["log.csv", "log.las", "intervals.las", "log.svg", "log.html"] {
         assert!(dir.path().join("log").join(file).is_file(), "{file}");
     }
+}
+
+#[test]
+fn a_truth_without_boundaries_has_no_median_error() {
+    let tiles = [TilePrediction::new(0.0, 1.0, vec![1.0, 0.0])];
+    let classes = ["none", "soupy"].map(str::to_owned);
+    let log = DepthLog::new(&tiles, &classes, &LogSettings::default()).unwrap();
+    let truth = [(0.0, 1.0, "none".to_owned())];
+    let comparison = LogComparison::new(&log, &truth).unwrap();
+    assert_eq!(
+        example::summary(&comparison),
+        "100.0 % of 1.0 m without labels have the right class; boundaries: median error none"
+    );
 }
