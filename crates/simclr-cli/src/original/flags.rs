@@ -76,9 +76,10 @@ pub struct Flags {
     /// `random`: the images' folders say nothing; anything else: they are the classes.
     #[arg(long, default_value = "random")]
     labels: String,
-    /// `cifar10` is read from --data_dir; other sets are what --image_dir holds.
-    #[arg(long, default_value = "imagenet2012")]
-    pub(crate) dataset: String,
+    /// `cifar10` is read from --data_dir; other sets are what --image_dir holds
+    /// [default: imagenet2012].
+    #[arg(long)]
+    pub(crate) dataset: Option<String>,
     /// The folder of CIFAR-10's binary files.
     #[arg(long)]
     pub(crate) data_dir: Option<PathBuf>,
@@ -307,7 +308,7 @@ impl Flags {
         if !self.mode.trains() && self.checkpoint.is_some() {
             lines.push("--checkpoint (the network of --model_dir is evaluated)".to_owned());
         }
-        if self.image_dir.is_some() {
+        if self.image_dir.is_some() && self.dataset.is_some() {
             lines.push("--dataset (the images are those of --image_dir)".to_owned());
         }
         lines
@@ -458,5 +459,28 @@ impl Flags {
             .with_warmup_epochs(self.warmup_epochs)
             .with_epochs(self.train_epochs)
             .with_steps(Some(self.train_steps).filter(|&steps| steps > 0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_that_were_not_given_are_not_said_to_be_ignored() {
+        let ignored = |line: &str| {
+            let words = line.split_whitespace().map(str::to_owned);
+            Flags::try_parse_from(arguments(words)).unwrap().ignored()
+        };
+        let nothing: [&str; 0] = [];
+        assert_eq!(ignored("run --image_dir=cores"), nothing);
+        assert_eq!(
+            ignored("run --image_dir=cores --dataset=imagenet2012 --nouse_tpu"),
+            [
+                "--use_tpu (the processor computes)",
+                "--dataset (the images are those of --image_dir)"
+            ]
+        );
+        assert_eq!(ignored("run --dataset=cifar10 --data_dir=c"), nothing);
     }
 }

@@ -50,7 +50,7 @@ struct Images {
 
 impl Images {
     fn open(flags: &Flags) -> AnyResult<Self> {
-        match (&flags.image_dir, flags.dataset.as_str()) {
+        match (&flags.image_dir, flags.dataset.as_deref()) {
             (Some(dir), _) => {
                 let labels = if flags.uses_labels() {
                     Labels::ClassFolders
@@ -64,11 +64,12 @@ impl Images {
                     remark: " (the training images, as in the original: no test figure)",
                 })
             }
-            (None, "cifar10") => Self::cifar10(flags),
-            (None, other) => Err(format!(
+            (None, Some("cifar10")) => Self::cifar10(flags),
+            (None, Some(other)) => Err(format!(
                 "give --image_dir DIR; --dataset={other} is not read, only cifar10 is"
             )
             .into()),
+            (None, None) => Err("give --image_dir DIR, or --dataset=cifar10 and --data_dir".into()),
         }
     }
 
