@@ -60,7 +60,7 @@ enum ProjectionHeadMode {
     Nonlinear,
 }
 
-/// The flags, with the original's defaults.
+/// Trains and evaluates as the original's run.py does, by its flags and with its defaults.
 #[derive(Debug, Parser)]
 #[command(name = "simclr run", args_override_self = true)]
 pub struct Flags {

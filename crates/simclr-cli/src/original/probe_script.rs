@@ -13,7 +13,8 @@ use super::network::load;
 use crate::device::DeviceArgument;
 use crate::terminal::{AnyResult, say};
 
-/// `TF2_finetuning*.py NETWORK DATA`, with the paths that the scripts compose given whole.
+/// Trains a linear head on a network's frozen features as the paper's `TF2_finetuning*.py` do, with
+/// the paths that these compose given whole.
 #[derive(Debug, Parser)]
 #[command(name = "simclr run TF2_finetuning.py")]
 pub(crate) struct ProbeScript {

@@ -240,6 +240,10 @@ fn what_is_wrong_with_a_command_line_is_json_too() {
     // Help is for people, and text is the default.
     let (said, _) = succeeds(dir, "--log-format json run --help");
     assert!(said.contains("--train-mode"), "{said}");
+    assert!(
+        said.starts_with("Trains and evaluates as the original's run.py does"),
+        "{said}"
+    );
     let said = fails(dir, "tiles none", 2);
     assert!(said.starts_with("error: "), "{said}");
     let said = fails(dir, "inspect none", 1);
