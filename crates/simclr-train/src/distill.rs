@@ -47,7 +47,7 @@ use crate::run_spec::{RunSpec, TrainingInputs};
 /// let images = PartlyLabelled::new(labelled, ImageFolder::unlabelled("cores/")?);
 /// let run = Distill::resnet(18).image_size(64).epochs(50)
 ///     .run(Some(Arc::new(teacher)), images, "runs/student")?;
-/// println!("agrees with the teacher on {:.1} %", 100.0 * run.result.last_epoch().agreement);
+/// println!("{}", run.result.summary());
 /// # Ok(())
 /// # }
 /// ```

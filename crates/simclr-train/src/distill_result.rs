@@ -33,8 +33,9 @@ pub struct DistillEpoch {
     pub epoch: usize,
     /// The sum of all terms of the loss.
     pub total_loss: f64,
-    /// How often student and teacher gave the same class; 0 without a teacher.
-    pub agreement: f64,
+    /// How often student and teacher gave the same class, if there was a teacher. Earlier versions
+    /// wrote 0 without one.
+    pub agreement: Option<f64>,
     /// Accuracy on the images with labels, if there were any.
     pub supervised_accuracy: Option<f64>,
 }
@@ -47,7 +48,7 @@ impl DistillResult {
         let epoch = |(epoch, total_loss): (usize, f64)| DistillEpoch {
             epoch,
             total_loss,
-            agreement: agreement.get(&epoch).copied().unwrap_or_default(),
+            agreement: agreement.get(&epoch).copied(),
             supervised_accuracy: accuracy.get(&epoch).copied(),
         };
         Ok(Self {
@@ -66,18 +67,59 @@ impl DistillResult {
         self.epochs.last().copied().unwrap_or_default()
     }
 
-    /// One line: how the loss went, and how fast.
+    /// One line: how the loss went, how far a teacher is agreed with, and how fast.
     pub fn summary(&self) -> String {
         let first = self.epochs.first().copied().unwrap_or_default();
         let last = self.last_epoch();
+        let agreement = last.agreement.map_or(String::new(), |agreement| {
+            format!(", agreement with the teacher {agreement:.3}")
+        });
         format!(
-            "loss {:.3} -> {:.3}, agreement with the teacher {:.3}, {:.1} images/s \
-             ({:.0} % of the time waiting for data)",
+            "loss {:.3} -> {:.3}{agreement}, {:.1} images/s ({:.0} % of the time waiting for data)",
             first.total_loss,
             last.total_loss,
-            last.agreement,
             self.images_per_second,
             100.0 * self.waiting_share
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn result(epoch: serde_json::Value) -> DistillResult {
+        serde_json::from_value(json!({
+            "images": 8,
+            "labelled": 8,
+            "steps": 4,
+            "epochs": [epoch],
+            "images_per_second": 10.0,
+            "waiting_share": 0.0,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn agreement_is_said_where_there_was_a_teacher() {
+        let taught = result(json!({"epoch": 1, "total_loss": 0.5, "agreement": 0.75}));
+        assert_eq!(taught.last_epoch().agreement, Some(0.75));
+        assert_eq!(
+            taught.summary(),
+            "loss 0.500 -> 0.500, agreement with the teacher 0.750, 10.0 images/s (0 % of the time \
+             waiting for data)"
+        );
+        let untaught = result(json!({"epoch": 1, "total_loss": 0.5}));
+        assert_eq!(
+            untaught.summary(),
+            "loss 0.500 -> 0.500, 10.0 images/s (0 % of the time waiting for data)"
+        );
+        let written = serde_json::to_value(&untaught).unwrap();
+        assert_eq!(written["epochs"][0]["agreement"], json!(null));
+        assert_eq!(
+            serde_json::from_value::<DistillResult>(written).unwrap(),
+            untaught
+        );
     }
 }
