@@ -20,6 +20,7 @@ fn main() -> ExitCode {
 fn run(folder: Option<String>) -> AnyResult {
     // The task: photographs of cores, each with the kind of drilling disturbance that it shows.
     let task = match &folder {
+        Some(option) if option.starts_with('-') => return Err("usage: paper_method [DIR]".into()),
         Some(folder) => Task::new(folder, ImageFolder::labelled(folder)?.shared())?,
         None => Task::new(
             "synthetic cores",
