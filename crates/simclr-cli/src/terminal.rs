@@ -55,13 +55,20 @@ pub fn show_warnings() {
     };
 }
 
-/// Prints a line on standard output. Whoever closed it does not want the line, and that is no
-/// reason to end; what else goes wrong there is said on standard error.
+/// Prints a line on standard output, if that is open; what else goes wrong there is said on standard
+/// error.
 pub fn say(text: impl Display) {
-    if let Err(error) = writeln!(io::stdout(), "{text}")
-        && error.kind() != ErrorKind::BrokenPipe
-    {
+    if let Err(error) = unless_closed(writeln!(io::stdout(), "{text}")) {
         complain(format_args!("standard output: {error}"));
+    }
+}
+
+/// What came of writing to standard output. Whoever closed it (`| head`) has seen enough, and that is
+/// no error.
+pub(crate) fn unless_closed(written: io::Result<()>) -> io::Result<()> {
+    match written {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written,
     }
 }
 

@@ -1,9 +1,11 @@
 //! `simclr completions`.
 
+use std::io::{self, Write};
+
 use clap::{Args, Command};
 use clap_complete::{Shell, generate};
 
-use crate::terminal::AnyResult;
+use crate::terminal::{AnyResult, unless_closed};
 
 /// Prints the completions of commands and options for a shell.
 #[derive(Debug, Args)]
@@ -16,7 +18,6 @@ impl Arguments {
     pub(crate) fn run(&self, mut command: Command) -> AnyResult {
         let mut text = Vec::new();
         generate(self.shell, &mut command, "simclr", &mut text);
-        std::io::Write::write_all(&mut std::io::stdout(), &text)?;
-        Ok(())
+        Ok(unless_closed(io::stdout().write_all(&text))?)
     }
 }

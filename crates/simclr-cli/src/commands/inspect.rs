@@ -9,7 +9,7 @@ use simclr_checkpoint::{
     Array, Error, PickleReader, SafetensorsReader, SourceFile, check_values, networks,
 };
 
-use crate::terminal::{AnyResult, complain, with_sources};
+use crate::terminal::{AnyResult, complain, unless_closed, with_sources};
 
 /// Lists what is in a checkpoint of TensorFlow or PyTorch, or in any safetensors file.
 ///
@@ -50,11 +50,8 @@ impl Arguments {
         for error in &contents.errors {
             complain(format_args!("DAMAGED: {}", with_sources(error)));
         }
-        match print(&contents, self.verify, &mut io::stdout().lock()) {
-            // Whoever reads the table (`| head`) may have seen enough.
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error.into()),
-            _ => {}
-        }
+        let printed = print(&contents, self.verify, &mut io::stdout().lock());
+        unless_closed(printed)?;
         match contents.errors.len() {
             0 => Ok(()),
             1 => Err("the checkpoint is damaged: 1 error".into()),

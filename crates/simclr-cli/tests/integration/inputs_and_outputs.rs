@@ -4,9 +4,10 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use simclr_checkpoint::CheckpointFile;
-use simclr_checkpoint::candle_core::Device;
+use simclr_checkpoint::candle_core::{DType, Device, Tensor};
 
 use crate::common::{CLAY, SAND, SILT, class_folders, fails, succeeds};
 
@@ -189,4 +190,30 @@ fn options_without_the_ones_that_they_are_about_are_refused() {
         said.contains("--images is for --to-format folders"),
         "{said}"
     );
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let tensor = Tensor::zeros(2, DType::F32, &Device::Cpu).unwrap();
+    tensor
+        .save_safetensors("t", dir.join("t.safetensors"))
+        .unwrap();
+    for command in ["completions bash", "inspect t.safetensors", "run --help"] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = Command::new(env!("CARGO_BIN_EXE_simclr"))
+            .current_dir(dir)
+            .args(command.split(' '))
+            .stdout(writer)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(
+            (output.status.code(), said.as_str()),
+            (Some(0), ""),
+            "{command}"
+        );
+    }
 }
