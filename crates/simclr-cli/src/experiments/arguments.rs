@@ -150,6 +150,14 @@ pub(crate) fn in_parts<O: Options>(
     };
     let whole = experiment.dir(name);
     let joined = match part.resume(&whole)? {
+        Some(_) if experiment.fresh => {
+            let dir = whole.display();
+            return Err(format!(
+                "--fresh: the parts of the study in {dir} are finished, but for its report; leave \
+                 --fresh out, or take another --model-dir"
+            )
+            .into());
+        }
         Some(joined) => Some(joined),
         None => {
             part.check(&whole)?;

@@ -199,6 +199,20 @@ mod tests {
     }
 
     #[test]
+    fn a_study_whose_parts_are_finished_is_not_begun_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let begun = serde_json::json!({"index": 1, "count": 2});
+        simclr_files::write_json(&dir.path().join("parts.json"), &begun).unwrap();
+        let again = arguments(dir.path(), "--cell 1/2 --fresh");
+        let error = in_parts("exp6", again, ProgressMode::Silent, |_| Ok(())).unwrap_err();
+        let error = error.to_string();
+        assert!(
+            error.starts_with("--fresh: the parts of the study"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn a_binary_study_of_another_class_is_refused_by_the_options_name() {
         let dir = tempfile::tempdir().unwrap();
         let arguments = arguments(dir.path(), "");
