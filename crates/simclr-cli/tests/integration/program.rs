@@ -13,7 +13,6 @@ use simclr_data::{
 };
 use simclr_drillcore::{TileRun, TileSettings};
 
-#[allow(dead_code, reason = "other tests use the rest")]
 use crate::common::{self, fails, simclr};
 
 /// What a command says on standard output.

@@ -9,25 +9,14 @@ use simclr_data::{Dataset, DatasetExt, Groups, Seed, SyntheticCores};
 use simclr_eval::metrics::{ClassificationReport, RocCurve};
 use simclr_model::{Encoder, SimClr, SimClrConfig};
 use simclr_study::{
-    Error, FoldScheme, NetworkEvaluation, Protocol, Result, SeedRun, Study, StudyComparison, Task,
-    TrainingJob, paper,
+    Error, FoldScheme, NetworkEvaluation, Result, SeedRun, Study, StudyComparison, Task,
+    TrainingJob,
 };
 
-use crate::common::quick_probes;
+use crate::common::protocol;
 
 /// Images of a study.
 const IMAGES: usize = 150;
-
-fn protocol(seeds: &[Seed]) -> Protocol {
-    paper::tiny(paper::experiment_3())
-        .with_folds(FoldScheme::SmallTrain {
-            folds: 2,
-            fraction: 0.2,
-        })
-        .with_label_fractions([1.0])
-        .with_seeds(seeds)
-        .with_probes(quick_probes())
-}
 
 fn task() -> Task {
     let cores = SyntheticCores::new(IMAGES, 32, Seed(1)).unwrap().shared();
@@ -101,7 +90,7 @@ fn a_study_and_a_comparison_replace_no_files_of_others() {
         let folder = dir.path().join(name).with_extension("");
         fs::create_dir(&folder).unwrap();
         fs::write(folder.join(name), "{}").unwrap();
-        let error = Study::open(&folder, protocol(&[Seed(1)]), task()).unwrap_err();
+        let error = Study::open(&folder, protocol([Seed(1)]), task()).unwrap_err();
         assert!(error.to_string().contains(name), "{error}");
         assert_eq!(fs::read_to_string(folder.join(name)).unwrap(), "{}");
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
@@ -192,7 +181,7 @@ fn each_group_is_left_out_once_and_self_supervision_never_sees_it() {
         .unwrap()
         .with_groups(&holes)
         .unwrap();
-    let protocol = protocol(&[Seed(1)]).with_folds(FoldScheme::leave_one_group_out());
+    let protocol = protocol([Seed(1)]).with_folds(FoldScheme::leave_one_group_out());
     let mut study = Study::open(dir.path(), protocol, task).unwrap();
     for (hole, run) in study.seed_runs().iter().enumerate() {
         let fold = &run.folds[0];
@@ -251,7 +240,7 @@ fn seeds_and_label_fractions_may_be_added_to_a_study_and_not_taken_away() {
 fn trained_cells_belong_to_their_settings_and_their_start() {
     let dir = tempfile::tempdir().unwrap();
     let start = |seed: u64| {
-        let config = SimClrConfig::new(protocol(&[Seed(1)]).encoder().clone());
+        let config = SimClrConfig::new(protocol([Seed(1)]).encoder().clone());
         SimClr::initialize(&config, seed, &Device::Cpu).unwrap()
     };
     let run = |start: Option<&SimClr>, epochs: usize| {

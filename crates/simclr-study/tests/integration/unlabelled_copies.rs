@@ -14,9 +14,9 @@ use simclr_data::{
     Dataset, DatasetExt, DuplicateSearch, InMemory, IntoDataset, Seed, SyntheticCores,
 };
 use simclr_model::Encoder;
-use simclr_study::{Duplicates, FoldScheme, Protocol, Result, SeedRun, Study, Task, paper};
+use simclr_study::{Duplicates, Result, SeedRun, Study, Task};
 
-use crate::common::quick_probes;
+use crate::common::protocol;
 
 /// Labelled images, and as many more that are none of them.
 const IMAGES: usize = 60;
@@ -70,17 +70,6 @@ impl Pools {
         task.with_duplicate_search(&DuplicateSearch::default(), duplicates)
             .unwrap()
     }
-}
-
-fn protocol(seeds: impl Into<Vec<Seed>>) -> Protocol {
-    paper::tiny(paper::experiment_3())
-        .with_folds(FoldScheme::SmallTrain {
-            folds: 2,
-            fraction: 0.2,
-        })
-        .with_label_fractions([1.0])
-        .with_seeds(seeds)
-        .with_probes(quick_probes())
 }
 
 /// Which of the unlabelled images self-supervision sees.

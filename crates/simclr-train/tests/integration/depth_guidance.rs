@@ -3,13 +3,12 @@
 
 use std::path::Path;
 
+use crate::common::After;
 use simclr_collective::run_threads;
 use simclr_data::{Dataset, DecodedImage, DepthGuidance, DepthPosition, Seed, SyntheticCores};
 use simclr_testkit::Tolerance;
 use simclr_train::run::RunRecord;
-use simclr_train::{
-    Callback, Control, Error, LoopConfig, Pretrain, PretrainConfig, Result, StepMetrics,
-};
+use simclr_train::{Control, Error, LoopConfig, Pretrain, PretrainConfig, Result};
 
 /// Images one after the other in a hole, the last one far below.
 #[derive(Clone)]
@@ -73,18 +72,6 @@ fn losses(dir: &Path) -> Vec<f64> {
     losses.into_iter().map(|(_, loss)| loss).collect()
 }
 
-struct PauseAfter(u64);
-
-impl Callback for PauseAfter {
-    fn on_step(&mut self, metrics: &StepMetrics) -> Control {
-        if metrics.step + 1 == self.0 {
-            Control::Pause
-        } else {
-            Control::Continue
-        }
-    }
-}
-
 #[test]
 fn a_guided_run_is_the_same_however_it_is_carried_out_and_another_one_without() {
     let dir = tempfile::tempdir().unwrap();
@@ -102,7 +89,7 @@ fn a_guided_run_is_the_same_however_it_is_carried_out_and_another_one_without() 
         "{plain:?} {chunked:?}"
     );
 
-    let paused = pretrain(guidance()).callback(PauseAfter(1));
+    let paused = pretrain(guidance()).callback(After(1, Control::Pause));
     let error = paused.run(hole(0.1), folder("paused")).unwrap_err();
     assert!(matches!(error, Error::Paused { step: 1, .. }), "{error}");
     let refused = |pretrain: &Pretrain, hole: Hole, expected: &str| {

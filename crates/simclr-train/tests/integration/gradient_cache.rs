@@ -3,11 +3,11 @@
 
 use std::path::Path;
 
+use crate::common::After;
 use simclr_data::{Seed, SyntheticCores};
 use simclr_model::{GradientCheckpointing, SimClr};
 use simclr_train::{
-    Callback, Control, Error, LoopConfig, Loss, Objective, Pretrain, PretrainConfig, Result,
-    StepMetrics, TrainingBatch,
+    Control, Error, LoopConfig, Loss, Objective, Pretrain, PretrainConfig, Result, TrainingBatch,
 };
 
 /// Two steps of eight labelled images.
@@ -27,18 +27,6 @@ fn network(pretrain: &Pretrain, dir: &Path) -> Vec<u8> {
     std::fs::read(pretrain.run(cores(), dir).unwrap().model_file).unwrap()
 }
 
-struct PauseAfter(u64);
-
-impl Callback for PauseAfter {
-    fn on_step(&mut self, metrics: &StepMetrics) -> Control {
-        if metrics.step + 1 == self.0 {
-            Control::Pause
-        } else {
-            Control::Continue
-        }
-    }
-}
-
 #[test]
 fn a_run_is_the_same_however_it_is_carried_out_and_another_one_with_other_chunks() {
     let dir = tempfile::tempdir().unwrap();
@@ -51,7 +39,7 @@ fn a_run_is_the_same_however_it_is_carried_out_and_another_one_with_other_chunks
     let checkpointed = pretrain(3).gradient_checkpointing(GradientCheckpointing::PerBlock);
     assert!(network(&checkpointed, &folder("checkpointed")) == expected);
 
-    let paused = pretrain(3).callback(PauseAfter(1));
+    let paused = pretrain(3).callback(After(1, Control::Pause));
     let error = paused.run(cores(), folder("paused")).unwrap_err();
     assert!(matches!(error, Error::Paused { step: 1, .. }), "{error}");
     for other in [None, Some(2)] {

@@ -1,5 +1,6 @@
 //! The integration tests of the crate, in one program.
 
+mod common;
 mod depth_guidance;
 mod gradient_cache;
 mod open_loop;

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use crate::common::After;
 use candle_core::{Device, Tensor};
 use simclr_augment::{Augmentation, Policy};
 use simclr_data::{Dataset, DecodedImage, Seed, SyntheticCores};
@@ -10,7 +11,7 @@ use simclr_model::SimClr;
 use simclr_optim::OptimizerConfig;
 use simclr_train::{
     Callback, Control, EpochMetrics, Error, LoopConfig, Loss, Objective, PauseHandle, Pretrain,
-    PretrainConfig, Result, StepMetrics, StopWhen, TrainingBatch,
+    PretrainConfig, Result, StopWhen, TrainingBatch,
 };
 
 /// Four steps an epoch.
@@ -23,19 +24,6 @@ fn pretrain(epochs: usize) -> Pretrain {
         .with_image_size(32)
         .with_batch_size(4);
     Pretrain::new(config).epochs(epochs).seed(Seed(3))
-}
-
-/// Answers `control` after some step.
-struct After(u64, Control);
-
-impl Callback for After {
-    fn on_step(&mut self, metrics: &StepMetrics) -> Control {
-        if metrics.step + 1 == self.0 {
-            self.1
-        } else {
-            Control::Continue
-        }
-    }
 }
 
 fn file(dir: &Path, name: &str) -> Vec<u8> {

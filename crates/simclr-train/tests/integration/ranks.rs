@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::common::After;
 use candle_core::{Device, Var};
 use simclr_augment::{Augmentation, DecodedImage, Policy, SourceImage, Stream};
 use simclr_checkpoint::load_model;
@@ -15,8 +16,8 @@ use simclr_optim::{OptimizerConfig, SgdConfig};
 use simclr_testkit::{MeteredRank, Tolerance};
 use simclr_train::run::RunRecord;
 use simclr_train::{
-    Callback, Control, Error, LoopConfig, OnNan, Pretrain, PretrainConfig, PretrainRun, Result,
-    StepMetrics, SupervisedObjective,
+    Control, Error, LoopConfig, OnNan, Pretrain, PretrainConfig, PretrainRun, Result,
+    SupervisedObjective,
 };
 
 const STEPS: usize = 3;
@@ -172,19 +173,6 @@ fn ranks_train_as_one_to_rounding_and_as_themselves_to_the_bit() {
             let of_update = Tolerance::relative_l2(bound).compare(&found, &expected);
             let all = gap <= 1e-6 && of_losses.passed && of_update.passed;
             assert!(all, "{size} ranks: {gap} {of_losses:?} {of_update:?}");
-        }
-    }
-}
-
-/// Answers `control` after some step.
-struct After(u64, Control);
-
-impl Callback for After {
-    fn on_step(&mut self, metrics: &StepMetrics) -> Control {
-        if metrics.step + 1 == self.0 {
-            self.1
-        } else {
-            Control::Continue
         }
     }
 }

@@ -5,26 +5,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::common::After;
 use simclr_data::{Seed, SyntheticCores};
 use simclr_tensorboard::proto::{Content, Event, What};
 use simclr_tensorboard::read_events;
 use simclr_train::run::RunRecord;
-use simclr_train::{
-    Callback, Control, Error, LoopConfig, Pretrain, PretrainConfig, StepMetrics, TensorBoard,
-};
-
-/// Pauses after a step.
-struct PauseAfter(u64);
-
-impl Callback for PauseAfter {
-    fn on_step(&mut self, metrics: &StepMetrics) -> Control {
-        if metrics.step + 1 == self.0 {
-            Control::Pause
-        } else {
-            Control::Continue
-        }
-    }
-}
+use simclr_train::{Control, Error, LoopConfig, Pretrain, PretrainConfig, TensorBoard};
 
 /// Two epochs of four steps.
 fn pretrain() -> Pretrain {
@@ -72,7 +58,9 @@ fn event_files_hold_what_metrics_csv_holds_each_step_once() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     let cores = || SyntheticCores::new(16, 32, Seed(1)).unwrap();
-    let paused = pretrain().callback(PauseAfter(6)).run(cores(), dir);
+    let paused = pretrain()
+        .callback(After(6, Control::Pause))
+        .run(cores(), dir);
     assert!(matches!(paused, Err(Error::Paused { step: 6, .. })));
     pretrain().run(cores(), dir).unwrap();
     let files = event_files(dir);
