@@ -96,10 +96,7 @@ impl RecordedStudy {
 
     /// The images of a cell, numbered by their names, and test images by their groups.
     pub(crate) fn cell_images(&self, cell: &Cell) -> CellImages {
-        let rows = || {
-            let own = |row: &&SplitRow| row.seed == cell.seed.0 && row.fold == Some(cell.fold + 1);
-            self.splits.iter().filter(own)
-        };
+        let rows = || rows_of_fold(&self.splits, cell.seed.0, cell.fold + 1);
         // An image without a group is a unit of its own, whatever the groups are called.
         let unit = |row: &SplitRow| match row.group.as_str() {
             "" => (false, row.image.clone()),
@@ -120,6 +117,12 @@ impl RecordedStudy {
                 .collect(),
         }
     }
+}
+
+/// The rows of a fold, which is counted from 1.
+fn rows_of_fold(splits: &[SplitRow], seed: u64, fold: usize) -> impl Iterator<Item = &SplitRow> {
+    let is_own = move |row: &&SplitRow| row.seed == seed && row.fold == Some(fold);
+    splits.iter().filter(is_own)
 }
 
 /// The number of each name in their order.
@@ -206,10 +209,8 @@ fn in_order_of_splits<'r>(
     let Some(&first) = rows.first() else {
         return Ok(Vec::new());
     };
-    let is_tested = |row: &&SplitRow| {
-        row.part == "test" && row.seed == first.seed && row.fold == Some(first.fold)
-    };
-    let test = splits.iter().filter(is_tested).map(|row| &row.image);
+    let fold = rows_of_fold(splits, first.seed, first.fold);
+    let test = fold.filter(|row| row.part == "test").map(|row| &row.image);
     let in_order = test.map(|image| {
         let row = of_image
             .get_mut(image.as_str())

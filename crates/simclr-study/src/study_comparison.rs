@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use simclr_data::Seed;
 use simclr_report::{Report, Table};
 use simclr_train::run::RunFolder;
 
-use crate::cell::Cell;
+use crate::cell_result::CellResult;
 use crate::comparison::{Comparison, MethodResults};
 use crate::error::{Error, Result};
 use crate::files;
@@ -147,14 +148,11 @@ fn methods(studies: &[RecordedStudy], fractions: &[f64]) -> Vec<MethodResults> {
 
 /// Whether two methods have the same results, whatever they are called.
 fn says_the_same(one: &MethodResults, other: &MethodResults) -> bool {
-    let results = |method: &MethodResults| -> Vec<_> {
+    fn results(method: &MethodResults) -> impl Iterator<Item = (Seed, usize, f64, &CellResult)> {
         let cells = method.cells.iter();
-        let place = |cell: &Cell| (cell.seed, cell.fold, cell.label_fraction.to_bits());
-        cells
-            .map(|(cell, result)| (place(cell), result.clone()))
-            .collect()
-    };
-    results(one) == results(other)
+        cells.map(|(cell, result)| (cell.seed, cell.fold, cell.label_fraction, result))
+    }
+    results(one).eq(results(other))
 }
 
 /// Fails, naming the studies, if their classes, images or folds differ.
@@ -200,7 +198,7 @@ fn check_same_images(first: &RecordedStudy, other: &RecordedStudy) -> Result<()>
 
 #[cfg(test)]
 mod tests {
-    use simclr_data::{ClassMap, Dataset, DatasetExt, Seed, SyntheticCores};
+    use simclr_data::{ClassMap, Dataset, DatasetExt, SyntheticCores};
     use simclr_eval::metrics::ClassificationReport;
 
     use super::*;
