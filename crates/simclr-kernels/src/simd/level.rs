@@ -98,26 +98,29 @@ impl SimdLevel {
     }
 
     /// Runs `work`, compiled for this level.
+    // The portable form has one place here: with one per level that the processor may lack it
+    // is compiled as often.
     #[inline]
     pub(crate) fn run<Work: WithSimd>(self, work: Work) -> Work::Output {
+        #[cfg(target_arch = "x86_64")]
         match self {
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => match pulp::x86::V4::try_new() {
-                Some(simd) => Simd::vectorize(simd, work),
-                None => work.with_simd(pulp::Scalar256b),
-            },
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => match pulp::x86::V3::try_new() {
-                Some(simd) => Simd::vectorize(simd, work),
-                None => work.with_simd(pulp::Scalar256b),
-            },
-            #[cfg(target_arch = "aarch64")]
-            Self::Neon => match pulp::aarch64::Neon::try_new() {
-                Some(simd) => Simd::vectorize(simd, work),
-                None => work.with_simd(pulp::Scalar256b),
-            },
-            _ => work.with_simd(pulp::Scalar256b),
+            Self::Avx512 => {
+                if let Some(simd) = pulp::x86::V4::try_new() {
+                    return Simd::vectorize(simd, work);
+                }
+            }
+            Self::Avx2 => {
+                if let Some(simd) = pulp::x86::V3::try_new() {
+                    return Simd::vectorize(simd, work);
+                }
+            }
+            Self::Neon | Self::Portable => {}
         }
+        #[cfg(target_arch = "aarch64")]
+        if let (Self::Neon, Some(simd)) = (self, pulp::aarch64::Neon::try_new()) {
+            return Simd::vectorize(simd, work);
+        }
+        work.with_simd(pulp::Scalar256b)
     }
 }
 
