@@ -14,7 +14,7 @@ use crate::ops::color::jitter::{BrightnessModel, ColorJitter};
 use crate::ops::crop::{RandomCrop, center_crop_box, check_proportion};
 use crate::ops::rotate::Rotation;
 use crate::ops::taps::Resampling;
-use crate::sample::Sample;
+use crate::sample::{Sample, Source};
 use crate::setters::setters;
 use crate::stream::{Purpose, Stream, View};
 use crate::view_params::{ViewParams, check_square, squash};
@@ -298,10 +298,9 @@ impl Augmentation for Policy {
     }
 
     fn view_into(&self, image: &SourceImage, stream: Stream, output: &mut [f32]) -> Result<()> {
-        match image {
-            SourceImage::Decoded(image) => self.apply_into(image, stream, output),
-            SourceImage::Float(image) => self.apply_into(image, stream, output),
-        }
+        let source = Source::from(image);
+        self.sample(source.height, source.width, stream)?
+            .apply_to(source, output)
     }
 
     fn validate(&self) -> Result<()> {
@@ -314,7 +313,7 @@ impl Augmentation for Policy {
         let squashed_is_smaller = self.squash.is_some_and(|(height, width)| {
             height * width * size_of::<f32>() < image.height() * image.width()
         });
-        if squashed_is_smaller && let Some(squashed) = squash(self.squash, &image)? {
+        if squashed_is_smaller && let Some(squashed) = squash(self.squash, (&image).into())? {
             return Ok(squashed.into());
         }
         Ok(image.into())
@@ -328,11 +327,7 @@ impl Augmentation for Policy {
         outputs: &mut [&mut [f32]],
     ) -> Result<()> {
         Policy::validate(self)?;
-        let squashed = match image {
-            SourceImage::Decoded(image) => squash(self.squash, image)?,
-            SourceImage::Float(image) => squash(self.squash, image)?,
-        };
-        let squashed = squashed.map(SourceImage::from);
+        let squashed = squash(self.squash, image.into())?.map(SourceImage::from);
         let image = squashed.as_ref().unwrap_or(image);
         (0..).zip(outputs).try_for_each(|(index, output)| {
             self.view_into(image, stream.view(View::Index(index)), output)

@@ -6,11 +6,11 @@ use crate::image::{CHANNELS, Image, ImageBuffer, check_value_count};
 use crate::ops::blur::{GaussianBlurParams, blur_in_place, gaussian_kernel};
 use crate::ops::color::jitter::ColorJitterParams;
 use crate::ops::color::passes::{ColorPasses, recolor, resize_and_recolor};
-use crate::ops::resize::resize;
+use crate::ops::resize::resize_source;
 use crate::ops::resizer::Resizer;
 use crate::ops::rotate::{RotationParams, rotate, transpose_square};
 use crate::ops::taps::Resampling;
-use crate::sample::Sample;
+use crate::sample::{Sample, Source};
 
 /// What happens to one image for one view: what [`Policy::sample`](crate::Policy::sample)
 /// draws. The explicit form of the whole policy, to be written by hand, inspected or
@@ -58,10 +58,15 @@ impl ViewParams {
     /// # Errors
     /// As [`Self::apply`], and if the slice has another length.
     pub fn apply_into<S: Sample>(&self, source: &ImageBuffer<S>, output: &mut [f32]) -> Result<()> {
+        self.apply_to(source.into(), output)
+    }
+
+    /// [`Self::apply_into`] of either type.
+    pub(crate) fn apply_to(&self, source: Source<'_>, output: &mut [f32]) -> Result<()> {
         let (height, width) = self.size;
         check_value_count(height, width, CHANNELS, output.len())?;
         match squash(self.squash, source)? {
-            Some(image) => self.apply_before_blur(&image, output)?,
+            Some(image) => self.apply_before_blur((&image).into(), output)?,
             None => self.apply_before_blur(source, output)?,
         }
         if let Some(blur) = self.blur {
@@ -72,11 +77,7 @@ impl ViewParams {
     }
 
     /// Everything between squash and blur.
-    fn apply_before_blur<S: Sample>(
-        &self,
-        source: &ImageBuffer<S>,
-        output: &mut [f32],
-    ) -> Result<()> {
+    fn apply_before_blur(&self, source: Source<'_>, output: &mut [f32]) -> Result<()> {
         let turns = match self.rotation {
             Some(RotationParams::QuarterTurns(turns)) => turns % 4,
             _ => 0,
@@ -107,13 +108,10 @@ impl ViewParams {
 }
 
 /// Resizes to the size asked for, unless the image has it already.
-pub(crate) fn squash<S: Sample>(
-    size: Option<(usize, usize)>,
-    source: &ImageBuffer<S>,
-) -> Result<Option<Image>> {
+pub(crate) fn squash(size: Option<(usize, usize)>, source: Source<'_>) -> Result<Option<Image>> {
     match size {
-        Some((height, width)) if (source.height(), source.width()) != (height, width) => {
-            resize(source, height, width, Resampling::Bilinear).map(Some)
+        Some(size) if (source.height, source.width) != size => {
+            resize_source(source, size, Resampling::Bilinear).map(Some)
         }
         _ => Ok(None),
     }

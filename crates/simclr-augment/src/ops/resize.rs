@@ -5,7 +5,7 @@ use crate::ops::color::passes::{ColorPasses, resize_and_recolor};
 use crate::ops::crop::center_crop_box;
 use crate::ops::resizer::Resizer;
 use crate::ops::taps::Resampling;
-use crate::sample::Sample;
+use crate::sample::{Sample, Source};
 
 /// Resizes a whole image to `height` x `width`.
 ///
@@ -17,8 +17,17 @@ pub fn resize<S: Sample>(
     width: usize,
     resampling: Resampling,
 ) -> Result<Image> {
-    let whole = CropBox::whole(source.height(), source.width());
-    crop_and_resize(source, whole, height, width, resampling)
+    resize_source(source.into(), (height, width), resampling)
+}
+
+/// [`resize`] of either type.
+pub(crate) fn resize_source(
+    source: Source<'_>,
+    size: (usize, usize),
+    resampling: Resampling,
+) -> Result<Image> {
+    let whole = CropBox::whole(source.height, source.width);
+    crop_and_resize_source(source, whole, size, resampling)
 }
 
 /// Cuts `crop_box` out of `source` and resizes it to `height` x `width`
@@ -34,8 +43,17 @@ pub fn crop_and_resize<S: Sample>(
     width: usize,
     resampling: Resampling,
 ) -> Result<Image> {
-    let mut image = Image::zeros(height, width)?;
-    let resizer = Resizer::new(source, crop_box, (height, width), resampling)?;
+    crop_and_resize_source(source.into(), crop_box, (height, width), resampling)
+}
+
+fn crop_and_resize_source(
+    source: Source<'_>,
+    crop_box: CropBox,
+    size: (usize, usize),
+    resampling: Resampling,
+) -> Result<Image> {
+    let mut image = Image::zeros(size.0, size.1)?;
+    let resizer = Resizer::new(source, crop_box, size, resampling)?;
     resize_and_recolor(resizer, ColorPasses::none(), image.data_mut());
     Ok(image)
 }

@@ -2,11 +2,11 @@
 
 use crate::crop_box::CropBox;
 use crate::error::Result;
-use crate::image::{CHANNELS, ImageBuffer, value_count};
+use crate::image::{CHANNELS, value_count};
 use crate::ops::color::planes::{BLOCK, LANES, Planes};
 use crate::ops::crop::check_inside;
 use crate::ops::taps::{Resampling, Taps};
-use crate::sample::Sample;
+use crate::sample::{Samples, Source};
 use crate::simd::{AlignedBuffer, CACHE_LINE, ColumnGroup, GROUP, Level, MARGIN};
 
 /// A crop-and-resize that produces one output row at a time, so that whatever
@@ -15,8 +15,8 @@ use crate::simd::{AlignedBuffer, CACHE_LINE, ColumnGroup, GROUP, Level, MARGIN};
 /// Each source row that is needed is taken apart into planes and resized along itself
 /// once; the last few of the results are kept. An output row is then the weighted sum
 /// of up to four of them, over contiguous memory.
-pub(crate) struct Resizer<'a, S> {
-    samples: &'a [S],
+pub(crate) struct Resizer<'a> {
+    samples: Samples<'a>,
     /// Values per source row.
     stride: usize,
     crop_box: CropBox,
@@ -43,23 +43,23 @@ pub(crate) struct Scratch {
     held: [Option<usize>; CACHED_ROWS],
 }
 
-impl<'a, S: Sample> Resizer<'a, S> {
+impl<'a> Resizer<'a> {
     pub(crate) fn new(
-        source: &'a ImageBuffer<S>,
+        source: Source<'a>,
         crop_box: CropBox,
         (height, width): (usize, usize),
         resampling: Resampling,
     ) -> Result<Self> {
-        check_inside(crop_box, source.height(), source.width())?;
+        check_inside(crop_box, source.height, source.width)?;
         value_count("the output size", height, width, CHANNELS)?;
         let mut rows = Taps::along(resampling, crop_box.height, height);
         for taps in &mut rows {
             // Scaling here costs nothing per pixel.
-            taps.weights = taps.weights.map(|weight| weight * S::STEP);
+            taps.weights = taps.weights.map(|weight| weight * source.samples.step());
         }
         Ok(Self {
-            samples: source.data(),
-            stride: source.width() * CHANNELS,
+            samples: source.samples,
+            stride: source.width * CHANNELS,
             crop_box,
             rows,
             columns: Taps::along(resampling, crop_box.width, width),
@@ -121,9 +121,9 @@ impl<'a, S: Sample> Resizer<'a, S> {
     fn resize_row<L: Level>(&self, level: L, row: usize, scratch: &mut Scratch) {
         let width = self.crop_box.width;
         let start = (self.crop_box.y + row) * self.stride + self.crop_box.x * CHANNELS;
-        let (pixels, _) = self.samples[start..start + width * CHANNELS].as_chunks::<CHANNELS>();
         let planes = thirds(scratch.source.get_mut(), scratch.source_stride);
-        S::split(level, pixels, planes.map(|plane| &mut plane[..width]));
+        let planes = planes.map(|plane| &mut plane[..width]);
+        self.samples.split(level, start, width * CHANNELS, planes);
 
         let planes = scratch.source.get().chunks_exact(scratch.source_stride);
         let place = row % CACHED_ROWS * CHANNELS * scratch.stride;

@@ -46,10 +46,7 @@ pub(crate) fn vectorized_short<K: Kernel>(kernel: K) -> K::Output {
     if let Some(level) = pulp::x86::V3::try_new() {
         return level.vectorize(Leveled { level, kernel });
     }
-    pulp::Arch::new().dispatch(Leveled {
-        level: Portable,
-        kernel,
-    })
+    kernel.call(Portable)
 }
 
 /// Runs the kernel in every version that this processor has, the portable one first.

@@ -4,7 +4,6 @@ use super::jitter::ColorJitterParams;
 use super::planes::{BLOCK, PixelOp, Planes, Sums};
 use crate::image::{CHANNELS, Image};
 use crate::ops::resizer::Resizer;
-use crate::sample::Sample;
 use crate::simd::{Kernel, Level, vectorized};
 
 /// The original's colour jitter with everything decided: the four steps in the
@@ -97,11 +96,7 @@ impl ColorPasses {
 
 /// Resizes row by row, each row getting its first colour operations while it is in
 /// the cache, and then does what has to wait for the whole image.
-pub(crate) fn resize_and_recolor<S: Sample>(
-    resizer: Resizer<'_, S>,
-    passes: ColorPasses,
-    output: &mut [f32],
-) {
+pub(crate) fn resize_and_recolor(resizer: Resizer<'_>, passes: ColorPasses, output: &mut [f32]) {
     vectorized(ResizeAndRecolor {
         resizer,
         passes,
@@ -109,13 +104,13 @@ pub(crate) fn resize_and_recolor<S: Sample>(
     });
 }
 
-struct ResizeAndRecolor<'a, S> {
-    resizer: Resizer<'a, S>,
+struct ResizeAndRecolor<'a> {
+    resizer: Resizer<'a>,
     passes: ColorPasses,
     output: &'a mut [f32],
 }
 
-impl<S: Sample> Kernel for ResizeAndRecolor<'_, S> {
+impl Kernel for ResizeAndRecolor<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -240,7 +235,8 @@ mod tests {
                 };
                 let size = (33, 299);
                 let outputs = on_every_level(|| {
-                    let mut resizer = Resizer::new(&decoded, crop_box, size, resampling).unwrap();
+                    let mut resizer =
+                        Resizer::new((&decoded).into(), crop_box, size, resampling).unwrap();
                     resizer.flip_left_right();
                     ToVec(resizer)
                 });
@@ -251,7 +247,7 @@ mod tests {
         }
     }
 
-    struct ToVec<'a>(Resizer<'a, u8>);
+    struct ToVec<'a>(Resizer<'a>);
 
     impl Kernel for ToVec<'_> {
         type Output = Vec<f32>;
