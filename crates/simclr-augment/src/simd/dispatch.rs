@@ -1,7 +1,5 @@
 //! The choice of vector instructions at run time.
 
-use pulp::NullaryFnOnce;
-
 use super::level::Level;
 use super::portable::Portable;
 
@@ -16,12 +14,14 @@ pub(crate) trait Kernel {
 }
 
 /// A kernel whose level is decided.
+#[cfg(target_arch = "x86_64")]
 struct Leveled<L, K> {
     level: L,
     kernel: K,
 }
 
-impl<L: Level, K: Kernel> NullaryFnOnce for Leveled<L, K> {
+#[cfg(target_arch = "x86_64")]
+impl<L: Level, K: Kernel> pulp::NullaryFnOnce for Leveled<L, K> {
     type Output = K::Output;
 
     #[inline(always)]

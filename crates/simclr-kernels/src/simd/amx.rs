@@ -221,7 +221,8 @@ mod unit {
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub(crate) enum Amx {}
 
-    pub(crate) type ConfiguredTiles = Amx;
+    /// Of no unit.
+    pub(crate) struct ConfiguredTiles(Amx);
 
     impl Amx {
         pub(crate) fn detect() -> Result<Self, &'static str> {
@@ -229,16 +230,18 @@ mod unit {
         }
 
         pub(crate) fn configure(self) -> ConfiguredTiles {
-            self
+            match self {}
         }
+    }
 
+    impl ConfiguredTiles {
         pub(crate) fn multiply<const PRODUCTS: usize>(
             &self,
             _: [(&[f32], &[f32]); PRODUCTS],
             _: &mut [f32; BLOCK],
             _: bool,
         ) {
-            match *self {}
+            match self.0 {}
         }
     }
 }
