@@ -287,8 +287,13 @@ impl Policy {
         stream: Stream,
         output: &mut [f32],
     ) -> Result<()> {
-        self.sample(source.height(), source.width(), stream)?
-            .apply_into(source, output)
+        self.apply_to(source.into(), stream, output)
+    }
+
+    /// [`Self::apply_into`] of either type.
+    fn apply_to(&self, source: Source<'_>, stream: Stream, output: &mut [f32]) -> Result<()> {
+        self.sample(source.height, source.width, stream)?
+            .apply_to(source, output)
     }
 }
 
@@ -298,9 +303,7 @@ impl Augmentation for Policy {
     }
 
     fn view_into(&self, image: &SourceImage, stream: Stream, output: &mut [f32]) -> Result<()> {
-        let source = Source::from(image);
-        self.sample(source.height, source.width, stream)?
-            .apply_to(source, output)
+        self.apply_to(image.into(), stream, output)
     }
 
     fn validate(&self) -> Result<()> {
