@@ -11,16 +11,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{
     CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Device, Error as CandleError, Layout,
-    Result as CandleResult, Shape, Storage, Tensor, Var,
+    Result as CandleResult, Shape, Tensor, Var,
 };
 
 use super::elementwise::accumulate;
 use super::map_buffer::{MapBuffer, unpacked};
 use super::stats::ChannelStats;
+use super::values::{Values, lend};
 use crate::Result;
-use crate::gradients::{hand_over, is_last_pass};
+use crate::gradients::hand_over;
 use crate::options::ResolvedOptions;
-use crate::simd::{Format, Numbers, SimdLevel};
+use crate::simd::{Format, SimdLevel};
 
 /// A feature map `[n, h, w, c]` and its place in the graph.
 #[derive(Debug, Clone)]
@@ -33,14 +34,6 @@ pub(crate) struct Map {
     pub(crate) stats: Option<Arc<ChannelStats>>,
     node: Tensor,
     gradient: Gradient,
-}
-
-/// Where a map's numbers are.
-#[derive(Debug, Clone)]
-pub(crate) enum Values {
-    Buffer(Arc<MapBuffer>),
-    /// Contiguous, f32.
-    Tensor(Tensor),
 }
 
 /// What has been added up of a map's gradient, in the map's format.
@@ -80,68 +73,6 @@ impl Gradient {
         self.take_sum()
             .ok_or_else(|| CandleError::msg("a feature map without a gradient"))
     }
-}
-
-/// Values that an op keeps for its backward pass.
-pub(super) struct SavedForBackward(Mutex<Option<Values>>);
-
-impl SavedForBackward {
-    /// The values; in a last pass they are freed with what is returned.
-    pub(super) fn get(&self) -> CandleResult<Values> {
-        let mut saved = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let values = if is_last_pass() {
-            saved.take()
-        } else {
-            saved.clone()
-        };
-        values.ok_or_else(|| {
-            CandleError::msg(
-                "a graph that simclr_kernels::backward walked before: its saved maps are freed",
-            )
-        })
-    }
-}
-
-impl From<Values> for SavedForBackward {
-    fn from(values: Values) -> Self {
-        Self(Mutex::new(Some(values)))
-    }
-}
-
-impl From<MapBuffer> for Values {
-    fn from(values: MapBuffer) -> Self {
-        Self::Buffer(Arc::new(values))
-    }
-}
-
-impl Values {
-    /// Lends the numbers to `work`.
-    pub(super) fn lend<R>(&self, work: impl FnOnce(Numbers<'_>) -> R) -> CandleResult<R> {
-        match self {
-            Self::Buffer(buffer) => Ok(work(buffer.numbers())),
-            Self::Tensor(tensor) => lend(tensor, |values| work(Numbers::Single(values))),
-        }
-    }
-
-    fn format(&self) -> Format {
-        match self {
-            Self::Buffer(buffer) => buffer.format(),
-            Self::Tensor(_) => Format::Single,
-        }
-    }
-}
-
-/// Lends the elements of a contiguous CPU tensor to `work`.
-pub(super) fn lend<R>(tensor: &Tensor, work: impl FnOnce(&[f32]) -> R) -> CandleResult<R> {
-    let tensor = tensor.contiguous()?;
-    let (storage, layout) = tensor.storage_and_layout();
-    let Storage::Cpu(storage) = &*storage else {
-        return Err(CandleError::msg("fused ops take CPU tensors"));
-    };
-    let (start, end) = layout
-        .contiguous_offsets()
-        .ok_or_else(|| CandleError::msg("fused ops take contiguous tensors"))?;
-    Ok(work(&storage.as_slice::<f32>()?[start..end]))
 }
 
 /// The gradients of an op's inputs that are tensors, in the inputs' order.

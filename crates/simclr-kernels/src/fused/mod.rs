@@ -10,7 +10,9 @@ mod map;
 mod map_buffer;
 mod ops;
 mod pooling;
+mod saved;
 mod stats;
+mod values;
 
 pub(crate) use map::Map;
 pub(crate) use ops::{

@@ -10,9 +10,11 @@ use crate::activation::Activation;
 use crate::batch_norm::BatchNormParameters;
 use crate::fused::affine::Affine;
 use crate::fused::affine_gradient::{AffineGradient, Gate};
-use crate::fused::map::{Gradient, Map, MapOp, SavedForBackward, TensorGradients, Values};
+use crate::fused::map::{Gradient, Map, MapOp, TensorGradients};
 use crate::fused::map_buffer::MapBuffer;
+use crate::fused::saved::SavedForBackward;
 use crate::fused::stats::{ChannelStats, stats};
+use crate::fused::values::Values;
 use crate::global_batch_norm::ranks_in_force;
 use crate::simd::{Numbers, SimdLevel};
 

@@ -6,8 +6,9 @@ use candle_core::{DType, Device, Error as CandleError, Result as CandleResult, T
 use simclr_collective::Collective;
 
 use crate::Result;
-use crate::fused::map::{Gradient, Map, MapOp, SavedForBackward, TensorGradients};
+use crate::fused::map::{Gradient, Map, MapOp, TensorGradients};
 use crate::fused::map_buffer::MapBuffer;
+use crate::fused::saved::SavedForBackward;
 use crate::global_batch_norm::{as_in_force, ranks_in_force};
 use crate::gradients::{backward, hand_over, is_last_pass};
 use crate::options::ResolvedOptions;

@@ -3,9 +3,10 @@
 use candle_core::{Result as CandleResult, Tensor};
 
 use crate::Result;
-use crate::fused::map::{Gradient, Map, MapOp, SavedForBackward, TensorGradients};
+use crate::fused::map::{Gradient, Map, MapOp, TensorGradients};
 use crate::fused::map_buffer::MapBuffer;
 use crate::fused::pooling::{self, Pooling};
+use crate::fused::saved::SavedForBackward;
 use crate::geometry::{DivisorRule, Windows};
 use crate::simd::Format;
 

@@ -4,8 +4,9 @@ use candle_core::Result as CandleResult;
 
 use crate::Result;
 use crate::fused::elementwise;
-use crate::fused::map::{Gradient, Map, MapOp, SavedForBackward, TensorGradients};
+use crate::fused::map::{Gradient, Map, MapOp, TensorGradients};
 use crate::fused::map_buffer::MapBuffer;
+use crate::fused::saved::SavedForBackward;
 
 /// `max(x, 0)` with gradient 0 at 0.
 struct Relu {
