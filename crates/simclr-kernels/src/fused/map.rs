@@ -16,6 +16,7 @@ use candle_core::{
 
 use super::elementwise::accumulate;
 use super::map_buffer::{MapBuffer, unpacked};
+use super::saved::{BatchNormResult, Saved};
 use super::stats::ChannelStats;
 use super::values::{Values, lend};
 use crate::Result;
@@ -32,6 +33,8 @@ pub(crate) struct Map {
     pub(crate) values: Values,
     /// Those of the map's channels, if they are known.
     pub(crate) stats: Option<Arc<ChannelStats>>,
+    /// How its numbers are computed again, if no op needs to keep them.
+    batch_norm: Option<Arc<BatchNormResult>>,
     node: Tensor,
     gradient: Gradient,
 }
@@ -182,6 +185,7 @@ impl Map {
             options,
             values,
             stats: None,
+            batch_norm: None,
             node,
             gradient,
         }
@@ -247,8 +251,22 @@ impl Map {
         Self { stats, ..self }
     }
 
+    /// The map, of which ops keep how it is computed again, if there is a backward pass.
+    pub(super) fn with_batch_norm(self, result: Arc<BatchNormResult>) -> Self {
+        let batch_norm = self.node.track_op().then_some(result);
+        Self { batch_norm, ..self }
+    }
+
     pub(crate) fn graph_node(&self) -> &Tensor {
         &self.node
+    }
+
+    /// What an op keeps of the map for its backward pass.
+    pub(super) fn saved(&self) -> Saved {
+        match &self.batch_norm {
+            Some(result) => Saved::BatchNorm(Arc::clone(result)),
+            None => Saved::Values(self.values.clone()),
+        }
     }
 
     pub(super) fn gradient(&self) -> Gradient {
@@ -265,6 +283,7 @@ impl Map {
         Self {
             node: self.node.detach(),
             gradient: Gradient::new(self.options, self.format()),
+            batch_norm: None,
             ..self.clone()
         }
     }

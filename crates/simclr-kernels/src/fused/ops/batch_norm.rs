@@ -8,11 +8,10 @@ use simclr_collective::Collective;
 use crate::Result;
 use crate::activation::Activation;
 use crate::batch_norm::BatchNormParameters;
-use crate::fused::affine::Affine;
 use crate::fused::affine_gradient::{AffineGradient, Gate};
 use crate::fused::map::{Gradient, Map, MapOp, TensorGradients};
 use crate::fused::map_buffer::MapBuffer;
-use crate::fused::saved::SavedForBackward;
+use crate::fused::saved::{AffineFormula, BatchNormResult, Saved, SavedForBackward};
 use crate::fused::stats::{ChannelStats, stats};
 use crate::fused::values::Values;
 use crate::global_batch_norm::ranks_in_force;
@@ -191,9 +190,9 @@ struct AffineOp {
     factors: Factors,
     x: SavedForBackward,
     dx: Gradient,
-    /// The result, which tells where the activation was open, and where the residual's
-    /// gradient goes.
-    residual: Option<(SavedForBackward, Gradient)>,
+    dresidual: Option<Gradient>,
+    /// The result, which tells where the activation was open, if the input alone does not.
+    y: Option<SavedForBackward>,
 }
 
 impl MapOp for AffineOp {
@@ -206,8 +205,8 @@ impl MapOp for AffineOp {
             (false, true) => Required::Input,
             (false, false) => Required::Parameters,
         };
-        let (x, y) = (self.x.get()?, self.residual.as_ref());
-        let y = y.map(|(y, _)| y.get()).transpose()?;
+        let x = self.x.get()?;
+        let y = self.y.as_ref().map(SavedForBackward::get).transpose()?;
         let backward = |gate: Gate<Numbers<'_>>| {
             x.lend(|x| self.factors.backward(self.dx.level, x, dy, gate, required))?
         };
@@ -219,7 +218,7 @@ impl MapOp for AffineOp {
         if let (true, Some(dx)) = (input, gradients.dx) {
             self.dx.add(dx);
         }
-        if let (Some(dresidual), Some((_, gradient))) = (gradients.dresidual, &self.residual) {
+        if let (Some(dresidual), Some(gradient)) = (gradients.dresidual, &self.dresidual) {
             gradient.add(dresidual);
         }
         Ok([None, parameters.then_some(gradients.packed), None])
@@ -233,33 +232,33 @@ fn apply(
     activation: Activation,
     residual: Option<&Map>,
 ) -> Result<Map> {
-    let compute = |residual: Option<Numbers<'_>>| {
-        let affine = Affine {
-            scale: &factors.scale,
-            shift: &factors.shift,
-            residual,
-            activation,
-        };
-        x.values
-            .lend(|x_values| affine.apply(x.options.level, x_values, x.format()))
+    let formula = AffineFormula {
+        level: x.options.level,
+        format: x.format(),
+        scale: factors.scale.clone(),
+        shift: factors.shift.clone(),
+        activation,
     };
-    let y = match residual {
-        None => compute(None)?,
-        Some(residual) => residual.values.lend(|residual| compute(Some(residual)))??,
-    };
+    let y = formula.apply(&x.values, residual.map(|residual| &residual.values))?;
+    let y = Arc::new(y);
+    let result = BatchNormResult::new(&y, formula, x.saved(), residual.map(Map::saved));
+    let result = Arc::new(result);
+    let is_gated_by_result = activation == Activation::Relu && residual.is_some();
     let packed = Tensor::stack(&[first, second], 0)?;
-    let y = Values::from(y);
     let op = AffineOp {
         activation,
         factors,
-        x: x.values.clone().into(),
+        x: x.saved().into(),
         dx: x.gradient(),
-        residual: residual.map(|residual| (y.clone().into(), residual.gradient())),
+        dresidual: residual.map(Map::gradient),
+        y: is_gated_by_result.then(|| Saved::BatchNorm(Arc::clone(&result)).into()),
     };
-    match residual {
+    let y = Values::Buffer(y);
+    let y = match residual {
         None => x.result_of(op, &[&packed], x.dims, y),
         Some(residual) => x.result_of(op, &[&packed, residual.graph_node()], x.dims, y),
-    }
+    }?;
+    Ok(y.with_batch_norm(result))
 }
 
 pub(crate) fn affine_channels(

@@ -66,7 +66,7 @@ pub(crate) fn checkpoint(
     let op = Checkpoint {
         options: x.options,
         dims: x.dims,
-        x: x.values.clone().into(),
+        x: x.saved().into(),
         dx: x.gradient(),
         variables: variables.to_vec(),
         ranks: ranks_in_force(),

@@ -120,7 +120,7 @@ fn prepare(x: &Map, kernel: &Tensor, windows: &Windows) -> Result<Conv2d> {
             inputs,
             outputs,
         },
-        x: x.values.clone().into(),
+        x: x.saved().into(),
         dx: x.gradient(),
         kernel: kernel.contiguous()?.detach(),
     })

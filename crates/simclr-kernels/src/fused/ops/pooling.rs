@@ -48,7 +48,7 @@ pub(crate) fn max_pool2d(x: &Map, windows: &Windows) -> Result<Map> {
         .lend(|values| pooling.max_forward(values, x.format()))?;
     let op = MaxPool2d {
         pooling,
-        x: x.values.clone().into(),
+        x: x.saved().into(),
         dx: x.gradient(),
     };
     x.result_of(op, &[], pooled(x, windows), y)

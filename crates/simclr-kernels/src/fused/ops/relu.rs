@@ -30,7 +30,7 @@ pub(crate) fn relu(x: &Map) -> Result<Map> {
         .values
         .lend(|values| elementwise::relu(x.options.level, values, x.format()))?;
     let op = Relu {
-        x: x.values.clone().into(),
+        x: x.saved().into(),
         dx: x.gradient(),
     };
     x.result_of(op, &[], x.dims, y)
