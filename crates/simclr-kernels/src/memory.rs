@@ -1,88 +1,95 @@
-//! Buffers for feature maps, pooled so that a training step reuses those of the step before.
+//! Buffers for feature maps, whose memory a training step takes over from the step before.
 //!
 //! A step needs the same few hundred large buffers as the step before. Allocating them anew
-//! costs a page fault per 4 KiB, which adds up to a third of a step.
+//! costs a page fault per 4 KiB, which adds up to a third of a step. Keeping each for its own
+//! size costs memory, since the backward pass of the first layers needs other sizes than the
+//! forward pass of the last ones. So buffers are parts of slabs, in which any size finds place.
+
+mod slabs;
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
+
+use self::slabs::{Freed, Part, Place, Slabs, zeroed};
+
 /// Buffers of fewer elements are left to the system's allocator.
 const SMALLEST: usize = 1 << 14;
-
-/// Elements of a cache line.
-const LINE: usize = 64 / size_of::<f32>();
-
-/// Idle memory may exceed the peak by this fraction of it, because sizes do not always fit.
-const SLACK: usize = 8;
-
-/// Idle memory that is always allowed (96 MiB): inference alternates between few, very
-/// different sizes.
-const LEAST_SLACK: usize = 3 << 23;
 
 /// The peak that bounds idle memory is that of the current and the previous period.
 const PERIOD: Duration = Duration::from_secs(120);
 
-/// Elements that return to the pool when they are dropped. They start at a cache line, so
-/// that no vector load crosses two lines.
+/// Elements whose memory returns to the pool when they are dropped. They start at a cache line,
+/// so that no vector load crosses two.
 #[derive(Debug)]
 pub(crate) struct Buffer {
-    /// Initialised throughout.
-    memory: Vec<f32>,
-    start: usize,
+    bytes: BytesMut,
+    /// In the pool, if they are from there.
+    place: Option<Place>,
     len: usize,
 }
 
+/// Gradients by their number of elements.
 type BySize = BTreeMap<usize, Vec<Vec<f32>>>;
 
-/// Idle memory by size. All sizes count elements.
 #[derive(Debug)]
 struct Pool {
-    idle: BySize,
-    idle_size: usize,
-    used_size: usize,
-    /// The most that was in use at once, in this period and in the one before.
+    slabs: Slabs,
+    /// The most bytes of slabs that were in use at once, in this period and in the one before.
     peaks: [usize; 2],
     period_start: Option<Instant>,
-    least_slack: usize,
     /// Memory of recycled gradients.
     gradients: BySize,
     /// Whether gradients were taken or recycled in this period.
     gradients_in_use: bool,
 }
 
-static POOL: Mutex<Pool> = Mutex::new(Pool::new(LEAST_SLACK));
+static POOL: Mutex<Pool> = Mutex::new(Pool::new());
 
 fn pool() -> MutexGuard<'static, Pool> {
     // No code that holds the lock panics half-way.
     POOL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Gives all idle memory of the kernels back to the system's allocator: buffers of feature
-/// maps that wait to be used again, and gradients that were [recycled](crate::recycle).
-/// Returns the number of bytes.
+/// Gives all idle memory of the kernels back to the system's allocator: slabs of feature maps
+/// none of which is in use, and gradients that were [recycled](crate::recycle). Returns the
+/// number of bytes.
 ///
 /// Call it when a phase with large batches is over, such as training in a process that only
-/// embeds from then on. Without it, idle memory shrinks to what was in use within the last
-/// two to four minutes, plus an eighth or 96 MiB, whenever an op of this crate runs.
+/// embeds from then on. Without it, idle slabs are freed once they were not needed for two to
+/// four minutes, whenever an op of this crate runs.
 pub fn release_memory() -> usize {
-    let (idle, gradients) = pool().release();
-    let released = |memory: &BySize| memory.values().flatten().map(Vec::len).sum::<usize>();
-    (released(&idle) + released(&gradients)) * size_of::<f32>()
+    let (slabs, gradients) = pool().release();
+    let gradients = gradients.values().flatten();
+    slabs.size + gradients.map(Vec::len).sum::<usize>() * size_of::<f32>()
 }
 
 /// A buffer with elements of any value.
 pub(crate) fn buffer(len: usize) -> Buffer {
-    allocate(len).0
+    let size = len * size_of::<f32>();
+    if len < SMALLEST {
+        return Buffer {
+            bytes: zeroed(size),
+            place: None,
+            len,
+        };
+    }
+    let (Part { place, bytes }, _freed) = pool().take(size, Instant::now());
+    Buffer {
+        bytes,
+        place: Some(place),
+        len,
+    }
 }
 
 /// A buffer of zeros.
 pub(crate) fn zeros(len: usize) -> Buffer {
-    let (mut buffer, is_recycled) = allocate(len);
-    if is_recycled {
-        buffer.fill(0.0);
-    }
+    let mut buffer = buffer(len);
+    buffer.fill(0.0);
     buffer
 }
 
@@ -91,24 +98,6 @@ pub(crate) fn copy(values: &[f32]) -> Buffer {
     let mut buffer = buffer(values.len());
     buffer.copy_from_slice(values);
     buffer
-}
-
-/// A buffer, and whether its memory was in use before; otherwise it is zero.
-fn allocate(len: usize) -> (Buffer, bool) {
-    let size = len + LINE;
-    let recycled = if size < SMALLEST {
-        None
-    } else {
-        pool().take(size)
-    };
-    let is_recycled = recycled.is_some();
-    let memory = recycled.unwrap_or_else(|| vec![0.0; size]);
-    let start = memory
-        .as_ptr()
-        .align_offset(size_of::<f32>() * LINE)
-        .min(LINE);
-    pool().use_more(memory.len(), Instant::now());
-    (Buffer { memory, start, len }, is_recycled)
 }
 
 /// A vector with elements of any value, for a gradient that will leave the pool.
@@ -145,43 +134,32 @@ fn take_from(memory: &mut BySize, size: usize) -> Option<Vec<f32>> {
 }
 
 impl Pool {
-    const fn new(least_slack: usize) -> Self {
+    const fn new() -> Self {
         Self {
-            idle: BTreeMap::new(),
-            idle_size: 0,
-            used_size: 0,
+            slabs: Slabs::new(),
             peaks: [0; 2],
             period_start: None,
-            least_slack,
             gradients: BTreeMap::new(),
             gradients_in_use: false,
         }
     }
 
-    /// The smallest idle vector that is large enough and not much too large.
-    fn take(&mut self, size: usize) -> Option<Vec<f32>> {
-        let size = *self.idle.range(size..=2 * size).next()?.0;
-        self.idle_size -= size;
-        take_from(&mut self.idle, size)
+    /// So many bytes, and what became superfluous.
+    fn take(&mut self, size: usize, now: Instant) -> (Part, Freed) {
+        let part = self.slabs.take(size);
+        self.advance(now);
+        self.peaks[0] = self.peaks[0].max(self.slabs.size_in_use());
+        (part, self.trim())
+    }
+
+    fn give(&mut self, part: Part) -> Freed {
+        self.slabs.give(part);
+        self.trim()
     }
 
     fn take_gradient(&mut self, len: usize) -> Option<Vec<f32>> {
         self.gradients_in_use = true;
         take_from(&mut self.gradients, len)
-    }
-
-    /// Counts memory as in use.
-    fn use_more(&mut self, size: usize, now: Instant) {
-        self.used_size += size;
-        self.advance(now);
-        self.peaks[0] = self.peaks[0].max(self.used_size);
-        self.trim();
-    }
-
-    fn give(&mut self, vector: Vec<f32>) {
-        self.idle_size += vector.len();
-        self.idle.entry(vector.len()).or_default().push(vector);
-        self.trim();
     }
 
     /// Starts a new period if the current one is over.
@@ -195,54 +173,37 @@ impl Pool {
         } else {
             0
         };
-        self.peaks = [self.used_size, last.max(self.used_size)];
+        self.peaks = [0, last];
         self.period_start = Some(now);
-        if !std::mem::take(&mut self.gradients_in_use) {
+        if !mem::take(&mut self.gradients_in_use) {
             self.gradients.clear();
         }
     }
 
-    /// Frees idle memory beyond the limit, the smallest vectors first: large ones are
-    /// expensive to allocate.
-    fn trim(&mut self) {
-        let peak = self.peaks[0].max(self.peaks[1]);
-        let limit = peak + (peak / SLACK).max(self.least_slack);
-        while self.idle_size + self.used_size > limit {
-            let Some(&size) = self.idle.keys().next() else {
-                break;
-            };
-            self.idle_size -= size;
-            drop(take_from(&mut self.idle, size));
-        }
+    /// Frees slabs beyond those that were in use at once.
+    fn trim(&mut self) -> Freed {
+        self.slabs.shrink_to(self.peaks[0].max(self.peaks[1]))
     }
 
     /// Takes all idle memory and recycled gradients out.
-    fn release(&mut self) -> (BySize, BySize) {
-        self.idle_size = 0;
-        self.peaks = [self.used_size; 2];
-        let gradients = std::mem::take(&mut self.gradients);
-        (std::mem::take(&mut self.idle), gradients)
+    fn release(&mut self) -> (Freed, BySize) {
+        self.peaks = [self.slabs.size_in_use(); 2];
+        (self.slabs.shrink_to(0), mem::take(&mut self.gradients))
     }
 }
 
 impl Buffer {
-    /// Takes the elements out of the pool for good.
-    pub(crate) fn into_vec(mut self) -> Vec<f32> {
-        let mut memory = std::mem::take(&mut self.memory);
-        pool().used_size -= memory.len();
-        memory.truncate(self.start + self.len);
-        memory.drain(..self.start);
-        memory
+    /// The elements, outside of the pool.
+    pub(crate) fn into_vec(self) -> Vec<f32> {
+        self.to_vec()
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let memory = std::mem::take(&mut self.memory);
-        let mut pool = pool();
-        pool.used_size -= memory.len();
-        if memory.len() >= SMALLEST {
-            pool.give(memory);
+        if let Some(place) = self.place {
+            let bytes = mem::take(&mut self.bytes);
+            let _freed = pool().give(Part { place, bytes });
         }
     }
 }
@@ -251,13 +212,13 @@ impl Deref for Buffer {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        &self.memory[self.start..self.start + self.len]
+        &bytemuck::cast_slice(&self.bytes)[..self.len]
     }
 }
 
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.memory[self.start..self.start + self.len]
+        &mut bytemuck::cast_slice_mut(&mut self.bytes)[..self.len]
     }
 }
 
@@ -265,67 +226,63 @@ impl DerefMut for Buffer {
 mod tests {
     use super::*;
 
-    fn pool_in_use(used_size: usize) -> Pool {
-        let mut pool = Pool::new(0);
-        pool.use_more(used_size, Instant::now());
-        pool
-    }
+    const MIB: usize = 1 << 20;
 
-    fn give_back(pool: &mut Pool, size: usize) {
-        pool.used_size -= size;
-        pool.give(vec![0.0; size]);
+    fn take(pool: &mut Pool, size: usize) -> Part {
+        let (part, freed) = pool.take(size, Instant::now());
+        assert_eq!(freed.size, 0);
+        part
     }
 
     #[test]
-    fn what_fits_is_used_again() {
-        let mut pool = pool_in_use(1000);
-        give_back(&mut pool, 100);
-        assert!(pool.take(101).is_none(), "too small");
-        assert!(pool.take(49).is_none(), "much too large");
-        assert_eq!(pool.take(90).map(|vector| vector.len()), Some(100));
-        assert!(pool.take(90).is_none(), "taken already");
-        assert_eq!(pool.idle_size, 0);
-    }
-
-    #[test]
-    fn little_more_is_held_than_was_in_use_at_once() {
-        let mut pool = pool_in_use(300);
-        for _ in 0..3 {
-            give_back(&mut pool, 100);
+    fn what_was_in_use_at_once_is_kept() {
+        let mut pool = Pool::new();
+        for _step in 0..3 {
+            let parts = [20, 40, 70].map(|size| take(&mut pool, size * MIB));
+            for part in parts {
+                assert_eq!(pool.give(part).size, 0);
+            }
         }
-        assert_eq!(pool.idle_size, 300);
-        // Other sizes are needed now.
-        pool.use_more(280, Instant::now());
-        assert_eq!(pool.idle_size, 0, "more than 300 and an eighth");
+        assert_eq!(pool.peaks[0], (40 + 80 + 140) * MIB);
     }
 
     #[test]
     fn idle_memory_decays() {
-        let mut pool = pool_in_use(1000);
+        let mut pool = Pool::new();
         let start = Instant::now();
-        give_back(&mut pool, 1000);
+        let [small, large] = [30, 50].map(|size| pool.take(size * MIB, start).0);
+        assert_eq!(pool.give(small).size + pool.give(large).size, 0);
         pool.gradients.insert(7, vec![vec![0.0; 7]]);
         pool.gradients_in_use = true;
-        for (periods, idle) in [(0, 1000), (1, 1000), (2, 0)] {
+        for (periods, freed) in [(0, 0), (1, 0), (2, 50 * MIB)] {
             // A small buffer per period, as an embedding service uses them.
-            pool.use_more(10, start + periods * PERIOD + Duration::from_secs(1));
-            pool.used_size -= 10;
-            assert_eq!(pool.idle_size, idle, "after {periods} periods");
-            assert_eq!(pool.gradients.is_empty(), idle == 0);
+            let now = start + periods * PERIOD + Duration::from_secs(1);
+            let (part, superfluous) = pool.take(MIB, now);
+            assert_eq!(superfluous.size, freed, "after {periods} periods");
+            assert_eq!(pool.gradients.is_empty(), freed > 0);
+            assert_eq!(pool.give(part).size, 0);
         }
     }
 
     #[test]
     fn all_idle_memory_can_be_released() {
-        let mut pool = pool_in_use(1000);
-        give_back(&mut pool, 400);
+        let mut pool = Pool::new();
+        let [used, idle] = [40, 80].map(|size| take(&mut pool, size * MIB));
+        assert_eq!(pool.give(idle).size, 0);
         pool.gradients.insert(7, vec![vec![0.0; 7]]);
-        let (idle, gradients) = pool.release();
-        assert_eq!((idle.len(), gradients.len()), (1, 1));
-        assert!(pool.take(400).is_none() && pool.take_gradient(7).is_none());
-        assert_eq!(
-            (pool.used_size, pool.idle_size, pool.peaks),
-            (600, 0, [600; 2])
-        );
+        let (slabs, gradients) = pool.release();
+        assert_eq!((slabs.size, gradients.len()), (80 * MIB, 1));
+        assert!(pool.take_gradient(7).is_none());
+        assert_eq!(pool.peaks, [80 * MIB; 2]);
+        assert_eq!(pool.give(used).size, 0, "the peak until now");
+    }
+
+    #[test]
+    fn elements_start_at_a_cache_line() {
+        for len in [1, 100, SMALLEST, SMALLEST + 1] {
+            let buffer = zeros(len);
+            assert_eq!((buffer.len(), buffer.as_ptr().align_offset(64)), (len, 0));
+            assert_eq!(buffer.into_vec(), vec![0.0; len]);
+        }
     }
 }

@@ -13,10 +13,8 @@ use crate::gradient_cache::largest_chunk;
 /// The program, its threads, and what they arrange operands in.
 const PROCESS: u64 = 32 << 20;
 
-/// Buffers that lie idle between those in use take this part of them, or so many bytes if that is
-/// more, but no more than half of those in use.
-const IDLE_PART: u64 = 8;
-const LEAST_IDLE: u64 = 96 << 20;
+/// What lies idle between buffers in use is this part of them.
+const IDLE_PART: u64 = 16;
 
 /// Numbers for each output of a layer of the heads: before and after batch norm, and the gradients.
 const HEAD_COPIES: u64 = 4;
@@ -37,7 +35,7 @@ const BATCHES_AHEAD: u64 = 2;
 ///     let estimate = MemoryEstimate::of_step(config, 0, GradientCheckpointing::None)?;
 ///     Ok::<_, simclr_train::Error>(estimate.total() >> 30)
 /// };
-/// assert!(gib(&paper)? > 32);
+/// assert!(gib(&paper)? > 24);
 /// assert!(gib(&paper.with_gradient_cache(16))? < 4);
 /// # Ok::<(), simclr_train::Error>(())
 /// ```
@@ -235,7 +233,7 @@ fn view_bytes(images: usize, views: usize, (height, width): (usize, usize)) -> u
 }
 
 fn with_idle(maps: u64) -> u64 {
-    maps.saturating_add((maps / IDLE_PART).max(LEAST_IDLE.min(maps / 2)))
+    maps.saturating_add(maps / IDLE_PART)
 }
 
 fn product(numbers: &[usize]) -> u64 {
