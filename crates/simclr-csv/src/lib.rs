@@ -26,7 +26,7 @@ mod text;
 pub use csv;
 pub use error::{Error, Result};
 pub use number::{NumberError, NumberParser};
-pub use text::CsvText;
+pub use text::{CsvText, decode};
 
 /// The program of the README, compiled.
 #[cfg(doctest)]

@@ -24,13 +24,12 @@ pub struct CsvText {
 }
 
 impl CsvText {
-    /// The text of a file's bytes. A byte-order mark says which encoding they have; without one they
-    /// are taken for UTF-8.
+    /// The text of a file's bytes.
     ///
     /// # Errors
-    /// [`Error::NotUtf8`], [`Error::DamagedUtf16`], [`Error::Archive`] and [`Error::NotText`].
+    /// As [`decode`].
     pub fn new(bytes: Vec<u8>) -> Result<Self> {
-        let text = decoded(bytes)?;
+        let text = decode(bytes)?;
         let lines = line_starts(text.as_bytes());
         let first = &text[..lines.get(1).copied().unwrap_or(text.len())];
         let named = named_separator(first);
@@ -76,7 +75,12 @@ impl CsvText {
     }
 }
 
-fn decoded(mut bytes: Vec<u8>) -> Result<String> {
+/// A file's bytes as text, without its byte-order mark. The mark says which encoding they have; without
+/// one they are taken for UTF-8.
+///
+/// # Errors
+/// [`Error::NotUtf8`], [`Error::DamagedUtf16`], [`Error::Archive`] and [`Error::NotText`].
+pub fn decode(mut bytes: Vec<u8>) -> Result<String> {
     match bytes.as_slice() {
         [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes),
         [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes),

@@ -68,24 +68,39 @@ fn labels_come_back_from_every_format() {
     }
 }
 
+fn utf8(text: &str) -> Vec<u8> {
+    text.into()
+}
+
+fn utf16_le(text: &str) -> Vec<u8> {
+    text.encode_utf16().flat_map(u16::to_le_bytes).collect()
+}
+
+fn utf16_be(text: &str) -> Vec<u8> {
+    text.encode_utf16().flat_map(u16::to_be_bytes).collect()
+}
+
 #[test]
-fn a_byte_order_mark_before_a_text_is_passed_over() {
+fn texts_are_read_in_every_encoding() {
     let dir = tempfile::tempdir().unwrap();
+    let encodings: [fn(&str) -> Vec<u8>; 3] = [utf8, utf16_le, utf16_be];
     for format in LabelFormat::ALL {
         if format == LabelFormat::Folders {
             continue;
         }
-        let path = dir.path().join(format.to_string());
-        write_labels(&path, format, &labels(), None).unwrap();
-        let files = match fs::read_dir(&path) {
-            Ok(entries) => entries.map(|entry| entry.unwrap().path()).collect(),
-            Err(_) => vec![path.clone()],
-        };
-        for file in files {
-            let text = fs::read_to_string(&file).unwrap();
-            fs::write(&file, format!("\u{feff}{text}")).unwrap();
+        for (number, encode) in encodings.iter().enumerate() {
+            let path = dir.path().join(format!("{format}-{number}"));
+            write_labels(&path, format, &labels(), None).unwrap();
+            let files = match fs::read_dir(&path) {
+                Ok(entries) => entries.map(|entry| entry.unwrap().path()).collect(),
+                Err(_) => vec![path.clone()],
+            };
+            for file in files {
+                let text = fs::read_to_string(&file).unwrap();
+                fs::write(&file, encode(&format!("\u{feff}{text}"))).unwrap();
+            }
+            assert_eq!(read_labels(&path, format).unwrap(), labels(), "{format}");
         }
-        assert_eq!(read_labels(&path, format).unwrap(), labels(), "{format}");
     }
 }
 
