@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use crate::json_file::score;
 use crate::label::Label;
 
 /// Reads the categories of images; those with a `score` are predictions. Several annotations of an
@@ -36,18 +37,6 @@ pub(crate) fn read(dataset: &Value) -> Result<Vec<Label>, String> {
         })
     };
     list("annotations")?.iter().map(label).collect()
-}
-
-/// How sure a classifier was.
-fn score(annotation: &Value) -> Result<Option<f64>, String> {
-    match annotation.get("score") {
-        None | Some(Value::Null) => Ok(None),
-        Some(score) => {
-            let number = score.as_f64();
-            let wrong = || format!("expected a number as `score`, found {score}");
-            number.map(Some).ok_or_else(wrong)
-        }
-    }
 }
 
 /// What a list of objects calls each number.

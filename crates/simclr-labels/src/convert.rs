@@ -81,7 +81,9 @@ pub fn read_labels(path: impl AsRef<Path>, format: LabelFormat) -> Result<Vec<La
     let mut labels = match format {
         LabelFormat::Csv => table::read(path)?,
         LabelFormat::Folders => class_folders::read(path)?,
-        LabelFormat::LabelStudio => label_studio::read(&read_json(path)?).map_err(&malformed)?,
+        LabelFormat::LabelStudio => {
+            label_studio::read(&read_json(path)?, path).map_err(&malformed)?
+        }
         LabelFormat::LabelMe => labelme::read(path)?,
         LabelFormat::Coco => coco::read(&read_json(path)?).map_err(&malformed)?,
     };

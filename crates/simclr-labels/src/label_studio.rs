@@ -1,9 +1,11 @@
 //! Label Studio's tasks.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::json_file::score;
 use crate::label::Label;
 
 /// The control of classes in the labelling interface that [`tasks`] are for.
@@ -14,11 +16,13 @@ const CLASS: [&str; 2] = [CONTROL, "choice"];
 /// What else JSON-MIN may say of a task in words.
 const ABOUT_TASKS: [&str; 4] = ["image", "annotator", "created_at", "updated_at"];
 
-/// Reads an export (JSON, or JSON-MIN). Tasks without a choice are passed over.
-pub(crate) fn read(tasks: &Value) -> Result<Vec<Label>, String> {
+/// Reads the export (JSON, or JSON-MIN) in the file `path`. Tasks without a choice are passed over, and
+/// with a warning those whose only choices are of predictions without a score.
+pub(crate) fn read(tasks: &Value, path: &Path) -> Result<Vec<Label>, String> {
     let tasks = tasks.as_array();
     let tasks = tasks.ok_or("not an export of Label Studio: expected a list of tasks")?;
     let (mut labels, mut known, mut open) = (Vec::new(), BTreeSet::new(), Vec::new());
+    let mut without_score = Vec::new();
     for (index, task) in tasks.iter().enumerate() {
         let image = image_of(task).map_err(|reason| format!("task {index}{reason}"))?;
         let annotations = task.get("annotations").and_then(Value::as_array);
@@ -29,14 +33,28 @@ pub(crate) fn read(tasks: &Value) -> Result<Vec<Label>, String> {
         if let Some(class) = single(&image, choices)? {
             known.extend(other_texts(task));
             labels.push(Label::new(image, class));
-        } else if let Some(label) = predicted(task, &image)? {
-            labels.push(label);
+        } else if let Some((class, score)) = predicted(task, &image)? {
+            match score {
+                None => without_score.push(image),
+                confidence => labels.push(Label {
+                    confidence,
+                    ..Label::new(image, class)
+                }),
+            }
         } else if task.get("data").is_none() {
             open.push((image, other_texts(task)));
         }
     }
     for (image, others) in open {
         check_open(&image, others.difference(&known))?;
+    }
+    if let Some(first) = without_score.first() {
+        tracing::warn!(
+            file = %path.display(),
+            "{} predictions have no score, without which they would be taken for a person's answers; \
+             their images, {first} first, are passed over",
+            without_score.len(),
+        );
     }
     Ok(labels)
 }
@@ -111,26 +129,22 @@ fn choices_of(annotation: &Value) -> Vec<String> {
         .collect()
 }
 
-/// What the first model with a choice said about an image that nobody has annotated.
-fn predicted(task: &Value, image: &str) -> Result<Option<Label>, String> {
+/// The class of an image that nobody has annotated, by the first model that says how sure it is, and its
+/// score; or by the first one, where none does.
+fn predicted(task: &Value, image: &str) -> Result<Option<(String, Option<f64>)>, String> {
     let predictions = task.get("predictions").and_then(Value::as_array);
+    let mut first = None;
     for prediction in predictions.into_iter().flatten() {
         let Some(class) = single(image, choices_of(prediction))? else {
             continue;
         };
-        let score = prediction.get("score").and_then(Value::as_f64);
-        let score = score.ok_or_else(|| {
-            format!(
-                "{image}: the prediction {class} has no `score`, without which it would be taken for \
-                 a person's answer; give it a number between 0 and 1, or remove it"
-            )
-        })?;
-        return Ok(Some(Label {
-            confidence: Some(score),
-            ..Label::new(image, class)
-        }));
+        let score = score(prediction).map_err(|reason| format!("{image}: {reason}"))?;
+        if score.is_some() {
+            return Ok(Some((class, score)));
+        }
+        first.get_or_insert((class, None));
     }
-    Ok(None)
+    Ok(first)
 }
 
 /// One text, a list of them, or an object with such a list.
@@ -223,6 +237,10 @@ pub(crate) fn tasks(labels: &[Label]) -> Value {
 mod tests {
     use super::*;
 
+    fn read(tasks: &Value) -> Result<Vec<Label>, String> {
+        super::read(tasks, Path::new("export.json"))
+    }
+
     #[test]
     fn exports_in_both_forms_are_read() {
         let choice = |class: &str| json!([{"type": "choices", "value": {"choices": [class]}}]);
@@ -290,15 +308,34 @@ mod tests {
     }
 
     #[test]
-    fn a_prediction_is_read_with_its_score_or_refused() {
+    fn a_prediction_is_read_with_its_score_or_passed_over() {
         let choice = |class: &str| json!([{"value": {"choices": [class]}}]);
         let tasks =
             |predictions: Value| json!([{"data": {"image": "a.png"}, "predictions": predictions}]);
-        let error = read(&tasks(json!([{"result": choice("x")}]))).unwrap_err();
-        assert!(
-            error.starts_with("a.png: the prediction x has no `score`"),
-            "{error}"
-        );
+        for score in [json!({}), json!({"score": null})] {
+            let mut without = score;
+            without["result"] = choice("x");
+            assert_eq!(read(&tasks(json!([without]))).unwrap(), []);
+            // Another model says how sure it is.
+            let sure = json!({"score": 0.25, "result": choice("y")});
+            let found = read(&tasks(json!([without, sure]))).unwrap();
+            assert_eq!(
+                found,
+                [Label {
+                    confidence: Some(0.25),
+                    ..Label::new("a.png", "y")
+                }]
+            );
+            // What people say about other images is there.
+            let mut both = tasks(json!([without]));
+            let answer =
+                json!({"data": {"image": "b.png"}, "annotations": [{"result": choice("z")}]});
+            both.as_array_mut().unwrap().push(answer);
+            assert_eq!(read(&both).unwrap(), [Label::new("b.png", "z")]);
+        }
+        let text = json!([{"score": "0.5", "result": choice("x")}]);
+        let error = read(&tasks(text)).unwrap_err();
+        assert_eq!(error, "a.png: expected a number as `score`, found \"0.5\"");
         let two = json!([{"score": 0.5, "result": [choice("x")[0], choice("y")[0]]}]);
         let error = read(&tasks(two)).unwrap_err();
         assert!(error.contains("more than one class: x, y"), "{error}");
