@@ -10,7 +10,7 @@ use crate::label::Label;
 /// Rows without a class are passed over.
 pub(crate) fn read(path: &Path) -> Result<Vec<Label>> {
     let table = CsvTable::read(path)?;
-    table.required(&CsvTable::CLASS)?;
+    let class = table.required(&CsvTable::CLASS)?;
     let confidence = table.column(&["confidence"]);
     let mut labels = Vec::new();
     for found in table.images()? {
@@ -32,6 +32,13 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Label>> {
             }
         }
         labels.push(label);
+    }
+    if labels.is_empty() {
+        let (rows, class) = (table.rows().len(), table.headers()[class].trim());
+        let reason = format!(
+            "no image has a class: the column `{class}` is empty in all of the {rows} rows"
+        );
+        return Err(Error::malformed(path)(reason));
     }
     Ok(labels)
 }

@@ -105,6 +105,22 @@ fn texts_are_read_in_every_encoding() {
 }
 
 #[test]
+fn a_table_without_classes_is_refused_by_its_column() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("labels.csv");
+    for (text, rows) in [("image,Label\na.png,\nb.png, \n", 2), ("image,Label\n", 0)] {
+        fs::write(&path, text).unwrap();
+        let error = read_labels(&path, LabelFormat::Csv)
+            .unwrap_err()
+            .to_string();
+        let expected = format!(
+            "labels.csv: no image has a class: the column `Label` is empty in all of the {rows} rows"
+        );
+        assert!(error.ends_with(&expected), "{error}");
+    }
+}
+
+#[test]
 fn predictions_keep_their_confidence_as_pre_annotations() {
     let dir = tempfile::tempdir().unwrap();
     let table = dir.path().join("predictions.csv");

@@ -159,6 +159,7 @@ impl Arguments {
             let reason = format!("{table}: {rows} rows are about {} tiles", images.len());
             return Err(reason.into());
         }
+        images::check_files(&self.images, &images, indices.iter().copied())?;
         // Where they are, which may be under another Unicode form of the table's names.
         let paths = indices.iter().filter_map(|&index| images.file(index));
         let paths: Vec<PathBuf> = paths.collect();

@@ -1,17 +1,18 @@
 //! `simclr log`.
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args, ValueEnum};
 use simclr_drillcore::{
-    ColumnMap, DepthLog, LogOutput, LogSettings, Predictions, Smoothing, intervals_by_depth,
-    read_tables, read_tiles, stay_from_intervals, tiles_of_hole,
+    ColumnMap, DepthLog, Error as DrillcoreError, LogOutput, LogSettings, Predictions, Smoothing,
+    intervals_by_depth, read_tables, read_tiles, stay_from_intervals, tiles_of_hole,
 };
 use simclr_report::check_foreign;
 
 use crate::options::metres;
 use crate::outputs::check_parts;
-use crate::terminal::{AnyResult, complain, say};
+use crate::terminal::{AnyResult, complain, say, with_sources};
 
 /// Makes a log by depth of what a classifier said about tiles.
 ///
@@ -143,7 +144,8 @@ impl Arguments {
             .with_truth(truth.as_deref())
             .with_page(self.page)
             .with_step(self.step);
-        let comparison = output.write(&log, &self.out)?;
+        let comparison = output.write(&log, &self.out);
+        let comparison = comparison.map_err(|error| self.with_table(error))?;
         let intervals = log.beds().iter().filter(|bed| bed.class.is_some()).count();
         let (top, bottom) = log.range();
         say(format_args!(
@@ -163,5 +165,14 @@ impl Arguments {
             ));
         }
         Ok(())
+    }
+
+    /// Names the table behind a picture that cannot be read.
+    fn with_table(&self, error: DrillcoreError) -> Box<dyn Error + Send + Sync> {
+        if !matches!(error, DrillcoreError::Photograph { .. }) {
+            return error.into();
+        }
+        let (table, error) = (self.tiles.display(), with_sources(&error));
+        format!("{table}: {error}; --no-pictures leaves the pictures of the core out").into()
     }
 }

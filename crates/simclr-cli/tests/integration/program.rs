@@ -520,6 +520,8 @@ fn a_log_says_which_tiles_count_for_nothing() {
     let table = fs::read_to_string(dir.join("log/log.csv")).unwrap();
     let expected = "top_m,bottom_m,class,confidence\n0.0000,0.1000,x,0.9000\n";
     assert_eq!(table, expected);
+    let said = fails(dir, &log.replace("--no-pictures ", ""), 1);
+    assert!(said.contains("simclr: tiles.csv: 0.png: the"), "{said}");
 }
 
 /// Photographs are read by rows, which must not be seen in what is written.

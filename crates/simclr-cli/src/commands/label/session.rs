@@ -174,8 +174,9 @@ fn queued(
     for row in table.images()? {
         let path = finder.find(&place, &row.image)?;
         if !path.is_file() {
-            let path = folder.join(&row.image);
-            let reason = format!("there is no image {}; say --images DIR", path.display());
+            let (line, path) = (row.row.line(), folder.join(&row.image));
+            let path = path.display();
+            let reason = format!("line {line}: there is no image {path}; say --images DIR");
             return Err(wrong(reason).into());
         }
         known.extend(row.class.map(str::to_owned));
