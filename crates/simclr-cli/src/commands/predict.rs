@@ -1,13 +1,11 @@
 //! `simclr predict`.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
 use simclr_classifier::{Abstain, Classifier};
-use simclr_data::{Dataset, DatasetExt, ImageFolder, Labels};
-use simclr_files::Digest;
+use simclr_data::{Dataset, DatasetExt, ImageFolder, Labels, dataset_facts_with_contents};
 use simclr_progress::{ProgressMode, Stage};
 
 use crate::device::DeviceArgument;
@@ -21,7 +19,8 @@ use crate::terminal::{AnyResult, complain, say};
 /// unlike the training images an image is.
 ///
 /// Images are read as they are needed, so memory does not grow with their number. The table
-/// appears when it is complete; interrupted, the same command goes on where it stopped.
+/// appears when it is complete; interrupted, the same command goes on where it stopped, if no image has
+/// changed: all files are read once before, to tell.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// The images: a folder, searched to the bottom.
@@ -103,18 +102,11 @@ fn interrupted(done: usize) -> String {
     format!("interrupted after {done} images; the same command goes on after them")
 }
 
-/// SHA-256 of all images' names, sizes and times of change: what tells other images from those that
-/// were predicted already, without reading all of them again.
+/// A digest of all images' names and contents: what tells other images from those that were predicted
+/// already. Sizes and times of change do not, for a file of the same size may have been given the same
+/// time.
 fn images_digest(images: &ImageFolder) -> AnyResult<String> {
-    let mut digest = Digest::default();
-    for (index, path) in images.paths().iter().enumerate() {
-        let found = path
-            .metadata()
-            .and_then(|found| Ok((found.len(), found.modified()?)));
-        let (size, changed) = found.map_err(|error| format!("{}: {error}", path.display()))?;
-        writeln!(digest, "{:?} {size} {changed:?}", images.name(index))?;
-    }
-    Ok(digest.to_hex())
+    Ok(dataset_facts_with_contents("images", images)?.digest)
 }
 
 /// Any error that ends the predictions.
@@ -128,22 +120,28 @@ impl<E: Into<Box<dyn std::error::Error + Send + Sync>>> From<E> for Stopped {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
+    use std::fs::{self, File};
     use std::time::{Duration, SystemTime};
 
     use super::*;
 
     #[test]
-    fn an_image_that_was_changed_is_another_one() {
+    fn an_image_of_the_same_size_and_time_is_another_one_and_a_copy_is_the_same() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.png");
+        let digest_of = |bytes: &[u8], changed: SystemTime| {
+            fs::write(&path, bytes).unwrap();
+            let file = File::options().write(true).open(&path).unwrap();
+            file.set_modified(changed).unwrap();
+            images_digest(&ImageFolder::unlabelled(dir.path()).unwrap()).unwrap()
+        };
         image::RgbImage::new(8, 8).save(&path).unwrap();
-        let digest = || images_digest(&ImageFolder::unlabelled(dir.path()).unwrap()).unwrap();
-        let before = digest();
-        assert_eq!(digest(), before);
-        let later = SystemTime::now() + Duration::from_secs(60);
-        let file = File::options().write(true).open(&path).unwrap();
-        file.set_modified(later).unwrap();
-        assert_ne!(digest(), before);
+        let own = fs::read(&path).unwrap();
+        let mut other = own.clone();
+        *other.last_mut().unwrap() ^= 1;
+        let now = SystemTime::now();
+        let before = digest_of(&own, now);
+        assert_ne!(digest_of(&other, now), before);
+        assert_eq!(digest_of(&own, now + Duration::from_secs(60)), before);
     }
 }
