@@ -197,10 +197,7 @@ impl<'a> PredictionsFile<'a> {
 
 /// The digest of a row and of all before it, whose digest is given.
 fn chained(before: &str, row: &str) -> String {
-    let mut digest = Digest::default();
-    digest.update(before.as_bytes());
-    digest.update(row.as_bytes());
-    let mut digits = digest.to_hex();
+    let mut digits = Digest::of(format!("{before}{row}").as_bytes()).to_hex();
     digits.truncate(16);
     digits
 }

@@ -31,6 +31,13 @@ const QUEUE: usize = 8;
 pub struct Digest(Sha256);
 
 impl Digest {
+    /// The digest of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut digest = Self::default();
+        digest.update(bytes);
+        digest
+    }
+
     /// Adds bytes at the end.
     pub fn update(&mut self, bytes: &[u8]) {
         sha2::Digest::update(&mut self.0, bytes);

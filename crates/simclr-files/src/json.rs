@@ -92,9 +92,8 @@ fn check(path: &Path, fields: &mut Map<String, Value>) -> Result<()> {
 }
 
 fn digest(path: &Path, fields: &Map<String, Value>) -> Result<String> {
-    let mut digest = Digest::default();
-    digest.update(&serde_json::to_vec(fields).map_err(Error::json(path))?);
-    Ok(digest.to_hex())
+    let text = serde_json::to_vec(fields).map_err(Error::json(path))?;
+    Ok(Digest::of(&text).to_hex())
 }
 
 #[cfg(test)]

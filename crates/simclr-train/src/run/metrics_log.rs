@@ -65,8 +65,7 @@ impl MetricsLog {
             .append(true)
             .open(&path)
             .map_err(Error::io(&path))?;
-        let mut digest = Digest::default();
-        digest.update(&kept);
+        let digest = Digest::of(&kept);
         Ok(Self {
             path,
             columns,
@@ -220,9 +219,7 @@ fn rows_through(path: &Path, columns: &[String], position: &MetricsPosition) -> 
             "ends after step {end}; expected the row of step {last}"
         )));
     }
-    let mut digest = Digest::default();
-    digest.update(&content);
-    let computed = digest.to_hex();
+    let computed = Digest::of(&content).to_hex();
     if position
         .sha256
         .as_ref()

@@ -165,9 +165,7 @@ impl LabelTable {
         }
         let bytes = writer.into_inner().map_err(|error| error.to_string())?;
         simclr_files::write_bytes(&self.path, &bytes)?;
-        let mut written = Digest::default();
-        written.update(&bytes);
-        self.seen = Some(written.to_hex());
+        self.seen = Some(Digest::of(&bytes).to_hex());
         Ok(())
     }
 }
