@@ -199,6 +199,10 @@ fn whatever_is_damaged_in_a_pretraining_the_result_is_the_same_or_the_file_is_na
     ] {
         assert_eq!(outcomes[Path::new(name)], [Outcome::Equal; 7], "{name}");
     }
+    // What is removed, as the message about it advises, is written again.
+    for name in ["config.json", "manifest.json", "result.json"] {
+        assert_eq!(outcomes[Path::new(name)][0], Outcome::Equal, "{name}");
+    }
 }
 
 #[test]

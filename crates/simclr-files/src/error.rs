@@ -24,6 +24,16 @@ pub enum Error {
         /// Where and why.
         reason: serde_json::Error,
     },
+    /// A file of a later version of this library.
+    #[error("{}: format version {found}; this library reads versions 1 and {known}", path.display())]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// The version of the file's form.
+        found: String,
+        /// The newest one that is known.
+        known: u64,
+    },
     /// A file's content is not the one that was written.
     #[error(
         "{}: damaged: its SHA-256 is {computed}, and it was written with {stored}",
@@ -36,6 +46,14 @@ pub enum Error {
         stored: String,
         /// The digest of what is in the file.
         computed: String,
+    },
+    /// A damaged file, and what can be done about it.
+    #[error("{error}; {advice}")]
+    Damaged {
+        /// What is wrong with it.
+        error: Box<Self>,
+        /// What to do.
+        advice: String,
     },
     /// Two files that a name in another Unicode form can mean.
     #[error("{}: {}; rename one of them", folder.display(), describe_forms(first, second))]
@@ -57,6 +75,17 @@ impl Error {
     pub fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |reason| Self::Io { path, reason }
+    }
+
+    /// For `map_err`: what to do about the file, if it is damaged. Other errors stay as they are.
+    pub fn advise(advice: impl Into<String>) -> impl FnOnce(Self) -> Self {
+        move |error| match error {
+            Self::Json { .. } | Self::Digest { .. } => Self::Damaged {
+                error: Box::new(error),
+                advice: advice.into(),
+            },
+            error => error,
+        }
     }
 
     /// For `map_err`: a JSON error together with the path it is about.

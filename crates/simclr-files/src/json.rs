@@ -51,7 +51,7 @@ pub fn write_json<T: Serialize + ?Sized>(path: &Path, value: &T) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::Io`] if the file cannot be read, [`Error::Digest`] if it is not as it was written,
-/// [`Error::Json`] if it is not what `T` expects.
+/// [`Error::Version`] if it is of a later version, [`Error::Json`] if it is not what `T` expects.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     let text = match fs::read(path) {
         Ok(text) => text,
@@ -83,9 +83,11 @@ fn check(path: &Path, fields: &mut Map<String, Value>) -> Result<()> {
         });
     }
     if version != Some(json!(VERSION)) {
-        let found = version.unwrap_or_default();
-        let reason = format!("format version {found}; this library reads versions 1 and {VERSION}");
-        return Err(Error::json(path)(serde_json::Error::custom(reason)));
+        return Err(Error::Version {
+            path: path.to_owned(),
+            found: version.unwrap_or_default().to_string(),
+            known: VERSION,
+        });
     }
     fields.shift_remove(VERSION_FIELD);
     Ok(())
@@ -118,8 +120,10 @@ mod tests {
         let read: Value = read_json(&path).unwrap().unwrap();
         assert_eq!(read, json!({"rate": 0.1, "text": text}));
         fs::write(&path, "{\"z\": [4, ").unwrap();
-        let error = read_json::<Value>(&path).unwrap_err().to_string();
-        assert!(error.contains("value.json: EOF"), "{error}");
+        let error = read_json::<Value>(&path).unwrap_err();
+        assert!(error.to_string().contains("value.json: EOF"), "{error}");
+        let error = Error::advise("remove it")(error).to_string();
+        assert!(error.ends_with("column 10; remove it"), "{error}");
         let error = write_json(&path, &[1, 2]).unwrap_err().to_string();
         assert!(
             error.contains("value.json") && error.contains("expected a map"),
@@ -173,7 +177,9 @@ mod tests {
         let mut later = Map::from_iter([(VERSION_FIELD.to_owned(), json!(3))]);
         later.insert(DIGEST_FIELD.into(), digest(&path, &later).unwrap().into());
         fs::write(&path, Value::Object(later).to_string()).unwrap();
-        let error = read_json::<Value>(&path).unwrap_err().to_string();
-        assert!(error.contains("format version 3"), "{error}");
+        // It is not damaged.
+        let error = Error::advise("remove it")(read_json::<Value>(&path).unwrap_err()).to_string();
+        let expected = "format version 3; this library reads versions 1 and 2";
+        assert!(error.ends_with(expected), "{error}");
     }
 }

@@ -100,13 +100,8 @@ impl CellStore {
 }
 
 fn read<R: DeserializeOwned>(path: &Path) -> Result<Option<Record<R>>> {
-    read_json(path).map_err(|error| match error {
-        error @ simclr_files::Error::Io { .. } => error.into(),
-        damaged => Error::StudyFile {
-            path: path.to_owned(),
-            reason: format!("{damaged}; remove the file, and the cell is computed again"),
-        },
-    })
+    let advice = "remove the file, and the cell is computed again";
+    Ok(read_json(path).map_err(simclr_files::Error::advise(advice))?)
 }
 
 impl<R> Record<R> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use simclr_files::{read_json, write_json};
+use simclr_files::{Error as FileError, read_json, write_json};
 use simclr_train::run::RunFolder;
 
 use crate::error::{Error, Result};
@@ -120,7 +120,7 @@ impl Part {
         let lock = lock(whole)?;
         let folders = self.folders(whole);
         for (number, dir) in folders.iter().enumerate() {
-            let part: Option<Self> = read_json(&dir.join(FINISHED))?;
+            let part = self.read(&dir.join(FINISHED), number + 1)?;
             if part.is_none_or(|part| part.count != self.count || part.index != number + 1) {
                 return Ok(None);
             }
@@ -145,7 +145,7 @@ impl Part {
         }
         // Another process may be at it, which removes the file at the end.
         let lock = lock(whole)?;
-        let Some(begun) = read_json::<Self>(&path)? else {
+        let Some(begun) = self.read(&path, self.index)? else {
             return Ok(None);
         };
         if begun.count != self.count {
@@ -155,6 +155,16 @@ impl Part {
             });
         }
         self.join(whole, lock).map(Some)
+    }
+
+    /// A file in which a part is written down; `index` is one that it may have.
+    fn read(&self, path: &Path, index: usize) -> Result<Option<Self>> {
+        let (index, count) = (index, self.count);
+        let advice = format!(
+            "the parts are not lost: write {{\"index\": {index}, \"count\": {count}}} into the file, and the \
+             same command goes on"
+        );
+        Ok(read_json(path).map_err(FileError::advise(advice))?)
     }
 
     fn join(&self, whole: &Path, lock: File) -> Result<JoinedParts> {
@@ -291,6 +301,13 @@ mod tests {
 
         let error = "2/3".parse::<Part>().unwrap().resume(whole).unwrap_err();
         assert!(error.to_string().contains("in 2 parts, not 3"), "{error}");
+        // The record is damaged; its message says what has to stand in it.
+        let record = whole.join(JOINING);
+        fs::write(&record, "{").unwrap();
+        let error = two.resume(whole).unwrap_err().to_string();
+        assert!(error.starts_with(&record.display().to_string()), "{error}");
+        let (_, content) = error.split_once("write ").unwrap();
+        fs::write(&record, content.split_once(" into").unwrap().0).unwrap();
         for _ in 0..2 {
             let joined = two.resume(whole).unwrap();
             assert!(joined.is_some());

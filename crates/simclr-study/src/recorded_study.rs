@@ -135,7 +135,9 @@ fn numbered<N: Ord>(names: impl Iterator<Item = N>) -> BTreeMap<N, usize> {
 fn rows<R: DeserializeOwned>(path: &Path) -> Result<(Vec<String>, Vec<R>)> {
     let wrong = |error: csv::Error| Error::StudyFile {
         path: path.to_owned(),
-        reason: format!("{error}; a finished study of this version is expected"),
+        reason: format!(
+            "{error}; a finished study of this version is expected, whose own command writes the file again"
+        ),
     };
     let mut reader = csv::Reader::from_path(path).map_err(wrong)?;
     let header = reader.headers().map_err(wrong)?;

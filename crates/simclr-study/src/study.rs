@@ -10,11 +10,11 @@ use simclr_data::{
     AugmentedDataset, Dataset, DatasetExt, OfflineAugmentation, Split, dataset_facts_with_contents,
 };
 use simclr_eval::Features;
-use simclr_files::{read_json, write_json};
+use simclr_files::write_json;
 use simclr_model::GradientCheckpointing;
 use simclr_progress::ProgressMode;
 use simclr_train::PauseHandle;
-use simclr_train::run::{Manifest, RunFacts, RunFolder};
+use simclr_train::run::{Manifest, RunFacts, RunFolder, read_record};
 
 use crate::cell::Cell;
 use crate::cell_store::CellStore;
@@ -377,7 +377,7 @@ fn with_training_copies(
 /// Whether the folder's study does not know the network that its methods start from, as in earlier
 /// versions. Its cells do, one by one.
 fn began_without_start_network(dir: &Path) -> Result<bool> {
-    let manifest = read_json::<Manifest>(&dir.join(MANIFEST))?;
+    let manifest = read_record::<Manifest>(&dir.join(MANIFEST))?;
     Ok(manifest.is_some_and(|manifest| !manifest.facts.digests.contains_key(START_NETWORK)))
 }
 
@@ -386,7 +386,7 @@ fn began_without_start_network(dir: &Path) -> Result<bool> {
 /// study has and the recorded one had not.
 fn update_recorded_protocol(dir: &Path, protocol: &Protocol, facts: &RunFacts) -> Result<()> {
     let path = dir.join("config.json");
-    let Some(value) = read_json::<Value>(&path)? else {
+    let Some(value) = read_record::<Value>(&path)? else {
         return Ok(());
     };
     // What is no protocol is refused when it is compared.
@@ -395,7 +395,7 @@ fn update_recorded_protocol(dir: &Path, protocol: &Protocol, facts: &RunFacts) -
     };
     if protocol.extends(&recorded) {
         let manifest = dir.join(MANIFEST);
-        if let Some(mut contents) = read_json::<Manifest>(&manifest)? {
+        if let Some(mut contents) = read_record::<Manifest>(&manifest)? {
             contents.facts.seeds.clone_from(&facts.seeds);
             write_json(&manifest, &contents)?;
         }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use simclr_files::{read_json, remove_leftovers, write_json};
+use simclr_files::{remove_leftovers, write_json};
 
 use super::checkpoints::{Checkpoints, holds_checkpoints};
 use super::configuration::differences;
@@ -16,14 +16,13 @@ use super::manifest::{Manifest, RunFacts, Session, arithmetic};
 use super::metrics_log::{MetricsLog, MetricsPosition};
 use super::metrics_table::MetricsTable;
 use super::notices::{Notice, Notices};
+use super::record::{NOTICES, RESULT, read_record};
 use crate::error::{Error, Result};
 
 const CONFIG: &str = "config.json";
 const MANIFEST: &str = "manifest.json";
 const METRICS: &str = "metrics.csv";
-pub(crate) const RESULT: &str = "result.json";
 const CHECKPOINTS: &str = "checkpoints";
-const NOTICES: &str = "notices.json";
 /// Of a study.
 const CELLS: &str = "cells";
 pub(crate) const MODEL: &str = "model.safetensors";
@@ -130,8 +129,8 @@ impl RunFolder {
         let lock = FolderLock::take(&dir)?;
         remove_leftovers(&dir)?;
 
-        let mut recorded: Option<Value> = read_json(&dir.join(CONFIG))?;
-        let mut manifest: Option<Manifest> = read_json(&dir.join(MANIFEST))?;
+        let mut recorded: Option<Value> = read_record(&dir.join(CONFIG))?;
+        let mut manifest: Option<Manifest> = read_record(&dir.join(MANIFEST))?;
         let mut different = Vec::new();
         if let Some(recorded) = &recorded {
             let now = as_read_back(&dir.join(CONFIG), config)?;
@@ -215,8 +214,8 @@ impl RunFolder {
     /// [`Error::File`].
     pub fn differences(recorded: &Path, now: &Path) -> Result<Vec<String>> {
         let record = |dir: &Path| -> Result<_> {
-            let config: Option<Value> = read_json(&dir.join(CONFIG))?;
-            let manifest: Option<Manifest> = read_json(&dir.join(MANIFEST))?;
+            let config: Option<Value> = read_record(&dir.join(CONFIG))?;
+            let manifest: Option<Manifest> = read_record(&dir.join(MANIFEST))?;
             let identity = manifest.map(|manifest| manifest.identity());
             Ok([config, identity].map(Option::unwrap_or_default))
         };
@@ -276,7 +275,7 @@ impl RunFolder {
     /// # Errors
     /// [`Error::File`], also if it is not a `T`.
     pub fn result<T: DeserializeOwned>(&self) -> Result<Option<T>> {
-        Ok(read_json(&self.dir.join(RESULT))?)
+        read_record(&self.dir.join(RESULT))
     }
 
     /// Records the result, which marks the run as finished.
@@ -316,13 +315,13 @@ impl RunRecord {
         };
         let metrics = dir.join(METRICS);
         Ok(Self {
-            config: read_json(&dir.join(CONFIG))?.ok_or_else(|| missing(CONFIG))?,
-            manifest: read_json(&dir.join(MANIFEST))?.ok_or_else(|| missing(MANIFEST))?,
+            config: read_record(&dir.join(CONFIG))?.ok_or_else(|| missing(CONFIG))?,
+            manifest: read_record(&dir.join(MANIFEST))?.ok_or_else(|| missing(MANIFEST))?,
             metrics: metrics
                 .exists()
                 .then(|| MetricsTable::read(metrics))
                 .transpose()?,
-            result: read_json(&dir.join(RESULT))?,
+            result: read_record(&dir.join(RESULT))?,
             notices: Notices::open(dir.join(NOTICES), u64::MAX)?.list().to_vec(),
         })
     }
@@ -501,5 +500,37 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let error = RunRecord::read(dir.path()).unwrap_err().to_string();
         assert!(error.contains("not a run folder"), "{error}");
+    }
+
+    #[test]
+    fn a_damaged_file_of_a_record_is_named_and_can_be_removed() {
+        for name in [CONFIG, MANIFEST, RESULT, NOTICES] {
+            let dir = tempfile::tempdir().unwrap();
+            let open = || {
+                let run = RunFolder::open(dir.path(), &json!({"rate": 0.1}), &RunFacts::default())?;
+                run.notices(9)?
+                    .add(3, "step left out", "the loss was NaN")?;
+                run.result::<Value>()?;
+                run.write_result(&json!({"accuracy": 0.5}))
+            };
+            open().unwrap();
+            let path = dir.path().join(name);
+            let whole = fs::read(&path).unwrap();
+            for damaged in [&whole[..whole.len() / 2], &whole[1..], b""] {
+                fs::write(&path, damaged).unwrap();
+                let reading = RunRecord::read(dir.path()).unwrap_err();
+                for error in [open().unwrap_err(), reading] {
+                    let error = error.to_string();
+                    assert!(error.starts_with(&path.display().to_string()), "{error}");
+                    assert!(
+                        error.contains("; ") && error.contains("remove the file"),
+                        "{error}"
+                    );
+                }
+            }
+            fs::remove_file(&path).unwrap();
+            open().unwrap();
+            assert!(path.exists());
+        }
     }
 }

@@ -13,12 +13,15 @@ mod manifest;
 mod metrics_log;
 mod metrics_table;
 mod notices;
+mod record;
 
 pub use checkpoints::{CheckpointFile, Checkpoints};
 pub(crate) use configuration::differences;
-pub(crate) use folder::{MODEL, RESULT};
+pub(crate) use folder::MODEL;
 pub use folder::{RunFolder, RunRecord};
 pub use manifest::{Manifest, RunFacts, Session, arithmetic};
 pub use metrics_log::{MetricsLog, MetricsPosition};
 pub use metrics_table::MetricsTable;
 pub use notices::{Notice, Notices};
+pub(crate) use record::RESULT;
+pub use record::read_record;

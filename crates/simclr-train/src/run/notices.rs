@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use simclr_files::{read_json, write_json};
+use simclr_files::write_json;
 
+use super::record::read_record;
 use crate::error::Result;
 
 /// Something about a run that its owner should know.
@@ -37,7 +38,7 @@ impl Notices {
     /// [`Error::File`](crate::Error::File) if it cannot be read or is damaged.
     pub fn open(path: impl Into<PathBuf>, last: u64) -> Result<Self> {
         let path = path.into();
-        let mut content: Content = read_json(&path)?.unwrap_or_default();
+        let mut content: Content = read_record(&path)?.unwrap_or_default();
         content.notices.retain(|notice| notice.step <= last);
         Ok(Self { path, content })
     }
