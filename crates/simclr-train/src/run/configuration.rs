@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// The leaves in which two JSON documents differ, one line each: the field's
 /// path, what is recorded and what is wanted now. Empty if they are the same. A field that is
-/// `null` is as one that is not there.
+/// `null` or an empty list is as one that is not there.
 pub(crate) fn differences(recorded: &Value, now: &Value) -> Vec<String> {
     let (recorded, now) = (leaves(recorded), leaves(now));
     let mut paths: Vec<&String> = recorded.keys().chain(now.keys()).collect();
@@ -43,7 +43,7 @@ fn collect_leaves<'a>(path: String, value: &'a Value, found: &mut BTreeMap<Strin
                 collect_leaves(below(key), value, found);
             }
         }
-        Value::Array(items) if !items.is_empty() => {
+        Value::Array(items) => {
             for (index, value) in items.iter().enumerate() {
                 collect_leaves(below(&index.to_string()), value, found);
             }
@@ -68,17 +68,22 @@ mod tests {
     #[test]
     fn equal_documents_do_not_differ_whatever_the_order_of_their_fields() {
         let a = json!({"seed": 1, "policy": {"size": 32, "blur": null}});
-        let b = json!({"policy": {"size": 32}, "seed": 1});
+        let b = json!({"policy": {"size": 32}, "seed": 1, "freeze": []});
         assert_eq!(differences(&a, &b), Vec::<String>::new());
     }
 
     #[test]
     fn every_differing_leaf_is_named_with_both_values() {
-        let recorded = json!({"lars": {"rate": 0.3, "exclude": ["bias"]}, "epochs": 3, "old": {}});
-        let now = json!({"lars": {"rate": 1.0, "exclude": ["bias", "gamma"]}, "epochs": 3});
+        let recorded = json!({
+            "lars": {"rate": 0.3, "exclude": ["bias"]}, "epochs": 3, "freeze": [], "old": {},
+        });
+        let now = json!({
+            "lars": {"rate": 1.0, "exclude": ["bias", "gamma"]}, "epochs": 3, "freeze": [-1],
+        });
         assert_eq!(
             differences(&recorded, &now),
             [
+                "freeze.0 was absent, is -1",
                 "lars.exclude.1 was absent, is \"gamma\"",
                 "lars.rate was 0.3, is 1.0",
                 "old was {}, is absent",
