@@ -256,6 +256,16 @@ impl ExperimentArguments {
             .map_or(Ok(()), |_| Err(reason.into()))
     }
 
+    /// Fails if an option is given that is for training where, without fine-tuning, nothing is trained.
+    pub(crate) fn refuse_training(&self, protocol: &Protocol) -> AnyResult {
+        if self.gradient_checkpointing && protocol.fine_tune_freeze.is_empty() {
+            let reason = "--gradient-checkpointing needs --fine-tune, without which this experiment \
+                          fine-tunes no network";
+            return Err(reason.into());
+        }
+        Ok(())
+    }
+
     /// The study: its folder, its settings and its images. Everything is checked before the
     /// folder is made, or moved aside.
     pub(crate) fn study(

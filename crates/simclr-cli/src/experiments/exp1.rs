@@ -22,6 +22,7 @@ pub fn run(experiment: Arguments, progress: ProgressMode) -> AnyResult {
 fn evaluate(experiment: Arguments) -> AnyResult {
     experiment.images.refuse_unlabelled()?;
     let protocol = experiment.protocol(paper::experiment_1())?;
+    experiment.refuse_training(&protocol)?;
     let (training, parts) = (Training::SelfSupervised, StudyParts::default());
     let (mut study, imagenet) = study_with_start(&experiment, "exp1", protocol, training, parts)?;
 

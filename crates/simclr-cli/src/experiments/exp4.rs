@@ -42,6 +42,11 @@ fn evaluate(arguments: Arguments) -> AnyResult {
     common.experiment.refuse_checkpoint()?;
     let protocol = common.experiment.protocol(paper::experiment_4())?;
     let protocol = common.pretrain.over_one_freeze(protocol)?;
+    let mut fractions = protocol.unlabelled_fractions.iter();
+    if arguments.same_epochs && fractions.all(|fraction| *fraction == 1.0) {
+        let reason = "--same-epochs needs an --unlabelled-fraction below 1: with all images, the epochs are the same";
+        return Err(reason.into());
+    }
     let pretrain = common.pretrain(protocol.pretrain.clone());
     let parts = StudyParts {
         self_supervision: true,

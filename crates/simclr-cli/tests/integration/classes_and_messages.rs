@@ -304,3 +304,27 @@ fn pages_of_others_are_not_replaced() {
     }
     assert_eq!(fs::read(dir.join("study/report.html")).unwrap(), b"");
 }
+
+#[test]
+fn options_without_effect_are_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    for (arguments, expected) in [
+        (
+            "1 --preset tiny --gradient-checkpointing",
+            "--gradient-checkpointing needs --fine-tune",
+        ),
+        (
+            "5 --preset tiny --gradient-checkpointing",
+            "--gradient-checkpointing needs --fine-tune",
+        ),
+        (
+            "4 --preset tiny --same-epochs --unlabelled-fraction 1",
+            "--same-epochs needs an --unlabelled-fraction below 1",
+        ),
+    ] {
+        let said = fails(dir, &format!("experiment {arguments}"), 1);
+        assert!(said.contains(expected), "{arguments}: {said}");
+        assert!(!dir.join("runs").exists());
+    }
+}
