@@ -336,6 +336,17 @@ mod tests {
         let expected = "several photographs have the depths of one section, as if they showed the \
                         same part of the core: BH1-1, BH1-2 (BH1)";
         assert!(warning.ends_with(expected), "{warning}");
+
+        // Halves with rows of their own; what stands behind no number is no half.
+        let rows = "403-U1618A-1H-2-A,10\n403-U1618A-1H-2-W,10\n1H-CC-A,12\n1H-CC-W,12\nBH1-A,20\nBH1-W,30\n";
+        let table = read(&format!("name,top (m)\n{rows}")).unwrap();
+        let names = rows
+            .lines()
+            .map(|row| row.split(',').next().unwrap().to_owned());
+        let warning = table.shared(names.collect::<Vec<_>>().iter()).unwrap();
+        let expected = "the core: 1H-CC-A, 1H-CC-W (1H-CC), 403-U1618A-1H-2-A, 403-U1618A-1H-2-W \
+                        (403-U1618A-1H-2)";
+        assert!(warning.ends_with(expected), "{warning}");
     }
 
     #[test]

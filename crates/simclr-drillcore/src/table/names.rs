@@ -71,8 +71,18 @@ impl PlaceNames {
     }
 }
 
+/// A section's name without IODP's half behind its number, `-A` or `-W`: both halves show the same rock.
+fn without_half(section: &str) -> &str {
+    let is_number = |part: &str| part == "CC" || part.parse::<u32>().is_ok();
+    match section.rsplit_once('-') {
+        Some((rest, "A" | "W")) if rest.rsplit('-').next().is_some_and(is_number) => rest,
+        _ => section,
+    }
+}
+
 /// What is unusual about photographs if some are named after one section, as two that show parts of it
-/// are: they have the same of its row, such as its depths.
+/// are: they have the same of its row, such as its depths. So do both halves of a section, also where
+/// each has a row.
 pub(super) fn shared<'n>(
     path: &Path,
     what: &str,
@@ -82,7 +92,10 @@ pub(super) fn shared<'n>(
     let mut named: BTreeMap<&str, Vec<&String>> = BTreeMap::new();
     for photograph in photographs {
         if let Some(section) = section(photograph) {
-            named.entry(section).or_default().push(photograph);
+            named
+                .entry(without_half(section))
+                .or_default()
+                .push(photograph);
         }
     }
     named.retain(|_, photographs| photographs.len() > 1);
