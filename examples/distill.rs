@@ -25,7 +25,7 @@ use simclr_cli::device::DeviceArgument;
 use simclr_cli::folders;
 use simclr_cli::interrupt::{exit_paused, pause_handle};
 use simclr_cli::options::FolderArguments;
-use simclr_cli::terminal::say;
+use simclr_cli::terminal::{OutputArguments, say};
 
 #[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
 enum Preset {
@@ -73,10 +73,14 @@ struct Arguments {
     seed: u64,
     #[command(flatten)]
     device: DeviceArgument,
+    #[command(flatten)]
+    output: OutputArguments,
 }
 
 fn main() -> ExitCode {
-    exit_paused(|| run(&Arguments::parse()))
+    let arguments = Arguments::parse();
+    arguments.output.set_log_format();
+    exit_paused(|| run(&arguments))
 }
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error + Send + Sync>> {
@@ -111,7 +115,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error + Send + Sync>> {
     };
     let distilled = Distill::new(student.clone().with_loss(loss))
         .device(device.clone())
-        .progress(ProgressMode::Auto)
+        .progress(arguments.output.progress())
         .callback(pause_handle())
         .run(
             Some(Arc::new(teacher.clone())),
@@ -120,11 +124,13 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error + Send + Sync>> {
         )?;
     // As many steps as the distilled student has had.
     let epochs = (student.schedule.epochs * all.len()).div_ceil(labelled.len());
-    let alone = on_labels(&student, epochs, &labelled, &device).run(
-        None,
-        labelled.shared(),
-        arguments.model_dir.join("labels-only"),
-    )?;
+    let alone = on_labels(&student, epochs, &labelled, &device)
+        .progress(arguments.output.progress())
+        .run(
+            None,
+            labelled.shared(),
+            arguments.model_dir.join("labels-only"),
+        )?;
 
     let policy = Policy::probe(student.policy.size.0);
     let tested = |classifier: &NetworkClassifier| {
@@ -201,12 +207,13 @@ impl Arguments {
         }
         let pretrained = Pretrain::new(config)
             .device(device.clone())
-            .progress(ProgressMode::Auto)
+            .progress(self.output.progress())
             .callback(pause_handle())
             .run(all.shared(), self.model_dir.join("teacher-pretrained"))?;
         let network = simclr::checkpoint::load_model(pretrained.model_file, device)?;
         let epochs = 3 * training.schedule.epochs;
         let fine_tuned = on_labels(&training, epochs, labelled, device)
+            .progress(self.output.progress())
             .start_from(network.model.store()?)
             .run(None, labelled.shared(), self.model_dir.join("teacher"))?;
         Ok(fine_tuned.student)
@@ -247,7 +254,6 @@ fn on_labels(
     config.schedule.epochs = epochs;
     Distill::new(config)
         .device(device.clone())
-        .progress(ProgressMode::Auto)
         .callback(pause_handle())
 }
 

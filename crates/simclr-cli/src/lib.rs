@@ -23,22 +23,16 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
-use simclr_progress::ProgressMode;
 
 use crate::interrupt::exit_paused;
-use crate::terminal::{AnyResult, LogFormat, exit, exit_usage, set_log_format};
+use crate::terminal::{AnyResult, LogFormat, OutputArguments, exit, exit_usage, set_log_format};
 
 /// From photographs of drill core to a log by depth, by self-supervised learning.
 #[derive(Debug, Parser)]
 #[command(name = "simclr", version, propagate_version = true)]
 struct Arguments {
-    /// Do not show how far the work is.
-    #[arg(long, global = true)]
-    quiet: bool,
-    /// How progress, warnings and errors are shown on standard error: for people, or a JSON object a
-    /// line.
-    #[arg(long, global = true, value_enum, default_value = "text")]
-    log_format: LogFormat,
+    #[command(flatten)]
+    output: OutputArguments,
     #[command(subcommand)]
     command: Command,
 }
@@ -76,7 +70,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let matches = with_negative_numbers(Arguments::command()).try_get_matches_from(&words);
     match matches.and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(arguments) => {
-            set_log_format(arguments.log_format);
+            arguments.output.set_log_format();
             if arguments.command.is_resumable() {
                 // These go on where they stopped, and are told to stop.
                 exit_paused(|| arguments.run())
@@ -137,11 +131,7 @@ impl Command {
 
 impl Arguments {
     fn run(self) -> AnyResult {
-        let progress = match (self.quiet, self.log_format) {
-            (true, _) => ProgressMode::Silent,
-            (false, LogFormat::Text) => ProgressMode::Auto,
-            (false, LogFormat::Json) => ProgressMode::Json,
-        };
+        let progress = self.output.progress();
         match self.command {
             Command::Tiles(command) => command.run(progress),
             Command::Pretrain(command) => command.run(progress),

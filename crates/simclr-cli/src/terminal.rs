@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use serde_json::json;
+use simclr_progress::ProgressMode;
 use tracing_subscriber::EnvFilter;
 
 use crate::json_events::JsonEvents;
@@ -24,6 +25,34 @@ pub enum LogFormat {
     Text,
     /// A JSON object a line.
     Json,
+}
+
+/// How a program shows its work on standard error.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct OutputArguments {
+    /// Do not show how far the work is.
+    #[arg(long, global = true)]
+    quiet: bool,
+    /// How progress, warnings and errors are shown on standard error: for people, or a JSON object a
+    /// line.
+    #[arg(long, global = true, value_enum, default_value = "text")]
+    log_format: LogFormat,
+}
+
+impl OutputArguments {
+    /// Sets how warnings and errors are written: [`set_log_format`].
+    pub fn set_log_format(self) {
+        set_log_format(self.log_format);
+    }
+
+    /// How progress is shown.
+    pub fn progress(self) -> ProgressMode {
+        match (self.quiet, self.log_format) {
+            (true, _) => ProgressMode::Silent,
+            (false, LogFormat::Text) => ProgressMode::Auto,
+            (false, LogFormat::Json) => ProgressMode::Json,
+        }
+    }
 }
 
 /// One for the process, as standard error is.
