@@ -10,7 +10,7 @@ use simclr_report::{Cell as TableCell, Estimate, ImageCount, Table};
 use crate::cell_result::{CellResult, ClassifierKind};
 use crate::comparison::{Comparison, MethodResults};
 use crate::error::Result;
-use crate::percent::percent;
+use crate::short_percent::short_percent;
 
 /// What a method's figures are of.
 pub(crate) const PRIMARY: &str =
@@ -86,7 +86,7 @@ impl Comparison {
         let fractions = self.label_fractions().into_iter();
         let name = |fraction| {
             let images = self.train_images(fraction);
-            format!("{} ({images} images)", percent(fraction))
+            format!("{} ({images} images)", short_percent(fraction))
         };
         fractions.map(name).collect()
     }
@@ -210,7 +210,7 @@ impl Comparison {
             table.row([
                 pair.method.as_str().into(),
                 pair.baseline.as_str().into(),
-                percent(pair.label_fraction).into(),
+                short_percent(pair.label_fraction).into(),
                 TableCell::Difference(accuracy.difference.into()),
                 format!("{} of {}", accuracy.wins, accuracy.difference.count).into(),
                 accuracy.p_value.map_or_else(String::new, p_value).into(),
@@ -268,7 +268,7 @@ impl Comparison {
             ));
         }
         let (names, means) = bars.into_iter().chain(self.baselines()).unzip();
-        let title = format!("Accuracy with {} of the labels", percent(fraction));
+        let title = format!("Accuracy with {} of the labels", short_percent(fraction));
         let chart = plot::BarChart::new(title, names).shares();
         Ok(chart
             .x_label("accuracy")
@@ -301,7 +301,7 @@ impl Comparison {
                 points.push((x, accuracy.mean));
                 intervals.extend(accuracy.interval.map(|(low, high)| (x, low, high)));
             }
-            let name = format!("{} of the labels", percent(fraction));
+            let name = format!("{} of the labels", short_percent(fraction));
             let series = plot::Series::new(name, points).markers();
             chart = chart.series(series.intervals(intervals));
         }
@@ -325,7 +325,7 @@ impl Comparison {
                 let images = ImageCount::of(results.map(|result| result.train_images));
                 let columns = [
                     method.name.as_str().into(),
-                    percent(fraction).into(),
+                    short_percent(fraction).into(),
                     images.into(),
                 ];
                 table = table.row(columns.into_iter().chain(cells(method, fraction)?));

@@ -1,10 +1,10 @@
 //! What a study found, in words.
 
-use simclr_report::percent as decimal;
+use simclr_report::percent;
 
 use crate::comparison::Comparison;
 use crate::error::Result;
-use crate::percent::percent;
+use crate::short_percent::short_percent;
 
 impl Comparison {
     /// What was found, in a few sentences each: with the fewest and with the most labels, the most
@@ -25,7 +25,7 @@ impl Comparison {
             findings.push(self.finding_at(fraction)?);
         }
         let baselines = self.baselines().into_iter();
-        let baselines = baselines.map(|(name, accuracy)| format!("{name} {}", decimal(accuracy)));
+        let baselines = baselines.map(|(name, accuracy)| format!("{name} {}", percent(accuracy)));
         let baselines: Vec<String> = baselines.collect();
         findings.push(format!("For comparison: {}.", baselines.join(", ")));
         Ok(findings)
@@ -40,10 +40,10 @@ impl Comparison {
         let images = self.train_images(fraction);
         let mut text = format!(
             "With {} of the labels ({images} images), ",
-            percent(fraction)
+            short_percent(fraction)
         );
         if let Some((accuracy, name)) = ranked.first() {
-            let accurate = decimal(accuracy.mean);
+            let accurate = percent(accuracy.mean);
             text += &format!("\"{name}\" is right on {accurate} of the test images");
             if let Some(interval) = accuracy.interval {
                 text += &format!(" (95 % confidence interval {})", range(interval));
@@ -55,7 +55,7 @@ impl Comparison {
         }
         let others = ranked.iter().skip(2);
         let others =
-            others.map(|(accuracy, name)| format!("\"{name}\" {}", decimal(accuracy.mean)));
+            others.map(|(accuracy, name)| format!("\"{name}\" {}", percent(accuracy.mean)));
         let others: Vec<String> = others.collect();
         if !others.is_empty() {
             text += &format!(" The others reach: {}.", others.join("; "));
@@ -84,7 +84,7 @@ impl Comparison {
 
 /// A share in percent, or a difference in points, without a unit; zero has no sign.
 fn points(share: f64) -> String {
-    decimal(share).trim_end_matches(" %").to_owned()
+    percent(share).trim_end_matches(" %").to_owned()
 }
 
 fn range((low, high): (f64, f64)) -> String {

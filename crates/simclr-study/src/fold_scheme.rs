@@ -10,7 +10,7 @@ use simclr_data::{
 };
 
 use crate::error::{Error, Result};
-use crate::percent::percent;
+use crate::short_percent::short_percent;
 
 /// How labelled images are divided into training, validation and test images.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -151,22 +151,26 @@ fn leave_one_group_out(
 
 impl fmt::Display for FoldScheme {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rest = |used: f64| percent((1.0 - used).max(0.0));
+        let rest = |used: f64| short_percent((1.0 - used).max(0.0));
         let chunks = |folds: usize, fraction: f64| {
-            let others = percent((folds as f64 - 1.0) * fraction);
-            (percent(fraction), others, rest(folds as f64 * fraction))
+            let others = short_percent((folds as f64 - 1.0) * fraction);
+            (
+                short_percent(fraction),
+                others,
+                rest(folds as f64 * fraction),
+            )
         };
         match *self {
             Self::LeaveOneGroupOut { validation } => write!(
                 f,
                 "One group after the other tests; of the others {} validate and the rest train",
-                percent(validation)
+                short_percent(validation)
             ),
             Self::Single(Fractions { train, validation }) => write!(
                 f,
                 "One split: {} train, {} validation, {} test",
-                percent(train),
-                percent(validation),
+                short_percent(train),
+                short_percent(validation),
                 rest(train + validation)
             ),
             Self::SmallTrain { folds, fraction } => {

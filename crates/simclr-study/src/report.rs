@@ -15,8 +15,8 @@ use crate::comparison::Comparison;
 use crate::comparison_tables::PRIMARY;
 use crate::error::{Error, Result};
 use crate::file_name::file_name;
-use crate::percent::percent;
 use crate::seed_run::SeedRun;
+use crate::short_percent::short_percent;
 use crate::study::{EvaluatedMethod, Study};
 use crate::{image_tables, pictures, results_files};
 
@@ -145,7 +145,7 @@ impl Study {
             .text(format!(
                 "In detail: {classifier} with {} of the labels ({} images). The predictions of \
                  all {} folds and seeds are taken together, {} in all.",
-                percent(most),
+                short_percent(most),
                 ImageCount::of(results.iter().map(|result| result.train_images)),
                 results.len(),
                 labels.len(),
