@@ -134,8 +134,9 @@ struct Edges {
     second: Option<(f64, f64)>,
 }
 
-/// The two lines with the widest and most varied band between them.
-fn edges(strips: &Strips, width: f64) -> Result<Edges, String> {
+/// The bands between neighbouring lines with their colours. A line within a core is none: both sides of it
+/// get lighter and darker together.
+fn bands(strips: &Strips, width: f64) -> Vec<(Line, Line, Vec<[f32; 3]>)> {
     let mut bands: Vec<(Line, Line, Vec<[f32; 3]>)> = Vec::new();
     for pair in strips.lines().windows(2) {
         let (left, right) = (pair[0], pair[1]);
@@ -153,6 +154,12 @@ fn edges(strips: &Strips, width: f64) -> Result<Edges, String> {
             _ => bands.push((left, right, colors)),
         }
     }
+    bands
+}
+
+/// The two lines with the widest and most varied band between them.
+fn edges(strips: &Strips, width: f64) -> Result<Edges, String> {
+    let bands = bands(strips, width);
     let scored = bands.into_iter().map(|(left, right, colors)| {
         let varied = variation(&colors);
         (fit(&left, &right, varied, width), left, right, varied)
