@@ -25,14 +25,23 @@ pub(crate) enum Network {
     FineTuned(Box<SimClr>),
 }
 
+/// What a network makes of a batch of images.
+pub(crate) struct NetworkOutput {
+    /// `[images, size]`, on the CPU.
+    pub(crate) features: Tensor,
+    /// The features, flat.
+    pub(crate) values: Vec<f32>,
+    /// Of a fine-tuned network, `[images, classes]`, flat.
+    pub(crate) logits: Option<Vec<f32>>,
+}
+
 impl Network {
-    /// Features on the CPU, and the logits of a fine-tuned network, flat. `name` is that of an
-    /// image of the batch.
+    /// Features and logits. `name` is that of an image of the batch.
     pub(crate) fn run(
         &self,
         images: &Tensor,
         name: impl Fn(usize) -> String,
-    ) -> Result<(Tensor, Option<Vec<f32>>)> {
+    ) -> Result<NetworkOutput> {
         let (features, logits) = match self {
             Self::Frozen(encoder) => (encoder.embed(images, BATCH_SIZE)?, None),
             Self::FineTuned(model) => {
@@ -46,7 +55,11 @@ impl Network {
         let features = features.to_device(&Device::Cpu)?;
         let values = features.flatten_all()?.to_vec1()?;
         check_finite(&values, features.dim(1)?, name)?;
-        Ok((features, logits))
+        Ok(NetworkOutput {
+            features,
+            values,
+            logits,
+        })
     }
 }
 
@@ -199,10 +212,9 @@ impl Classifier {
         progress: &mut dyn Progress,
     ) -> Result<Description> {
         let mut description = Description::default();
-        self.describe_each(images, progress, |features, predictions| {
-            description.size = features.dim(1)?;
-            let values = features.flatten_all()?.to_vec1::<f32>()?;
-            description.features.extend(values);
+        self.describe_each(images, progress, |output, predictions| {
+            description.size = output.features.dim(1)?;
+            description.features.extend(output.values);
             description.predictions.extend(predictions);
             Ok::<_, Error>(())
         })?;
@@ -213,7 +225,7 @@ impl Classifier {
         &self,
         images: Arc<dyn Dataset>,
         progress: &mut dyn Progress,
-        mut each: impl FnMut(&Tensor, Vec<Prediction>) -> Result<(), E>,
+        mut each: impl FnMut(NetworkOutput, Vec<Prediction>) -> Result<(), E>,
     ) -> Result<(), E> {
         each_batch(
             images.clone(),
@@ -221,8 +233,8 @@ impl Classifier {
             progress,
             |first, views| {
                 let name = |row: usize| images.name(first + row);
-                let (features, predictions) = self.describe_batch(views, name)?;
-                each(&features, predictions)
+                let (output, predictions) = self.describe_batch(views, name)?;
+                each(output, predictions)
             },
         )
     }
@@ -245,21 +257,22 @@ impl Classifier {
         &self,
         images: &Tensor,
         name: impl Fn(usize) -> String,
-    ) -> Result<(Tensor, Vec<Prediction>)> {
+    ) -> Result<(NetworkOutput, Vec<Prediction>)> {
         let classes = self.info.classes.len();
-        let (features, logits) = self.network.run(images, name)?;
-        let logits = match logits {
+        let mut output = self.network.run(images, name)?;
+        let logits = match output.logits.take() {
             Some(logits) => logits,
-            None => self.head.logits(&features, &self.bank, classes)?,
+            None => self.head.logits(&output.features, &self.bank, classes)?,
         };
-        let novelty = self.bank.novelty(&features, self.info.novelty_neighbours)?;
+        let neighbours = self.info.novelty_neighbours;
+        let novelty = self.bank.novelty(&output.features, neighbours)?;
         let shares = probabilities(&logits, classes, self.info.temperature);
         let rows = shares.chunks_exact(classes.max(1)).zip(novelty);
         let prediction = |(shares, novelty): (&[f64], f64)| {
             Prediction::new(shares.to_vec(), novelty, self.info.novelty_threshold)
         };
         let predictions = rows.map(prediction).collect();
-        Ok((features, predictions))
+        Ok((output, predictions))
     }
 
     /// The class of a prediction, or nothing where the rule says so.

@@ -150,11 +150,10 @@ impl Outputs {
             labels,
         };
         each_batch(images.clone(), policy, progress, |first, views| {
-            let (features, logits) = network.run(views, |row| images.name(first + row))?;
-            outputs.size = features.dim(1)?;
-            let values = features.flatten_all()?.to_vec1::<f32>()?;
-            outputs.features.extend(values);
-            outputs.logits.extend(logits.unwrap_or_default());
+            let batch = network.run(views, |row| images.name(first + row))?;
+            outputs.size = batch.features.dim(1)?;
+            outputs.features.extend(batch.values);
+            outputs.logits.extend(batch.logits.unwrap_or_default());
             Ok::<_, Error>(())
         })?;
         Ok(outputs)
