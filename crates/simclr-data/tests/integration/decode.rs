@@ -377,6 +377,16 @@ fn damaged_png_files_are_refused_by_name() {
     let palette = |length| chunk(b"PLTE", &[9; 768][..length]);
     let indices = chunk(b"IDAT", &compressed(&[0, 0, 1]));
     assert_eq!(pixels(&file(3, &[palette(6), indices.clone()])), [9; 6]);
+    let flipped = |bytes: &[u8], from_end: usize| {
+        let mut bytes = bytes.to_vec();
+        let at = bytes.len() - from_end;
+        bytes[at] ^= 1;
+        bytes
+    };
+    // As libpng does: damage shows in the checksum of the chunk, so if that of the pixels alone is
+    // wrong, whoever wrote the file computed it so.
+    let miscounted = chunk(b"IDAT", &flipped(&whole, 1));
+    assert_eq!(pixels(&file(0, &[miscounted])), [7, 7, 7, 200, 200, 200]);
     let mut apple = file(0, &[chunk(b"IDAT", &whole)]);
     apple.splice(8..8, chunk(b"CgBI", &[0x50, 0, 0x20, 2]));
     for (file, reason) in [
@@ -389,6 +399,10 @@ fn damaged_png_files_are_refused_by_name() {
             "Chunk PLTE must appear at most once",
         ),
         (apple, "this kind of PNG is not read: Apple's form"),
+        (
+            file(0, &[flipped(&chunk(b"IDAT", &whole), 2)]),
+            "the PNG file is damaged: CRC error",
+        ),
     ] {
         let text = refusal(&file);
         assert!(

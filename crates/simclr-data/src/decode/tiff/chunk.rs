@@ -162,4 +162,16 @@ impl Rows<'_> {
         };
         Err(damaged(format!("{}: {why}", self.name)))
     }
+
+    /// Compares the checksum behind the last row, if the data go on for no more than so many bytes.
+    /// Data that end without one are whole.
+    pub(super) fn check_end(&mut self, len: usize) -> Result<(), String> {
+        let rest = &mut self.reader.by_ref().take(len as u64);
+        match io::copy(rest, &mut io::sink()) {
+            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
+                Err(damaged(format!("{}: {error}", self.name)))
+            }
+            _ => Ok(()),
+        }
+    }
 }

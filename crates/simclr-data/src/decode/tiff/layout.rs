@@ -203,6 +203,14 @@ impl Layout {
         samples.saturating_mul(self.sample_type.bits()).div_ceil(8)
     }
 
+    /// Whether the compression adds a checksum of what it compresses.
+    pub(super) fn has_checksum(&self) -> bool {
+        matches!(
+            self.compression,
+            compression::DEFLATE | compression::OLD_DEFLATE
+        )
+    }
+
     /// Samples of a pixel that lie side by side in a chunk.
     pub(super) fn samples_in_chunk(&self) -> usize {
         if self.is_planar { 1 } else { self.samples }

@@ -56,11 +56,14 @@ fn read_rows(
                 chunk.read(&mut rgb)?;
                 sink.rows(&rgb);
             }
+            chunk.finish()?;
             continue;
         }
         set_len(&mut rgb, rows * row_bytes);
         for column in 0..across {
-            Chunk::open(&chunks, &layout, index * across + column)?.read(&mut rgb)?;
+            let mut chunk = Chunk::open(&chunks, &layout, index * across + column)?;
+            chunk.read(&mut rgb)?;
+            chunk.finish()?;
         }
         sink.rows(&rgb);
     }
@@ -126,6 +129,19 @@ impl<'a> Chunk<'a> {
             to_rgb(&mut self.pixels, layout, visible);
         }
         Ok(())
+    }
+
+    /// Fails if its data have another checksum than they should, where they have one.
+    fn finish(&mut self) -> Result<(), String> {
+        if !self.layout.has_checksum() {
+            return Ok(());
+        }
+        // A tile's rows below the picture, and the byte that would follow.
+        let len = self.layout.stored_len(self.layout.chunks.height);
+        let planes = &mut self.planes;
+        planes
+            .iter_mut()
+            .try_for_each(|plane| plane.check_end(len.saturating_add(1)))
     }
 }
 

@@ -6,7 +6,7 @@ use simclr_data::DecodeOptions;
 use crate::both_ways::{decode_bytes, decode_bytes_with};
 
 use super::compression::CCITT;
-use super::file::{HEIGHT, Tiff, WIDTH, interleaved, lzw, pack_bits, planar, zstandard};
+use super::file::{HEIGHT, Tiff, WIDTH, deflate, interleaved, lzw, pack_bits, planar, zstandard};
 
 #[test]
 fn what_is_not_read_is_named_and_not_called_damaged() {
@@ -27,6 +27,39 @@ fn what_is_not_read_is_named_and_not_called_damaged() {
         let text = tiff().with(tag, values).refusal();
         assert!(text.contains("this kind of TIFF is not read"), "{text}");
         assert!(text.contains(reason) && !text.contains("damaged"), "{text}");
+    }
+}
+
+#[test]
+fn checksums_of_compressed_pixels_are_compared() {
+    let rgb = || Tiff::new(2, 3, 8, interleaved(3));
+    let rows = Tiff {
+        chunks: rgb().chunks[0]
+            .chunks(WIDTH * 3)
+            .map(<[u8]>::to_vec)
+            .collect(),
+        ..rgb().with(278, [1])
+    };
+    let planes = Tiff::new(2, 3, 8, planar(3)).with(284, [2]).tiled(3, 1);
+    for (tiff, name) in [
+        (rgb(), "strip 0"),
+        (rows, "strip 16"),
+        (rgb().tiled(1, 3), "tile 3"),
+        (planes, "tile 11"),
+    ] {
+        for compression in [8, 32946] {
+            let mut tiff = tiff.clone().compressed(compression, deflate);
+            let whole = tiff.decode().unwrap();
+            let end = tiff.chunks.last_mut().unwrap();
+            let sum = end.split_off(end.len() - 4);
+            // The pixels are there, and nothing says that they are others.
+            assert!(tiff.decode().as_ref() == Ok(&whole), "{name}");
+            let end = tiff.chunks.last_mut().unwrap();
+            end.extend(sum.iter().map(|byte| byte ^ 1));
+            let text = tiff.refusal();
+            let expected = format!("the TIFF file is damaged: {name}: corrupt deflate stream");
+            assert!(text.contains(&expected), "{text}");
+        }
     }
 }
 
