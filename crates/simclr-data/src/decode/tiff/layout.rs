@@ -155,6 +155,11 @@ impl Layout {
             compression,
             predictor: predictor(directory, compression, sample_type)?,
         };
+        if samples > 2 && matches!(layout.color, Color::Gray { .. }) {
+            return Err(unsupported(format!(
+                "grey in {samples} samples, which may be colours (tag 262 of RGB is 2)"
+            )));
+        }
         if layout.samples < layout.color.channels() {
             return Err(damaged(format!("{} in {samples} samples", layout.color)));
         }

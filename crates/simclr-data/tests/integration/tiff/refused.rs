@@ -31,6 +31,23 @@ fn what_is_not_read_is_named_and_not_called_damaged() {
 }
 
 #[test]
+fn grey_in_samples_that_may_be_colours_is_refused() {
+    for photometric in [0, 1] {
+        for samples in [3, 4] {
+            let tiff = Tiff::new(photometric, samples, 8, interleaved(samples));
+            let planes = Tiff::new(photometric, samples, 8, planar(samples)).with(284, [2]);
+            // GDAL names what it does not know so.
+            let unspecified = tiff.clone().with(338, vec![0; samples - 1]);
+            for tiff in [tiff, planes.tiled(samples, 1), unspecified] {
+                let text = tiff.refusal();
+                let expected = format!("this kind of TIFF is not read: grey in {samples} samples");
+                assert!(text.contains(&expected), "{text}");
+            }
+        }
+    }
+}
+
+#[test]
 fn checksums_of_compressed_pixels_are_compared() {
     let rgb = || Tiff::new(2, 3, 8, interleaved(3));
     let rows = Tiff {
