@@ -49,6 +49,37 @@ pub(crate) fn value_count(
     Ok(count.unwrap_or_default())
 }
 
+/// The most pixels of a view, and of the image that it is cut out of if that is squashed: those of
+/// 8192 x 8192, which take 805 MB.
+pub const MAX_VIEW_PIXELS: usize = 1 << 26;
+
+/// Fails unless views can have this size.
+pub(crate) fn check_view_size(name: &'static str, (height, width): (usize, usize)) -> Result<()> {
+    let is_possible = height.saturating_mul(width) <= MAX_VIEW_PIXELS;
+    let expected = "at most 67108864 pixels (8192 x 8192)";
+    check(
+        is_possible,
+        name,
+        expected,
+        format_args!("{height} x {width}"),
+    )?;
+    value_count(name, height, width, CHANNELS).map(|_| ())
+}
+
+/// Room for so many values, or an error where the memory has none.
+fn with_room<T>(height: usize, width: usize, values: usize) -> Result<Vec<T>> {
+    let mut data = Vec::new();
+    let is_there = data.try_reserve_exact(values).is_ok();
+    let found = format_args!("{height} x {width}");
+    check(
+        is_there,
+        "the image size",
+        "such that it fits in memory",
+        found,
+    )?;
+    Ok(data)
+}
+
 /// Fails unless `found` values make up an image.
 pub(crate) fn check_value_count(
     height: usize,
@@ -89,7 +120,9 @@ impl<T: Copy> ImageBuffer<T> {
     /// If a side is 0 or the image cannot fit in memory.
     pub fn filled(height: usize, width: usize, color: [T; CHANNELS]) -> Result<Self> {
         let values = value_count("the image size", height, width, CHANNELS)?;
-        Self::new(height, width, color.repeat(values / CHANNELS))
+        let mut data = with_room(height, width, values)?;
+        data.extend(std::iter::repeat_n(color, values / CHANNELS).flatten());
+        Self::new(height, width, data)
     }
 
     /// Rows.
@@ -146,7 +179,9 @@ impl Image {
     /// An image of zeros; for operations that overwrite every value.
     pub(crate) fn zeros(height: usize, width: usize) -> Result<Self> {
         let values = value_count("the image size", height, width, CHANNELS)?;
-        Self::new(height, width, vec![0.0; values])
+        let mut data = with_room(height, width, values)?;
+        data.resize(values, 0.0);
+        Self::new(height, width, data)
     }
 
     /// The nearest `u8` image, values outside [0, 1] clipped; for saving as a file.
@@ -251,6 +286,17 @@ mod tests {
         assert_eq!(error.to_string(), expected);
         assert!(DecodedImage::new(0, 3, vec![]).is_err());
         assert!(Image::filled(usize::MAX, 3, [0.0; 3]).is_err());
+        // Possible numbers, but not the memory for them.
+        for error in [
+            Image::zeros(1 << 30, 1 << 28).unwrap_err(),
+            DecodedImage::filled(1 << 30, 1 << 28, [0; 3]).unwrap_err(),
+        ] {
+            let text = error.to_string();
+            assert!(
+                text.contains("such that it fits in memory, found 1073741824 x"),
+                "{text}"
+            );
+        }
     }
 
     #[test]

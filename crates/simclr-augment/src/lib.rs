@@ -21,7 +21,7 @@ mod view_params;
 
 pub use augmentation::Augmentation;
 pub use error::{Error, Result};
-pub use image::{CHANNELS, DecodedImage, Image, ImageBuffer, SourceImage};
+pub use image::{CHANNELS, DecodedImage, Image, ImageBuffer, MAX_VIEW_PIXELS, SourceImage};
 pub use policy::{CENTER_CROP_PROPORTION, Crop, Policy};
 pub use rows::{RowSink, RowSource};
 pub use sample::Sample;

@@ -8,7 +8,9 @@ use crate::augmentation::Augmentation;
 use crate::crop_box::CropBox;
 use crate::draw::happens;
 use crate::error::{Result, check_probability};
-use crate::image::{CHANNELS, DecodedImage, Image, ImageBuffer, SourceImage, value_count};
+use crate::image::{
+    CHANNELS, DecodedImage, Image, ImageBuffer, SourceImage, check_view_size, value_count,
+};
 use crate::ops::blur::GaussianBlur;
 use crate::ops::color::jitter::{BrightnessModel, ColorJitter};
 use crate::ops::crop::{RandomCrop, center_crop_box, check_proportion};
@@ -63,7 +65,8 @@ pub const CENTER_CROP_PROPORTION: f64 = 0.875;
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Policy {
-    /// Height and width of a view. Default: 224 and 224.
+    /// Height and width of a view, of at most [`MAX_VIEW_PIXELS`](crate::MAX_VIEW_PIXELS).
+    /// Default: 224 and 224.
     pub size: (usize, usize),
     /// Height and width to which the whole image is resized (bilinear, aspect
     /// ratio lost) before anything else. Default: none.
@@ -212,9 +215,9 @@ impl Policy {
     /// # Errors
     /// Names the first value that is out of range.
     pub fn validate(&self) -> Result<()> {
-        value_count("size", self.size.0, self.size.1, CHANNELS)?;
-        if let Some((height, width)) = self.squash {
-            value_count("squash", height, width, CHANNELS)?;
+        check_view_size("size", self.size)?;
+        if let Some(size) = self.squash {
+            check_view_size("squash", size)?;
         }
         match self.crop {
             Crop::Whole => {}

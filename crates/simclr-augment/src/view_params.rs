@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::crop_box::CropBox;
 use crate::error::{Result, check};
-use crate::image::{CHANNELS, Image, ImageBuffer, check_value_count};
+use crate::image::{CHANNELS, Image, ImageBuffer, check_value_count, check_view_size};
 use crate::ops::blur::{GaussianBlurParams, blur_in_place, gaussian_kernel};
 use crate::ops::color::jitter::ColorJitterParams;
 use crate::ops::color::passes::{ColorPasses, recolor, resize_and_recolor};
@@ -48,6 +48,7 @@ impl ViewParams {
     /// If the box does not lie inside the (squashed) image, the view's size is
     /// empty, or a value is out of its operation's range.
     pub fn apply<S: Sample>(&self, source: &ImageBuffer<S>) -> Result<Image> {
+        check_view_size("size", self.size)?;
         let mut view = Image::zeros(self.size.0, self.size.1)?;
         self.apply_into(source, view.data_mut())?;
         Ok(view)
@@ -111,6 +112,7 @@ impl ViewParams {
 pub(crate) fn squash(size: Option<(usize, usize)>, source: Source<'_>) -> Result<Option<Image>> {
     match size {
         Some(size) if (source.height, source.width) != size => {
+            check_view_size("squash", size)?;
             resize_source(source, size, Resampling::Bilinear).map(Some)
         }
         _ => Ok(None),

@@ -28,7 +28,7 @@ pub struct HeavyAugmentation {
     pub clip_limit: f32,
     /// The smallest limit, if it is drawn anew for each copy. Default: it is not.
     pub least_clip_limit: Option<f32>,
-    /// Its tiles along each side, fewer where the image has fewer pixels. Default: 8.
+    /// Its tiles along each side, 1 to 256, and fewer where the image has fewer pixels. Default: 8.
     pub tiles: usize,
     /// Probability of another order of the channels. Default: 0.
     pub channel_shuffle: f64,
@@ -228,7 +228,8 @@ impl HeavyAugmentation {
                 format!("{low} to {high}"),
             )?;
         }
-        check(self.tiles > 0, "tiles", "at least 1", self.tiles)?;
+        let are_tiles = (1..=256).contains(&self.tiles);
+        check(are_tiles, "tiles", "1 to 256", self.tiles)?;
         check(
             self.grid_cells > 0,
             "grid_cells",
@@ -427,6 +428,7 @@ mod tests {
             good.with_scale(1.0),
             good.with_degrees(f64::NAN),
             good.with_tiles(0),
+            good.with_tiles(257),
             good.with_clip_limit(0.5),
             good.with_least_clip_limit(Some(5.0)),
             good.with_emboss_alpha((0.5, 0.2)),

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::draw::{happens, uniform};
 use crate::error::{Result, check, check_probability, check_range};
-use crate::image::{CHANNELS, Image};
+use crate::image::{CHANNELS, Image, MAX_VIEW_PIXELS};
 use crate::ops::color::planes::clip;
 use crate::setters::setters;
 use crate::simd::{AlignedBuffer, CACHE_LINE, Kernel, Level, vectorized_short};
@@ -81,8 +81,16 @@ impl GaussianBlur {
 /// divided by their sum.
 ///
 /// # Errors
-/// If `sigma` is not positive and finite, or its square is not.
+/// If `sigma` is not positive and finite, or its square is not; for more taps than
+/// [`MAX_VIEW_PIXELS`](crate::MAX_VIEW_PIXELS).
 pub fn gaussian_kernel(kernel_size: usize, sigma: f32) -> Result<Vec<f32>> {
+    let expected = "at most 67108864";
+    check(
+        kernel_size <= MAX_VIEW_PIXELS,
+        "blur.kernel_size",
+        expected,
+        kernel_size,
+    )?;
     let divisor = 2.0 * sigma * sigma;
     let is_valid = sigma > 0.0 && divisor > 0.0 && divisor.is_finite();
     check(

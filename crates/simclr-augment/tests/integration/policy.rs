@@ -3,7 +3,8 @@
 
 use proptest::prelude::*;
 use simclr_augment::ops::{
-    self, Border, ColorJitter, GaussianBlur, RandomCrop, Resampling, Rotation, RotationParams,
+    self, Border, ColorJitter, GaussianBlur, GaussianBlurParams, RandomCrop, Resampling, Rotation,
+    RotationParams,
 };
 use simclr_augment::{
     Augmentation, Crop, DecodedImage, Image, Policy, Seed, Stream, View, ViewParams,
@@ -228,6 +229,18 @@ fn invalid_policies_say_what_is_wrong() {
             "squash must be at least 1 x 1 pixel and fit in memory, found 8 x 0",
         ),
         (
+            good.clone().with_size(200_000, 200_000),
+            "size must be at most 67108864 pixels (8192 x 8192), found 200000 x 200000",
+        ),
+        (
+            good.clone().with_size(4_000_000_000, 4_000_000_000),
+            "size must be at most 67108864 pixels (8192 x 8192), found 4000000000 x 4000000000",
+        ),
+        (
+            good.clone().with_squash(8193, 8192),
+            "squash must be at most 67108864 pixels (8192 x 8192), found 8193 x 8192",
+        ),
+        (
             good.clone().with_crop(Crop::Center { proportion: 1.5 }),
             "crop.proportion must be within (0, 1], found 1.5",
         ),
@@ -272,6 +285,25 @@ fn invalid_policies_say_what_is_wrong() {
         let error = policy.validate().unwrap_err().to_string();
         assert_eq!(error, message);
         assert!(policy.apply(&picture(9, 9), stream(0)).is_err());
+    }
+    let largest = good.clone().with_size(8192, 8192).with_squash(1, 1 << 26);
+    assert!(largest.validate().is_ok());
+    let drawn = good.sample(9, 9, stream(0)).unwrap();
+    let (mut large, mut squashed, mut blurred) = (drawn.clone(), drawn.clone(), drawn);
+    large.size = (200_000, 200_000);
+    squashed.squash = Some((200_000, 200_000));
+    let (kernel_size, sigma) = (usize::MAX, 1.0);
+    blurred.blur = Some(GaussianBlurParams { kernel_size, sigma });
+    for (params, option) in [
+        (large, "size"),
+        (squashed, "squash"),
+        (blurred, "blur.kernel_size"),
+    ] {
+        let error = params.apply(&picture(9, 9)).unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!("{option} must be at most 67108864")),
+            "{error}"
+        );
     }
     let mut short = vec![0.0; 10];
     let error = good

@@ -14,7 +14,7 @@ use super::sampler::{Sample, Sampler};
 use crate::dataset::Dataset;
 use crate::decode::{hold_memory, panic_message};
 use crate::depth::DepthNeighbours;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, check};
 use crate::streams::NEIGHBOUR;
 
 /// What the threads need to know.
@@ -35,6 +35,8 @@ impl Job {
     ) -> Result<Self> {
         config.validate_for(dataset.len())?;
         augmentation.validate()?;
+        let images = dataset.len().min(config.batch_size / config.shard.count);
+        check_memory(images, config.views, augmentation.view_size())?;
         let guidance = config.depth_guidance;
         let neighbours = guidance
             .needs_positions()
@@ -169,4 +171,24 @@ impl Job {
             })
         })
     }
+}
+
+/// Fails unless the memory has room for a batch of views: later, where it is reserved for each
+/// batch, a lack of it ends the process.
+fn check_memory(images: usize, views: usize, (height, width): (usize, usize)) -> Result<()> {
+    let has_room = |values: usize| {
+        let mut batch = Vec::<f32>::new();
+        let reserved = batch.try_reserve_exact(values);
+        // Lest the compiler leave the reservation out.
+        std::hint::black_box(batch);
+        reserved.is_ok()
+    };
+    let mut factors = [images, views, height, width, CHANNELS].into_iter();
+    let values = factors.try_fold(1, usize::checked_mul);
+    check(
+        values.is_some_and(|values| values > 0 && has_room(values)),
+        "batch_size",
+        "such that a batch has pixels and fits in memory",
+        format_args!("{images} images, {views} views of each of {height} x {width} pixels"),
+    )
 }

@@ -1,7 +1,7 @@
 //! Sets of square images that are drawn on demand.
 
 use rand_chacha::ChaCha8Rng;
-use simclr_augment::{DecodedImage, Purpose, Stream};
+use simclr_augment::{DecodedImage, MAX_VIEW_PIXELS, Purpose, Stream};
 
 use crate::Seed;
 use crate::error::{Error, Result, check};
@@ -20,6 +20,8 @@ impl Drawn {
         for (name, value) in [("len", len), ("size", size)] {
             check(value > 0, name, "at least 1", value)?;
         }
+        let is_possible = size.saturating_mul(size) <= MAX_VIEW_PIXELS;
+        check(is_possible, "size", "at most 8192", size)?;
         Ok(Self {
             len,
             size,

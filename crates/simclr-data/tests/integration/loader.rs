@@ -206,6 +206,20 @@ fn impossible_options_are_refused() {
             .unwrap();
         assert!(error.to_string().contains(name), "{error}");
     }
+    let views = good.with_views(4_000_000_000);
+    let error = ViewLoader::new(set.clone(), Policy::paper(1024), views);
+    let text = error.err().unwrap().to_string();
+    assert!(
+        text.contains("batch_size must be such that a batch has pixels and fits in memory")
+            && text.contains("2 images, 4000000000 views of each of 1024 x 1024 pixels"),
+        "{text}"
+    );
+    let error = ViewLoader::new(set.clone(), Policy::paper(200_000), good);
+    let text = error.err().unwrap().to_string();
+    assert!(
+        text.contains("size must be at most 67108864 pixels"),
+        "{text}"
+    );
     let empty = InMemory::unlabelled(Vec::new());
     let error = ViewLoader::evaluation(empty, Policy::probe(8), 4)
         .err()

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 use simclr_augment::Image;
-use simclr_data::{Dataset, Disturbance, Error, Seed, SyntheticCores, image_grid, save_png};
+use simclr_data::{
+    Dataset, Disturbance, Error, Seed, SyntheticCores, SyntheticTextures, image_grid, save_png,
+};
 use simclr_testkit::seeds;
 
 const SEED: Seed = Seed(seeds::DEFAULT);
@@ -172,4 +174,21 @@ fn grids_hold_their_pictures_and_are_saved_whole() {
     );
     assert!(image_grid(&[]).is_err());
     assert!(image_grid(&[vec![], vec![]]).is_err());
+}
+
+#[test]
+fn pictures_that_no_view_can_be_of_are_refused() {
+    for size in [0, 8193, 200_000, usize::MAX] {
+        for error in [
+            SyntheticCores::new(1, size, Seed(1)).map(drop).unwrap_err(),
+            SyntheticTextures::new(1, size, Seed(1))
+                .map(drop)
+                .unwrap_err(),
+        ] {
+            let text = error.to_string();
+            assert!(text.starts_with("size must be at "), "{text}");
+            assert!(text.ends_with(&format!("got {size}")), "{text}");
+        }
+    }
+    assert!(SyntheticCores::new(1, 8192, Seed(1)).is_ok());
 }

@@ -155,7 +155,7 @@ impl LinearProbe {
         }
         let head = LinearHead::initial(train.width(), class_names.len(), self.seed)?;
         let mut training = ProbeTraining::new(head, self)?;
-        let mut epochs = Vec::with_capacity(self.epochs);
+        let mut epochs = Vec::new();
         let mut best: Option<Best> = None;
         for epoch in 1..=self.epochs {
             let (train_loss, train_accuracy) = self.train_epoch(&mut training, &train, epoch)?;
