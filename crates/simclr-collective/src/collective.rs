@@ -106,11 +106,11 @@ impl dyn Collective + '_ {
     /// Each rank adds up a part of the numbers and gives it to all, so that a rank sends and
     /// receives twice the length of `values`, whatever the number of ranks.
     ///
-    /// Every rank gives as many numbers: other lengths are noticed only where the parts differ in
-    /// theirs, since comparing them would cost one more exchange for each sum.
+    /// Every rank gives as many numbers.
     ///
     /// # Errors
-    /// If not every rank takes part.
+    /// [`Error::Mismatch`] on every rank if one gives more or fewer numbers than rank 0; if not
+    /// every rank takes part.
     pub fn all_reduce<T: Pod + AddAssign>(&self, values: &mut [T]) -> Result<()> {
         let mut sums = values.to_vec();
         self.all_reduce_in(&mut sums, &mut Vec::new())?;
@@ -119,31 +119,43 @@ impl dyn Collective + '_ {
     }
 
     /// `all_reduce` for those who call it again and again: `received` is
-    /// working memory, which grows to the length of `values` and is overwritten. New memory for
-    /// every sum costs more than adding up.
+    /// working memory, which grows to a little more than the length of `values` and is overwritten.
+    /// New memory for every sum costs more than adding up. After an error, `values` are undefined.
     ///
     /// # Errors
-    /// If not every rank takes part.
+    /// As `all_reduce`.
     pub fn all_reduce_in<T: Pod + AddAssign>(
         &self,
         values: &mut Vec<T>,
         received: &mut Vec<T>,
     ) -> Result<()> {
         let (size, len) = (self.size(), values.len());
-        if size == 1 || len == 0 {
+        if size == 1 || size_of::<T>() == 0 {
             return Ok(());
         }
-        let part = len.div_ceil(size);
+        let head = size_of::<Lengths>().div_ceil(size_of::<T>());
+        let part = (len + head).div_ceil(size).max(head);
         values.resize(part * size, T::zeroed());
         received.resize(part * size, T::zeroed());
+        // The numbers that the lengths take the place of go behind the others.
+        (0..head).for_each(|at| values.swap(at, len + at));
+        write_lengths(values, [0, len as u64, len as u64]);
         self.all_to_all_bytes(cast_slice(values), cast_slice_mut(received))?;
+        let compared = (self.rank() == 0).then(|| compare_lengths(received, part));
         let (sum, others) = received.split_at_mut(part);
+        let summands = if compared.is_some() { head } else { 0 }..part;
         for other in others.chunks_exact(part) {
-            for (sum, &term) in sum.iter_mut().zip(other) {
+            let terms = &other[summands.clone()];
+            for (sum, &term) in sum[summands.clone()].iter_mut().zip(terms) {
                 *sum += term;
             }
         }
+        if let Some(lengths) = compared {
+            write_lengths(sum, lengths);
+        }
         self.all_gather_bytes(cast_slice(sum), cast_slice_mut(values))?;
+        check_lengths(read_lengths(values))?;
+        (0..head).rev().for_each(|at| values.swap(at, len + at));
         values.truncate(len);
         Ok(())
     }
@@ -155,6 +167,43 @@ impl dyn Collective + '_ {
     pub fn broadcast<T: Pod>(&self, root: usize, values: &mut [T]) -> Result<()> {
         self.broadcast_bytes(root, cast_slice_mut(values))
     }
+}
+
+/// What stands before the numbers of a sum, so that comparing their lengths takes no exchange of its
+/// own: a rank, how many numbers it gives, and how many rank 0 gives. Rank 0, which adds up the first
+/// part, writes the first rank that differs.
+type Lengths = [u64; 3];
+
+fn write_lengths<T: Pod>(values: &mut [T], lengths: Lengths) {
+    cast_slice_mut(values)[..size_of::<Lengths>()].copy_from_slice(bytemuck::bytes_of(&lengths));
+}
+
+fn read_lengths<T: Pod>(values: &[T]) -> Lengths {
+    let mut lengths = Lengths::default();
+    let bytes = &cast_slice(values)[..size_of::<Lengths>()];
+    bytemuck::bytes_of_mut(&mut lengths).copy_from_slice(bytes);
+    lengths
+}
+
+/// Compares the lengths in the parts that rank 0 receives.
+fn compare_lengths<T: Pod>(parts: &[T], part: usize) -> Lengths {
+    let [_, expected, _] = read_lengths(parts);
+    let found = parts.chunks_exact(part).map(|part| read_lengths(part)[1]);
+    let differs = (0..).zip(found).find(|(_, found)| *found != expected);
+    let (rank, found) = differs.unwrap_or((0, expected));
+    [rank, found, expected]
+}
+
+fn check_lengths([rank, found, expected]: Lengths) -> Result<()> {
+    if found == expected {
+        return Ok(());
+    }
+    let call = |numbers| format!("all-reduce of {numbers} numbers");
+    Err(Error::Mismatch {
+        rank: rank as usize,
+        found: call(found),
+        expected: call(expected),
+    })
 }
 
 /// Checks the lengths of the buffers of an all-gather.

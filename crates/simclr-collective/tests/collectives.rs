@@ -1,4 +1,5 @@
 //! The operations with one rank and with threads, and how ranks end together.
+#![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
 
@@ -223,4 +224,64 @@ fn buffers_of_wrong_lengths_are_refused_before_anybody_waits() {
         run_threads(2, |ranks| check(ranks.as_ref())),
         [expected(2), expected(2)]
     );
+}
+
+/// What each of `lengths.len()` ranks gets that adds up so many numbers.
+fn sums_of<T: bytemuck::Pod + std::ops::AddAssign + From<u8> + Send>(
+    lengths: &[usize],
+) -> Vec<Result<Vec<T>, Error>> {
+    run_threads(lengths.len(), |ranks| {
+        let mut values = vec![T::from(1); lengths[ranks.rank()]];
+        let sum = ranks.all_reduce(&mut values).map(|()| values);
+        // The ranks go on together.
+        let ended = ranks.all_gather(&[u8::from(sum.is_err())]).unwrap();
+        assert!(ended.iter().all(|&failed| failed == ended[0]));
+        sum
+    })
+}
+
+#[test]
+fn sums_of_different_lengths_are_refused_on_every_rank() {
+    // Parts of one length that hold different numbers, and none at all.
+    for (lengths, rank) in [
+        (vec![1000, 999], 1),
+        (vec![999, 1000], 1),
+        (vec![7, 7, 8], 2),
+        (vec![0, 1], 1),
+        (vec![2, 0, 0], 1),
+    ] {
+        let [found, expected] = [lengths[rank], lengths[0]];
+        let refused = Error::Mismatch {
+            rank,
+            found: format!("all-reduce of {found} numbers"),
+            expected: format!("all-reduce of {expected} numbers"),
+        };
+        assert_eq!(
+            sums_of::<f32>(&lengths),
+            vec![Err(refused.clone()); lengths.len()]
+        );
+        assert_eq!(sums_of::<u8>(&lengths), vec![Err(refused); lengths.len()]);
+    }
+    // Parts of different lengths, which the transport compares.
+    let errors = run_threads(3, |ranks| {
+        ranks
+            .all_reduce(&mut vec![1f32; 100 * ranks.rank()])
+            .unwrap_err()
+    });
+    assert!(matches!(errors[0], Error::Mismatch { rank: 1, .. }));
+    assert_eq!(errors, vec![errors[0].clone(); 3]);
+}
+
+#[test]
+fn numbers_of_every_size_are_added_up() {
+    for size in [2, 3, 5] {
+        for len in [0, 1, 2, 3, 23, 24, 25, 100] {
+            let lengths = vec![len; size];
+            let sum = size as u8;
+            assert_eq!(sums_of(&lengths), vec![Ok(vec![sum; len]); size]);
+            assert_eq!(sums_of(&lengths), vec![Ok(vec![u16::from(sum); len]); size]);
+            assert_eq!(sums_of(&lengths), vec![Ok(vec![f32::from(sum); len]); size]);
+            assert_eq!(sums_of(&lengths), vec![Ok(vec![u64::from(sum); len]); size]);
+        }
+    }
 }
