@@ -11,7 +11,8 @@ use crate::{Error, Result, cross_entropy};
 const LOSS: &str = "distillation";
 
 /// The mean over the batch of `T^2 * CE(softmax(teacher / T), softmax(student / T))`,
-/// the original's `add_kd_loss`. No gradient goes to the teacher.
+/// the original's `add_kd_loss`. No gradient goes to the teacher. A logit of minus infinity is a
+/// probability of 0: the loss is infinite only where the student excludes what the teacher does not.
 ///
 /// Both logits are `[n, classes]` of a floating-point type; the result is a scalar, f64 for
 /// logits in f64 and f32 otherwise.
@@ -37,6 +38,10 @@ pub fn distillation_loss(student: &Tensor, teacher: &Tensor, temperature: f64) -
     check_same_type(LOSS, &student, &teacher)?;
     let teacher = log_softmax(&(teacher / temperature)?)?.exp()?;
     let student = log_softmax(&(student / temperature)?)?;
+    // A class that the teacher excludes (0) counts nothing where the student excludes it too (ln 0).
+    let student = teacher
+        .eq(0.0)?
+        .where_cond(&student.zeros_like()?, &student)?;
     let cross_entropy = (teacher * student)?.sum(D::Minus1)?.mean_all()?.neg()?;
     Ok((cross_entropy * (temperature * temperature))?)
 }

@@ -208,3 +208,90 @@ fn distillation_with_all_labels_or_none() {
     );
     assert!(loss.terms(&student, &teacher, &[None; 3]).is_err());
 }
+
+/// Logits in rows of four, of which the two in the middle are given and the others excluded.
+fn with_excluded(inner: &Tensor) -> candle_core::Result<Tensor> {
+    let excluded = Tensor::full(f64::NEG_INFINITY, (inner.dim(0)?, 1), inner.device())?;
+    let excluded = excluded.to_dtype(inner.dtype())?;
+    Tensor::cat(&[&excluded, inner, &excluded], 1)
+}
+
+#[test]
+fn excluded_classes_count_nothing() {
+    let labels = Tensor::new(&[0u32, 1, 1, 0], &Device::Cpu).unwrap();
+    let among_all = (&labels + 1.0).unwrap();
+    for (dtype, step, tolerance) in [
+        (DType::F64, 1e-5, SHARP),
+        (DType::F32, 1e-2, Tolerance::relative_to_max(2e-3)),
+    ] {
+        let inner = [random((4, 2), dtype)];
+        let teacher = (random((4, 2), dtype) * 2.0).unwrap();
+        let excluding = with_excluded(&teacher).unwrap();
+        let near = |loss: &Tensor, expected: &Tensor| {
+            let comparison = tolerance.compare(&flat(loss), &flat(expected));
+            assert!(comparison.passed, "{comparison:?}");
+        };
+        for temperature in [0.5, 2.0] {
+            // The student excludes them too, or leaves them to the teacher.
+            let both = |x: &Tensor| {
+                candle(distillation_loss(
+                    &with_excluded(x)?,
+                    &excluding,
+                    temperature,
+                ))
+            };
+            let expected = distillation_loss(&inner[0], &teacher, temperature).unwrap();
+            near(&both(&inner[0]).unwrap(), &expected);
+            check_gradients(&inner, step, tolerance, |x| both(&x[0])).unwrap();
+            let teacher_alone =
+                |x: &[Tensor]| candle(distillation_loss(&x[0], &excluding, temperature));
+            check_gradients(&[random((4, 4), dtype)], step, tolerance, teacher_alone).unwrap();
+        }
+        let supervised = |x: &Tensor| candle(cross_entropy(&with_excluded(x)?, &among_all));
+        let expected = cross_entropy(&inner[0], &labels).unwrap();
+        near(&supervised(&inner[0]).unwrap(), &expected);
+        check_gradients(&inner, step, tolerance, |x| supervised(&x[0])).unwrap();
+        // What is excluded and right all the same is infinitely wrong.
+        let student = with_excluded(&inner[0]).unwrap();
+        let wide = random((4, 4), dtype);
+        let zero = Tensor::zeros(4, DType::U32, &Device::Cpu).unwrap();
+        for loss in [
+            distillation_loss(&student, &wide, 1.0),
+            cross_entropy(&student, &zero),
+        ] {
+            assert_eq!(flat(&loss.unwrap()), [f64::INFINITY]);
+        }
+        // An excluded class has no gradient, and what is no number stays none.
+        let variable = candle_core::Var::from_tensor(&student).unwrap();
+        let loss = distillation_loss(&variable, &excluding, 1.0).unwrap();
+        let gradient = flat(loss.backward().unwrap().get(&variable).unwrap());
+        let outer = gradient.chunks(4).flat_map(|row| [row[0], row[3]]);
+        assert!(outer.clone().all(|value| value == 0.0) && outer.count() == 8);
+        let none = (wide * f64::NAN).unwrap();
+        let loss = distillation_loss(&variable, &none, 1.0).unwrap();
+        assert!(flat(&loss)[0].is_nan());
+    }
+}
+
+#[test]
+fn views_without_a_direction_have_a_finite_loss_and_gradient() {
+    let inner = random((8, 5), DType::F64);
+    let zeros = Tensor::zeros((2, 5), DType::F64, &Device::Cpu).unwrap();
+    let rows = [
+        inner.narrow(0, 0, 4).unwrap(),
+        zeros,
+        inner.narrow(0, 4, 4).unwrap(),
+    ];
+    let embeddings = Tensor::cat(&rows, 0).unwrap();
+    let run = |dtype: DType| {
+        let x = candle_core::Var::from_tensor(&embeddings.to_dtype(dtype).unwrap()).unwrap();
+        let loss = NtXent::default().forward(&x).unwrap().loss;
+        let gradient = flat(loss.backward().unwrap().get(&x).unwrap());
+        (flat(&loss), gradient)
+    };
+    let ((loss, gradient), (fused, fused_gradient)) = (run(DType::F64), run(DType::F32));
+    assert!(gradient.iter().chain(&loss).all(|value| value.is_finite()));
+    let tolerance = Tolerance::relative_to_max(1e-5);
+    assert!(tolerance.compare(&fused, &loss).passed);
+    assert!(tolerance.compare(&fused_gradient, &gradient).passed);
+}
