@@ -34,10 +34,11 @@ pub fn import(path: impl AsRef<Path>) -> Result<Imported> {
 
 /// Recognises the network in a file and finds a variable for each of its parameters.
 ///
-/// `path` may be a ResNet with torchvision's or timm's names in a safetensors file or a file saved
-/// by PyTorch, under any prefix ([`networks`] lists them) or as the children of a `Sequential`; or,
-/// with the feature `tensorflow`, a TensorFlow checkpoint (name-based, object-based or a
-/// SavedModel; see [`tensorflow::locate`](crate::tensorflow::locate) for how it may be named).
+/// `path` may be a ResNet with torchvision's or timm's names in a safetensors file, the index of
+/// several of them (`model.safetensors.index.json`, or its folder) or a file saved by PyTorch, under
+/// any prefix ([`networks`] lists them) or as the children of a `Sequential`; or, with the feature
+/// `tensorflow`, a TensorFlow checkpoint (name-based, object-based or a SavedModel; see
+/// [`tensorflow::locate`](crate::tensorflow::locate) for how it may be named).
 /// The architecture is told from the variables, never from the path.
 ///
 /// # Errors
@@ -67,7 +68,8 @@ fn of_part(mut error: Error) -> Error {
         && let Some((part, count)) = part(path)
     {
         text.push_str(&format!(
-            "; the file is part {part} of {count}: save the network as one file"
+            "; the file is part {part} of {count}: import their index \
+             (*.safetensors.index.json), or save the network as one file"
         ));
     }
     error

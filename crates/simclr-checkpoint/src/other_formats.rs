@@ -53,6 +53,12 @@ pub(crate) fn is_safetensors(first: &[u8]) -> bool {
     matches!(first, [_, _, _, _, _, 0, 0, 0, b'{', ..])
 }
 
+/// Whether a file begins like an index of the parts of a checkpoint, a JSON object.
+pub(crate) fn is_index(first: &[u8]) -> bool {
+    const KEY: &[u8] = b"\"weight_map\"";
+    first.trim_ascii_start().starts_with(b"{") && first.windows(KEY.len()).any(|text| text == KEY)
+}
+
 /// Calls the file what it is, if its first bytes tell. For files that turned out not to be what
 /// their reader expects: the values of a sound file may begin with anything.
 pub(crate) fn check(file: &RangedFile) -> Result<()> {
@@ -130,10 +136,10 @@ fn of_text(text: &str) -> (Cow<'static, str>, &'static str) {
             "a web page".into(),
             "the download gave it in place of the file",
         )
-    } else if text.starts_with('{') && text.contains("\"weight_map\"") {
+    } else if is_index(text.as_bytes()) {
         (
             "a list of the parts of a checkpoint".into(),
-            "save the network as one file; one part alone is not a network",
+            "save the network as one file, or in parts of safetensors; one part alone is no network",
         )
     } else {
         let line: String = text.lines().flat_map(str::chars).take(QUOTED).collect();

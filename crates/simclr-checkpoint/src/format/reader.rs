@@ -1,7 +1,7 @@
 //! Safetensors read by range.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use simclr_files::digest_around;
 
@@ -15,7 +15,7 @@ use crate::ranged_file::RangedFile;
 const PREFIX: u64 = 8;
 
 /// Longest header, that of the safetensors library.
-const MAXIMUM_HEADER: u64 = 100_000_000;
+pub(super) const MAXIMUM_HEADER: u64 = 100_000_000;
 
 /// One tensor of a safetensors file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub struct TensorEntry {
     pub element: ElementType,
     /// The size of each axis.
     pub shape: Vec<usize>,
+    /// Which of the reader's files it is in.
+    file: usize,
     offset: u64,
     length: u64,
 }
@@ -35,10 +37,11 @@ impl TensorEntry {
     }
 }
 
-/// An open safetensors file of any origin. Opening reads the header only.
+/// An open safetensors file of any origin, or several of one index. Opening reads the headers only.
 #[derive(Debug)]
 pub struct SafetensorsReader {
-    file: RangedFile,
+    path: PathBuf,
+    files: Vec<RangedFile>,
     tensors: BTreeMap<String, TensorEntry>,
     metadata: HashMap<String, String>,
 }
@@ -67,6 +70,7 @@ impl SafetensorsReader {
             let entry = TensorEntry {
                 element,
                 shape: info.shape.clone(),
+                file: 0,
                 offset: data + start as u64,
                 length: (end - start) as u64,
             };
@@ -75,13 +79,38 @@ impl SafetensorsReader {
         Ok(Self {
             tensors,
             metadata: header.metadata().clone().unwrap_or_default(),
-            file,
+            path: path.to_owned(),
+            files: vec![file],
         })
     }
 
-    /// The file.
+    /// A reader of no files yet.
+    pub(super) fn none(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            files: Vec::new(),
+            tensors: BTreeMap::new(),
+            metadata: HashMap::new(),
+        }
+    }
+
+    /// Adds the files of another reader, which has other tensors.
+    pub(super) fn append(&mut self, other: Self) {
+        let before = self.files.len();
+        self.files.extend(other.files);
+        for (name, mut entry) in other.tensors {
+            entry.file += before;
+            self.tensors.insert(name, entry);
+        }
+        // A digest is that of one file.
+        for (key, value) in other.metadata.into_iter().filter(|(key, _)| key != DIGEST) {
+            self.metadata.entry(key).or_insert(value);
+        }
+    }
+
+    /// The file, or the index of several.
     pub fn path(&self) -> &Path {
-        self.file.path()
+        &self.path
     }
 
     /// All tensors, by name.
@@ -113,17 +142,17 @@ impl SafetensorsReader {
     }
 
     /// Reads the whole file and compares its SHA-256 with that in its metadata; `false` if it has
-    /// none, as files of others and of earlier versions.
+    /// none, as files of others and of earlier versions, and for several files.
     ///
     /// # Errors
     /// [`simclr_files::Error::Digest`] if they differ: the file has changed since it was written.
     pub fn verify(&self) -> Result<bool> {
         let path = self.path();
-        let Some(stored) = self.metadata.get(DIGEST) else {
+        let (Some(stored), [file]) = (self.metadata.get(DIGEST), &self.files[..]) else {
             tracing::debug!(path = %path.display(), "no digest: not compared");
             return Ok(false);
         };
-        let computed = digest_around(self.file.reader(), DIGEST_AT).in_file(path)?;
+        let computed = digest_around(file.reader(), DIGEST_AT).in_file(path)?;
         if computed == *stored {
             return Ok(true);
         }
@@ -142,8 +171,7 @@ impl SafetensorsReader {
         visit: impl FnMut(&[u8]) -> Result<()>,
     ) -> Result<()> {
         let entry = self.entry(name)?;
-        self.file
-            .for_each_chunk(name, entry.offset, entry.length, visit)
+        self.files[entry.file].for_each_chunk(name, entry.offset, entry.length, visit)
     }
 
     fn entry(&self, name: &str) -> Result<&TensorEntry> {

@@ -7,6 +7,7 @@ use super::source_variable::SourceVariable;
 use crate::Result;
 use crate::element::ElementType;
 use crate::format::reader::{SafetensorsReader, TensorEntry};
+use crate::format::shards::INDEX;
 use crate::other_formats::{self, ZIP};
 use crate::pickle::{PickleReader, PickledTensor};
 use crate::ranged_file::RangedFile;
@@ -20,15 +21,16 @@ pub enum SourceFile {
     /// A checkpoint of TensorFlow's.
     #[cfg(feature = "tensorflow")]
     TensorFlow(Bundle),
-    /// Safetensors, of anybody's.
+    /// Safetensors, of anybody's, in one file or in several with an index.
     Safetensors(SafetensorsReader),
     /// What PyTorch saved.
     Pickle(PickleReader),
 }
 
 impl SourceFile {
-    /// Opens a file by its first bytes, and where these say nothing by its extension. Folders and
-    /// whatever else are TensorFlow's
+    /// Opens a file by its first bytes, and where these say nothing by its extension. An index of
+    /// several safetensors files, or a folder with `model.safetensors.index.json`, stands for all of
+    /// them. Other folders and whatever else are TensorFlow's
     /// ([`tensorflow::locate`](crate::tensorflow::locate) says what may mean one).
     ///
     /// # Errors
@@ -36,6 +38,9 @@ impl SourceFile {
     /// another format that is often taken for one of these; others say what is wrong with it.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
+        if path.join(INDEX).is_file() {
+            return SafetensorsReader::open_index(path.join(INDEX)).map(Self::Safetensors);
+        }
         if !path.is_dir() {
             let extension = path.extension().and_then(|extension| extension.to_str());
             let first = if path.is_file() {
@@ -44,6 +49,9 @@ impl SourceFile {
                 // A prefix, or nothing, which the extension's reader says.
                 Vec::new()
             };
+            if other_formats::is_index(&first) {
+                return SafetensorsReader::open_index(path).map(Self::Safetensors);
+            }
             let is_zip = first.starts_with(ZIP);
             let is_safetensors = other_formats::is_safetensors(&first);
             if is_safetensors || extension == Some("safetensors") && !is_zip {

@@ -22,6 +22,7 @@ mod pytorch_kinds;
 mod pytorch_names;
 #[path = "support/random.rs"]
 mod random;
+mod shards;
 #[cfg(feature = "tensorflow")]
 mod support;
 #[cfg(feature = "tensorflow")]

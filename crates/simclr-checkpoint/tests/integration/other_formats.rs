@@ -129,7 +129,7 @@ fn one_part_of_a_network_is_called_one() {
     std::fs::write(&path, [&header.len().to_le_bytes()[..], header].concat()).unwrap();
     let error = import(&path).unwrap_err().to_string();
     assert!(
-        error.ends_with("the file is part 1 of 2: save the network as one file"),
+        error.contains("the file is part 1 of 2: import their index"),
         "{error}"
     );
 }
