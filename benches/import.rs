@@ -6,7 +6,7 @@
 //! comparison means nothing there.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-#[path = "../crates/simclr-checkpoint/tests/integration/support/mod.rs"]
+#[path = "../crates/simclr-checkpoint/tests/integration/support.rs"]
 mod support;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};

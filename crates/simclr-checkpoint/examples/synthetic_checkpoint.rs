@@ -4,7 +4,7 @@
 //! `cargo run --release -p simclr-checkpoint --example synthetic_checkpoint -- DIR r152_3x_sk1`
 #![allow(clippy::unwrap_used)]
 
-#[path = "../tests/integration/support/mod.rs"]
+#[path = "../tests/integration/support.rs"]
 mod support;
 
 use std::path::Path;

@@ -1,12 +1,10 @@
 //! The integration tests of the crate, in one program.
 
 #[cfg(feature = "tensorflow")]
-#[path = "support/bundle.rs"]
 mod bundle;
 #[cfg(feature = "tensorflow")]
 mod import;
 #[cfg(feature = "tensorflow")]
-#[path = "support/network.rs"]
 mod network;
 #[cfg(feature = "tensorflow")]
 mod network_files;
@@ -15,12 +13,10 @@ mod object_graphs;
 #[cfg(feature = "tensorflow")]
 mod other_formats;
 mod own_format;
-#[path = "support/pickle.rs"]
 mod pickle;
 mod pickled;
 mod pytorch_kinds;
 mod pytorch_names;
-#[path = "support/random.rs"]
 mod random;
 mod shards;
 #[cfg(feature = "tensorflow")]
@@ -31,6 +27,5 @@ mod tensorflow_bundle;
 mod tensorflow_mutations;
 #[cfg(feature = "tensorflow")]
 mod tensorflow_round_trip;
-#[path = "support/torch_network.rs"]
 mod torch_network;
 mod torchvision;
