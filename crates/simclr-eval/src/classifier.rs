@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use sha2::{Digest, Sha256};
 use simclr_augment::Policy;
 use simclr_data::{Dataset, ViewLoader};
@@ -82,6 +82,11 @@ pub fn digest<'a>(
 pub fn values_digest<'a>(named: impl Iterator<Item = (&'a str, &'a Tensor)>) -> Result<String> {
     let mut digest = Sha256::new();
     for (name, tensor) in named {
+        if tensor.dtype() != DType::F32 {
+            let found = tensor.dtype().as_str();
+            let reason = format!("expected f32, found `{name}` of {found}");
+            return Err(Error::evaluation("digest of values", reason));
+        }
         digest.update(name);
         for value in tensor.flatten_all()?.to_vec1::<f32>()? {
             digest.update(value.to_le_bytes());
@@ -130,7 +135,74 @@ pub fn classifier_scores(
                 format!("{:?}", logits.dims()),
             ));
         }
-        scores.extend(logits.flatten_all()?.to_vec1::<f32>()?);
+        if !logits.dtype().is_float() {
+            let found = logits.dtype().as_str();
+            let expected = "a floating-point type";
+            return Err(Error::setting("logits of the classifier", expected, found));
+        }
+        scores.extend(
+            logits
+                .to_dtype(DType::F32)?
+                .flatten_all()?
+                .to_vec1::<f32>()?,
+        );
     }
     Ok(scores)
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+    use simclr_augment::{DecodedImage, Seed};
+    use simclr_data::InMemory;
+
+    use super::*;
+
+    /// Gives ones of some type.
+    struct Ones(DType);
+
+    impl ImageClassifier for Ones {
+        fn classes(&self) -> usize {
+            2
+        }
+
+        fn logits(&self, images: &Tensor) -> Result<Tensor> {
+            Ok(Tensor::ones((images.dim(0)?, 2), self.0, &Device::Cpu)?)
+        }
+
+        fn identity(&self) -> Result<String> {
+            Ok("ones".to_owned())
+        }
+    }
+
+    #[test]
+    fn logits_are_numbers_of_any_floating_point_type() {
+        let image = DecodedImage::new(8, 8, vec![9; 8 * 8 * 3]).unwrap();
+        let images = InMemory::unlabelled(vec![image; 3]);
+        let loader = ViewLoader::evaluation(images, Policy::probe(8), 2).unwrap();
+        for dtype in [DType::F16, DType::BF16, DType::F32, DType::F64] {
+            assert_eq!(classifier_scores(&Ones(dtype), &loader).unwrap(), [1.0; 6]);
+        }
+        let error = classifier_scores(&Ones(DType::I64), &loader).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "logits of the classifier: expected a floating-point type, found i64"
+        );
+    }
+
+    #[test]
+    fn other_types_are_named_where_only_one_will_do() {
+        let double = Tensor::zeros((2, 3), DType::F64, &Device::Cpu).unwrap();
+        let error = values_digest([("kernel", &double)].into_iter()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "digest of values: expected f32, found `kernel` of f64"
+        );
+        let head = LinearHead::initial(3, 2, Seed(1)).unwrap();
+        let text = head.logits(&double).unwrap_err().to_string();
+        assert!(
+            text.starts_with("dense: ") && text.contains("f64") && text.contains("f32"),
+            "{text}"
+        );
+    }
 }

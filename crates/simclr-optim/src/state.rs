@@ -63,7 +63,7 @@ impl<const BUFFERS: usize> OptimizerState<BUFFERS> {
         })
     }
 
-    /// Takes one step: `rule` updates each variable that has a gradient.
+    /// Takes one step: `rule` updates each variable that has a gradient, and none if one does not fit.
     pub(crate) fn update(
         &mut self,
         gradients: &dyn Gradients,
@@ -74,13 +74,18 @@ impl<const BUFFERS: usize> OptimizerState<BUFFERS> {
             let expected = "a finite number";
             return Err(Error::setting("learning rate", expected, learning_rate));
         }
+        for Entry { named, .. } in &self.entries {
+            if let Some(gradient) = gradients.of(named) {
+                check_shape(&named.name, "a gradient of ", named, gradient)?;
+                check_type(named, gradient)?;
+            }
+        }
         let step = self.steps + 1;
         self.entries.par_iter_mut().try_for_each(|entry| {
             let Entry { named, buffers } = entry;
             let Some(gradient) = gradients.of(named) else {
                 return Ok(());
             };
-            check_shape(&named.name, "a gradient of ", named, gradient)?;
             let buffers = match buffers {
                 Some(buffers) => buffers,
                 none => none.insert(Buffers::zeros(named)?),
@@ -247,6 +252,15 @@ fn check_shape(key: &str, what: &str, named: &NamedVariable, tensor: &Tensor) ->
         key,
         format!("expected {what}shape {expected:?}, found {found:?}"),
     ))
+}
+
+fn check_type(named: &NamedVariable, gradient: &Tensor) -> Result<()> {
+    let [expected, found] = [named.variable.dtype(), gradient.dtype()].map(|dtype| dtype.as_str());
+    if found == expected {
+        return Ok(());
+    }
+    let reason = format!("expected a gradient of {expected}, found one of {found}");
+    Err(Error::state(&named.name, reason))
 }
 
 fn read_steps(state: &BTreeMap<String, Tensor>) -> Result<u64> {

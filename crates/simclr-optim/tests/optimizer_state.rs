@@ -251,3 +251,24 @@ fn nonsense_settings_are_refused() {
         .unwrap();
     assert!(optimizer.step(&gradients(0, DType::F32), f64::NAN).is_err());
 }
+
+#[test]
+fn gradients_of_another_type_are_refused_by_name_and_change_nothing() {
+    for configuration in configurations() {
+        for (dtype, other) in [(DType::F32, DType::F64), (DType::F64, DType::F32)] {
+            let variables = variables(dtype);
+            let before = variables[0].variable.as_tensor().copy().unwrap();
+            let mut optimizer = configuration.build(variables.clone()).unwrap();
+            let mut of_both = gradients(1, dtype);
+            let last = of_both.get_mut(NAMES[2]).unwrap();
+            *last = last.to_dtype(other).unwrap();
+            let error = optimizer.step(&of_both, 0.1).unwrap_err();
+            let text = error.to_string();
+            let (expected, found) = (dtype.as_str(), other.as_str());
+            let reason = format!("expected a gradient of {expected}, found one of {found}");
+            assert!(text.ends_with(&reason), "{text}");
+            assert!(text.contains(NAMES[2]), "{text}");
+            assert_eq!(flat(&variables[0].variable), flat(&before));
+        }
+    }
+}
