@@ -100,18 +100,18 @@ impl LarsConfig {
     /// Sets which names get no weight decay.
     pub fn with_exclude_from_weight_decay(
         mut self,
-        exclude_from_weight_decay: Vec<String>,
+        names: impl IntoIterator<Item: Into<String>>,
     ) -> Self {
-        self.exclude_from_weight_decay = exclude_from_weight_decay;
+        self.exclude_from_weight_decay = names.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Sets which names get no trust ratio.
+    /// Sets which names get no trust ratio, where these are others than those that get no weight decay.
     pub fn with_exclude_from_layer_adaptation(
         mut self,
-        exclude_from_layer_adaptation: Option<Vec<String>>,
+        names: impl IntoIterator<Item: Into<String>>,
     ) -> Self {
-        self.exclude_from_layer_adaptation = exclude_from_layer_adaptation;
+        self.exclude_from_layer_adaptation = Some(names.into_iter().map(Into::into).collect());
         self
     }
 

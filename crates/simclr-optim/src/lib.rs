@@ -10,7 +10,7 @@
 //! use simclr_optim::{Lars, LarsConfig, Optimizer};
 //!
 //! let weights = Var::new(&[1.0f32, -2.0], &Device::Cpu)?;
-//! let mut lars = Lars::new([("dense.kernel".to_owned(), weights.clone())], LarsConfig::default())?;
+//! let mut lars = Lars::new([("dense.kernel", weights.clone())], LarsConfig::default())?;
 //! let loss = weights.sqr()?.sum_all()?;
 //! lars.step(&loss.backward()?, 0.1)?;
 //! assert_eq!(lars.steps_taken(), 1);

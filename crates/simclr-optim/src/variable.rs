@@ -14,8 +14,9 @@ pub struct NamedVariable {
     pub variable: Var,
 }
 
-impl From<(String, Var)> for NamedVariable {
-    fn from((name, variable): (String, Var)) -> Self {
+impl<N: Into<String>> From<(N, Var)> for NamedVariable {
+    fn from((name, variable): (N, Var)) -> Self {
+        let name = name.into();
         Self { name, variable }
     }
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor, Var};
 use simclr_optim::{
-    AdamConfig, LarsConfig, MomentumForm, NamedVariable, Optimizer, OptimizerConfig, SgdConfig,
+    AdamConfig, Lars, LarsConfig, MomentumForm, NamedVariable, Optimizer, OptimizerConfig,
+    SgdConfig,
 };
 use simclr_testkit::Tolerance;
 
@@ -250,6 +251,33 @@ fn nonsense_settings_are_refused() {
         .build(variables(DType::F32))
         .unwrap();
     assert!(optimizer.step(&gradients(0, DType::F32), f64::NAN).is_err());
+}
+
+#[test]
+fn names_are_taken_as_text_of_any_type() {
+    let variable = || Var::new(&[1f32, 2.0], &Device::Cpu).unwrap();
+    let named = [("dense.kernel", variable()), ("dense.bias", variable())];
+    let owned = named.clone().map(|(name, v)| (name.to_owned(), v));
+    let config = LarsConfig::default()
+        .with_weight_decay(0.1)
+        .with_exclude_from_weight_decay(["bias"])
+        .with_exclude_from_layer_adaptation(vec!["kernel".to_owned()]);
+    assert_eq!(config.exclude_from_weight_decay, ["bias"]);
+    assert_eq!(
+        config.exclude_from_layer_adaptation,
+        Some(vec!["kernel".to_owned()])
+    );
+    let names = |optimizer: &dyn Optimizer| {
+        let variables = optimizer.variables();
+        variables
+            .iter()
+            .map(|variable| variable.name.clone())
+            .collect::<Vec<_>>()
+    };
+    let borrowed = Lars::new(named, config.clone()).unwrap();
+    let owned = Lars::new(owned, config).unwrap();
+    assert_eq!(names(&borrowed), ["dense.kernel", "dense.bias"]);
+    assert_eq!(names(&owned), names(&borrowed));
 }
 
 #[test]

@@ -57,7 +57,7 @@ fn configuration(case: &GoldenCase) -> Result<OptimizerConfig> {
     Ok(match kind {
         "lars" => {
             let exclude = case.params()["exclude"].as_array().into_iter().flatten();
-            let exclude = exclude.filter_map(Value::as_str).map(str::to_owned);
+            let exclude = exclude.filter_map(Value::as_str);
             let form = if case.flag("classic_momentum")? {
                 MomentumForm::Classic
             } else {
@@ -69,7 +69,7 @@ fn configuration(case: &GoldenCase) -> Result<OptimizerConfig> {
                 .with_weight_decay(case.number("weight_decay")?)
                 .with_trust_coefficient(case.number("eeta")?)
                 .with_momentum_form(form)
-                .with_exclude_from_weight_decay(exclude.collect());
+                .with_exclude_from_weight_decay(exclude);
             OptimizerConfig::Lars(config)
         }
         "sgd" => {
