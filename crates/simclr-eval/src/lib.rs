@@ -38,6 +38,7 @@ mod probe_suite;
 pub mod probes;
 #[cfg(feature = "report")]
 pub mod report;
+mod setters;
 
 pub use candle_core;
 pub use classifier::{

@@ -5,6 +5,7 @@ use simclr_data::Split;
 
 use crate::metrics::ClassificationReport;
 use crate::probes::{KNearest, LinearProbe, LinearProbeReport, LogisticProbe, LogisticReport};
+use crate::setters::setters;
 use crate::{Features, Result};
 use simclr_report::{Cell, Table};
 
@@ -34,22 +35,10 @@ pub struct ProbeResults {
 }
 
 impl ProbeSuite {
-    /// Sets the paper's linear probe.
-    pub fn with_linear(mut self, linear: LinearProbe) -> Self {
-        self.linear = linear;
-        self
-    }
-
-    /// Sets the logistic regression.
-    pub fn with_logistic(mut self, logistic: LogisticProbe) -> Self {
-        self.logistic = logistic;
-        self
-    }
-
-    /// Sets the vote of the nearest neighbours.
-    pub fn with_nearest(mut self, nearest: KNearest) -> Self {
-        self.nearest = nearest;
-        self
+    setters! {
+        with_linear(linear: LinearProbe);
+        with_logistic(logistic: LogisticProbe);
+        with_nearest(nearest: KNearest);
     }
 
     /// Checks every setting of every probe.

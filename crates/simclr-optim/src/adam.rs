@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::elementwise::{for_each_element, in_place};
 use crate::error::{check_fraction, check_not_negative};
+use crate::setters::setters;
 use crate::state::{Buffers, OptimizerState, Update, forward_to_state};
 use crate::{Gradients, NamedVariable, Optimizer, Result};
 
@@ -32,22 +33,10 @@ impl Default for AdamConfig {
 }
 
 impl AdamConfig {
-    /// Sets the decay of the first moment.
-    pub fn with_beta1(mut self, beta1: f64) -> Self {
-        self.beta1 = beta1;
-        self
-    }
-
-    /// Sets the decay of the second moment.
-    pub fn with_beta2(mut self, beta2: f64) -> Self {
-        self.beta2 = beta2;
-        self
-    }
-
-    /// Sets what joins the root of the second moment.
-    pub fn with_epsilon(mut self, epsilon: f64) -> Self {
-        self.epsilon = epsilon;
-        self
+    setters! {
+        with_beta1(beta1: f64);
+        with_beta2(beta2: f64);
+        with_epsilon(epsilon: f64);
     }
 
     /// Checks every setting.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::elementwise::{for_each_element, in_place};
 use crate::error::{check_fraction, check_not_negative};
+use crate::setters::setters;
 use crate::state::{Buffers, OptimizerState, Update, forward_to_state};
 use crate::weight_decay::widened;
 use crate::{Gradients, NamedVariable, Optimizer, Result, WeightDecayCoverage};
@@ -67,34 +68,12 @@ impl Default for LarsConfig {
 }
 
 impl LarsConfig {
-    /// Sets the momentum.
-    pub fn with_momentum(mut self, momentum: f64) -> Self {
-        self.momentum = momentum;
-        self
-    }
-
-    /// Sets whether momentum takes Nesterov's form.
-    pub fn with_nesterov(mut self, nesterov: bool) -> Self {
-        self.nesterov = nesterov;
-        self
-    }
-
-    /// Sets the multiple of the weight that joins the gradient.
-    pub fn with_weight_decay(mut self, weight_decay: f64) -> Self {
-        self.weight_decay = weight_decay;
-        self
-    }
-
-    /// Sets the factor of the trust ratio.
-    pub fn with_trust_coefficient(mut self, trust_coefficient: f64) -> Self {
-        self.trust_coefficient = trust_coefficient;
-        self
-    }
-
-    /// Sets what the momentum runs over.
-    pub fn with_momentum_form(mut self, momentum_form: MomentumForm) -> Self {
-        self.momentum_form = momentum_form;
-        self
+    setters! {
+        with_momentum(momentum: f64);
+        with_nesterov(nesterov: bool);
+        with_weight_decay(weight_decay: f64);
+        with_trust_coefficient(trust_coefficient: f64);
+        with_momentum_form(momentum_form: MomentumForm);
     }
 
     /// Sets which names get no weight decay.

@@ -26,6 +26,7 @@ mod error;
 mod lars;
 mod optimizer;
 mod schedule;
+mod setters;
 mod sgd;
 mod state;
 mod variable;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{check_count, check_not_negative, check_positive};
+use crate::setters::setters;
 use crate::{Error, Result};
 
 /// More than anybody trains for; what is counted with them stays within its type.
@@ -65,34 +66,12 @@ impl Default for ScheduleConfig {
 }
 
 impl ScheduleConfig {
-    /// Sets the learning rate before scaling.
-    pub fn with_learning_rate(mut self, learning_rate: f64) -> Self {
-        self.learning_rate = learning_rate;
-        self
-    }
-
-    /// Sets how the learning rate grows with the batch.
-    pub fn with_scaling(mut self, scaling: LearningRateScaling) -> Self {
-        self.scaling = scaling;
-        self
-    }
-
-    /// Sets the epochs of linear warm-up.
-    pub fn with_warmup_epochs(mut self, warmup_epochs: f64) -> Self {
-        self.warmup_epochs = warmup_epochs;
-        self
-    }
-
-    /// Sets the epochs in all.
-    pub fn with_epochs(mut self, epochs: usize) -> Self {
-        self.epochs = epochs;
-        self
-    }
-
-    /// Sets the steps in all, which take the place of the epochs.
-    pub fn with_steps(mut self, steps: impl Into<Option<usize>>) -> Self {
-        self.steps = steps.into();
-        self
+    setters! {
+        with_learning_rate(learning_rate: f64);
+        with_scaling(scaling: LearningRateScaling);
+        with_warmup_epochs(warmup_epochs: f64);
+        with_epochs(epochs: usize);
+        with_steps(steps: impl Into<Option<usize>>);
     }
 
     /// Checks every setting.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::elementwise::{for_each_element, in_place};
 use crate::error::check_fraction;
+use crate::setters::setters;
 use crate::state::{Buffers, OptimizerState, Update, forward_to_state};
 use crate::{Gradients, NamedVariable, Optimizer, Result};
 
@@ -29,16 +30,9 @@ impl Default for SgdConfig {
 }
 
 impl SgdConfig {
-    /// Sets the momentum.
-    pub fn with_momentum(mut self, momentum: f64) -> Self {
-        self.momentum = momentum;
-        self
-    }
-
-    /// Sets whether momentum takes Nesterov's form.
-    pub fn with_nesterov(mut self, nesterov: bool) -> Self {
-        self.nesterov = nesterov;
-        self
+    setters! {
+        with_momentum(momentum: f64);
+        with_nesterov(nesterov: bool);
     }
 
     /// Checks every setting.

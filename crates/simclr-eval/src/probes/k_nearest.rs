@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Examples;
 use crate::analysis::nearest_neighbours;
 use crate::metrics::ClassificationReport;
+use crate::setters::setters;
 use crate::{Error, Result};
 
 const OPERATION: &str = "k nearest neighbours";
@@ -33,16 +34,9 @@ impl Default for KNearest {
 }
 
 impl KNearest {
-    /// Sets the number of neighbours.
-    pub fn with_k(mut self, k: usize) -> Self {
-        self.k = k;
-        self
-    }
-
-    /// Sets the temperature of the votes.
-    pub fn with_temperature(mut self, temperature: f64) -> Self {
-        self.temperature = temperature;
-        self
+    setters! {
+        with_k(k: usize);
+        with_temperature(temperature: f64);
     }
 
     /// Checks every setting.

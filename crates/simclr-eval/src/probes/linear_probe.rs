@@ -10,6 +10,7 @@ use simclr_loss::cross_entropy;
 use super::linear_probe_report::{LinearProbeReport, ProbeEpoch, SplitMetrics};
 use super::{Examples, LinearHead};
 use crate::metrics::{ClassificationReport, arg_max};
+use crate::setters::setters;
 use crate::{Error, Result};
 use simclr_optim::{Lars, LarsConfig, NamedVariable, Optimizer};
 
@@ -67,34 +68,12 @@ impl LinearProbe {
         }
     }
 
-    /// Sets the learning rate of all steps.
-    pub fn with_learning_rate(mut self, learning_rate: f64) -> Self {
-        self.learning_rate = learning_rate;
-        self
-    }
-
-    /// Sets the momentum.
-    pub fn with_momentum(mut self, momentum: f64) -> Self {
-        self.momentum = momentum;
-        self
-    }
-
-    /// Sets the images per step.
-    pub fn with_batch_size(mut self, batch_size: usize) -> Self {
-        self.batch_size = batch_size;
-        self
-    }
-
-    /// Sets the number of epochs.
-    pub fn with_epochs(mut self, epochs: usize) -> Self {
-        self.epochs = epochs;
-        self
-    }
-
-    /// Sets the seed of initial weights and order.
-    pub fn with_seed(mut self, seed: Seed) -> Self {
-        self.seed = seed;
-        self
+    setters! {
+        with_learning_rate(learning_rate: f64);
+        with_momentum(momentum: f64);
+        with_batch_size(batch_size: usize);
+        with_epochs(epochs: usize);
+        with_seed(seed: Seed);
     }
 
     /// Checks every setting.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Examples, LinearHead};
 use crate::analysis::unit_rows;
 use crate::metrics::{ClassificationReport, ConfusionMatrix, arg_max, cross_entropies};
+use crate::setters::setters;
 use crate::{Error, Result};
 use simclr_report::percent;
 
@@ -125,28 +126,11 @@ impl std::fmt::Display for LogisticReport {
 }
 
 impl LogisticProbe {
-    /// Sets how features are scaled.
-    pub fn with_scaling(mut self, scaling: FeatureScaling) -> Self {
-        self.scaling = scaling;
-        self
-    }
-
-    /// Sets the penalties to try.
-    pub fn with_penalties(mut self, penalties: Vec<f64>) -> Self {
-        self.penalties = penalties;
-        self
-    }
-
-    /// Sets the highest number of steps per penalty.
-    pub fn with_steps(mut self, steps: usize) -> Self {
-        self.steps = steps;
-        self
-    }
-
-    /// Sets the largest entry of the gradient at convergence.
-    pub fn with_tolerance(mut self, tolerance: f64) -> Self {
-        self.tolerance = tolerance;
-        self
+    setters! {
+        with_scaling(scaling: FeatureScaling);
+        with_penalties(penalties: Vec<f64>);
+        with_steps(steps: usize);
+        with_tolerance(tolerance: f64);
     }
 
     /// Checks every setting.
