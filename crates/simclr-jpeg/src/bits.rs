@@ -249,6 +249,15 @@ mod tests {
             .chain(std::iter::repeat(0))
     }
 
+    /// The data as they stand in a file, before a marker.
+    fn stuffed(data: &[u8], marker: &[u8]) -> Vec<u8> {
+        let zeros = |&byte: &u8| [byte, 0].into_iter().take(if byte == 0xFF { 2 } else { 1 });
+        data.iter()
+            .flat_map(zeros)
+            .chain(marker.iter().copied())
+            .collect()
+    }
+
     fn slow_signed(value: u32, bits: u32) -> i32 {
         if bits > 0 && value < 1 << (bits - 1) {
             value as i32 - (1 << bits) + 1
@@ -263,14 +272,7 @@ mod tests {
             data in prop::collection::vec(prop_oneof![any::<u8>(), Just(0xFF)], 0..60),
             sizes in prop::collection::vec(0u32..=15, 1..60),
         ) {
-            let mut stuffed: Vec<u8> = Vec::new();
-            for &byte in &data {
-                stuffed.push(byte);
-                if byte == 0xFF {
-                    stuffed.push(0);
-                }
-            }
-            stuffed.extend([0xFF, 0xFF, 0xD9]);
+            let stuffed = stuffed(&data, &[0xFF, 0xFF, 0xD9]);
             let mut entropy = Entropy::new(&stuffed, 0).unwrap();
             prop_assert_eq!(entropy.stretch(), &data[..]);
             prop_assert_eq!(entropy.end(), Ok(stuffed.len() - 2));
@@ -299,14 +301,7 @@ mod tests {
             sizes in prop::collection::vec(1u32..=16, 1..150),
             window in 10usize..60,
         ) {
-            let mut stuffed: Vec<u8> = Vec::new();
-            for &byte in &data {
-                stuffed.push(byte);
-                if byte == 0xFF {
-                    stuffed.push(0);
-                }
-            }
-            stuffed.extend([0xFF, 0xD9]);
+            let stuffed = stuffed(&data, &[0xFF, 0xD9]);
             let whole = Entropy::new(&stuffed, 0).unwrap();
             let mut all = whole.bits();
             let mut windowed = Entropy::windowed(&stuffed, 0, window).unwrap();
