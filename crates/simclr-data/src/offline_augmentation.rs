@@ -5,7 +5,7 @@ use simclr_augment::{Image, Stream};
 
 use crate::Seed;
 use crate::dataset::Dataset;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, check};
 use crate::setters::setters;
 
 /// Offline augmentation: altered copies of images, as the geology paper made of its small
@@ -32,7 +32,7 @@ use crate::setters::setters;
 pub struct OfflineAugmentation {
     /// Whether to add each image mirrored left-right, up-down, and both ways. Default: yes.
     pub flips: bool,
-    /// How many heavier copies of each image to add. Default: 0.
+    /// How many heavier copies of each image to add, at most 10,000. Default: 0.
     pub copies: u32,
     /// How the heavier copies are made. Default: that of [`HeavyAugmentation`].
     pub heavier: HeavyAugmentation,
@@ -74,6 +74,9 @@ impl std::fmt::Display for OfflineAugmentation {
         }
     }
 }
+
+/// The most heavier copies of an image: all of them are counted in memory.
+const MOST_COPIES: u32 = 10_000;
 
 /// The names of the mirrored copies.
 const FLIPS: [&str; 3] = ["left-right", "up-down", "both-ways"];
@@ -165,6 +168,12 @@ impl OfflineAugmentation {
     /// # Errors
     /// Names the setting.
     pub fn validate(&self) -> Result<()> {
+        check(
+            self.copies <= MOST_COPIES,
+            "copies",
+            "at most 10000",
+            self.copies,
+        )?;
         Ok(self.heavier.validate()?)
     }
 

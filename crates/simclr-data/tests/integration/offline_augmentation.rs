@@ -6,8 +6,8 @@ use std::fs;
 use std::path::Path;
 
 use simclr_data::{
-    Dataset, DuplicateSearch, Error, Groups, ImageFolder, OfflineAugmentation, Seed,
-    SyntheticCores, save_png,
+    AugmentedDataset, Dataset, DuplicateSearch, Error, Groups, ImageFolder, OfflineAugmentation,
+    Seed, SyntheticCores, save_png,
 };
 use simclr_testkit::seeds;
 
@@ -179,4 +179,20 @@ fn the_folder_is_as_readable_as_any_other_new_one() {
     fs::create_dir(&plain).unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
     assert_eq!(mode(&out), mode(&plain));
+}
+
+#[test]
+fn more_copies_than_can_be_counted_are_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = cores(root.path());
+    let how = |copies| OfflineAugmentation::default().with_copies(copies);
+    for copies in [10_001, u32::MAX] {
+        let expected = format!("copies must be at most 10000, got {copies}");
+        let written = how(copies).write(&folder, root.path().join("out"));
+        assert_eq!(written.unwrap_err().to_string(), expected);
+        let augmented = AugmentedDataset::new(folder.clone(), &[0], how(copies));
+        assert_eq!(augmented.unwrap_err().to_string(), expected);
+    }
+    let augmented = AugmentedDataset::new(folder, &[0], how(10_000)).unwrap();
+    assert_eq!(augmented.with_copies(&[0]).len(), 1 + 3 + 10_000);
 }
