@@ -180,7 +180,7 @@ fn images_without_labels_have_no_label_tensor() {
 fn impossible_options_are_refused() {
     let set = pictures(5);
     let result = ViewLoader::training(set.clone(), Policy::paper(8), 6, SEED);
-    let text = result.err().unwrap().to_string();
+    let text = result.unwrap_err().to_string();
     assert!(
         text.contains("batch of 6 images") && text.contains("has 5"),
         "{text}"
@@ -201,29 +201,25 @@ fn impossible_options_are_refused() {
             "last_batch",
         ),
     ] {
-        let error = ViewLoader::new(set.clone(), Policy::paper(8), config)
-            .err()
-            .unwrap();
+        let error = ViewLoader::new(set.clone(), Policy::paper(8), config).unwrap_err();
         assert!(error.to_string().contains(name), "{error}");
     }
     let views = good.with_views(4_000_000_000);
     let error = ViewLoader::new(set.clone(), Policy::paper(1024), views);
-    let text = error.err().unwrap().to_string();
+    let text = error.unwrap_err().to_string();
     assert!(
         text.contains("batch_size must be such that a batch has pixels and fits in memory")
             && text.contains("2 images, 4000000000 views of each of 1024 x 1024 pixels"),
         "{text}"
     );
     let error = ViewLoader::new(set.clone(), Policy::paper(200_000), good);
-    let text = error.err().unwrap().to_string();
+    let text = error.unwrap_err().to_string();
     assert!(
         text.contains("size must be at most 67108864 pixels"),
         "{text}"
     );
     let empty = InMemory::unlabelled(Vec::new());
-    let error = ViewLoader::evaluation(empty, Policy::probe(8), 4)
-        .err()
-        .unwrap();
+    let error = ViewLoader::evaluation(empty, Policy::probe(8), 4).unwrap_err();
     assert!(error.to_string().contains("number of images"), "{error}");
     let result = ViewLoader::evaluation(set.clone(), Policy::probe(0), 4);
     assert!(matches!(result, Err(Error::Policy(_))));
@@ -286,6 +282,12 @@ fn sequential(set: Faulty, batch_size: usize) -> (Arc<Faulty>, ViewLoader) {
     (set, loader)
 }
 
+/// Why the first batch cannot be made.
+fn first_error(loader: &ViewLoader) -> String {
+    let first = loader.epochs(0..1).unwrap().next();
+    first.unwrap().unwrap_err().to_string()
+}
+
 #[test]
 fn the_first_damaged_image_is_reported_and_ends_the_iteration() {
     let faulty = Faulty {
@@ -311,8 +313,7 @@ fn a_panic_at_the_image_and_at_its_name_arrives_as_an_error() {
         ..Faulty::new(6)
     };
     let (_, loader) = sequential(faulty, 6);
-    let mut batches = loader.epochs(0..1).unwrap();
-    let text = batches.next().unwrap().unwrap_err().to_string();
+    let text = first_error(&loader);
     assert!(
         text.contains("image 2") && text.contains("the decoder is broken"),
         "{text}"
@@ -326,13 +327,7 @@ fn a_panic_in_a_worker_arrives_as_an_error() {
         ..Faulty::new(6)
     };
     let (_, loader) = sequential(faulty, 6);
-    let text = loader
-        .epochs(0..1)
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap_err()
-        .to_string();
+    let text = first_error(&loader);
     assert!(
         text.contains("core 2") && text.contains("the decoder is broken"),
         "{text}"
@@ -351,13 +346,7 @@ fn a_damaged_file_of_a_folder_is_named() {
     std::fs::write(root.path().join("b/bad.jpg"), b"not a picture").unwrap();
     let folder = ImageFolder::labelled(root.path()).unwrap();
     let loader = ViewLoader::evaluation(folder, Policy::probe(8), 3).unwrap();
-    let text = loader
-        .epochs(0..1)
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap_err()
-        .to_string();
+    let text = first_error(&loader);
     assert!(
         text.contains("bad.jpg") && text.contains("not an image"),
         "{text}"
