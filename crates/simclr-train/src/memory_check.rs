@@ -155,14 +155,14 @@ mod tests {
         assert_eq!(refusal(config.clone(), 24 * GB), None);
         let text = refusal(config.clone(), 4 * GB).unwrap();
         assert!(
-            text.starts_with("pretraining would take about 5.8 GB"),
+            text.starts_with("pretraining would take about 4.2 GB"),
             "{text}"
         );
         for part in [
             "4.0 GB are available",
             "(`gradient_checkpointing`, --gradient-checkpointing) takes about 2.",
-            "--gradient-cache 16) takes about 3.",
-            "a batch of 16 images (`batch_size`) takes about 3.",
+            "--gradient-cache 16) takes about 2.",
+            "a batch of 16 images (`batch_size`) takes about 2.",
         ] {
             assert!(text.contains(part), "{text}");
         }

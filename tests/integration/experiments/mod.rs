@@ -494,7 +494,10 @@ fn what_cannot_work_is_refused_before_the_first_folder_is_made() {
             "--train-epochs 18446744073709551615",
             "epochs: expected at most",
         ),
-        ("--image-size 16777216", "image size: expected at most"),
+        (
+            "--image-size 16777216",
+            "size must be at most 67108864 pixels",
+        ),
         ("--seeds 1000000000", "1..=1000"),
         (
             "--seed 18446744073709551615 --seeds 2",
