@@ -63,15 +63,17 @@ impl ClassMap {
         ])
     }
 
-    /// Reads groups from a file; see [`ClassMap::parse`].
+    /// Reads groups from a file, in every encoding that tables may have; see [`ClassMap::parse`].
     ///
     /// # Errors
     /// If the file cannot be read or is not such a text. The message names the file.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path).map_err(|source| Error::io(path, source))?;
+        let named = |reason: String| Error::ClassMap(format!("{}: {reason}", path.display()));
+        let bytes = std::fs::read(path).map_err(|source| Error::io(path, source))?;
+        let text = simclr_csv::decode(bytes).map_err(|error| named(error.to_string()))?;
         Self::parse(&text).map_err(|error| match error {
-            Error::ClassMap(reason) => Error::ClassMap(format!("{}: {reason}", path.display())),
+            Error::ClassMap(reason) => named(reason),
             other => other,
         })
     }

@@ -1,8 +1,6 @@
 //! The images of an experiment as options.
 
 use std::collections::BTreeSet;
-use std::fmt::Display;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -192,7 +190,7 @@ impl ImageArguments {
     fn labelled(&self, task: Task) -> AnyResult<Task> {
         Ok(match (&self.binary, &self.regroup) {
             (Some(class), _) => task.with_class_map(&ClassMap::binary(class))?,
-            (_, Some(file)) => task.with_class_map(&groups_of_classes(file)?)?,
+            (_, Some(file)) => task.with_class_map(&ClassMap::from_file(file)?)?,
             _ => task,
         })
     }
@@ -241,14 +239,6 @@ impl ImageArguments {
     }
 }
 
-/// The groups of classes in a text file, which may have any encoding that tables may have.
-fn groups_of_classes(file: &Path) -> AnyResult<ClassMap> {
-    let named = |reason: &dyn Display| format!("{}: {reason}", file.display());
-    let bytes = fs::read(file).map_err(|error| named(&error))?;
-    let text = simclr_csv::decode(bytes).map_err(|error| named(&error))?;
-    Ok(ClassMap::parse(&text).map_err(|error| named(&error))?)
-}
-
 /// The images of one folder, or of several under the folders' names.
 fn joined(folders: &[ImageFolder]) -> AnyResult<Arc<dyn Dataset>> {
     if let [folder] = folders {
@@ -293,34 +283,4 @@ fn with_remarks(mut task: Task, folders: &[ImageFolder]) -> Task {
         }
     }
     task
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn groups_of_classes_are_read_in_every_encoding() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("groups.txt");
-        let text = "broken: crack, br\u{fc}chig\n";
-        let expected = ClassMap::groups([("broken", ["crack", "br\u{fc}chig"])]);
-        let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect();
-        let marked = format!("\u{feff}{text}");
-        for bytes in [text.into(), marked.clone().into_bytes(), utf16(&marked)] {
-            fs::write(&file, bytes).unwrap();
-            assert_eq!(groups_of_classes(&file).unwrap(), expected);
-        }
-        for (bytes, expected) in [
-            (&b"broken: crack\nb: \xfc\n"[..], "line 2 is not in UTF-8"),
-            (b"broken\n", "'broken' is not of the form"),
-        ] {
-            fs::write(&file, bytes).unwrap();
-            let error = groups_of_classes(&file).unwrap_err().to_string();
-            assert!(
-                error.contains("groups.txt: ") && error.contains(expected),
-                "{error}"
-            );
-        }
-    }
 }

@@ -332,6 +332,31 @@ fn class_maps_are_read_from_both_kinds_of_text() {
 }
 
 #[test]
+fn groups_of_classes_are_read_in_every_encoding() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("groups.txt");
+    let text = "broken: crack, br\u{fc}chig\n";
+    let expected = ClassMap::groups([("broken", ["crack", "br\u{fc}chig"])]);
+    let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let marked = format!("\u{feff}{text}");
+    for bytes in [text.into(), marked.clone().into_bytes(), utf16(&marked)] {
+        std::fs::write(&file, bytes).unwrap();
+        assert_eq!(ClassMap::from_file(&file).unwrap(), expected);
+    }
+    for (bytes, expected) in [
+        (&b"broken: crack\nb: \xfc\n"[..], "line 2 is not in UTF-8"),
+        (b"broken\n", "'broken' is not of the form"),
+    ] {
+        std::fs::write(&file, bytes).unwrap();
+        let error = ClassMap::from_file(&file).unwrap_err().to_string();
+        assert!(
+            error.contains("groups.txt: ") && error.contains(expected),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn class_maps_that_do_not_fit_say_why() {
     let classes = ["crack", "none"].map(String::from);
     let message = |map: ClassMap| map.resolve(&classes).unwrap_err().to_string();
