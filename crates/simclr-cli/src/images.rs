@@ -22,12 +22,8 @@ pub(crate) fn labelled(path: &Path) -> AnyResult<Arc<dyn Dataset>> {
     let images = ImageTable::read(path)?;
     if images.class_names().is_empty() {
         let table = CsvTable::read(path)?;
-        let class = table.headers()[table.required(&CsvTable::CLASS)?].trim();
-        let (path, rows) = (path.display(), table.rows().len());
-        let reason = format!(
-            "{path}: no image has a class: the column `{class}` is empty in all of the {rows} rows"
-        );
-        return Err(reason.into());
+        let reason = table.no_classes(table.required(&CsvTable::CLASS)?);
+        return Err(format!("{}: {reason}", path.display()).into());
     }
     let images = images.labelled()?;
     check_files(path, &images, 0..images.len())?;

@@ -171,6 +171,12 @@ impl CsvTable {
         })
     }
 
+    /// What to say of a table whose column of classes is empty in all rows.
+    pub fn no_classes(&self, column: usize) -> String {
+        let (class, rows) = (self.headers[column].trim(), self.rows.len());
+        format!("no image has a class: the column `{class}` is empty in all of the {rows} rows")
+    }
+
     /// The number in a column of a row, `None` if its cell is empty. Where cells are parted by
     /// something else than commas, it may have a decimal comma ([`NumberParser`]).
     ///

@@ -34,11 +34,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Label>> {
         labels.push(label);
     }
     if labels.is_empty() {
-        let (rows, class) = (table.rows().len(), table.headers()[class].trim());
-        let reason = format!(
-            "no image has a class: the column `{class}` is empty in all of the {rows} rows"
-        );
-        return Err(Error::malformed(path)(reason));
+        return Err(Error::malformed(path)(table.no_classes(class)));
     }
     Ok(labels)
 }
