@@ -20,8 +20,8 @@ struct Part {
     saved: usize,
     /// Of results of batch norms within it, which the backward pass computes again.
     recomputed: usize,
-    /// Whether its result is one of them.
-    recomputes_output: bool,
+    /// Whether its result is that of a batch norm.
+    output_is_batch_norm: bool,
     /// Of what is there at once in a pass that saves nothing.
     forward: usize,
     /// Of gradients that are there at once in the backward pass.
@@ -41,11 +41,20 @@ impl Part {
         }
     }
 
+    /// Whether a training pass saves what lies within it.
+    fn is_saved(&self, checkpointing: GradientCheckpointing) -> bool {
+        !self.is_frozen && checkpointing == GradientCheckpointing::None
+    }
+
+    /// Whether its result is not kept, but computed again in the backward pass.
+    fn recomputes_output(&self, checkpointing: GradientCheckpointing) -> bool {
+        self.output_is_batch_norm && self.is_saved(checkpointing)
+    }
+
     /// What of the part is there until the end of the forward pass.
     fn held(&self, checkpointing: GradientCheckpointing) -> usize {
         let kept = self.kept(checkpointing);
-        let saves_output = kept == 0 || checkpointing == GradientCheckpointing::PerBlock;
-        if self.recomputes_output && !saves_output {
+        if self.recomputes_output(checkpointing) {
             kept + self.held
         } else {
             kept.max(self.held)
@@ -128,7 +137,7 @@ impl ResNetConfig {
             held: map + output,
             saved: map,
             recomputed: map,
-            recomputes_output: self.stem == Stem::Cifar,
+            output_is_batch_norm: self.stem == Stem::Cifar,
             forward: (2 * map).max(map + images),
             backward: map + output,
             ..Part::default()
@@ -154,7 +163,7 @@ impl ResNetConfig {
             // The last convolution.
             saved: output,
             recomputed: output,
-            recomputes_output: self.se_ratio == 0.0,
+            output_is_batch_norm: self.se_ratio == 0.0,
             forward: 2 * output,
             backward: 2 * output,
             ..Part::default()
@@ -200,12 +209,15 @@ impl ResNetConfig {
 fn most_forward(parts: &[Part], checkpointing: GradientCheckpointing) -> usize {
     let (mut most, mut held, mut input) = (0, 0, 0);
     for part in parts {
-        let is_saved = !part.is_frozen && checkpointing == GradientCheckpointing::None;
-        let inside = if is_saved { part.whole() } else { part.forward };
+        let inside = if part.is_saved(checkpointing) {
+            part.whole()
+        } else {
+            part.forward
+        };
         most = most.max(held + input + inside);
         held += part.held(checkpointing);
         // Unless it is held anyway.
-        let is_kept = part.kept(checkpointing) > 0 && !(is_saved && part.recomputes_output);
+        let is_kept = part.kept(checkpointing) > 0 && !part.recomputes_output(checkpointing);
         input = if is_kept || part.held > 0 {
             0
         } else {
@@ -228,8 +240,7 @@ fn most_backward(parts: &[Part], checkpointing: GradientCheckpointing) -> usize 
         if part.group != group {
             (group, results) = (part.group, 0);
         }
-        let is_saved = !part.is_frozen && checkpointing == GradientCheckpointing::None;
-        if is_saved && part.recomputes_output {
+        if part.recomputes_output(checkpointing) {
             results += part.output;
         }
     }
