@@ -113,6 +113,9 @@ where
         let whole = weights.len() * LANES;
         let mut lanes = [[0.0f32; LANES]; SUMS];
         for (block, (weights, gradients)) in weights.iter_mut().zip(gradients).enumerate() {
+            // In places of their own, which the compiler knows not to overlap: else it takes one
+            // lane after the other.
+            let (mut weight, gradient) = (*weights, *gradients);
             let mut values = [[0.0; LANES]; BUFFERS];
             for (values, buffer) in values.iter_mut().zip(&buffers) {
                 values.copy_from_slice(&buffer[block * LANES..(block + 1) * LANES]);
@@ -122,8 +125,8 @@ where
                 for k in 0..BUFFERS {
                     buffer[k] = values[k][lane];
                 }
-                let (weight, buffer, measured) = update(weights[lane], buffer, gradients[lane]);
-                weights[lane] = weight;
+                let (updated, buffer, measured) = update(weight[lane], buffer, gradient[lane]);
+                weight[lane] = updated;
                 for k in 0..BUFFERS {
                     values[k][lane] = buffer[k];
                 }
@@ -131,6 +134,7 @@ where
                     lanes[k][lane] += measured[k] * measured[k];
                 }
             }
+            *weights = weight;
             for (values, buffer) in values.iter().zip(&mut buffers) {
                 buffer[block * LANES..(block + 1) * LANES].copy_from_slice(values);
             }
