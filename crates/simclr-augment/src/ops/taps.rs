@@ -63,32 +63,44 @@ impl Taps {
     fn at(resampling: Resampling, input: usize, position: f32) -> Self {
         let floor = floor(position);
         let fraction = position - floor;
+        let first = floor as i64 - 1;
+        if first >= 0 && first + 3 < input as i64 && resampling != Resampling::Bilinear {
+            // Nearly all of them: four different pixels, in order.
+            return Self {
+                start: first as usize,
+                // Also makes 0 of -0, as adding up does.
+                weights: cubic_weights(resampling, fraction, [true; 4]).map(|w| 0.0 + w),
+            };
+        }
         let pixels = neighbours(input, floor);
-        let weights = match resampling {
-            Resampling::Bilinear => {
-                let taps = [(pixels[1].0, 1.0 - fraction), (pixels[2].0, fraction)];
-                return Self::new(input, 2, &taps);
-            }
-            Resampling::BicubicLegacy => keys_weights(-0.75, fraction),
-            Resampling::Bicubic => {
-                let mut weights = keys_weights(-0.5, fraction);
-                for (weight, (_, inside)) in weights.iter_mut().zip(pixels) {
-                    if !inside {
-                        *weight = 0.0;
-                    }
-                }
-                let sum = weights[0] + weights[1] + weights[2] + weights[3];
-                // At least one of the two nearest pixels is inside, so the sum is never near 0.
-                let normalise = 1.0 / sum;
-                weights.map(|weight| weight * normalise)
-            }
-        };
+        if resampling == Resampling::Bilinear {
+            let taps = [(pixels[1].0, 1.0 - fraction), (pixels[2].0, fraction)];
+            return Self::new(input, 2, &taps);
+        }
+        let weights = cubic_weights(resampling, fraction, pixels.map(|(_, inside)| inside));
         Self::new(input, 4, &[0, 1, 2, 3].map(|k| (pixels[k].0, weights[k])))
     }
 }
 
 /// Steps to which the original's table rounds the position between two pixels.
 const TABLE_STEPS: f32 = 1024.0;
+
+/// The weights of four pixels around a position, of which some may lie outside of the image.
+fn cubic_weights(resampling: Resampling, fraction: f32, inside: [bool; 4]) -> [f32; 4] {
+    if resampling == Resampling::BicubicLegacy {
+        return keys_weights(-0.75, fraction);
+    }
+    let mut weights = keys_weights(-0.5, fraction);
+    for (weight, inside) in weights.iter_mut().zip(inside) {
+        if !inside {
+            *weight = 0.0;
+        }
+    }
+    let sum = weights[0] + weights[1] + weights[2] + weights[3];
+    // At least one of the two nearest pixels is inside, so the sum is never near 0.
+    let normalise = 1.0 / sum;
+    weights.map(|weight| weight * normalise)
+}
 
 /// Keys' cubic at the distances 1 + f, f, 1 - f, 2 - f of the four taps.
 fn keys_weights(a: f32, fraction: f32) -> [f32; 4] {
