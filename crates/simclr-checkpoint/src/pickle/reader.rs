@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use zip::ZipArchive;
+use zip::read::{ArchiveOffset, Config};
 use zip::result::ZipError;
 
 use super::pickled_tensor::PickledTensor;
@@ -54,7 +55,12 @@ impl PickleReader {
         let file = File::open(path).in_file(path)?;
         let length = file.metadata().in_file(path)?.len();
         let malformed = |reason: String| Error::malformed(path, reason);
-        let mut archive = match ZipArchive::new(BufReader::new(file)) {
+        // At the file's beginning. Whoever looks for it takes the second entry of PyTorch's
+        // directories for the first if that has a name of 30 bytes, as many as lie behind them.
+        let begin = Config {
+            archive_offset: ArchiveOffset::Known(0),
+        };
+        let mut archive = match ZipArchive::with_config(begin, BufReader::new(file)) {
             Ok(archive) => archive,
             Err(error) => {
                 other_formats::check(&RangedFile::open(path)?)?;

@@ -441,3 +441,12 @@ fn files_of_other_formats_are_called_what_they_are() {
         }
     }
 }
+
+/// The second entry of such a file's directory lies where a directory of that size would begin if
+/// nothing stood between it and the end of the archive (PyTorch 2.15 saved it).
+#[test]
+fn a_file_whose_first_entry_has_a_name_of_30_bytes_is_read() {
+    let path = objects(0).with_file_name("name_of_21_characters.pth");
+    let weight = PickleReader::open(path).unwrap().read("weight").unwrap();
+    assert_eq!(weight.values.into_f32(), [0., 1., 2., 3., 4., 5.]);
+}
