@@ -2,6 +2,7 @@
 
 mod assignment;
 mod imported;
+mod modules;
 mod networks;
 mod options;
 mod pytorch;

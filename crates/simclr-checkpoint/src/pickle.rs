@@ -7,10 +7,12 @@
 
 mod machine;
 mod node;
+mod pickled_module;
 mod pickled_tensor;
 mod reader;
 mod strides;
 mod tensors;
 
+pub(crate) use pickled_module::PickledModule;
 pub use pickled_tensor::PickledTensor;
 pub use reader::PickleReader;

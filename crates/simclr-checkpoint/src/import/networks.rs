@@ -57,6 +57,11 @@ pub(super) fn find<'a>(
         .filter_map(|name| prefix(name, variables))
         .collect();
     if prefixes.is_empty() {
+        if let Some(stem) = deep_stem(variables) {
+            let what = "a ResNet whose stem has several convolutions (ResNet-C, ResNet-D)";
+            let reason = format!("it has `{stem}` in place of `{STEM}`");
+            return Err(Error::unsupported(path, what, reason));
+        }
         return Err(Error::malformed(path, no_network(variables)));
     }
     let all = prefixes.clone();
@@ -106,6 +111,15 @@ fn prefix<'a>(name: &'a str, variables: &BTreeMap<String, SourceVariable>) -> Op
     } else {
         at("0.weight").filter(|prefix| groups(prefix, variables).len() == 4)
     }
+}
+
+/// The first of several convolutions in the stem of a network that is a ResNet otherwise.
+fn deep_stem(variables: &BTreeMap<String, SourceVariable>) -> Option<&String> {
+    variables.keys().find(|name| {
+        let prefix = name.strip_suffix("conv1.0.weight");
+        prefix
+            .is_some_and(|prefix| variables.contains_key(&format!("{prefix}layer1.0.conv1.weight")))
+    })
 }
 
 /// Whether all tensors that both networks have are the same in the file: two networks may share a
@@ -253,7 +267,10 @@ fn several(path: &Path, prefixes: &[&str], options: &ImportOptions) -> Error {
 
 fn quoted<'a>(prefixes: impl Iterator<Item = &'a str>) -> String {
     let quoted: Vec<_> = prefixes
-        .map(|prefix| format!("`{}`", prefix.trim_end_matches('.')))
+        .map(|prefix| match prefix.trim_end_matches('.') {
+            "" => "the one whose names begin with `conv1`".to_owned(),
+            prefix => format!("`{prefix}`"),
+        })
         .collect();
     quoted.join(", ")
 }
@@ -268,7 +285,10 @@ fn no_network(variables: &BTreeMap<String, SourceVariable>) -> String {
     }
     let counts: Vec<_> = groups
         .iter()
-        .map(|(first, count)| format!("{count} under `{first}`"))
+        .map(|(first, count)| match *first {
+            "" => format!("{count} by themselves"),
+            first => format!("{count} under `{first}`"),
+        })
         .collect();
     let tensors = if counts.is_empty() {
         "no tensors".to_owned()

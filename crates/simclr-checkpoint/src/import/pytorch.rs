@@ -5,10 +5,11 @@ use std::path::Path;
 
 use simclr_model::{
     FineTuneFrom, InputNormalization, ParameterSpec, ProjectionHeadConfig, ResNetConfig,
-    SimClrConfig, Stem, StemPooling, StridePlacement,
+    SimClrConfig, StemPooling, StridePlacement,
 };
 
 use super::assignment::{Recognized, assign};
+use super::modules;
 use super::networks::{self, Network};
 use super::options::ImportOptions;
 use super::source::SourceFile;
@@ -34,7 +35,7 @@ pub(super) fn recognize_source(source: &SourceFile, options: &ImportOptions) -> 
     }
     for (asked, what) in [
         (options.moving_average, "moving averages"),
-        (options.optimizer_state, "optimizer state"),
+        (options.optimizer_state, "the optimizer's tensors"),
         (options.sk_ratio != 0.0, "selective kernels"),
         (
             options.fine_tune_from != FineTuneFrom::Encoder,
@@ -53,7 +54,7 @@ pub(super) fn recognize_source(source: &SourceFile, options: &ImportOptions) -> 
     let has_pooling = stem.is_none_or(|(_, kernel)| !kernel.shape.ends_with(&[3, 3]));
     let base = flags(path, metadata, options, has_pooling, &mut assumptions)?;
     let config = recognize(path, &network, &base, options)?;
-    check_modules(source, &network, &config.encoder)?;
+    modules::check(source, &network, &config.encoder)?;
     let find = |spec: &ParameterSpec| {
         let name = name_of(spec)?;
         let known = network.tensors.get(&name);
@@ -155,6 +156,11 @@ fn recognize(
         .with_supervised_head(supervised_head);
     // What is missing may be allowed to be; what is left over means another network.
     differences.missing.clear();
+    if let Some(name) = differences.unexpected.first()
+        && let Some((_, what)) = KINDS.iter().find(|(part, _)| name.contains(part))
+    {
+        return Err(Error::unsupported(path, *what, format!("it has `{name}`")));
+    }
     if differences.count() > 0 {
         check_bottlenecks(path, network)?;
     }
@@ -162,56 +168,23 @@ fn recognize(
     Ok(config)
 }
 
-/// Compares the network with what its modules compute, if they were saved as a whole: no tensor
-/// tells strides, dilation and pooling.
-fn check_modules(source: &SourceFile, network: &Network<'_>, encoder: &ResNetConfig) -> Result<()> {
-    let SourceFile::Pickle(file) = source else {
-        return Ok(());
-    };
-    let convolutions = network
-        .tensors
-        .iter()
-        .filter_map(|(ours, (name, variable))| {
-            let is_convolution = variable.shape.len() == 4;
-            let module = name.strip_suffix(".weight").filter(|_| is_convolution)?;
-            Some((module.to_owned(), "Conv2d", stride(ours, encoder)))
-        });
-    let (class, pooled) = match encoder.stem {
-        Stem::ImageNet => ("MaxPool2d", 2),
-        Stem::Cifar => ("Identity", 1),
-    };
-    let pooling = (format!("{}maxpool", network.prefix), class, pooled);
-    for (name, class, stride) in convolutions.chain([pooling]) {
-        let expected = format!("{class} of stride {stride} and dilation 1");
-        if let Some(found) = file
-            .modules()
-            .get(&name)
-            .filter(|found| **found != expected)
-        {
-            let reason = format!("it is {found}, expected {expected}");
-            return Err(Error::unsupported(
-                source.path(),
-                format!("module `{name}`"),
-                reason,
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// The stride of a convolution, by torchvision's name.
-fn stride(name: &str, encoder: &ResNetConfig) -> usize {
-    let is_first = encoder.depth < 50 || encoder.stride_placement == StridePlacement::First;
-    let parts: Vec<&str> = name.split('.').collect();
-    let halves = match parts[..] {
-        ["conv1", _] => encoder.stem == Stem::ImageNet,
-        ["layer2" | "layer3" | "layer4", "0", unit, ..] => {
-            unit == "downsample" || unit == if is_first { "conv1" } else { "conv2" }
-        }
-        _ => false,
-    };
-    if halves { 2 } else { 1 }
-}
+/// Parts of names in kinds of ResNet that are not imported.
+const KINDS: [(&str, &str); 5] = [
+    (".se", "a ResNet with squeeze and excitation (SE-ResNet)"),
+    (
+        ".attn.",
+        "a ResNet with attention or selective kernels (SKNet, ECA-ResNet)",
+    ),
+    (".conv1.bn.", "a ResNet with selective kernels (SKNet)"),
+    (
+        ".aa.",
+        "a ResNet with a filter before each stride (anti-aliased)",
+    ),
+    (
+        ".downsample.2.",
+        "a ResNet with averages in its shortcuts (ResNet-D)",
+    ),
+];
 
 /// Refuses by name the kinds of ResNet that differ in the first bottleneck.
 fn check_bottlenecks(path: &Path, network: &Network<'_>) -> Result<()> {
@@ -287,10 +260,25 @@ fn flags(
         }
     }
     let normalization = normalization.unwrap_or(Some(InputNormalization::IMAGENET));
-    Ok(ResNetConfig::default()
+    let epsilon = batch_norm_epsilon(path, metadata)?;
+    let default = ResNetConfig::default();
+    let epsilon = epsilon.unwrap_or(default.batch_norm_epsilon);
+    Ok(default
+        .with_batch_norm_epsilon(epsilon)
         .with_stride_placement(stride.unwrap_or(StridePlacement::Middle))
         .with_stem_pooling(pooling.unwrap_or(StemPooling::Symmetric))
         .with_input_normalization(normalization))
+}
+
+fn batch_norm_epsilon(path: &Path, metadata: &HashMap<String, String>) -> Result<Option<f64>> {
+    let parse = |text: &String| {
+        let number = text.split_whitespace().next().map(str::parse);
+        match number {
+            Some(Ok(epsilon)) if epsilon > 0.0 && f64::is_finite(epsilon) => Ok(epsilon),
+            _ => Err(unknown(path, "bn_eps", text, "a finite number above 0")),
+        }
+    };
+    metadata.get("bn_eps").map(parse).transpose()
 }
 
 fn stride_placement(

@@ -58,12 +58,16 @@ impl<'a> Machine<'a> {
     fn step(&mut self, opcode: u8) -> Option<()> {
         match opcode {
             // Numbers, and what is of no interest.
-            b'N' | 0x88 | 0x89 => self.push(Node::Opaque),
+            b'N' => self.push(Node::Opaque),
+            0x88 | 0x89 => self.push(Node::Integer(i64::from(opcode == 0x88))),
             b'F' => {
-                self.line()?;
-                self.push(Node::Opaque)
+                let value = self.line()?.parse();
+                self.push(value.map_or(Node::Opaque, Node::Real))
             }
-            b'G' => self.skip(8),
+            b'G' => {
+                let bytes = self.take(8)?.try_into().ok()?;
+                self.push(Node::Real(f64::from_be_bytes(bytes)))
+            }
             b'I' | b'L' => {
                 let digits = self.line()?.trim_end_matches('L').parse();
                 self.push(digits.map_or(Node::Opaque, Node::Integer))
@@ -360,11 +364,6 @@ impl<'a> Machine<'a> {
 
     fn bytes(&mut self, width: usize) -> Option<()> {
         self.counted(width)?;
-        self.push(Node::Opaque)
-    }
-
-    fn skip(&mut self, count: usize) -> Option<()> {
-        self.take(count)?;
         self.push(Node::Opaque)
     }
 

@@ -10,9 +10,11 @@ pub(super) struct Pickle {
 }
 
 pub(super) enum Node {
-    /// Of no interest here: `None`, numbers with a point, bytes, sets.
+    /// Of no interest here: `None`, bytes, sets.
     Opaque,
+    /// Also truth values, as in Python.
     Integer(i64),
+    Real(f64),
     Text(String),
     /// A class or function, by module and name.
     Global(String, String),
@@ -54,6 +56,16 @@ impl Pickle {
     pub(super) fn sequence(&self, id: NodeId) -> Option<&[NodeId]> {
         match self.node(id) {
             Node::Sequence(elements) => Some(elements),
+            _ => None,
+        }
+    }
+
+    /// The names of the Python module and of the class or function, if it is one of PyTorch's.
+    pub(super) fn of_torch(&self, id: NodeId) -> Option<(&str, &str)> {
+        match self.node(id) {
+            Node::Global(module, name) if module == "torch" || module.starts_with("torch.") => {
+                Some((module, name))
+            }
             _ => None,
         }
     }

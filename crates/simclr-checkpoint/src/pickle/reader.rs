@@ -11,6 +11,7 @@ use zip::ZipArchive;
 use zip::read::{ArchiveOffset, Config};
 use zip::result::ZipError;
 
+use super::pickled_module::PickledModule;
 use super::pickled_tensor::PickledTensor;
 use super::{machine, strides, tensors};
 use crate::element::{Array, ElementType, Values, element_count};
@@ -41,7 +42,7 @@ pub struct PickleReader {
     root: String,
     archive: Mutex<ZipArchive<BufReader<File>>>,
     tensors: BTreeMap<String, PickledTensor>,
-    modules: BTreeMap<String, String>,
+    modules: BTreeMap<String, PickledModule>,
 }
 
 impl PickleReader {
@@ -101,8 +102,8 @@ impl PickleReader {
         &self.tensors
     }
 
-    /// What the modules compute that were saved as a whole, by their names.
-    pub(crate) fn modules(&self) -> &BTreeMap<String, String> {
+    /// The modules that were saved as a whole, by name.
+    pub(crate) fn modules(&self) -> &BTreeMap<String, PickledModule> {
         &self.modules
     }
 

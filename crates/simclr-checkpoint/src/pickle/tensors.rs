@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::node::{Node, NodeId, Object, Pickle};
+use super::pickled_module::PickledModule;
 use super::pickled_tensor::PickledTensor;
 use crate::element::ElementType;
 
@@ -19,8 +20,11 @@ const LEAVES: [&str; 4] = ["weight", "bias", "running_mean", "running_var"];
 /// Calls that wrap a call, or a tensor, in their first argument.
 const WRAPPERS: [&str; 2] = ["_rebuild_parameter", "_rebuild_parameter_with_state"];
 
-/// Tensors, and what modules compute, by their names.
-pub(super) type Found = (BTreeMap<String, PickledTensor>, BTreeMap<String, String>);
+/// Tensors and modules, by their names.
+pub(super) type Found = (
+    BTreeMap<String, PickledTensor>,
+    BTreeMap<String, PickledModule>,
+);
 
 /// All tensors and modules, by the keys, positions and attributes on the way to them, with dots
 /// between them.
@@ -40,7 +44,9 @@ pub(super) fn find(pickle: &Pickle) -> Result<Found, String> {
             // The last one is looked at first.
             let children = children(pickle, id, &path).into_iter().rev();
             ahead.extend(children.filter(|(_, path)| path.len() <= LONGEST_NAME));
-            if let Some(module) = module(pickle, id).filter(|_| modules.len() < MOST_TENSORS) {
+            if let Some(module) =
+                PickledModule::of(pickle, id).filter(|_| modules.len() < MOST_TENSORS)
+            {
                 modules.insert(path, module);
             }
         }
@@ -100,33 +106,16 @@ fn children(pickle: &Pickle, id: NodeId, path: &str) -> Vec<(NodeId, String)> {
     }
 }
 
-/// What an object computes, if it is one of PyTorch's modules.
-fn module(pickle: &Pickle, id: NodeId) -> Option<String> {
-    let Node::Object(object) = pickle.node(id) else {
-        return None;
-    };
-    let Node::Dictionary(state) = pickle.node(object.state?) else {
-        return None;
-    };
-    let number = |name: &str| {
-        let mut items = state.iter();
-        let (_, value) = items.find(|(key, _)| pickle.text(*key) == Some(name))?;
-        // One for each axis, or one for all.
-        let first = pickle.sequence(*value).and_then(<[NodeId]>::first);
-        pickle.count(*first.unwrap_or(value))
-    };
-    let [stride, dilation] = ["stride", "dilation"].map(|name| number(name).unwrap_or(1));
-    let class = function(pickle, object.class)?;
-    Some(format!(
-        "{class} of stride {stride} and dilation {dilation}"
-    ))
-}
-
 /// Saves naming what is certainly none.
 fn may_hold_tensors(pickle: &Pickle, id: NodeId) -> bool {
     !matches!(
         pickle.node(id),
-        Node::Opaque | Node::Integer(_) | Node::Text(_) | Node::Global(..) | Node::Persistent(_)
+        Node::Opaque
+            | Node::Integer(_)
+            | Node::Real(_)
+            | Node::Text(_)
+            | Node::Global(..)
+            | Node::Persistent(_)
     )
 }
 
@@ -239,12 +228,7 @@ fn first_key(pickle: &Pickle, id: NodeId) -> Option<&str> {
 
 /// The last name of a class or function of PyTorch's.
 fn function(pickle: &Pickle, id: NodeId) -> Option<&str> {
-    match pickle.node(id) {
-        Node::Global(module, name) if module == "torch" || module.starts_with("torch.") => {
-            Some(name)
-        }
-        _ => None,
-    }
+    pickle.of_torch(id).map(|(_, name)| name)
 }
 
 /// The element type, by the name of a storage's class or of a type.

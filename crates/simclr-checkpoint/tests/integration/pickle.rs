@@ -81,13 +81,20 @@ impl Pickle {
         self.bytes(b"tR")
     }
 
-    /// A module of PyTorch's with strides and dilation along two axes.
-    pub(crate) fn module(&mut self, class: &str, stride: u8, dilation: u8) -> &mut Self {
-        self.bytes(format!("ctorch.nn.modules.some\n{class}\n)").as_bytes());
-        self.bytes(&[0x81, b'}', b'('])
-            .text("stride")
-            .bytes(&[b'K', stride, b'K', stride, 0x86]);
-        self.text("dilation").bytes(&[b'K', dilation, b'u', b'b'])
+    /// A module of PyTorch's with these settings: whole numbers, each along two axes, and others.
+    pub(crate) fn module(&mut self, class: &str, settings: &[(&str, f64)]) -> &mut Self {
+        let class = class.replace('.', "\n");
+        self.bytes(format!("ctorch.nn.modules.{class}\n)").as_bytes());
+        self.bytes(&[0x81, b'}', b'(']);
+        for &(name, value) in settings {
+            self.text(name);
+            if value.fract() == 0.0 {
+                self.bytes(&[b'K', value as u8, b'K', value as u8, 0x86]);
+            } else {
+                self.bytes(b"G").bytes(&value.to_be_bytes());
+            }
+        }
+        self.bytes(b"ub")
     }
 
     /// An `OrderedDict` of tensors.

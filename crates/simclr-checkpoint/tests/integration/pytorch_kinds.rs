@@ -11,53 +11,93 @@ use simclr_checkpoint::{ImportOptions, import};
 fn modules_that_compute_something_else_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("network.pth");
-    for (name, class, stride, dilation, expected) in [
-        ("conv1", "Conv2d", 2, 1, None),
+    let right = [("stride", 2.0), ("dilation", 1.0)];
+    let dilated = [("stride", 1.0), ("dilation", 2.0)];
+    let stem = [("kernel_size", 7.0), ("stride", 2.0), ("padding", 3.0)];
+    let pool = [("kernel_size", 3.0), ("padding", 1.0), ("ceil_mode", 0.0)];
+    for (name, class, settings, expected) in [
+        ("conv1", "conv.Conv2d", &right[..], None),
+        ("conv1", "conv.Conv2d", &stem, None),
         (
             "conv1",
-            "Conv2d",
-            1,
-            1,
-            Some("Conv2d of stride 2 and dilation 1"),
+            "conv.Conv2d",
+            &[("stride", 1.0)],
+            Some("its stride is 1, expected 2"),
         ),
-        ("layer4.0.conv2", "Conv2d", 2, 1, None),
+        (
+            "conv1",
+            "conv.Conv2d",
+            &[("stride", 2.0), ("padding", 0.0)],
+            Some("its padding is 0, expected 3"),
+        ),
+        ("layer4.0.conv2", "conv.Conv2d", &right, None),
         (
             "layer4.0.conv2",
-            "Conv2d",
-            1,
-            2,
-            Some("Conv2d of stride 2 and dilation 1"),
+            "conv.Conv2d",
+            &dilated,
+            Some("its stride is 1, expected 2"),
         ),
         (
             "layer4.1.conv2",
-            "Conv2d",
-            1,
-            2,
-            Some("Conv2d of stride 1 and dilation 1"),
+            "conv.Conv2d",
+            &dilated,
+            Some("its dilation is 2, expected 1"),
         ),
-        ("layer1.0.downsample.0", "Conv2d", 1, 1, None),
-        ("layer2.0.downsample.0", "Conv2d", 2, 1, None),
-        ("maxpool", "MaxPool2d", 2, 1, None),
+        (
+            "layer1.0.downsample.0",
+            "conv.Conv2d",
+            &[("stride", 1.0)],
+            None,
+        ),
+        ("layer2.0.downsample.0", "conv.Conv2d", &right, None),
+        ("maxpool", "pooling.MaxPool2d", &pool, None),
         (
             "maxpool",
-            "Identity",
-            1,
-            1,
-            Some("MaxPool2d of stride 2 and dilation 1"),
+            "pooling.MaxPool2d",
+            &[("stride", 2.0), ("ceil_mode", 1.0)],
+            Some("its ceil_mode is 1, expected 0"),
         ),
+        (
+            "maxpool",
+            "linear.Identity",
+            &[],
+            Some("it is Identity, expected MaxPool2d"),
+        ),
+        ("avgpool", "pooling.AdaptiveAvgPool2d", &[], None),
+        (
+            "avgpool",
+            "pooling.AdaptiveMaxPool2d",
+            &[],
+            Some("it is AdaptiveMaxPool2d, expected AdaptiveAvgPool2d"),
+        ),
+        ("bn1", "batchnorm.BatchNorm2d", &[("eps", 1e-5)], None),
+        (
+            "bn1",
+            "batchnorm.BatchNorm2d",
+            &[("eps", 1e-3)],
+            Some("its eps is 0.001, expected 0.00001"),
+        ),
+        ("layer1.0.relu", "activation.ReLU", &[], None),
+        (
+            "layer1.0.relu",
+            "activation.GELU",
+            &[],
+            Some("it is GELU, expected ReLU"),
+        ),
+        // A head may compute what it likes.
+        ("fc.1", "activation.GELU", &[], None),
     ] {
         let mut pickle = Pickle::new();
         pickle
             .tensors(&resnet(BOTTLENECKS, 0))
             .bytes(b"(")
             .text(name);
-        pickle.module(class, stride, dilation).bytes(b"u");
+        pickle.module(class, settings).bytes(b"u");
         pickle.write(&path, &[vec![0.5; LARGEST]]);
         let error = import(&path).err().map(|error| error.to_string());
         assert_eq!(error.is_some(), expected.is_some(), "{name}: {error:?}");
         if let (Some(error), Some(expected)) = (error, expected) {
-            let found = format!("it is {class} of stride {stride} and dilation {dilation}");
-            let text = format!("module `{name}` is not supported: {found}, expected {expected}");
+            let text = format!("module `{name}` is not supported: {expected}");
             assert!(error.ends_with(&text), "{error}");
         }
     }
@@ -113,6 +153,26 @@ fn what_is_no_network_of_ours_is_described() {
             "{error}"
         );
     }
+    for (name, kind) in [
+        ("layer1.0.se.fc1.weight", "squeeze and excitation"),
+        ("layer1.0.conv2.attn.bn.weight", "attention or selective"),
+        ("layer2.0.aa.filt", "anti-aliased"),
+        ("layer2.0.downsample.2.weight", "ResNet-D"),
+    ] {
+        let saved = Saved::new().with("", resnet(BOTTLENECKS, 0));
+        let saved = saved.with_tensor(name, &[2]);
+        let error = saved.import(&[], &ImportOptions::default()).unwrap_err();
+        assert!(
+            error.contains(kind) && error.ends_with(&format!("it has `{name}`")),
+            "{error}"
+        );
+    }
+    let mut deep = resnet(BOTTLENECKS, 0);
+    deep[0] = ("conv1.0.weight".to_owned(), View::new(0, &[32, 3, 3, 3]));
+    let saved = Saved::new().with("backbone.", deep);
+    let error = saved.import(&[], &ImportOptions::default()).unwrap_err();
+    let expected = "it has `backbone.conv1.0.weight` in place of `conv1.weight`";
+    assert!(error.ends_with(expected), "{error}");
     let saved = Saved::new()
         .with_tensor("a.weight", &[2])
         .with_tensor("b.weight", &[2])

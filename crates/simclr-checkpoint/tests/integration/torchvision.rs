@@ -48,7 +48,8 @@ fn export_to_torchvision_and_back_is_the_same_network() {
         let encoder = ResNetConfig::depth(18)
             .with_stem_pooling(stem_pooling)
             .with_stride_placement(stride_placement)
-            .with_input_normalization(input_normalization);
+            .with_input_normalization(input_normalization)
+            .with_batch_norm_epsilon(2e-5);
         let (ours, theirs) = exported(folder.path(), encoder.clone());
         let imported = import(&theirs).unwrap();
         assert_eq!(imported.config.encoder, encoder);
@@ -175,7 +176,13 @@ fn pytorch_metadata_that_is_not_understood_is_an_error() {
         let error = import(&odd).unwrap_err().to_string();
         assert!(error.contains("odd.safetensors: metadata `"), "{error}");
     }
-    for (key, value) in [("variant", "v2"), ("stem_pool", "blur"), ("mean", "[1, 2]")] {
+    for (key, value) in [
+        ("variant", "v2"),
+        ("stem_pool", "blur"),
+        ("mean", "[1, 2]"),
+        ("bn_eps", "-1e-5"),
+        ("bn_eps", "none"),
+    ] {
         rewritten(&theirs, &odd, &[(key, value)], str::to_owned);
         let error = import(&odd).err().unwrap().to_string();
         assert!(
