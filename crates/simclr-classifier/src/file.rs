@@ -28,7 +28,7 @@ impl Classifier {
     /// encoder in it.
     ///
     /// # Errors
-    /// If the folder cannot be written to.
+    /// If the folder cannot be written to, or a value is NaN, infinite or a negative variance.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let malformed = |error: serde_json::Error| Error::Malformed {
@@ -69,6 +69,7 @@ impl Classifier {
         preprocessing.normalized_by_model = config.encoder.input_normalization.is_some();
         let info = serde_json::to_value(&self.info).map_err(malformed)?;
         metadata.extra.insert(ENTRY.to_owned(), info);
+        file.check_values(path)?;
         Ok(file.save(path)?)
     }
 
@@ -85,7 +86,8 @@ impl Classifier {
     ///
     /// # Errors
     /// [`Error::Malformed`] if the file is no classifier, one of a later version, or lacks a tensor, or
-    /// has one that does not belong to it or is of another shape.
+    /// has one that does not belong to it or is of another shape;
+    /// [`simclr_checkpoint::Error::InvalidValues`] if one has NaN, infinity or a negative variance.
     pub fn load_on(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
         let path = path.as_ref();
         let malformed = |reason: String| Error::Malformed {
@@ -93,6 +95,7 @@ impl Classifier {
             reason,
         };
         let mut file = CheckpointFile::load(path, &Device::Cpu)?;
+        file.check_values(path)?;
         let info = read_info(&mut file).map_err(malformed)?;
         let architecture = file.metadata.architecture.take().unwrap_or_default();
         let config: SimClrConfig = serde_json::from_value(architecture)

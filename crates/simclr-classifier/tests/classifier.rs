@@ -197,6 +197,10 @@ fn files_that_are_no_classifiers_are_refused() {
     let entry = |file: &mut CheckpointFile, name: &str, value: serde_json::Value| {
         file.metadata.extra.get_mut("classifier").unwrap()[name] = value;
     };
+    let spoil = |file: &mut CheckpointFile, name: &str, factor: f64| {
+        let values = file.tensors.get_mut(name).unwrap();
+        *values = (&*values * factor).unwrap();
+    };
     for (change, expected) in [
         (
             &(|file: &mut CheckpointFile| file.metadata.extra.clear())
@@ -218,6 +222,18 @@ fn files_that_are_no_classifiers_are_refused() {
         (
             &|file| entry(file, "classes", serde_json::json!(["a"])),
             "has a label without a class",
+        ),
+        (
+            &|file| spoil(file, "classifier.head.kernel", f64::NAN),
+            "`classifier.head.kernel`: ",
+        ),
+        (
+            &|file| spoil(file, "classifier.bank.features", f64::INFINITY),
+            "`classifier.bank.features`: ",
+        ),
+        (
+            &|file| spoil(file, "encoder.stem.batch_norm.moving_variance", -1.0),
+            "`encoder.stem.batch_norm.moving_variance`: ",
         ),
         (
             &|file| drop(file.tensors.remove("classifier.head.bias")),
