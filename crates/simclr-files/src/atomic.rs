@@ -66,11 +66,11 @@ pub fn write_atomically<E: From<Error>>(
 ) -> Result<(), E> {
     let path = &destination(path)?;
     let temporary = temporary_beside(path)?;
-    let mut writer = BufWriter::with_capacity(BUFFER, temporary);
+    // The file alone: the temporary one names itself in each error.
+    let mut writer = BufWriter::with_capacity(BUFFER, temporary.as_file());
     write(&mut writer)?;
-    let temporary = writer
-        .into_inner()
-        .map_err(|error| Error::io(path)(error.into_error()))?;
+    writer.flush().map_err(Error::io(path))?;
+    drop(writer);
     Ok(put_in_place(temporary, path, durability)?)
 }
 
@@ -106,12 +106,11 @@ pub fn write_with_digest<E: From<Error>>(
 ) -> Result<(), E> {
     let path = &destination(path)?;
     let temporary = temporary_beside(path)?;
-    let mut writer = DigestWriter::new(temporary).map_err(Error::io(path))?;
+    let mut writer = DigestWriter::new(temporary.as_file()).map_err(Error::io(path))?;
     write(&mut writer)?;
-    let (mut temporary, digest) = writer.finish().map_err(Error::io(path))?;
-    temporary
-        .seek(SeekFrom::Start(digest_at))
-        .and_then(|_| temporary.write_all(digest.as_bytes()))
+    let (mut file, digest) = writer.finish().map_err(Error::io(path))?;
+    file.seek(SeekFrom::Start(digest_at))
+        .and_then(|_| file.write_all(digest.as_bytes()))
         .map_err(Error::io(path))?;
     Ok(put_in_place(temporary, path, durability)?)
 }
