@@ -45,9 +45,9 @@ pub(crate) fn resolved(path: &Path) -> AnyResult<PathBuf> {
     Ok(resolved(parent)?.join(name))
 }
 
-/// Fails if the folder to write to is a file.
+/// Fails if the folder to write to is a file, or a device.
 fn check_no_file(option: &str, dir: &Path) -> AnyResult {
-    if dir.is_file() {
+    if dir.exists() && !dir.is_dir() {
         let reason = "this is a file, but a folder to write to was expected";
         return Err(format!("{option} {}: {reason}", dir.display()).into());
     }

@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
+use simclr_data::decode_file;
 use simclr_files::check_destination;
 use simclr_report::check_foreign;
 use simclr_study::Study;
@@ -12,7 +13,7 @@ use crate::folders::resolved;
 use crate::terminal::AnyResult;
 
 /// Fails before there is any work if a file cannot be written there, if it is one of the `others` that
-/// the command reads or writes, or if it would replace a part of a run or a study.
+/// the command reads or writes, or if it would replace an image or a part of a run or a study.
 pub(crate) fn check_output<'a>(
     out: &Path,
     others: impl IntoIterator<Item = &'a Path>,
@@ -25,11 +26,31 @@ pub(crate) fn check_output<'a>(
             return Err(format!("{}: {reason}", out.display()).into());
         }
     }
+    if place.is_file() && decode_file(&place).is_ok() {
+        let reason =
+            "this is an image, which would be replaced by something else; take another name";
+        return Err(format!("{}: {reason}", out.display()).into());
+    }
     if Study::is_file_of_record(&place) {
         let reason = "this is a file of the run or study in its folder; take another name";
         return Err(format!("{}: {reason}", out.display()).into());
     }
     Ok(())
+}
+
+/// [`check_output`] for a command that also writes a run's folder, which may be new.
+pub(crate) fn check_output_beside_run<'a>(
+    out: &Path,
+    run: &Path,
+    others: impl IntoIterator<Item = &'a Path>,
+) -> AnyResult {
+    // A file in the run's folder is the run's own, or may be there as soon as the folder is.
+    let (place, run) = (resolved(out)?, resolved(run)?);
+    if place == run || place.parent() == Some(&run) && RunFolder::has_own_name(&place, &[]) {
+        let reason = "the run that this command makes has this name itself; take another one";
+        return Err(format!("--out {}: {reason}", out.display()).into());
+    }
+    check_output(out, others)
 }
 
 /// The path of a file with `ending` behind its name.

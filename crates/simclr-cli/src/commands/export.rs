@@ -33,12 +33,12 @@ pub(crate) struct Arguments {
     /// Its format.
     #[arg(long, value_enum, default_value_t = Format::Onnx)]
     format: Format,
-    /// Side of the images that the ONNX graph takes, in pixels.
-    #[arg(long, default_value_t = 224)]
-    image_size: usize,
-    /// The layout of the ONNX graph's images.
-    #[arg(long, value_enum, default_value_t = LayoutChoice::Nchw)]
-    layout: LayoutChoice,
+    /// Side of the images that the ONNX graph takes, in pixels [default: 224].
+    #[arg(long)]
+    image_size: Option<usize>,
+    /// The layout of the ONNX graph's images [default: nchw].
+    #[arg(long, value_enum)]
+    layout: Option<LayoutChoice>,
     /// Write the encoder alone into the ONNX graph.
     #[arg(long)]
     no_heads: bool,
@@ -67,11 +67,14 @@ impl Arguments {
     pub(crate) fn run(&self) -> AnyResult {
         let read = self.classifier.iter().chain(&self.checkpoint);
         check_output(&self.out, read.map(PathBuf::as_path))?;
+        self.check_format()?;
         match (self.format, &self.classifier, &self.checkpoint) {
             (Format::Onnx, Some(path), _) => self.classifier(&Classifier::load(path)?)?,
             (Format::Onnx, None, Some(path)) => {
                 let model = SimClr::load(path, &Device::Cpu)?;
-                let options = self.options().with_image_size(self.image_size);
+                let options = self
+                    .options()
+                    .with_image_size(self.image_size.unwrap_or(224));
                 export_onnx(&model, &self.out, &options.with_heads(!self.no_heads))?;
             }
             (Format::Torchvision, classifier, network) => {
@@ -87,10 +90,27 @@ impl Arguments {
         Ok(())
     }
 
+    /// Refuses options that say nothing about files of the format.
+    fn check_format(&self) -> AnyResult {
+        let for_onnx = [
+            ("--image-size", self.image_size.is_some()),
+            ("--layout", self.layout.is_some()),
+            ("--no-heads", self.no_heads),
+        ];
+        let (other, options) = match self.format {
+            Format::Onnx => ("torchvision", &[("--half", self.half)][..]),
+            Format::Torchvision => ("onnx", &for_onnx[..]),
+        };
+        match options.iter().find(|(_, is_given)| *is_given) {
+            Some((option, _)) => Err(format!("{option} is for --format {other}").into()),
+            None => Ok(()),
+        }
+    }
+
     fn options(&self) -> OnnxOptions {
         OnnxOptions::default().with_layout(match self.layout {
-            LayoutChoice::Nchw => InputLayout::Nchw,
-            LayoutChoice::Nhwc => InputLayout::Nhwc,
+            None | Some(LayoutChoice::Nchw) => InputLayout::Nchw,
+            Some(LayoutChoice::Nhwc) => InputLayout::Nhwc,
         })
     }
 

@@ -14,7 +14,7 @@ use super::probe::{SplitArguments, describe};
 use crate::device::DeviceArgument;
 use crate::folders::check_outside;
 use crate::interrupt::pause_handle;
-use crate::outputs::check_output;
+use crate::outputs::check_output_beside_run;
 use crate::terminal::{AnyResult, say};
 
 /// Trains a network further on images with labels, and makes a classifier of it.
@@ -58,7 +58,8 @@ pub(crate) struct Arguments {
 impl Arguments {
     pub(crate) fn run(&self, progress: ProgressMode) -> AnyResult {
         let labels = self.split.labels();
-        check_output(&self.out, [self.checkpoint.as_path(), labels])?;
+        let read = [self.checkpoint.as_path(), labels];
+        check_output_beside_run(&self.out, &self.model_dir, read)?;
         if labels.is_dir() {
             check_outside("--model-dir", &self.model_dir, [labels])?;
         }

@@ -1,12 +1,13 @@
 //! `simclr probe`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use simclr_augment::Policy;
 use simclr_checkpoint::LoadNetwork;
 use simclr_classifier::{Classifier, ClassifierConfig, HeadConfig};
-use simclr_data::{DatasetExt, Fractions, Groups, Seed, Split, Subset};
+use simclr_data::{Dataset, DatasetExt, Fractions, Groups, Seed, Split, Subset};
 use simclr_eval::NetworkClassifier;
 use simclr_eval::probes::{KNearest, LinearProbe, LogisticProbe};
 use simclr_model::Encoder;
@@ -90,6 +91,29 @@ impl SplitArguments {
     /// The split, and how it was made, in words.
     pub(crate) fn split(&self) -> AnyResult<(Split<Subset>, String)> {
         let images = images::labelled(&self.labels)?;
+        let (split, note) = self.split_of(&images)?;
+        for (part, images) in [
+            ("training", &split.train),
+            ("validation", &split.validation),
+            ("testing", &split.test),
+        ] {
+            if images.is_empty() {
+                let Self {
+                    train_fraction: train,
+                    validation_fraction: validation,
+                    ..
+                } = self;
+                return Err(format!(
+                    "--train-fraction {train} and --validation-fraction {validation} leave no image \
+                     for {part}, expected at least one in each part"
+                )
+                .into());
+            }
+        }
+        Ok((split, note))
+    }
+
+    fn split_of(&self, images: &Arc<dyn Dataset>) -> AnyResult<(Split<Subset>, String)> {
         let (fractions, seed) = (
             Fractions {
                 train: self.train_fraction,

@@ -111,8 +111,8 @@ pub struct Flags {
     #[arg(long, default_value_t = 0)]
     train_steps: usize,
     /// Images per step of an evaluation.
-    #[arg(long, default_value_t = 256)]
-    pub(crate) eval_batch_size: usize,
+    #[arg(long, default_value = "256")]
+    pub(crate) eval_batch_size: NonZeroUsize,
     /// Steps of an evaluation; 0 is all images.
     #[arg(long, default_value_t = 0)]
     pub(crate) eval_steps: usize,

@@ -3,14 +3,19 @@
 use std::path::Path;
 
 use candle_core::Device;
-use simclr_checkpoint::{LoadNetwork, import};
+use simclr_checkpoint::{LoadNetwork, SafetensorsReader, import};
 use simclr_model::SimClr;
 
 use crate::terminal::{AnyResult, say};
 
-/// Whether a network is in our format.
+/// Whether a network is in our format: a file of safetensors that is not of another library's.
 pub(super) fn is_ours(path: &Path) -> bool {
-    path.extension().is_some_and(|kind| kind == "safetensors") && path.is_file()
+    let is_safetensors = path.extension().is_some_and(|kind| kind == "safetensors");
+    is_safetensors && path.is_file() && !SafetensorsReader::open(path).is_ok_and(is_foreign)
+}
+
+fn is_foreign(file: SafetensorsReader) -> bool {
+    !file.metadata().contains_key("format_version")
 }
 
 /// A network in our format, or one to be imported.

@@ -1,6 +1,5 @@
 //! The paper's `TF2_finetuning.py`: a linear head on the frozen features of a network.
 
-use std::fs::File;
 use std::path::PathBuf;
 
 use clap::Parser;
@@ -8,9 +7,11 @@ use simclr_augment::Policy;
 use simclr_data::{Concatenated, Dataset, DatasetExt, ImageFolder, Split};
 use simclr_eval::Features;
 use simclr_eval::probes::LinearProbe;
+use simclr_files::write_bytes;
 
 use super::network::load;
 use crate::device::DeviceArgument;
+use crate::outputs::check_output;
 use crate::terminal::{AnyResult, say};
 
 /// Trains a linear head on a network's frozen features as the paper's `TF2_finetuning*.py` do, with
@@ -47,6 +48,7 @@ pub(crate) fn words(all: &[String]) -> Option<Vec<String>> {
 
 /// Trains the paper's linear probe and writes each epoch's figures.
 pub(crate) fn run(script: &ProbeScript) -> AnyResult {
+    check_output(&script.out, [script.network.as_path()])?;
     let probe = LinearProbe::paper().with_epochs(script.epochs);
     probe.validate()?;
     let parts = ["training", "validation", "testing"].map(|part| script.data.join(part));
@@ -72,9 +74,7 @@ pub(crate) fn run(script: &ProbeScript) -> AnyResult {
     )?;
     let mut csv = Vec::new();
     report.epoch_table().write_csv(&mut csv)?;
-    let file = File::create(&script.out);
-    file.and_then(|mut file| std::io::Write::write_all(&mut file, &csv))
-        .map_err(|error| format!("{}: {error}", script.out.display()))?;
+    write_bytes(&script.out, &csv)?;
     say(&report);
     Ok(())
 }

@@ -9,6 +9,7 @@ use simclr_checkpoint::load_model;
 use simclr_data::{Dataset, DatasetExt, ImageFolder, Labels, LoaderConfig, Split, ViewLoader};
 use simclr_eval::metrics::ClassificationReport;
 use simclr_eval::{NetworkClassifier, classifier_scores};
+use simclr_files::write_bytes;
 use simclr_model::SimClr;
 use simclr_progress::ProgressMode;
 use simclr_train::{FineTune, Pretrain};
@@ -184,7 +185,7 @@ fn evaluate(flags: &Flags, images: &Images, model_dir: &Path, device: &Device) -
         steps => images
             .evaluation
             .len()
-            .min(steps.saturating_mul(flags.eval_batch_size)),
+            .min(steps.saturating_mul(flags.eval_batch_size.get())),
     };
     let subset = images.evaluation.subset(Vec::from_iter(0..limit))?;
     let labels = subset.labels("an evaluation")?;
@@ -195,7 +196,7 @@ fn evaluate(flags: &Flags, images: &Images, model_dir: &Path, device: &Device) -
         ));
     }
     let policy = flags.fine_tune_config().evaluation;
-    let config = LoaderConfig::evaluation(flags.eval_batch_size);
+    let config = LoaderConfig::evaluation(flags.eval_batch_size.get());
     let loader = ViewLoader::new(subset.shared(), policy, config)?;
     let scores = classifier_scores(&classifier, &loader)?;
     let report = ClassificationReport::new(&scores, &labels, subset.class_names())?;
@@ -204,9 +205,8 @@ fn evaluate(flags: &Flags, images: &Images, model_dir: &Path, device: &Device) -
         "eval/label_top_5_accuracy": report.top_5_accuracy,
         "images": report.samples,
     });
-    let path = model_dir.join("evaluation.json");
-    std::fs::write(&path, serde_json::to_string_pretty(&figures)?)
-        .map_err(|error| format!("{}: {error}", path.display()))?;
+    let figures = serde_json::to_vec_pretty(&figures)?;
+    write_bytes(&model_dir.join("evaluation.json"), &figures)?;
     say(format_args!(
         "top-1 accuracy {:.2} %, top-5 {:.2} % of {} images{}",
         100.0 * report.accuracy,

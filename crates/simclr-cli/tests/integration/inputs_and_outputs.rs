@@ -71,6 +71,85 @@ fn what_features_and_classes_cannot_be_made_of_is_refused_by_name() {
 }
 
 #[test]
+fn fine_tuning_is_refused_before_it_begins_if_no_classifier_could_be_made_or_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    pretrained(dir);
+    let finetune = "finetune --checkpoint run/model.safetensors --labels own --model-dir new \
+                    --image-size 32 --train-epochs 1 --train-batch-size 4 --quiet";
+    for (train, validation, part) in [(0.9, 0.0, "validation"), (0.75, 0.25, "testing")] {
+        let said = fails(
+            dir,
+            &format!(
+                "{finetune} --out c.safetensors --train-fraction {train} \
+                 --validation-fraction {validation}"
+            ),
+            1,
+        );
+        let expected = format!("--validation-fraction {validation} leave no image for {part}");
+        assert!(said.contains(&expected), "{said}");
+        assert!(!dir.join("new").exists());
+    }
+    // Also in a folder that is there already.
+    for file in ["", "/model.safetensors", "/config.json", "/metrics.csv"] {
+        let said = fails(dir, &format!("{finetune} --out new{file}"), 1);
+        let expected = format!("--out new{file}: the run that this command makes has this name");
+        assert!(said.contains(&expected), "{said}");
+        fs::create_dir_all(dir.join("new")).unwrap();
+        assert_eq!(fs::read_dir(dir.join("new")).unwrap().count(), 0);
+    }
+    if cfg!(unix) {
+        let said = fails(dir, "pretrain own --model-dir /dev/null", 1);
+        assert!(
+            said.contains("--model-dir /dev/null: this is a file"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn the_originals_scripts_replace_nothing_and_are_refused_early() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    pretrained(dir);
+    for part in ["training", "validation", "testing"] {
+        class_folders(
+            &dir.join("parts").join(part),
+            [("clay", CLAY), ("sand", SAND), ("silt", SILT)],
+        );
+    }
+    let model = fs::read(dir.join("run/model.safetensors")).unwrap();
+    fs::copy(
+        dir.join("run/model.safetensors"),
+        dir.join("own.safetensors"),
+    )
+    .unwrap();
+    let script = "run TF2_finetuning.py own.safetensors parts 3 --image-size 32 --epochs 1";
+    for out in ["own.safetensors", "absent/probe.csv", "run/metrics.csv"] {
+        let said = fails(dir, &format!("{script} --out {out}"), 1);
+        assert!(said.contains(&format!("{out}: ")), "{said}");
+    }
+    assert_eq!(fs::read(dir.join("own.safetensors")).unwrap(), model);
+
+    let run = "run --image_dir=own --labels=yep --model_dir=new --image_size=32 \
+               --train_batch_size=12 --train_epochs=1 --resnet_depth=18";
+    let said = fails(
+        dir,
+        &format!("{run} --mode=train_then_eval --eval_batch_size=0"),
+        2,
+    );
+    assert!(said.contains("'0' for '--eval-batch-size"), "{said}");
+    assert!(!dir.join("new").exists());
+
+    // A network of PyTorch's in safetensors is imported, as its other files are.
+    let export =
+        "export --checkpoint run/model.safetensors --format torchvision --out tv.safetensors";
+    succeeds(dir, export);
+    let (said, _) = succeeds(dir, &format!("{run} --checkpoint=tv.safetensors"));
+    assert!(said.contains("PyTorch, safetensors"), "{said}");
+}
+
+#[test]
 fn features_need_no_labels() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
@@ -79,7 +158,7 @@ fn features_need_no_labels() {
     fs::create_dir(dir.join("own/empty")).unwrap();
     let embed = "embed --checkpoint run/model.safetensors --image-dir own --image-size 32 --quiet";
     let (_, warned) = succeeds(dir, &format!("{embed} --out out.safetensors"));
-    assert!(warned.contains("loose.png"), "{warned}");
+    assert_eq!(warned.matches("loose.png").count(), 1, "{warned}");
     let file = CheckpointFile::load(dir.join("out.safetensors"), &Device::Cpu).unwrap();
     let labels = file.tensors["labels"].to_vec1::<i64>().unwrap();
     assert_eq!(labels.len(), 37);
@@ -107,6 +186,14 @@ fn nothing_is_replaced_or_moved_that_is_needed() {
         assert!(said.contains("a file of the run or study"), "{said}");
     }
     assert_eq!(fs::read(dir.join("run/model.safetensors")).unwrap(), model);
+
+    let image = fs::read(dir.join("own/clay/0.png")).unwrap();
+    let embed = "embed --checkpoint run/model.safetensors --image-dir own --image-size 32";
+    for command in [probe, embed, "predict own --classifier absent"] {
+        let said = fails(dir, &format!("{command} --out own/clay/0.png"), 1);
+        assert!(said.contains("0.png: this is an image"), "{said}");
+    }
+    assert_eq!(fs::read(dir.join("own/clay/0.png")).unwrap(), image);
 
     let import = "import --from run/model.safetensors --out new.safetensors";
     let said = fails(dir, &format!("{import} --torchvision new.safetensors"), 1);
@@ -183,6 +270,25 @@ fn options_without_the_ones_that_they_are_about_are_refused() {
         let said = fails(dir.path(), arguments, 2);
         let expected = "required arguments were not provided";
         assert!(said.contains(expected) && said.contains(missing), "{said}");
+    }
+    for (options, expected) in [
+        ("--half", "--half is for --format torchvision"),
+        (
+            "--format torchvision --layout nhwc",
+            "--layout is for --format onnx",
+        ),
+        (
+            "--format torchvision --image-size 32",
+            "--image-size is for --format onnx",
+        ),
+        (
+            "--format torchvision --no-heads",
+            "--no-heads is for --format onnx",
+        ),
+    ] {
+        let export = format!("export --checkpoint n.safetensors --out n.onnx {options}");
+        let said = fails(dir.path(), &export, 1);
+        assert!(said.contains(expected), "{said}");
     }
     let convert = "labels convert a.csv b.json --from-format csv --to-format coco --images own";
     let said = fails(dir.path(), convert, 1);

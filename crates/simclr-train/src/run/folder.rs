@@ -199,12 +199,15 @@ impl RunFolder {
     /// Whether a file is one that a run has in its folder, or one of `files`, and the folder is that of
     /// a run or a study.
     pub fn is_file_of_record(path: &Path, files: &[&str]) -> bool {
-        let Some(name) = path.file_name() else {
-            return false;
-        };
-        let mut names = [CONFIG, MANIFEST].iter().chain(&FILES).chain(files);
         let dir = path.parent().unwrap_or(Path::new(""));
-        names.any(|own| name == *own) && Self::is_recorded_in(dir)
+        Self::has_own_name(path, files) && Self::is_recorded_in(dir)
+    }
+
+    /// Whether a file has the name of one that a run has in its folder, or of one of `files`.
+    pub fn has_own_name(path: &Path, files: &[&str]) -> bool {
+        let mut names = [CONFIG, MANIFEST].iter().chain(&FILES).chain(files);
+        path.file_name()
+            .is_some_and(|name| names.any(|own| name == *own))
     }
 
     /// What differs between the runs, or studies, that are recorded in two folders, as
