@@ -239,6 +239,10 @@ impl Classifier {
         )
     }
 
+    /// Images per forward pass. The last digits of what an image gives depend on how many are in its
+    /// pass.
+    pub const BATCH_SIZE: usize = BATCH_SIZE;
+
     /// The steps of progress for this many images.
     pub fn prediction_steps(images: usize) -> usize {
         images.div_ceil(BATCH_SIZE)

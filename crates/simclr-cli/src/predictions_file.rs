@@ -62,12 +62,14 @@ pub(crate) struct PredictionsFile<'a> {
 }
 
 impl<'a> PredictionsFile<'a> {
-    /// Opens the table at `path` for rows of these classes.
+    /// Opens the table at `path` for rows of these classes, which are made `batch` at a time. Of an
+    /// interrupted batch the rest would be another batch, which is rounded otherwise: it begins anew.
     pub(crate) fn open(
         path: &Path,
         format: Format,
         classes: &'a [String],
         identity: &Value,
+        batch: usize,
     ) -> AnyResult<Self> {
         let (part, identity_file) = (beside(path, ".part"), beside(path, ".part.json"));
         let identity = json!({"identity": identity, "format": format!("{format:?}")});
@@ -77,7 +79,13 @@ impl<'a> PredictionsFile<'a> {
             read_json(&identity_file).is_ok_and(|found| found.as_ref() == Some(&identity));
         let mut done = Done::none(&identity);
         if goes_on {
-            done.read(&part, |_| Ok(()))?;
+            done.read(&part, usize::MAX, |_| Ok(()))?;
+            let rest = done.counts.images % batch;
+            if rest > 0 {
+                let whole = done.counts.images - rest;
+                done = Done::none(&identity);
+                done.read(&part, whole, |_| Ok(()))?;
+            }
         }
         file.set_len(done.length)?;
         file.seek(SeekFrom::End(0))?;
@@ -153,20 +161,22 @@ impl<'a> PredictionsFile<'a> {
                 let shares = self.classes.iter().map(|class| format!("p_{class}"));
                 let fixed = fixed.map(str::to_owned).into_iter();
                 table.write_record(fixed.chain(shares))?;
-                done.read(&self.part, |row| {
+                done.read(&self.part, usize::MAX, |row| {
                     Ok(table.write_record(self.cells(&serde_json::from_str(row)?))?)
                 })?;
                 table.flush()?;
             }
             Format::Jsonl => {
                 let mut file = file;
-                done.read(&self.part, |row| Ok(writeln!(file, "{row}")?))?;
+                done.read(&self.part, usize::MAX, |row| Ok(writeln!(file, "{row}")?))?;
                 file.flush()?;
             }
             #[cfg(feature = "parquet")]
             Format::Parquet => {
                 let mut table = ParquetFile::new(self.classes, file)?;
-                done.read(&self.part, |row| table.write(serde_json::from_str(row)?))?;
+                done.read(&self.part, usize::MAX, |row| {
+                    table.write(serde_json::from_str(row)?)
+                })?;
                 table.finish()?;
             }
         }
@@ -219,11 +229,16 @@ impl Done {
         }
     }
 
-    /// Reads rows up to the first one that is damaged or has no end.
-    fn read(&mut self, part: &Path, mut each: impl FnMut(&str) -> AnyResult) -> AnyResult {
+    /// Reads at most so many rows, up to the first one that is damaged or has no end.
+    fn read(
+        &mut self,
+        part: &Path,
+        most: usize,
+        mut each: impl FnMut(&str) -> AnyResult,
+    ) -> AnyResult {
         let mut reader = BufReader::new(File::open(part)?);
         let mut line = Vec::new();
-        while reader.read_until(b'\n', &mut line)? > 0 {
+        while self.counts.images < most && reader.read_until(b'\n', &mut line)? > 0 {
             let Some((digest, row)) = self.row_of(&line) else {
                 break;
             };
@@ -263,7 +278,8 @@ mod tests {
         let part = dir.path().join("p.csv.part");
         let classes = ["a".to_owned(), "b".to_owned()];
         let identity = json!("the same command");
-        let open = || PredictionsFile::open(&path, Format::Csv, &classes, &identity).unwrap();
+        let open_by = |batch| PredictionsFile::open(&path, Format::Csv, &classes, &identity, batch);
+        let open = || open_by(1).unwrap();
         let mut table = open();
         for (name, class) in [
             ("x.png", Some("a")),
@@ -272,7 +288,7 @@ mod tests {
         ] {
             table.append(&row(name, class, 0.75)).unwrap();
         }
-        assert!(PredictionsFile::open(&path, Format::Csv, &classes, &identity).is_err());
+        assert!(open_by(1).is_err());
         drop(table);
 
         let whole = fs::read_to_string(&part).unwrap();
@@ -286,6 +302,11 @@ mod tests {
         ] {
             fs::write(&part, text).unwrap();
             assert_eq!(open().counts().images, expected, "{text}");
+        }
+        for (batch, expected) in [(2, 2), (3, 3), (4, 0)] {
+            fs::write(&part, &whole).unwrap();
+            assert_eq!(open_by(batch).unwrap().counts().images, expected);
+            assert_eq!(fs::read_to_string(&part).unwrap().lines().count(), expected);
         }
 
         fs::write(&part, &whole[..whole.len() - 1]).unwrap();

@@ -15,7 +15,7 @@ use simclr_progress::{ProgressMode, Stage};
 use crate::device::DeviceArgument;
 use crate::options::FolderArguments;
 use crate::outputs::check_output;
-use crate::terminal::{AnyResult, complain, say};
+use crate::terminal::{AnyResult, say};
 
 /// Writes an encoder's features of each image, as safetensors.
 ///
@@ -46,9 +46,6 @@ impl Arguments {
         check_output(&self.out, [self.checkpoint.as_path()])?;
         let encoder = Encoder::load(&self.checkpoint, &self.device.open()?)?.frozen();
         let images = self.folder.builder(&self.image_dir).open()?;
-        if !images.report().is_clean() {
-            complain(images.report());
-        }
 
         let stage = Stage::new("embedding", images.len().div_ceil(64) as u64);
         let mut progress = progress.start(stage);

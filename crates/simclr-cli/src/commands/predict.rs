@@ -13,7 +13,7 @@ use crate::file_digest::file_digest;
 use crate::interrupt::pause_handle;
 use crate::outputs::check_output;
 use crate::predictions_file::{Format, PredictionsFile};
-use crate::terminal::{AnyResult, complain, say};
+use crate::terminal::{AnyResult, say};
 
 /// Says what images are: class, confidence, second class, the probability of each class, and how
 /// unlike the training images an image is.
@@ -56,9 +56,6 @@ impl Arguments {
             .labels(Labels::Ignored)
             .skip_unreadable(self.skip_unreadable)
             .open()?;
-        if !images.report().is_clean() {
-            complain(images.report());
-        }
         let abstain = self.abstain.unwrap_or_default();
         let identity = json!({
             "classifier": file_digest(&self.classifier)?,
@@ -67,7 +64,13 @@ impl Arguments {
             "device": self.device.name().to_string(),
         });
         let classes = classifier.classes();
-        let mut file = PredictionsFile::open(&self.out, self.format, classes, &identity)?;
+        let mut file = PredictionsFile::open(
+            &self.out,
+            self.format,
+            classes,
+            &identity,
+            Classifier::BATCH_SIZE,
+        )?;
         let done = file.counts().images;
         let rest = images.subset(Vec::from_iter(done..images.len()))?;
         let stage = Stage::new("predict", Classifier::prediction_steps(images.len()) as u64);
@@ -99,7 +102,8 @@ impl Arguments {
 }
 
 fn interrupted(done: usize) -> String {
-    format!("interrupted after {done} images; the same command goes on after them")
+    let whole = done - done % Classifier::BATCH_SIZE;
+    format!("interrupted after {done} images; the same command goes on after {whole} images")
 }
 
 /// A digest of all images' names and contents: what tells other images from those that were predicted

@@ -274,11 +274,10 @@ fn check_same_classes(folders: &[ImageFolder]) -> AnyResult {
     Ok(())
 }
 
-/// Says in the task's report, and on the terminal, which files were left out.
+/// Says in the task's report which files were left out; the folder has warned of them.
 fn with_remarks(mut task: Task, folders: &[ImageFolder]) -> Task {
     for report in folders.iter().map(ImageFolder::report) {
         if !report.is_clean() {
-            complain(report);
             task = task.with_remark(format!("Files: {report}."));
         }
     }
