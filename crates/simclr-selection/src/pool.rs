@@ -34,8 +34,11 @@ impl Pool {
             });
         }
         let unit = |row: &[f32]| {
-            let length = dot(row, row).sqrt().max(f32::MIN_POSITIVE);
-            row.iter().map(|value| value / length).collect::<Vec<_>>()
+            // The squares of very large and of very small numbers are no f32.
+            let squares = row.iter().map(|&value| f64::from(value).powi(2));
+            let length = squares.sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
+            let scaled = row.iter().map(|&value| (f64::from(value) / length) as f32);
+            scaled.collect::<Vec<_>>()
         };
         Ok(Self {
             rows: features.chunks_exact(size).flat_map(unit).collect(),

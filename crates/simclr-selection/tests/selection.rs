@@ -42,6 +42,10 @@ fn select(pool: &Pool, strategy: Strategy, count: usize) -> Vec<Choice> {
     pool.select(&config.with_seed(Seed(3))).unwrap()
 }
 
+fn indices(choices: &[Choice]) -> Vec<usize> {
+    choices.iter().map(|choice| choice.index).collect()
+}
+
 fn bundles(choices: &[Choice]) -> Vec<usize> {
     choices.iter().map(|choice| bundle(choice.index)).collect()
 }
@@ -77,6 +81,22 @@ fn a_coreset_goes_to_the_farthest() {
     // The third bundle lies opposite to the first; the others are about as far from both.
     assert_eq!(chosen[0], 2);
     assert_eq!(chosen.into_iter().collect::<BTreeSet<_>>().len(), 3);
+}
+
+#[test]
+fn features_count_whatever_their_size() {
+    let chosen = |size: f32| {
+        let features: Vec<f32> = (0..60)
+            .map(|index| (index * 37 % 101) as f32 / 101.0 - 0.4)
+            .map(|value| value * size)
+            .collect();
+        let pool = Pool::new(&features, 3).unwrap();
+        [Strategy::Coreset, Strategy::Typicality]
+            .map(|strategy| indices(&select(&pool, strategy, 6)))
+    };
+    for size in [-120, -80, 80, 120].map(|power| 2f32.powi(power)) {
+        assert_eq!(chosen(size), chosen(1.0), "{size}");
+    }
 }
 
 #[test]
