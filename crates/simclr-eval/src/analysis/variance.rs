@@ -16,6 +16,8 @@ pub(super) struct Variance {
     images: f64,
     /// How many units there are.
     pub(super) units: usize,
+    /// The degrees of freedom of `images`: one less than the units if all weigh the same.
+    degrees: f64,
     /// Of training, between the repeats of a seed.
     repeats: Spread,
     /// Of training, between seeds; `None` for a single one.
@@ -71,14 +73,13 @@ impl Variance {
 
     /// Degrees of freedom after Welch and Satterthwaite.
     pub(super) fn degrees(&self) -> f64 {
-        let images = self.units as f64 - 1.0;
         let training = self.training();
         let noise = training.factor * training.observed;
-        let spread = self.images.powi(2) / images + noise.powi(2) / training.degrees;
+        let spread = self.images.powi(2) / self.degrees + noise.powi(2) / training.degrees;
         if spread > 0.0 {
             self.total().powi(2) / spread
         } else {
-            images
+            self.degrees
         }
     }
 
@@ -138,11 +139,12 @@ impl<'a> Measured<'a> {
         if all.len() < 2 {
             return None;
         }
-        let many = all.len() as f64;
         let squares: f64 = all.values().map(|deviation| deviation.powi(2)).sum();
+        let (factor, degrees) = unequal_weights(&self.weights());
         Some(Variance {
-            images: squares * many / (many - 1.0),
+            images: squares * factor,
             units: all.len(),
+            degrees,
             repeats,
             seeds: self.between_seeds(),
         })
@@ -158,13 +160,26 @@ impl<'a> Measured<'a> {
         mean
     }
 
+    /// The share of each unit in the mean.
+    fn weights(&self) -> Vec<f64> {
+        let mut weights = Deviations::new();
+        for repeat in self.repeats {
+            let share = 1.0 / (repeat.units.len() * self.repeats.len()) as f64;
+            for &unit in &repeat.units {
+                *weights.entry(unit).or_default() += share;
+            }
+        }
+        weights.into_values().collect()
+    }
+
     /// The variance between the means of seeds less what their test images explain. A seed's
     /// repeats may share what was trained with it, so that only other seeds show what training adds.
     fn between_seeds(&self) -> Option<Spread> {
         let count = self.seeds.len();
         let degrees = count as f64 - 1.0;
         let of_seed = |seed: &Vec<usize>| self.mean_deviations(seed.iter().copied());
-        let deviations: Vec<Deviations> = self.seeds.iter().map(of_seed).collect();
+        let mut deviations: Vec<Deviations> = self.seeds.iter().map(of_seed).collect();
+        unbiased(deviations.iter_mut().collect());
         (count > 1).then(|| Spread {
             variance: excess(&self.seed_means, &deviations, &pairs(count)),
             observed: squares(&self.seed_means) / degrees,
@@ -193,7 +208,13 @@ impl<'a> Measured<'a> {
             of_seeds.extend(of_seed.map(|(i, j)| (seed[i], seed[j])));
         }
         let degrees = (self.repeats.len() - self.seeds.len()).max(1) as f64;
-        self.between_repeats(excess(self.means, &self.deviations, &of_seeds), degrees)
+        let mut deviations = self.deviations.clone();
+        for seed in &self.seeds {
+            let of_seed = deviations.iter_mut().enumerate();
+            let of_seed = of_seed.filter(|(index, _)| seed.contains(index));
+            unbiased(of_seed.map(|(_, deviations)| deviations).collect());
+        }
+        self.between_repeats(excess(self.means, &deviations, &of_seeds), degrees)
     }
 
     fn between_repeats(&self, variance: f64, degrees: f64) -> Spread {
@@ -213,6 +234,30 @@ fn deviations_from(mean: f64, repeat: &Repeat) -> Deviations {
         *deviations.entry(*unit).or_default() += (value - mean) / images;
     }
     deviations
+}
+
+/// What squared deviations are to be multiplied with for a variance, and its degrees of freedom, for
+/// units of these weights: Satterthwaite's, for units that vary alike (Bell and McCaffrey 2002). Of
+/// n equal weights they are n / (n - 1) and n - 1; where few units weigh most, the deviations from a
+/// mean that is mostly their own are too small.
+fn unequal_weights(weights: &[f64]) -> (f64, f64) {
+    let sum = |power| weights.iter().map(|weight| weight.powi(power)).sum::<f64>();
+    let [s2, s3, s4, s5] = [2, 3, 4, 5].map(sum);
+    // The traces of A and of A A, where x' A x is the sum of squared deviations of the units' x.
+    let trace = s2 - 2.0 * s3 + s2 * s2;
+    let of_square = s4 - 4.0 * s5 + 4.0 * s2 * s4 + 2.0 * s3 * s3 - 4.0 * s2 * s2 * s3 + s2.powi(4);
+    (s2 / trace, trace * trace / of_square)
+}
+
+/// Enlarges deviations, which are from the mean of the same n units, so that their squares are those
+/// from the true mean on average: by n / (n - 1).
+fn unbiased(deviations: Vec<&mut Deviations>) {
+    let units = deviations.iter().flat_map(|units| units.keys());
+    let many = units.collect::<BTreeSet<_>>().len() as f64;
+    let factor = (many / (many - 1.0).max(1.0)).sqrt();
+    for deviation in deviations.into_iter().flat_map(BTreeMap::values_mut) {
+        *deviation *= factor;
+    }
 }
 
 /// The variance between means, as these pairs of them show it, less what their test images explain;
@@ -312,6 +357,42 @@ mod tests {
         let expected = squares(&means) / means.len() as f64;
         let ratio = found.images / expected;
         assert!((0.9..1.1).contains(&ratio), "{} {expected}", found.images);
+    }
+
+    #[test]
+    fn units_of_unequal_weights_count_less() {
+        // By the matrix A of the quadratic form, in NumPy.
+        for (sizes, factor, degrees) in [
+            (
+                vec![80.0, 20.0, 10.0, 5.0],
+                4.653614075203252,
+                1.31848186588028,
+            ),
+            (vec![40.0, 40.0, 1.0], 1.9978844178082191, 1.002743479062626),
+            (vec![1.0; 5], 1.25, 4.0),
+        ] {
+            let all: f64 = sizes.iter().sum();
+            let weights: Vec<f64> = sizes.iter().map(|size| size / all).collect();
+            let found = unequal_weights(&weights);
+            assert!((found.0 - factor).abs() < 1e-9, "{found:?}");
+            assert!((found.1 - degrees).abs() < 1e-9, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_group_left_out_by_each_fold_gives_a_plain_t_interval() {
+        let repeat = |(group, hits): (usize, usize)| Repeat {
+            seed: Seed(1),
+            units: vec![group; 10],
+            values: (0..10).map(|i| f64::from(u8::from(i < hits))).collect(),
+            train: Vec::new(),
+        };
+        let repeats: Vec<Repeat> = [6, 9, 3].into_iter().enumerate().map(repeat).collect();
+        let means = [0.6, 0.9, 0.3];
+        let found = Variance::of(&repeats, &means).unwrap();
+        // The variance of three means, a third of it, and two degrees of freedom.
+        assert!((found.total() - 0.09 / 3.0).abs() < 1e-12, "{found:?}");
+        assert!((found.degrees() - 2.0).abs() < 1e-9, "{found:?}");
     }
 
     #[test]

@@ -278,6 +278,10 @@ fn ninety_five_percent_intervals_hold_the_truth_in_about_that_many_studies() {
         trains_on_one: false,
     };
     let left_out = |seeds| Design::LeaveOneGroupOut { seeds, groups: 6 };
+    let three_left_out = Design::LeaveOneGroupOut {
+        seeds: 1,
+        groups: 3,
+    };
     let networks = World {
         networks: 0.6,
         ..World::at(2.0)
@@ -316,6 +320,7 @@ fn ninety_five_percent_intervals_hold_the_truth_in_about_that_many_studies() {
         ("a network for each of three seeds", networks, 600, large(3)),
         ("a network for each of five seeds", networks, 1200, large(5)),
         ("groups left out, a single seed", wells, 300, left_out(1)),
+        ("three groups left out", wells, 300, three_left_out),
         (
             "groups left out, three seeds",
             wells_and_networks,
