@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{BatchMeans, ClassScores, ConfusionMatrix, PAPER_BATCH_SIZE, arg_max, top_k_accuracy};
-use crate::Result;
+use crate::{Error, Result};
 use simclr_report::{Cell, Table, percent};
 
 /// The figures of a classifier on a set of samples. Prints as tables.
@@ -40,10 +40,19 @@ impl ClassificationReport {
     /// with the true classes.
     ///
     /// # Errors
-    /// No samples, lists that do not fit together, a label without a class name.
+    /// No samples, lists that do not fit together, a label without a class name, a score that is not
+    /// a number.
     pub fn new(scores: &[f32], labels: &[u32], class_names: &[String]) -> Result<Self> {
         let classes = class_names.len();
         let predictions = arg_max(scores, classes)?;
+        if let Some(place) = scores.iter().position(|score| score.is_nan()) {
+            let (sample, class) = (place / classes, &class_names[place % classes]);
+            let reason = format!(
+                "the score of sample {sample} for the class {class} is not a number: the classifier \
+                 is damaged, or its training diverged"
+            );
+            return Err(Error::evaluation("classification report", reason));
+        }
         let confusion = ConfusionMatrix::new(labels, &predictions, classes)?;
         Ok(Self {
             class_names: class_names.to_vec(),
@@ -109,6 +118,15 @@ impl ClassificationReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn scores_that_are_no_numbers_are_not_taken_for_the_first_class() {
+        let names = ["none", "crack"].map(str::to_owned);
+        let scores = [1.0, 0.0, 0.2, f32::NAN];
+        let error = ClassificationReport::new(&scores, &[0, 0], &names).unwrap_err();
+        let expected = "classification report: the score of sample 1 for the class crack is not a";
+        assert!(error.to_string().starts_with(expected), "{error}");
+    }
 
     #[test]
     fn prints_every_class_and_survives_json() {

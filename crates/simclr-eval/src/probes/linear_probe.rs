@@ -105,7 +105,7 @@ impl LinearProbe {
     ///
     /// # Errors
     /// Sets with rows of different lengths; a label without a class name; no epochs
-    /// or a batch of 0; a momentum outside [0, 1).
+    /// or a batch of 0; a momentum outside [0, 1); a loss that is not finite.
     pub fn fit(
         &self,
         train: Examples<'_>,
@@ -151,6 +151,7 @@ impl LinearProbe {
                 validation: metrics(&validation, &validation_scores)?,
                 test: metrics(&test, &test_scores)?,
             };
+            self.check_loss(&record)?;
             let improved = |best: &Best| record.validation.accuracy > best.accuracy;
             if best.as_ref().is_none_or(improved) {
                 best = Some(Best {
@@ -180,6 +181,20 @@ impl LinearProbe {
             test_scores: best.test_scores,
         };
         Ok((report, best.head))
+    }
+
+    /// That the training has not come to nothing.
+    fn check_loss(&self, record: &ProbeEpoch) -> Result<()> {
+        let losses = [record.train_loss, record.validation.loss, record.test.loss];
+        let bad = losses.iter().find(|loss| !loss.is_finite());
+        bad.map_or(Ok(()), |loss| {
+            let (epoch, rate) = (record.epoch, self.learning_rate);
+            let reason = format!(
+                "training diverged: the loss is {loss} in epoch {epoch}, with a learning rate of \
+                 {rate}; a lower one may help"
+            );
+            Err(Error::evaluation(OPERATION, reason))
+        })
     }
 
     fn train_epoch(

@@ -46,8 +46,8 @@ fn whole(name: &str, what: &str, result: &ClassificationReport) -> Table {
     Table::new(
         name,
         format!(
-            "Figures of the whole set ({what}), and the means over batches of {} that the \
-             paper's scripts report.",
+            "Figures of the whole set ({what}), and the means over batches of {} in the order of \
+             the images, on which they depend: the paper's scripts report these.",
             batches.batch_size
         ),
     )

@@ -106,6 +106,17 @@ fn fewer_images_than_a_batch_are_one_batch() {
 }
 
 #[test]
+fn a_probe_that_diverges_says_so() {
+    let (features, labels) = clusters("train", 9, 0.2);
+    let examples = Examples::new(&features, WIDTH, &labels).unwrap();
+    let probe = LinearProbe::paper().with_learning_rate(3e38);
+    let error = probe.fit(examples, examples, examples, &names());
+    let error = error.unwrap_err().to_string();
+    let expected = "linear probe: training diverged: the loss is ";
+    assert!(error.starts_with(expected), "{error}");
+}
+
+#[test]
 fn unfit_sets_and_settings_are_refused() {
     let (features, labels) = clusters("train", 9, 0.2);
     let examples = Examples::new(&features, WIDTH, &labels).unwrap();
