@@ -28,4 +28,4 @@ pub use error::{Error, Result};
 pub use foreign::check_foreign;
 pub use image_count::ImageCount;
 pub use svg::Svg;
-pub use table::{Cell, Estimate, Table, percent};
+pub use table::{Cell, Estimate, Table, percent, short_percent};

@@ -5,12 +5,11 @@ use std::collections::BTreeSet;
 use simclr_data::Seed;
 use simclr_eval::analysis::Summary;
 use simclr_report::plot::{self, BudgetPoint, Svg};
-use simclr_report::{Cell as TableCell, Estimate, ImageCount, Table};
+use simclr_report::{Cell as TableCell, Estimate, ImageCount, Table, short_percent};
 
 use crate::cell_result::{CellResult, ClassifierKind};
 use crate::comparison::{Comparison, MethodResults};
 use crate::error::Result;
-use crate::short_percent::short_percent;
 
 /// What a method's figures are of.
 pub(crate) const PRIMARY: &str =

@@ -1,10 +1,9 @@
 //! What a study found, in words.
 
-use simclr_report::percent;
+use simclr_report::{percent, short_percent};
 
 use crate::comparison::Comparison;
 use crate::error::Result;
-use crate::short_percent::short_percent;
 
 impl Comparison {
     /// What was found, in a few sentences each: with the fewest and with the most labels, the most

@@ -8,9 +8,9 @@ use simclr_data::{
     Dataset, DatasetExt, Folds, Fractions, Groups, Seed, Split, Subset, grouped_split,
     stratified_split,
 };
+use simclr_report::short_percent;
 
 use crate::error::{Error, Result};
-use crate::short_percent::short_percent;
 
 /// How labelled images are divided into training, validation and test images.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

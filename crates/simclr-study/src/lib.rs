@@ -56,7 +56,6 @@ mod recorded_study;
 mod report;
 mod results_files;
 mod seed_run;
-mod short_percent;
 mod study;
 mod study_comparison;
 mod task;

@@ -6,7 +6,7 @@ use simclr_data::{Dataset, Split, Subset};
 use simclr_eval::Features;
 use simclr_eval::metrics::ClassificationReport;
 use simclr_eval::report::{EvaluationReport, embedding_plot};
-use simclr_report::{ImageCount, Report, Table};
+use simclr_report::{ImageCount, Report, Table, short_percent};
 use simclr_train::report::TrainingReport;
 use simclr_train::run::RunRecord;
 
@@ -16,7 +16,6 @@ use crate::comparison_tables::PRIMARY;
 use crate::error::{Error, Result};
 use crate::file_name::file_name;
 use crate::seed_run::SeedRun;
-use crate::short_percent::short_percent;
 use crate::study::{EvaluatedMethod, Study};
 use crate::{image_tables, pictures, results_files};
 

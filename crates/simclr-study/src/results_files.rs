@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use serde::Serialize;
+use simclr_data::Seed;
 use simclr_eval::analysis::Summary;
 use simclr_files::write_json;
 use simclr_report::{Cell as TableCell, Table};
 
-use crate::cell::Cell;
 use crate::cell_result::{ClassifierKind, Evaluation};
 use crate::comparison::{Comparison, PairedDifference};
 use crate::error::Result;
@@ -35,8 +35,11 @@ struct MethodSummary {
 /// One classifier in one cell.
 #[derive(Serialize)]
 struct ClassifierResult<'a> {
-    #[serde(flatten)]
-    cell: &'a Cell,
+    method: &'a str,
+    seed: Seed,
+    /// Counted from 1, as in the tables.
+    fold: usize,
+    label_fraction: f64,
     train_images: usize,
     classifier: ClassifierKind,
     test_images: u64,
@@ -88,7 +91,10 @@ fn classifier_results(comparison: &Comparison) -> Vec<ClassifierResult<'_>> {
                 continue;
             };
             results.push(ClassifierResult {
-                cell,
+                method: &cell.method,
+                seed: cell.seed,
+                fold: cell.fold + 1,
+                label_fraction: cell.label_fraction,
                 train_images: result.train_images,
                 classifier,
                 test_images: report.samples,
@@ -119,7 +125,12 @@ fn results_table(results: &[ClassifierResult<'_>]) -> Table {
         "f1_weighted_batch_mean",
     ]);
     for result in results {
-        let mut row = first_columns(result.cell).to_vec();
+        let mut row = vec![
+            result.method.into(),
+            result.seed.0.into(),
+            result.fold.into(),
+            result.label_fraction.into(),
+        ];
         row.extend([
             result.train_images.into(),
             result.classifier.name().into(),
@@ -163,8 +174,13 @@ fn epochs_table(comparison: &Comparison) -> Table {
         };
         for epoch in &probes.linear.epochs {
             let (validation, test) = (&epoch.validation, &epoch.test);
-            let mut row = first_columns(cell).to_vec();
-            row.push(epoch.epoch.into());
+            let mut row = vec![
+                cell.method.as_str().into(),
+                cell.seed.0.into(),
+                (cell.fold + 1).into(),
+                cell.label_fraction.into(),
+                epoch.epoch.into(),
+            ];
             let figures = [
                 epoch.train_loss,
                 epoch.train_accuracy,
@@ -184,13 +200,4 @@ fn epochs_table(comparison: &Comparison) -> Table {
         }
     }
     table
-}
-
-fn first_columns(cell: &Cell) -> [TableCell; 4] {
-    [
-        cell.method.as_str().into(),
-        cell.seed.0.into(),
-        (cell.fold + 1).into(),
-        cell.label_fraction.into(),
-    ]
 }

@@ -4,7 +4,7 @@ use super::line_chart::{LineChart, Series, small_multiples};
 use crate::error::Result;
 use crate::image_count::ImageCount;
 use crate::svg::Svg;
-use crate::table::percent;
+use crate::table::{percent, short_percent};
 
 /// A part of [`precision_recall`] or [`roc`].
 #[derive(Debug, Clone, PartialEq)]
@@ -134,7 +134,7 @@ pub fn label_efficiency(
     let ends = [budgets.first(), budgets.last()];
     let ends = ends.map(|budget| budget.map_or(1.0, |budget| budget.0));
     let ticks = budgets.into_iter().map(|(fraction, images)| {
-        let text = format!("{} %\n{images}", round(100.0 * fraction));
+        let text = format!("{}\n{images}", short_percent(fraction));
         (fraction, text)
     });
     let mut chart = LineChart::new(title)
@@ -168,11 +168,6 @@ impl LabelEfficiencyCurve {
             .markers()
             .intervals(intervals.collect())
     }
-}
-
-/// To three decimals, without needless zeros.
-fn round(percent: f64) -> f64 {
-    (percent * 1000.0).round() / 1000.0
 }
 
 #[cfg(test)]

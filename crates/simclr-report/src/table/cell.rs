@@ -135,6 +135,15 @@ pub fn percent(share: f64) -> String {
     format!("{} %", hundredths(share))
 }
 
+/// A share of one in percent without needless zeros, such as `25 %` and `33.3 %`: one decimal at
+/// most, and below 1 % two digits, such as `0.025 %`.
+pub fn short_percent(share: f64) -> String {
+    let percent = 100.0 * share;
+    let decimals = (1.0 - percent.log10().floor()).clamp(1.0, 6.0) as usize;
+    let text = format!("{percent:.decimals$}");
+    format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
 /// The kind of cell that a value becomes.
 macro_rules! from {
     ($($type:ty: $value:ident => $cell:expr;)*) => { $(
@@ -187,6 +196,23 @@ mod tests {
         };
         let shown = Cell::Difference(estimate).show();
         assert_eq!(shown, "0.0 ± 1.0 points (-2.0 to 1.9)");
+    }
+
+    #[test]
+    fn no_share_but_zero_is_shown_as_zero() {
+        for (share, shown) in [
+            (0.0, "0 %"),
+            (1e-16, "0 %"),
+            (0.00025, "0.025 %"),
+            (0.0005, "0.05 %"),
+            (0.0123, "1.2 %"),
+            (0.1, "10 %"),
+            (0.675, "67.5 %"),
+            (1.0 / 3.0, "33.3 %"),
+            (1.0, "100 %"),
+        ] {
+            assert_eq!(short_percent(share), shown);
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use comfy_table::CellAlignment;
 use simclr_files::{Durability, write_atomically};
 
 use cell::CSV_PARTS;
-pub use cell::{Cell, Estimate, percent};
+pub use cell::{Cell, Estimate, percent, short_percent};
 
 use crate::error::{Error, Result};
 

@@ -73,6 +73,18 @@ fn details_are_of_all_folds_and_seeds_together_each_with_its_own_labels() {
         })
         .unwrap();
     study.write_report().unwrap();
+    let results = fs::read(dir.path().join("results.json")).unwrap();
+    let results: serde_json::Value = serde_json::from_slice(&results).unwrap();
+    let table = fs::read_to_string(dir.path().join("results.csv")).unwrap();
+    let cells = results["cells"].as_array().unwrap();
+    assert_eq!(table.lines().count(), 1 + cells.len());
+    for (row, cell) in table.lines().skip(1).zip(cells) {
+        let (seed, fold) = (&cell["seed"], &cell["fold"]);
+        assert!(
+            row.starts_with(&format!("ramp,{seed},{fold},1,")),
+            "{row}: {cell}"
+        );
+    }
     let page = fs::read_to_string(dir.path().join("report.html")).unwrap();
     let total = format!("taken together, {} in all", is_first.len());
     assert!(page.contains(&total), "{total}");
