@@ -36,8 +36,8 @@ pub struct LogComparison {
     pub metres: Vec<MetreShares>,
     /// The mean over metres and classes of the difference of shares.
     pub share_error: f64,
-    /// For each true boundary within the log, the distance in centimetres of the nearest boundary of
-    /// the log.
+    /// For each true boundary within the log's core, the distance in centimetres of the nearest
+    /// boundary of the log; none if that has no boundary.
     pub boundary_errors_cm: Vec<f64>,
     /// How many boundaries the log has.
     pub log_boundaries: usize,

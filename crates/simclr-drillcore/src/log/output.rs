@@ -265,7 +265,8 @@ fn against_truth(report: Report, log: &DepthLog, comparison: &LogComparison) -> 
     );
     if let Some(median) = comparison.median_boundary_error_cm() {
         text.push_str(&format!(
-            " Half of the {} known boundaries have one of the log's {} within {median:.1} cm.",
+            " From a known boundary in logged core ({} in all) it is {median:.1} cm to the nearest \
+             of the log's {}, in the median.",
             comparison.boundary_errors_cm.len(),
             comparison.log_boundaries
         ));
