@@ -113,9 +113,8 @@ impl Outputs {
                 cell["fold"].as_u64().unwrap(),
             );
             let key = format!(
-                "{method} {} {} {}",
+                "{method} {} {fold} {}",
                 cell["seed"],
-                fold + 1,
                 cell["label_fraction"].as_f64().unwrap()
             );
             let values = right.remove(&key).unwrap_or_default();
