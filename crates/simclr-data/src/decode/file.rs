@@ -1,7 +1,4 @@
 use std::fs::File;
-use std::io::Read;
-#[cfg(feature = "tiff")]
-use std::io::{Seek, SeekFrom};
 use std::path::Path;
 
 use simclr_augment::DecodedImage;
@@ -16,8 +13,8 @@ use super::table::{FORMATS, readable_formats};
 use crate::error::{Error, Result};
 
 /// Reads and decodes an image file: JPEG, and with the features of these names PNG, TIFF
-/// (its first page), BMP, WebP and JPEG 2000. The format is found out from the content, not
-/// from the name.
+/// (its first page that is no thumbnail), BMP, WebP and JPEG 2000. The format is found out from the
+/// content, not from the name.
 ///
 /// Grey becomes three equal channels, of 16 bits the upper eight count, an alpha channel is
 /// dropped (not blended), palettes are resolved, and the orientation that a camera noted is not
@@ -40,34 +37,25 @@ pub fn decode_file_with(path: impl AsRef<Path>, options: &DecodeOptions) -> Resu
     decode_bytes_with(&path.display().to_string(), &read_file(path)?, options)
 }
 
-/// Whether an image file asks to be turned, as far as its beginning says so: what cannot be read
-/// does not ask.
+/// Whether an image file asks to be turned, as far as its beginning says so (TIFF may say it
+/// anywhere): what cannot be read does not ask.
 pub(crate) fn asks_to_be_turned(path: &Path) -> bool {
-    let Ok(head) = read_head(path) else {
-        return false;
+    let orientation = || {
+        let file = File::open(path).ok()?;
+        let content = Content::of_file(&file).ok()?;
+        let format = format_of(content).ok()?;
+        let length = if format.name == "TIFF" {
+            u64::MAX
+        } else {
+            HEAD
+        };
+        (format.orientation)(content.part(0, length))
     };
-    let content = Content::of_bytes(&head);
-    let format = format_of(content).ok();
-    let orientation = format.and_then(|format| (format.orientation)(content));
-    orientation.is_some_and(|orientation| (2..=8).contains(&orientation))
+    orientation().is_some_and(|orientation| (2..=8).contains(&orientation))
 }
 
-/// The beginning of a file, with all of what is said of a picture before its pixels: in a JPEG
-/// file, that is a segment of up to 64 KiB. A TIFF file may have it anywhere.
-fn read_head(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
-    let mut head = Vec::new();
-    file.by_ref().take(HEAD).read_to_end(&mut head)?;
-    #[cfg(feature = "tiff")]
-    if let Some(start) = super::tiff::directory_start(&head) {
-        file.seek(SeekFrom::Start(start))?;
-        super::tiff::move_directory(&mut head);
-        file.take(HEAD).read_to_end(&mut head)?;
-    }
-    Ok(head)
-}
-
-/// The bytes of a file that are read to find its orientation.
+/// The bytes of a file that are read to find its orientation, with all of what is said of a picture
+/// before its pixels: in a JPEG file, that is a segment of up to 64 KiB.
 const HEAD: u64 = 72 << 10;
 
 /// Reads a file. What is not one, such as a named pipe, is an error: reading it may never end.

@@ -1,4 +1,5 @@
 use std::borrow::Cow;
+use std::collections::{BTreeSet, VecDeque};
 use std::io::Read;
 
 use super::reason::{damaged, unsupported};
@@ -6,6 +7,8 @@ use crate::decode::content::Content;
 
 /// The tags that say where and how the pixels are stored.
 pub(super) mod tag {
+    pub(crate) const NEW_SUBFILE_TYPE: u16 = 254;
+    pub(crate) const SUBFILE_TYPE: u16 = 255;
     pub(crate) const WIDTH: u16 = 256;
     pub(crate) const HEIGHT: u16 = 257;
     pub(crate) const BITS_PER_SAMPLE: u16 = 258;
@@ -25,6 +28,7 @@ pub(super) mod tag {
     pub(crate) const TILE_LENGTH: u16 = 323;
     pub(crate) const TILE_OFFSETS: u16 = 324;
     pub(crate) const TILE_BYTE_COUNTS: u16 = 325;
+    pub(crate) const SUB_DIRECTORIES: u16 = 330;
     pub(crate) const INK_SET: u16 = 332;
     pub(crate) const EXTRA_SAMPLES: u16 = 338;
     pub(crate) const SAMPLE_FORMAT: u16 = 339;
@@ -34,8 +38,8 @@ pub(super) mod tag {
     pub(crate) const REFERENCE_BLACK_WHITE: u16 = 532;
 }
 
-/// The first directory of a TIFF or BigTIFF file: what is said of its first page. Nothing is
-/// taken from outside of the file, whatever its lengths and offsets say.
+/// A directory of a TIFF or BigTIFF file: what is said of one of its pages. Nothing is taken from
+/// outside of the file, whatever its lengths and offsets say.
 pub(super) struct Directory<'a> {
     pub(super) file: Content<'a>,
     /// Whether numbers begin with their least significant byte.
@@ -43,6 +47,8 @@ pub(super) struct Directory<'a> {
     /// Where it is.
     start: u64,
     entries: Vec<Entry>,
+    /// Where the next page's is; 0 behind the last.
+    next: u64,
 }
 
 /// Bytes of the longest header.
@@ -92,36 +98,54 @@ pub(super) fn is_tiff(file: &[u8]) -> bool {
     )
 }
 
-/// Where the directory of a TIFF file is that begins so.
-pub(in crate::decode) fn directory_start(head: &[u8]) -> Option<u64> {
-    is_tiff(head)
-        .then(|| Header::read(head).ok())?
-        .map(|header| header.start)
-}
-
-/// Leaves a header behind which the first directory follows at once.
-pub(in crate::decode) fn move_directory(head: &mut Vec<u8>) {
-    let is_little_endian = head.starts_with(b"II");
-    let is_big = head[2..4].contains(&b'+');
-    head.resize(HEADER, 0);
-    let start = if is_big {
-        &mut head[8..16]
-    } else {
-        &mut head[4..8]
-    };
-    start.fill(0);
-    let place = if is_little_endian { 0 } else { start.len() - 1 };
-    start[place] = HEADER as u8;
-}
-
 impl<'a> Directory<'a> {
+    /// The directory of the file's picture: of its first page, unless that says to be a smaller copy
+    /// or a mask of another one. Then it is the first page that is neither, if there is one, those
+    /// below a page (as raw files of cameras have them) before the next.
     pub(super) fn read(file: Content<'a>) -> Result<Self, String> {
-        let head = file.part(0, HEADER as u64).bytes()?;
-        let Header {
+        let header = Header::read(&file.part(0, HEADER as u64).bytes()?)?;
+        let first = Self::at(file, &header, header.start)?;
+        if !first.belongs_to_another() {
+            return Ok(first);
+        }
+        let mut seen = BTreeSet::from([0, header.start]);
+        let mut others = VecDeque::from(first.others());
+        while let Some(start) = others.pop_front() {
+            if !seen.insert(start) {
+                continue;
+            }
+            let other = Self::at(file, &header, start)?;
+            if !other.belongs_to_another() {
+                return Ok(other);
+            }
+            others.extend(other.others());
+        }
+        Ok(first)
+    }
+
+    /// Whether it describes a smaller copy or a mask of a picture.
+    fn belongs_to_another(&self) -> bool {
+        const SMALLER_OR_MASK: u64 = 1 | 4;
+        const OLD_SMALLER: u64 = 2;
+        let is = |tag, test: fn(u64) -> bool| self.number_or(tag, 0).is_ok_and(test);
+        is(tag::NEW_SUBFILE_TYPE, |kind| kind & SMALLER_OR_MASK != 0)
+            || is(tag::SUBFILE_TYPE, |kind| kind == OLD_SMALLER)
+    }
+
+    /// Where the directories below it are, and the next one.
+    fn others(&self) -> Vec<u64> {
+        let below = self.numbers(tag::SUB_DIRECTORIES).ok().flatten();
+        let mut others = below.unwrap_or_default();
+        others.push(self.next);
+        others
+    }
+
+    fn at(file: Content<'a>, header: &Header, start: u64) -> Result<Self, String> {
+        let &Header {
             is_little_endian,
             is_big,
-            start,
-        } = Header::read(&head)?;
+            ..
+        } = header;
         // Bytes of an offset, of the number of entries, and of an entry.
         let (word, count_size, entry_size) = if is_big { (8, 8, 20) } else { (4, 2, 12) };
         let count = slice(file, start, count_size)?.bytes()?;
@@ -153,11 +177,19 @@ impl<'a> Directory<'a> {
             }
             position += entry_size as u64;
         }
+        // Some writers leave the place of the next page out of the last one's directory.
+        let mut next = vec![0; word];
+        let has_next = rest.read_exact(&mut next).is_ok();
         Ok(Self {
             file,
             is_little_endian,
             start,
             entries,
+            next: if has_next {
+                unsigned(&next, is_little_endian)
+            } else {
+                0
+            },
         })
     }
 

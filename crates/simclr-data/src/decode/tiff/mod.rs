@@ -15,5 +15,4 @@ mod samples;
 mod ycbcr;
 mod ycbcr_conversion;
 
-pub(super) use directory::{directory_start, move_directory};
 pub(super) use page::FORMAT;

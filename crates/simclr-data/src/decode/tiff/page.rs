@@ -32,7 +32,7 @@ fn decode(file: &[u8], options: &DecodeOptions) -> Result<DecodedImage, String> 
     image.finish()
 }
 
-/// Reads the first page. Strips and tiles are read row by row, so that memory is needed for
+/// Reads the page that [`Directory::read`] chooses. Strips and tiles are read row by row, so that memory is needed for
 /// rows alone, and none before the file has shown its data.
 fn read_rows(
     file: Content<'_>,

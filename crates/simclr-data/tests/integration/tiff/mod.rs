@@ -5,6 +5,7 @@
 mod color;
 mod compression;
 mod file;
+mod pages;
 mod refused;
 mod samples;
 mod tall;
