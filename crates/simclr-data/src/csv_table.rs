@@ -52,6 +52,8 @@ pub struct ImageRow<'t> {
     pub image: String,
     /// Its class, unless the cell is empty.
     pub class: Option<&'t str>,
+    /// Further rows about it, with the same class.
+    pub repeats: Vec<&'t CsvRow>,
 }
 
 impl CsvRow {
@@ -101,6 +103,12 @@ impl CsvTable {
             headers: headers.iter().map(str::to_owned).collect(),
             rows: Vec::new(),
         };
+        for (header, before) in table.rivals() {
+            tracing::warn!(
+                table = %path.display(),
+                "the column `{header}` is passed over, since the column `{before}` comes before it",
+            );
+        }
         for record in reader.records() {
             let record = record.map_err(wrong)?;
             let line = text.line(record.position()).unwrap_or(0);
@@ -132,6 +140,28 @@ impl CsvTable {
         cells.resize(columns, String::new());
         self.rows.push(CsvRow { line, cells });
         Ok(())
+    }
+
+    /// The columns that are passed over, each with the one before it that has the same name or another
+    /// name for the same.
+    fn rivals(&self) -> Vec<(&str, &str)> {
+        let meaning = |header: &str| {
+            let name = header.to_ascii_lowercase();
+            let same = [Self::IMAGE, Self::CLASS];
+            let same = same.iter().find(|names| names.contains(&name.as_str()));
+            same.map_or(name, |names| names[0].to_owned())
+        };
+        let mut first = HashMap::new();
+        let headers = self.headers.iter().map(|header| header.trim());
+        let named = headers.filter(|header| !header.is_empty());
+        let rival = |header| match first.entry(meaning(header)) {
+            Entry::Occupied(before) => Some((header, *before.get())),
+            Entry::Vacant(place) => {
+                place.insert(header);
+                None
+            }
+        };
+        named.filter_map(rival).collect()
     }
 
     /// The names of the columns.
@@ -171,9 +201,12 @@ impl CsvTable {
         })
     }
 
-    /// What to say of a table whose column of classes is empty in all rows.
+    /// What to say of a table whose column of classes is empty in all rows, of which there may be none.
     pub fn no_classes(&self, column: usize) -> String {
         let (class, rows) = (self.headers[column].trim(), self.rows.len());
+        if rows == 0 {
+            return "no image has a class: the table has no rows".into();
+        }
         format!("no image has a class: the column `{class}` is empty in all of the {rows} rows")
     }
 
@@ -209,7 +242,6 @@ impl CsvTable {
         let (image, class) = (self.required(&Self::IMAGE)?, self.column(&Self::CLASS));
         let mut found: Vec<ImageRow> = Vec::with_capacity(self.rows.len());
         let mut places: HashMap<String, usize> = HashMap::new();
-        let mut repeated = Vec::new();
         for row in &self.rows {
             let path = image_path(row.cell(image));
             if path.is_empty() {
@@ -220,6 +252,7 @@ impl CsvTable {
                 row,
                 class: class.filter(|class| !class.is_empty()),
                 image: path,
+                repeats: Vec::new(),
             };
             match places.entry(key(&new.image)) {
                 Entry::Vacant(place) => {
@@ -227,18 +260,24 @@ impl CsvTable {
                     found.push(new);
                 }
                 Entry::Occupied(place) => {
-                    let before = &found[*place.get()];
+                    let before = &mut found[*place.get()];
                     self.check_repeated(before, &new)?;
-                    repeated.push((new.row.line, before.row.line));
+                    before.repeats.push(row);
                 }
             }
         }
-        if let Some((line, before)) = repeated.first() {
+        let lines = |first: &ImageRow<'_>| {
+            let before = first.row.line;
+            let repeats = first.repeats.iter();
+            repeats.map(|row| (row.line, before)).collect::<Vec<_>>()
+        };
+        let repeated = || found.iter().flat_map(lines);
+        if let Some((line, before)) = repeated().min() {
             tracing::warn!(
                 table = %self.path.display(),
                 "{} rows repeat the image and the class of another row and are passed over (line \
                  {line} those of line {before})",
-                repeated.len(),
+                repeated().count(),
             );
         }
         Ok(found)
@@ -268,7 +307,7 @@ impl CsvTable {
         Err(self.error(format!("{image} has {one} and {other}")))
     }
 
-    fn error(&self, reason: impl Into<String>) -> Error {
+    pub(crate) fn error(&self, reason: impl Into<String>) -> Error {
         Error::unreadable(self.path.display(), reason)
     }
 }
@@ -305,4 +344,30 @@ fn without_detours(path: &str) -> String {
         }
     }
     steps.join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_that_are_passed_over_are_known() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("labels.csv");
+        for (header, expected) in [
+            ("image,class,depth_m,,", vec![]),
+            ("tile,Label,class", vec![("class", "Label")]),
+            (
+                "image,depth_m, Depth_M ,depth_m,tile",
+                vec![
+                    ("Depth_M", "depth_m"),
+                    ("depth_m", "depth_m"),
+                    ("tile", "image"),
+                ],
+            ),
+        ] {
+            std::fs::write(&path, header).unwrap();
+            assert_eq!(CsvTable::read(&path).unwrap().rivals(), expected);
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! Images that a table lists.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use simclr_augment::DecodedImage;
@@ -52,8 +53,9 @@ struct Row {
     position: Option<DepthPosition>,
 }
 
-/// Smaller numbers stand for missing values, as -999.25 does in logs.
-const SMALLEST_DEPTH: f64 = -998.0;
+/// Other numbers stand for missing values, as -999.25 does in logs and 1e30 in grids. In metres or, of
+/// offsets, centimetres.
+const DEPTHS: RangeInclusive<f64> = -998.0..=1e6;
 
 /// A row of a table and where its columns are.
 struct Cells<'a> {
@@ -73,7 +75,7 @@ impl Cells<'_> {
             return Ok(None);
         };
         let number = self.table.number(self.row, column)?;
-        if number.is_none_or(|value| value.is_finite() && value >= SMALLEST_DEPTH) {
+        if number.is_none_or(|value| DEPTHS.contains(&value)) {
             return Ok(number);
         }
         let expected = "expected a depth or an offset, and nothing where there is none";
@@ -110,7 +112,7 @@ impl ImageTable {
     ///
     /// # Errors
     /// A file that is no table, has no column of images or no rows, a row without an image or with
-    /// a depth that is no number, an image with two classes, or two files that differ in the Unicode
+    /// a depth that is no number, an image with two classes or depths, or two files that differ in the Unicode
     /// form of their names alone.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
@@ -122,6 +124,13 @@ impl ImageTable {
         for found in table.images()? {
             let (row, table) = (found.row, &table);
             let position = Cells { row, table }.position(path)?;
+            for row in found.repeats {
+                if (Cells { row, table }).position(path)? != position {
+                    let (image, first, second) = (&found.image, found.row.line(), row.line());
+                    let lines = format!("lines {first} and {second}");
+                    return Err(table.error(format!("{image} has two depths, in {lines}")));
+                }
+            }
             rows.push(Row {
                 path: finder.find(folder, &found.image)?,
                 file: found.image,

@@ -1,6 +1,7 @@
 //! LabelMe's files, one per image.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 
@@ -11,14 +12,17 @@ use crate::error::{Error, Result};
 use crate::json_file::read_json;
 use crate::label::Label;
 
-/// Reads the JSON files of a folder. The class of an image is its flag that is set, or the label
-/// of its shapes.
+/// Reads the JSON files of a folder, but for hidden ones, such as macOS's `._a.json` beside `a.json`.
+/// The class of an image is its flag that is set, or the label of its shapes.
 pub(crate) fn read(path: &Path) -> Result<Vec<Label>> {
     let io = simclr_files::Error::io;
     let mut labels = Vec::new();
     for entry in fs::read_dir(path).map_err(io(path))? {
-        let file = entry.map_err(io(path))?.path();
-        if file.extension().is_none_or(|ending| ending != "json") {
+        let entry = entry.map_err(io(path))?;
+        let file = entry.path();
+        let is_json = |ending: &OsStr| ending.eq_ignore_ascii_case("json");
+        let name = entry.file_name();
+        if name.as_encoded_bytes().starts_with(b".") || !file.extension().is_some_and(is_json) {
             continue;
         }
         let malformed = Error::malformed(&file);
@@ -26,7 +30,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Label>> {
         let image = value.get("imagePath").and_then(Value::as_str);
         let image = image.ok_or_else(|| malformed("there is no `imagePath`".to_owned()))?;
         if let Some(class) = class_of(&value).map_err(&malformed)? {
-            labels.push(Label::new(image.replace('\\', "/"), class));
+            labels.push(Label::new(image, class));
         }
     }
     Ok(labels)

@@ -108,14 +108,16 @@ fn texts_are_read_in_every_encoding() {
 fn a_table_without_classes_is_refused_by_its_column() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("labels.csv");
-    for (text, rows) in [("image,Label\na.png,\nb.png, \n", 2), ("image,Label\n", 0)] {
+    let empty = "the column `Label` is empty in all of the 2 rows";
+    for (text, reason) in [
+        ("image,Label\na.png,\nb.png, \n", empty),
+        ("image,Label\n", "the table has no rows"),
+    ] {
         fs::write(&path, text).unwrap();
         let error = read_labels(&path, LabelFormat::Csv)
             .unwrap_err()
             .to_string();
-        let expected = format!(
-            "labels.csv: no image has a class: the column `Label` is empty in all of the {rows} rows"
-        );
+        let expected = format!("labels.csv: no image has a class: {reason}");
         assert!(error.ends_with(&expected), "{error}");
     }
 }
@@ -227,6 +229,27 @@ fn images_are_copied_whatever_the_unicode_form_of_their_names() {
         let error = write_labels(dir.path().join("new"), format, &twins, Some(&images));
         assert!(error.is_err(), "{format}");
     }
+}
+
+#[test]
+fn files_that_macos_adds_to_those_of_labelme_are_passed_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &[u8]| fs::write(dir.path().join(name), text).unwrap();
+    write(
+        "a.json",
+        br#"{"imagePath": "..\\a.png", "flags": {"soupy": true}}"#,
+    );
+    write(
+        "b.JSON",
+        br#"{"imagePath": "b.png", "flags": {"none": true}}"#,
+    );
+    write("._a.json", b"\0\x05\x16\x07\0");
+    write(".DS_Store", b"\0\0\0\x01Bud1");
+    let expected = [Label::new("../a.png", "soupy"), Label::new("b.png", "none")];
+    assert_eq!(
+        read_labels(dir.path(), LabelFormat::LabelMe).unwrap(),
+        expected
+    );
 }
 
 #[test]

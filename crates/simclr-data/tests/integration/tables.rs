@@ -188,7 +188,7 @@ fn depths_come_from_the_table() {
     assert_eq!((second, third), (&at("1H-2", 0.15), &None));
     let one_hole = positions("image,depth_m\na.png,3\nb.png,4\n").unwrap();
     assert_eq!(one_hole[1], at(&path.display().to_string(), 4.0));
-    for wrong in ["deep", "NaN", "-999.25"] {
+    for wrong in ["deep", "NaN", "-999.25", "1e30"] {
         let error = positions(&format!("image,depth_m\na.png,1\nb.png,{wrong}\n"));
         let message = error.unwrap_err().to_string();
         assert!(
@@ -355,6 +355,17 @@ fn other_tables_are_refused_with_the_reason() {
         "image,class\na.png,x\n./a.png,y\n",
         "a.png has the class x in line 2 and the class y in line 3",
     );
+    for (second, is_same) in [("1.50", true), ("1.6", false), ("", false)] {
+        let rows = format!("image,depth_m\na.png,1.5\nb.png,1\n./a.png,{second}\n");
+        std::fs::write(&path, rows).unwrap();
+        match ImageTable::read(&path) {
+            Ok(images) => assert!(is_same && images.len() == 2),
+            Err(error) => {
+                let expected = "a.png has two depths, in lines 2 and 4";
+                assert!(!is_same && error.to_string().contains(expected), "{error}");
+            }
+        }
+    }
     refused("image\na.png\n", "a column `class` or `label`");
     refused("image,class\n", "lists no image");
     refused("image,class\na.png,x\n,y\n", "line 3 names no image");
