@@ -9,6 +9,7 @@ use super::guard::catch_panic;
 use super::memory::hold_memory;
 use super::options::DecodeOptions;
 use super::orientation::turned;
+use super::other_kinds::name_of_kind;
 use super::table::{FORMATS, readable_formats};
 use crate::error::{Error, Result};
 
@@ -135,7 +136,10 @@ pub(super) fn format_of(content: Content<'_>) -> Result<&'static Format, String>
     let mut formats = FORMATS.iter();
     formats
         .find(|format| (format.recognizes)(&head))
-        .ok_or_else(|| format!("not an image that can be read ({})", readable_formats()))
+        .ok_or_else(|| {
+            let is = name_of_kind(&head).map_or_else(String::new, |name| format!("; it is {name}"));
+            format!("not an image that can be read ({}){is}", readable_formats())
+        })
 }
 
 /// Bytes by which formats are told.

@@ -20,6 +20,7 @@ mod jpeg2000;
 mod memory;
 mod options;
 mod orientation;
+mod other_kinds;
 #[cfg(feature = "png")]
 mod png;
 mod row_reader;

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::str::Utf8Chunk;
 
 use walkdir::WalkDir;
 
@@ -203,9 +204,16 @@ pub(super) fn why_empty(folder: &Path, report: &ScanReport) -> String {
     format!("it holds hidden files or empty folders alone ({first})")
 }
 
-/// The path below `root` with `/` between its parts.
+/// The path below `root` with `/` between its parts. Bytes that are not UTF-8 are written as `\xFF`, so
+/// that two files or classes never have one name.
 pub(super) fn relative_name(root: &Path, path: &Path) -> String {
     let below = path.strip_prefix(root).unwrap_or(path);
-    let parts: Vec<_> = below.iter().map(OsStr::to_string_lossy).collect();
+    let part = |part: &OsStr| {
+        let chunks = part.as_encoded_bytes().utf8_chunks();
+        let text =
+            |chunk: Utf8Chunk| format!("{}{}", chunk.valid(), chunk.invalid().escape_ascii());
+        chunks.map(text).collect::<String>()
+    };
+    let parts: Vec<_> = below.iter().map(part).collect();
     parts.join("/")
 }

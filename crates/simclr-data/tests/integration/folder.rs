@@ -289,8 +289,29 @@ fn damaged_files() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         (
             "other.png",
             b"GIF89a\x01\x00\x01\x00\x00\x00\x00;".to_vec(),
-            "not an image",
+            "it is a GIF picture",
         ),
+        (
+            "phone.jpg",
+            b"\0\0\0\x18ftypheic\0\0\0\0mif1heic".to_vec(),
+            "it is a HEIF picture",
+        ),
+        (
+            "film.jpg",
+            b"\0\0\0\x14ftypqt  \0\0\0\0".to_vec(),
+            "it is a film",
+        ),
+        (
+            "page.jpg",
+            b"<!DOCTYPE html><html></html>".to_vec(),
+            "it is a web page",
+        ),
+        (
+            "pointer.png",
+            b"version https://git-lfs.github.com/spec/v1\n".to_vec(),
+            "it is a pointer of Git LFS",
+        ),
+        ("zeros.jpg", vec![0; 100], "it is zeros"),
         ("start.jpg", vec![0xFF, 0xD8, 0xFF], "truncated"),
     ]
 }
@@ -329,7 +350,8 @@ fn damaged_files_can_be_skipped_and_are_listed() {
     assert_eq!(folder.len(), 4);
     assert_eq!(folder.labels("a test").unwrap(), [0, 0, 1, 1]);
     let unreadable = &folder.report().unreadable;
-    assert_eq!(unreadable.len(), damaged.len());
+    let count = damaged.len();
+    assert_eq!(unreadable.len(), count);
     for (name, _, reason) in damaged {
         assert!(
             unreadable
@@ -341,7 +363,7 @@ fn damaged_files_can_be_skipped_and_are_listed() {
         folder
             .report()
             .to_string()
-            .contains("left out 7 files unreadable")
+            .contains(&format!("left out {count} files unreadable"))
     );
 }
 
@@ -524,6 +546,27 @@ fn a_folder_that_cannot_be_listed_is_an_error_even_where_images_are_skipped() {
         "{text}"
     );
     assert!(message(strict).contains("crack: "));
+}
+
+#[cfg(unix)]
+#[test]
+fn names_that_are_not_utf8_stay_different() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let root = two_classes();
+    let bytes: [(&[u8], &[u8]); 2] = [(b"caf\xE8", b"\xFF.png"), (b"caf\xE9", b"\xFE.png")];
+    for (class, image) in bytes {
+        let class = root.path().join(OsStr::from_bytes(class));
+        // Not every file system has such names.
+        if fs::create_dir(&class).is_err() {
+            return;
+        }
+        fs::write(class.join(OsStr::from_bytes(image)), png(3, 3)).unwrap();
+    }
+    let folder = ImageFolder::labelled(root.path()).unwrap();
+    assert_eq!(folder.class_names()[..2], [r"caf\xe8", r"caf\xe9"]);
+    assert_eq!(folder.name(0), r"caf\xe8/\xff.png");
+    assert_eq!(folder.name(1), r"caf\xe9/\xfe.png");
 }
 
 #[test]
