@@ -1,7 +1,6 @@
 use hayro_jpeg2000::{ColorSpace, DecodeSettings, DecoderContext, Image};
 use simclr_augment::DecodedImage;
 
-use super::channels::keep_first;
 use super::codestream;
 use super::format::Format;
 use super::options::DecodeOptions;
@@ -45,16 +44,31 @@ fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<DecodedImage, String>
         }
     };
     let mut context = DecoderContext::default();
-    let mut pixels = image.decode(&mut context).map_err(damaged)?.data_u8();
-    keep_first(
-        &mut pixels,
-        channels + usize::from(image.has_alpha()),
-        channels,
-    );
+    let decoded = image.decode(&mut context).map_err(damaged)?;
+    let mut pixels = vec![0; height * width * channels];
+    for (channel, component) in decoded.components().iter().take(channels).enumerate() {
+        let bits = component.bit_depth();
+        let places = pixels.iter_mut().skip(channel).step_by(channels);
+        for (byte, sample) in places.zip(component.samples()) {
+            *byte = to_byte(*sample, bits);
+        }
+    }
     let decoded = if channels == 1 {
         DecodedImage::from_gray(height, width, &pixels)
     } else {
         DecodedImage::new(height, width, pixels)
     };
     decoded.map_err(|error| error.to_string())
+}
+
+/// A sample of `bits` bits as one of 8: the upper eight, or scaled up to them.
+fn to_byte(sample: f32, bits: u8) -> u8 {
+    let largest = (1u64 << bits) - 1;
+    let scale = if bits < 8 {
+        255.0 / largest as f32
+    } else {
+        1.0
+    };
+    let value = ((sample * scale + 0.5) as u64).min(largest.max(255));
+    (value >> bits.saturating_sub(8)) as u8
 }

@@ -2,8 +2,6 @@
 
 #[cfg(feature = "bmp")]
 mod bmp;
-#[cfg(any(feature = "jpeg2000", feature = "png"))]
-mod channels;
 #[cfg(feature = "jpeg2000")]
 mod codestream;
 #[cfg(feature = "tiff")]

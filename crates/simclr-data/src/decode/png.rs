@@ -3,7 +3,6 @@ use std::io::{BufRead, Cursor, Seek};
 use png::{ColorType, Decoder, DecodingError, Limits, Reader, Transformations};
 use simclr_augment::{DecodedImage, RowSink};
 
-use super::channels::keep_first;
 use super::content::Content;
 use super::format::Format;
 use super::options::DecodeOptions;
@@ -44,6 +43,15 @@ fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<DecodedImage, String>
         ColorType::Rgb | ColorType::Indexed => DecodedImage::new(height, width, pixels),
     };
     image.map_err(|error| error.to_string())
+}
+
+/// Keeps the first channels of each pixel, in place.
+fn keep_first(pixels: &mut Vec<u8>, channels: usize, kept: usize) {
+    let count = pixels.len() / channels;
+    for pixel in 0..count {
+        pixels.copy_within(pixel * channels..pixel * channels + kept, pixel * kept);
+    }
+    pixels.truncate(count * kept);
 }
 
 /// The rows that [`decode`] gives. An interlaced picture has none before its end.

@@ -198,6 +198,22 @@ fn jpeg_2000_is_read() {
 }
 
 /// A file of boxes around the code stream, which say that the picture has so many columns.
+/// 7 x 5 grey values of 16 bits: 200, and each 1871 more than the one before.
+#[cfg(feature = "jpeg2000")]
+const JPEG_2000_OF_16_BITS: &str = "ff4fff5100290000000000070000000500000000000000000000000700000005000000000000000000010f0101ff\
+     52000c00000001000004040001ff5c00044080ff640025000143726561746564206279204f70656e4a5045472076\
+     657273696f6e20322e352e34ff90000a0000000000580001ff93cffc311810dbb02f1190b5db4bb2b0f64ac19939\
+     3179a95db9ce3df298a9c8b931dd5d53da163525d5b4e36d6f9555c207e7c7713ad8fefe8a2a696302b423bcab61\
+     63fe93e16e62258fffd9";
+
+#[cfg(feature = "jpeg2000")]
+#[test]
+fn of_16_bits_in_jpeg_2000_the_upper_eight_count() {
+    let file = hex::decode(JPEG_2000_OF_16_BITS).unwrap();
+    let expected = (0..35).flat_map(|index| [((200 + 1871 * index) >> 8) as u8; 3]);
+    assert_eq!(pixels(&file), expected.collect::<Vec<_>>());
+}
+
 #[cfg(feature = "jpeg2000")]
 fn jp2(stream: &[u8], columns: u8) -> Vec<u8> {
     let boxed = |kind: &[u8], content: &[u8]| {
