@@ -134,7 +134,9 @@ fn named_separator(first: &str) -> Option<u8> {
 
 /// The separator that the header has most of, outside of quotes.
 fn counted_separator(text: &str) -> u8 {
-    let header = text.split(['\n', '\r']).next().unwrap_or_default();
+    // The reader passes over empty lines before it.
+    let header = text.split(['\n', '\r']).find(|line| !line.is_empty());
+    let header = header.unwrap_or_default();
     let unquoted = || header.split('"').step_by(2).flat_map(str::bytes);
     let count = |separator: &u8| unquoted().filter(|byte| byte == separator).count();
     SEPARATORS.into_iter().max_by_key(count).unwrap_or(b',')
@@ -192,6 +194,8 @@ mod tests {
     fn separators_in_quotes_do_not_count() {
         assert_eq!(read(b"\"a;b;c\",d\n").0, [["a;b;c", "d"]]);
         assert_eq!(read(b"a\n").0, [["a"]]);
+        assert_eq!(read(b"\r\n\na;b\n1;2\n").1, [3, 4]);
+        assert_eq!(read(b"\r\n\na;b\n1;2\n").0, [["a", "b"], ["1", "2"]]);
         assert_eq!(read(b"").0, Vec::<Vec<String>>::new());
     }
 
