@@ -51,6 +51,9 @@ pub(super) struct Directory<'a> {
     next: u64,
 }
 
+/// The most directories that are searched for the picture.
+const MOST_DIRECTORIES: usize = 100;
+
 /// Bytes of the longest header.
 const HEADER: usize = 16;
 
@@ -114,6 +117,11 @@ impl<'a> Directory<'a> {
             if !seen.insert(start) {
                 continue;
             }
+            if seen.len() > MOST_DIRECTORIES {
+                return Err(unsupported(format!(
+                    "more than {MOST_DIRECTORIES} thumbnails and masks before the picture"
+                )));
+            }
             let other = Self::at(file, &header, start)?;
             if !other.belongs_to_another() {
                 return Ok(other);
@@ -136,6 +144,7 @@ impl<'a> Directory<'a> {
     fn others(&self) -> Vec<u64> {
         let below = self.numbers(tag::SUB_DIRECTORIES).ok().flatten();
         let mut others = below.unwrap_or_default();
+        others.truncate(MOST_DIRECTORIES);
         others.push(self.next);
         others
     }

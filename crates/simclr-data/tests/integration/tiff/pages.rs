@@ -70,3 +70,14 @@ fn a_thumbnail_without_a_picture_is_read() {
     assert_eq!(first_directory(&circle), at);
     assert_eq!(decoded(&circle).len(), 3);
 }
+
+#[test]
+fn a_file_of_nothing_but_thumbnails_is_not_searched_for_long() {
+    let mut file = Tiff::new(2, 3, 8, interleaved(3)).bytes();
+    for _ in 0..100 {
+        let next = first_directory(&file);
+        file = with_page_before(file, &[(254, 1)], next);
+    }
+    let error = decode_bytes("a.tif", &file).unwrap_err().to_string();
+    assert!(error.contains("more than 100 thumbnails"), "{error}");
+}
