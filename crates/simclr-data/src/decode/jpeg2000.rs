@@ -1,4 +1,4 @@
-use hayro_jpeg2000::{ColorSpace, DecodeSettings, DecoderContext, Image};
+use hayro_jpeg2000::{ColorSpace, ComponentData, DecodeSettings, DecoderContext, Image};
 use simclr_augment::DecodedImage;
 
 use super::codestream;
@@ -46,7 +46,15 @@ fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<DecodedImage, String>
     let mut context = DecoderContext::default();
     let decoded = image.decode(&mut context).map_err(damaged)?;
     let mut pixels = vec![0; height * width * channels];
-    for (channel, component) in decoded.components().iter().take(channels).enumerate() {
+    let components = decoded.components();
+    let is_full = |component: &ComponentData| component.samples().len() == height * width;
+    if components.len() < channels || !components.iter().all(is_full) {
+        return Err(format!(
+            "the JPEG 2000 file is damaged: not all of its {channels} components have \
+             {width} x {height} samples"
+        ));
+    }
+    for (channel, component) in components.iter().take(channels).enumerate() {
         let bits = component.bit_depth();
         let places = pixels.iter_mut().skip(channel).step_by(channels);
         for (byte, sample) in places.zip(component.samples()) {
