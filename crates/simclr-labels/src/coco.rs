@@ -20,7 +20,7 @@ pub(crate) fn read(dataset: &Value) -> Result<Vec<Label>, String> {
     );
     let label = |annotation: &Value| {
         let id = |key: &str| {
-            let id = annotation.get(key).map(Value::to_string);
+            let id = annotation.get(key).map(id_text);
             id.ok_or_else(|| format!("an annotation has no `{key}`: {annotation}"))
         };
         let (image, category) = (id("image_id")?, id("category_id")?);
@@ -39,12 +39,18 @@ pub(crate) fn read(dataset: &Value) -> Result<Vec<Label>, String> {
     list("annotations")?.iter().map(label).collect()
 }
 
+/// A number that stands for an image or a category: some programs write `1.0` or `"1"` for 1.
+fn id_text(id: &Value) -> String {
+    let text = id.as_str().map_or_else(|| id.to_string(), str::to_owned);
+    text.strip_suffix(".0").unwrap_or(&text).to_owned()
+}
+
 /// What a list of objects calls each number.
 fn named(list: &[Value], what: &str, key: &str) -> Result<BTreeMap<String, String>, String> {
     let mut names = BTreeMap::new();
     for item in list {
         let name = item.get(key).and_then(Value::as_str);
-        let (Some(id), Some(name)) = (item.get("id").map(Value::to_string), name) else {
+        let (Some(id), Some(name)) = (item.get("id").map(id_text), name) else {
             continue;
         };
         let other = names.insert(id.clone(), name.to_owned());

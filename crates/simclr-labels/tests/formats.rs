@@ -253,6 +253,18 @@ fn files_that_macos_adds_to_those_of_labelme_are_passed_over() {
 }
 
 #[test]
+fn numbers_of_coco_are_the_same_in_every_notation() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("coco.json");
+    let text = r#"{"images": [{"id": "7", "file_name": "a.png"}, {"id": 70, "file_name": "b.png"}],
+        "categories": [{"id": 1, "name": "soupy"}],
+        "annotations": [{"image_id": 7, "category_id": 1.0}, {"image_id": 70.0, "category_id": "1"}]}"#;
+    fs::write(&path, text).unwrap();
+    let expected = ["a.png", "b.png"].map(|image| Label::new(image, "soupy"));
+    assert_eq!(read_labels(&path, LabelFormat::Coco).unwrap(), expected);
+}
+
+#[test]
 fn what_contradicts_itself_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("labels");
