@@ -1,4 +1,4 @@
-use std::io::Cursor;
+use std::io::{Cursor, ErrorKind};
 
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader};
 use simclr_augment::DecodedImage;
@@ -25,9 +25,17 @@ pub(super) fn decode(
 }
 
 fn reason(format: ImageFormat, error: ImageError) -> String {
+    let name = if format == ImageFormat::Bmp {
+        "BMP"
+    } else {
+        "WebP"
+    };
     match error {
-        ImageError::Unsupported(error) => format!("this kind of {format:?} is not read: {error}"),
+        ImageError::Unsupported(error) => format!("this kind of {name} is not read: {error}"),
         ImageError::Limits(error) => format!("the picture is too large: {error}"),
-        error => format!("the {format:?} file is damaged: {error}"),
+        ImageError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => {
+            format!("the {name} file is truncated")
+        }
+        error => format!("the {name} file is damaged: {error}"),
     }
 }

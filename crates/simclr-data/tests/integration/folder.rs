@@ -284,7 +284,11 @@ fn damaged_files() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("cut.jpg", truncated(ImageFormat::Jpeg), "truncated"),
         ("cut.png", truncated(ImageFormat::Png), "damaged"),
         ("cut.tif", truncated(ImageFormat::Tiff), "damaged"),
-        ("cut.bmp", truncated(ImageFormat::Bmp), "damaged"),
+        (
+            "cut.bmp",
+            truncated(ImageFormat::Bmp),
+            "the BMP file is truncated",
+        ),
         ("text.jpg", b"this is not an image".to_vec(), "not an image"),
         (
             "other.png",
